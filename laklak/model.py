@@ -1,0 +1,265 @@
+"""The words of the program as frozen data: no I/O, no clock, nothing imported from the package.
+
+Times are integer milliseconds since the epoch, UTC (`_ms`); ranges are half-open `[start, end)`.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final, Literal
+
+MINUTE_MS: Final = 60_000
+DAY_MS: Final = 86_400_000
+
+_FORBIDDEN_IN_SYMBOLS: Final = frozenset("\"'`\\/")
+
+
+def check_symbol(text: str) -> str:
+    """Give back `text` if it can be a symbol, else raise ValueError saying what is wrong with it.
+
+    1 to 40 printable characters without white space, control characters, quotes, backslash, `/` or `..`;
+    `^GSPC`, `BTC=F` and `币安人生USDT` are real ones.
+    """
+    if not text:
+        raise ValueError("a symbol cannot be empty")
+    if len(text) > 40:
+        raise ValueError(f"symbol {text[:40]!r}... has {len(text)} characters; at most 40 are allowed")
+    for char in text:
+        if char.isspace() or not char.isprintable() or unicodedata.category(char).startswith("C"):
+            raise ValueError(f"symbol {text!r} holds {char!r}; only printable characters without spaces are allowed")
+        if char in _FORBIDDEN_IN_SYMBOLS:
+            raise ValueError(f"symbol {text!r} holds {char!r}; quotes, backslash and / are not allowed")
+    if ".." in text:
+        raise ValueError(f"symbol {text!r} holds '..', which is not allowed")
+    return text
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """The length of a candle: `1m` to `1d`. All of them divide the day, so every grid starts at the epoch."""
+
+    name: str
+    ms: int
+
+    @classmethod
+    def parse(cls, text: str) -> Interval:
+        """Give the interval called `text`; ValueError names the ones there are."""
+        ms = _INTERVAL_MS.get(text)
+        if ms is not None:
+            return cls(text, ms)
+        if text in ("3d", "1w", "1M"):
+            raise ValueError(f"interval {text} is not supported yet; choose one of {', '.join(_INTERVAL_MS)}")
+        raise ValueError(f"unknown interval {text!r}; choose one of {', '.join(_INTERVAL_MS)}")
+
+    def floor(self, time_ms: int) -> int:
+        return time_ms - time_ms % self.ms
+
+    def ceil(self, time_ms: int) -> int:
+        return -(-time_ms // self.ms) * self.ms
+
+    def __str__(self) -> str:
+        return self.name
+
+
+_INTERVAL_MS: Final = {
+    "1m": MINUTE_MS,
+    "3m": 3 * MINUTE_MS,
+    "5m": 5 * MINUTE_MS,
+    "15m": 15 * MINUTE_MS,
+    "30m": 30 * MINUTE_MS,
+    "1h": 60 * MINUTE_MS,
+    "2h": 120 * MINUTE_MS,
+    "4h": 240 * MINUTE_MS,
+    "6h": 360 * MINUTE_MS,
+    "8h": 480 * MINUTE_MS,
+    "12h": 720 * MINUTE_MS,
+    "1d": DAY_MS,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """One line of candles: a venue's symbol at an interval, written `binance:BTCUSDT:1m`."""
+
+    venue: str
+    symbol: str
+    interval: Interval
+
+    @classmethod
+    def parse(cls, text: str) -> Series:
+        """Read `venue:symbol:interval`; ValueError says what is wrong."""
+        venue, _, rest = text.partition(":")
+        symbol, _, interval = rest.rpartition(":")
+        if not venue or not symbol or not interval:
+            raise ValueError(f"{text!r} is not a series; write venue:symbol:interval, as in binance:BTCUSDT:1m")
+        return cls(venue, check_symbol(symbol), Interval.parse(interval))
+
+    def __str__(self) -> str:
+        return f"{self.venue}:{self.symbol}:{self.interval}"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class TimeRange:
+    """Half-open `[start_ms, end_ms)`; empty when end is not after start."""
+
+    start_ms: int
+    end_ms: int
+
+    def __bool__(self) -> bool:
+        return self.end_ms > self.start_ms
+
+    def count(self, interval: Interval) -> int:
+        """How many candles a range on the grid holds."""
+        return max(0, self.end_ms - self.start_ms) // interval.ms
+
+    def clip(self, other: TimeRange) -> TimeRange:
+        return TimeRange(max(self.start_ms, other.start_ms), min(self.end_ms, other.end_ms))
+
+    def days(self) -> Iterator[TimeRange]:
+        """The UTC days of the range, oldest first, clipped to it."""
+        start_ms = self.start_ms
+        while start_ms < self.end_ms:
+            end_ms = min(self.end_ms, (start_ms // DAY_MS + 1) * DAY_MS)
+            yield TimeRange(start_ms, end_ms)
+            start_ms = end_ms
+
+    def __str__(self) -> str:
+        return f"[{iso(self.start_ms)}, {iso(self.end_ms)})"
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """One request's worth of a series: `range` is asked, `wanted` (inside it) is what is not stored yet.
+
+    Ranges are on the grid, `wanted` is in order, disjoint and never empty.  Usually it is just `(range,)`;
+    asking a little more than is wanted is sometimes cheaper than asking twice.
+    """
+
+    series: Series
+    range: TimeRange
+    wanted: tuple[TimeRange, ...]
+
+    @property
+    def limit(self) -> int:
+        """Candles the range can hold: what the request asks for."""
+        return self.range.count(self.series.interval)
+
+    @property
+    def wanted_count(self) -> int:
+        return sum(part.count(self.series.interval) for part in self.wanted)
+
+    @property
+    def nothing(self) -> CandleBatch:
+        """A batch of the series without candles."""
+        return CandleBatch(self.series, (), ((),) * 5, ((),) * 5)
+
+
+@dataclass(frozen=True, slots=True)
+class CandleBatch:
+    """Checked candles of one series, oldest first, as columns of equal length.
+
+    `texts` and `values` are (open, high, low, close, volume): the venue's own digits, and float(text) of each.
+    """
+
+    series: Series
+    open_times: Sequence[int]
+    texts: tuple[Sequence[str], ...]
+    values: tuple[Sequence[float], ...]
+
+    def __len__(self) -> int:
+        return len(self.open_times)
+
+    def only(self, wanted: Sequence[TimeRange]) -> CandleBatch:
+        """The candles whose open_time lies in one of `wanted`."""
+        if (
+            len(wanted) == 1
+            and self.open_times
+            and (wanted[0].start_ms <= self.open_times[0] and self.open_times[-1] < wanted[0].end_ms)
+        ):
+            return self
+        keep = [any(part.start_ms <= t < part.end_ms for part in wanted) for t in self.open_times]
+        if all(keep):
+            return self
+        pick = [i for i, kept in enumerate(keep) if kept]
+        return CandleBatch(
+            self.series,
+            [self.open_times[i] for i in pick],
+            tuple([column[i] for i in pick] for column in self.texts),
+            tuple([column[i] for i in pick] for column in self.values),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """An answer's rows before any check: six columns of equal length (open_time, open, high, low, close, volume).
+
+    Cells are whatever the venue sent; a row that is too short has None where cells are missing. `rows` are the
+    rows as they came, for the record of a refused one.
+    """
+
+    columns: tuple[Sequence[Any], ...]
+    rows: Sequence[Any]
+
+
+AbsenceKind = Literal["hole", "rejected"]
+
+
+@dataclass(frozen=True, slots=True)
+class Absence:
+    """A minute the venue has no usable candle for, confirmed twice: remembered as data, not asked again.
+
+    `hole`: two complete answers lack it. `rejected`: its row broke the rules twice; `row` is that row as JSON.
+    """
+
+    open_time_ms: int
+    kind: AbsenceKind
+    confirmed_at_ms: int
+    reason: str
+    row: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Instrument:
+    """What a venue lists: `first_ms` is a lower bound of the first candle, `end_ms` the end of trading, if any."""
+
+    symbol: str
+    status: str
+    first_ms: int | None
+    end_ms: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """One run as the store remembers it. Times in ms UTC; `stored_before` and `stored_after` count candles."""
+
+    started_ms: int
+    ended_ms: int
+    version: str
+    start_ms: int
+    end_ms: int
+    interval: str
+    series: int
+    wanted: int
+    stored_before: int
+    stored_after: int
+    written: int
+    holes: int
+    rejected: int
+    missing: int
+    requests: int
+    weight: int
+    exit_code: int
+    error: str | None
+
+
+def iso(time_ms: int) -> str:
+    """UTC text with Z: minutes where that says all, else seconds, else milliseconds."""
+    moment = datetime.fromtimestamp(time_ms // 1000, UTC)
+    if time_ms % 1000:
+        return f"{moment:%Y-%m-%dT%H:%M:%S}.{time_ms % 1000:03d}Z"
+    if time_ms % MINUTE_MS:
+        return f"{moment:%Y-%m-%dT%H:%M:%SZ}"
+    return f"{moment:%Y-%m-%dT%H:%MZ}"
