@@ -1,0 +1,177 @@
+"""What to ask for: wanted minus stored minus known absences, cut into requests, with their price.  Pure.
+
+    wanted   [max(start, listing), min(end, end of trading))   on the grid of the interval
+    missing  the parts of it that are neither stored nor known to be absent
+    chunk    one request; every chunk stands alone, so they are fetched in any order, many at a time
+
+Page tiers are the venue's price steps, ((candles, weight), ...) rising: up to so many candles cost so much.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from laklak.model import Chunk, Instrument, Interval, Series, TimeRange
+
+Tiers = Sequence[tuple[int, int]]
+WINDOW_S: Final = 60.0
+"""The venue counts weight in windows of so many seconds."""
+PACE: Final = 0.98
+"""The share of a budget that is used: the rest is slack for requests that arrive late and bunched."""
+
+
+def wanted_range(span: TimeRange, instrument: Instrument, interval: Interval) -> TimeRange:
+    """Clip `span` to the life of an instrument; on the grid, empty when nothing is left."""
+    first_ms = span.start_ms if instrument.first_ms is None else max(span.start_ms, instrument.first_ms)
+    end_ms = span.end_ms if instrument.end_ms is None else min(span.end_ms, instrument.end_ms)
+    start_ms = interval.ceil(first_ms)
+    return TimeRange(start_ms, max(start_ms, interval.ceil(end_ms)))
+
+
+def page_weight(candles: int, tiers: Tiers) -> int:
+    """What one request for so many candles costs; ValueError above the largest page."""
+    for limit, weight in tiers:
+        if candles <= limit:
+            return weight
+    raise ValueError(f"a page holds at most {tiers[-1][0]} candles, not {candles}")
+
+
+def best_page(tiers: Tiers) -> int:
+    """The page size with the most candles for a weight (the larger one when two are equal)."""
+    return max(tiers, key=lambda tier: (tier[0] / tier[1], tier[0]))[0]
+
+
+def gaps(span: TimeRange, present: Iterable[int], interval: Interval) -> list[TimeRange]:
+    """The parts of `span` without the open_times in `present`, which are on the grid and rising."""
+    found = []
+    at = span.start_ms
+    for time in present:
+        if time < at:
+            continue
+        if time >= span.end_ms:
+            break
+        if time > at:
+            found.append(TimeRange(at, time))
+        at = time + interval.ms
+    if at < span.end_ms:
+        found.append(TimeRange(at, span.end_ms))
+    return found
+
+
+def merge(ranges: Iterable[TimeRange]) -> list[TimeRange]:
+    """Join ranges that touch; they come in order and do not overlap."""
+    merged: list[TimeRange] = []
+    for part in ranges:
+        if merged and merged[-1].end_ms == part.start_ms:
+            merged[-1] = TimeRange(merged[-1].start_ms, part.end_ms)
+        else:
+            merged.append(part)
+    return merged
+
+
+def runs(times: Iterable[int], interval: Interval) -> list[TimeRange]:
+    """The open_times (rising) as ranges: neighbours on the grid become one."""
+    return merge(TimeRange(time, time + interval.ms) for time in times)
+
+
+def plan_chunks(series: Series, missing: Iterable[TimeRange], tiers: Tiers, page: int) -> Iterator[Chunk]:
+    """Cut missing ranges (in order, disjoint) into requests of at most `page` candles.
+
+    The chunks' `wanted` parts are exactly the missing ranges, each minute once.  Neighbouring parts share a request
+    where that costs no more than asking apart: 1440 scattered minutes are two pages, not 1440 requests.
+    """
+    interval = series.interval
+    together: list[TimeRange] = []
+    for piece in _pieces(missing, page * interval.ms):
+        if together:
+            joined = TimeRange(together[0].start_ms, piece.end_ms)
+            apart = TimeRange(together[0].start_ms, together[-1].end_ms)
+            size = joined.count(interval)
+            if size <= page and page_weight(size, tiers) <= page_weight(apart.count(interval), tiers) + page_weight(
+                piece.count(interval), tiers
+            ):
+                together.append(piece)
+                continue
+            yield Chunk(series, apart, tuple(merge(together)))
+        together = [piece]
+    if together:
+        yield Chunk(series, TimeRange(together[0].start_ms, together[-1].end_ms), tuple(merge(together)))
+
+
+def _pieces(ranges: Iterable[TimeRange], most_ms: int) -> Iterator[TimeRange]:
+    for part in ranges:
+        for start_ms in range(part.start_ms, part.end_ms, most_ms):
+            yield TimeRange(start_ms, min(part.end_ms, start_ms + most_ms))
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesPlan:
+    """One series of a run: what is wanted, what the store has, what is to fetch.
+
+    wanted_count = stored + holes + rejected + candles in `missing`.
+    """
+
+    series: Series
+    wanted: TimeRange
+    listing_ms: int | None
+    stored: int
+    holes: int
+    rejected: int
+    missing: tuple[TimeRange, ...]
+
+    @property
+    def wanted_count(self) -> int:
+        return self.wanted.count(self.series.interval)
+
+    @property
+    def missing_count(self) -> int:
+        return sum(part.count(self.series.interval) for part in self.missing)
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What fetching costs: candle requests and their weight."""
+
+    requests: int
+    weight: int
+
+    def seconds(self, budget: int) -> float:
+        """How long that takes at a budget of so much weight a minute, if nothing else holds it up."""
+        return self.weight / (PACE * budget / WINDOW_S)
+
+
+def cost_of(plans: Iterable[SeriesPlan], tiers: Tiers, page: int) -> Cost:
+    """Count the requests of all plans with pages of `page` candles."""
+    requests = weight = 0
+    for plan in plans:
+        for chunk in plan_chunks(plan.series, plan.missing, tiers, page):
+            requests += 1
+            weight += page_weight(chunk.limit, tiers)
+    return Cost(requests, weight)
+
+
+@dataclass(frozen=True, slots=True)
+class Alternative:
+    """One line of the table `chunk x budget -> time`."""
+
+    chunk: int
+    budget: int
+    requests: int
+    weight: int
+    seconds: float
+
+
+def alternatives(
+    plans: Sequence[SeriesPlan], tiers: Tiers, pages: Iterable[int], budgets: Iterable[int]
+) -> list[Alternative]:
+    """What the same job would take with other page sizes and budgets."""
+    budgets = sorted(set(budgets))
+    table = []
+    for page in sorted(set(pages)):
+        cost = cost_of(plans, tiers, page)
+        table += [
+            Alternative(page, budget, cost.requests, cost.weight, round(cost.seconds(budget), 1)) for budget in budgets
+        ]
+    return table

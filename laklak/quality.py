@@ -1,0 +1,206 @@
+"""A page of rows -> the candles that may be stored, and the rows that may not, each with its reason.  Pure.
+
+The rules: open_time is an integer on the grid and inside the range asked, strictly rising; every number is plain
+decimal text, checked on the text before any float is made of it (JSON numbers are taken where they are finite);
+high >= max(open, close, low), low <= min(open, close), prices > 0, volume >= 0.  Of identical doubles one is kept,
+a minute with differing doubles is refused.
+
+A page that keeps all rules is checked in columns; only a page that breaks one is walked row by row.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import orjson
+
+from laklak.model import CandleBatch, Page, Series, TimeRange
+
+_DECIMAL: Final = r"(?:0|[1-9][0-9]{0,18}+)(?:\.[0-9]{1,18}+)?+"
+_ONE_DECIMAL: Final = re.compile(_DECIMAL)
+_DECIMAL_LINES: Final = re.compile(rf"(?:{_DECIMAL}\n)*+")
+_ROW_TEXT_MAX: Final = 600
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A row that may not be stored. `open_time_ms` is None when the row occupies no minute of the range asked."""
+
+    open_time_ms: int | None
+    reason: str
+    row: str
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """The outcome: candles in order, and what was refused. No minute is in both."""
+
+    candles: CandleBatch
+    refusals: Sequence[Refusal]
+
+
+def check_page(page: Page, series: Series, span: TimeRange) -> Checked:
+    """Split the rows of an answer to `span` into candles and refusals.
+
+    Rows may be any JSON; nothing raises for their content.  `candles.open_times` is strictly rising and inside
+    `span`; `candles.values` equals float(text) of `candles.texts`, bit for bit.
+    """
+    if not page.rows:
+        return Checked(_batch(series, []), ())
+    clean = _check_columns(page, series, span)
+    return Checked(clean, ()) if clean is not None else _check_rows(page, series, span)
+
+
+def _check_columns(page: Page, series: Series, span: TimeRange) -> CandleBatch | None:
+    """The whole page as one batch if every row keeps every rule, else None."""
+    times, *columns = page.columns
+    if set(map(type, times)) != {int}:
+        return None
+    step = series.interval.ms
+    if times[0] < span.start_ms or times[-1] >= span.end_ms:
+        return None
+    # A page without holes is one arithmetic run; anything else has to be rising and on the grid.
+    if not _is_run(times, step) and not (
+        all(map(operator.lt, times, times[1:])) and not any(time % step for time in times)
+    ):
+        return None
+    if times[0] % step:
+        return None
+    values = []
+    for column in columns:
+        numbers = _decimals(column)
+        if numbers is None:
+            return None
+        values.append(numbers)
+    if not _prices_agree(*values):
+        return None
+    return CandleBatch(series, times, tuple(columns), tuple(values))
+
+
+def _is_run(times: Sequence[int], step: int) -> bool:
+    return tuple(times) == tuple(range(times[0], times[0] + step * len(times), step))
+
+
+def _decimals(column: Sequence[Any]) -> list[float] | None:
+    """float(text) of every cell, or None if one of them is not plain decimal text."""
+    if set(map(type, column)) != {str}:
+        return None
+    joined = "\n".join(column) + "\n"
+    if joined.count("\n") != len(column) or not _DECIMAL_LINES.fullmatch(joined):
+        return None
+    # orjson rounds like float() and is six times faster; whole numbers come back as int, hence the map.
+    return list(map(float, orjson.loads(f"[{','.join(column)}]")))
+
+
+def _prices_agree(
+    opens: Sequence[float],
+    highs: Sequence[float],
+    lows: Sequence[float],
+    closes: Sequence[float],
+    volumes: Sequence[float],
+) -> bool:
+    at_least = operator.ge
+    return (
+        all(map(at_least, highs, opens))
+        and all(map(at_least, highs, closes))
+        and all(map(at_least, highs, lows))
+        and all(map(at_least, opens, lows))
+        and all(map(at_least, closes, lows))
+        and min(lows) > 0
+        and min(volumes) >= 0
+    )
+
+
+def _check_rows(page: Page, series: Series, span: TimeRange) -> Checked:
+    good: dict[int, tuple[tuple[str, ...], tuple[float, ...]]] = {}
+    refusals: list[Refusal] = []
+    refused: set[int] = set()
+    newest: int | None = None
+
+    def refuse(open_time: int | None, reason: str, row: Any) -> None:
+        refusals.append(Refusal(open_time, reason, _row_text(row)))
+        if open_time is not None:
+            refused.add(open_time)
+            good.pop(open_time, None)
+
+    for index, row in enumerate(page.rows):
+        cells = tuple(column[index] for column in page.columns)
+        open_time = cells[0]
+        reason = _misplaced(open_time, series, span)
+        if reason is not None:
+            refuse(None, reason, row)
+            continue
+        candle = _candle(cells[1:])
+        if open_time in good or open_time in refused:
+            if isinstance(candle, str) or good.get(open_time, (None, None))[1] != candle[1]:
+                refuse(open_time, "doubled with differing values", row)
+            continue
+        if isinstance(candle, str):
+            refuse(open_time, candle, row)
+        elif newest is not None and open_time < newest:
+            refuse(open_time, "out of order", row)
+        else:
+            good[open_time] = candle
+        newest = open_time if newest is None else max(newest, open_time)
+
+    times = sorted(good)
+    return Checked(_batch(series, [(time, *good[time]) for time in times]), refusals)
+
+
+def _misplaced(open_time: object, series: Series, span: TimeRange) -> str | None:
+    """Why a row occupies no minute of the range, or None if it does."""
+    if type(open_time) is not int:
+        return "open_time is not an integer"
+    if open_time % series.interval.ms:
+        return f"open_time is not on the {series.interval} grid"
+    if not span.start_ms <= open_time < span.end_ms:
+        return "outside the range asked"
+    return None
+
+
+def _candle(cells: Sequence[Any]) -> tuple[tuple[str, ...], tuple[float, ...]] | str:
+    """The texts and floats of one row, or the rule it breaks."""
+    texts = []
+    for name, cell in zip(("open", "high", "low", "close", "volume"), cells, strict=True):
+        text = _decimal_text(cell)
+        if text is None:
+            return f"{name} is not a decimal number"
+        texts.append(text)
+    opening, high, low, close, volume = values = tuple(map(float, texts))
+    if min(values[:4]) <= 0:
+        return "a price is not above zero"
+    if volume < 0:
+        return "volume is below zero"
+    if high < max(opening, close, low):
+        return "high is below open, close or low"
+    if low > min(opening, close):
+        return "low is above open or close"
+    return tuple(texts), values
+
+
+def _decimal_text(cell: object) -> str | None:
+    if isinstance(cell, str):
+        return cell if _ONE_DECIMAL.fullmatch(cell) else None
+    if type(cell) in (int, float) and math.isfinite(cell):  # type: ignore[arg-type]
+        return repr(cell)
+    return None
+
+
+def _row_text(row: object) -> str:
+    """The row as JSON for the record, shortened: a hostile venue must not fill the store with one row."""
+    text = orjson.dumps(row).decode()
+    return text if len(text) <= _ROW_TEXT_MAX else text[:_ROW_TEXT_MAX] + "..."
+
+
+def _batch(series: Series, rows: list[tuple[int, tuple[str, ...], tuple[float, ...]]]) -> CandleBatch:
+    return CandleBatch(
+        series,
+        [time for time, _, _ in rows],
+        tuple([texts[i] for _, texts, _ in rows] for i in range(5)),
+        tuple([values[i] for _, _, values in rows] for i in range(5)),
+    )

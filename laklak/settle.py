@@ -1,0 +1,165 @@
+"""What an answer settles and what it leaves in doubt: holes and rejects.  Pure.
+
+A minute that a first answer lacks, or whose row it had to refuse, is in *doubt* and is asked once more, at least
+2 s later, with the smallest pages that cover it.  The second answer decides:
+
+    second answer      lacked before                                refused before
+    good row           stored                                       stored
+    lacks it           hole, if it closed 10 minutes ago            undecided
+    same row refused   undecided                                    rejected, kept with its row
+    other row refused  undecided                                    undecided
+
+Undecided minutes stay missing and are asked again in the next run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from laklak.model import Absence, CandleBatch, Chunk, Series, TimeRange
+from laklak.plan import Tiers, gaps, merge, plan_chunks, runs
+from laklak.quality import Checked, Refusal
+
+SECOND_ANSWER_AFTER_S: Final = 2.0
+HOLE_CLOSED_FOR_MS: Final = 10 * 60_000
+
+
+@dataclass(frozen=True, slots=True)
+class Doubts:
+    """Minutes of one series to ask again: ranges that were lacking, and refused rows by open_time."""
+
+    absent: tuple[TimeRange, ...] = ()
+    refused: Mapping[int, Refusal] = field(default_factory=dict)
+
+    def __bool__(self) -> bool:
+        return bool(self.absent or self.refused)
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One thing to ask the venue.
+
+    A first question has no `doubts`; a second one carries those it settles, which are its chunk's wanted minutes.
+    `probe_from_ms` makes it one for the first candle at or after that moment: it settles a gap at the start of a
+    series that is longer than a page, however long.  `failed_at_s` (monotonic) marks a question that failed all its
+    tries once and gets a second round at the end of the run.
+    """
+
+    chunk: Chunk
+    doubts: Doubts | None = None
+    probe_from_ms: int | None = None
+    failed_at_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What an answer gave: candles to store, absences to remember, doubts to ask again, minutes left undecided."""
+
+    candles: CandleBatch
+    absences: Sequence[Absence] = ()
+    doubts: Doubts = field(default_factory=Doubts)
+    undecided: int = 0
+    rows_refused: int = 0
+
+
+def first_answer(chunk: Chunk, checked: Checked) -> Outcome:
+    """Take the first complete answer to a chunk."""
+    candles = checked.candles.only(chunk.wanted)
+    refused = {
+        refusal.open_time_ms: refusal
+        for refusal in checked.refusals
+        if refusal.open_time_ms is not None and _inside(refusal.open_time_ms, chunk.wanted)
+    }
+    absent = _absent(chunk, checked.candles.open_times, refused) if _incomplete(chunk, candles) else ()
+    return Outcome(candles, doubts=Doubts(absent, refused), rows_refused=len(checked.refusals))
+
+
+def second_answer(
+    chunk: Chunk, doubts: Doubts, checked: Checked, *, venue_now_ms: int, confirmed_at_ms: int
+) -> Outcome:
+    """Take the second complete answer: every doubt becomes a candle, a hole, a reject, or stays undecided.
+
+    `venue_now_ms` is the venue's clock, `confirmed_at_ms` the stamp of what is remembered.
+    """
+    interval = chunk.series.interval
+    candles = checked.candles.only(chunk.wanted)
+    refused_now = {r.open_time_ms: r for r in checked.refusals if r.open_time_ms is not None}
+    absences = []
+    undecided = 0
+    for time in _times(_absent(chunk, checked.candles.open_times, refused_now), interval.ms):
+        lacked_before = time not in doubts.refused
+        if lacked_before and time + interval.ms + HOLE_CLOSED_FOR_MS <= venue_now_ms:
+            absences.append(Absence(time, "hole", confirmed_at_ms, "two complete answers lack it"))
+        else:
+            undecided += 1
+    repeated = 0
+    for time, refusal in refused_now.items():
+        before = doubts.refused.get(time)
+        same = before is not None and before.row == refusal.row
+        repeated += same
+        if not _inside(time, chunk.wanted):
+            continue
+        if same:
+            absences.append(Absence(time, "rejected", confirmed_at_ms, refusal.reason, refusal.row))
+        else:
+            undecided += 1
+    absences.sort(key=lambda absence: absence.open_time_ms)
+    return Outcome(candles, absences, undecided=undecided, rows_refused=len(checked.refusals) - repeated)
+
+
+def probe_answer(
+    chunk: Chunk, first_candle_ms: int | None, *, venue_now_ms: int, confirmed_at_ms: int
+) -> tuple[list[Absence], Doubts]:
+    """Take the answer to a probe: nothing before `first_candle_ms` exists (None: nothing at all).
+
+    What is left of the gap, from the first candle on or closed too recently, is to be asked in pages.
+    """
+    interval = chunk.series.interval
+    bound = venue_now_ms - HOLE_CLOSED_FOR_MS - interval.ms + 1
+    before = bound if first_candle_ms is None else min(first_candle_ms, bound)
+    cut = max(chunk.range.start_ms, min(chunk.range.end_ms, interval.ceil(before)))
+    absences = [
+        Absence(time, "hole", confirmed_at_ms, "before the first candle of the series")
+        for time in range(chunk.range.start_ms, cut, interval.ms)
+    ]
+    rest = TimeRange(cut, chunk.range.end_ms)
+    return absences, Doubts((rest,) if rest else ())
+
+
+def second_questions(
+    series: Series, doubts: Doubts, tiers: Tiers, page: int, *, wanted: TimeRange, listing_ms: int | None
+) -> Iterator[Question]:
+    """Ask for all doubts of a series again, in the cheapest pages that cover them.
+
+    A gap longer than a page at the start of what is wanted is asked by one probe from the listing on.
+    """
+    absent = merge(sorted(doubts.absent))
+    if absent and absent[0].start_ms == wanted.start_ms and absent[0].count(series.interval) > page:
+        gap = absent.pop(0)
+        probe_from_ms = gap.start_ms if listing_ms is None else min(listing_ms, gap.start_ms)
+        yield Question(Chunk(series, gap, (gap,)), Doubts((gap,)), probe_from_ms)
+    doubtful = merge(sorted([*absent, *runs(sorted(doubts.refused), series.interval)]))
+    for chunk in plan_chunks(series, doubtful, tiers, page):
+        refused = {time: doubts.refused[time] for time in doubts.refused if _inside(time, chunk.wanted)}
+        yield Question(chunk, Doubts(_absent(chunk, (), refused), refused))
+
+
+def _incomplete(chunk: Chunk, candles: CandleBatch) -> bool:
+    return len(candles) != chunk.wanted_count
+
+
+def _absent(chunk: Chunk, present: Iterable[int], refused: Mapping[int, object]) -> tuple[TimeRange, ...]:
+    """The wanted minutes that are neither present nor refused, as ranges."""
+    known = sorted({*present, *refused}) if refused else list(present)
+    return tuple(part for wanted in chunk.wanted for part in gaps(wanted, known, chunk.series.interval))
+
+
+def _times(ranges: Iterable[TimeRange], step_ms: int) -> Iterator[int]:
+    for part in ranges:
+        yield from range(part.start_ms, part.end_ms, step_ms)
+
+
+def _inside(time_ms: int, ranges: Iterable[TimeRange]) -> bool:
+    return any(part.start_ms <= time_ms < part.end_ms for part in ranges)

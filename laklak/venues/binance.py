@@ -1,0 +1,203 @@
+"""Binance USD-M futures (fapi), public market data.
+
+Sources, read 2026-11: developers.binance.com, USD-M futures, pages Kline-Candlestick-Data, general-info, error-code,
+Exchange-Information, Check-Server-Time; the official client binance-connector-python (2026-08).
+
+Facts that the rest of the program builds on:
+* klines: startTime and endTime are inclusive on the open time, rows come oldest first, and when more match than
+  `limit` (at most 1500) the oldest are kept.  A gap does not shorten a page.
+* weight by limit: 1-99 -> 1, 100-499 -> 2, 500-1000 -> 5, 1001-1500 -> 10; everything else used here costs 1.
+* X-MBX-USED-WEIGHT-1M: what this address has used in the running calendar minute, by all programs.
+* 429 over the limit, 418 banned (2 minutes to 3 days) with the end in the text; Retry-After is documented for the
+  spot API only, so it is used where it comes and not relied on.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+import orjson
+
+from laklak.model import Chunk, Instrument, Page, Series
+from laklak.venues.base import DecodeError, Kind, Listing, Request, Verdict
+
+# "never" is written as 2100-12-25 on perpetuals (4133404800000; a few recorded ones are two seconds later).
+_NEVER_MS: Final = 4_133_404_800_000
+_BANNED_UNTIL: Final = re.compile(r"banned until ([0-9]{12,14})")
+_PASSING_CODES: Final = frozenset({-1000, -1001, -1006, -1007, -1008})
+_ROW_CELLS: Final = 12
+_DETAIL_MAX: Final = 200
+
+
+class Binance:
+    name = "binance"
+    intervals: tuple[str, ...] = ("1m", "3m", "5m", "15m", "30m", "1h", "2h", "4h", "6h", "8h", "12h", "1d")
+    page_tiers: tuple[tuple[int, int], ...] = ((99, 1), (499, 2), (1000, 5), (1500, 10))
+    metadata_weight = 1
+    default_url = "https://fapi.binance.com"
+    default_budget = 1200
+    documented_weight = 2400
+
+    def candles_request(self, chunk: Chunk) -> Request:
+        """Ask exactly the chunk: `limit` is what it can hold, so the answer is complete and the price the lowest."""
+        last_open = chunk.range.end_ms - chunk.series.interval.ms
+        return Request(
+            "/fapi/v1/klines",
+            (
+                ("symbol", chunk.series.symbol),
+                ("interval", chunk.series.interval.name),
+                ("startTime", str(chunk.range.start_ms)),
+                ("endTime", str(last_open)),
+                ("limit", str(chunk.limit)),
+            ),
+            next(weight for limit, weight in self.page_tiers if chunk.limit <= limit),
+        )
+
+    def first_candle_request(self, series: Series, from_ms: int) -> Request:
+        """Ask for the first candle at or after `from_ms`: rows are start-anchored, so one is enough."""
+        return Request(
+            "/fapi/v1/klines",
+            (
+                ("symbol", series.symbol),
+                ("interval", series.interval.name),
+                ("startTime", str(from_ms)),
+                ("limit", "1"),
+            ),
+            1,
+        )
+
+    def parse_candles(self, body: bytes) -> Page:
+        """Read a klines answer: at most 1500 rows of 12 cells, oldest first; DecodeError if it is none."""
+        rows = _json(body)
+        if not isinstance(rows, list):
+            raise DecodeError(f"expected a list of candles, got {_short(body)}")
+        if set(map(type, rows)) <= {list} and set(map(len, rows)) <= {_ROW_CELLS}:
+            return Page(tuple(zip(*rows, strict=True))[:6] or ((),) * 6, rows)
+        # Rows of another shape are refused one by one later; here they only have to fit into columns.
+        padded = [row[:6] + [None] * (6 - len(row)) if _is_row(row) else [_time_of(row)] + [None] * 5 for row in rows]
+        return Page(tuple(zip(*padded, strict=True)), rows)
+
+    def instruments_request(self) -> Request:
+        return Request("/fapi/v1/exchangeInfo", (), 1)
+
+    def parse_instruments(self, body: bytes) -> Listing:
+        """Read exchangeInfo: every symbol with its listing and, where trading ends, that moment."""
+        answer = _json(body)
+        symbols = answer.get("symbols") if isinstance(answer, dict) else None
+        if not isinstance(symbols, list):
+            raise DecodeError(f"expected exchangeInfo with a list of symbols, got {_short(body)}")
+        instruments = {}
+        for index, entry in enumerate(symbols):
+            if not isinstance(entry, dict) or not isinstance(entry.get("symbol"), str):
+                raise DecodeError(f"exchangeInfo: symbols[{index}] has no symbol")
+            end_ms = _moment(entry, "deliveryDate", index)
+            instruments[entry["symbol"]] = Instrument(
+                symbol=entry["symbol"],
+                status=str(entry.get("status", "")),
+                first_ms=_moment(entry, "onboardDate", index),
+                end_ms=None if end_ms is None or end_ms >= _NEVER_MS else end_ms,
+            )
+        return Listing(instruments, _advertised_weight(answer))
+
+    def clock_request(self) -> Request:
+        return Request("/fapi/v1/time", (), 1)
+
+    def parse_clock(self, body: bytes) -> int:
+        """Read the venue's clock in ms UTC."""
+        answer = _json(body)
+        moment = answer.get("serverTime") if isinstance(answer, dict) else None
+        if type(moment) is not int or not 0 < moment < _NEVER_MS:
+            raise DecodeError(f"expected serverTime in milliseconds, got {_short(body)}")
+        return moment
+
+    def used_weight(self, headers: Mapping[str, str]) -> int | None:
+        text = headers.get("X-MBX-USED-WEIGHT-1M", "")
+        return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else None
+
+    def classify(self, status: int, headers: Mapping[str, str], body: bytes) -> Verdict:
+        """Say what an answer means (error codes: page error-code, read 2026-11)."""
+        if status == 200:
+            return Verdict(Kind.OK)
+        code, text = _error(body)
+        detail = f"HTTP {status} {text}".strip()
+        retry_after_s = _retry_after_s(headers)
+        if status == 418:
+            found = _BANNED_UNTIL.search(text)
+            return Verdict(Kind.BANNED, "banned", detail, retry_after_s, int(found[1]) if found else None)
+        if status == 429:
+            return Verdict(Kind.RATE_LIMITED, "rate_limited", detail, retry_after_s)
+        if status == 403:
+            return Verdict(Kind.FIREWALL, "firewall", detail, retry_after_s)
+        if status == 451:
+            return Verdict(Kind.REGION, "region", detail)
+        if status >= 500 or status == 408 or code in _PASSING_CODES:
+            return Verdict(Kind.PASSING, f"http_{status}", detail)
+        if code == -1121:
+            return Verdict(Kind.PERMANENT, "unknown_symbol", detail)
+        if code == -1122:
+            return Verdict(Kind.PERMANENT, "symbol_status", detail)
+        return Verdict(Kind.PERMANENT, "refused", detail)
+
+
+def _json(body: bytes) -> Any:
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError as exc:
+        raise DecodeError(f"the body is not JSON: {_short(body)}") from exc
+
+
+def _error(body: bytes) -> tuple[int | None, str]:
+    """The (code, text) of an error body; (None, a piece of the body) when it is not Binance's JSON."""
+    try:
+        answer = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return None, _short(body)
+    if not isinstance(answer, dict) or type(answer.get("code")) is not int:
+        return None, _short(body)
+    return answer["code"], f"code {answer['code']}: {answer.get('msg', '')}"[:_DETAIL_MAX]
+
+
+def _short(body: bytes) -> str:
+    text = " ".join(body[:_DETAIL_MAX].decode("utf-8", "replace").split())
+    return "".join(char if char.isprintable() else "?" for char in text)[:100]
+
+
+def _retry_after_s(headers: Mapping[str, str]) -> float | None:
+    text = headers.get("Retry-After", "").strip()
+    return float(text) if text.isascii() and text.isdigit() and len(text) < 8 else None
+
+
+def _is_row(row: object) -> bool:
+    return isinstance(row, list) and len(row) == _ROW_CELLS
+
+
+def _time_of(row: object) -> Any:
+    return row[0] if isinstance(row, list) and row else None
+
+
+def _moment(entry: Mapping[str, Any], key: str, index: int) -> int | None:
+    value = entry.get(key)
+    if value is None:
+        return None
+    if type(value) is not int or value < 0:
+        raise DecodeError(f"exchangeInfo: symbols[{index}].{key} is not a time in milliseconds")
+    return value
+
+
+def _advertised_weight(answer: Mapping[str, Any]) -> int | None:
+    limits = answer.get("rateLimits")
+    for limit in limits if isinstance(limits, list) else ():
+        if isinstance(limit, dict) and (
+            limit.get("rateLimitType"),
+            limit.get("interval"),
+            limit.get("intervalNum"),
+        ) == (
+            "REQUEST_WEIGHT",
+            "MINUTE",
+            1,
+        ):
+            weight = limit.get("limit")
+            return weight if type(weight) is int and weight > 0 else None
+    return None
