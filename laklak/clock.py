@@ -1,0 +1,41 @@
+"""The venue's clock, kept between answers by this machine's monotonic clock; its wall clock may be wrong."""
+
+from __future__ import annotations
+
+import time
+
+_MINUTE_S = 60.0
+
+
+class VenueClock:
+    """Read once with `set`, then running. Never ahead of the venue's own clock: the answer took time to come."""
+
+    def __init__(self) -> None:
+        self._offset_ms = time.time_ns() // 1_000_000 - _monotonic_ms()
+        self.is_set = False
+
+    def set(self, venue_ms: int) -> None:
+        """Take the venue's time as of now, the moment its answer arrived."""
+        self._offset_ms = venue_ms - _monotonic_ms()
+        self.is_set = True
+
+    def now_ms(self) -> int:
+        """The venue's time in ms UTC; this machine's until it has been set."""
+        return _monotonic_ms() + self._offset_ms
+
+    def next_minute_s(self) -> float:
+        """Seconds until a new minute has begun by the venue's clock and by this machine's (the later of the two)."""
+        return max(_MINUTE_S - now_s % _MINUTE_S for now_s in (self.now_ms() / 1000, time.time()))
+
+    def seconds_until(self, moment_ms: int, longest_s: float) -> float | None:
+        """Seconds until a moment the venue named, or None when it makes sense on neither clock.
+
+        A venue names moments on its own clock, which normally is ours too.  Where the two are far apart (a replayed
+        venue), the one on which the moment lies within `longest_s` ahead is meant; the longer wait when both fit.
+        """
+        waits = [(moment_ms - now_ms) / 1000 for now_ms in (self.now_ms(), time.time_ns() // 1_000_000)]
+        return max((wait for wait in waits if 0 <= wait <= longest_s), default=None)
+
+
+def _monotonic_ms() -> int:
+    return time.monotonic_ns() // 1_000_000

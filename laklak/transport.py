@@ -1,0 +1,322 @@
+"""The one HTTP seam: pay, send, classify, retry.
+
+One attempt on the wire is one payment to the limiter.  aiohttp repeats an idempotent request by itself when a reused
+connection turns out to be dead; a middleware refuses that second send, so the repeat is ours and is paid.
+Redirects are not followed.  Foreign exceptions end here as VenueError.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import ssl
+import time
+import urllib.request
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Final, Self, TypeVar
+
+import aiohttp
+from yarl import URL
+
+from laklak._version import __version__
+from laklak.bans import BanBook
+from laklak.clock import VenueClock
+from laklak.errors import PermanentError, RegionBlocked, TransientError, TryLater, VenueUnreachable
+from laklak.limiter import Limiter, Payment
+from laklak.model import iso
+from laklak.stopping import Stopper
+from laklak.venues.base import DecodeError, Kind, Request, Venue, Verdict
+
+log = logging.getLogger(__name__)
+
+ATTEMPT_TIMEOUT_S: Final = 20.0
+TRIES: Final = 6
+_BACKOFF_FIRST_S: Final = 0.5
+_BACKOFF_MOST_S: Final = 10.0
+_BODY_MOST: Final = 64 * 1024 * 1024
+_LONGEST_BAN_S: Final = 4 * 86_400.0  # three days are documented
+_BAN_DEFAULT_S: Final = 120.0
+SIMULATOR_HEADER: Final = "X-Laklak-Simulator"
+
+Answer = TypeVar("Answer")
+
+
+def backoff_s(attempt: int, share: float) -> float:
+    """Seconds to wait after the n-th failed attempt (from 1): full jitter, `share` in [0, 1) is the dice.
+
+    Bounds 0.5, 1, 2, 4, 8, 10, 10, ... seconds.
+    """
+    return share * min(_BACKOFF_MOST_S, _BACKOFF_FIRST_S * 2.0 ** (attempt - 1))
+
+
+@dataclass(slots=True)
+class Traffic:
+    """What went over the wire: `requests` are attempts of any kind, `candle_requests` those for candles."""
+
+    requests: int = 0
+    candle_requests: int = 0
+    retries: int = 0
+    rate_limited: int = 0
+
+
+class _Limited(Exception):
+    """The scope was paused; ask again, the limiter waits."""
+
+
+class _SentTwice(aiohttp.ClientError):
+    """aiohttp was about to repeat a request by itself."""
+
+
+class _TooLarge(aiohttp.ClientError):
+    """A body that no venue sends."""
+
+
+class _OneSend:
+    """Client middleware for one attempt: the second send of the same attempt is refused."""
+
+    __slots__ = ("_sent",)
+
+    def __init__(self) -> None:
+        self._sent = False
+
+    async def __call__(
+        self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+    ) -> aiohttp.ClientResponse:
+        if self._sent:
+            raise _SentTwice("the connection was dropped before an answer")
+        self._sent = True
+        return await handler(request)
+
+
+class Transport:
+    """Requests to one venue at one base URL, all drawing on one limiter."""
+
+    def __init__(
+        self,
+        venue: Venue,
+        url: str,
+        limiter: Limiter,
+        *,
+        clock: VenueClock,
+        bans: BanBook,
+        stopper: Stopper,
+        connections: int,
+        max_wait_s: float,
+        firewall_wait_s: float,
+    ) -> None:
+        self._venue = venue
+        self._base = URL(url)
+        self._limiter = limiter
+        self._clock = clock
+        self._bans = bans
+        self._stopper = stopper
+        self._connections = connections
+        self._max_wait_s = max_wait_s
+        self._firewall_wait_s = firewall_wait_s
+        self._proxy = proxy_for(self._base)
+        self._session: aiohttp.ClientSession | None = None
+        self._last_success_s: float | None = None
+        self._opened_s = 0.0
+        self.traffic = Traffic()
+        self.simulated = False
+        self.banned_until_ms: int | None = None
+
+    async def __aenter__(self) -> Self:
+        """Open; a ban that an earlier run remembered is waited out first, or raises TryLater."""
+        self._opened_s = time.monotonic()
+        until_ms = self._bans.until_ms()
+        if until_ms is not None:
+            self.banned_until_ms = until_ms
+            wait_s = until_ms / 1000 - time.time()
+            if wait_s > self._max_wait_s:
+                raise self._try_later(until_ms, "banned, as an earlier run was told")
+            log.warning("scope paused host=%s seconds=%.0f reason=ban of an earlier run", self._host, wait_s)
+            self._limiter.pause(wait_s)
+        self._session = self._new_session()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    @property
+    def last_success_s(self) -> float:
+        """When an answer last was what it should be (monotonic); the opening while none was."""
+        return self._opened_s if self._last_success_s is None else self._last_success_s
+
+    async def renew(self) -> None:
+        """Drop every connection and start with new ones; requests on the old ones fail and are repeated."""
+        old, self._session = self._session, self._new_session()
+        if old is not None:
+            await old.close()
+
+    async def ask(
+        self,
+        request: Request,
+        parse: Callable[[bytes], Answer],
+        *,
+        candles: bool = False,
+        tries: int = TRIES,
+    ) -> Answer:
+        """Send until there is an answer and give what `parse` makes of it.
+
+        Passing faults, and bodies that `parse` refuses with DecodeError, are tried `tries` times in all; waiting out
+        a rate limit or a ban uses up none of them.  Raises TransientError after the last try, PermanentError when
+        the venue refuses for good, VenueUnreachable or TryLater when the run cannot go on, Stopped when it stops.
+        """
+        attempt = 1
+        while True:
+            try:
+                return await self._attempt(request, parse, candles=candles)
+            except _Limited:
+                continue
+            except TransientError as exc:
+                if attempt >= tries:
+                    raise
+                log.debug("retry path=%s attempt=%d error=%s", request.path, attempt, exc)
+            self.traffic.retries += 1
+            with self._stopper.interruptible():
+                await asyncio.sleep(backoff_s(attempt, random.random()))
+            attempt += 1
+
+    async def _attempt(self, request: Request, parse: Callable[[bytes], Answer], *, candles: bool) -> Answer:
+        with self._stopper.interruptible():
+            payment = await self._limiter.pay(request.weight)
+        self.traffic.requests += 1
+        self.traffic.candle_requests += candles
+        try:
+            status, headers, body = await self._send(request, payment)
+        except (aiohttp.ClientError, TimeoutError, OSError) as exc:
+            raise self._translated(exc) from exc
+        finally:
+            self._limiter.answered(payment)
+        verdict = self._venue.classify(status, headers, body)
+        if verdict.kind is not Kind.OK:
+            raise self._refused(verdict)
+        try:
+            answer = parse(body)
+        except DecodeError as exc:
+            raise TransientError(f"{self._host} answered with something else: {exc}") from exc
+        self._last_success_s = time.monotonic()
+        return answer
+
+    async def _send(self, request: Request, payment: Payment) -> tuple[int, Mapping[str, str], bytes]:
+        if self._session is None:
+            raise RuntimeError("the transport is used outside `async with`")
+        url = self._base.joinpath(request.path.lstrip("/")).with_query(request.query)
+        async with self._session.get(
+            url, proxy=self._proxy, allow_redirects=False, middlewares=(_OneSend(),)
+        ) as response:
+            self._limiter.answered(payment, self._venue.used_weight(response.headers))
+            self.simulated = self.simulated or SIMULATOR_HEADER in response.headers
+            parts = []
+            size = 0
+            async for part in response.content.iter_any():
+                size += len(part)
+                if size > _BODY_MOST:
+                    raise _TooLarge(f"an answer of more than {_BODY_MOST} bytes")
+                parts.append(part)
+            return response.status, response.headers, parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def _refused(self, verdict: Verdict) -> Exception:
+        """The exception for an answer that is no success; pauses the scope where the venue says so."""
+        match verdict.kind:
+            case Kind.RATE_LIMITED:
+                self.traffic.rate_limited += 1
+                wait_s = verdict.retry_after_s
+                return self._limited(self._limiter.next_window_s() if wait_s is None else wait_s, verdict)
+            case Kind.BANNED:
+                self.traffic.rate_limited += 1
+                return self._limited(self._ban_s(verdict), verdict)
+            case Kind.FIREWALL | Kind.REGION if self._last_success_s is None:
+                return VenueUnreachable(
+                    f"{self._host} refuses this address: {verdict.detail}",
+                    hint="the venue does not serve this region or its firewall blocks this address; "
+                    "use another network, or HTTPS_PROXY",
+                )
+            case Kind.FIREWALL:
+                self.traffic.rate_limited += 1
+                return self._limited(verdict.retry_after_s or self._firewall_wait_s, verdict)
+            case Kind.REGION:
+                return RegionBlocked(f"{self._host} refuses this region: {verdict.detail}")
+            case Kind.PERMANENT:
+                return PermanentError(f"{self._host} refused: {verdict.detail}", reason=verdict.reason)
+            case _:
+                return TransientError(f"{self._host} answered {verdict.detail}")
+
+    def _ban_s(self, verdict: Verdict) -> float:
+        if verdict.retry_after_s is not None:
+            return verdict.retry_after_s
+        if verdict.until_ms is not None:
+            wait_s = self._clock.seconds_until(verdict.until_ms, _LONGEST_BAN_S)
+            if wait_s is not None:
+                return wait_s
+        return max(_BAN_DEFAULT_S, self._limiter.paused_for_s)
+
+    def _limited(self, wait_s: float, verdict: Verdict) -> Exception:
+        """Stop the whole scope for so long; TryLater when that is longer than the run may wait."""
+        until_ms = time.time_ns() // 1_000_000 + int(wait_s * 1000)
+        if verdict.kind is Kind.BANNED:
+            self.banned_until_ms = max(until_ms, self.banned_until_ms or 0)
+            self._bans.remember(until_ms, verdict.detail)
+        log.warning("scope paused host=%s seconds=%.0f reason=%s", self._host, wait_s, verdict.detail)
+        since_success_s = time.monotonic() - self.last_success_s
+        if wait_s > self._max_wait_s or since_success_s > self._max_wait_s:
+            if verdict.kind is not Kind.BANNED:
+                self._bans.remember(until_ms, verdict.detail)
+            return self._try_later(until_ms, verdict.detail)
+        self._limiter.pause(wait_s)
+        return _Limited()
+
+    def _try_later(self, until_ms: int, why: str) -> TryLater:
+        return TryLater(
+            f"{self._host} does not answer this address before {iso(until_ms)}: {why}",
+            until_ms=until_ms,
+            hint=f"run again after {iso(until_ms)}, or wait longer with --max-wait",
+        )
+
+    def _translated(self, exc: Exception) -> TransientError | VenueUnreachable:
+        """Foreign exceptions as ours; a name that does not resolve and TLS are fatal while nothing has worked yet."""
+        starting = self._last_success_s is None
+        if isinstance(exc, aiohttp.ClientConnectorDNSError):
+            message = f"cannot find the host {exc.host}"
+        elif isinstance(exc, aiohttp.ClientSSLError | ssl.SSLError):
+            message = f"no trusted connection to {self._host}: {exc.__class__.__name__}"
+        elif isinstance(exc, aiohttp.ClientProxyConnectionError | aiohttp.ClientHttpProxyError):
+            message = f"the proxy {self._proxy_shown} does not let us through"
+        else:
+            # Not str(exc): it may carry the URL of a proxy with its password.
+            what = "no answer in time" if isinstance(exc, TimeoutError) else type(exc).__name__
+            return TransientError(f"the connection to {self._host} failed: {what}")
+        hint = f"check the network, HTTPS_PROXY, and LAKLAK_{self._venue.name.upper()}_URL"
+        return VenueUnreachable(message, hint=hint) if starting else TransientError(message)
+
+    def _new_session(self) -> aiohttp.ClientSession:
+        return aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=self._connections, ttl_dns_cache=300),
+            timeout=aiohttp.ClientTimeout(total=ATTEMPT_TIMEOUT_S),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            headers={"User-Agent": f"laklak/{__version__}", "Accept": "application/json"},
+        )
+
+    @property
+    def _host(self) -> str:
+        return f"{self._base.host}:{self._base.port}" if self._base.explicit_port else str(self._base.host)
+
+    @property
+    def _proxy_shown(self) -> str:
+        return f"{self._proxy.host}:{self._proxy.port}" if self._proxy else "of the environment"
+
+
+def proxy_for(url: URL) -> URL | None:
+    """The proxy that HTTPS_PROXY, HTTP_PROXY and NO_PROXY set for `url`."""
+    host = url.host or ""
+    if urllib.request.proxy_bypass(f"{host}:{url.port}"):
+        return None
+    proxy = urllib.request.getproxies().get(url.scheme)
+    return URL(proxy if "://" in proxy else f"http://{proxy}") if proxy else None
