@@ -50,7 +50,7 @@ class AddressGauge:
     """
 
     def __init__(self, advertised: int) -> None:
-        self.allowed = ADDRESS_SHARE * advertised
+        self.advertise(advertised)
         self.used = 0
         self._read_at: float | None = None
         self._first_read_at = 0.0
@@ -59,6 +59,10 @@ class AddressGauge:
         self._since = 0.0
         self._own_answered = 0
         self._past_foreign: deque[int] = deque(maxlen=3)
+
+    def advertise(self, advertised: int) -> None:
+        """Set the weight a window that the venue allows to the address."""
+        self.allowed = ADDRESS_SHARE * advertised
 
     def read(self, payment: Payment, used: int | None, in_flight: int, now: float) -> None:
         """Take the header of an answer; `in_flight` is own weight still unanswered."""
@@ -131,6 +135,7 @@ class Limiter:
         self._answered: deque[tuple[float, int]] = deque()
         self._answered_weight = 0
         self._paused_until = 0.0
+        self.address = AddressGauge(advertised)
         self.in_flight = 0
         self.in_flight_weight = 0
         self.weight_paid = 0
@@ -149,7 +154,7 @@ class Limiter:
                 hint=f"use --budget {heaviest} or more, or a smaller --chunk",
             )
         self.budget = budget
-        self.address = AddressGauge(advertised)
+        self.address.advertise(advertised)
         # The bucket holds two of the heaviest requests where that is within the 2 % that the pace leaves free: with
         # room for just one, the time that every wait oversleeps would be lost, a percent or more of the budget.
         burst = max(heaviest, min(2 * heaviest, int((1 - PACE) * budget)))

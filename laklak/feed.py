@@ -1,0 +1,115 @@
+"""One venue during a run: its adapter, limiter, transport, clock, listing and the questions still to ask it."""
+
+from __future__ import annotations
+
+import asyncio
+from types import TracebackType
+from typing import Final, Self
+
+from yarl import URL
+
+from laklak.agenda import Agenda
+from laklak.bans import BanBook
+from laklak.clock import VenueClock
+from laklak.errors import PermanentError, SettingsError, TransientError, VenueUnreachable
+from laklak.job import Job
+from laklak.limiter import Limiter
+from laklak.plan import best_page, page_weight
+from laklak.stopping import Stopper
+from laklak.text import mask_url
+from laklak.transport import Transport
+from laklak.venues import VENUES, Venue
+from laklak.venues.base import Listing
+
+_TRIES_AT_START: Final = 4
+
+
+class Feed:
+    """A connection to one venue; entering it reads what is listed, how much weight is allowed, and the clock.
+
+    `page` candles a request, `budget` weight a minute out of `advertised`.  `changed` wakes whoever waits for the
+    agenda.  Entering raises VenueUnreachable when the venue does not answer as it should, TryLater during a ban,
+    SettingsError for a budget or page size that it does not allow.
+    """
+
+    def __init__(self, name: str, job: Job, stopper: Stopper) -> None:
+        settings = job.venues[name]
+        self.venue = VENUES[name]
+        self.shown_url = mask_url(settings.url)
+        self.page = _page(self.venue, settings.chunk)
+        # What the venue advertises is known only after asking it; until then its documented limit counts.
+        self.advertised = self.venue.documented_weight
+        self.budget = self.advertised if settings.budget == "max" else settings.budget
+        self.listing = Listing({}, None)
+        self.agenda = Agenda(())
+        self.changed = asyncio.Event()
+        self.clock = VenueClock()
+        self.limiter = Limiter(
+            self.budget,
+            advertised=max(self.budget, self.advertised),
+            heaviest=page_weight(self.page, self.venue.page_tiers),
+            next_minute_s=self.clock.next_minute_s,
+        )
+        self.transport = Transport(
+            self.venue,
+            settings.url,
+            self.limiter,
+            clock=self.clock,
+            bans=BanBook(job.state_dir, name, str(URL(settings.url).origin())),
+            stopper=stopper,
+            connections=job.workers,
+            max_wait_s=job.max_wait_s,
+            firewall_wait_s=settings.firewall_wait_s,
+        )
+        self._budget_is_max = settings.budget == "max"
+
+    async def __aenter__(self) -> Self:
+        await self.transport.__aenter__()
+        try:
+            await self._connect()
+        except BaseException:
+            await self.transport.__aexit__(None, None, None)
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.transport.__aexit__(kind, error, trace)
+
+    async def _connect(self) -> None:
+        venue = self.venue
+        try:
+            # The listing comes first: it says how much weight is allowed, by which the next answers are judged.
+            self.listing = await self.transport.ask(
+                venue.instruments_request(), venue.parse_instruments, tries=_TRIES_AT_START
+            )
+            self.advertised = self.listing.advertised_weight or venue.documented_weight
+            if self._budget_is_max:
+                self.budget = self.advertised
+            self.limiter.configure(
+                self.budget, advertised=self.advertised, heaviest=page_weight(self.page, venue.page_tiers)
+            )
+            await self.read_clock(tries=_TRIES_AT_START)
+        except (TransientError, PermanentError) as exc:
+            raise VenueUnreachable(
+                f"{venue.name} at {self.shown_url} cannot be used: {exc}",
+                hint=f"check the network, HTTPS_PROXY, and LAKLAK_{venue.name.upper()}_URL",
+            ) from exc
+
+    async def read_clock(self, *, tries: int = 2) -> None:
+        """Take the venue's time."""
+        request, parse = self.venue.clock_request(), self.venue.parse_clock
+        self.clock.set(await self.transport.ask(request, parse, tries=tries))
+
+
+def _page(venue: Venue, chunk: int | str) -> int:
+    largest = venue.page_tiers[-1][0]
+    if isinstance(chunk, str):
+        return best_page(venue.page_tiers)
+    if chunk > largest:
+        raise SettingsError(
+            f"{venue.name} gives at most {largest} candles a request, not {chunk}",
+            hint=f"use --chunk {largest} or less",
+        )
+    return chunk

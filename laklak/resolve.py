@@ -1,0 +1,116 @@
+"""From the symbols asked for to series with a wanted range, held against what the venue lists.  Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+from laklak.errors import SettingsError, SymbolError
+from laklak.model import Instrument, Interval, Series, TimeRange, iso
+from laklak.plan import wanted_range
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A symbol of a venue as the user gave it; `typed` by hand, or read from a list."""
+
+    symbol: str
+    venue: str
+    typed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One series to fill: the wanted range is on the grid and may be empty."""
+
+    series: Series
+    wanted: TimeRange
+    listing_ms: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class FailedSeries:
+    """A series with something missing for a reason of its own: a short stable word and a sentence."""
+
+    series: str
+    reason: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class EndedSeries:
+    """A series whose trading has ended; its range is clipped there."""
+
+    series: str
+    ended_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    targets: tuple[Target, ...]
+    failed: tuple[FailedSeries, ...]
+    ended: tuple[EndedSeries, ...]
+
+
+def clip_to_clock(
+    start_ms: int | None, end_ms: int | None, days: int | None, clock_ms: int, interval: Interval
+) -> TimeRange:
+    """The range of a run: `end` is exclusive and never after the venue's clock floored to the interval.
+
+    `days` counts back from the end.  SettingsError when nothing is left.
+    """
+    now_ms = interval.floor(clock_ms)
+    last_ms = now_ms if end_ms is None else min(end_ms, now_ms)
+    first_ms = last_ms - days * 86_400_000 if days is not None else start_ms
+    if first_ms is None:
+        raise SettingsError("no range given", hint="say how far back: --days 90, or --start 2026-01-01 [--end ...]")
+    if first_ms >= last_ms:
+        raise SettingsError(
+            f"the range is empty: it starts at {iso(first_ms)} and ends at {iso(last_ms)}",
+            hint=f"the venue's clock says {iso(clock_ms)}; --start must lie before --end and before now",
+        )
+    return TimeRange(first_ms, last_ms)
+
+
+def resolve(
+    asked: Iterable[Asked],
+    instruments: Mapping[str, Instrument],
+    interval: Interval,
+    span: TimeRange,
+    clock_ms: int,
+) -> Resolved:
+    """Hold one venue's symbols against its listing, each once.
+
+    A symbol that a list names and the venue does not know fails alone; one typed by hand raises SymbolError.
+    """
+    targets, failed, ended = [], [], []
+    seen = set()
+    for one in asked:
+        if one.symbol in seen:
+            continue
+        seen.add(one.symbol)
+        series = Series(one.venue, one.symbol, interval)
+        instrument = instruments.get(one.symbol)
+        if instrument is None:
+            suggestion = _suggestion(one.symbol, instruments)
+            if one.typed:
+                raise SymbolError(
+                    f"{one.venue} does not know the symbol {one.symbol}",
+                    hint=suggestion or f"{one.venue} spells symbols like BTCUSDT",
+                )
+            detail = f"{one.venue} does not know this symbol" + (f"; {suggestion}" if suggestion else "")
+            failed.append(FailedSeries(str(series), "unknown_symbol", detail))
+            continue
+        if instrument.end_ms is not None and instrument.end_ms <= clock_ms:
+            ended.append(EndedSeries(str(series), instrument.end_ms))
+        targets.append(Target(series, wanted_range(span, instrument, interval), instrument.first_ms))
+    return Resolved(tuple(targets), tuple(failed), tuple(ended))
+
+
+def _suggestion(symbol: str, known: Iterable[str]) -> str | None:
+    upper = symbol.upper()
+    names = list(known)
+    near = [name for name in names if name == upper or name == f"{upper}USDT"]
+    near = near or get_close_matches(upper, names, n=3, cutoff=0.8)
+    return f"did you mean {' or '.join(near)}?" if near else None

@@ -1,0 +1,364 @@
+"""One Settings value, validated once, from where people write settings:
+
+    flags > LAKLAK_* environment > .env > laklak.toml > INFLUXDB_* of older installations > defaults
+
+One table (`SPECS`) says what there is. A key is spelled by one rule: `[binance] budget` in laklak.toml is
+`LAKLAK_BINANCE_BUDGET` in the environment and `binance.budget` here.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, Literal
+from urllib.parse import urlsplit
+
+import platformdirs
+
+from laklak.errors import SettingsError, UsageError
+from laklak.model import Interval
+from laklak.settings_sources import (
+    Given,
+    as_text,
+    dotenv_names,
+    environment_names,
+    influx_store,
+    nearest_key,
+    toml_values,
+    variables,
+)
+from laklak.text import mask_url, nearest, quoted, shown_path
+from laklak.times import DURATION_FORMS, TIME_FORMS, parse_duration, parse_time
+from laklak.venues import PLANNED, VENUES
+
+__all__ = ["CONFIG_HELP", "SPECS", "Settings", "Spec", "VenueSettings", "load_settings", "mask_url", "settings_lines"]
+
+CONFIG_HELP: Final = "settings file [default: laklak.toml in this folder, else in the user's configuration folder]"
+
+_DIGITS = re.compile(r"[0-9]{1,18}")
+_MAX_BUDGET = 1_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VenueSettings:
+    """What is set for one venue.
+
+    `url`: where it is, http or https, without a slash at the end; it may hold a password, so show it masked.
+    `budget`: weight a minute to spend there, "max" for all that the venue advertises.
+    `chunk`: candles asked at once, "auto" for the venue's most candles per weight.
+    `firewall_wait_s`: how long to stay away after a firewall's 403. Binance says no duration; it is said to clear
+    after roughly 5 minutes (unverified).
+    """
+
+    url: str = field(repr=False)
+    budget: int | Literal["max"]
+    chunk: int | Literal["auto"]
+    firewall_wait_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Everything that can be set.
+
+    `store`: a SQLite file or a URL; it may hold a password, so show it masked.
+    `assets`: the asset list, None to look for one. `venue`: the venue of bare symbols. `interval`: candle length.
+    `days`, `start`, `end`: what was asked for, None where it was not; times are valid text for `parse_time`, and
+    `days` and `start` are never both set. `max_wait_s`: longest wait for a ban or a limit. `log_file`: None is off.
+    `workers`: requests at once, per venue. `batch_size`: rows written at once. `in_flight`: chunks taken from the
+    plan and not yet acknowledged by the store. `state_dir`: where bans are remembered.
+    `venues`: by venue name, one for each that is built. `origins`: dotted key -> where its value came from.
+    """
+
+    store: str = field(repr=False)
+    assets: str | None
+    venue: str
+    interval: str
+    days: int | None
+    start: str | None
+    end: str | None
+    max_wait_s: float
+    log_file: str | None
+    workers: int
+    batch_size: int
+    in_flight: int
+    state_dir: Path
+    venues: Mapping[str, VenueSettings]
+    origins: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spec:
+    """One setting. `parse` reads its text or raises ValueError saying what is expected, without the text.
+
+    `default` is text as anyone would write it, None for not set. `unit` is the end of the field's name. Text of a
+    path is taken relative to the file it stands in; the word `off` sets None.
+    """
+
+    parse: Callable[[str], object]
+    default: str | None
+    help: str
+    unit: str = ""
+    is_path: bool = False
+    off: str | None = None
+
+
+# Parsers
+
+
+def _text(text: str) -> str:
+    return text
+
+
+def _whole(low: int, high: int, word: str | None = None) -> Callable[[str], int | str]:
+    def parse(text: str) -> int | str:
+        text = text.strip()
+        if word is not None and text.lower() == word:
+            return word
+        if _DIGITS.fullmatch(text) and low <= int(text) <= high:
+            return int(text)
+        raise ValueError(f"expected a whole number from {low} to {high}{f', or {word}' if word else ''}")
+
+    return parse
+
+
+def _duration(text: str) -> float:
+    try:
+        return parse_duration(text)
+    except UsageError:
+        raise ValueError(f"expected a duration such as {DURATION_FORMS}") from None
+
+
+def _time(text: str) -> str:
+    try:
+        parse_time(text)
+    except UsageError:
+        raise ValueError(f"expected a time such as {TIME_FORMS}; no offset means UTC") from None
+    return text.strip()
+
+
+def _interval(text: str) -> str:
+    return Interval.parse(text.strip()).name
+
+
+def _venue(text: str) -> str:
+    name = text.strip()
+    if name in VENUES:
+        return name
+    guess = nearest(name, VENUES)
+    planned = "this venue is not built yet; " if name in PLANNED else ""
+    raise ValueError(f"{planned}expected one of {', '.join(VENUES)}{f' (did you mean {guess}?)' if guess else ''}")
+
+
+def _url(text: str) -> str:
+    text = text.strip()
+    try:
+        parts = urlsplit(text)
+        sound = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:
+        sound = False
+    if not sound or any(char.isspace() or char in "?#" for char in text):
+        raise ValueError("expected an address such as https://host or http://host:port")
+    return text.rstrip("/")
+
+
+# The table
+
+
+def _venue_specs() -> dict[str, Spec]:
+    specs: dict[str, Spec] = {}
+    for name, venue in VENUES.items():
+        page = venue.page_tiers[-1][0]
+        specs[f"{name}.url"] = Spec(parse=_url, default=venue.default_url, help=f"where {name} is")
+        specs[f"{name}.budget"] = Spec(
+            parse=_whole(1, _MAX_BUDGET, "max"),
+            default=str(venue.default_budget),
+            help="weight a minute to spend, or max for all that the venue advertises",
+        )
+        specs[f"{name}.chunk"] = Spec(
+            parse=_whole(1, page, "auto"),
+            default=str(min(1000, page)),
+            help="candles asked at once, or auto for the most candles per weight",
+        )
+        specs[f"{name}.firewall_wait"] = Spec(
+            parse=_duration, default="5m", help="how long to stay away after its firewall refused us", unit="s"
+        )
+    return specs
+
+
+SPECS: Final[Mapping[str, Spec]] = {
+    "store": Spec(parse=_text, default="laklak.db", help="where candles go: a SQLite file or a URL", is_path=True),
+    "assets": Spec(
+        parse=_text, default=None, help="asset list [default: assets.txt, else the packaged one]", is_path=True
+    ),
+    "venue": Spec(parse=_venue, default="binance", help="venue of symbols given without one"),
+    "interval": Spec(parse=_interval, default="1m", help="length of a candle, 1m to 1d"),
+    "days": Spec(parse=_whole(1, 36_500), default=None, help="so many times 24 hours before the end"),
+    "start": Spec(parse=_time, default=None, help="first moment; a date is midnight UTC, no offset means UTC"),
+    "end": Spec(parse=_time, default=None, help="moment to stop before [default: now]"),
+    "max_wait": Spec(parse=_duration, default="10m", help="longest wait for a ban or a rate limit", unit="s"),
+    "log_file": Spec(
+        parse=_text, default="backfill.log", help="log of the run; none switches it off", is_path=True, off="none"
+    ),
+    "workers": Spec(parse=_whole(1, 256), default="16", help="requests at once"),
+    "batch_size": Spec(parse=_whole(1, 1_000_000), default="20000", help="rows written at once"),
+    "in_flight": Spec(parse=_whole(1, 1024), default="64", help="chunks asked for and not yet stored, at most"),
+    "state_dir": Spec(parse=_text, default=None, help="folder where bans are remembered", is_path=True),
+    **_venue_specs(),
+}
+
+
+# Loading
+
+
+def load_settings(
+    flags: Mapping[str, object], *, environment: Mapping[str, str], folder: Path, user_config: Path | None = None
+) -> Settings:
+    """Give the settings in force; SettingsError names what is wrong and where it was written.
+
+    `flags` are by dotted key, None for not given; `budget` and `chunk` mean the venue in use, `config` is the
+    settings file. `.env` and `laklak.toml` are looked for in `folder`; `user_config` is the settings file used
+    when there is none, by default laklak.toml in the user's configuration folder.
+    """
+    names = environment_names(environment)
+    file_names = dotenv_names(folder / ".env")
+    written = [
+        _flags(flags),
+        variables(names, [*SPECS, "config"]),
+        variables(file_names, [*SPECS, "config"]),
+    ]
+    config = _config_path(written, folder, user_config)
+    written.append(toml_values(config, SPECS) if config else {})
+    written.append({} if _first(written, "store") else influx_store({**file_names, **names}))
+    written.append(_defaults())
+    written[0] = _for_venue_in_use(written)
+    _drop_what_a_stronger_source_replaces(written)
+
+    values: dict[str, Any] = {}
+    origins: dict[str, str] = {}
+    for key, spec in SPECS.items():
+        given = _first(written, key)
+        values[key] = _value(key, spec, given) if given else None
+        origins[key] = given.origin if given else "default"
+    _check_order(values, origins)
+    return _settings(values, origins)
+
+
+def _first(written: list[dict[str, Given]], key: str) -> Given | None:
+    return next((layer[key] for layer in written if key in layer), None)
+
+
+def _flags(flags: Mapping[str, object]) -> dict[str, Given]:
+    known = [*SPECS, "config", "budget", "chunk"]
+    given: dict[str, Given] = {}
+    for key, value in flags.items():
+        if key not in known:
+            guess = nearest_key(key, known)
+            hint = f"did you mean {guess}?" if guess else f"known are {', '.join(sorted(known))}"
+            raise SettingsError(f"unknown setting {quoted(key)}", hint=hint)
+        if value is None:
+            continue
+        origin = f"flag --{key.replace('_', '-').replace('.', '-')}"
+        text = as_text(value, key, origin)
+        if text.strip():
+            given[key] = Given(text, origin)
+    return given
+
+
+def _for_venue_in_use(written: list[dict[str, Given]]) -> dict[str, Given]:
+    venue = _first(written, "venue")
+    name = _value("venue", SPECS["venue"], venue) if venue else None
+    return {f"{name}.{key}" if key in ("budget", "chunk") else key: given for key, given in written[0].items()}
+
+
+def _defaults() -> dict[str, Given]:
+    texts = {key: spec.default for key, spec in SPECS.items()}
+    texts["state_dir"] = str(platformdirs.user_state_path("laklak"))
+    return {key: Given(text, "default") for key, text in texts.items() if text is not None}
+
+
+def _config_path(written: list[dict[str, Given]], folder: Path, user_config: Path | None) -> Path | None:
+    given = _first(written, "config")
+    if given:
+        path = Path(_place(given))
+        if not os.path.exists(path):
+            hint = "check the path, or leave it out"
+            raise SettingsError(f"settings file {shown_path(path)} ({given.origin}) does not exist", hint=hint)
+        return path
+    fallback = user_config or platformdirs.user_config_path("laklak") / "laklak.toml"
+    return next((path for path in (folder / "laklak.toml", fallback) if os.path.exists(path)), None)
+
+
+def _drop_what_a_stronger_source_replaces(written: list[dict[str, Given]]) -> None:
+    # `days` and `start` are two ways to say the same, so the stronger source wins between them as well.
+    for number, layer in enumerate(written):
+        if "days" in layer and "start" in layer:
+            origin = layer["days"].origin
+            raise SettingsError(
+                f"days ({origin}) and start ({layer['start'].origin}) exclude each other", hint="give one"
+            )
+        for key, other in (("days", "start"), ("start", "days")):
+            if key in layer:
+                for weaker in written[number + 1 :]:
+                    weaker.pop(other, None)
+
+
+def _place(given: Given) -> str:
+    # ~ is the home folder, and what a file says relatively starts from that file.
+    prefix = "sqlite:///" if given.text.startswith("sqlite:///") else ""
+    path = given.text.removeprefix(prefix)
+    if not prefix and "://" in path:
+        return path
+    path = os.path.expanduser(path)
+    return f"{prefix}{given.folder / path if given.folder else path}"
+
+
+def _value(key: str, spec: Spec, given: Given) -> object:
+    if spec.off is not None and given.text.strip().lower() == spec.off:
+        return None
+    try:
+        return spec.parse(_place(given) if spec.is_path else given.text)
+    except ValueError as error:
+        shown = quoted(mask_url(given.text))
+        reason = str(error).replace(repr(given.text.strip()), shown)
+        raise SettingsError(f"{key} = {shown} ({given.origin}): {reason}", hint=f"{key}: {spec.help}") from None
+
+
+def _check_order(values: Mapping[str, Any], origins: Mapping[str, str]) -> None:
+    start, end = values["start"], values["end"]
+    if start and end and parse_time(start) >= parse_time(end):
+        message = f"start {start} ({origins['start']}) is not before end {end} ({origins['end']})"
+        raise SettingsError(message, hint="the end itself is not included")
+
+
+def _settings(values: Mapping[str, Any], origins: Mapping[str, str]) -> Settings:
+    fields = {_field(key): value for key, value in values.items() if "." not in key}
+    fields["state_dir"] = Path(fields["state_dir"])
+    venues = {
+        name: VenueSettings(**{_field(key): value for key, value in values.items() if key.startswith(f"{name}.")})
+        for name in VENUES
+    }
+    return Settings(**fields, venues=venues, origins=origins)
+
+
+def _field(key: str) -> str:
+    name = key.rpartition(".")[2]
+    return f"{name}_{SPECS[key].unit}" if SPECS[key].unit else name
+
+
+def settings_lines(settings: Settings) -> list[str]:
+    """Give the configuration block of the log: `key = value (origin)`, one a line, in order, secrets masked."""
+    lines = []
+    for key, spec in SPECS.items():
+        venue = key.rpartition(".")[0]
+        value = getattr(settings.venues[venue] if venue else settings, _field(key))
+        if value is None:
+            shown = spec.off or "not set"
+        elif isinstance(value, float):
+            shown = f"{value:g}{spec.unit}"
+        else:
+            shown = mask_url(str(value))
+        lines.append(f"{key} = {shown} ({settings.origins[key]})")
+    return lines

@@ -1,0 +1,224 @@
+"""Where settings are written down: environment variables, .env, laklak.toml, and the INFLUXDB_* of older installations.
+
+Each reader gives what is set as dotted key -> Given, still as text, and knows only the names it may meet; what the
+values mean is decided in settings.py.  An empty text counts as not set, everywhere.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import tomllib
+import unicodedata
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path, PurePath
+from typing import Final
+from urllib.parse import quote
+
+from laklak.errors import SettingsError
+from laklak.text import mask_url, nearest, quoted, read_text, shown_path
+
+PREFIX: Final = "LAKLAK_"
+# The password is not here: it is no part of a store's URL, so nothing in this module ever holds it.
+INFLUX_NAMES: Final = ("INFLUXDB_HOST", "INFLUXDB_PORT", "INFLUXDB_DATABASE", "INFLUXDB_USERNAME")
+
+_MAX_BYTES = 1_000_000
+_LINE_END = re.compile(r"\r\n|\n|\r")
+_TOML_PLACE = re.compile(r" \(at (?:line (\d+), column \d+|end of document)\)$")
+_INFLUX_HOST = re.compile(r"[A-Za-z0-9._-]+|\[?[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*\]?")
+_INFLUX_PORT = re.compile(r"[0-9]{1,5}")
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """One value as written; `folder` is what a relative path in it starts from, None for the working directory."""
+
+    text: str
+    origin: str
+    folder: Path | None = None
+
+
+def as_text(value: object, key: str, origin: str) -> str:
+    """Give `value` as a person would write it; SettingsError for what is neither text, number nor time."""
+    if isinstance(value, (str, PurePath)):
+        text = str(value)
+    elif isinstance(value, date):
+        text = value.isoformat()
+    elif isinstance(value, (int, float)) and not isinstance(value, bool):
+        text = str(value)
+    else:
+        raise SettingsError(f"{key} ({origin}): expected text or a number, got {type(value).__name__}")
+    if any(unicodedata.category(char) in ("Cc", "Cs") for char in text):
+        raise SettingsError(f"{key} ({origin}): expected text without control characters")
+    return text
+
+
+def nearest_key(word: str, keys: Iterable[str]) -> str | None:
+    """Give the dotted key that `word` is most likely a slip of, also when it stands in the wrong table."""
+    # Only the last parts are compared: tables in common make keys look alike that are not.
+    names = {key.rpartition(".")[2]: key for key in keys}
+    found = nearest(word.rpartition(".")[2].replace("-", "_"), names)
+    return names[found] if found else None
+
+
+# Environment and .env: both are names with values
+
+
+def environment_names(environment: Mapping[str, str]) -> dict[str, Given]:
+    """Give the variables of the environment that concern laklak, by name."""
+    return {
+        name: Given(as_text(value, name, "environment"), f"environment {name}")
+        for name, value in environment.items()
+        if _concerns_us(name) and value.strip()
+    }
+
+
+def dotenv_names(path: Path) -> dict[str, Given]:
+    """Give the lines of a .env file that concern laklak, by name; nothing when there is no such file.
+
+    The file may belong to other programs too: what is theirs is neither read nor judged.
+    """
+    # Some people call the folder of their virtual environment .env.
+    if not os.path.exists(path) or os.path.isdir(path):
+        return {}
+    from dotenv.parser import parse_stream
+
+    names: dict[str, Given] = {}
+    for binding in parse_stream(io.StringIO(read_text(path, limit_bytes=_MAX_BYTES, error=SettingsError))):
+        statement = binding.original.string
+        blank = statement[: len(statement) - len(statement.lstrip())]
+        line = binding.original.line + len(_LINE_END.findall(blank))
+        origin = f"{shown_path(path)}:{line}"
+        # A statement that cannot be read has no key; its own first word then says whose it is.
+        name = binding.key or re.split(r"[=\s]", statement.strip().removeprefix("export").lstrip())[0]
+        if not _concerns_us(name):
+            continue
+        if binding.error:
+            raise SettingsError(
+                f"{origin}: cannot be read", hint="write NAME=value, or NAME='value' with closed quotes"
+            )
+        names.pop(name, None)
+        if binding.value and binding.value.strip():
+            names[name] = Given(as_text(binding.value, name, origin), origin, path.parent)
+    return names
+
+
+def _concerns_us(name: str) -> bool:
+    return name.startswith(PREFIX) or name in INFLUX_NAMES
+
+
+def variables(names: Mapping[str, Given], keys: Collection[str]) -> dict[str, Given]:
+    """Give the settings among `names`: `LAKLAK_BINANCE_BUDGET` is binance.budget; SettingsError for an unknown one."""
+    by_name = {variable_name(key): key for key in keys}
+    found: dict[str, Given] = {}
+    for name, given in names.items():
+        if not name.startswith(PREFIX):
+            continue
+        if name not in by_name:
+            word = name.removeprefix(PREFIX)
+            guess = nearest(word, (known.removeprefix(PREFIX) for known in by_name))
+            key = by_name[PREFIX + guess] if guess else nearest_key(word, keys)
+            hint = f"did you mean {variable_name(key)}?" if key else f"known are {', '.join(sorted(by_name))}"
+            place = "the environment" if given.folder is None else given.origin
+            raise SettingsError(f"unknown setting {quoted(name)} in {place}", hint=hint)
+        found[by_name[name]] = given
+    return found
+
+
+def variable_name(key: str) -> str:
+    """Give the environment variable of a dotted key."""
+    return PREFIX + key.upper().replace(".", "_")
+
+
+def influx_store(names: Mapping[str, Given]) -> dict[str, Given]:
+    """Give `store` as the INFLUXDB_* variables of older installations name it; nothing without INFLUXDB_HOST.
+
+    The password is no part of the URL.
+    """
+    host = names.get("INFLUXDB_HOST")
+    if host is None:
+        return {}
+    if not _INFLUX_HOST.fullmatch(host.text):
+        shown = quoted(mask_url(host.text))
+        raise SettingsError(f"INFLUXDB_HOST = {shown} ({host.origin}): expected a host name or an address")
+    port = names.get("INFLUXDB_PORT", Given("8086", "default"))
+    if not _INFLUX_PORT.fullmatch(port.text) or not 1 <= int(port.text) <= 65_535:
+        shown = quoted(mask_url(port.text))
+        raise SettingsError(f"INFLUXDB_PORT = {shown} ({port.origin}): expected a port from 1 to 65535")
+    user = names.get("INFLUXDB_USERNAME")
+    database = names.get("INFLUXDB_DATABASE", Given("market_data", "default"))
+    address = f"[{host.text.strip('[]')}]" if ":" in host.text else host.text
+    account = f"{quote(user.text, safe='')}@" if user else ""
+    url = f"influxdb://{account}{address}:{int(port.text)}/{quote(database.text, safe='')}"
+    return {"store": Given(url, host.origin)}
+
+
+# laklak.toml
+
+
+def toml_values(path: Path, keys: Collection[str]) -> dict[str, Given]:
+    """Give the settings of a laklak.toml; SettingsError names file and line, or file and table."""
+    name = shown_path(path)
+    tables = {key.partition(".")[0] for key in keys if "." in key}
+    found: dict[str, Given] = {}
+    for word, value in _read_toml(path).items():
+        if word in tables:
+            if not isinstance(value, dict):
+                raise SettingsError(f"{name}: {word} is not a table", hint=f"write its settings below [{word}]")
+            entries = {f"{word}.{inner}": entry for inner, entry in value.items()}
+        elif isinstance(value, dict):
+            raise _not_a_table(name, word, keys, tables)
+        else:
+            entries = {word: value}
+        for key, entry in entries.items():
+            _check_toml_key(name, key, keys)
+            text = as_text(entry, key, name)
+            if text.strip():
+                found[key] = Given(text, name, path.parent)
+    return found
+
+
+def _read_toml(path: Path) -> dict[str, object]:
+    text = read_text(path, limit_bytes=_MAX_BYTES, error=SettingsError)
+    try:
+        return tomllib.loads(text)
+    except RecursionError:
+        raise SettingsError(f"{shown_path(path)}: nested too deeply", hint="settings need one table at most") from None
+    except ValueError as error:
+        place = _TOML_PLACE.search(str(error))
+        reason = _TOML_PLACE.sub("", str(error))
+        line = place[1] if place and place[1] else text.count("\n") + 1
+        hint = "write key = value; text needs quotes"
+        raise SettingsError(f"{shown_path(path)}:{line}: not TOML: {reason}", hint=hint) from None
+
+
+def _check_toml_key(name: str, key: str, keys: Collection[str]) -> None:
+    if key in keys:
+        return
+    table, _, word = key.rpartition(".")
+    place = f"{name} [{table}]" if table else name
+    # Its own table is the likelier home; the whole file comes second.
+    own = {known for known in keys if known.rpartition(".")[0] == table}
+    guess = nearest_key(key, own) or nearest_key(key, keys)
+    hint = f"did you mean {_toml_spelling(guess, table)}?" if guess else f"known are {', '.join(sorted(keys))}"
+    raise SettingsError(f"{place}: unknown key {quoted(word)}", hint=hint)
+
+
+def _toml_spelling(key: str, table_of_slip: str) -> str:
+    table, _, word = key.rpartition(".")
+    if table == table_of_slip:
+        return word
+    return f"{word} below [{table}]" if table else f"{word} above the first [table]"
+
+
+def _not_a_table(name: str, word: str, keys: Collection[str], tables: Collection[str]) -> SettingsError:
+    if word in keys:
+        return SettingsError(f"{name}: {word} is a value, not a table", hint=f"write {word} = ...")
+    guess = nearest(word, tables)
+    hint = (
+        f"did you mean [{guess}]?" if guess else f"known tables: {', '.join(f'[{table}]' for table in sorted(tables))}"
+    )
+    return SettingsError(f"{name}: unknown table [{word if word.isprintable() else quoted(word)}]", hint=hint)

@@ -1,0 +1,110 @@
+"""What people wrote: read as small UTF-8 files, and shown back to them safely."""
+
+from __future__ import annotations
+
+import codecs
+import contextlib
+import difflib
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from laklak.errors import UsageError
+
+# A scheme with its slashes, also with the colon forgotten, or the slashes alone.
+_URL_HEAD = re.compile(r"(?:[A-Za-z][A-Za-z0-9+.-]*:?)?//")
+_SECRET_PARAMETER = re.compile(
+    r"([?&;](?:p|[^=&;]*(?:token|passw|pwd|secret|api_?key)[^=&;]*)=)[^&]*", re.IGNORECASE | re.DOTALL
+)
+
+
+def mask_url(text: str) -> str:
+    """Give `text`, one URL or what was meant to be one, as it may be shown: no password, no token.
+
+    `influxdb://me:pw@host/db?token=t` becomes `influxdb://me:***@host/db?token=***`. Where a bad URL leaves doubt
+    about how far the password goes, too much is hidden rather than too little.
+    """
+    found = _URL_HEAD.match(text)
+    head, rest = (text[: found.end()], text[found.end() :]) if found else ("", text)
+    before, at, after = rest.rpartition("@")
+    user, colon, _ = before.partition(":")
+    if at and colon:
+        rest = f"{user}:***@{after}"
+    return _SECRET_PARAMETER.sub(r"\1***", head + rest)
+
+
+def quoted(text: str, limit: int = 80) -> str:
+    """Give `text` in quotes for an error: at most `limit` of its characters, control characters escaped."""
+    return repr(text if len(text) <= limit else f"{text[:limit]}...")
+
+
+def nearest(word: str, choices: Iterable[str]) -> str | None:
+    """Give the choice that `word` is most likely a slip of, whatever its case; None when none is near."""
+    by_lower = {choice.lower(): choice for choice in choices}
+    found = difflib.get_close_matches(word.lower()[:80], by_lower, n=1, cutoff=0.6)
+    return by_lower[found[0]] if found else None
+
+
+def shown_path(path: Path) -> str:
+    """Give `path` for people: from the working directory where it lies below it, control characters escaped."""
+    # It may lie elsewhere, or the working directory may be gone: then it is shown as it is.
+    with contextlib.suppress(ValueError, OSError):
+        path = path.relative_to(Path.cwd())
+    text = str(path)
+    return text if text.isprintable() else repr(text)
+
+
+def size_text(size_bytes: int) -> str:
+    """Give a size for people: `4.1 GiB`."""
+    size = float(size_bytes)
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if size < 1024:
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1024
+    return f"{size:.1f} TiB"
+
+
+def some_of(items: Sequence[str], most: int = 8) -> str:
+    """Give the first items of a list that may be long: `a, b and 539 more`."""
+    more = f" and {len(items) - most} more" if len(items) > most else ""
+    return ", ".join(items[:most]) + more
+
+
+def duration_text(seconds: float) -> str:
+    """Give a time span for people: `0.4 s`, `45 s`, `12 min`, `4 h 53 min`."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def read_text(path: Path, *, limit_bytes: int, error: type[UsageError]) -> str:
+    """Give the text of a small UTF-8 file, without a byte order mark; line ends are left as they are.
+
+    Raises `error`, naming the file (and the line, where bytes are not UTF-8), when it cannot be read, is not text
+    or is larger than `limit_bytes`.
+    """
+    name = shown_path(path)
+    try:
+        with path.open("rb") as file:
+            data = file.read(limit_bytes + 1)
+    except FileNotFoundError:
+        raise error(f"{name} does not exist", hint="check the path, or leave it out") from None
+    except IsADirectoryError:
+        raise error(f"{name} is a folder, expected a text file", hint="name a file inside it") from None
+    except PermissionError:
+        raise error(f"{name} may not be read by this user", hint="check its permissions") from None
+    except (OSError, ValueError) as problem:
+        reason = (problem.strerror if isinstance(problem, OSError) else None) or str(problem)
+        raise error(f"{name} cannot be read: {reason}", hint="check the path") from problem
+    if len(data) > limit_bytes:
+        raise error(f"{name} is larger than {limit_bytes:,} bytes", hint="is it the file you meant?")
+    data = data.removeprefix(codecs.BOM_UTF8)
+    try:
+        return data.decode()
+    except UnicodeDecodeError as problem:
+        line = data.count(b"\n", 0, problem.start) + 1
+        message = f"{name}:{line}: byte 0x{data[problem.start]:02x} is not UTF-8 text"
+        raise error(message, hint="save the file as UTF-8") from None
