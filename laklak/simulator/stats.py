@@ -1,0 +1,48 @@
+"""What the simulator saw, for tests and for its own summary."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+
+class Hit(NamedTuple):
+    """One request: when it arrived (monotonic seconds), what it cost, and the status sent (0: no answer at all)."""
+
+    at_s: float
+    path: str
+    weight: int
+    status: int
+    query: dict[str, str]
+
+
+@dataclass(slots=True)
+class Stats:
+    """Counts since the start. `refusals` are the gate's own 429 and 418; `faults` are those injected, by kind.
+
+    `neighbour_requests` and `neighbour_refusals` are those of the other program on the address, up to the last hit.
+    `hits` are in order of arrival; they are kept unless the settings say otherwise.
+    """
+
+    requests: Counter[str] = field(default_factory=Counter)
+    statuses: Counter[int] = field(default_factory=Counter)
+    refusals: Counter[int] = field(default_factory=Counter)
+    faults: Counter[str] = field(default_factory=Counter)
+    neighbour_requests: int = 0
+    neighbour_refusals: int = 0
+    weight: int = 0
+    rows: int = 0
+    hits: list[Hit] = field(default_factory=list)
+
+    def weight_in_any(self, span_s: float) -> int:
+        """The most weight that arrived within any span of `span_s` seconds, refused requests included."""
+        most = inside = 0
+        span: deque[Hit] = deque()
+        for hit in self.hits:
+            span.append(hit)
+            inside += hit.weight
+            while span[0].at_s <= hit.at_s - span_s:
+                inside -= span.popleft().weight
+            most = max(most, inside)
+        return most
