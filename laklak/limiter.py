@@ -161,6 +161,7 @@ class Limiter:
         self._pace = AsyncLimiter(burst, burst / (PACE * budget / WINDOW_S))
         self._burst = burst
         self._empty = True
+        self._paced = 0
 
     @property
     def window_weight(self) -> int:
@@ -184,9 +185,13 @@ class Limiter:
             if self._empty:
                 await self._pace.acquire(self._burst)
                 self._empty = False
-            await self._pace.acquire(weight)
+            if self._paced < weight:
+                await self._pace.acquire(weight - self._paced)
+                self._paced = weight
             while (wait_s := self._wait_s(weight)) is not None:
                 await self._change_or(wait_s)
+            # Only now: a waiter cancelled above leaves what it drew from the pace to the next one.
+            self._paced -= weight
             payment = Payment(weight, self._now())
             self.in_flight += 1
             self.in_flight_weight += weight

@@ -193,7 +193,11 @@ def _decimal_text(cell: object) -> str | None:
 
 def _row_text(row: object) -> str:
     """The row as JSON for the record, shortened: a hostile venue must not fill the store with one row."""
-    text = orjson.dumps(row).decode()
+    try:
+        text = orjson.dumps(row).decode()
+    except orjson.JSONEncodeError:
+        # orjson reads four times deeper nesting than it writes.
+        text = '"a row nested too deeply to show"'
     return text if len(text) <= _ROW_TEXT_MAX else text[:_ROW_TEXT_MAX] + "..."
 
 

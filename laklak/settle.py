@@ -14,6 +14,7 @@ Undecided minutes stay missing and are asked again in the next run.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -28,10 +29,14 @@ HOLE_CLOSED_FOR_MS: Final = 10 * 60_000
 
 @dataclass(frozen=True, slots=True)
 class Doubts:
-    """Minutes of one series to ask again: ranges that were lacking, and refused rows by open_time."""
+    """Minutes of one series to ask again: ranges that were lacking, and refused rows by open_time.
+
+    `probed`: a probe has been answered; what it left is asked in pages, for another one would tell no more.
+    """
 
     absent: tuple[TimeRange, ...] = ()
     refused: Mapping[int, Refusal] = field(default_factory=dict)
+    probed: bool = False
 
     def __bool__(self) -> bool:
         return bool(self.absent or self.refused)
@@ -125,7 +130,7 @@ def probe_answer(
         for time in range(chunk.range.start_ms, cut, interval.ms)
     ]
     rest = TimeRange(cut, chunk.range.end_ms)
-    return absences, Doubts((rest,) if rest else ())
+    return absences, Doubts((rest,) if rest else (), probed=True)
 
 
 def second_questions(
@@ -133,16 +138,22 @@ def second_questions(
 ) -> Iterator[Question]:
     """Ask for all doubts of a series again, in the cheapest pages that cover them.
 
-    A gap longer than a page at the start of what is wanted is asked by one probe from the listing on.
+    A gap longer than a page at the start of what is wanted is asked by one probe, once: from the listing on where
+    that falls into the first candle of the range, else from the start of the gap, for candles before it tell nothing.
     """
     absent = merge(sorted(doubts.absent))
-    if absent and absent[0].start_ms == wanted.start_ms and absent[0].count(series.interval) > page:
+    leading = absent and absent[0].start_ms == wanted.start_ms and absent[0].count(series.interval) > page
+    if leading and not doubts.probed:
         gap = absent.pop(0)
-        probe_from_ms = gap.start_ms if listing_ms is None else min(listing_ms, gap.start_ms)
+        listed_here = listing_ms is not None and series.interval.ceil(listing_ms) == gap.start_ms
+        probe_from_ms = listing_ms if listing_ms is not None and listed_here else gap.start_ms
         yield Question(Chunk(series, gap, (gap,)), Doubts((gap,)), probe_from_ms)
-    doubtful = merge(sorted([*absent, *runs(sorted(doubts.refused), series.interval)]))
+    refused_times = sorted(doubts.refused)
+    doubtful = merge(sorted([*absent, *runs(refused_times, series.interval)]))
     for chunk in plan_chunks(series, doubtful, tiers, page):
-        refused = {time: doubts.refused[time] for time in doubts.refused if _inside(time, chunk.wanted)}
+        first = bisect_left(refused_times, chunk.range.start_ms)
+        after = bisect_left(refused_times, chunk.range.end_ms)
+        refused = {time: doubts.refused[time] for time in refused_times[first:after]}
         yield Question(chunk, Doubts(_absent(chunk, (), refused), refused))
 
 

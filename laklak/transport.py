@@ -24,7 +24,14 @@ from yarl import URL
 from laklak._version import __version__
 from laklak.bans import BanBook
 from laklak.clock import VenueClock
-from laklak.errors import PermanentError, RegionBlocked, TransientError, TryLater, VenueUnreachable
+from laklak.errors import (
+    PermanentError,
+    RegionBlocked,
+    SettingsError,
+    TransientError,
+    TryLater,
+    VenueUnreachable,
+)
 from laklak.limiter import Limiter, Payment
 from laklak.model import iso
 from laklak.stopping import Stopper
@@ -39,6 +46,7 @@ _BACKOFF_MOST_S: Final = 10.0
 _BODY_MOST: Final = 64 * 1024 * 1024
 _LONGEST_BAN_S: Final = 4 * 86_400.0  # three days are documented
 _BAN_DEFAULT_S: Final = 120.0
+_SHORTEST_PAUSE_S: Final = 1.0
 SIMULATOR_HEADER: Final = "X-Laklak-Simulator"
 
 Answer = TypeVar("Answer")
@@ -106,6 +114,8 @@ class Transport:
         connections: int,
         max_wait_s: float,
         firewall_wait_s: float,
+        attempt_timeout_s: float = ATTEMPT_TIMEOUT_S,
+        backoff: Callable[[int, float], float] = backoff_s,
     ) -> None:
         self._venue = venue
         self._base = URL(url)
@@ -116,6 +126,8 @@ class Transport:
         self._connections = connections
         self._max_wait_s = max_wait_s
         self._firewall_wait_s = firewall_wait_s
+        self._attempt_timeout_s = attempt_timeout_s
+        self._backoff = backoff
         self._proxy = proxy_for(self._base)
         self._session: aiohttp.ClientSession | None = None
         self._last_success_s: float | None = None
@@ -181,7 +193,7 @@ class Transport:
                 log.debug("retry path=%s attempt=%d error=%s", request.path, attempt, exc)
             self.traffic.retries += 1
             with self._stopper.interruptible():
-                await asyncio.sleep(backoff_s(attempt, random.random()))
+                await asyncio.sleep(self._backoff(attempt, random.random()))
             attempt += 1
 
     async def _attempt(self, request: Request, parse: Callable[[bytes], Answer], *, candles: bool) -> Answer:
@@ -191,8 +203,14 @@ class Transport:
         self.traffic.candle_requests += candles
         try:
             status, headers, body = await self._send(request, payment)
-        except (aiohttp.ClientError, TimeoutError, OSError) as exc:
+        except (aiohttp.ClientError, TimeoutError, OSError, UnicodeError) as exc:
             raise self._translated(exc) from exc
+        except asyncio.CancelledError as exc:
+            # Closing a session cancels its look-ups of names, and that reaches whoever waits for one.
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            raise TransientError(f"the connection to {self._host} was dropped") from exc
         finally:
             self._limiter.answered(payment)
         verdict = self._venue.classify(status, headers, body)
@@ -260,6 +278,8 @@ class Transport:
 
     def _limited(self, wait_s: float, verdict: Verdict) -> Exception:
         """Stop the whole scope for so long; TryLater when that is longer than the run may wait."""
+        # "Come back in 0 seconds" must not become knocking without a pause, nor a slip of the venue a ban for ever.
+        wait_s = min(max(wait_s, _SHORTEST_PAUSE_S), _LONGEST_BAN_S)
         until_ms = time.time_ns() // 1_000_000 + int(wait_s * 1000)
         if verdict.kind is Kind.BANNED:
             self.banned_until_ms = max(until_ms, self.banned_until_ms or 0)
@@ -285,6 +305,8 @@ class Transport:
         starting = self._last_success_s is None
         if isinstance(exc, aiohttp.ClientConnectorDNSError):
             message = f"cannot find the host {exc.host}"
+        elif isinstance(exc, UnicodeError):
+            message = f"cannot find the host {self._host}: this is no name of a host"
         elif isinstance(exc, aiohttp.ClientSSLError | ssl.SSLError):
             message = f"no trusted connection to {self._host}: {exc.__class__.__name__}"
         elif isinstance(exc, aiohttp.ClientProxyConnectionError | aiohttp.ClientHttpProxyError):
@@ -298,8 +320,9 @@ class Transport:
 
     def _new_session(self) -> aiohttp.ClientSession:
         return aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=self._connections, ttl_dns_cache=300),
-            timeout=aiohttp.ClientTimeout(total=ATTEMPT_TIMEOUT_S),
+            # One more than there are workers: the clock may be asked beside them.
+            connector=aiohttp.TCPConnector(limit=self._connections + 1, ttl_dns_cache=300),
+            timeout=aiohttp.ClientTimeout(total=self._attempt_timeout_s),
             cookie_jar=aiohttp.DummyCookieJar(),
             headers={"User-Agent": f"laklak/{__version__}", "Accept": "application/json"},
         )
@@ -314,9 +337,21 @@ class Transport:
 
 
 def proxy_for(url: URL) -> URL | None:
-    """The proxy that HTTPS_PROXY, HTTP_PROXY and NO_PROXY set for `url`."""
+    """The proxy that HTTPS_PROXY, HTTP_PROXY and NO_PROXY set for `url`; SettingsError when it can be none."""
     host = url.host or ""
     if urllib.request.proxy_bypass(f"{host}:{url.port}"):
         return None
     proxy = urllib.request.getproxies().get(url.scheme)
-    return URL(proxy if "://" in proxy else f"http://{proxy}") if proxy else None
+    if not proxy:
+        return None
+    try:
+        address = URL(proxy if "://" in proxy else f"http://{proxy}")
+        usable = address.scheme in ("http", "https") and address.host
+    except ValueError:
+        usable = False
+    if not usable:
+        # Without the text: it may carry a password.
+        raise SettingsError(
+            f"{url.scheme.upper()}_PROXY is not the address of an HTTP proxy", hint="write it as http://host:port"
+        )
+    return address

@@ -132,7 +132,8 @@ class Binance:
             return Verdict(Kind.FIREWALL, "firewall", detail, retry_after_s)
         if status == 451:
             return Verdict(Kind.REGION, "region", detail)
-        if status >= 500 or status == 408 or code in _PASSING_CODES:
+        # Without the venue's own code it was not the venue that refused, but something on the way to it.
+        if status >= 500 or status == 408 or code is None or code in _PASSING_CODES:
             return Verdict(Kind.PASSING, f"http_{status}", detail)
         if code == -1121:
             return Verdict(Kind.PERMANENT, "unknown_symbol", detail)
@@ -156,12 +157,16 @@ def _error(body: bytes) -> tuple[int | None, str]:
         return None, _short(body)
     if not isinstance(answer, dict) or type(answer.get("code")) is not int:
         return None, _short(body)
-    return answer["code"], f"code {answer['code']}: {answer.get('msg', '')}"[:_DETAIL_MAX]
+    return answer["code"], _one_line(f"code {answer['code']}: {answer.get('msg', '')}")[:_DETAIL_MAX]
 
 
 def _short(body: bytes) -> str:
-    text = " ".join(body[:_DETAIL_MAX].decode("utf-8", "replace").split())
-    return "".join(char if char.isprintable() else "?" for char in text)[:100]
+    return _one_line(body[:_DETAIL_MAX].decode("utf-8", "replace"))[:100]
+
+
+def _one_line(text: str) -> str:
+    # What a venue says ends up on the terminal and in the log.
+    return "".join(char if char.isprintable() else "?" for char in " ".join(text.split()))
 
 
 def _retry_after_s(headers: Mapping[str, str]) -> float | None:

@@ -1,0 +1,190 @@
+"""What a run counts while it goes, and what it says at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Final
+
+from laklak._version import __version__
+from laklak.errors import LaklakError, TryLater
+from laklak.ledger import Ledger
+from laklak.model import iso
+from laklak.plan import Alternative
+from laklak.resolve import EndedSeries, FailedSeries
+
+SCHEMA: Final = 1
+
+
+@dataclass(slots=True)
+class Report:
+    """The counters of a running backfill, for progress. Filled by the engine, read by whoever shows it."""
+
+    store: str = ""
+    start_ms: int | None = None
+    end_ms: int | None = None
+    ledgers: list[Ledger] = field(default_factory=list)
+    failed: list[FailedSeries] = field(default_factory=list)
+    ended: list[EndedSeries] = field(default_factory=list)
+    series: int = 0
+    rows_rejected: int = 0
+    errors: int = 0
+    requests: int = 0
+    candle_requests: int = 0
+    retries: int = 0
+    rate_limited: int = 0
+    weight: int = 0
+    budget: int = 0
+    window_weight: int = 0
+    requests_planned: int = 0
+    in_flight: int = 0
+    paused_for_s: float = 0.0
+    banned_until_ms: int | None = None
+    fetching_since_s: float | None = None
+    seconds: float = 0.0
+
+    @property
+    def wanted(self) -> int:
+        return sum(ledger.plan.wanted_count for ledger in self.ledgers)
+
+    @property
+    def stored_before(self) -> int:
+        return sum(ledger.stored_before for ledger in self.ledgers)
+
+    @property
+    def written(self) -> int:
+        return sum(ledger.written for ledger in self.ledgers)
+
+    @property
+    def holes(self) -> int:
+        return sum(ledger.holes for ledger in self.ledgers)
+
+    @property
+    def rejected(self) -> int:
+        return sum(ledger.rejected for ledger in self.ledgers)
+
+    @property
+    def missing(self) -> int:
+        return sum(ledger.missing for ledger in self.ledgers)
+
+    @property
+    def new_rejected(self) -> int:
+        return sum(ledger.new_rejected for ledger in self.ledgers)
+
+    def failures(self) -> list[FailedSeries]:
+        """Every series with something missing for a reason of its own."""
+        own = (ledger.failure() for ledger in self.ledgers)
+        return [*self.failed, *(failure for failure in own if failure is not None)]
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """The outcome of a backfill; `as_json()` is what --json prints.
+
+    wanted = stored_before + written + holes + rejected + missing, in candles.  `exit` is the exit status, `seconds`
+    the whole run, `weight` what the run paid, `error` a short word and a sentence when the run did not end by itself.
+    """
+
+    exit: int
+    complete: bool
+    store: str
+    start: str | None
+    end: str | None
+    series: int
+    wanted: int
+    stored_before: int
+    written: int
+    holes: int
+    rejected: int
+    missing: int
+    rows_rejected: int
+    failed_series: Sequence[FailedSeries]
+    ended_series: Sequence[EndedSeries]
+    requests: int
+    candle_requests: int
+    retries: int
+    rate_limited: int
+    weight: int
+    seconds: float
+    candles_per_second: float
+    banned_until: str | None
+    dead_letter: str | None
+    error: str | None
+    hint: str | None
+
+    def as_json(self) -> dict[str, Any]:
+        return {"schema": SCHEMA, "version": __version__, **_fields(self)}
+
+
+def summarise(report: Report, *, error: LaklakError | None = None, exit_code: int | None = None) -> Summary:
+    """Close the account. The exit status is `exit_code`, else the error's, else 1 when another run has work left."""
+    missing = report.missing
+    failures = report.failures()
+    clean = not missing and not failures and not report.new_rejected
+    banned_until_ms = error.until_ms if isinstance(error, TryLater) else report.banned_until_ms
+    if exit_code is None:
+        exit_code = error.exit_code if error is not None else (0 if clean else 1)
+    return Summary(
+        exit=exit_code,
+        complete=exit_code == 0 and not missing,
+        store=report.store,
+        start=None if report.start_ms is None else iso(report.start_ms),
+        end=None if report.end_ms is None else iso(report.end_ms),
+        series=report.series,
+        wanted=report.wanted,
+        stored_before=report.stored_before,
+        written=report.written,
+        holes=report.holes,
+        rejected=report.rejected,
+        missing=missing,
+        rows_rejected=report.rows_rejected,
+        failed_series=failures,
+        ended_series=tuple(report.ended),
+        requests=report.requests,
+        candle_requests=report.candle_requests,
+        retries=report.retries,
+        rate_limited=report.rate_limited,
+        weight=report.weight,
+        seconds=round(report.seconds, 3),
+        candles_per_second=round(report.written / report.seconds, 1) if report.seconds else 0.0,
+        banned_until=None if banned_until_ms is None else iso(banned_until_ms),
+        dead_letter=None,
+        error=None if error is None else f"{error.reason}: {error}",
+        hint=None if error is None else error.hint,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What --dry-run says: the plan, its price and what it would cost otherwise. Nothing was fetched or stored."""
+
+    store: str
+    start: str
+    end: str
+    series: int
+    wanted: int
+    stored_before: int
+    holes: int
+    rejected: int
+    to_fetch: int
+    requests: int
+    weight: int
+    budget: int
+    chunk: int
+    seconds_estimated: float
+    seconds_auto: float
+    failed_series: Sequence[FailedSeries]
+    ended_series: Sequence[EndedSeries]
+    alternatives: Sequence[Alternative]
+    exit: int = 0
+
+    def as_json(self) -> dict[str, Any]:
+        values = _fields(self) | {"alternatives": [asdict(one) for one in self.alternatives]}
+        return {"schema": SCHEMA, "version": __version__, "dry_run": True, "error": None, "hint": None, **values}
+
+
+def _fields(outcome: Summary | Estimate) -> dict[str, Any]:
+    values = {name: getattr(outcome, name) for name in outcome.__dataclass_fields__}
+    values["failed_series"] = [asdict(failed) for failed in outcome.failed_series]
+    values["ended_series"] = [{"series": one.series, "ended": iso(one.ended_ms)} for one in outcome.ended_series]
+    return values

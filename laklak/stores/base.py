@@ -1,0 +1,115 @@
+"""The protocol of a store, and how any store is asked what it already holds.
+
+A store is the only truth about what is there: there is no checkpoint file beside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Literal, Protocol, Self
+
+from laklak.model import Absence, CandleBatch, RunRecord, Series, TimeRange
+
+Origin = Literal["real", "simulated"]
+
+
+@dataclass(frozen=True, slots=True)
+class StoreInfo:
+    """What a store holds, for the line printed first. `free_bytes` is None where the store cannot tell."""
+
+    holds: str
+    free_bytes: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """Stored candles of one series, oldest first: open_times in ms UTC, then open, high, low, close, volume."""
+
+    open_times: Sequence[int]
+    values: tuple[Sequence[float], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """What one answer gave: candles to store, and minutes confirmed absent. Either may be empty."""
+
+    series: Series
+    candles: CandleBatch | None
+    absences: Sequence[Absence] = ()
+
+    @property
+    def rows(self) -> int:
+        return (len(self.candles) if self.candles else 0) + len(self.absences)
+
+
+class Store(Protocol):
+    """Where candles live. All methods may be called from one event loop, several at once.
+
+    Foreign exceptions are translated here: StoreFull when there is no room, StoreUnavailable when it cannot be
+    used, StoreError for anything else.
+    """
+
+    @property
+    def display(self) -> str:
+        """The store's URL as it may be shown: no secret in it."""
+        ...
+
+    @property
+    def exists(self) -> bool:
+        """Once entered: whether there is a store; False only when it was opened without making one."""
+        ...
+
+    bytes_per_candle: int
+
+    async def __aenter__(self) -> Self: ...
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+    def exclusive(self) -> AbstractContextManager[object]:
+        """Hold the store for one backfill on this machine; StoreBusy says who holds it and since when.
+
+        Dies with its process. Readers and other writers are not kept out.
+        """
+        ...
+
+    async def describe(self) -> StoreInfo: ...
+
+    async def count(self, series: Series, span: TimeRange) -> int:
+        """Candles stored in `span` that lie on the grid of the interval."""
+        ...
+
+    async def count_by_day(self, series: Series, span: TimeRange) -> dict[int, int]:
+        """The same per UTC day: day start in ms -> count. Days without candles are left out."""
+        ...
+
+    async def open_times(self, series: Series, span: TimeRange) -> list[int]:
+        """The open_times stored in `span` that lie on the grid, rising."""
+        ...
+
+    async def absences(self, series: Series, span: TimeRange) -> list[Absence]:
+        """Known holes and rejects in `span`, rising, without those that are stored after all."""
+        ...
+
+    async def write(self, deliveries: Sequence[Delivery]) -> None:
+        """Store all of it in one transaction and return when it is acknowledged; idempotent.
+
+        A candle replaces what was stored under its identity and removes an absence of the same minute;
+        an absence is not recorded where a candle is stored.
+        """
+        ...
+
+    async def read(self, series: Series, span: TimeRange, *, last: int | None = None) -> Columns:
+        """Stored candles in `span`, oldest first; with `last`, only the newest so many."""
+        ...
+
+    async def origin(self) -> Origin | None:
+        """Whether the candles here came from a real venue or a simulator; None while there are none."""
+        ...
+
+    async def set_origin(self, origin: Origin) -> None: ...
+
+    async def record_run(self, run: RunRecord) -> None: ...

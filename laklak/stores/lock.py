@@ -1,0 +1,104 @@
+"""One backfill per store at a time on a machine: a lock that dies with the process that holds it."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from laklak.errors import StoreBusy, StoreUnavailable
+from laklak.model import iso
+
+
+class StoreLock:
+    """An exclusive lock beside a store file, as a context manager: `with StoreLock.for_file(path): ...`.
+
+    The lock is an flock on `<real path>.lock`, so two names of one file share it, readers and other writers are
+    free, and it is gone the moment its process is, however that ended. The lock file stays; while it is held it
+    says who holds it, as JSON: `{"pid": 4711, "since": "2026-02-10T12:00:07Z"}`.
+
+    Raises:
+        StoreBusy: another process (or another lock in this one) holds it; names its pid and since when.
+        StoreUnavailable: the lock file cannot be made.
+    """
+
+    def __init__(self, path: str, subject: str) -> None:
+        self._path = path
+        self._subject = subject
+        self._handle: int | None = None
+
+    @classmethod
+    def for_file(cls, path: str | Path) -> StoreLock:
+        """The lock of the store file `path`; the file itself is not touched and need not exist."""
+        return cls(os.path.realpath(path) + ".lock", str(path))
+
+    @property
+    def path(self) -> str:
+        """The lock file."""
+        return self._path
+
+    def __enter__(self) -> Self:
+        handle = self._open()
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as exc:
+            holder = _read_holder(handle)
+            os.close(handle)
+            raise self._busy(holder) from exc
+        except OSError as exc:
+            os.close(handle)
+            raise self._unavailable(exc) from exc
+        self._handle = handle
+        self._sign(handle)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        handle, self._handle = self._handle, None
+        if handle is not None:
+            with contextlib.suppress(OSError):
+                os.ftruncate(handle, 0)
+            os.close(handle)
+
+    def _open(self) -> int:
+        try:
+            return os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        except OSError as exc:
+            raise self._unavailable(exc) from exc
+
+    @staticmethod
+    def _sign(handle: int) -> None:
+        holder = {"pid": os.getpid(), "since": iso(int(time.time()) * 1000)}
+        # A full disk must not keep anybody from the lock: it is held whether the note could be written or not.
+        with contextlib.suppress(OSError):
+            os.ftruncate(handle, 0)
+            os.pwrite(handle, json.dumps(holder).encode() + b"\n", 0)
+
+    def _busy(self, holder: tuple[int, str] | None) -> StoreBusy:
+        who = f"process {holder[0]}, since {holder[1]}" if holder else "a process that has just started"
+        end = f"stop process {holder[0]}" if holder else "try again"
+        return StoreBusy(
+            f"another backfill is filling {self._subject}: {who}",
+            hint=f"wait until it has ended, or {end}; reading the store is possible meanwhile",
+        )
+
+    def _unavailable(self, exc: OSError) -> StoreUnavailable:
+        return StoreUnavailable(
+            f"cannot lock {self._path}: {exc.strerror or exc}",
+            hint="the folder of the store must exist and be writable for you",
+        )
+
+
+def _read_holder(handle: int) -> tuple[int, str] | None:
+    # Between taking the lock and signing it the file is empty or tells of an earlier holder that was killed.
+    try:
+        note = json.loads(os.pread(handle, 1000, 0))
+        return int(note["pid"]), str(note["since"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None

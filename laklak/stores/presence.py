@@ -1,0 +1,49 @@
+"""What a store lacks of a range, recognised from counts: never from seventy million timestamps.
+
+Over the whole range first; where that is short or holes are known, per day; by timestamps only inside the days that
+are neither full nor empty.  A stale hole and a missing minute cannot cancel out: a day with known absences is
+always looked at minute by minute.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from laklak.model import DAY_MS, Absence, Series, TimeRange
+from laklak.plan import gaps, merge
+from laklak.stores.base import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Presence:
+    """candles in the range = stored + len(absences) + candles in `missing`."""
+
+    stored: int
+    absences: tuple[Absence, ...]
+    missing: tuple[TimeRange, ...]
+
+
+async def survey(store: Store, series: Series, span: TimeRange, *, recheck: bool = False) -> Presence:
+    """Say what `store` holds of `span`, a range on the grid. With `recheck` known absences count as missing."""
+    wanted = span.count(series.interval)
+    if not wanted:
+        return Presence(0, (), ())
+    stored = await store.count(series, span)
+    absences = [] if recheck else await store.absences(series, span)
+    if not absences and stored in (0, wanted):
+        return Presence(stored, (), () if stored else (span,))
+    by_day = await store.count_by_day(series, span)
+    absent_days: dict[int, list[int]] = {}
+    for absence in absences:
+        absent_days.setdefault(absence.open_time_ms // DAY_MS, []).append(absence.open_time_ms)
+    missing: list[TimeRange] = []
+    for day in span.days():
+        number = day.start_ms // DAY_MS
+        absent = absent_days.get(number, [])
+        count = by_day.get(number * DAY_MS, 0)
+        if absent or 0 < count < day.count(series.interval):
+            present = await store.open_times(series, day) if count else []
+            missing += gaps(day, sorted([*present, *absent]), series.interval)
+        elif not count:
+            missing.append(day)
+    return Presence(stored, tuple(absences), tuple(merge(missing)))

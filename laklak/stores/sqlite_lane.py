@@ -1,0 +1,156 @@
+"""A thread with a SQLite connection of its own, to which jobs are handed from an event loop.
+
+Why a lane gives way: a busy event loop lets go of the interpreter lock every millisecond, at its select(), and has it
+back before a waiting thread has woken up; and since the lock did change hands, CPython does not count that as waiting
+and never forces a handover.  Measured on two cores: every statement of the thread then takes a tenth of a second or
+more, a million candles 60 to 300 s in one run out of four.  So while a lane has work, the loop blocks itself every
+2 ms for 50 microseconds, long enough for the thread to wake: 1.9 s a million, always (benchmarks/sqlite_write.py).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sqlite3
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final, TypeVar
+
+from laklak.errors import LaklakError, StoreError
+
+T = TypeVar("T")
+
+_GIVE_WAY_EVERY_S: Final = 0.002
+_GIVE_WAY_FOR_S: Final = 50e-6
+
+
+class CalledOff(Exception):
+    """Ends a job whose awaiting task was cancelled; never seen by anyone."""
+
+
+class Turn:
+    """One job's time on a lane: its connection, and whether it has been called off."""
+
+    __slots__ = ("called_off", "connection")
+
+    def __init__(self) -> None:
+        self.connection: sqlite3.Connection
+        self.called_off = False
+
+    def check(self) -> None:
+        """Raise CalledOff when nobody waits for the job any more; to be called between statements."""
+        if self.called_off:
+            raise CalledOff
+
+
+class Lane:
+    """Runs jobs one after another on one thread and one connection, opened when the first job comes.
+
+    sqlite3.Error is translated with `translate`. When the task that awaits a job is cancelled, the statement that
+    runs for it is interrupted, and the cancellation goes on as soon as the thread has let go.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        connect: Callable[[], sqlite3.Connection],
+        translate: Callable[[sqlite3.Error], LaklakError],
+    ) -> None:
+        self.pending = 0
+        """Jobs handed in and not ended yet."""
+        self._name = name
+        self._connect = connect
+        self._translate = translate
+        self._connection: sqlite3.Connection | None = None
+        self._running: Turn | None = None
+        self._giving_way = False
+        self._guard = threading.Lock()
+        self._executor: ThreadPoolExecutor | None = ThreadPoolExecutor(1, thread_name_prefix=name)
+
+    def __repr__(self) -> str:
+        state = "closed" if self._executor is None else f"pending={self.pending}"
+        return f"<Lane {self._name} {state}>"
+
+    async def run(self, job: Callable[[Turn], T]) -> T:
+        """Give back what `job` gives back; raises what it raises, translated."""
+        if self._executor is None:
+            raise StoreError("the store is not open", hint="use it inside `async with`")
+        turn = Turn()
+        future = asyncio.get_running_loop().run_in_executor(self._executor, self._perform, job, turn)
+        self.pending += 1
+        self._start_giving_way()
+        future.add_done_callback(self._ended)
+        try:
+            await asyncio.wait([future])
+        except asyncio.CancelledError:
+            if self._call_off(turn):
+                await asyncio.wait([future])
+            raise
+        return future.result()
+
+    async def close(self, farewell: Callable[[sqlite3.Connection], object] | None = None) -> None:
+        """Let the jobs handed in end, do `farewell` at best effort, close the connection, end the thread.
+
+        Idempotent.
+        """
+        executor, self._executor = self._executor, None
+        if executor is None:
+            return
+        try:
+            await asyncio.get_running_loop().run_in_executor(executor, self._hang_up, farewell)
+        finally:
+            executor.shutdown(wait=False)
+
+    def _perform(self, job: Callable[[Turn], T], turn: Turn) -> T:
+        turn.check()
+        try:
+            if self._connection is None:
+                self._connection = self._connect()
+            turn.connection = self._connection
+            with self._guard:
+                self._running = turn
+            try:
+                turn.check()
+                return job(turn)
+            finally:
+                with self._guard:
+                    self._running = None
+        except sqlite3.Error as exc:
+            raise self._translate(exc) from exc
+
+    def _call_off(self, turn: Turn) -> bool:
+        # True when the job runs now, so that it has to be waited for.  A lane may already be busy with somebody
+        # else's job: that one must not be interrupted.
+        with self._guard:
+            turn.called_off = True
+            if self._running is not turn:
+                return False
+            turn.connection.interrupt()
+            return True
+
+    def _start_giving_way(self) -> None:
+        if not self._giving_way:
+            self._giving_way = True
+            asyncio.get_running_loop().call_later(_GIVE_WAY_EVERY_S, self._give_way)
+
+    def _give_way(self) -> None:
+        self._giving_way = False
+        if self.pending:
+            time.sleep(_GIVE_WAY_FOR_S)
+            self._start_giving_way()
+
+    def _hang_up(self, farewell: Callable[[sqlite3.Connection], object] | None) -> None:
+        connection, self._connection = self._connection, None
+        if connection is None:
+            return
+        with contextlib.suppress(sqlite3.Error):
+            if farewell is not None:
+                farewell(connection)
+        connection.close()
+
+    def _ended(self, future: asyncio.Future[T]) -> None:
+        self.pending -= 1
+        if not future.cancelled():
+            future.exception()  # marks it as seen: a job that was called off is nobody's failure

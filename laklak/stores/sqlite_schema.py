@@ -1,0 +1,153 @@
+"""The tables, views and triggers of a SQLite store, as the steps that lead from each version to the next.
+
+    series(id, venue, symbol, interval)             one row a series
+    candle(series_id, open_time, open .. volume)    the candles, in one b-tree ordered by series and time
+    absence(series_id, open_time, kind, ...)        minutes the venue has no usable candle for
+    meta(key, value)                                `origin`: real or simulated
+
+    candles         what people select, delete and update: one row a candle, with names and readable times
+    laklak_holes    the absences that are not stored after all, with names; deleting there asks the venue again
+    laklak_runs     one row a run
+
+Times are integer milliseconds UTC in columns called open_time, ISO text with Z everywhere else in the views.
+Deleting a row of `series` deletes its candles and absences, so that no row is ever left without its name.
+
+Measured (SQLite 3.40): a table without rowid takes 0.9 CPU seconds to write a million candles and 0.07 to count them,
+with pages of 8, 16 and 32 KiB alike; 8 KiB makes the smallest file.  One b-tree keyed by a single packed integer takes
+the same within 5 % and cannot serve `open_time BETWEEN` through a view.  Counting 541 series x 90 days x 1m, 70 million
+candles in 4.3 GiB, takes 5 s.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+APPLICATION_ID: Final = 0x4C414B4C
+"""`LAKL` in the file's header."""
+
+_SERIES: Final = """
+CREATE TABLE series (
+    id INTEGER PRIMARY KEY,
+    venue TEXT NOT NULL,
+    symbol TEXT NOT NULL,
+    interval TEXT NOT NULL,
+    UNIQUE (venue, symbol, interval)
+)"""
+
+_CANDLE: Final = """
+CREATE TABLE candle (
+    series_id INTEGER NOT NULL,
+    open_time INTEGER NOT NULL,
+    open REAL NOT NULL,
+    high REAL NOT NULL,
+    low REAL NOT NULL,
+    close REAL NOT NULL,
+    volume REAL NOT NULL,
+    PRIMARY KEY (series_id, open_time)
+) WITHOUT ROWID"""
+
+_ABSENCE: Final = """
+CREATE TABLE absence (
+    series_id INTEGER NOT NULL,
+    open_time INTEGER NOT NULL,
+    kind TEXT NOT NULL CHECK (kind IN ('hole', 'rejected')),
+    confirmed_at INTEGER NOT NULL,
+    reason TEXT NOT NULL,
+    row TEXT,
+    PRIMARY KEY (series_id, open_time)
+) WITHOUT ROWID"""
+
+_META: Final = "CREATE TABLE meta (key TEXT PRIMARY KEY NOT NULL, value TEXT NOT NULL) WITHOUT ROWID"
+
+_RUNS: Final = """
+CREATE TABLE laklak_runs (
+    id INTEGER PRIMARY KEY,
+    started_at TEXT NOT NULL,
+    ended_at TEXT NOT NULL,
+    version TEXT NOT NULL,
+    range_start TEXT NOT NULL,
+    range_end TEXT NOT NULL,
+    interval TEXT NOT NULL,
+    series INTEGER NOT NULL,
+    wanted INTEGER NOT NULL,
+    stored_before INTEGER NOT NULL,
+    stored_after INTEGER NOT NULL,
+    written INTEGER NOT NULL,
+    holes INTEGER NOT NULL,
+    rejected INTEGER NOT NULL,
+    missing INTEGER NOT NULL,
+    requests INTEGER NOT NULL,
+    weight INTEGER NOT NULL,
+    result TEXT NOT NULL,
+    exit_code INTEGER NOT NULL,
+    error TEXT
+)"""
+
+_FORGET_SERIES: Final = """
+CREATE TRIGGER series_delete AFTER DELETE ON series BEGIN
+    DELETE FROM candle WHERE series_id = OLD.id;
+    DELETE FROM absence WHERE series_id = OLD.id;
+END"""
+
+# CROSS JOIN keeps the planner from turning the loops round: first the few series, then a search by primary key.
+_CANDLES: Final = """
+CREATE VIEW candles (venue, symbol, interval, open_time, time, open, high, low, close, volume) AS
+SELECT s.venue, s.symbol, s.interval, c.open_time, strftime('%Y-%m-%dT%H:%M:%SZ', c.open_time / 1000, 'unixepoch'),
+       c.open, c.high, c.low, c.close, c.volume
+FROM series AS s CROSS JOIN candle AS c ON c.series_id = s.id"""
+
+_CANDLES_DELETE: Final = """
+CREATE TRIGGER candles_delete INSTEAD OF DELETE ON candles BEGIN
+    DELETE FROM candle WHERE open_time = OLD.open_time AND series_id =
+        (SELECT id FROM series WHERE venue = OLD.venue AND symbol = OLD.symbol AND interval = OLD.interval);
+END"""
+
+# `x - x = 0` is true for finite numbers only: infinity minus infinity is NULL here.
+_CANDLES_UPDATE: Final = """
+CREATE TRIGGER candles_update INSTEAD OF UPDATE ON candles BEGIN
+    SELECT RAISE(ABORT, 'only open, high, low, close and volume of a candle can be changed; delete it to be rid of it')
+    WHERE NEW.venue IS NOT OLD.venue OR NEW.symbol IS NOT OLD.symbol OR NEW.interval IS NOT OLD.interval
+        OR NEW.open_time IS NOT OLD.open_time OR NEW.time IS NOT OLD.time;
+    SELECT RAISE(ABORT, 'open, high, low, close and volume must be finite numbers')
+    WHERE typeof(NEW.open) NOT IN ('integer', 'real') OR NEW.open - NEW.open IS NOT 0.0
+        OR typeof(NEW.high) NOT IN ('integer', 'real') OR NEW.high - NEW.high IS NOT 0.0
+        OR typeof(NEW.low) NOT IN ('integer', 'real') OR NEW.low - NEW.low IS NOT 0.0
+        OR typeof(NEW.close) NOT IN ('integer', 'real') OR NEW.close - NEW.close IS NOT 0.0
+        OR typeof(NEW.volume) NOT IN ('integer', 'real') OR NEW.volume - NEW.volume IS NOT 0.0;
+    UPDATE candle SET open = NEW.open, high = NEW.high, low = NEW.low, close = NEW.close, volume = NEW.volume
+    WHERE open_time = OLD.open_time AND series_id =
+        (SELECT id FROM series WHERE venue = OLD.venue AND symbol = OLD.symbol AND interval = OLD.interval);
+END"""
+
+_HOLES: Final = """
+CREATE VIEW laklak_holes (venue, symbol, interval, open_time, kind, confirmed_at, reason, row) AS
+SELECT s.venue, s.symbol, s.interval, a.open_time, a.kind,
+       strftime('%Y-%m-%dT%H:%M:%SZ', a.confirmed_at / 1000, 'unixepoch'), a.reason, a.row
+FROM series AS s CROSS JOIN absence AS a ON a.series_id = s.id
+WHERE NOT EXISTS (SELECT 1 FROM candle AS c WHERE c.series_id = a.series_id AND c.open_time = a.open_time)"""
+
+_HOLES_DELETE: Final = """
+CREATE TRIGGER laklak_holes_delete INSTEAD OF DELETE ON laklak_holes BEGIN
+    DELETE FROM absence WHERE open_time = OLD.open_time AND series_id =
+        (SELECT id FROM series WHERE venue = OLD.venue AND symbol = OLD.symbol AND interval = OLD.interval);
+END"""
+
+MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
+    (
+        _SERIES,
+        _CANDLE,
+        _ABSENCE,
+        _META,
+        _RUNS,
+        _FORGET_SERIES,
+        _CANDLES,
+        _CANDLES_DELETE,
+        _CANDLES_UPDATE,
+        _HOLES,
+        _HOLES_DELETE,
+    ),
+)
+"""Step i leads from version i to version i + 1; step 0 is creation. A step that has been released never changes."""
+
+SCHEMA_VERSION: Final = len(MIGRATIONS)
+"""The `user_version` of a file that this program writes."""

@@ -1,0 +1,169 @@
+"""How a transaction's candles, absences and runs get into a SQLite store: plain functions on a connection."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+import time
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from functools import cache
+from itertools import chain, islice, repeat
+from typing import Final
+
+from laklak.model import RunRecord, Series
+from laklak.stores.base import Delivery
+from laklak.stores.sqlite_file import BUSY_TIMEOUT_S, is_busy
+from laklak.stores.sqlite_lane import Turn
+
+ROWS_PER_STATEMENT: Final = 4096
+"""Candles bound to one INSERT; a power of two, since what is left over goes in statements of halving size.
+
+Each statement is four fights for the interpreter lock; binding this many values holds the lock for 1.5 ms.  Seven
+values a row stay below the 32,766 that SQLite allows from 3.32 on.
+"""
+_CELLS: Final = 7
+
+_RESULTS: Final = {0: "complete", 1: "incomplete", 2: "refused", 75: "try later", 130: "interrupted", 143: "terminated"}
+
+_ABSENCE_SQL: Final = """
+INSERT INTO absence (series_id, open_time, kind, confirmed_at, reason, row)
+SELECT ?1, ?2, ?3, ?4, ?5, ?6
+WHERE NOT EXISTS (SELECT 1 FROM candle WHERE series_id = ?1 AND open_time = ?2)
+ON CONFLICT (series_id, open_time) DO UPDATE
+SET kind = excluded.kind, confirmed_at = excluded.confirmed_at, reason = excluded.reason, row = excluded.row"""
+
+_FORGET_SQL: Final = """
+DELETE FROM absence WHERE series_id = ? AND open_time BETWEEN ? AND ?
+AND EXISTS (SELECT 1 FROM candle AS c WHERE c.series_id = absence.series_id AND c.open_time = absence.open_time)"""
+
+
+@contextlib.contextmanager
+def transaction(turn: Turn) -> Iterator[sqlite3.Connection]:
+    """One write transaction: committed at the end of the block, rolled back when the block or the commit fails.
+
+    Waits for other writers, and stops waiting when the job is called off.
+    """
+    connection = turn.connection
+    deadline = time.monotonic() + BUSY_TIMEOUT_S
+    while True:
+        turn.check()
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            break
+        except sqlite3.OperationalError as exc:
+            if not is_busy(exc) or time.monotonic() > deadline:
+                raise
+    try:
+        yield connection
+        connection.execute("COMMIT")
+    except BaseException:
+        # A full disk may have ended the transaction already.
+        if connection.in_transaction:
+            with contextlib.suppress(sqlite3.Error):
+                connection.execute("ROLLBACK")
+        raise
+
+
+def write_deliveries(turn: Turn, deliveries: Sequence[Delivery]) -> None:
+    """Store candles and absences in one transaction, in the order of the tree they go to."""
+    with transaction(turn) as connection:
+        ids = {series: _series_id(connection, series) for series in {delivery.series for delivery in deliveries}}
+        in_order = sorted(deliveries, key=lambda delivery: (ids[delivery.series], _first_time(delivery)))
+        cells = chain.from_iterable(_cells(ids[delivery.series], delivery) for delivery in in_order)
+        _insert_candles(turn, cells, sum(len(delivery.candles) for delivery in in_order if delivery.candles))
+        for delivery in in_order:
+            _settle_absences(connection, ids[delivery.series], delivery)
+
+
+def write_run(turn: Turn, run: RunRecord) -> None:
+    """Add one row to laklak_runs."""
+    row = {
+        "started_at": _stamp(run.started_ms),
+        "ended_at": _stamp(run.ended_ms),
+        "version": run.version,
+        "range_start": _stamp(run.start_ms),
+        "range_end": _stamp(run.end_ms),
+        "interval": run.interval,
+        "series": run.series,
+        "wanted": run.wanted,
+        "stored_before": run.stored_before,
+        "stored_after": run.stored_after,
+        "written": run.written,
+        "holes": run.holes,
+        "rejected": run.rejected,
+        "missing": run.missing,
+        "requests": run.requests,
+        "weight": run.weight,
+        "result": _RESULTS.get(run.exit_code, "failed"),
+        "exit_code": run.exit_code,
+        "error": run.error,
+    }
+    names, marks = ", ".join(row), ", ".join("?" * len(row))
+    with transaction(turn) as connection:
+        connection.execute(f"INSERT INTO laklak_runs ({names}) VALUES ({marks})", tuple(row.values()))  # noqa: S608
+
+
+def write_meta(turn: Turn, key: str, value: str) -> None:
+    """Set one value of the meta table."""
+    with transaction(turn) as connection:
+        connection.execute(
+            "INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+            (key, value),
+        )
+
+
+def _stamp(time_ms: int) -> str:
+    # Always to the second, so that the texts sort as the times do.
+    return f"{datetime.fromtimestamp(time_ms // 1000, UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
+def _series_id(connection: sqlite3.Connection, series: Series) -> int:
+    # Asked in every transaction and never remembered: a person may have deleted the series meanwhile.
+    key = (series.venue, series.symbol, series.interval.name)
+    found = connection.execute("SELECT id FROM series WHERE venue = ? AND symbol = ? AND interval = ?", key).fetchone()
+    if found is not None:
+        return int(found[0])
+    made = connection.execute("INSERT INTO series (venue, symbol, interval) VALUES (?, ?, ?)", key).lastrowid
+    if made is None:
+        raise sqlite3.InternalError("SQLite gave no id to a new series")
+    return made
+
+
+def _first_time(delivery: Delivery) -> int:
+    return delivery.candles.open_times[0] if delivery.candles else 0
+
+
+def _cells(series_id: int, delivery: Delivery) -> Iterator[int | float]:
+    # Row after row as one flat run of cells, made in C: nothing here runs once a candle.
+    if not delivery.candles:
+        return iter(())
+    batch = delivery.candles
+    return chain.from_iterable(zip(repeat(series_id), batch.open_times, *batch.values, strict=False))
+
+
+def _insert_candles(turn: Turn, cells: Iterator[int | float], rows: int) -> None:
+    while rows:
+        turn.check()
+        size = min(ROWS_PER_STATEMENT, 1 << (rows.bit_length() - 1))
+        turn.connection.execute(_insert_sql(size), list(islice(cells, size * _CELLS)))
+        rows -= size
+
+
+@cache
+def _insert_sql(rows: int) -> str:
+    marks = ", ".join(["(?, ?, ?, ?, ?, ?, ?)"] * rows)
+    return (
+        f"INSERT INTO candle (series_id, open_time, open, high, low, close, volume) VALUES {marks}"  # noqa: S608
+        " ON CONFLICT (series_id, open_time) DO UPDATE SET open = excluded.open, high = excluded.high,"
+        " low = excluded.low, close = excluded.close, volume = excluded.volume"
+    )
+
+
+def _settle_absences(connection: sqlite3.Connection, series_id: int, delivery: Delivery) -> None:
+    for absence in delivery.absences:
+        row = (absence.open_time_ms, absence.kind, absence.confirmed_at_ms, absence.reason, absence.row)
+        connection.execute(_ABSENCE_SQL, (series_id, *row))
+    if delivery.candles:
+        open_times = delivery.candles.open_times
+        connection.execute(_FORGET_SQL, (series_id, open_times[0], open_times[-1]))
