@@ -1,0 +1,53 @@
+# The everyday commands; CI runs the same ones.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+JOBS   ?= 2
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test test-all check fix cov bench clean
+
+help:  ## show this
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+install: $(VENV)/.installed  ## make the virtual environment and install laklak with its development tools
+
+$(VENV)/.installed: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "error: laklak needs Python 3.11 or newer, $(PYTHON) is older"; \
+	    echo "hint: install one and say which: make PYTHON=python3.11 $(MAKECMDGOALS)"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
+	  { echo "error: this Python cannot make virtual environments (no ensurepip)"; \
+	    echo "hint: apt-get install -y python3-venv"; exit 1; }
+	@echo "making $(VENV) (once)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable . --group dev
+	@touch $@
+
+demo: install  ## real recorded candles through the whole program, into a store of its own under build/
+	@$(BIN)/python tests/demo.py
+
+test: install check  ## lint, types and all everyday tests
+	@$(BIN)/python -m pytest -q -n $(JOBS)
+
+test-all: install check  ## the long tests too
+	@$(BIN)/python -m pytest -q -n $(JOBS) -m "not live"
+
+check: install  ## only look: format, lint, types
+	@$(BIN)/ruff format --check --quiet .
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/mypy --no-error-summary
+
+fix: install  ## format and mend what can be mended
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+cov: install  ## branch coverage of the everyday tests
+	@$(BIN)/python -m pytest -q -n $(JOBS) --cov --cov-report=term-missing:skip-covered
+
+bench: install  ## what the hot paths cost on this machine
+	@$(BIN)/python benchmarks/sqlite_write.py
+
+clean:  ## remove what was made here
+	rm -rf $(VENV) build dist .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache

@@ -1,0 +1,43 @@
+"""laklak fills a time-series database with every candle a venue has, and proves that nothing is missing.
+
+summary = await laklak.backfill(["BTCUSDT"], days=1, store="candles.db")
+frame = laklak.read_candles("candles.db", "binance:BTCUSDT:1m", "2026-11-01")
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from laklak._version import __version__
+from laklak.errors import LaklakError
+
+if TYPE_CHECKING:
+    from laklak.api import aread_candles, backfill, read_candles
+    from laklak.report import Estimate, Summary
+
+__all__ = [
+    "Estimate",
+    "LaklakError",
+    "Summary",
+    "__version__",
+    "aread_candles",
+    "backfill",
+    "read_candles",
+]
+
+_HOMES = {
+    "Estimate": "laklak.report",
+    "Summary": "laklak.report",
+    "aread_candles": "laklak.api",
+    "backfill": "laklak.api",
+    "read_candles": "laklak.api",
+}
+
+
+def __getattr__(name: str) -> Any:
+    # The engine is imported when it is used, so that `import laklak` and `laklak --help` are quick.
+    if name in _HOMES:
+        from importlib import import_module
+
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'laklak' has no attribute {name!r}")

@@ -1,0 +1,254 @@
+"""What a program calls: the same words as the command line, and nothing printed."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from laklak.assets import find_assets, read_assets
+from laklak.engine import Backfill
+from laklak.errors import StoreUnavailable, UsageError
+from laklak.job import Job
+from laklak.model import Interval, Series, TimeRange, check_symbol
+from laklak.report import Estimate, Report, Summary
+from laklak.resolve import Asked
+from laklak.settings import Settings, load_settings
+from laklak.stores import open_store
+from laklak.stores.base import Columns
+from laklak.text import nearest
+from laklak.times import parse_time
+from laklak.venues import PLANNED, VENUES
+
+if TYPE_CHECKING:
+    import polars
+
+Moment = str | date | datetime
+_ALWAYS = TimeRange(-(1 << 62), 1 << 62)
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A job and what its user should know before it starts."""
+
+    job: Job
+    notes: Sequence[str] = ()
+    warnings: Sequence[str] = ()
+
+
+@dataclass(slots=True)
+class Silent:
+    """An observer that keeps warnings and says nothing."""
+
+    warnings: list[str] = field(default_factory=list)
+
+    def note(self, line: str) -> None: ...
+
+    def warn(self, line: str) -> None:
+        self.warnings.append(line)
+
+    def planned(self, estimate: Estimate) -> None: ...
+
+    def progress(self, report: Report) -> None: ...
+
+
+def order(
+    symbols: Sequence[str] | None,
+    settings: Settings,
+    *,
+    folder: Path,
+    refetch: bool = False,
+    recheck: bool = False,
+    force: bool = False,
+    dry_run: bool = False,
+) -> Order:
+    """Make the job that `settings` and `symbols` ask for; without symbols the asset list says which.
+
+    UsageError names a symbol, a venue or a line of the list that is wrong.
+    """
+    notes: list[str] = []
+    warnings: list[str] = []
+    if symbols:
+        asked = [typed_symbol(text, settings.venue) for text in symbols]
+    else:
+        asked = _listed(settings, folder, notes, warnings)
+    if settings.days is None and settings.start is None:
+        raise UsageError("no range given", hint="say how far back: --days 90, or --start 2026-01-01 [--end 2026-02-01]")
+    job = Job(
+        store=settings.store,
+        asked=tuple(asked),
+        interval=Interval.parse(settings.interval),
+        days=settings.days,
+        start_ms=None if settings.start is None else parse_time(settings.start),
+        end_ms=None if settings.end is None else parse_time(settings.end),
+        venues=settings.venues,
+        workers=settings.workers,
+        batch_size=settings.batch_size,
+        in_flight=settings.in_flight,
+        max_wait_s=settings.max_wait_s,
+        state_dir=settings.state_dir,
+        refetch=refetch,
+        recheck=recheck,
+        force=force,
+        dry_run=dry_run,
+    )
+    return Order(job, notes, warnings)
+
+
+def typed_symbol(text: str, venue: str) -> Asked:
+    """Read `SYMBOL` or `VENUE:SYMBOL` as typed by hand."""
+    prefix, colon, rest = text.partition(":")
+    if colon:
+        venue, text = prefix, rest
+    if venue not in VENUES:
+        if venue in PLANNED:
+            raise UsageError(f"venue {venue} is not built yet", hint=f"there is {', '.join(VENUES)}")
+        guess = nearest(venue, [*VENUES, *PLANNED])
+        known = f"there is {', '.join(VENUES)}"
+        raise UsageError(f"unknown venue {venue!r}", hint=f"did you mean {guess}? {known}" if guess else known)
+    try:
+        return Asked(check_symbol(text), venue, typed=True)
+    except ValueError as exc:
+        raise UsageError(str(exc), hint="write a symbol as the venue does, like BTCUSDT or binance:BTCUSDT") from None
+
+
+def _listed(settings: Settings, folder: Path, notes: list[str], warnings: list[str]) -> list[Asked]:
+    path, which = find_assets(folder, settings.assets)
+    assets = read_assets(path, {*VENUES, *PLANNED})
+    built = [asset for asset in assets if asset.venue in VENUES]
+    notes.append(f"assets: {which}: {len(built):,} symbols")
+    for venue, count in Counter(asset.venue for asset in assets if asset.venue in PLANNED).items():
+        symbols = "symbol" if count == 1 else "symbols"
+        warnings.append(f"{count} {symbols} of {venue} skipped: this venue is not built yet")
+    return [Asked(asset.symbol, asset.venue, typed=False) for asset in built]
+
+
+async def backfill(
+    symbols: str | Iterable[str] | None = None,
+    *,
+    assets: str | os.PathLike[str] | None = None,
+    venue: str | None = None,
+    interval: str | None = None,
+    days: int | None = None,
+    start: Moment | None = None,
+    end: Moment | None = None,
+    store: str | os.PathLike[str] | None = None,
+    budget: int | str | None = None,
+    chunk: int | str | None = None,
+    dry_run: bool = False,
+    config: str | os.PathLike[str] | None = None,
+    max_wait: str | float | None = None,
+    refetch: bool = False,
+    recheck: bool = False,
+    force: bool = False,
+    workers: int | None = None,
+    batch_size: int | None = None,
+) -> Summary | Estimate:
+    """Fill a store, as `laklak backfill` does with flags of the same names, and give the summary.
+
+    With `dry_run` an Estimate, and nothing is fetched or stored.  Settings that are not given come from the
+    environment, .env and laklak.toml of the working folder.  Raises LaklakError when the run cannot start; once it
+    fetches, trouble is in the summary (`exit`, `missing`, `failed_series`, `error`).
+    """
+    flags: Mapping[str, Any] = {
+        "assets": assets,
+        "venue": venue,
+        "interval": interval,
+        "days": days,
+        "start": start,
+        "end": end,
+        "store": store,
+        "budget": budget,
+        "chunk": chunk,
+        "config": config,
+        "max_wait": max_wait,
+        "workers": workers,
+        "batch_size": batch_size,
+    }
+    folder = Path.cwd()
+    settings = load_settings(flags, environment=os.environ, folder=folder)
+    names = [symbols] if isinstance(symbols, str) else list(symbols) if symbols is not None else None
+    ordered = order(names, settings, folder=folder, refetch=refetch, recheck=recheck, force=force, dry_run=dry_run)
+    return await Backfill(ordered.job, Silent()).run()
+
+
+async def aread_candles(
+    store: str | os.PathLike[str],
+    series: str,
+    start: Moment | None = None,
+    end: Moment | None = None,
+    *,
+    last: int | None = None,
+) -> polars.DataFrame:
+    """Read stored candles: open_time (Datetime ms UTC), open, high, low, close, volume (Float64), sorted.
+
+    `series` as in `binance:BTCUSDT:1m`; `start` is inclusive, `end` exclusive; `last` keeps the newest so many.
+    Raises UsageError for a bad series or time, StoreError when the store cannot be read.
+    """
+    import polars
+
+    try:
+        wanted = Series.parse(series)
+    except ValueError as exc:
+        raise UsageError(str(exc), hint="write it as venue:symbol:interval") from None
+    span = TimeRange(_moment_ms(start, _ALWAYS.start_ms), _moment_ms(end, _ALWAYS.end_ms))
+    columns = await stored_candles(os.fspath(store), wanted, span, last=last)
+    names = ("open", "high", "low", "close", "volume")
+    return polars.DataFrame(
+        {
+            "open_time": polars.Series(columns.open_times, dtype=polars.Int64).cast(polars.Datetime("ms", "UTC")),
+            **{
+                name: polars.Series(values, dtype=polars.Float64)
+                for name, values in zip(names, columns.values, strict=True)
+            },
+        }
+    )
+
+
+async def stored_candles(store: str, series: Series, span: TimeRange = _ALWAYS, *, last: int | None = None) -> Columns:
+    """Read the columns of a series from an existing store; StoreUnavailable when there is none."""
+    async with open_store(store, create=False) as opened:
+        if not opened.exists:
+            raise StoreUnavailable(
+                f"there is no store {opened.display}",
+                hint="name an existing one with --store, or fill it: laklak backfill",
+            )
+        return await opened.read(series, span, last=last)
+
+
+def read_candles(
+    store: str | os.PathLike[str],
+    series: str,
+    start: Moment | None = None,
+    end: Moment | None = None,
+    *,
+    last: int | None = None,
+) -> polars.DataFrame:
+    """`aread_candles` for code that is not async; works inside a running loop, as in a notebook."""
+    outcome: list[polars.DataFrame | BaseException] = []
+
+    def read() -> None:
+        try:
+            outcome.append(asyncio.run(aread_candles(store, series, start, end, last=last)))
+        except BaseException as exc:
+            outcome.append(exc)
+
+    # A thread of its own, since a running loop cannot run another.
+    thread = threading.Thread(target=read, name="laklak-read")
+    thread.start()
+    thread.join()
+    if isinstance(outcome[0], BaseException):
+        raise outcome[0]
+    return outcome[0]
+
+
+def _moment_ms(moment: Moment | None, default_ms: int) -> int:
+    if moment is None:
+        return default_ms
+    return parse_time(moment if isinstance(moment, str) else moment.isoformat())

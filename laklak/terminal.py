@@ -1,0 +1,239 @@
+"""What a person sees: lines on stderr, progress while it runs, the summary."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import time
+from collections.abc import Iterable
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, Final, TextIO
+
+from laklak.errors import LaklakError
+from laklak.model import Series, iso
+from laklak.report import Estimate, Report, Summary
+from laklak.stores.base import Columns
+from laklak.text import duration_text
+
+if TYPE_CHECKING:
+    from rich.live import Live
+
+log = logging.getLogger(__name__)
+
+STATUS_EVERY_S: Final = 30.0
+_SHOWN_AT_MOST: Final = 10
+_COLOURS: Final = {"error": "\x1b[31m", "warning": "\x1b[33m", "hint": "\x1b[36m"}
+
+
+def say(kind: str, text: str, stream: TextIO | None = None) -> None:
+    """Print `kind: text` on stderr as one line; coloured on a terminal unless NO_COLOR is set."""
+    stream = stream or sys.stderr
+    # Everything from outside may hold line ends and escape sequences; a terminal must not obey them.
+    line = "".join(char if char.isprintable() else " " for char in text)
+    colour = _COLOURS.get(kind, "") if stream.isatty() and not os.environ.get("NO_COLOR") else ""
+    head = f"{colour}{kind}:\x1b[0m" if colour else f"{kind}:"
+    emit(f"{head} {line}", stream)
+
+
+def emit(line: str, stream: TextIO | None = None) -> None:
+    """Print a line; a reader that has gone away is no error of ours."""
+    try:
+        print(line, file=stream or sys.stderr, flush=True)
+    except (BrokenPipeError, ValueError):
+        return
+    except UnicodeEncodeError:
+        print(line.encode("ascii", "backslashreplace").decode(), file=stream or sys.stderr, flush=True)
+
+
+def say_error(error: LaklakError) -> None:
+    log.error("%s", error)
+    say("error", str(error))
+    if error.hint:
+        say("hint", error.hint)
+
+
+class Terminal:
+    """An observer that prints. With rich on a terminal, one line every 30 s elsewhere, nothing when `quiet`."""
+
+    def __init__(self, *, quiet: bool, progress: bool) -> None:
+        self._quiet = quiet
+        self._progress = progress and not quiet
+        self._live: Live | None = None
+        self._next_line_s = time.monotonic() + STATUS_EVERY_S
+        self._stopping: str | None = None
+
+    def note(self, line: str) -> None:
+        log.info("%s", line)
+        if not self._quiet:
+            emit("".join(char if char.isprintable() else " " for char in line))
+
+    def warn(self, line: str) -> None:
+        log.warning("%s", line)
+        say("warning", line)
+
+    def planned(self, estimate: Estimate) -> None:
+        self.note(plan_line(estimate))
+
+    def stopping(self, line: str) -> None:
+        self._stopping = line
+        log.info("%s", line)
+        emit(line)
+
+    def progress(self, report: Report) -> None:
+        if not self._progress:
+            return
+        if sys.stderr.isatty():
+            self._draw(report)
+        elif time.monotonic() >= self._next_line_s:
+            self._next_line_s = time.monotonic() + STATUS_EVERY_S
+            emit(status_line(report))
+
+    def close(self) -> None:
+        """Take the progress display away."""
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
+
+    def _draw(self, report: Report) -> None:
+        from rich.console import Console
+        from rich.live import Live
+
+        if self._live is None:
+            # No thread of rich's own: the engine ticks.
+            self._live = Live(console=Console(stderr=True), auto_refresh=False, transient=True)
+            self._live.start()
+        self._live.update(_panel(report, self._stopping), refresh=True)
+
+
+def _panel(report: Report, stopping: str | None) -> Any:
+    from rich.console import Group
+    from rich.progress_bar import ProgressBar
+    from rich.table import Table
+    from rich.text import Text
+
+    figures = _figures(report)
+    done = report.wanted - report.missing
+    bar = Table.grid(padding=(0, 1))
+    bar.add_row(
+        ProgressBar(total=max(1, report.wanted), completed=done, width=32),
+        f"{figures['share']:>6}",
+        f"{done:,} of {report.wanted:,} candles",
+        figures["rate"],
+        f"ETA {figures['eta']}",
+    )
+    working = [str(ledger.plan.series) for ledger in report.ledgers if ledger.open_questions]
+    lines = [
+        Text(f"{figures['requests']}  {figures['budget']}  in flight {report.in_flight}"),
+        Text(
+            f"{figures['series']}  {figures['errors']}  at work: {', '.join(working[:4]) or '-'}", overflow="ellipsis"
+        ),
+    ]
+    if report.paused_for_s:
+        lines.append(Text(f"the venue told us to wait: going on in {duration_text(report.paused_for_s)}"))
+    if stopping:
+        lines.append(Text(stopping))
+    return Group(bar, *lines)
+
+
+def status_line(report: Report) -> str:
+    """Everything on one line, for a log or a pipe."""
+    figures = _figures(report)
+    done = report.wanted - report.missing
+    paused = f", waiting {duration_text(report.paused_for_s)} as told" if report.paused_for_s else ""
+    return (
+        f"{figures['share']} {done:,} of {report.wanted:,} candles, {figures['rate']}, {figures['requests']}, "
+        f"{figures['budget']}, {figures['series']}, {figures['errors']}, ETA {figures['eta']}{paused}"
+    )
+
+
+def _figures(report: Report) -> dict[str, str]:
+    elapsed_s = max(0.001, time.monotonic() - (report.fetching_since_s or time.monotonic()))
+    rate = report.written / elapsed_s
+    done = report.wanted - report.missing
+    complete = sum(not ledger.missing for ledger in report.ledgers)
+    allowed = report.budget * min(60.0, elapsed_s) / 60
+    share = 100 * report.window_weight / allowed if allowed else 0.0
+    return {
+        "share": f"{100 * done / report.wanted:.1f} %" if report.wanted else "100 %",
+        "rate": f"{rate:,.0f} candles/s",
+        "eta": duration_text(report.missing / rate) if rate > 0 else "-",
+        "requests": f"{report.candle_requests:,} of {report.requests_planned:,} requests",
+        "budget": f"budget {share:.0f} % of {report.budget}/min",
+        "series": f"series {complete} of {len(report.ledgers)} complete",
+        "errors": f"{report.retries} retries, {report.errors} failed",
+    }
+
+
+def plan_line(estimate: Estimate) -> str:
+    """One line before fetching: what is to be done, how long that takes, what other pages would save."""
+    span = f"{estimate.start} to {estimate.end}"
+    if not estimate.to_fetch:
+        return (
+            f"plan: {estimate.series} series, {span}: nothing to fetch, all {estimate.wanted:,} candles accounted for"
+        )
+    saved_s = estimate.seconds_estimated - estimate.seconds_auto
+    auto = f"; --chunk auto would save {duration_text(saved_s)}" if saved_s >= 1 else ""
+    return (
+        f"plan: {estimate.series} series, {span}: {estimate.to_fetch:,} of {estimate.wanted:,} candles to fetch in "
+        f"{estimate.requests:,} requests, weight {estimate.weight:,}, about "
+        f"{duration_text(estimate.seconds_estimated)} at {estimate.budget} weight a minute{auto}"
+    )
+
+
+def estimate_lines(estimate: Estimate) -> Iterable[str]:
+    """The plan of a dry run with its alternatives."""
+    yield plan_line(estimate)
+    yield f"  stored {estimate.stored_before:,}, holes {estimate.holes:,}, rejected {estimate.rejected:,}"
+    if estimate.to_fetch and estimate.alternatives:
+        yield "  chunk   budget   requests      weight   time"
+        for one in estimate.alternatives:
+            mark = "  <- now" if (one.chunk, one.budget) == (estimate.chunk, estimate.budget) else ""
+            time_text = duration_text(one.seconds)
+            yield f"  {one.chunk:>5} {one.budget:>8} {one.requests:>10,} {one.weight:>11,}   {time_text}{mark}"
+
+
+def summary_lines(summary: Summary) -> Iterable[str]:
+    """The end of a run, for people."""
+    word = "complete" if summary.complete else "incomplete"
+    there = summary.wanted - summary.missing
+    if summary.exit in (130, 143):
+        word = "stopped"
+    yield (
+        f"{word}: {there:,} of {summary.wanted:,} candles of {summary.series} series accounted for, "
+        f"{summary.start} to {summary.end}"
+    )
+    yield (
+        f"  stored before {summary.stored_before:,}, written {summary.written:,}, holes {summary.holes:,}, "
+        f"rejected {summary.rejected:,}, missing {summary.missing:,}"
+    )
+    limited = f", {summary.rate_limited} rate limited" if summary.rate_limited else ""
+    yield (
+        f"  {summary.requests:,} requests ({summary.retries} retries{limited}), weight {summary.weight:,}, "
+        f"{duration_text(summary.seconds)}, {summary.candles_per_second:,.0f} candles/s"
+    )
+    if summary.rows_rejected:
+        yield f"  {summary.rows_rejected:,} rows of the venue were refused"
+    for failed in summary.failed_series[:_SHOWN_AT_MOST]:
+        yield f"  {failed.series}: {failed.reason}: {failed.detail}"
+    if len(summary.failed_series) > _SHOWN_AT_MOST:
+        yield f"  and {len(summary.failed_series) - _SHOWN_AT_MOST} more series; --json lists them all"
+    if summary.missing and summary.error is None:
+        yield "  run the same command again to get what is missing; what is stored is not asked again"
+
+
+def candle_lines(series: Series, columns: Columns) -> Iterable[str]:
+    """Stored candles as a table, oldest first."""
+    table: list[tuple[str, ...]] = [("open_time", "open", "high", "low", "close", "volume")]
+    for index, time_ms in enumerate(columns.open_times):
+        table.append((iso(time_ms), *(_number(column[index]) for column in columns.values)))
+    widths = [max(len(row[i]) for row in table) for i in range(len(table[0]))]
+    yield str(series)
+    for row in table:
+        cells = [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]
+        yield "  ".join(cells)
+
+
+def _number(value: float) -> str:
+    """All digits of a stored double, without an exponent."""
+    return format(Decimal(repr(value)), "f")
