@@ -306,11 +306,13 @@ def _series(text: str, settings: Settings) -> Any:
     from laklak.api import typed_symbol
     from laklak.model import Interval, Series
 
-    try:
-        if text.count(":") >= 2:
-            return Series.parse(text)
-    except ValueError as exc:
-        raise UsageError(str(exc), hint="write venue:symbol:interval, as in binance:BTCUSDT:1m") from None
+    if text.count(":") >= 2:
+        try:
+            series = Series.parse(text)
+        except ValueError as exc:
+            raise UsageError(str(exc), hint="write venue:symbol:interval, as in binance:BTCUSDT:1m") from None
+        typed_symbol(f"{series.venue}:{series.symbol}", settings.venue)
+        return series
     asked = typed_symbol(text, settings.venue)
     return Series(asked.venue, asked.symbol, Interval.parse(settings.interval))
 

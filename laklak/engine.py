@@ -313,6 +313,7 @@ class Backfill:
                     with self.stopper.interruptible():
                         entry = await self._next(feed)
                     if entry is None:
+                        self._room.release()
                         return
                     await questions.send(entry)
             except Stopped:
@@ -390,7 +391,8 @@ class Backfill:
             page = await feed.transport.ask(request, feed.venue.parse_candles, candles=True)
         except PermanentError as exc:
             ledger.refuse(exc.reason, str(exc))
-            self._observer.warn(f"{chunk.series}: {exc}")
+            self.report.errors += 1
+            log.warning("refused series=%s error=%s", chunk.series, exc)
             return None
         except TransientError as exc:
             self._failed(feed, ledger, question, exc)

@@ -1,8 +1,8 @@
 """What a store lacks of a range, recognised from counts: never from seventy million timestamps.
 
-Over the whole range first; where that is short or holes are known, per day; by timestamps only inside the days that
-are neither full nor empty.  A stale hole and a missing minute cannot cancel out: a day with known absences is
-always looked at minute by minute.
+Over the whole range first; where that and the known absences do not make it whole, per day; by timestamps only inside
+the days that are neither full nor empty.  A stale hole and a missing minute cannot cancel out: a store counts only
+minutes on the grid and gives no absence of a minute that is stored, so the two never overlap.
 """
 
 from __future__ import annotations
@@ -30,8 +30,11 @@ async def survey(store: Store, series: Series, span: TimeRange, *, recheck: bool
         return Presence(0, (), ())
     stored = await store.count(series, span)
     absences = [] if recheck else await store.absences(series, span)
-    if not absences and stored in (0, wanted):
-        return Presence(stored, (), () if stored else (span,))
+    absences = [absence for absence in absences if not absence.open_time_ms % series.interval.ms]
+    if stored + len(absences) == wanted:
+        return Presence(stored, tuple(absences), ())
+    if not stored and not absences:
+        return Presence(0, (), (span,))
     by_day = await store.count_by_day(series, span)
     absent_days: dict[int, list[int]] = {}
     for absence in absences:

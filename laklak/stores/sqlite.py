@@ -12,7 +12,7 @@ import contextlib
 import os
 from array import array
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, AsyncExitStack
 from functools import partial
 from types import TracebackType
 from typing import Any, Final, Self
@@ -135,9 +135,11 @@ class SqliteStore:
 
     async def close(self) -> None:
         """End the threads; what is in the log goes into the file if nobody is in the way. Idempotent."""
-        for reader in self._readers:
-            await reader.close()
-        await self._writer.close(sqlite_file.checkpoint)
+        async with AsyncExitStack() as lanes:
+            # Last in, first out: the readers let go before the log is brought in.
+            lanes.push_async_callback(self._writer.close, sqlite_file.checkpoint)
+            for reader in self._readers:
+                lanes.push_async_callback(reader.close)
 
     def exclusive(self) -> AbstractContextManager[object]:
         """The lock that a backfill takes, so that there is one at a time; raises StoreBusy on entering.

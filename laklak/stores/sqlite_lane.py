@@ -4,7 +4,8 @@ Why a lane gives way: a busy event loop lets go of the interpreter lock every mi
 back before a waiting thread has woken up; and since the lock did change hands, CPython does not count that as waiting
 and never forces a handover.  Measured on two cores: every statement of the thread then takes a tenth of a second or
 more, a million candles 60 to 300 s in one run out of four.  So while a lane has work, the loop blocks itself every
-2 ms for 50 microseconds, long enough for the thread to wake: 1.9 s a million, always (benchmarks/sqlite_write.py).
+2 ms for 50 microseconds, long enough for the thread to wake: about 2 s a million in every run
+(benchmarks/sqlite_write.py).
 """
 
 from __future__ import annotations
@@ -98,10 +99,13 @@ class Lane:
         executor, self._executor = self._executor, None
         if executor is None:
             return
+        future = asyncio.get_running_loop().run_in_executor(executor, self._hang_up, farewell)
         try:
-            await asyncio.get_running_loop().run_in_executor(executor, self._hang_up, farewell)
+            # Waited for like this, the connection is closed even if whoever closes the lane is cancelled.
+            await asyncio.wait([future])
         finally:
-            executor.shutdown(wait=False)
+            executor.shutdown(wait=future.done())
+        future.result()
 
     def _perform(self, job: Callable[[Turn], T], turn: Turn) -> T:
         turn.check()
