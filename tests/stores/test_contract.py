@@ -1,0 +1,297 @@
+"""What every store does, whatever it is made of."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from laklak.model import DAY_MS, MINUTE_MS, Absence, CandleBatch, RunRecord, Series, TimeRange
+from laklak.stores.base import Delivery
+
+START = 1_767_225_600_000
+DAYS = TimeRange(START, START + 3 * DAY_MS)
+
+
+def hole(minute: int) -> Absence:
+    return Absence(START + minute * MINUTE_MS, "hole", START + DAY_MS, "two complete answers lack it")
+
+
+def rows(delivery: Delivery) -> list[tuple[Any, ...]]:
+    assert delivery.candles is not None
+    return list(zip(delivery.candles.open_times, *delivery.candles.values, strict=True))
+
+
+async def stored_rows(store: Any, series: Series, span: TimeRange = DAYS) -> list[tuple[Any, ...]]:
+    columns = await store.read(series, span)
+    return list(zip(columns.open_times, *columns.values, strict=True))
+
+
+def test_what_is_written_is_read_back_bit_for_bit(use, series, deliver):
+    delivery = deliver(series, 1500)
+
+    async def work(store):
+        await store.write([delivery])
+        return await stored_rows(store, series)
+
+    assert use(work) == rows(delivery)
+
+
+def test_what_is_written_is_there_when_the_store_is_opened_again(use, series, deliver):
+    use(lambda store: store.write([deliver(series, 10)]))
+
+    assert use(lambda store: store.count(series, DAYS)) == 10
+
+
+def test_writing_twice_leaves_one_candle_with_the_later_values(use, series, deliver):
+    later = deliver(series, 20, seed=2)
+
+    async def work(store):
+        await store.write([deliver(series, 20, seed=1)])
+        await store.write([later])
+        return await stored_rows(store, series)
+
+    assert use(work) == rows(later)
+
+
+@pytest.mark.parametrize("count", [1, 2, 63, 499, 1000, 4095, 4096, 4097, 9001])
+def test_a_write_of_any_size_is_stored_whole(use, series, deliver, count):
+    delivery = deliver(series, count)
+    span = TimeRange(START, START + 30 * DAY_MS)
+
+    async def work(store):
+        await store.write([delivery])
+        return await stored_rows(store, series, span)
+
+    assert use(work) == rows(delivery)
+
+
+def test_several_series_in_one_write_are_kept_apart(use, deliver):
+    names = ["binance:BTCUSDT:1m", "binance:ETHUSDT:1m", "bybit:BTCUSDT:1m", "binance:BTCUSDT:5m"]
+    deliveries = {name: deliver(Series.parse(name), 5, seed=i) for i, name in enumerate(names)}
+
+    async def work(store):
+        await store.write(list(reversed(deliveries.values())))
+        return {name: await stored_rows(store, Series.parse(name)) for name in names}
+
+    assert use(work) == {name: rows(delivery) for name, delivery in deliveries.items()}
+
+
+def test_deliveries_of_one_series_may_come_in_any_order(use, series, deliver):
+    parts = [deliver(series, 100, start_ms=START + i * 100 * MINUTE_MS, seed=i) for i in range(5)]
+
+    async def work(store):
+        await store.write([parts[i] for i in (3, 0, 4, 2, 1)])
+        return await stored_rows(store, series)
+
+    assert use(work) == [row for part in parts for row in rows(part)]
+
+
+@pytest.mark.parametrize("symbol", ["币安人生USDT", "^GSPC", "BTC=F", "1000PEPE.x", "é%_"])
+def test_any_symbol_can_be_stored(use, deliver, symbol):
+    series = Series.parse(f"binance:{symbol}:1m")
+
+    async def work(store):
+        await store.write([deliver(series, 3)])
+        return await store.count(series, DAYS)
+
+    assert use(work) == 3
+
+
+def test_a_series_that_was_never_written_is_empty(use, series):
+    async def work(store):
+        columns = await store.read(series, DAYS)
+        assert (list(columns.open_times), [list(c) for c in columns.values]) == ([], [[]] * 5)
+        assert await store.absences(series, DAYS) == []
+        assert await store.open_times(series, DAYS) == []
+        assert await store.count_by_day(series, DAYS) == {}
+        return await store.count(series, DAYS)
+
+    assert use(work) == 0
+
+
+def test_counts_and_times_take_the_start_and_leave_the_end(use, series, deliver):
+    span = TimeRange(START + 2 * MINUTE_MS, START + 5 * MINUTE_MS)
+
+    async def work(store):
+        await store.write([deliver(series, 10)])
+        return await store.count(series, span), await store.open_times(series, span)
+
+    assert use(work) == (3, [START + i * MINUTE_MS for i in (2, 3, 4)])
+
+
+def test_days_are_counted_each_and_empty_ones_left_out(use, series, deliver):
+    async def work(store):
+        await store.write([deliver(series, 1500), deliver(series, 7, start_ms=START + 3 * DAY_MS)])
+        return await store.count_by_day(series, TimeRange(START + 60 * MINUTE_MS, START + 4 * DAY_MS))
+
+    assert use(work) == {START: 1380, START + DAY_MS: 60, START + 3 * DAY_MS: 7}
+
+
+def test_reading_the_last_few_gives_the_newest_oldest_first(use, series, deliver):
+    delivery = deliver(series, 50)
+
+    async def work(store):
+        await store.write([delivery])
+        columns = await store.read(series, DAYS, last=3)
+        return list(zip(columns.open_times, *columns.values, strict=True))
+
+    assert use(work) == rows(delivery)[-3:]
+
+
+def test_reading_the_last_none_gives_nothing(use, series, deliver):
+    async def work(store):
+        await store.write([deliver(series, 50)])
+        return len((await store.read(series, DAYS, last=0)).open_times)
+
+    assert use(work) == 0
+
+
+def test_absences_come_back_as_they_were_given(use, series):
+    rejected = Absence(START, "rejected", START + DAY_MS, "high below low", '["1","0","2","1","5"]')
+    given = [hole(7), rejected, hole(3)]
+
+    async def work(store):
+        await store.write([Delivery(series, None, given)])
+        return await store.absences(series, DAYS)
+
+    assert use(work) == [rejected, hole(3), hole(7)]
+
+
+def test_absences_outside_the_span_are_not_given(use, series):
+    async def work(store):
+        await store.write([Delivery(series, None, [hole(1), hole(2), hole(3)])])
+        return await store.absences(series, TimeRange(START + 2 * MINUTE_MS, START + 3 * MINUTE_MS))
+
+    assert use(work) == [hole(2)]
+
+
+def test_an_absence_told_again_replaces_the_first(use, series):
+    again = Absence(hole(1).open_time_ms, "rejected", START + 2 * DAY_MS, "off the grid", "[1]")
+
+    async def work(store):
+        await store.write([Delivery(series, None, [hole(1)])])
+        await store.write([Delivery(series, None, [again])])
+        return await store.absences(series, DAYS)
+
+    assert use(work) == [again]
+
+
+def test_a_stored_candle_removes_the_absence_of_its_minute_only(use, series, deliver):
+    async def work(store):
+        await store.write([Delivery(series, None, [hole(0), hole(4), hole(5)])])
+        await store.write([deliver(series, 5)])
+        return await store.absences(series, DAYS)
+
+    assert use(work) == [hole(5)]
+
+
+def test_an_absence_inside_a_gap_of_the_candles_written_stays(use, series, deliver):
+    whole = deliver(series, 5).candles
+    gapped = whole.only([TimeRange(START, START + 2 * MINUTE_MS), TimeRange(START + 3 * MINUTE_MS, DAYS.end_ms)])
+
+    async def work(store):
+        await store.write([Delivery(series, None, [hole(1), hole(2), hole(3)])])
+        await store.write([Delivery(series, gapped)])
+        return await store.absences(series, DAYS)
+
+    assert use(work) == [hole(2)]
+
+
+def test_an_absence_is_not_recorded_where_a_candle_is_stored(use, series, deliver):
+    async def work(store):
+        await store.write([deliver(series, 5)])
+        await store.write([Delivery(series, None, [hole(4), hole(5)])])
+        return await store.absences(series, DAYS)
+
+    assert use(work) == [hole(5)]
+
+
+def test_stored_beats_absent_in_one_write_whatever_the_order(use, series, deliver):
+    async def work(store):
+        await store.write([Delivery(series, None, [hole(2), hole(9)]), deliver(series, 5)])
+        return await store.absences(series, DAYS), await store.count(series, DAYS)
+
+    assert use(work) == ([hole(9)], 5)
+
+
+def test_an_absence_of_one_series_says_nothing_about_another(use, series, deliver):
+    other = Series.parse("binance:ETHUSDT:1m")
+
+    async def work(store):
+        await store.write([Delivery(series, None, [hole(1)]), deliver(other, 5)])
+        return await store.absences(series, DAYS), await store.absences(other, DAYS)
+
+    assert use(work) == ([hole(1)], [])
+
+
+def test_an_empty_write_is_fine(use, series):
+    empty = CandleBatch(series, [], ((),) * 5, ((),) * 5)
+
+    async def work(store):
+        await store.write([])
+        await store.write([Delivery(series, None), Delivery(series, empty)])
+        return await store.count(series, DAYS)
+
+    assert use(work) == 0
+
+
+def test_the_origin_is_told_once_something_is_stored(use, series, deliver):
+    async def work(store):
+        before = await store.origin()
+        await store.set_origin("simulated")
+        announced = await store.origin()
+        await store.write([deliver(series, 1)])
+        return before, announced, await store.origin()
+
+    assert use(work) == (None, None, "simulated")
+
+
+def test_a_known_hole_alone_has_an_origin_too(use, series):
+    async def work(store):
+        await store.set_origin("real")
+        await store.write([Delivery(series, None, [hole(1)])])
+        return await store.origin()
+
+    assert use(work) == "real"
+
+
+def test_a_new_store_says_so(use):
+    assert use(lambda store: store.describe()).holds == "new file"
+
+
+def test_a_store_without_candles_is_called_empty(use):
+    async def nothing(store):
+        return None
+
+    use(nothing)
+
+    assert use(lambda store: store.describe()).holds == "empty"
+
+
+def test_a_store_tells_what_it_holds(use, deliver):
+    async def work(store):
+        await store.write([deliver(Series.parse("binance:BTCUSDT:1m"), 1440)])
+        await store.write([deliver(Series.parse("binance:ETHUSDT:1h"), 48, start_ms=START - DAY_MS)])
+        return await store.describe()
+
+    info = use(work)
+
+    assert info.holds.startswith("2 series, 1,488 candles, 2025-12-31T00:00Z to 2026-01-02T00:00Z, ")
+    assert info.free_bytes > 0
+
+
+def test_runs_are_recorded(use):
+    run = RunRecord(
+        START, START + 5000, "1.0", START, DAYS.end_ms, "1m", 2, 8640, 0, 8639, 8639, 1, 0, 0, 9, 45, 0, None
+    )
+
+    use(lambda store: store.record_run(run))
+
+
+def test_a_store_may_be_closed_twice(use):
+    async def work(store):
+        await store.close()
+        await store.close()
+
+    use(work)

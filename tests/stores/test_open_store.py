@@ -1,0 +1,142 @@
+"""How stores are spelled, what is refused with which words, and what opening without making does."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+
+import pytest
+
+from laklak.errors import StoreError, StoreUnavailable
+from laklak.model import DAY_MS, TimeRange
+from laklak.stores import open_store
+
+START = 1_767_225_600_000
+DAYS = TimeRange(START, START + 3 * DAY_MS)
+
+
+async def enter(where: str) -> None:
+    async with open_store(where):
+        pass
+
+
+@pytest.mark.parametrize("where", ["candles.db", "sqlite:///candles.db", "./candles.db"])
+def test_relative_names_are_relative_to_the_working_folder(folder, monkeypatch, where):
+    monkeypatch.chdir(folder)
+
+    asyncio.run(enter(where))
+
+    assert os.listdir(folder) == ["candles.db"]
+
+
+def test_four_slashes_are_an_absolute_name(folder):
+    asyncio.run(enter(f"sqlite:///{folder}/a.db"))
+
+    assert os.listdir(folder) == ["a.db"]
+
+
+def test_a_tilde_is_the_home_folder(folder, monkeypatch):
+    monkeypatch.setenv("HOME", str(folder))
+
+    asyncio.run(enter("~/a.db"))
+
+    assert os.listdir(folder) == ["a.db"]
+
+
+@pytest.mark.parametrize("name", ["file:a.db", "a b?c#d%41.db", "币安.db", "a'b.db", "-n"])
+def test_a_file_may_have_any_name(folder, monkeypatch, name):
+    monkeypatch.chdir(folder)
+
+    asyncio.run(enter(name))
+    asyncio.run(enter(name))
+
+    assert os.listdir(folder) == [name]
+
+
+@pytest.mark.parametrize(
+    ("where", "display"),
+    [("a.db", "sqlite:///a.db"), ("sqlite:///a.db", "sqlite:///a.db"), ("sqlite:////x/a.db", "sqlite:////x/a.db")],
+)
+def test_a_store_is_shown_as_its_address(where, display):
+    assert open_store(where).display == display
+
+
+@pytest.mark.parametrize("where", ["influxdb://h:8086/db", "influxdb2://h/db", "influxdb+https://u:hunter2@h/db"])
+def test_influxdb_is_not_built_yet(where):
+    with pytest.raises(StoreUnavailable, match="not built yet") as caught:
+        open_store(where)
+
+    assert "SQLite" in (caught.value.hint or "")
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
+        "",
+        "sqlite:",
+        "sqlite://a.db",
+        "sqlite:a.db",
+        "sqlite:///",
+        ":memory:",
+        "folder/",
+        "postgres://u:hunter2@h/db",
+        "a\0b",
+    ],
+)
+def test_a_wrong_spelling_is_refused_with_the_right_one_and_without_secrets(where):
+    with pytest.raises(StoreUnavailable) as caught:
+        open_store(where)
+
+    assert "sqlite:///candles.db" in (caught.value.hint or "")
+    assert "hunter2" not in f"{caught.value} {caught.value.hint}"
+
+
+def test_nothing_is_made_before_a_store_is_entered(folder):
+    open_store(f"{folder}/a.db")
+
+    assert os.listdir(folder) == []
+
+
+@pytest.mark.parametrize("exists", [False, True], ids=["missing", "empty file"])
+def test_opening_without_making_reads_nothing_and_leaves_nothing_behind(path, series, deliver, exists):
+    if exists:
+        path.touch()
+
+    async def main():
+        async with open_store(str(path), create=False) as store:
+            assert (await store.describe()).holds == "new file"
+            assert await store.count(series, DAYS) == 0
+            assert await store.count_by_day(series, DAYS) == {}
+            assert await store.open_times(series, DAYS) == []
+            assert await store.absences(series, DAYS) == []
+            assert len((await store.read(series, DAYS)).open_times) == 0
+            assert await store.origin() is None
+            with store.exclusive():
+                pass
+            with pytest.raises(StoreError, match="reading only"):
+                await store.write([deliver(series, 1)])
+
+    asyncio.run(main())
+
+    assert os.listdir(path.parent) == (["candles.db"] if exists else [])
+    assert not exists or path.stat().st_size == 0
+
+
+def test_opening_without_making_reads_a_store_that_is_there(path, series, deliver):
+    async def main():
+        async with open_store(str(path)) as store:
+            await store.write([deliver(series, 3)])
+        async with open_store(str(path), create=False) as store:
+            return await store.count(series, DAYS)
+
+    assert asyncio.run(main()) == 3
+
+
+def test_a_store_that_was_not_entered_says_so(path, series):
+    async def main():
+        store = open_store(str(path))
+        await store.close()
+        with pytest.raises(StoreError, match="not open"):
+            await store.count(series, DAYS)
+
+    asyncio.run(main())
