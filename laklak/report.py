@@ -21,6 +21,7 @@ class Report:
     """The counters of a running backfill, for progress. Filled by the engine, read by whoever shows it."""
 
     store: str = ""
+    started_s: float = 0.0
     start_ms: int | None = None
     end_ms: int | None = None
     ledgers: list[Ledger] = field(default_factory=list)

@@ -1,0 +1,6 @@
+"""The engine: the only part that makes tasks, all of them in task groups nested by lifetime."""
+
+from laklak.engine.backfill import Backfill
+from laklak.engine.observer import Observer
+
+__all__ = ["Backfill", "Observer"]

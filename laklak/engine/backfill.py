@@ -1,0 +1,129 @@
+"""One run from the store's first line to its last: open, lock, prepare, fetch, record."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+from contextlib import AsyncExitStack, nullcontext
+
+from laklak._version import __version__
+from laklak.engine.fetch import Fetch, tally
+from laklak.engine.observer import Observer
+from laklak.engine.prepare import Preparation
+from laklak.errors import StoreError
+from laklak.feed import Feed
+from laklak.job import Job
+from laklak.model import RunRecord
+from laklak.report import Estimate, Report, Summary, summarise
+from laklak.stopping import Stopped, Stopper
+from laklak.stores import open_store
+from laklak.stores.base import Store, StoreInfo
+from laklak.text import mask_url, size_text
+
+log = logging.getLogger(__name__)
+
+
+class Backfill:
+    """One run of one job. Use once: `await Backfill(job, observer).run()`."""
+
+    def __init__(
+        self, job: Job, observer: Observer, *, notes: Sequence[str] = (), warnings: Sequence[str] = ()
+    ) -> None:
+        """`notes` and `warnings` are told after the store, which is always named first."""
+        self.job = job
+        self.report = Report(store=mask_url(job.store), started_s=time.monotonic())
+        self.stopper = Stopper()
+        self._observer = observer
+        self._notes, self._warnings = notes, warnings
+        self._exit_code: int | None = None
+        self._feeds: Sequence[Feed] = ()
+        self._fetch: Fetch | None = None
+
+    def stop(self, exit_code: int, grace_s: float) -> None:
+        """Take no new work, let what is on the wire finish for at most `grace_s`, write, report."""
+        self._exit_code = exit_code
+        self.stopper.request()
+        if self._fetch is not None:
+            self._fetch.stop_within(grace_s)
+
+    def stop_now(self) -> None:
+        """Give up what is on the wire and what is not written yet; the store stays sound."""
+        if self._fetch is not None:
+            self._fetch.stop_now()
+
+    @property
+    def on_the_wire(self) -> int:
+        """Requests sent and not answered."""
+        return sum(feed.limiter.in_flight for feed in self._feeds)
+
+    async def run(self) -> Summary | Estimate:
+        """Do the job. Raises LaklakError when it cannot start; once fetching began, the summary says what happened."""
+        started_ms = time.time_ns() // 1_000_000
+        estimate: Estimate | None = None
+        try:
+            async with open_store(self.job.store, create=not self.job.dry_run) as store:
+                self.report.store = store.display
+                info = await store.describe()
+                self._announce(store, info)
+                with nullcontext() if self.job.dry_run else store.exclusive():
+                    async with AsyncExitStack() as stack:
+                        preparation = Preparation(self.job, store, self.report, self._observer, self.stopper)
+                        self._feeds = preparation.feeds
+                        with self.stopper.interruptible():
+                            estimate = await preparation.run(stack)
+                        if not self.job.dry_run:
+                            preparation.check_room(info.free_bytes, estimate)
+                            self._fetch = Fetch(self.job, store, self._feeds, self.report, self._observer, self.stopper)
+                            await self._fetch.run()
+                    if not self.job.dry_run:
+                        await self._record(store, started_ms)
+        except Stopped:
+            log.info("stopped while planning")
+        finally:
+            tally(self.report, self._feeds)
+        if self.job.dry_run and estimate is not None and self._exit_code is None:
+            return estimate
+        return self._summary()
+
+    def _announce(self, store: Store, info: StoreInfo) -> None:
+        free = "" if info.free_bytes is None else f"; {size_text(info.free_bytes)} free"
+        self._observer.note(f"store: {store.display}: {info.holds}{free}")
+        for line in self._notes:
+            self._observer.note(line)
+        for line in self._warnings:
+            self._observer.warn(line)
+
+    def _summary(self) -> Summary:
+        error = self._fetch.error if self._fetch is not None else None
+        return summarise(self.report, error=error, exit_code=self._exit_code if error is None else None)
+
+    async def _record(self, store: Store, started_ms: int) -> None:
+        """Write the run into the store; a full store has no room for that, which is no new error."""
+        tally(self.report, self._feeds)
+        summary = self._summary()
+        try:
+            await store.record_run(
+                RunRecord(
+                    started_ms=started_ms,
+                    ended_ms=time.time_ns() // 1_000_000,
+                    version=__version__,
+                    start_ms=self.report.start_ms or 0,
+                    end_ms=self.report.end_ms or 0,
+                    interval=self.job.interval.name,
+                    series=summary.series,
+                    wanted=summary.wanted,
+                    stored_before=summary.stored_before,
+                    stored_after=summary.stored_before + summary.written,
+                    written=summary.written,
+                    holes=summary.holes,
+                    rejected=summary.rejected,
+                    missing=summary.missing,
+                    requests=summary.requests,
+                    weight=summary.weight,
+                    exit_code=summary.exit,
+                    error=summary.error,
+                )
+            )
+        except StoreError as exc:
+            log.warning("run not recorded error=%s", exc)

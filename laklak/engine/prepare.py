@@ -1,0 +1,163 @@
+"""Before anything is fetched: connect, resolve, ask the store what is there, and say what the rest will take."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from typing import Final
+
+import anyio
+
+from laklak.agenda import Agenda
+from laklak.engine.group import task_group
+from laklak.engine.observer import Observer
+from laklak.errors import StoreUnavailable
+from laklak.feed import Feed
+from laklak.job import Job
+from laklak.ledger import Ledger
+from laklak.model import TimeRange, iso
+from laklak.plan import SeriesPlan, alternatives, best_page, cost_of, gaps, plan_chunks
+from laklak.report import Estimate, Report
+from laklak.resolve import Target, clip_to_clock, resolve
+from laklak.stopping import Stopper
+from laklak.stores.base import Origin, Store
+from laklak.stores.presence import survey
+from laklak.text import size_text, some_of
+
+SPARE_BYTES: Final = 1 << 30
+_SURVEYS_AT_ONCE: Final = 4
+
+
+class Preparation:
+    """The planning half of a run: fills `report` and `feeds`, changes nothing in the store but its origin."""
+
+    def __init__(self, job: Job, store: Store, report: Report, observer: Observer, stopper: Stopper) -> None:
+        self._job = job
+        self._store = store
+        self._report = report
+        self._observer = observer
+        self._stopper = stopper
+        self.feeds: list[Feed] = []
+
+    async def run(self, stack: AsyncExitStack) -> Estimate:
+        """Connect to the venues (closed with `stack`), hold the wanted against the store, and say what it takes."""
+        spans = []
+        plans: list[tuple[Feed, list[SeriesPlan]]] = []
+        for name in dict.fromkeys(one.venue for one in self._job.asked):
+            feed = Feed(name, self._job, self._stopper)
+            self.feeds.append(feed)
+            await stack.enter_async_context(feed)
+            await self._check_origin(feed)
+            span, targets = self._targets(feed)
+            spans.append(span)
+            plans.append((feed, await self._survey(targets)))
+        self._report.start_ms = min((span.start_ms for span in spans), default=None)
+        self._report.end_ms = max((span.end_ms for span in spans), default=None)
+        for feed, venue_plans in plans:
+            # Series that are nearly complete come first: most of them are whole again soon.
+            ledgers = [Ledger(plan) for plan in sorted(venue_plans, key=lambda plan: plan.missing_count)]
+            self._report.ledgers += ledgers
+            feed.agenda = Agenda(
+                (ledger, plan_chunks(ledger.plan.series, ledger.plan.missing, feed.venue.page_tiers, feed.page))
+                for ledger in ledgers
+                if ledger.plan.missing
+            )
+        self._report.series = len(self._report.ledgers) + len(self._report.failed)
+        estimate = self._estimate(plans)
+        self._report.requests_planned = estimate.requests
+        self._observer.planned(estimate)
+        return estimate
+
+    def _targets(self, feed: Feed) -> tuple[TimeRange, Sequence[Target]]:
+        clock_ms = feed.clock.now_ms()
+        span = clip_to_clock(self._job.start_ms, self._job.end_ms, self._job.days, clock_ms, self._job.interval)
+        asked = [one for one in self._job.asked if one.venue == feed.venue.name]
+        resolved = resolve(asked, feed.listing.instruments, self._job.interval, span, clock_ms)
+        self._report.failed += resolved.failed
+        self._report.ended += resolved.ended
+        if resolved.failed:
+            unknown = [failed.series for failed in resolved.failed]
+            self._observer.warn(f"{feed.venue.name} does not know: {some_of(unknown)}")
+        if resolved.ended:
+            ended = [f"{one.series} ({iso(one.ended_ms)})" for one in resolved.ended]
+            self._observer.warn(f"trading has ended, clipped to its end: {some_of(ended)}")
+        return span, resolved.targets
+
+    async def _survey(self, targets: Sequence[Target]) -> list[SeriesPlan]:
+        plans: list[SeriesPlan | None] = [None] * len(targets)
+        places = anyio.CapacityLimiter(_SURVEYS_AT_ONCE)
+
+        async def one(index: int, target: Target) -> None:
+            async with places:
+                plans[index] = await self._plan(target)
+
+        async with task_group() as group:
+            for index, target in enumerate(targets):
+                group.start_soon(one, index, target)
+        return [plan for plan in plans if plan is not None]
+
+    async def _plan(self, target: Target) -> SeriesPlan:
+        stored = 0
+        missing: tuple[TimeRange, ...]
+        if self._job.refetch:
+            known = [] if self._job.recheck else await self._store.absences(target.series, target.wanted)
+            missing = tuple(gaps(target.wanted, (one.open_time_ms for one in known), target.series.interval))
+        else:
+            presence = await survey(self._store, target.series, target.wanted, recheck=self._job.recheck)
+            stored, known, missing = presence.stored, list(presence.absences), presence.missing
+        holes = sum(one.kind == "hole" for one in known)
+        return SeriesPlan(target.series, target.wanted, target.listing_ms, stored, holes, len(known) - holes, missing)
+
+    async def _check_origin(self, feed: Feed) -> None:
+        """Real and simulated candles never share a store unless the user insists."""
+        origin: Origin = "simulated" if feed.transport.simulated else "real"
+        present = await self._store.origin()
+        if present is not None and present != origin and not self._job.force:
+            raise StoreUnavailable(
+                f"{self._store.display} holds {present} candles; "
+                f"{feed.venue.name} at {feed.shown_url} gives {origin} ones",
+                hint="use another --store, or --force to mix them",
+            )
+        if present is None and not self._job.dry_run:
+            await self._store.set_origin(origin)
+
+    def _estimate(self, plans: Sequence[tuple[Feed, list[SeriesPlan]]]) -> Estimate:
+        costs = [(feed, cost_of(own, feed.venue.page_tiers, feed.page)) for feed, own in plans]
+        table = []
+        auto_s = 0.0
+        for feed, own in plans:
+            tiers = feed.venue.page_tiers
+            auto_s = max(auto_s, cost_of(own, tiers, best_page(tiers)).seconds(feed.budget))
+            if self._job.dry_run:
+                pages = {feed.page, *(limit for limit, _ in tiers[1:])}
+                table += alternatives(own, tiers, pages, (feed.budget, feed.venue.default_budget, feed.advertised))
+        return Estimate(
+            store=self._report.store,
+            start=iso(self._report.start_ms or 0),
+            end=iso(self._report.end_ms or 0),
+            series=self._report.series,
+            wanted=self._report.wanted,
+            stored_before=self._report.stored_before,
+            holes=self._report.holes,
+            rejected=self._report.rejected,
+            to_fetch=sum(plan.missing_count for _, own in plans for plan in own),
+            requests=sum(cost.requests for _, cost in costs),
+            weight=sum(cost.weight for _, cost in costs),
+            budget=sum(feed.budget for feed in self.feeds),
+            chunk=max((feed.page for feed in self.feeds), default=0),
+            seconds_estimated=round(max((cost.seconds(feed.budget) for feed, cost in costs), default=0.0), 1),
+            seconds_auto=round(auto_s, 1),
+            failed_series=tuple(self._report.failed),
+            ended_series=tuple(self._report.ended),
+            alternatives=table,
+        )
+
+    def check_room(self, free_bytes: int | None, estimate: Estimate) -> None:
+        """Raise StoreUnavailable when the store's disk has less room than the plan needs and 1 GiB to spare."""
+        needed = estimate.to_fetch * self._store.bytes_per_candle + SPARE_BYTES
+        if estimate.to_fetch and free_bytes is not None and free_bytes < needed and not self._job.force:
+            raise StoreUnavailable(
+                f"{self._store.display} has {size_text(free_bytes)} free and about {size_text(needed)} is needed "
+                f"for {estimate.to_fetch:,} candles and 1 GiB to spare",
+                hint="make room, ask for fewer days, use another --store, or --force",
+            )
