@@ -50,6 +50,7 @@ log = logging.getLogger(__name__)
 FLUSH_AFTER_S: Final = 1.0
 TICK_S: Final = 0.5
 SLEPT_S: Final = 10.0
+_REFUSALS_SHOWN: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +77,7 @@ class Fetch:
         self._workers: anyio.CancelScope | None = None
         self._writers: anyio.CancelScope | None = None
         self._logged: set[Ledger] = set()
+        self._refusals = 0
         self.error: LaklakError | None = None
 
     def stop_within(self, grace_s: float) -> None:
@@ -201,9 +203,7 @@ class Fetch:
         try:
             page = await feed.transport.ask(request, feed.venue.parse_candles, candles=True)
         except PermanentError as exc:
-            ledger.refuse(exc.reason, str(exc))
-            self._report.errors += 1
-            log.warning("refused series=%s error=%s", chunk.series, exc)
+            self._refused(ledger, exc)
             return None
         except TransientError as exc:
             self._failed(feed, ledger, question, exc)
@@ -237,6 +237,18 @@ class Fetch:
             ledger.kept += kept
             absences = [absence for absence in absences if absence.open_time_ms not in stored]
         return Delivery(ledger.plan.series, outcome.candles if len(outcome.candles) else None, absences)
+
+    def _refused(self, ledger: Ledger, exc: PermanentError) -> None:
+        """Nothing more of this series is asked; its minutes stay missing. Several workers may learn it at once."""
+        if ledger.refused is not None:
+            return
+        ledger.refuse(exc.reason, str(exc))
+        self._report.errors += 1
+        self._refusals += 1
+        if self._refusals <= _REFUSALS_SHOWN:
+            self._observer.warn(f"{ledger.plan.series}: {exc}")
+        else:
+            log.warning("refused series=%s error=%s", ledger.plan.series, exc)
 
     def _failed(self, feed: Feed, ledger: Ledger, question: Question, exc: TransientError) -> None:
         """A question that failed all its tries gets one more round at the end; after that its minutes are missing."""
