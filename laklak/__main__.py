@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 
 
 def main() -> None:
-    try:
-        from laklak.cli import run
+    # While modules are imported nobody could answer a signal with the right words: it waits until `run` is ready.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    from laklak.cli import run
 
-        status = run(sys.argv[1:])
-    except KeyboardInterrupt:
-        status = 130
-    sys.exit(status)
+    sys.exit(run(sys.argv[1:]))
 
 
 if __name__ == "__main__":

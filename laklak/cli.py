@@ -22,6 +22,7 @@ from laklak.errors import LaklakError, StoreError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from types import FrameType
 
     from laklak.api import Order
     from laklak.engine import Backfill
@@ -33,8 +34,8 @@ log = logging.getLogger(__name__)
 # Until the log file is open nothing listens, and then logging itself would print warnings and errors on stderr.
 logging.getLogger("laklak").addHandler(logging.NullHandler())
 
-SIGINT_GRACE_S: Final = 30.0
-SIGTERM_GRACE_S: Final = 8.0
+STOPS: Final = {signal.SIGINT: (130, 30.0), signal.SIGTERM: (143, 8.0)}
+"""The signals that stop a run: the exit status, and the seconds to finish what is on the wire."""
 
 EXIT_STATUS: Final = (
     "Exit status: 0 nothing is left that another run could change; 1 something is missing, newly rejected or failed; "
@@ -56,42 +57,90 @@ app = typer.Typer(
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Do what the arguments say and give the exit status; every error is a line, never a traceback."""
+    """Do what the arguments say and give the exit status; every error is a line, never a traceback.
+
+    Afterwards SIGINT and SIGTERM are ignored: the exit status is settled, and a signal on the way out would change it.
+    """
     from laklak.terminal import say_error
 
     wants_json = "--json" in arguments
-    try:
-        status = app(list(arguments), prog_name="laklak", standalone_mode=False)
-        return status if isinstance(status, int) else 0
-    except LaklakError as exc:
-        log.debug("ended by an error", exc_info=exc)
-        error = exc
-    except KeyboardInterrupt:
-        return _end(_Interrupted("stopped"), wants_json)
-    except typer.Abort:
-        return 130
-    except typer.Exit as exc:
-        return int(exc.exit_code)
-    except Exception as exc:
-        message = getattr(exc, "format_message", None)
-        if message is not None:
-            error = UsageError(message(), hint="laklak --help shows what there is")
-        else:
-            log.debug("internal error", exc_info=exc)
-            cause: BaseException = exc
-            while isinstance(cause, BaseExceptionGroup):
-                cause = cause.exceptions[0]
-            error = LaklakError(
-                f"internal error: {type(cause).__name__}: {cause}",
-                hint="run again with -v: backfill.log then shows where; please report it",
-            )
-    say_error(error)
-    return _end(error, wants_json)
+    error: LaklakError
+    with _streams():
+        try:
+            _heed_signals()
+            status = app(list(arguments), prog_name="laklak", standalone_mode=False)
+            return status if isinstance(status, int) else 0
+        except _StoppedEarly as exc:
+            error = _Interrupted("stopped by a signal", exit_code=exc.exit_code)
+        except LaklakError as exc:
+            log.debug("ended by an error", exc_info=exc)
+            error = exc
+        except typer.Exit as exc:
+            return int(exc.exit_code)
+        except Exception as exc:
+            error = _unexpected(exc)
+        finally:
+            _ignore_signals()
+        say_error(error)
+        return _end(error, wants_json)
+
+
+def _unexpected(exc: Exception) -> LaklakError:
+    message = getattr(exc, "format_message", None)
+    if message is not None:
+        return UsageError(message(), hint="laklak --help shows what there is")
+    log.debug("internal error", exc_info=exc)
+    cause: BaseException = exc
+    while isinstance(cause, BaseExceptionGroup):
+        cause = cause.exceptions[0]
+    return LaklakError(
+        f"internal error: {type(cause).__name__}: {cause}",
+        hint="run again with -v: backfill.log then shows where; please report it",
+    )
+
+
+class _StoppedEarly(BaseException):
+    """A signal with no run there to be told. Not a KeyboardInterrupt: of that typer makes an exit without a word."""
+
+    def __init__(self, exit_code: int) -> None:
+        super().__init__(exit_code)
+        self.exit_code = exit_code
 
 
 class _Interrupted(LaklakError):
-    exit_code = 130
     reason = "interrupted"
+
+    def __init__(self, message: str, *, exit_code: int) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
+def _heed_signals() -> None:
+    """Before and after a run, too, a signal ends the program with the exit status that it has in the middle of it."""
+
+    def stop(number: int, _frame: FrameType | None) -> None:
+        raise _StoppedEarly(STOPS[signal.Signals(number)][0])
+
+    for number in STOPS:
+        signal.signal(number, stop)
+    # Those that came while the program was being loaded come now.
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
+
+
+def _ignore_signals() -> None:
+    for number in STOPS:
+        signal.signal(number, signal.SIG_IGN)
+
+
+@contextlib.contextmanager
+def _streams() -> Iterator[None]:
+    """Streams that were closed by whoever started us lead nowhere, instead of being None."""
+    with contextlib.ExitStack() as stack:
+        for name in ("stdout", "stderr"):
+            if getattr(sys, name) is None:
+                setattr(sys, name, stack.enter_context(open(os.devnull, "w", encoding="utf-8")))
+                stack.callback(setattr, sys, name, None)
+        yield
 
 
 def _end(error: LaklakError, wants_json: bool) -> int:
@@ -103,10 +152,10 @@ def _end(error: LaklakError, wants_json: bool) -> int:
 
 
 def _print_json(answer: dict[str, Any]) -> None:
+    from laklak.terminal import emit_bytes
+
     # JSON is UTF-8 whatever the terminal speaks.
-    with contextlib.suppress(BrokenPipeError):
-        sys.stdout.buffer.write(json.dumps(answer, ensure_ascii=False).encode() + b"\n")
-        sys.stdout.flush()
+    emit_bytes(json.dumps(answer, ensure_ascii=False).encode() + b"\n", sys.stdout)
 
 
 def _version(wanted: bool) -> None:
@@ -128,7 +177,7 @@ def main(
 def backfill(
     symbols: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[SYMBOL]...", help="Symbols, or VENUE:SYMBOL; without any the asset list says which."),
+        typer.Argument(metavar="SYMBOL", help="Symbols, or VENUE:SYMBOL; without any the asset list says which."),
     ] = None,
     assets: Annotated[
         str | None, typer.Option(metavar="FILE", help="Asset list; else ./assets.txt, else the packaged one.")
@@ -171,6 +220,7 @@ def backfill(
 ) -> int:
     """Fetch every candle that is missing from the store.
 
+    \b
     laklak backfill --days 90
     laklak backfill BTCUSDT ETHUSDT --start 2026-01-01 --store candles.db
     """
@@ -203,7 +253,7 @@ def backfill(
     ordered = order(
         symbols or None,
         settings,
-        folder=Path.cwd(),
+        folder=_folder(),
         refetch=refetch,
         recheck=recheck,
         force=force,
@@ -232,6 +282,8 @@ def _backfill(ordered: Order, terminal: Terminal, *, as_json: bool, quiet: bool)
         outcome, error = _run_loop(go())
     finally:
         terminal.close()
+    # It is over: a signal could only cost the summary now.
+    _ignore_signals()
     if error is not None:
         say_error(error)
     elif not isinstance(outcome, Estimate) and outcome.error:
@@ -267,14 +319,15 @@ def _signals(work: Backfill, terminal: Terminal) -> Iterator[None]:
         terminal.stopping(f"finishing {work.on_the_wire} requests; again to stop now")
         work.stop(exit_code, grace_s)
 
-    stops = {signal.SIGINT: (130, SIGINT_GRACE_S), signal.SIGTERM: (143, SIGTERM_GRACE_S)}
-    for number, (exit_code, grace_s) in stops.items():
+    before = {number: signal.getsignal(number) for number in STOPS}
+    for number, (exit_code, grace_s) in STOPS.items():
         loop.add_signal_handler(number, on_signal, exit_code, grace_s)
     try:
         yield
     finally:
-        for number in stops:
+        for number in STOPS:
             loop.remove_signal_handler(number)
+            signal.signal(number, before[number])
 
 
 @app.command()
@@ -386,7 +439,14 @@ def simulate(
 def _settings(flags: dict[str, str | None]) -> Settings:
     from laklak.settings import load_settings
 
-    return load_settings(flags, environment=os.environ, folder=Path.cwd())
+    return load_settings(flags, environment=os.environ, folder=_folder())
+
+
+def _folder() -> Path:
+    try:
+        return Path.cwd()
+    except FileNotFoundError:
+        raise UsageError("the folder you are in does not exist any more", hint="change to one that does") from None
 
 
 def _start_log(settings: Settings, terminal: Terminal, *, verbose: bool) -> None:

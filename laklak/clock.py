@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
+from typing import Final
 
-_MINUTE_S = 60.0
+_MINUTE_S: Final = 60.0
+_MONTH_S: Final = 31 * 86_400.0
 
 
 class VenueClock:
@@ -31,10 +33,14 @@ class VenueClock:
         """Seconds until a moment the venue named, or None when it makes sense on neither clock.
 
         A venue names moments on its own clock, which normally is ours too.  Where the two are far apart (a replayed
-        venue), the one on which the moment lies within `longest_s` ahead is meant; the longer wait when both fit.
+        venue), the one on which the moment lies within `longest_s` ahead is meant; the longer wait when both fit.  A
+        moment up to a month ahead on both clocks is taken as it is; anything further is no moment.
         """
         waits = [(moment_ms - now_ms) / 1000 for now_ms in (self.now_ms(), time.time_ns() // 1_000_000)]
-        return max((wait for wait in waits if 0 <= wait <= longest_s), default=None)
+        likely = [wait for wait in waits if 0 <= wait <= longest_s]
+        if likely:
+            return max(likely)
+        return min(waits) if 0 <= min(waits) <= _MONTH_S else None
 
 
 def _monotonic_ms() -> int:

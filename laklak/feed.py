@@ -62,6 +62,7 @@ class Feed:
             firewall_wait_s=settings.firewall_wait_s,
         )
         self._budget_is_max = settings.budget == "max"
+        self._budget_is_default = settings.budget_is_default
 
     async def __aenter__(self) -> Self:
         await self.transport.__aenter__()
@@ -85,7 +86,7 @@ class Feed:
                 venue.instruments_request(), venue.parse_instruments, tries=_TRIES_AT_START
             )
             self.advertised = self.listing.advertised_weight or venue.documented_weight
-            if self._budget_is_max:
+            if self._budget_is_max or (self._budget_is_default and self.budget > self.advertised):
                 self.budget = self.advertised
             self.limiter.configure(
                 self.budget, advertised=self.advertised, heaviest=page_weight(self.page, venue.page_tiers)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import time
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Final
 
 _MOST_BYTES: Final = 10_000_000
 _KEPT_FILES: Final = 5
+_SQLITE_HEAD: Final = b"SQLite format 3\0"
 
 
 class _QuietHandler(RotatingFileHandler):
@@ -31,6 +33,8 @@ def open_log(path: str | None, *, verbose: bool) -> str | None:
     if path is None:
         return None
     try:
+        if _is_database(path):
+            return "this is a database, not a log"
         handler = _QuietHandler(Path(path), maxBytes=_MOST_BYTES, backupCount=_KEPT_FILES, encoding="utf-8")
     except OSError as exc:
         return exc.strerror or str(exc)
@@ -39,3 +43,11 @@ def open_log(path: str | None, *, verbose: bool) -> str | None:
     handler.setFormatter(formatter)
     logger.addHandler(handler)
     return None
+
+
+def _is_database(path: str) -> bool:
+    # A slip of the tongue must not append to a store, or rotate it away.
+    if not os.path.isfile(path):
+        return False
+    with open(path, "rb") as file:
+        return file.read(len(_SQLITE_HEAD)) == _SQLITE_HEAD

@@ -49,6 +49,7 @@ class VenueSettings:
     `url`: where it is, http or https, without a slash at the end; it may hold a password, so show it masked.
     `budget`: weight a minute to spend there, "max" for all that the venue advertises.
     `chunk`: candles asked at once, "auto" for the venue's most candles per weight.
+    `budget_is_default`: nobody chose it, so a venue that allows less may lower it.
     `firewall_wait_s`: how long to stay away after a firewall's 403. Binance says no duration; it is said to clear
     after roughly 5 minutes (unverified).
     """
@@ -57,6 +58,7 @@ class VenueSettings:
     budget: int | Literal["max"]
     chunk: int | Literal["auto"]
     firewall_wait_s: float
+    budget_is_default: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -337,7 +339,10 @@ def _settings(values: Mapping[str, Any], origins: Mapping[str, str]) -> Settings
     fields = {_field(key): value for key, value in values.items() if "." not in key}
     fields["state_dir"] = Path(fields["state_dir"])
     venues = {
-        name: VenueSettings(**{_field(key): value for key, value in values.items() if key.startswith(f"{name}.")})
+        name: VenueSettings(
+            **{_field(key): value for key, value in values.items() if key.startswith(f"{name}.")},
+            budget_is_default=origins[f"{name}.budget"] == "default",
+        )
         for name in VENUES
     }
     return Settings(**fields, venues=venues, origins=origins)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import sys
@@ -37,13 +38,24 @@ def say(kind: str, text: str, stream: TextIO | None = None) -> None:
 
 
 def emit(line: str, stream: TextIO | None = None) -> None:
-    """Print a line; a reader that has gone away is no error of ours."""
+    """Print a line; what the stream cannot spell is escaped."""
+    stream = stream or sys.stderr
+    encoding = stream.encoding or "ascii"
+    emit_bytes(f"{line}\n".encode(encoding, "backslashreplace"), stream)
+
+
+def emit_bytes(data: bytes, stream: TextIO) -> None:
+    """Write to a stream at once; a reader that has gone away, or a full disk behind it, is no error of ours."""
     try:
-        print(line, file=stream or sys.stderr, flush=True)
-    except (BrokenPipeError, ValueError):
-        return
-    except UnicodeEncodeError:
-        print(line.encode("ascii", "backslashreplace").decode(), file=stream or sys.stderr, flush=True)
+        stream.flush()
+        stream.buffer.write(data)
+        stream.buffer.flush()
+    except (OSError, ValueError):
+        # What could not be written must not be tried again at exit, where Python would complain.
+        with contextlib.suppress(OSError, ValueError):
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, stream.fileno())
+            os.close(nowhere)
 
 
 def say_error(error: LaklakError) -> None:

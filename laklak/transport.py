@@ -47,6 +47,7 @@ _BODY_MOST: Final = 64 * 1024 * 1024
 _LONGEST_BAN_S: Final = 4 * 86_400.0  # three days are documented
 _BAN_DEFAULT_S: Final = 120.0
 _SHORTEST_PAUSE_S: Final = 1.0
+_LONGEST_PAUSE_S: Final = 31 * 86_400.0
 SIMULATOR_HEADER: Final = "X-Laklak-Simulator"
 
 Answer = TypeVar("Answer")
@@ -158,11 +159,15 @@ class Transport:
 
     @property
     def last_success_s(self) -> float:
-        """When an answer last was what it should be (monotonic); the opening while none was."""
-        return self._opened_s if self._last_success_s is None else self._last_success_s
+        """When an answer last was what it should be (monotonic); the opening while none was since then."""
+        return self._opened_s if self._last_success_s is None else max(self._opened_s, self._last_success_s)
 
     async def renew(self) -> None:
-        """Drop every connection and start with new ones; requests on the old ones fail and are repeated."""
+        """Drop every connection and start with new ones; requests on the old ones fail and are repeated.
+
+        How long nothing was answered counts from here: no venue answers a machine that sleeps.
+        """
+        self._opened_s = time.monotonic()
         old, self._session = self._session, self._new_session()
         if old is not None:
             await old.close()
@@ -279,7 +284,7 @@ class Transport:
     def _limited(self, wait_s: float, verdict: Verdict) -> Exception:
         """Stop the whole scope for so long; TryLater when that is longer than the run may wait."""
         # "Come back in 0 seconds" must not become knocking without a pause, nor a slip of the venue a ban for ever.
-        wait_s = min(max(wait_s, _SHORTEST_PAUSE_S), _LONGEST_BAN_S)
+        wait_s = min(max(wait_s, _SHORTEST_PAUSE_S), _LONGEST_PAUSE_S)
         until_ms = time.time_ns() // 1_000_000 + int(wait_s * 1000)
         if verdict.kind is Kind.BANNED:
             self.banned_until_ms = max(until_ms, self.banned_until_ms or 0)

@@ -6,6 +6,9 @@ import logging
 import time
 from collections.abc import Sequence
 from contextlib import AsyncExitStack, nullcontext
+from typing import Final
+
+import anyio
 
 from laklak._version import __version__
 from laklak.engine.fetch import Fetch, tally
@@ -23,6 +26,8 @@ from laklak.text import mask_url, size_text
 
 log = logging.getLogger(__name__)
 
+RECORD_WITHIN_S: Final = 1.0
+
 
 class Backfill:
     """One run of one job. Use once: `await Backfill(job, observer).run()`."""
@@ -37,6 +42,7 @@ class Backfill:
         self._observer = observer
         self._notes, self._warnings = notes, warnings
         self._exit_code: int | None = None
+        self._hurried = False
         self._feeds: Sequence[Feed] = ()
         self._fetch: Fetch | None = None
 
@@ -49,6 +55,7 @@ class Backfill:
 
     def stop_now(self) -> None:
         """Give up what is on the wire and what is not written yet; the store stays sound."""
+        self._hurried = True
         if self._fetch is not None:
             self._fetch.stop_now()
 
@@ -76,8 +83,10 @@ class Backfill:
                             preparation.check_room(info.free_bytes, estimate)
                             self._fetch = Fetch(self.job, store, self._feeds, self.report, self._observer, self.stopper)
                             await self._fetch.run()
-                    if not self.job.dry_run:
-                        await self._record(store, started_ms)
+                    if not self.job.dry_run and not self._hurried:
+                        # Who stops a run does not wait for a store that another program holds.
+                        with anyio.move_on_after(RECORD_WITHIN_S if self.stopper.requested else None):
+                            await self._record(store, started_ms)
         except Stopped:
             log.info("stopped while planning")
         finally:

@@ -81,9 +81,12 @@ class Fetch:
         self.error: LaklakError | None = None
 
     def stop_within(self, grace_s: float) -> None:
-        """Give what is on the wire so long to finish; the stopper keeps new work away."""
-        if self._workers is not None:
-            self._workers.deadline = min(self._workers.deadline, anyio.current_time() + grace_s)
+        """Give what is on the wire, and the store, so long to finish; the stopper keeps new work away."""
+        now = anyio.current_time()
+        # The last fifth belongs to the store, which writes what the wire still gave.
+        for scope, share in ((self._workers, 0.8), (self._writers, 1.0)):
+            if scope is not None:
+                scope.deadline = min(scope.deadline, now + share * grace_s)
 
     def stop_now(self) -> None:
         """Give up what is on the wire and what is not written yet; the store stays sound."""

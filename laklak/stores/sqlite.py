@@ -94,6 +94,7 @@ class SqliteStore:
         self._new = False
         # Without `create`: there is no file to ask.
         self._nothing = False
+        self._identity: tuple[int, int] | None = None
         translate = partial(sqlite_file.translate, path=self.path)
         self._writer = Lane("laklak-sqlite-writer", partial(sqlite_file.open_writer, self.path), translate)
         self._readers = [
@@ -132,6 +133,7 @@ class SqliteStore:
         self._nothing = self._new and not self._create
         if not self._nothing:
             await self._writer.run(lambda turn: None)
+            self._identity = _identity(self.path)
 
     async def close(self) -> None:
         """End the threads; what is in the log goes into the file if nobody is in the way. Idempotent."""
@@ -178,6 +180,12 @@ class SqliteStore:
 
     async def write(self, deliveries: Sequence[Delivery]) -> None:
         await self._change(partial(write_deliveries, deliveries=deliveries))
+        # SQLite goes on writing into a file that has lost its name; nobody would ever find the candles.
+        if _identity(self.path) != self._identity:
+            raise StoreError(
+                f"the store {self.path} was deleted or replaced while it was being filled",
+                hint="put it back, or run again to fill a new one",
+            )
 
     async def read(self, series: Series, span: TimeRange, *, last: int | None = None) -> Columns:
         if self._nothing:
@@ -254,3 +262,12 @@ def _read(parameters: tuple[object, ...], turn: Turn) -> Columns:
     for column in columns:
         column.reverse()
     return Columns(columns[0], tuple(columns[1:]))
+
+
+def _identity(path: str) -> tuple[int, int] | None:
+    """What tells a file from another one of the same name; None when there is none."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino

@@ -1,0 +1,338 @@
+"""The whole program against a venue on a socket: the simulator in a thread, the program in a process of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import gzip
+import json
+import logging
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+
+from laklak.simulator import CandleSource, Hit, RecordedSource, Simulator, SimulatorSettings, load_recorded
+from laklak.simulator.rules import KLINES
+
+T = TypeVar("T")
+Candle = tuple[float, float, float, float, float]
+
+RECORDED = Path(__file__).parents[1] / "recorded" / "binance"
+MINUTE_MS = 60_000
+END_MS = 1_772_323_200_000  # 2026-03-01T00:00Z, where the recording ends and the venue's clock stands
+
+KEYS = frozenset(
+    [
+        "schema",
+        "version",
+        "exit",
+        "complete",
+        "store",
+        "start",
+        "end",
+        "series",
+        "wanted",
+        "stored_before",
+        "written",
+        "holes",
+        "rejected",
+        "missing",
+        "rows_rejected",
+        "failed_series",
+        "ended_series",
+        "requests",
+        "candle_requests",
+        "retries",
+        "rate_limited",
+        "weight",
+        "seconds",
+        "candles_per_second",
+        "banned_until",
+        "dead_letter",
+        "error",
+        "hint",
+    ]
+)
+
+
+class Venue:
+    """A simulator that runs in a thread with a loop of its own."""
+
+    def __init__(self, source: CandleSource, settings: SimulatorSettings) -> None:
+        self.source = source
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="venue")
+        self._thread.start()
+        try:
+            self.simulator = Simulator(source, settings)
+            self.do(self.simulator.__aenter__())
+        except BaseException:
+            self._end()
+            raise
+
+    @property
+    def url(self) -> str:
+        return self.simulator.url
+
+    @property
+    def hits(self) -> list[Hit]:
+        """Every request so far."""
+        return list(self.simulator.stats.hits)
+
+    @property
+    def candle_hits(self) -> list[Hit]:
+        return [hit for hit in self.hits if hit.path == KLINES]
+
+    def do(self, work: Coroutine[Any, Any, T]) -> T:
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(20)
+
+    def change(self, symbol: str, **changes: Any) -> None:
+        """Change the symbol's override from now on."""
+
+        async def change() -> None:
+            self.simulator.market.change(symbol, **changes)
+
+        self.do(change())
+
+    def ban(self, seconds: float) -> None:
+        async def ban() -> None:
+            self.simulator.ban(seconds)
+
+        self.do(ban())
+
+    def wait_for_candle_hits(self, count: int, timeout_s: float = 30) -> None:
+        """Until so many candle requests have arrived."""
+        deadline = time.monotonic() + timeout_s
+        while self.simulator.stats.requests[KLINES] < count:
+            assert time.monotonic() < deadline, f"only {self.simulator.stats.requests[KLINES]} candle requests arrived"
+            time.sleep(0.005)
+
+    def close(self) -> None:
+        self.do(self.simulator.__aexit__(None, None, None))
+        self._end()
+
+    def _end(self) -> None:
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(20)
+        self._loop.close()
+
+
+@pytest.fixture(scope="session")
+def recorded() -> RecordedSource:
+    """Seven real symbols, four days: 2026-02-25 to 2026-02-28."""
+    return load_recorded(RECORDED)
+
+
+@pytest.fixture
+def venue(recorded: RecordedSource, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Venue]]:
+    """Start a venue: `venue(source, **settings)`. The settings of every program started later point to the newest."""
+    running: list[Venue] = []
+
+    def start(source: CandleSource | None = None, **settings: Any) -> Venue:
+        # A generous budget, of which everything is used: pacing has tests of its own.
+        one = Venue(source or recorded, SimulatorSettings(**{"budget": 60_000, **settings}))
+        running.append(one)
+        monkeypatch.setenv("LAKLAK_BINANCE_URL", one.url)
+        monkeypatch.setenv("LAKLAK_BINANCE_BUDGET", "max")
+        return one
+
+    yield start
+    for one in running:
+        one.close()
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A program that has ended."""
+
+    exit: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> dict[str, Any]:
+        """The one object on stdout."""
+        answer = json.loads(self.out)
+        assert isinstance(answer, dict)
+        return answer
+
+    def lines(self, kind: str) -> list[str]:
+        """The `error:`, `warning:` or `hint:` lines, without that word."""
+        return [line.removeprefix(f"{kind}: ") for line in self.err.splitlines() if line.startswith(f"{kind}: ")]
+
+
+@dataclass
+class Program:
+    """Starts laklak as people do: a process with arguments, an environment and a working folder."""
+
+    running: list[subprocess.Popen[str]] = field(default_factory=list)
+
+    def __call__(self, *words: str | Path, timeout_s: float = 60, **environment: str) -> Ended:
+        return self.wait(self.start(*words, **environment), timeout_s=timeout_s)
+
+    def start(self, *words: str | Path, **environment: str) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "laklak", *map(str, words)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            encoding="utf-8",
+            env={**os.environ, **environment},
+        )
+        self.running.append(process)
+        return process
+
+    def wait(self, process: subprocess.Popen[str], timeout_s: float = 60) -> Ended:
+        out, err = process.communicate(timeout=timeout_s)
+        assert "Traceback" not in err
+        return Ended(process.returncode, out, err)
+
+
+@pytest.fixture
+def laklak() -> Iterator[Program]:
+    program = Program()
+    yield program
+    for process in program.running:
+        if process.poll() is None:
+            process.kill()
+        process.communicate()
+
+
+@pytest.fixture
+def here(capfd: pytest.CaptureFixture[str]) -> Iterator[Callable[..., Ended]]:
+    """Run the command line inside of this process, where only its words matter: `here("backfill", ...)`."""
+    from laklak.cli import run
+
+    logger = logging.getLogger("laklak")
+    before = logger.handlers[:], logger.level, logger.propagate
+    signals = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def call(*words: str | Path) -> Ended:
+        capfd.readouterr()
+        exit_status = run([str(word) for word in words])
+        out, err = capfd.readouterr()
+        assert "Traceback" not in err
+        return Ended(exit_status, out, err)
+
+    yield call
+    for handler in logger.handlers:
+        handler.close()
+    logger.handlers[:], logger.level, logger.propagate = before
+    for number, handler in signals.items():
+        signal.signal(number, handler)
+
+
+@pytest.fixture
+def stored() -> Callable[..., dict[tuple[str, int], Candle]]:
+    """Read a store as any program can: `stored(path, interval)` -> (symbol, open_time) -> values."""
+
+    def read(path: str | Path = "laklak.db", interval: str = "1m") -> dict[tuple[str, int], Candle]:
+        connection = sqlite3.connect(path)
+        try:
+            assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+            rows = connection.execute(
+                "SELECT symbol, open_time, open, high, low, close, volume FROM candles"
+                " WHERE venue = 'binance' AND interval = ?",
+                (interval,),
+            ).fetchall()
+        finally:
+            connection.close()
+        return {(row[0], row[1]): tuple(row[2:]) for row in rows}
+
+    return read
+
+
+@pytest.fixture
+def sql() -> Callable[..., list[tuple[Any, ...]]]:
+    """Run one statement on a store, as a person with the sqlite3 program would."""
+
+    def run(statement: str, *values: object, path: str | Path = "laklak.db") -> list[tuple[Any, ...]]:
+        connection = sqlite3.connect(path)
+        try:
+            with connection:
+                return connection.execute(statement, values).fetchall()
+        finally:
+            connection.close()
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def truth() -> Callable[..., dict[tuple[str, int], Candle]]:
+    """float(text) of the recorded files, read without any code of the project:
+    `truth(symbols, start_ms, end_ms)` -> (symbol, open_time) -> values.
+    """
+    tables: dict[str, dict[int, Candle]] = {}
+
+    def table(symbol: str) -> dict[int, Candle]:
+        if symbol not in tables:
+            (path,) = RECORDED.glob(f"{symbol}-1m-*.csv.gz")
+            with gzip.open(path, "rt", encoding="ascii") as lines:
+                rows = [row for row in csv.reader(lines) if row[0].isdigit()]
+            tables[symbol] = {int(row[0]): tuple(float(text) for text in row[1:6]) for row in rows}
+        return tables[symbol]
+
+    def read(symbols: Sequence[str], start_ms: int = 0, end_ms: int = END_MS) -> dict[tuple[str, int], Candle]:
+        return {
+            (symbol, time_ms): values
+            for symbol in symbols
+            for time_ms, values in table(symbol).items()
+            if start_ms <= time_ms < end_ms
+        }
+
+    return read
+
+
+@pytest.fixture(scope="session")
+def served() -> Callable[..., dict[tuple[str, int], Candle]]:
+    """float(text) of what any source serves at 1m: `served(source, symbols, start_ms, end_ms)`."""
+
+    def read(source: CandleSource, symbols: Sequence[str], start_ms: int, end_ms: int) -> dict[tuple[str, int], Candle]:
+        return {
+            (symbol, row[0]): tuple(float(text) for text in row[1:6])
+            for symbol in symbols
+            for row in map(json.loads, source.oldest(symbol, start_ms, end_ms, 10_000_000))
+        }
+
+    return read
+
+
+@pytest.fixture(scope="session")
+def check_sum() -> Callable[[dict[str, Any]], dict[str, Any]]:
+    """Check that a summary has exactly the keys promised and adds up; gives it back."""
+
+    def check(answer: dict[str, Any]) -> dict[str, Any]:
+        assert set(answer) == KEYS
+        assert answer["schema"] == 1
+        parts = ("stored_before", "written", "holes", "rejected", "missing")
+        assert answer["wanted"] == sum(answer[part] for part in parts)
+        assert answer["complete"] == (answer["exit"] == 0 and answer["missing"] == 0)
+        return answer
+
+    return check
+
+
+@pytest.fixture(scope="session")
+def served_twice() -> Callable[[Sequence[Hit]], int]:
+    """How many minutes were asked more than once, counted each time, by 1m candle requests that were answered."""
+
+    def count(hits: Sequence[Hit]) -> int:
+        asked: Counter[tuple[str, int]] = Counter()
+        for hit in hits:
+            if hit.path == KLINES and "endTime" in hit.query:
+                times = range(int(hit.query["startTime"]), int(hit.query["endTime"]) + 1, MINUTE_MS)
+                asked.update((hit.query["symbol"], time_ms) for time_ms in times)
+        return sum(times - 1 for times in asked.values())
+
+    return count

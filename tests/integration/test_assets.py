@@ -1,0 +1,174 @@
+"""Which series are filled: lists, typed symbols, ended ones, ones the venue refuses."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from laklak.simulator import Override, SymbolOverride
+from laklak.simulator.rules import KLINES
+
+DAY = ("--days", "1")
+DAY_MS = 86_400_000
+END_MS = 1_772_323_200_000
+
+
+def test_without_symbols_assets_txt_of_the_folder_says_which(venue, here, stored):
+    venue()
+    Path("assets.txt").write_text("# mine\nLTCUSDT binance  # a remark\nbinance:DOTUSDT\nLTCUSDT binance\n")
+    ended = here("backfill", *DAY)
+    assert ended.exit == 0
+    assert "assets: assets.txt (found in this folder): 2 symbols" in ended.err
+    assert {symbol for symbol, _ in stored()} == {"LTCUSDT", "DOTUSDT"}
+
+
+def test_a_list_can_be_named(venue, here, stored, tmp_path):
+    venue()
+    Path("assets.txt").write_text("LTCUSDT binance\n")
+    path = tmp_path / "other.txt"
+    path.write_text("DOTUSDT binance\r\n")
+    ended = here("backfill", *DAY, "--assets", path)
+    assert ended.exit == 0
+    assert "other.txt (given)" in ended.err
+    assert {symbol for symbol, _ in stored()} == {"DOTUSDT"}
+
+
+def test_without_any_list_the_packaged_one_is_used_and_said(venue, here):
+    venue()
+    ended = here("backfill", *DAY, "-n", "--json")
+    assert "the list that comes with laklak" in ended.err
+    assert "541 symbols" in ended.err
+    assert ended.json["series"] == 541
+    (planned,) = [line for line in ended.lines("warning") if "yfinance" in line]
+    assert "6 symbols of yfinance skipped" in planned
+
+
+def test_a_venue_that_is_not_built_yet_is_one_warning_and_exit_0(venue, here):
+    venue()
+    Path("assets.txt").write_text("LTCUSDT binance\nBTC=F yfinance\n^GSPC yfinance\nBTCUSDT bybit\n")
+    ended = here("backfill", *DAY)
+    assert ended.exit == 0
+    assert [line.split(" skipped")[0] for line in ended.lines("warning")] == [
+        "2 symbols of yfinance",
+        "1 symbol of bybit",
+    ]
+
+
+def test_a_listed_symbol_the_venue_does_not_know_fails_alone(venue, here, check_sum, stored):
+    venue()
+    Path("assets.txt").write_text("LTCUSDT binance\nLTCUSD binance\n")
+    ended = here("backfill", *DAY, "--json")
+    answer = check_sum(ended.json)
+    assert (ended.exit, answer["complete"], answer["wanted"], answer["written"]) == (1, False, 1440, 1440)
+    (failed,) = answer["failed_series"]
+    assert failed["series"] == "binance:LTCUSD:1m"
+    assert failed["reason"] == "unknown_symbol"
+    assert "LTCUSDT" in failed["detail"]
+    assert len(stored()) == 1440
+    assert here("backfill", *DAY).exit == 1
+
+
+def test_an_unknown_listed_symbol_makes_a_dry_run_tell_it_too(venue, here):
+    venue()
+    Path("assets.txt").write_text("LTCUSDT binance\nLTCUSD binance\n")
+    ended = here("backfill", *DAY, "-n")
+    assert "binance does not know: binance:LTCUSD:1m" in ended.lines("warning")
+
+
+@pytest.mark.parametrize("typed", [True, False])
+def test_a_symbol_that_has_ended_is_clipped_with_one_warning_and_exit_0(typed, venue, here, check_sum, stored, truth):
+    last_ms = END_MS - DAY_MS
+    venue(overrides={"LTCUSDT": SymbolOverride(delivery_ms=last_ms, status="SETTLING")})
+    Path("assets.txt").write_text("LTCUSDT binance\nDOTUSDT binance\n")
+    ended = here("backfill", *(("LTCUSDT", "DOTUSDT") if typed else ()), "--days", "2", "--json")
+    answer = check_sum(ended.json)
+    assert (ended.exit, answer["complete"], answer["wanted"]) == (0, True, 1440 + 2880)
+    assert answer["ended_series"] == [{"series": "binance:LTCUSDT:1m", "ended": "2026-02-28T00:00Z"}]
+    assert answer["failed_series"] == []
+    (warning,) = ended.lines("warning")
+    assert "binance:LTCUSDT:1m" in warning
+    expected = truth(["LTCUSDT"], END_MS - 2 * DAY_MS, last_ms) | truth(["DOTUSDT"], END_MS - 2 * DAY_MS)
+    assert stored() == expected
+    again = here("backfill", "LTCUSDT", "DOTUSDT", "--days", "2", "--json")
+    assert (again.exit, again.json["candle_requests"]) == (0, 0)
+
+
+def test_a_symbol_that_ended_before_the_range_wants_nothing(venue, here, check_sum):
+    running = venue(overrides={"LTCUSDT": SymbolOverride(delivery_ms=END_MS - 3 * DAY_MS)})
+    ended = here("backfill", "LTCUSDT", *DAY, "--json")
+    assert (ended.exit, check_sum(ended.json)["wanted"]) == (0, 0)
+    assert running.candle_hits == []
+
+
+def test_a_symbol_that_will_end_later_is_no_warning(venue, here):
+    venue(overrides={"LTCUSDT": SymbolOverride(delivery_ms=END_MS + DAY_MS)})
+    ended = here("backfill", "LTCUSDT", *DAY, "--json")
+    assert (ended.exit, ended.lines("warning"), ended.json["ended_series"]) == (0, [], [])
+
+
+def test_a_symbol_listed_in_the_range_wants_only_what_is_after_that(venue, here, check_sum, stored, truth):
+    # 90 s into a minute: the first whole candle begins with the next one.
+    onboard_ms = END_MS - DAY_MS + 90_000
+    running = venue(overrides={"LTCUSDT": SymbolOverride(onboard_ms=onboard_ms)})
+    ended = here("backfill", "LTCUSDT", "--days", "3", "--json")
+    assert (ended.exit, check_sum(ended.json)["wanted"]) == (0, 1438)
+    assert stored() == truth(["LTCUSDT"], END_MS - DAY_MS + 120_000)
+    assert min(int(hit.query["startTime"]) for hit in running.candle_hits) == END_MS - DAY_MS + 120_000
+
+
+def test_a_refused_status_is_missing_and_the_others_go_on(venue, here, check_sum, stored):
+    running = venue(overrides={"LTCUSDT": SymbolOverride(delisted=True)})
+    ended = here("backfill", "LTCUSDT", "DOTUSDT", "--days", "4", "--json", "--workers", "2")
+    answer = check_sum(ended.json)
+    assert (ended.exit, answer["missing"], answer["written"], answer["holes"]) == (1, 5760, 5760, 0)
+    (failed,) = answer["failed_series"]
+    assert (failed["series"], failed["reason"]) == ("binance:LTCUSDT:1m", "symbol_status")
+    assert "-1122" in failed["detail"]
+    assert {symbol for symbol, _ in stored()} == {"DOTUSDT"}
+    # It is not asked page by page: what was on the wire at the first refusal is all.
+    assert Counter(hit.query["symbol"] for hit in running.candle_hits)["LTCUSDT"] <= 3
+    assert len([line for line in ended.lines("warning") if "LTCUSDT" in line]) == 1
+
+
+def test_many_workers_do_not_make_many_warnings_of_one_refusal(venue, here):
+    venue(overrides={"LTCUSDT": SymbolOverride(delisted=True)}, latency_s=0.1)
+    ended = here("backfill", "LTCUSDT", "--days", "4", "--chunk", "99")
+    assert ended.exit == 1
+    assert len(ended.lines("warning")) == 1
+
+
+def test_a_venue_name_before_the_symbol_wins_over_the_setting(venue, here):
+    venue()
+    assert here("backfill", "binance:LTCUSDT", *DAY, "--json").json["written"] == 1440
+
+
+def test_settings_come_from_toml_dotenv_environment_and_flags_in_that_order(venue, here, monkeypatch):
+    running = venue()
+    monkeypatch.delenv("LAKLAK_BINANCE_URL")
+    Path("laklak.toml").write_text(f'days = 4\nstore = "from-toml.db"\n[binance]\nchunk = 99\nurl = "{running.url}"\n')
+    Path(".env").write_text("LAKLAK_BINANCE_CHUNK=499\nLAKLAK_STORE=from-dotenv.db\n")
+    monkeypatch.setenv("LAKLAK_STORE", "from-environment.db")
+    ended = here("backfill", "LTCUSDT", *DAY, "--json")
+    assert (ended.exit, ended.json["wanted"], ended.json["store"]) == (0, 1440, "sqlite:///from-environment.db")
+    assert {hit.query["limit"] for hit in running.candle_hits} == {"499", "442"}
+
+
+def test_a_path_in_a_settings_file_starts_at_that_file(venue, here, tmp_path):
+    venue()
+    folder = tmp_path / "elsewhere"
+    folder.mkdir()
+    (folder / "mine.toml").write_text('store = "here.db"\nassets = "list.txt"\ndays = 1\n')
+    (folder / "list.txt").write_text("DOTUSDT binance\n")
+    assert here("backfill", "--config", folder / "mine.toml").exit == 0
+    assert (folder / "here.db").exists()
+
+
+def test_a_refusal_with_code_minus_1121_of_a_listed_symbol_is_missing(venue, here, check_sum):
+    body = b'{"code":-1121,"msg":"Invalid symbol."}'
+    venue(script=lambda path, query, number: Override(status=400, body=body) if path == KLINES else None)
+    ended = here("backfill", "LTCUSDT", *DAY, "--json")
+    answer = check_sum(ended.json)
+    assert (ended.exit, answer["missing"]) == (1, 1440)
+    assert answer["failed_series"][0]["reason"] == "unknown_symbol"

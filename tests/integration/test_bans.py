@@ -1,0 +1,160 @@
+"""Rate limits and bans: waited out when short, left alone when long, remembered between runs."""
+
+from __future__ import annotations
+
+import json
+import time
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+
+from laklak.simulator import Override
+from laklak.simulator.rules import KLINES
+
+END_MS = 1_772_323_200_000
+DAY_MS = 86_400_000
+WORDS = ("backfill", "LTCUSDT", "--days", "4", "--chunk", "99", "--json")
+
+
+def moment_s(text):
+    return datetime.fromisoformat(text).timestamp()
+
+
+def banning_at(numbers, fault="418"):
+    """A script that bans (or whatever `fault` is) at the n-th requests."""
+    return lambda path, query, number: Override(fault=fault) if number in numbers else None
+
+
+@pytest.mark.parametrize("retry_after", [True, False])
+def test_a_ban_longer_than_max_wait_ends_the_run_with_75(retry_after, venue, laklak, check_sum, stored):
+    running = venue(script=banning_at({20}), ban_s=900, retry_after=retry_after)
+    ended = laklak(*WORDS, "--max-wait", "5s", "--workers", "2")
+    answer = check_sum(ended.json)
+    assert (ended.exit, answer["exit"], answer["complete"]) == (75, 75, False)
+    assert answer["error"].startswith("try_later: ")
+    assert abs(moment_s(answer["banned_until"]) - (time.time() + 900)) < 15
+    assert answer["banned_until"] in ended.lines("error")[0] + ended.lines("hint")[0]
+    # What came before the ban is kept; while it lasts nothing is sent but what was on the wire already.
+    assert len(stored()) == answer["written"]
+    assert answer["written"] in (17 * 99, 18 * 99)
+    assert running.simulator.stats.refusals.total() + running.simulator.stats.faults.total() <= 2
+
+
+def test_the_next_run_sends_nothing_while_a_ban_lasts(venue, here, check_sum):
+    running = venue(script=banning_at({20}), ban_s=900)
+    assert here(*WORDS, "--max-wait", "5s").exit == 75
+    before = len(running.hits)
+    for words in (WORDS, (*WORDS, "--dry-run"), ("backfill", "DOTUSDT", "--days", "1", "--json")):
+        ended = here(*words, "--max-wait", "5s")
+        assert ended.exit == 75
+        assert abs(moment_s(ended.json["banned_until"]) - (time.time() + 900)) < 30
+    assert check_sum(ended.json)["requests"] == 0
+    assert len(running.hits) == before
+
+
+def test_a_ban_is_known_to_runs_with_another_store_and_folder(venue, here, tmp_path, monkeypatch):
+    running = venue(script=banning_at({5}), ban_s=900)
+    assert here(*WORDS, "--max-wait", "5s").exit == 75
+    before = len(running.hits)
+    monkeypatch.chdir(tmp_path)
+    assert here(*WORDS, "--max-wait", "5s", "--store", tmp_path / "other.db").exit == 75
+    assert len(running.hits) == before
+
+
+def test_a_ban_of_one_address_does_not_stop_another(venue, here):
+    venue(script=banning_at({5}), ban_s=900)
+    assert here(*WORDS, "--max-wait", "5s").exit == 75
+    venue()
+    assert here(*WORDS, "--max-wait", "5s").exit == 0
+
+
+def test_a_ban_that_is_there_from_the_first_request_on_is_75(venue, here, check_sum):
+    running = venue()
+    running.ban(900)
+    ended = here(*WORDS, "--max-wait", "5s")
+    answer = check_sum(ended.json)
+    assert (ended.exit, len(running.hits), answer["requests"]) == (75, 1, 1)
+    assert answer["banned_until"]
+    assert here(*WORDS, "--max-wait", "5s").exit == 75
+    assert len(running.hits) == 1
+
+
+@pytest.mark.parametrize("retry_after", [True, False])
+def test_a_short_ban_is_waited_out(retry_after, venue, here, check_sum, stored, truth):
+    running = venue(script=banning_at({20}), ban_s=2, retry_after=retry_after)
+    ended = here(*WORDS, "--workers", "4")
+    answer = check_sum(ended.json)
+    assert (ended.exit, answer["complete"]) == (0, True)
+    assert stored() == truth(["LTCUSDT"])
+    (banned,) = [hit for hit in running.hits[:20] if hit.status == 418]
+    during = [hit for hit in running.hits if banned.at_s + 0.5 < hit.at_s < banned.at_s + 1.9]
+    assert during == []
+    assert answer["rate_limited"] >= 1
+
+
+def test_a_short_ban_that_an_earlier_run_was_told_is_waited_out_before_the_first_request(venue, here):
+    running = venue(script=banning_at({5}), ban_s=4)
+    assert here(*WORDS, "--max-wait", "1s").exit == 75
+    before, since = len(running.hits), time.time()
+    ended = here(*WORDS, "--max-wait", "30s")
+    assert ended.exit == 0, ended.err
+    assert {hit.status for hit in running.hits[before:]} == {200}
+    assert time.time() - since > 1
+
+
+def test_a_ban_file_that_is_rubbish_is_no_obstacle(venue, here):
+    running = venue(script=banning_at({5}), ban_s=900)
+    assert here(*WORDS, "--max-wait", "5s").exit == 75
+    (path,) = (Path.home() / "state" / "laklak").glob("ban-binance-*.json")
+    assert json.loads(path.read_text())["until_ms"] > time.time() * 1000
+    path.write_bytes(b"\xff{")
+    before = len(running.hits)
+    assert here(*WORDS, "--max-wait", "5s").exit == 75
+    assert len(running.hits) == before + 1
+
+
+def test_a_state_folder_that_cannot_be_written_costs_only_the_memory(venue, here, monkeypatch):
+    venue(script=banning_at({5}), ban_s=900)
+    Path("file").write_text("in the way")
+    monkeypatch.setenv("LAKLAK_STATE_DIR", "file/state")
+    ended = here(*WORDS, "--max-wait", "5s")
+    assert ended.exit == 75
+
+
+def test_429_with_retry_after_stops_the_whole_scope_for_that_long(venue, here, stored, truth):
+    running = venue(script=banning_at({20}, "429"), retry_after=True)
+    ended = here(*WORDS, "--workers", "8")
+    assert ended.exit == 0
+    assert stored() == truth(["LTCUSDT"])
+    (refused,) = [hit for hit in running.hits if hit.status == 429]
+    during = [hit for hit in running.hits if refused.at_s + 0.3 < hit.at_s < refused.at_s + 0.9]
+    assert during == []
+    assert (ended.json["rate_limited"], ended.json["retries"]) == (1, 0)
+
+
+def test_429_for_ever_ends_the_run_after_max_wait(venue, here, check_sum):
+    running = venue(
+        script=lambda path, query, number: Override(fault="429") if path == KLINES else None, retry_after=True
+    )
+    since = time.monotonic()
+    ended = here(*WORDS, "--max-wait", "3s")
+    assert ended.exit == 75
+    assert 3 <= time.monotonic() - since < 12
+    assert check_sum(ended.json)["missing"] == 5760
+    assert len(running.candle_hits) < 6 * 16
+
+
+def test_429_without_retry_after_waits_for_the_next_minute_and_not_longer_than_max_wait(venue, here):
+    running = venue(script=lambda path, query, number: Override(fault="429") if path == KLINES else None)
+    ended = here(*WORDS, "--max-wait", "0s")
+    assert ended.exit == 75
+    assert len(running.candle_hits) <= 16
+
+
+def test_a_firewall_in_the_middle_stops_the_scope_and_ends_with_75(venue, here, check_sum, stored):
+    running = venue(script=lambda path, query, number: Override(fault="403") if number > 20 else None)
+    ended = here(*WORDS, "--max-wait", "5s", "--workers", "2")
+    assert ended.exit == 75
+    assert check_sum(ended.json)["written"] == len(stored()) == 18 * 99
+    assert len(running.hits) <= 22

@@ -1,0 +1,201 @@
+"""What a program calls instead of the command line."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, date, datetime
+
+import polars
+import pytest
+
+import laklak
+from laklak.errors import SettingsError, StoreUnavailable, SymbolError, UsageError, VenueUnreachable
+
+DAY_MS = 86_400_000
+END_MS = 1_772_323_200_000
+
+
+def run(work):
+    return asyncio.run(work)
+
+
+def test_the_public_names_are_there_and_no_others():
+    assert sorted(laklak.__all__) == [
+        "Estimate",
+        "LaklakError",
+        "Summary",
+        "__version__",
+        "aread_candles",
+        "backfill",
+        "read_candles",
+    ]
+    assert all(getattr(laklak, name) is not None for name in laklak.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = laklak.nothing
+
+
+def test_backfill_gives_a_summary_and_prints_nothing(venue, capfd):
+    venue()
+    summary = run(laklak.backfill(["LTCUSDT"], days=1, store="c.db"))
+    assert isinstance(summary, laklak.Summary)
+    assert (summary.exit, summary.complete, summary.written) == (0, True, 1440)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_backfill_of_nothing_named_takes_the_list(venue, tmp_path):
+    venue()
+    path = tmp_path / "list.txt"
+    path.write_text("LTCUSDT binance\nDOTUSDT binance\n")
+    assert run(laklak.backfill(assets=path, days=1, store=tmp_path / "c.db")).series == 2
+
+
+def test_one_symbol_may_be_given_as_plain_text(venue):
+    venue()
+    assert run(laklak.backfill("LTCUSDT", days=1)).wanted == 1440
+
+
+@pytest.mark.parametrize(
+    ("start", "end"),
+    [
+        ("2026-02-27", "2026-02-28"),
+        (date(2026, 2, 27), date(2026, 2, 28)),
+        (datetime(2026, 2, 27, tzinfo=UTC), datetime(2026, 2, 28, tzinfo=UTC)),
+        (datetime(2026, 2, 27), datetime(2026, 2, 28)),  # noqa: DTZ001
+    ],
+)
+def test_times_may_be_text_dates_or_datetimes(start, end, venue, stored, truth):
+    venue()
+    run(laklak.backfill("LTCUSDT", start=start, end=end))
+    assert stored() == truth(["LTCUSDT"], END_MS - 2 * DAY_MS, END_MS - DAY_MS)
+    assert laklak.read_candles("laklak.db", "binance:LTCUSDT:1m", start, end).height == 1440
+
+
+def test_a_dry_run_gives_an_estimate(venue):
+    running = venue()
+    estimate = run(laklak.backfill("LTCUSDT", days=2, dry_run=True))
+    assert isinstance(estimate, laklak.Estimate)
+    assert (estimate.wanted, estimate.to_fetch, estimate.requests) == (2880, 2880, 3)
+    assert running.candle_hits == []
+
+
+@pytest.mark.parametrize(
+    ("symbols", "options", "error"),
+    [
+        ("LTCUSDT", {}, UsageError),
+        ("LTCUSDT", {"days": 0}, SettingsError),
+        ("LTCUSDT", {"days": 1, "store": "no/folder/x.db"}, StoreUnavailable),
+        ("LTCUSDT", {"days": 1, "interval": "1w"}, SettingsError),
+        ("LTCUSD", {"days": 1}, SymbolError),
+        ("LTCUSDT", {"days": 1, "budget": 10**5}, SettingsError),
+        ("LTCUSDT", {"days": 1, "chunk": 1501}, SettingsError),
+        ("LTCUSDT", {"days": True}, SettingsError),
+        ("LTCUSDT", {"days": 1, "store": None, "config": "none.toml"}, SettingsError),
+    ],
+)
+def test_what_cannot_start_raises(symbols, options, error, venue):
+    venue()
+    with pytest.raises(error) as raised:
+        run(laklak.backfill(symbols, **options))
+    assert isinstance(raised.value, laklak.LaklakError)
+    assert raised.value.exit_code == 2
+
+
+def test_a_venue_that_cannot_be_reached_raises(monkeypatch):
+    monkeypatch.setenv("LAKLAK_BINANCE_URL", "http://127.0.0.1:9")
+    with pytest.raises(VenueUnreachable):
+        run(laklak.backfill("LTCUSDT", days=1))
+
+
+def test_two_backfills_may_run_in_one_loop(venue, stored, truth):
+    venue(latency_s=0.02)
+
+    async def both():
+        return await asyncio.gather(
+            laklak.backfill("LTCUSDT", days=2, store="one.db"), laklak.backfill("LTCUSDT", days=2, store="other.db")
+        )
+
+    assert [summary.exit for summary in run(both())] == [0, 0]
+    assert stored("one.db") == stored("other.db") == truth(["LTCUSDT"], END_MS - 2 * DAY_MS)
+
+
+def test_a_cancelled_backfill_leaves_a_sound_store(venue, stored, truth):
+    running = venue(latency_s=0.1)
+
+    async def cut_short():
+        task = asyncio.create_task(laklak.backfill("LTCUSDT", days=4, chunk=99, workers=4))
+        await asyncio.to_thread(running.wait_for_candle_hits, 20)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    run(asyncio.wait_for(cut_short(), 20))
+    everything = truth(["LTCUSDT"])
+    assert all(everything[key] == values for key, values in stored().items())
+    assert run(laklak.backfill("LTCUSDT", days=4)).exit == 0
+    assert stored() == everything
+
+
+def test_candles_are_read_sorted_with_the_types_promised(venue, truth):
+    venue()
+    run(laklak.backfill("LTCUSDT", days=2))
+    frame = laklak.read_candles("laklak.db", "binance:LTCUSDT:1m")
+    assert frame.schema == {
+        "open_time": polars.Datetime("ms", "UTC"),
+        **dict.fromkeys(("open", "high", "low", "close", "volume"), polars.Float64),
+    }
+    assert frame["open_time"].is_sorted()
+    times = frame["open_time"].dt.timestamp("ms").to_list()
+    values = [tuple(row) for row in frame.drop("open_time").iter_rows()]
+    assert dict(zip((("LTCUSDT", time) for time in times), values, strict=True)) == truth(
+        ["LTCUSDT"], END_MS - 2 * DAY_MS
+    )
+
+
+def test_a_part_of_the_candles_is_read_with_an_exclusive_end(venue):
+    venue()
+    run(laklak.backfill("LTCUSDT", days=1))
+    frame = laklak.read_candles("laklak.db", "binance:LTCUSDT:1m", "2026-02-28T10:00", "2026-02-28T10:03")
+    assert [moment.isoformat() for moment in frame["open_time"]] == [
+        f"2026-02-28T10:0{minute}:00+00:00" for minute in range(3)
+    ]
+    last = laklak.read_candles("laklak.db", "binance:LTCUSDT:1m", last=2)
+    assert last["open_time"].to_list()[-1] == datetime(2026, 2, 28, 23, 59, tzinfo=UTC)
+    assert last.height == 2
+
+
+def test_candles_are_read_inside_of_a_running_loop_as_in_a_notebook(venue):
+    venue()
+    run(laklak.backfill("LTCUSDT", days=1))
+
+    async def notebook():
+        return laklak.read_candles("laklak.db", "binance:LTCUSDT:1m"), await laklak.aread_candles(
+            "laklak.db", "binance:LTCUSDT:1m"
+        )
+
+    one, other = run(notebook())
+    assert one.height == 1440
+    assert one.equals(other)
+
+
+def test_a_series_that_is_not_stored_is_an_empty_frame_of_the_same_types(venue):
+    venue()
+    run(laklak.backfill("LTCUSDT", days=1))
+    empty = laklak.read_candles("laklak.db", "binance:DOTUSDT:1m")
+    assert empty.height == 0
+    assert empty.schema == laklak.read_candles("laklak.db", "binance:LTCUSDT:1m").schema
+
+
+@pytest.mark.parametrize(
+    ("store", "series", "start", "error"),
+    [
+        ("none.db", "binance:LTCUSDT:1m", None, StoreUnavailable),
+        ("laklak.db", "LTCUSDT", None, UsageError),
+        ("laklak.db", "binance:LTCUSDT:1x", None, UsageError),
+        ("laklak.db", "binance:LTCUSDT:1m", "soon", UsageError),
+    ],
+)
+def test_reading_what_is_not_there_raises(store, series, start, error, venue):
+    venue()
+    run(laklak.backfill("LTCUSDT", days=1))
+    with pytest.raises(error):
+        laklak.read_candles(store, series, start)

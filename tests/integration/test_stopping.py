@@ -1,0 +1,261 @@
+"""Signals, kills and pauses in the middle of a run: the store stays sound and the next run completes it."""
+
+from __future__ import annotations
+
+import random
+import signal
+import sqlite3
+import subprocess
+import time
+
+import pytest
+
+from laklak.simulator import Override
+
+SYMBOLS = ("LTCUSDT", "DOTUSDT", "AVAXUSDT")
+WORDS = ("backfill", *SYMBOLS, "--days", "4", "--chunk", "99")
+IN_FLIGHT = 64
+
+
+def hang_after_20(path, query, number):
+    return Override(fault="hang") if number > 20 else None
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_in_the_middle_drains_reports_and_can_be_completed(
+    number, status, venue, laklak, check_sum, stored, truth, served_twice
+):
+    running = venue(latency_s=0.05)
+    process = laklak.start(*WORDS, "--workers", "4", "--json")
+    running.wait_for_candle_hits(20)
+    process.send_signal(number)
+    asked = time.monotonic()
+    ended = laklak.wait(process)
+    assert time.monotonic() - asked < 5
+    answer = check_sum(ended.json)
+    assert (ended.exit, answer["exit"], answer["complete"]) == (status, status, False)
+    # What was on the wire is finished and kept: nothing that was answered is asked again.
+    assert answer["written"] == len(stored()) >= 16 * 99
+    assert answer["missing"] == answer["wanted"] - answer["written"]
+    assert "again to stop now" in ended.err
+    assert len(running.candle_hits) <= answer["candle_requests"]
+    again = laklak(*WORDS, "--json")
+    assert again.exit == 0
+    assert stored() == truth(SYMBOLS)
+    assert served_twice(running.hits) == 0
+
+
+def test_a_signal_before_the_first_answer_stops_the_run(venue, laklak, check_sum):
+    running = venue(latency_s=3)
+    process = laklak.start(*WORDS, "--json")
+    while not running.hits:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    ended = laklak.wait(process)
+    assert ended.exit == 130
+    assert check_sum(ended.json)["written"] == 0
+    assert running.candle_hits == []
+
+
+def test_a_signal_while_a_limit_is_waited_out_ends_the_run_at_once(venue, laklak, check_sum):
+    running = venue(script=lambda path, query, number: Override(fault="418") if number == 10 else None, ban_s=300)
+    process = laklak.start(*WORDS, "--json")
+    while 418 not in {hit.status for hit in running.hits}:
+        time.sleep(0.01)
+    time.sleep(0.3)
+    asked = time.monotonic()
+    process.send_signal(signal.SIGTERM)
+    ended = laklak.wait(process)
+    assert (ended.exit, time.monotonic() - asked < 3) == (143, True)
+    assert check_sum(ended.json)["exit"] == 143
+
+
+def test_a_second_signal_stops_at_once(venue, laklak, check_sum, stored, truth):
+    running = venue(script=hang_after_20)
+    process = laklak.start(*WORDS, "--workers", "4", "--json")
+    running.wait_for_candle_hits(22)
+    process.send_signal(signal.SIGINT)
+    time.sleep(0.5)
+    assert process.poll() is None
+    asked = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    ended = laklak.wait(process)
+    assert time.monotonic() - asked < 2
+    assert ended.exit == 130
+    assert check_sum(ended.json)["missing"] > 0
+    everything = truth(SYMBOLS)
+    rows = stored()
+    assert all(everything[key] == values for key, values in rows.items())
+
+
+def test_sigterm_gives_hanging_answers_eight_seconds_at_most(venue, laklak, check_sum):
+    running = venue(script=hang_after_20)
+    process = laklak.start(*WORDS, "--workers", "4", "--json")
+    running.wait_for_candle_hits(22)
+    asked = time.monotonic()
+    process.send_signal(signal.SIGTERM)
+    ended = laklak.wait(process)
+    assert (ended.exit, time.monotonic() - asked < 10) == (143, True)
+    assert check_sum(ended.json)["written"] == 18 * 99
+
+
+def test_a_run_killed_again_and_again_is_completed_with_little_double_work(venue, laklak, stored, truth, served_twice):
+    running = venue(latency_s=0.02)
+    dice = random.Random(12)
+    kills = 0
+    for _ in range(4):
+        before = len(running.candle_hits)
+        process = laklak.start(*WORDS, "--no-progress", "--log-file", "none")
+        try:
+            running.wait_for_candle_hits(before + dice.randint(1, 60), timeout_s=8)
+        except AssertionError:
+            break
+        time.sleep(dice.random() * 0.3)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        kills += 1
+    assert kills >= 2
+    ended = laklak(*WORDS, "--json")
+    assert ended.exit == 0, ended.err
+    assert stored() == truth(SYMBOLS)
+    # Each kill costs at most what was taken and not acknowledged.
+    assert served_twice(running.hits) <= kills * IN_FLIGHT * 99
+
+
+def test_a_killed_run_leaves_no_lock_behind(venue, laklak):
+    running = venue(latency_s=0.2)
+    process = laklak.start(*WORDS)
+    running.wait_for_candle_hits(1)
+    process.kill()
+    process.wait()
+    assert laklak("backfill", "LTCUSDT", "--days", "1").exit == 0
+
+
+def test_no_more_than_64_chunks_are_taken_and_not_stored(venue, laklak, sql):
+    running = venue(latency_s=0.02)
+    words = ("backfill", *SYMBOLS, "--days", "4", "--chunk", "96")
+    process = laklak.start(*words, "--batch-size", "1000000", "--workers", "64")
+    worst = 0
+    while process.poll() is None:
+        asked = len(running.candle_hits)
+        if asked:
+            try:
+                (chunks,) = sql("SELECT count(*) / 96 FROM candle")[0]
+            except sqlite3.OperationalError:  # not made yet
+                continue
+            worst = max(worst, asked - chunks)
+        time.sleep(0.02)
+    assert laklak.wait(process).exit == 0
+    # What is read between the two looks can only make it look smaller.
+    assert worst <= IN_FLIGHT
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize("delay_s", [0.1, 0.2, 0.3])
+def test_a_signal_while_the_program_starts_is_answered_like_any_other(
+    number, status, delay_s, venue, laklak, check_sum
+):
+    venue(latency_s=0.3)
+    process = laklak.start(*WORDS, "--json")
+    time.sleep(delay_s)
+    process.send_signal(number)
+    ended = laklak.wait(process)
+    assert (ended.exit, check_sum(ended.json)["exit"]) == (status, status)
+
+
+def hold(path="laklak.db"):
+    """Another program in the middle of a long transaction."""
+    connection = sqlite3.connect(path, timeout=10, isolation_level=None)
+    connection.execute("BEGIN IMMEDIATE")
+    return connection
+
+
+def test_sigterm_ends_within_its_grace_although_another_program_holds_the_store(venue, laklak, check_sum):
+    running = venue(latency_s=0.02)
+    process = laklak.start(*WORDS, "--workers", "2", "--json")
+    running.wait_for_candle_hits(10)
+    connection = hold()
+    time.sleep(1.5)
+    asked = time.monotonic()
+    process.send_signal(signal.SIGTERM)
+    ended = laklak.wait(process, timeout_s=100)
+    took_s = time.monotonic() - asked
+    connection.close()
+    assert ended.exit == 143
+    assert took_s < 12
+    assert check_sum(ended.json)["exit"] == 143
+
+
+def test_a_second_signal_stops_at_once_although_another_program_holds_the_store(venue, laklak):
+    running = venue(latency_s=0.02)
+    process = laklak.start(*WORDS, "--workers", "2", "--json")
+    running.wait_for_candle_hits(10)
+    connection = hold()
+    time.sleep(1.5)
+    process.send_signal(signal.SIGINT)
+    time.sleep(0.3)
+    asked = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    ended = laklak.wait(process, timeout_s=100)
+    took_s = time.monotonic() - asked
+    connection.close()
+    assert ended.exit == 130
+    assert took_s < 3
+
+
+def test_a_second_signal_stops_at_once_while_the_venue_lists_nothing(venue, laklak):
+    running = venue(script=lambda path, query, number: Override(fault="hang"))
+    process = laklak.start(*WORDS, "--json")
+    while not running.hits:
+        time.sleep(0.01)
+    asked = time.monotonic()
+    process.send_signal(signal.SIGTERM)
+    assert laklak.wait(process).exit == 143
+    assert time.monotonic() - asked < 3
+
+
+@pytest.mark.long
+@pytest.mark.timeout(300)
+def test_a_run_stopped_for_more_than_a_minute_goes_on_without_a_burst(
+    venue, laklak, check_sum, stored, truth, monkeypatch
+):
+    running = venue(budget=2400, window="sliding")
+    monkeypatch.setenv("LAKLAK_BINANCE_BUDGET", "600")
+    process = laklak.start(*WORDS, "--chunk", "499", "--json")
+    running.wait_for_candle_hits(8)
+    process.send_signal(signal.SIGSTOP)
+    time.sleep(65)
+    process.send_signal(signal.SIGCONT)
+    ended = laklak.wait(process, timeout_s=180)
+    answer = check_sum(ended.json)
+    assert (ended.exit, answer["complete"]) == (0, True)
+    assert stored() == truth(SYMBOLS)
+    assert running.simulator.stats.refusals == {}
+    assert running.simulator.stats.weight_in_any(60) <= 600
+    assert running.simulator.stats.weight_in_any(1) <= 60
+    assert any("stood still" in line for line in ended.lines("warning"))
+
+
+@pytest.mark.long
+@pytest.mark.timeout(300)
+def test_a_short_stop_of_the_process_is_survived(venue, laklak, stored, truth):
+    running = venue(latency_s=0.05)
+    process = laklak.start(*WORDS, "--json")
+    running.wait_for_candle_hits(20)
+    process.send_signal(signal.SIGSTOP)
+    time.sleep(15)
+    process.send_signal(signal.SIGCONT)
+    ended = laklak.wait(process)
+    assert ended.exit == 0
+    assert stored() == truth(SYMBOLS)
+
+
+def test_a_simulator_ends_on_a_signal(laklak):
+    process = laklak.start("simulate", "--generated", "2", "--days", "1", "--port", "0")
+    assert process.stdout is not None
+    assert process.stdout.readline().startswith("simulator: http://127.0.0.1:")
+    process.send_signal(signal.SIGINT)
+    try:
+        assert process.wait(5) == 0
+    except subprocess.TimeoutExpired:
+        pytest.fail("the simulator does not end")

@@ -1,0 +1,137 @@
+"""Imports go one way, heavy ones are made where they are used, and tasks have one maker."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import laklak
+
+FOLDER = Path(laklak.__file__).parent
+
+# From the ground up. A module may import from layers below its own, and a room (a folder) from itself.
+LAYERS: list[set[str]] = [
+    {"_version", "model", "errors", "bans", "clock", "logfile", "stopping"},
+    {"text", "plan", "quality", "lineprotocol"},
+    {"times", "assets", "settings_sources", "settle", "limiter", "resolve", "simulator"},
+    {"venues", "stores"},
+    {"settings", "transport", "ledger"},
+    {"job", "agenda", "report"},
+    {"feed", "terminal"},
+    {"engine"},
+    {"api"},
+    {"cli"},
+    {"__main__"},
+]
+LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
+
+# Where tasks are made, and what for.
+MAKERS = {
+    "engine": "workers, writers and whoever watches them",
+    "simulator": "a server of its own, no part of a run",
+    "stores.influx_write": "parts of one write side by side, all ended before it returns",
+}
+
+HEAVY = ("aiohttp", "anyio", "asyncio", "influxdb_client", "orjson", "polars", "rich", "sqlite3", "uvloop", "yarl")
+
+
+def name_of(path: Path) -> str:
+    """The module in `path` without `laklak.`; a room's own file has the room's name, the package's is empty."""
+    parts = path.relative_to(FOLDER).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = {name_of(path): ast.parse(path.read_text()) for path in sorted(FOLDER.rglob("*.py"))}
+
+
+def imports_of(module: str) -> Iterator[str]:
+    """What a module of ours imports of ours, wherever in its text."""
+    for node in ast.walk(MODULES[module]):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.partition(".")[2] for alias in node.names if alias.name.split(".")[0] == "laklak")
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{module} has a relative import"
+            if node.module is not None and node.module.split(".")[0] == "laklak":
+                source = node.module.partition(".")[2]
+                inner = {f"{source}.{alias.name}".lstrip(".") for alias in node.names}
+                yield from inner & set(MODULES) or {source}
+
+
+def room(module: str) -> str:
+    return module.partition(".")[0]
+
+
+INNER = sorted(set(MODULES) - {""})
+
+
+def test_every_module_has_its_layer():
+    assert {room(module) for module in INNER} <= set(LEVEL), "place the new module in LAYERS"
+
+
+@pytest.mark.parametrize("module", INNER)
+def test_a_module_imports_only_from_below(module):
+    for imported in imports_of(module):
+        inside = room(imported) == room(module) and module != room(module) + ".base"
+        assert inside or LEVEL[room(imported)] < LEVEL[room(module)], f"{module} imports {imported}"
+
+
+def test_there_is_no_circle():
+    done: set[str] = set()
+
+    def walk(module: str, way: tuple[str, ...]) -> None:
+        assert module not in way, " -> ".join((*way, module))
+        if module not in done:
+            for imported in imports_of(module):
+                walk(imported, (*way, module))
+            done.add(module)
+
+    for module in INNER:
+        walk(module, ())
+
+
+def test_tasks_are_made_in_one_room():
+    makers = set()
+    for module, tree in MODULES.items():
+        for node in ast.walk(tree):
+            word = node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
+            if isinstance(node, ast.Attribute | ast.Name) and word in (
+                "create_task",
+                "ensure_future",
+                "create_task_group",
+                "gather",
+                "run_coroutine_threadsafe",
+            ):
+                makers.add(module)
+            if word == "TaskGroup" and isinstance(node, ast.Attribute):
+                makers.add(module)
+
+    assert not {module for module in makers if room(module) not in MAKERS and module not in MAKERS}
+
+
+def loaded_after(statement: str) -> set[str]:
+    """Which heavy modules a fresh interpreter holds after `statement`."""
+    code = f"import sys; {statement}; print(*[name for name in {HEAVY} if name in sys.modules])"
+    return set(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split())
+
+
+@pytest.mark.parametrize("module", ["laklak", "laklak.cli", "laklak.__main__"])
+def test_nothing_heavy_is_imported_before_it_is_used(module):
+    assert loaded_after(f"import {module}") == set()
+
+
+def test_what_reads_settings_and_symbols_needs_no_network_and_no_tables():
+    assert loaded_after("import laklak.settings, laklak.assets, laklak.times") <= {"orjson"}
+
+
+def test_the_library_needs_no_tables_and_no_progress_before_they_are_asked_for():
+    assert not loaded_after("import laklak.api") & {"polars", "rich", "influxdb_client", "uvloop"}
+
+
+def test_every_public_name_is_there():
+    assert all(hasattr(laklak, name) for name in laklak.__all__)
+    assert {"backfill", "read_candles", "aread_candles", "__version__"} <= set(laklak.__all__)

@@ -1,0 +1,111 @@
+"""The account of one series: what is wanted is always stored, written, absent or missing."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from laklak.ledger import Ledger
+from laklak.model import MINUTE_MS, Absence, CandleBatch, Interval, Series, TimeRange
+from laklak.plan import SeriesPlan
+from laklak.settle import Doubts
+from laklak.stores.base import Delivery
+
+SERIES = Series("binance", "BTCUSDT", Interval.parse("1m"))
+
+
+def span(start, end):
+    return TimeRange(start * MINUTE_MS, end * MINUTE_MS)
+
+
+def ledger_of(wanted=100, stored=0, holes=0, rejected=0):
+    return Ledger(SeriesPlan(SERIES, span(0, wanted), None, stored, holes, rejected, (span(0, wanted),)))
+
+
+def delivery(candles=0, holes=0, rejected=0):
+    times = range(0, candles * MINUTE_MS, MINUTE_MS)
+    batch = CandleBatch(SERIES, times, (["1"] * candles,) * 5, ([1.0] * candles,) * 5)
+    absences = [Absence(n * MINUTE_MS, "hole", 1, "") for n in range(holes)]
+    absences += [Absence(n * MINUTE_MS, "rejected", 1, "") for n in range(rejected)]
+    return Delivery(SERIES, batch if candles else None, absences)
+
+
+counts = st.integers(0, 9)
+
+
+@given(st.lists(st.tuples(counts, counts, counts), max_size=5), counts, counts, counts)
+def test_the_sum_holds_after_every_delivery(deliveries, stored, holes, rejected):
+    ledger = ledger_of(200, stored, holes, rejected)
+
+    for parts in deliveries:
+        ledger.acknowledged(delivery(*parts))
+
+        counted = ledger.stored_before + ledger.written + ledger.holes + ledger.rejected
+        assert counted + ledger.missing == ledger.plan.wanted_count
+    assert ledger.written == sum(candles for candles, _, _ in deliveries)
+    assert ledger.holes == holes + sum(found for _, found, _ in deliveries)
+    assert ledger.rejected == rejected + sum(found for _, _, found in deliveries)
+
+
+def test_everything_is_missing_until_the_store_has_acknowledged_it():
+    assert ledger_of().missing == 100
+
+
+def test_a_refetched_minute_that_is_kept_counts_as_stored_before():
+    ledger = ledger_of()
+    ledger.kept += 3
+
+    assert (ledger.stored_before, ledger.missing) == (3, 97)
+
+
+def test_doubts_are_collected_and_handed_out_once():
+    ledger = ledger_of()
+    ledger.doubt(Doubts((span(0, 2),), {5: "a"}))
+    ledger.doubt(Doubts((span(8, 9),), {7: "b"}))
+
+    taken, again = ledger.take_doubts(), ledger.take_doubts()
+
+    assert taken == Doubts((span(0, 2), span(8, 9)), {5: "a", 7: "b"})
+    assert not again
+
+
+def test_that_a_probe_was_answered_is_not_forgotten():
+    ledger = ledger_of()
+    ledger.doubt(Doubts((span(0, 2),), probed=True))
+    ledger.take_doubts()
+    ledger.doubt(Doubts((span(3, 4),)))
+
+    assert ledger.take_doubts().probed
+
+
+def test_the_gravest_trouble_is_the_failure_with_its_last_detail():
+    ledger = ledger_of()
+    ledger.trouble("undecided", 4, "two ways")
+    ledger.trouble("fetch_failed", 30, "first")
+    ledger.trouble("fetch_failed", 40, "last")
+
+    failure = ledger.failure()
+
+    assert (failure.series, failure.reason) == ("binance:BTCUSDT:1m", "fetch_failed")
+    assert failure.detail == "70 candles: last"
+
+
+def test_trouble_about_no_candles_is_none():
+    ledger = ledger_of()
+    ledger.trouble("undecided", 0, "nothing")
+
+    assert ledger.failure() is None
+
+
+def test_trouble_that_was_overcome_is_no_failure():
+    ledger = ledger_of()
+    ledger.trouble("fetch_failed", 100, "at first")
+    ledger.acknowledged(delivery(candles=100))
+
+    assert ledger.failure() is None
+
+
+def test_a_refusal_for_good_is_the_failure_whatever_else_went_wrong():
+    ledger = ledger_of()
+    ledger.trouble("fetch_failed", 90, "network")
+    ledger.refuse("symbol_status", "code -1122")
+
+    assert ledger.failure().reason == "symbol_status"

@@ -1,0 +1,208 @@
+"""Wanted minus stored, cut into requests: tiling, prices, edges."""
+
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from laklak.model import MINUTE_MS, Instrument, Interval, Series, TimeRange
+from laklak.plan import (
+    SeriesPlan,
+    alternatives,
+    best_page,
+    cost_of,
+    gaps,
+    merge,
+    page_weight,
+    plan_chunks,
+    runs,
+    wanted_range,
+)
+from laklak.venues import VENUES
+
+MINUTE = Interval.parse("1m")
+SERIES = Series("binance", "BTCUSDT", MINUTE)
+TIERS = VENUES["binance"].page_tiers
+
+minutes = st.sets(st.integers(0, 400), max_size=120)
+long_ranges = st.lists(st.tuples(st.integers(0, 3000), st.integers(1, 4000)), max_size=12)
+
+
+def span(start, end):
+    return TimeRange(start * MINUTE_MS, end * MINUTE_MS)
+
+
+def minutes_of(ranges):
+    return [time // MINUTE_MS for part in ranges for time in range(part.start_ms, part.end_ms, MINUTE_MS)]
+
+
+def disjoint(steps):
+    """Ranges in order that neither overlap nor touch, from (distance, length) steps."""
+    found, at = [], 0
+    for distance, length in steps:
+        at += distance + 1
+        found.append(span(at, at + length))
+        at += length
+    return found
+
+
+@given(long_ranges, st.sampled_from([1, 2, 99, 100, 499, 500, 1000, 1500]))
+def test_chunks_want_every_missing_minute_once_and_in_order(steps, page):
+    missing = disjoint(steps)
+
+    chunks = list(plan_chunks(SERIES, missing, TIERS, page))
+
+    assert minutes_of(part for chunk in chunks for part in chunk.wanted) == minutes_of(missing)
+
+
+@given(long_ranges, st.sampled_from([1, 2, 99, 100, 499, 500, 1000, 1500]))
+def test_chunks_fit_a_page_and_do_not_overlap(steps, page):
+    chunks = list(plan_chunks(SERIES, disjoint(steps), TIERS, page))
+
+    assert all(1 <= chunk.limit <= page for chunk in chunks)
+    assert all(before.range.end_ms <= after.range.start_ms for before, after in pairwise(chunks))
+
+
+@given(long_ranges, st.sampled_from([1, 99, 499, 1000, 1500]))
+def test_a_chunk_starts_and_ends_with_what_is_wanted_and_its_parts_do_not_touch(steps, page):
+    for chunk in plan_chunks(SERIES, disjoint(steps), TIERS, page):
+        assert chunk.range == TimeRange(chunk.wanted[0].start_ms, chunk.wanted[-1].end_ms)
+        assert all(a.end_ms < b.start_ms for a, b in zip(chunk.wanted, chunk.wanted[1:], strict=False))
+
+
+@given(minutes, st.sampled_from([5, 99, 150, 499, 1000]))
+def test_asking_together_never_costs_more_than_asking_each_piece_apart(wanted, page):
+    missing = runs((minute * MINUTE_MS for minute in sorted(wanted)), MINUTE)
+    apart = 0
+    for part in missing:
+        full, rest = divmod(part.count(MINUTE), page)
+        apart += full * page_weight(page, TIERS) + (page_weight(rest, TIERS) if rest else 0)
+
+    together = sum(page_weight(chunk.limit, TIERS) for chunk in plan_chunks(SERIES, missing, TIERS, page))
+
+    assert together <= apart
+
+
+def test_scattered_minutes_of_a_day_are_asked_in_few_pages():
+    missing = [span(minute, minute + 1) for minute in range(0, 1440, 2)]
+
+    chunks = list(plan_chunks(SERIES, missing, TIERS, 499))
+
+    assert len(chunks) <= 3
+    assert sum(chunk.wanted_count for chunk in chunks) == 720
+
+
+def test_full_pages_stay_full_although_a_little_piece_follows():
+    chunks = list(plan_chunks(SERIES, [span(0, 998), span(1000, 1001)], TIERS, 499))
+
+    assert [chunk.limit for chunk in chunks][:2] == [499, 499]
+
+
+def test_a_long_plan_is_cut_lazily():
+    chunks = plan_chunks(SERIES, [span(0, 10**9)], TIERS, 1)
+
+    assert next(chunks).range == span(0, 1)
+
+
+@given(minutes, st.integers(0, 400), st.integers(0, 400))
+def test_gaps_and_what_is_present_make_up_the_range(present, start, end):
+    found = gaps(span(start, end), (m * MINUTE_MS for m in sorted(present)), MINUTE)
+
+    assert minutes_of(found) == [m for m in range(start, end) if m not in present]
+    assert all(a.end_ms < b.start_ms for a, b in pairwise(found))
+
+
+@given(minutes)
+def test_runs_hold_exactly_the_given_times_and_never_touch(times):
+    found = runs((m * MINUTE_MS for m in sorted(times)), MINUTE)
+
+    assert minutes_of(found) == sorted(times)
+    assert all(a.end_ms < b.start_ms for a, b in pairwise(found))
+
+
+@given(st.lists(st.integers(1, 9), max_size=20))
+def test_merge_joins_what_touches_and_loses_nothing(lengths):
+    pieces, at = [], 0
+    for index, length in enumerate(lengths):
+        at += index % 2
+        pieces.append(span(at, at + length))
+        at += length
+
+    merged = merge(pieces)
+
+    assert minutes_of(merged) == minutes_of(pieces)
+    assert all(a.end_ms < b.start_ms for a, b in pairwise(merged))
+
+
+def test_the_best_page_of_binance_is_499_candles():
+    assert best_page(TIERS) == 499
+
+
+@pytest.mark.parametrize(
+    ("candles", "weight"),
+    [(1, 1), (99, 1), (100, 2), (499, 2), (500, 5), (1000, 5), (1001, 10), (1500, 10)],
+)
+def test_weight_goes_by_the_tiers_of_the_venue(candles, weight):
+    assert page_weight(candles, TIERS) == weight
+
+
+def test_more_than_the_largest_page_has_no_price():
+    with pytest.raises(ValueError, match="at most 1500"):
+        page_weight(1501, TIERS)
+
+
+def instrument(first_ms=None, end_ms=None):
+    return Instrument("X", "TRADING", first_ms, end_ms)
+
+
+@pytest.mark.parametrize(
+    ("life", "wanted"),
+    [
+        (instrument(), span(10, 20)),
+        (instrument(first_ms=5 * MINUTE_MS), span(10, 20)),
+        (instrument(first_ms=12 * MINUTE_MS), span(12, 20)),
+        (instrument(first_ms=12 * MINUTE_MS + 1), span(13, 20)),
+        (instrument(end_ms=15 * MINUTE_MS), span(10, 15)),
+        (instrument(end_ms=15 * MINUTE_MS + 1), span(10, 16)),
+        (instrument(end_ms=25 * MINUTE_MS), span(10, 20)),
+    ],
+)
+def test_wanted_is_clipped_to_the_life_of_the_instrument(life, wanted):
+    assert wanted_range(span(10, 20), life, MINUTE) == wanted
+
+
+@pytest.mark.parametrize("life", [instrument(first_ms=30 * MINUTE_MS), instrument(end_ms=0), instrument(end_ms=1)])
+def test_nothing_is_wanted_of_an_instrument_that_did_not_trade_then(life):
+    assert wanted_range(span(10, 20), life, MINUTE).count(MINUTE) == 0
+
+
+def test_a_range_off_the_grid_wants_the_candles_that_open_inside_it():
+    asked = TimeRange(10 * MINUTE_MS + 1, 20 * MINUTE_MS + 1)
+
+    assert wanted_range(asked, instrument(), MINUTE) == span(11, 21)
+
+
+def plan_of(*missing):
+    return SeriesPlan(SERIES, span(0, 5000), None, 0, 0, 0, missing)
+
+
+def test_ninety_days_cost_what_the_design_says():
+    ninety_days = [plan_of(span(0, 129_600))]
+
+    by_499, by_1000 = cost_of(ninety_days, TIERS, 499), cost_of(ninety_days, TIERS, 1000)
+
+    assert (by_499.weight, by_499.requests) == (520, 260)
+    assert (by_1000.weight, by_1000.requests) == (650, 130)
+
+
+def test_time_is_weight_over_the_paced_budget():
+    assert cost_of([plan_of(span(0, 1000))], TIERS, 1000).seconds(1200) == pytest.approx(5 / (0.98 * 20))
+
+
+def test_the_alternatives_are_one_line_for_each_page_and_budget():
+    table = alternatives([plan_of(span(0, 3000))], TIERS, [1000, 499, 499], [1200, 2400])
+
+    assert [(line.chunk, line.budget) for line in table] == [(499, 1200), (499, 2400), (1000, 1200), (1000, 2400)]
+    assert [line.weight for line in table] == [13, 13, 15, 15]
+    assert table[0].seconds == pytest.approx(2 * table[1].seconds, abs=0.1)

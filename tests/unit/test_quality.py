@@ -1,0 +1,296 @@
+"""What may be stored: every rule for a row, and that both ways of checking a page agree."""
+
+import re
+import string
+
+import orjson
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from laklak.model import MINUTE_MS, Interval, Page, Series, TimeRange
+from laklak.quality import check_page
+
+SERIES = Series("binance", "BTCUSDT", Interval.parse("1m"))
+START = 1_771_977_600_000
+LENGTH = 20
+SPAN = TimeRange(START, START + LENGTH * MINUTE_MS)
+GOOD = ["10.0", "12.50", "9.10", "11", "3.000"]
+
+
+def at(minute):
+    return START + minute * MINUTE_MS
+
+
+def row(minute, *cells):
+    return [at(minute), *(cells or GOOD)]
+
+
+def page_of(rows):
+    # As an adapter gives them: six cells, None where some are missing.
+    columns = zip(*((cells + [None] * 6)[:6] for cells in rows), strict=True)
+    return Page(tuple(columns) or ((),) * 6, rows)
+
+
+def check(rows):
+    return check_page(page_of(rows), SERIES, SPAN)
+
+
+def accepted(rows):
+    return [(time - START) // MINUTE_MS for time in check(rows).candles.open_times]
+
+
+def reasons(rows):
+    return [refusal.reason for refusal in check(rows).refusals]
+
+
+# Numbers
+
+decimals = st.from_regex(r"(?:0|[1-9][0-9]{0,18})(?:\.[0-9]{1,18})?", fullmatch=True)
+
+
+@settings(max_examples=300)
+@given(st.lists(decimals, min_size=1, max_size=LENGTH))
+@example(["9007199254740993", "9999999999999999999.999999999999999999", "0.000000000000000001", "0.3", "1.0"])
+@example(["179769313486231570.81", "2.225073858507201", "1234567890123456789.5", "0.100000000000000006"])
+def test_stored_values_are_float_of_the_text_bit_for_bit(volumes):
+    rows = [row(minute, "10.0", "12.5", "9.1", "11", volume) for minute, volume in enumerate(volumes)]
+
+    candles = check(rows).candles
+
+    assert list(candles.texts[4]) == volumes
+    assert [value.hex() for value in candles.values[4]] == [float(text).hex() for text in volumes]
+    assert all(type(value) is float for column in candles.values for value in column)
+
+
+NO_DECIMALS = [
+    *("", " ", "+1", "-1", "-0", "1e5", "1E5", "1e-5", ".5", "5.", ".", "00.1", "01", "0x1", "1_0", "1,0", "1 ", " 1"),
+    *("NaN", "nan", "Infinity", "-Infinity", "inf", "null", "true", "1.2.3", "1..2", "1\n", "\n1", "1\r", "1\x00"),
+    *("1\n2", "1\u20282", "1\u2028", "1\x85", "1\x1c2", "\u0661", "\u00b2", "\uff11", "1\u0660", "\u09e7.5", "1\u00a0"),
+    *("1" * 20, "1." + "1" * 19, "9" * 400, "0." + "0" * 19, "1]", "[1", '1","2', "1,2"),
+]
+
+
+@pytest.mark.parametrize("column", range(5))
+@pytest.mark.parametrize("text", NO_DECIMALS)
+def test_text_that_is_no_plain_decimal_is_refused(text, column):
+    cells = list(GOOD)
+    cells[column] = text
+
+    checked = check([row(0), row(1, *cells), row(2)])
+
+    assert [(time - START) // MINUTE_MS for time in checked.candles.open_times] == [0, 2]
+    assert [refusal.open_time_ms for refusal in checked.refusals] == [at(1)]
+    assert "is not a decimal number" in checked.refusals[0].reason
+
+
+@given(st.text(alphabet=string.digits + ".+-eE \n\r,_\u0661\u2028xN", max_size=6))
+def test_a_text_is_taken_exactly_when_it_is_a_plain_decimal(text):
+    whole, point, fraction = text.partition(".")
+    plain = (
+        set(whole + fraction) <= set("0123456789")
+        and whole != ""
+        and (whole == "0" or whole[0] != "0")
+        and (not point or fraction != "")
+    )
+
+    assert (accepted([row(0, *GOOD[:4], text)]) == [0]) == plain
+
+
+@pytest.mark.parametrize("cell", [None, True, False, [], ["1"], {}, {"a": 1}, "", [[]]])
+def test_a_cell_that_is_neither_text_nor_number_is_refused(cell):
+    assert reasons([row(0, *GOOD[:4], cell)]) == ["volume is not a decimal number"]
+
+
+@pytest.mark.parametrize("number", [3, 3.25, 0, 0.0, 1e-7, 12345678901234567890, 1e300])
+def test_finite_json_numbers_are_taken(number):
+    candles = check([row(0, *GOOD[:4], number)]).candles
+
+    assert candles.values[4] == [float(number)]
+    assert float(candles.texts[4][0]) == float(number)
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), float("-inf")])
+def test_numbers_that_are_not_finite_are_refused(number):
+    assert accepted([row(0, *GOOD[:4], number)]) == []
+
+
+@pytest.mark.parametrize("number", [-1, -0.5, -1e-300])
+def test_a_negative_number_is_no_volume(number):
+    assert reasons([row(0, *GOOD[:4], number)]) == ["volume is below zero"]
+
+
+# Places
+
+
+@pytest.mark.parametrize("time", [None, "1771977600000", 1771977600000.0, True, [], {}, -MINUTE_MS, 0, 2**63, 1e20])
+def test_a_row_whose_time_is_no_minute_of_the_range_occupies_none(time):
+    checked = check([row(0), [time, *GOOD], row(2)])
+
+    assert [(t - START) // MINUTE_MS for t in checked.candles.open_times] == [0, 2]
+    assert [refusal.open_time_ms for refusal in checked.refusals] == [None]
+
+
+@pytest.mark.parametrize("offset", [1, 999, 30_000, 59_999])
+def test_a_row_off_the_grid_is_refused(offset):
+    assert reasons([[at(0) + offset, *GOOD]]) == ["open_time is not on the 1m grid"]
+
+
+def test_a_page_that_is_off_the_grid_throughout_is_refused_throughout():
+    assert accepted([[at(minute) + 500, *GOOD] for minute in range(5)]) == []
+
+
+@pytest.mark.parametrize("minute", [-1, LENGTH, LENGTH + 5])
+def test_a_row_outside_the_range_is_refused(minute):
+    rows = sorted([row(0), row(minute)])
+
+    assert accepted(rows) == [0]
+    assert reasons(rows) == ["outside the range asked"]
+
+
+def test_a_page_may_have_holes():
+    assert accepted([row(0), row(3), row(19)]) == [0, 3, 19]
+
+
+def test_a_row_that_goes_back_in_time_is_refused():
+    checked = check([row(3), row(1), row(4)])
+
+    assert [(time - START) // MINUTE_MS for time in checked.candles.open_times] == [3, 4]
+    assert [(refusal.open_time_ms, refusal.reason) for refusal in checked.refusals] == [(at(1), "out of order")]
+
+
+# Prices
+
+
+@pytest.mark.parametrize(
+    ("cells", "reason"),
+    [
+        (("10", "9.9", "9", "9.5", "1"), "high is below open, close or low"),
+        (("9", "9.9", "9", "10", "1"), "high is below open, close or low"),
+        (("10", "12", "10.1", "11", "1"), "low is above open or close"),
+        (("11", "12", "10.1", "10", "1"), "low is above open or close"),
+        (("0", "12", "9", "11", "1"), "a price is not above zero"),
+        (("10", "12", "0", "11", "1"), "a price is not above zero"),
+        (("10", "12", "0.000000", "11", "1"), "a price is not above zero"),
+        (("0", "0", "0", "0", "0"), "a price is not above zero"),
+    ],
+)
+def test_prices_that_contradict_each_other_are_refused(cells, reason):
+    assert reasons([row(0), row(1, *cells), row(2)]) == [reason]
+
+
+def test_a_minute_without_trades_is_a_candle():
+    assert accepted([row(0, "10", "10", "10", "10", "0.000")]) == [0]
+
+
+# Doubles
+
+
+def test_of_identical_doubles_one_is_kept():
+    checked = check([row(0), row(1), row(1), row(1), row(2)])
+
+    assert list(checked.candles.open_times) == [at(0), at(1), at(2)]
+    assert not checked.refusals
+
+
+@pytest.mark.parametrize("cell", range(5))
+def test_a_minute_with_differing_doubles_is_refused(cell):
+    other = list(GOOD)
+    other[cell] = ["10.1", "12.51", "9.11", "11.1", "4"][cell]
+
+    checked = check([row(0), row(1), row(1, *other), row(2)])
+
+    assert list(checked.candles.open_times) == [at(0), at(2)]
+    assert {refusal.open_time_ms for refusal in checked.refusals} == {at(1)}
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_a_minute_with_a_good_and_a_bad_row_is_refused(order):
+    both = [row(1), row(1, "10", "12", "9", "x", "1")]
+
+    checked = check([row(0), *(both[index] for index in order), row(2)])
+
+    assert list(checked.candles.open_times) == [at(0), at(2)]
+    assert {refusal.open_time_ms for refusal in checked.refusals} == {at(1)}
+
+
+# Whole pages
+
+
+def test_an_empty_page_is_no_candles_and_no_refusals():
+    checked = check([])
+
+    assert (len(checked.candles), list(checked.refusals)) == (0, [])
+
+
+def test_a_refusal_keeps_the_row_as_json_text():
+    bad = [at(0), "x", "12", "9", "11", "1"]
+
+    assert orjson.loads(check([bad]).refusals[0].row) == bad
+
+
+def test_the_kept_row_is_shortened():
+    assert len(check([[at(0), "x" * 10_000, *GOOD[1:]]]).refusals[0].row) < 700
+
+
+def test_a_row_nested_deeper_than_json_can_be_written_is_only_refused():
+    deep = orjson.loads("[" * 500 + "]" * 500)
+
+    assert reasons([[at(0), deep, *GOOD[1:]]]) == ["open is not a decimal number"]
+
+
+cells = st.sampled_from(["10.0", "9.5", "12", "0", "0.0", "x", "1e3", "", None, 10, 10.5, -1, True, "10\n"])
+prices = st.one_of(st.just(GOOD), st.lists(cells, min_size=5, max_size=5))
+DECIMAL = re.compile(r"(0|[1-9][0-9]{0,18})(\.[0-9]{1,18})?", re.ASCII)
+
+
+def keeps_the_rules(cells):
+    """The rules for the numbers of a row once more, as the documentation words them."""
+    values = []
+    for cell in cells:
+        if not (DECIMAL.fullmatch(cell) if isinstance(cell, str) else type(cell) in (int, float)):
+            return False
+        values.append(float(cell))
+    opening, high, low, close, volume = values
+    return high >= max(opening, close, low) and low <= min(opening, close) and low > 0 and opening > 0 and volume >= 0
+
+
+@given(st.dictionaries(st.integers(0, LENGTH - 1), prices, min_size=1))
+def test_of_rising_minutes_exactly_those_that_keep_the_rules_are_candles(rows):
+    minutes = sorted(rows)
+
+    checked = check([row(minute, *rows[minute]) for minute in minutes])
+
+    good = [at(minute) for minute in minutes if keeps_the_rules(rows[minute])]
+    assert list(checked.candles.open_times) == good
+    assert [r.open_time_ms for r in checked.refusals] == [at(m) for m in minutes if at(m) not in good]
+
+
+@given(st.lists(st.tuples(st.integers(-1, LENGTH), prices), min_size=1, max_size=12), st.booleans())
+def test_checking_in_columns_and_row_by_row_agree(rows, in_order):
+    page = [row(minute, *cells) for minute, cells in (sorted(rows, key=lambda r: r[0]) if in_order else rows)]
+
+    alone = check(page)
+    # A row that occupies no minute makes the page unfit for columns and changes nothing else.
+    beside = check([*page, [None, *GOOD]])
+
+    assert list(alone.candles.open_times) == list(beside.candles.open_times)
+    assert [list(column) for column in alone.candles.texts] == [list(column) for column in beside.candles.texts]
+    assert [list(column) for column in alone.candles.values] == [list(column) for column in beside.candles.values]
+    assert list(alone.refusals) == list(beside.refusals)[:-1]
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats(allow_nan=False) | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=2),
+    max_leaves=5,
+)
+
+
+@given(st.lists(st.lists(json_values, min_size=6, max_size=6), max_size=5), st.integers(0, LENGTH))
+def test_no_row_whatever_raises_and_no_minute_is_both_candle_and_refusal(rows, minute):
+    checked = check([[at(minute), *cells[1:]] if index % 2 else cells for index, cells in enumerate(rows)])
+
+    times = list(checked.candles.open_times)
+    assert times == sorted(set(times))
+    assert not {refusal.open_time_ms for refusal in checked.refusals} & set(times)

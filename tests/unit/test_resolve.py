@@ -1,0 +1,118 @@
+"""From what was asked to series with a wanted range."""
+
+import pytest
+
+from laklak.errors import SettingsError, SymbolError
+from laklak.model import DAY_MS, MINUTE_MS, Instrument, Interval, TimeRange
+from laklak.resolve import Asked, clip_to_clock, resolve
+
+MINUTE = Interval.parse("1m")
+NOW = 1_771_977_600_000
+CLOCK = NOW + 31_234
+
+
+def clip(start=None, end=None, days=None, interval=MINUTE):
+    return clip_to_clock(start, end, days, CLOCK, interval)
+
+
+def test_days_count_back_from_the_last_closed_candle():
+    assert clip(days=2) == TimeRange(NOW - 2 * DAY_MS, NOW)
+
+
+def test_days_count_back_from_the_end_when_one_is_given():
+    end = NOW - 5 * DAY_MS
+
+    assert clip(days=2, end=end) == TimeRange(end - 2 * DAY_MS, end)
+
+
+def test_the_end_is_clipped_to_the_clock_on_the_grid():
+    assert clip(start=NOW - DAY_MS, end=NOW + DAY_MS).end_ms == NOW
+
+
+@pytest.mark.parametrize("name", ["5m", "1h", "1d"])
+def test_the_clock_is_floored_to_the_interval(name):
+    interval = Interval.parse(name)
+
+    assert clip(days=3, interval=interval).end_ms == CLOCK // interval.ms * interval.ms
+
+
+@pytest.mark.parametrize("asked", [{"start": NOW}, {"start": NOW + 1}, {"start": 5, "end": 5}, {"start": 6, "end": 5}])
+def test_an_empty_range_is_refused_and_says_what_the_clock_shows(asked):
+    with pytest.raises(SettingsError, match="the range is empty") as caught:
+        clip(**asked)
+
+    assert "2026-02-25T00:00:31.234Z" in caught.value.hint
+
+
+def test_without_a_start_there_is_no_range():
+    with pytest.raises(SettingsError, match="no range given"):
+        clip(end=NOW)
+
+
+SPAN = TimeRange(NOW - 10 * MINUTE_MS, NOW)
+LISTED = {
+    "BTCUSDT": Instrument("BTCUSDT", "TRADING", 0, None),
+    "NEWUSDT": Instrument("NEWUSDT", "TRADING", NOW - 4 * MINUTE_MS - 1, None),
+    "OLDUSDT": Instrument("OLDUSDT", "SETTLING", 0, NOW - 6 * MINUTE_MS),
+    "GONEUSDT": Instrument("GONEUSDT", "SETTLING", 0, NOW - 600 * MINUTE_MS),
+    "SOONUSDT": Instrument("SOONUSDT", "TRADING", 0, CLOCK + MINUTE_MS),
+    "币安人生USDT": Instrument("币安人生USDT", "TRADING", 0, None),
+}
+
+
+def resolved(*symbols, typed=False):
+    return resolve([Asked(symbol, "binance", typed) for symbol in symbols], LISTED, MINUTE, SPAN, CLOCK)
+
+
+def test_every_symbol_becomes_one_target_in_the_order_asked():
+    targets = resolved("OLDUSDT", "BTCUSDT", "OLDUSDT", "币安人生USDT").targets
+
+    assert [str(target.series) for target in targets] == [
+        "binance:OLDUSDT:1m",
+        "binance:BTCUSDT:1m",
+        "binance:币安人生USDT:1m",
+    ]
+
+
+def test_the_wanted_range_starts_at_the_listing_rounded_up():
+    (target,) = resolved("NEWUSDT").targets
+
+    assert target.wanted == TimeRange(NOW - 4 * MINUTE_MS, NOW)
+    assert target.listing_ms == NOW - 4 * MINUTE_MS - 1
+
+
+def test_a_series_that_has_ended_is_clipped_and_named_and_no_failure():
+    outcome = resolved("OLDUSDT", "GONEUSDT")
+
+    assert [target.wanted.count(MINUTE) for target in outcome.targets] == [4, 0]
+    assert [one.series for one in outcome.ended] == ["binance:OLDUSDT:1m", "binance:GONEUSDT:1m"]
+    assert outcome.failed == ()
+
+
+def test_a_series_that_will_end_has_not_ended():
+    assert resolved("SOONUSDT").ended == ()
+
+
+def test_a_listed_symbol_that_the_venue_does_not_know_fails_alone():
+    outcome = resolved("BTCUSTD", "BTCUSDT")
+
+    assert [target.series.symbol for target in outcome.targets] == ["BTCUSDT"]
+    assert [(one.series, one.reason) for one in outcome.failed] == [("binance:BTCUSTD:1m", "unknown_symbol")]
+    assert "did you mean BTCUSDT" in outcome.failed[0].detail
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"), [("btcusdt", "BTCUSDT"), ("BTC", "BTCUSDT"), ("new", "NEWUSDT"), ("BTCUDST", "BTCUSDT")]
+)
+def test_a_typed_symbol_that_the_venue_does_not_know_is_an_error_with_a_suggestion(typed, meant):
+    with pytest.raises(SymbolError, match=f"does not know the symbol {typed}") as caught:
+        resolved("BTCUSDT", typed, typed=True)
+
+    assert f"did you mean {meant}" in caught.value.hint
+
+
+def test_a_typed_symbol_like_no_other_gets_a_hint_all_the_same():
+    with pytest.raises(SymbolError) as caught:
+        resolved("^GSPC", typed=True)
+
+    assert caught.value.hint
