@@ -6,6 +6,7 @@ frame = laklak.read_candles("candles.db", "binance:BTCUSDT:1m", "2026-11-01")
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any
 
 from laklak._version import __version__
@@ -24,6 +25,9 @@ __all__ = [
     "backfill",
     "read_candles",
 ]
+
+# A library is silent until its user listens; without this, logging would print warnings on stderr by itself.
+logging.getLogger("laklak").addHandler(logging.NullHandler())
 
 _HOMES = {
     "Estimate": "laklak.report",

@@ -74,6 +74,8 @@ def order(
     """
     notes: list[str] = []
     warnings: list[str] = []
+    if symbols and settings.origins["assets"].startswith("flag"):
+        raise UsageError("symbols and --assets exclude each other", hint="give the symbols, or the list they are in")
     if symbols:
         asked = [typed_symbol(text, settings.venue) for text in symbols]
     else:

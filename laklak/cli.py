@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     from laklak.terminal import Terminal
 
 log = logging.getLogger(__name__)
-# Until the log file is open nothing listens, and then logging itself would print warnings and errors on stderr.
-logging.getLogger("laklak").addHandler(logging.NullHandler())
 
 STOPS: Final = {signal.SIGINT: (130, 30.0), signal.SIGTERM: (143, 8.0)}
 """The signals that stop a run: the exit status, and the seconds to finish what is on the wire."""
@@ -316,7 +314,8 @@ def _signals(work: Backfill, terminal: Terminal) -> Iterator[None]:
             work.stop_now()
             return
         asked = True
-        terminal.stopping(f"finishing {work.on_the_wire} requests; again to stop now")
+        count = work.on_the_wire
+        terminal.stopping(f"finishing {count} {'request' if count == 1 else 'requests'}; again to stop now")
         work.stop(exit_code, grace_s)
 
     before = {number: signal.getsignal(number) for number in STOPS}

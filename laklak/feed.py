@@ -37,6 +37,7 @@ class Feed:
         self.venue = VENUES[name]
         self.shown_url = mask_url(settings.url)
         self.page = _page(self.venue, settings.chunk)
+        self._heaviest = max(self.venue.metadata_weight, page_weight(self.page, self.venue.page_tiers))
         # What the venue advertises is known only after asking it; until then its documented limit counts.
         self.advertised = self.venue.documented_weight
         self.budget = self.advertised if settings.budget == "max" else settings.budget
@@ -47,7 +48,7 @@ class Feed:
         self.limiter = Limiter(
             self.budget,
             advertised=max(self.budget, self.advertised),
-            heaviest=page_weight(self.page, self.venue.page_tiers),
+            heaviest=self._heaviest,
             next_minute_s=self.clock.next_minute_s,
         )
         self.transport = Transport(
@@ -55,7 +56,7 @@ class Feed:
             settings.url,
             self.limiter,
             clock=self.clock,
-            bans=BanBook(job.state_dir, name, str(URL(settings.url).origin())),
+            bans=BanBook(job.state_dir, name, _origin(settings.url)),
             stopper=stopper,
             connections=job.workers,
             max_wait_s=job.max_wait_s,
@@ -88,9 +89,7 @@ class Feed:
             self.advertised = self.listing.advertised_weight or venue.documented_weight
             if self._budget_is_max or (self._budget_is_default and self.budget > self.advertised):
                 self.budget = self.advertised
-            self.limiter.configure(
-                self.budget, advertised=self.advertised, heaviest=page_weight(self.page, venue.page_tiers)
-            )
+            self.limiter.configure(self.budget, advertised=self.advertised, heaviest=self._heaviest)
             await self.read_clock(tries=_TRIES_AT_START)
         except (TransientError, PermanentError) as exc:
             raise VenueUnreachable(
@@ -114,3 +113,12 @@ def _page(venue: Venue, chunk: int | str) -> int:
             hint=f"use --chunk {largest} or less",
         )
     return chunk
+
+
+def _origin(url: str) -> str:
+    """scheme://host:port; SettingsError for a host name that looks sound but cannot be put on the wire."""
+    try:
+        origin = URL(url).origin()
+        return f"{origin.scheme}://{origin.host}:{origin.port}"
+    except ValueError:
+        raise SettingsError(f"{mask_url(url)} names no host that can be reached", hint="check its spelling") from None

@@ -65,6 +65,7 @@ def clip_to_clock(
     first_ms = last_ms - days * 86_400_000 if days is not None else start_ms
     if first_ms is None:
         raise SettingsError("no range given", hint="say how far back: --days 90, or --start 2026-01-01 [--end ...]")
+    first_ms = max(0, first_ms)
     if first_ms >= last_ms:
         raise SettingsError(
             f"the range is empty: it starts at {iso(first_ms)} and ends at {iso(last_ms)}",

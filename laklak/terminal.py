@@ -73,23 +73,24 @@ class Terminal:
         self._progress = progress and not quiet
         self._live: Live | None = None
         self._next_line_s = time.monotonic() + STATUS_EVERY_S
-        self._stopping: str | None = None
 
     def note(self, line: str) -> None:
         log.info("%s", line)
         if not self._quiet:
+            self.close()
             emit("".join(char if char.isprintable() else " " for char in line))
 
     def warn(self, line: str) -> None:
         log.warning("%s", line)
+        self.close()
         say("warning", line)
 
     def planned(self, estimate: Estimate) -> None:
         self.note(plan_line(estimate))
 
     def stopping(self, line: str) -> None:
-        self._stopping = line
         log.info("%s", line)
+        self.close()
         emit(line)
 
     def progress(self, report: Report) -> None:
@@ -102,7 +103,7 @@ class Terminal:
             emit(status_line(report))
 
     def close(self) -> None:
-        """Take the progress display away."""
+        """Take the progress display away; the next tick draws it anew below what was printed."""
         if self._live is not None:
             self._live.stop()
             self._live = None
@@ -113,12 +114,18 @@ class Terminal:
 
         if self._live is None:
             # No thread of rich's own: the engine ticks.
-            self._live = Live(console=Console(stderr=True), auto_refresh=False, transient=True)
+            self._live = Live(
+                console=Console(stderr=True),
+                auto_refresh=False,
+                transient=True,
+                redirect_stdout=False,
+                redirect_stderr=False,
+            )
             self._live.start()
-        self._live.update(_panel(report, self._stopping), refresh=True)
+        self._live.update(_panel(report), refresh=True)
 
 
-def _panel(report: Report, stopping: str | None) -> Any:
+def _panel(report: Report) -> Any:
     from rich.console import Group
     from rich.progress_bar import ProgressBar
     from rich.table import Table
@@ -143,8 +150,6 @@ def _panel(report: Report, stopping: str | None) -> Any:
     ]
     if report.paused_for_s:
         lines.append(Text(f"the venue told us to wait: going on in {duration_text(report.paused_for_s)}"))
-    if stopping:
-        lines.append(Text(stopping))
     return Group(bar, *lines)
 
 

@@ -105,7 +105,7 @@ class Backfill:
 
     def _summary(self) -> Summary:
         error = self._fetch.error if self._fetch is not None else None
-        return summarise(self.report, error=error, exit_code=self._exit_code if error is None else None)
+        return summarise(self.report, error=error, exit_code=self._exit_code)
 
     async def _record(self, store: Store, started_ms: int) -> None:
         """Write the run into the store; a full store has no room for that, which is no new error."""

@@ -214,9 +214,10 @@ class Fetch:
         now_ms = feed.clock.now_ms()
         stamp_ms = time.time_ns() // 1_000_000
         if question.probe_from_ms is not None:
-            first = page.columns[0][0] if page.rows else None
-            if first is not None and type(first) is not int:
-                first = question.probe_from_ms  # tells nothing: all of the gap is asked in pages
+            # The first candle may be the forming one. A row that is no candle tells nothing: the gap is asked in pages.
+            seen = TimeRange(question.probe_from_ms, now_ms + chunk.series.interval.ms)
+            times = check_page(page, chunk.series, seen).candles.open_times
+            first = None if not page.rows else times[0] if times else chunk.range.start_ms
             absences, rest = probe_answer(chunk, first, venue_now_ms=now_ms, confirmed_at_ms=stamp_ms)
             ledger.doubt(rest)
             return await self._delivery(ledger, Outcome(chunk.nothing, absences))
@@ -362,5 +363,6 @@ def tally(report: Report, feeds: Sequence[Feed]) -> None:
     report.in_flight = sum(feed.agenda.outstanding for feed in feeds)
     report.paused_for_s = max((feed.limiter.paused_for_s for feed in feeds), default=0.0)
     bans = [feed.transport.banned_until_ms for feed in feeds]
-    report.banned_until_ms = max((until_ms for until_ms in bans if until_ms is not None), default=None)
+    now_ms = time.time_ns() // 1_000_000
+    report.banned_until_ms = max((until_ms for until_ms in bans if until_ms and until_ms > now_ms), default=None)
     report.seconds = time.monotonic() - report.started_s
