@@ -17,6 +17,8 @@ class Ledger:
         self.written = 0
         self.new_holes = 0
         self.new_rejected = 0
+        self.newly_rejected = 0
+        """Of those, the ones that were not remembered as rejected before."""
         self.kept = 0
         self.exhausted = False
         """Every first question has been handed out."""
@@ -48,19 +50,26 @@ class Ledger:
         if doubts:
             self._absent += doubts.absent
             refused = {**self._doubts.refused, **doubts.refused} if doubts.refused else self._doubts.refused
-            self._doubts = Doubts(refused=refused, probed=self._doubts.probed or doubts.probed)
+            self._doubts = Doubts(
+                refused=refused,
+                probed=self._doubts.probed or doubts.probed,
+                unproven=self._doubts.unproven + doubts.unproven,
+            )
 
     def take_doubts(self) -> Doubts:
         """All doubts collected, once: they are asked again now."""
-        doubts = Doubts(tuple(self._absent), self._doubts.refused, self._doubts.probed)
+        collected = self._doubts
+        doubts = Doubts(tuple(self._absent), collected.refused, collected.probed, collected.unproven)
         self._absent, self._doubts = [], Doubts(probed=doubts.probed)
         return doubts
 
-    def acknowledged(self, delivery: Delivery) -> None:
-        """The store holds this now."""
-        self.written += len(delivery.candles) if delivery.candles else 0
+    def acknowledged(self, delivery: Delivery, refused: int = 0) -> None:
+        """The store holds this now, but for so many candles that it refused."""
+        self.written += len(delivery.candles) - refused if delivery.candles else 0
         self.new_holes += sum(absence.kind == "hole" for absence in delivery.absences)
-        self.new_rejected += sum(absence.kind == "rejected" for absence in delivery.absences)
+        rejected = [absence.open_time_ms for absence in delivery.absences if absence.kind == "rejected"]
+        self.new_rejected += len(rejected)
+        self.newly_rejected += sum(time not in self.plan.known_rejected for time in rejected)
 
     def trouble(self, reason: str, candles: int, detail: str) -> None:
         """So many wanted candles were not got, and why (the last detail of each reason is kept)."""

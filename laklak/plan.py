@@ -120,6 +120,8 @@ class SeriesPlan:
     holes: int
     rejected: int
     missing: tuple[TimeRange, ...]
+    known_rejected: frozenset[int] = frozenset()
+    """Minutes asked again although they are remembered as rejected."""
 
     @property
     def wanted_count(self) -> int:

@@ -25,6 +25,7 @@ _DECIMAL: Final = r"(?:0|[1-9][0-9]{0,18}+)(?:\.[0-9]{1,18}+)?+"
 _ONE_DECIMAL: Final = re.compile(_DECIMAL)
 _DECIMAL_LINES: Final = re.compile(rf"(?:{_DECIMAL}\n)*+")
 _ROW_TEXT_MAX: Final = 600
+_OFF_GRID: Final = "open_time is not on the grid of the interval"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +39,15 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """The outcome: candles in order, and what was refused. No minute is in both."""
+    """The outcome: candles in order, and what was refused. No minute is in both.
+
+    `strays`: some rows are of no minute that was asked. Then the answer may be one to another question (a cache that
+    drops the query, times in another unit), and what it lacks proves nothing.
+    """
 
     candles: CandleBatch
     refusals: Sequence[Refusal]
+    strays: bool = False
 
 
 def check_page(page: Page, series: Series, span: TimeRange) -> Checked:
@@ -119,23 +125,29 @@ def _prices_agree(
 def _check_rows(page: Page, series: Series, span: TimeRange) -> Checked:
     good: dict[int, tuple[tuple[str, ...], tuple[float, ...]]] = {}
     refusals: list[Refusal] = []
-    refused: set[int] = set()
+    refused: dict[int, object] = {}
+    off_grid: dict[int, Any] = {}
     newest: int | None = None
 
     def refuse(open_time: int | None, reason: str, row: Any) -> None:
         refusals.append(Refusal(open_time, reason, _row_text(row)))
         if open_time is not None:
-            refused.add(open_time)
+            refused[open_time] = row
             good.pop(open_time, None)
 
     for index, row in enumerate(page.rows):
         cells = tuple(column[index] for column in page.columns)
         open_time = cells[0]
         reason = _misplaced(open_time, series, span)
+        if reason is _OFF_GRID and span.start_ms <= open_time < span.end_ms:
+            off_grid.setdefault(open_time - open_time % series.interval.ms, row)
+            continue
         if reason is not None:
             refuse(None, reason, row)
             continue
         candle = _candle(cells[1:])
+        if open_time in refused and refused[open_time] == row:
+            continue
         if open_time in good or open_time in refused:
             if isinstance(candle, str) or good.get(open_time, (None, None))[1] != candle[1]:
                 refuse(open_time, "doubled with differing values", row)
@@ -148,8 +160,12 @@ def _check_rows(page: Page, series: Series, span: TimeRange) -> Checked:
             good[open_time] = candle
         newest = open_time if newest is None else max(newest, open_time)
 
+    strays = any(refusal.open_time_ms is None for refusal in refusals)
+    for minute, row in off_grid.items():
+        # It stands for the minute it began in, unless that has a row of its own.
+        refuse(None if minute in good or minute in refused else minute, _OFF_GRID, row)
     times = sorted(good)
-    return Checked(_batch(series, [(time, *good[time]) for time in times]), refusals)
+    return Checked(_batch(series, [(time, *good[time]) for time in times]), refusals, strays)
 
 
 def _misplaced(open_time: object, series: Series, span: TimeRange) -> str | None:
@@ -157,7 +173,7 @@ def _misplaced(open_time: object, series: Series, span: TimeRange) -> str | None
     if type(open_time) is not int:
         return "open_time is not an integer"
     if open_time % series.interval.ms:
-        return f"open_time is not on the {series.interval} grid"
+        return _OFF_GRID
     if not span.start_ms <= open_time < span.end_ms:
         return "outside the range asked"
     return None

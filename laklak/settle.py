@@ -9,7 +9,8 @@ A minute that a first answer lacks, or whose row it had to refuse, is in *doubt*
     same row refused   undecided                                    rejected, kept with its row
     other row refused  undecided                                    undecided
 
-Undecided minutes stay missing and are asked again in the next run.
+An answer with rows of minutes that nobody asked for may be one to another question: what it lacks proves nothing, and
+has to be lacking in two others.  Undecided minutes stay missing and are asked again in the next run.
 """
 
 from __future__ import annotations
@@ -31,15 +32,17 @@ HOLE_CLOSED_FOR_MS: Final = 10 * 60_000
 class Doubts:
     """Minutes of one series to ask again: ranges that were lacking, and refused rows by open_time.
 
+    `unproven` ranges were lacking in an answer that proves nothing: they need two complete answers still.
     `probed`: a probe has been answered; what it left is asked in pages, for another one would tell no more.
     """
 
     absent: tuple[TimeRange, ...] = ()
     refused: Mapping[int, Refusal] = field(default_factory=dict)
     probed: bool = False
+    unproven: tuple[TimeRange, ...] = ()
 
     def __bool__(self) -> bool:
-        return bool(self.absent or self.refused)
+        return bool(self.absent or self.refused or self.unproven)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +52,14 @@ class Question:
     A first question has no `doubts`; a second one carries those it settles, which are its chunk's wanted minutes.
     `probe_from_ms` makes it one for the first candle at or after that moment: it settles a gap at the start of a
     series that is longer than a page, however long.  `failed_at_s` (monotonic) marks a question that failed all its
-    tries once and gets a second round at the end of the run.
+    tries once and gets a second round at the end of the run; `failure` says why.
     """
 
     chunk: Chunk
     doubts: Doubts | None = None
     probe_from_ms: int | None = None
     failed_at_s: float | None = None
+    failure: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +82,8 @@ def first_answer(chunk: Chunk, checked: Checked) -> Outcome:
         if refusal.open_time_ms is not None and _inside(refusal.open_time_ms, chunk.wanted)
     }
     absent = _absent(chunk, checked.candles.open_times, refused) if _incomplete(chunk, candles) else ()
-    return Outcome(candles, doubts=Doubts(absent, refused), rows_refused=len(checked.refusals))
+    doubts = Doubts((), refused, unproven=absent) if checked.strays else Doubts(absent, refused)
+    return Outcome(candles, doubts=doubts, rows_refused=len(checked.refusals))
 
 
 def second_answer(
@@ -92,10 +97,13 @@ def second_answer(
     candles = checked.candles.only(chunk.wanted)
     refused_now = {r.open_time_ms: r for r in checked.refusals if r.open_time_ms is not None}
     absences = []
+    once_lacking = []
     undecided = 0
     for time in _times(_absent(chunk, checked.candles.open_times, refused_now), interval.ms):
-        lacked_before = time not in doubts.refused
-        if lacked_before and time + interval.ms + HOLE_CLOSED_FOR_MS <= venue_now_ms:
+        settled = not checked.strays and time + interval.ms + HOLE_CLOSED_FOR_MS <= venue_now_ms
+        if settled and _inside(time, doubts.unproven):
+            once_lacking.append(time)
+        elif settled and time not in doubts.refused:
             absences.append(Absence(time, "hole", confirmed_at_ms, "two complete answers lack it"))
         else:
             undecided += 1
@@ -111,7 +119,13 @@ def second_answer(
         else:
             undecided += 1
     absences.sort(key=lambda absence: absence.open_time_ms)
-    return Outcome(candles, absences, undecided=undecided, rows_refused=len(checked.refusals) - repeated)
+    return Outcome(
+        candles,
+        absences,
+        Doubts(tuple(runs(once_lacking, interval))),
+        undecided,
+        rows_refused=len(checked.refusals) - repeated,
+    )
 
 
 def probe_answer(
@@ -149,12 +163,13 @@ def second_questions(
         probe_from_ms = listing_ms if listing_ms is not None and listed_here else gap.start_ms
         yield Question(Chunk(series, gap, (gap,)), Doubts((gap,)), probe_from_ms)
     refused_times = sorted(doubts.refused)
-    doubtful = merge(sorted([*absent, *runs(refused_times, series.interval)]))
+    doubtful = merge(sorted([*absent, *doubts.unproven, *runs(refused_times, series.interval)]))
     for chunk in plan_chunks(series, doubtful, tiers, page):
         first = bisect_left(refused_times, chunk.range.start_ms)
         after = bisect_left(refused_times, chunk.range.end_ms)
         refused = {time: doubts.refused[time] for time in refused_times[first:after]}
-        yield Question(chunk, Doubts(_absent(chunk, (), refused), refused))
+        unproven = tuple(part for part in doubts.unproven if part.clip(chunk.range))
+        yield Question(chunk, Doubts(_absent(chunk, (), refused), refused, unproven=unproven))
 
 
 def _incomplete(chunk: Chunk, candles: CandleBatch) -> bool:

@@ -281,3 +281,53 @@ def test_a_refetch_does_not_ask_known_holes(venue, check_sum):
     summary = backfill("LTCUSDT", days=1, refetch=True)
     check_sum(summary.as_json())
     assert (summary.exit, summary.written, summary.holes) == (0, 1439, 1)
+
+
+def answers(rows):
+    """A script that gives these rows for every candle request, whatever was asked."""
+    body = json.dumps(rows).encode()
+    return lambda path, query, number: Override(body=body) if path == KLINES else None
+
+
+def candle(open_ms):
+    return [open_ms, "1", "2", "1", "2", "3", open_ms + 59_999, "4", 5, "6", "7", "0"]
+
+
+def test_a_cache_that_drops_the_question_makes_no_holes(venue, sql):
+    """Each answer holds the same newest page: what it lacks of another page proves nothing."""
+    venue(script=answers([candle(END_MS - minute * MINUTE_MS) for minute in range(1000, 0, -1)]))
+
+    summary = backfill("LTCUSDT", days=4)
+
+    assert (summary.exit, summary.holes, summary.written) == (1, 0, 1000)
+    assert summary.missing == 4 * 1440 - 1000
+    assert sql("SELECT count(*) FROM laklak_holes") == [(0,)]
+
+
+def test_a_venue_that_answers_in_seconds_makes_no_holes(venue, sql):
+    venue(script=answers([candle((END_MS - minute * MINUTE_MS) // 1000) for minute in range(500, 0, -1)]))
+
+    summary = backfill("LTCUSDT", days=1)
+
+    assert (summary.exit, summary.holes, summary.written, summary.missing) == (1, 0, 0, 1440)
+    assert sql("SELECT count(*) FROM laklak_holes") == [(0,)]
+
+
+def test_a_hole_beside_a_stray_row_is_settled_by_two_answers_without_one(venue):
+    hole_ms = NOON_MS
+    strayed = []
+
+    def script(path, query, number):
+        if path != KLINES or strayed or not int(query["startTime"]) <= hole_ms <= int(query["endTime"]):
+            return None
+        strayed.append(number)
+        times = range(int(query["startTime"]), int(query["endTime"]) + 1, MINUTE_MS)
+        rows = [candle(time) for time in times if time != hole_ms] + [candle(END_MS + DAY_MS)]
+        return Override(body=json.dumps(rows).encode())
+
+    running = venue(script=script, overrides={"LTCUSDT": SymbolOverride(holes=frozenset({hole_ms}))})
+
+    summary = backfill("LTCUSDT", days=1)
+
+    assert (summary.exit, summary.holes, summary.missing) == (0, 1, 0)
+    assert len(hits_of(running, hole_ms)) == 3

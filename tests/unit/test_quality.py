@@ -133,7 +133,28 @@ def test_a_row_whose_time_is_no_minute_of_the_range_occupies_none(time):
 
 @pytest.mark.parametrize("offset", [1, 999, 30_000, 59_999])
 def test_a_row_off_the_grid_is_refused(offset):
-    assert reasons([[at(0) + offset, *GOOD]]) == ["open_time is not on the 1m grid"]
+    assert reasons([[at(0) + offset, *GOOD]]) == ["open_time is not on the grid of the interval"]
+
+
+def test_a_row_off_the_grid_stands_for_its_minute_where_that_has_no_row_of_its_own():
+    alone = check([[at(2) + 500, *GOOD]])
+    beside = check([row(2), [at(2) + 500, *GOOD]])
+
+    assert [refusal.open_time_ms for refusal in alone.refusals] == [at(2)]
+    assert [refusal.open_time_ms for refusal in beside.refusals] == [None]
+    assert not alone.strays
+    assert not beside.strays
+
+
+@pytest.mark.parametrize("stray", [["soon", *GOOD], [at(-3), *GOOD], [at(LENGTH), *GOOD], []])
+def test_a_row_of_no_minute_that_was_asked_makes_the_answer_prove_nothing(stray):
+    assert check([row(0), stray]).strays
+
+
+def test_an_invalid_row_that_comes_twice_keeps_its_reason():
+    bad = [at(0), "1", "0.5", "1", "1", "1"]
+
+    assert reasons([bad, list(bad)]) == ["high is below open, close or low"]
 
 
 def test_a_page_that_is_off_the_grid_throughout_is_refused_throughout():
