@@ -16,12 +16,14 @@ from laklak.assets import find_assets, read_assets
 from laklak.engine import Backfill
 from laklak.errors import StoreUnavailable, UsageError
 from laklak.job import Job
+from laklak.logfile import open_log
 from laklak.model import Interval, Series, TimeRange, check_symbol
 from laklak.report import Estimate, Report, Summary
 from laklak.resolve import Asked
 from laklak.settings import Settings, load_settings
 from laklak.stores import open_store
 from laklak.stores.base import Columns
+from laklak.stores.influx_address import PASSWORD_NAMES
 from laklak.text import nearest
 from laklak.times import parse_time
 from laklak.venues import PLANNED, VENUES
@@ -67,6 +69,7 @@ def order(
     recheck: bool = False,
     force: bool = False,
     dry_run: bool = False,
+    within_retention: bool = False,
 ) -> Order:
     """Make the job that `settings` and `symbols` ask for; without symbols the asset list says which.
 
@@ -74,16 +77,19 @@ def order(
     """
     notes: list[str] = []
     warnings: list[str] = []
+    if symbols is not None and not symbols:
+        raise UsageError("an empty list of symbols", hint="name some, or leave them out for the asset list")
     if symbols and settings.origins["assets"].startswith("flag"):
         raise UsageError("symbols and --assets exclude each other", hint="give the symbols, or the list they are in")
     if symbols:
-        asked = [typed_symbol(text, settings.venue) for text in symbols]
+        asked = [typed_symbol(text, settings.venue, settings.interval) for text in symbols]
     else:
         asked = _listed(settings, folder, notes, warnings)
     if settings.days is None and settings.start is None:
         raise UsageError("no range given", hint="say how far back: --days 90, or --start 2026-01-01 [--end 2026-02-01]")
     job = Job(
         store=settings.store,
+        store_password=settings.influxdb_password,
         asked=tuple(asked),
         interval=Interval.parse(settings.interval),
         days=settings.days,
@@ -99,13 +105,19 @@ def order(
         recheck=recheck,
         force=force,
         dry_run=dry_run,
+        within_retention=within_retention,
     )
     return Order(job, notes, warnings)
 
 
-def typed_symbol(text: str, venue: str) -> Asked:
-    """Read `SYMBOL` or `VENUE:SYMBOL` as typed by hand."""
+def typed_symbol(text: str, venue: str, interval: str) -> Asked:
+    """Read `SYMBOL`, `VENUE:SYMBOL` or a series of the interval in use, as typed by hand."""
     prefix, colon, rest = text.partition(":")
+    symbol, second, of_interval = rest.rpartition(":")
+    if second:
+        if of_interval != interval:
+            raise UsageError(f"{text} names another interval than {interval}", hint=f"use --interval {of_interval}")
+        rest = symbol
     if colon:
         venue, text = prefix, rest
     if venue not in VENUES:
@@ -114,10 +126,21 @@ def typed_symbol(text: str, venue: str) -> Asked:
         guess = nearest(venue, [*VENUES, *PLANNED])
         known = f"there is {', '.join(VENUES)}"
         raise UsageError(f"unknown venue {venue!r}", hint=f"did you mean {guess}? {known}" if guess else known)
+    if hint := _hint_of_symbol(text):
+        raise UsageError(f"{text} is no symbol", hint=hint)
     try:
         return Asked(check_symbol(text), venue, typed=True)
     except ValueError as exc:
         raise UsageError(str(exc), hint="write a symbol as the venue does, like BTCUSDT or binance:BTCUSDT") from None
+
+
+def _hint_of_symbol(text: str) -> str | None:
+    """What somebody may have meant who typed what is no symbol of any venue."""
+    if "," in text:
+        return "separate symbols with spaces"
+    if text.endswith((".txt", ".csv")):
+        return f"a list of symbols is given with --assets {text}"
+    return None
 
 
 def _listed(settings: Settings, folder: Path, notes: list[str], warnings: list[str]) -> list[Asked]:
@@ -149,11 +172,14 @@ async def backfill(
     refetch: bool = False,
     recheck: bool = False,
     force: bool = False,
+    within_retention: bool = False,
+    log_file: str | os.PathLike[str] | None = None,
     workers: int | None = None,
     batch_size: int | None = None,
 ) -> Summary | Estimate:
     """Fill a store, as `laklak backfill` does with flags of the same names, and give the summary.
 
+    A log is kept only where `log_file` names one; what else the command line shows and prints has no flag here.
     With `dry_run` an Estimate, and nothing is fetched or stored.  Settings that are not given come from the
     environment, .env and laklak.toml of the working folder.  Raises LaklakError when the run cannot start; once it
     fetches, trouble is in the summary (`exit`, `missing`, `failed_series`, `error`).
@@ -175,8 +201,19 @@ async def backfill(
     }
     folder = Path.cwd()
     settings = load_settings(flags, environment=os.environ, folder=folder)
+    if log_file is not None:
+        open_log(os.fspath(log_file), verbose=False)
     names = [symbols] if isinstance(symbols, str) else list(symbols) if symbols is not None else None
-    ordered = order(names, settings, folder=folder, refetch=refetch, recheck=recheck, force=force, dry_run=dry_run)
+    ordered = order(
+        names,
+        settings,
+        folder=folder,
+        refetch=refetch,
+        recheck=recheck,
+        force=force,
+        dry_run=dry_run,
+        within_retention=within_retention,
+    )
     return await Backfill(ordered.job, Silent()).run()
 
 
@@ -200,7 +237,8 @@ async def aread_candles(
     except ValueError as exc:
         raise UsageError(str(exc), hint="write it as venue:symbol:interval") from None
     span = TimeRange(_moment_ms(start, _ALWAYS.start_ms), _moment_ms(end, _ALWAYS.end_ms))
-    columns = await stored_candles(os.fspath(store), wanted, span, last=last)
+    password = next((os.environ[name] for name in PASSWORD_NAMES if os.environ.get(name)), None)
+    columns = await stored_candles(os.fspath(store), wanted, span, last=last, password=password)
     names = ("open", "high", "low", "close", "volume")
     return polars.DataFrame(
         {
@@ -213,9 +251,16 @@ async def aread_candles(
     )
 
 
-async def stored_candles(store: str, series: Series, span: TimeRange = _ALWAYS, *, last: int | None = None) -> Columns:
+async def stored_candles(
+    store: str,
+    series: Series,
+    span: TimeRange = _ALWAYS,
+    *,
+    last: int | None = None,
+    password: str | None = None,
+) -> Columns:
     """Read the columns of a series from an existing store; StoreUnavailable when there is none."""
-    async with open_store(store, create=False) as opened:
+    async with open_store(store, create=False, password=password) as opened:
         if not opened.exists:
             raise StoreUnavailable(
                 f"there is no store {opened.display}",

@@ -61,7 +61,8 @@ def run(arguments: Sequence[str]) -> int:
     """
     from laklak.terminal import say_error
 
-    wants_json = "--json" in arguments
+    arguments = arguments or ["--help"]
+    wants_json = "--json" in arguments and arguments[0] not in ("show", "simulate")
     error: LaklakError
     with _streams():
         try:
@@ -86,7 +87,8 @@ def run(arguments: Sequence[str]) -> int:
 def _unexpected(exc: Exception) -> LaklakError:
     message = getattr(exc, "format_message", None)
     if message is not None:
-        return UsageError(message(), hint="laklak --help shows what there is")
+        command = getattr(getattr(exc, "ctx", None), "command_path", None) or "laklak"
+        return UsageError(message(), hint=f"{command} --help shows what there is")
     log.debug("internal error", exc_info=exc)
     cause: BaseException = exc
     while isinstance(cause, BaseExceptionGroup):
@@ -186,7 +188,7 @@ def backfill(
     start: Annotated[str | None, typer.Option(metavar="T", help="First moment; a date is midnight UTC.")] = None,
     end: Annotated[str | None, typer.Option(metavar="T", help="Moment to stop before [now].")] = None,
     store: Annotated[
-        str | None, typer.Option(metavar="WHERE", help="SQLite file, or sqlite:///FILE [laklak.db].")
+        str | None, typer.Option(metavar="WHERE", help="SQLite file, or influxdb://HOST/DATABASE [laklak.db].")
     ] = None,
     budget: Annotated[
         str | None, typer.Option(metavar="N|max", help="Weight a minute to use; max is all the venue allows [1200].")
@@ -212,6 +214,9 @@ def backfill(
     recheck: Annotated[bool, typer.Option("--recheck", help="Ask known holes and rejects again.")] = False,
     force: Annotated[
         bool, typer.Option("--force", help="Go on although the disk is nearly full, or mix real and simulated.")
+    ] = False,
+    within_retention: Annotated[
+        bool, typer.Option("--within-retention", help="Leave out what the InfluxDB retention policy would drop.")
     ] = False,
     workers: Annotated[str | None, typer.Option(metavar="N", help="Setting: requests at once [16].")] = None,
     batch_size: Annotated[str | None, typer.Option(metavar="N", help="Setting: rows written at once [20000].")] = None,
@@ -256,6 +261,7 @@ def backfill(
         recheck=recheck,
         force=force,
         dry_run=dry_run,
+        within_retention=within_retention,
     )
     return _backfill(ordered, terminal, as_json=as_json, quiet=quiet)
 
@@ -305,6 +311,8 @@ def _signals(work: Backfill, terminal: Terminal) -> Iterator[None]:
     """First signal: finish and report. Second: stop now."""
     import asyncio
 
+    from laklak.text import counted
+
     loop = asyncio.get_running_loop()
     asked = False
 
@@ -315,7 +323,7 @@ def _signals(work: Backfill, terminal: Terminal) -> Iterator[None]:
             return
         asked = True
         count = work.on_the_wire
-        terminal.stopping(f"finishing {count} {'request' if count == 1 else 'requests'}; again to stop now")
+        terminal.stopping(f"finishing {counted(count, 'request')}; again to stop now")
         work.stop(exit_code, grace_s)
 
     before = {number: signal.getsignal(number) for number in STOPS}
@@ -343,11 +351,12 @@ def show(
 
     settings = _settings({"store": store, "config": config})
     wanted = _series(series, settings)
-    columns = _run_loop(stored_candles(settings.store, wanted, last=last))
+    columns = _run_loop(stored_candles(settings.store, wanted, last=last, password=settings.influxdb_password))
     if not columns.open_times:
         raise StoreError(
             f"no candles of {wanted} in {mask_url(settings.store)}",
-            hint=f"fetch them first: laklak backfill {wanted.venue}:{wanted.symbol} --days 1",
+            hint=f"fetch them first: laklak backfill {wanted.venue}:{wanted.symbol} --interval {wanted.interval} "
+            f"--days 1 --store {mask_url(settings.store)}",
         )
     for line in candle_lines(wanted, columns):
         emit(line, sys.stdout)
@@ -363,9 +372,9 @@ def _series(text: str, settings: Settings) -> Any:
             series = Series.parse(text)
         except ValueError as exc:
             raise UsageError(str(exc), hint="write venue:symbol:interval, as in binance:BTCUSDT:1m") from None
-        typed_symbol(f"{series.venue}:{series.symbol}", settings.venue)
+        typed_symbol(f"{series.venue}:{series.symbol}", settings.venue, settings.interval)
         return series
-    asked = typed_symbol(text, settings.venue)
+    asked = typed_symbol(text, settings.venue, settings.interval)
     return Series(asked.venue, asked.symbol, Interval.parse(settings.interval))
 
 
@@ -384,7 +393,9 @@ def simulate(
     fault: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="KIND=SHARE", help="Faults, as 5xx=5%, reset=3%, hole=BTCUSDT@2026-02-10T12:00Z+5; repeatable."
+            metavar="KIND=SHARE",
+            help="Faults, repeatable: 5xx=5%, and so 403 418 429 451 badrow badrow-sticky cut flicker hang html "
+            "reset slow; hole=BTCUSDT@2026-02-10T12:00Z+5; late=BTCUSDT@2026-02-10T12:00Z.",
         ),
     ] = None,
     seed: Annotated[int, typer.Option(metavar="N", help="Seed of faults and made-up candles.")] = 1,
@@ -426,7 +437,8 @@ def simulate(
             raise UsageError(f"cannot listen on port {port}: {exc.strerror}", hint="use another --port") from None
         try:
             emit(f"simulator: {simulator.url}", sys.stdout)
-            emit(f"try: LAKLAK_BINANCE_URL={simulator.url} laklak backfill BTCUSDT --days 1 --store simulated.db")
+            try_it = f"laklak backfill {next(iter(source.symbols))} --days 1 --store simulated.db"
+            emit(f"try: LAKLAK_BINANCE_URL={simulator.url} {try_it}")
             await stopped.wait()
         finally:
             await simulator.__aexit__(None, None, None)

@@ -1,13 +1,15 @@
 """Everything laklak can fail with, as one tree.
 
 * LaklakError
-  x UsageError             what was typed or set is wrong; nothing was touched            exit 2
+  x UsageError             what was typed or set is wrong; nothing was fetched           exit 2
     - SettingsError        a flag, an environment variable, .env or laklak.toml
     - AssetsError          a line of an asset list
     - SymbolError          a symbol the venue does not know, typed by hand
   x StoreError
     - StoreUnavailable     missing folder, foreign or newer file, no rights               exit 2
     - StoreFull            no room left on the disk                                       exit 1
+    - StoreRefused         the server began to refuse: login, rights, database gone       exit 1
+    - StoreDown            the server has not answered for --max-wait                     exit 1
     - StoreBusy            another backfill holds the store                               exit 75
   x VenueError
     - TransientError       again later: 5xx, resets, time-outs, bodies that are no answer
@@ -66,6 +68,14 @@ class StoreUnavailable(StoreError):
 
 class StoreFull(StoreError):
     reason = "store_full"
+
+
+class StoreRefused(StoreError):
+    reason = "store_refused"
+
+
+class StoreDown(StoreError):
+    reason = "store_down"
 
 
 class StoreBusy(StoreError):

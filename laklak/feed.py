@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from types import TracebackType
 from typing import Final, Self
 
@@ -32,7 +33,8 @@ class Feed:
     SettingsError for a budget or page size that it does not allow.
     """
 
-    def __init__(self, name: str, job: Job, stopper: Stopper) -> None:
+    def __init__(self, name: str, job: Job, stopper: Stopper, tell: Callable[[str], None]) -> None:
+        """`tell` is told of every pause that the venue orders."""
         settings = job.venues[name]
         self.venue = VENUES[name]
         self.shown_url = mask_url(settings.url)
@@ -58,6 +60,7 @@ class Feed:
             clock=self.clock,
             bans=BanBook(job.state_dir, name, _origin(settings.url)),
             stopper=stopper,
+            tell=tell,
             connections=job.workers,
             max_wait_s=job.max_wait_s,
             firewall_wait_s=settings.firewall_wait_s,

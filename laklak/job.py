@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from laklak.model import Interval
@@ -18,7 +18,8 @@ class Job:
     `workers` requests at once per venue, `batch_size` rows a write, `in_flight` chunks taken and not acknowledged.
     """
 
-    store: str
+    store: str = field(repr=False)
+    store_password: str | None = field(default=None, repr=False)
     asked: tuple[Asked, ...]
     interval: Interval
     days: int | None
@@ -34,3 +35,4 @@ class Job:
     recheck: bool = False
     force: bool = False
     dry_run: bool = False
+    within_retention: bool = False

@@ -38,9 +38,10 @@ class Report:
     budget: int = 0
     window_weight: int = 0
     requests_planned: int = 0
-    in_flight: int = 0
+    on_the_wire: int = 0
     paused_for_s: float = 0.0
     banned_until_ms: int | None = None
+    dead_letter: str | None = None
     fetching_since_s: float | None = None
     seconds: float = 0.0
 
@@ -69,8 +70,8 @@ class Report:
         return sum(ledger.missing for ledger in self.ledgers)
 
     @property
-    def new_rejected(self) -> int:
-        return sum(ledger.new_rejected for ledger in self.ledgers)
+    def newly_rejected(self) -> int:
+        return sum(ledger.newly_rejected for ledger in self.ledgers)
 
     def failures(self) -> list[FailedSeries]:
         """Every series with something missing for a reason of its own."""
@@ -121,7 +122,7 @@ def summarise(report: Report, *, error: LaklakError | None = None, exit_code: in
     """Close the account. The exit status is `exit_code`, else the error's, else 1 when another run has work left."""
     missing = report.missing
     failures = report.failures()
-    clean = not missing and not failures and not report.new_rejected
+    clean = not missing and not failures and not report.newly_rejected
     banned_until_ms = error.until_ms if isinstance(error, TryLater) else report.banned_until_ms
     if exit_code is None:
         exit_code = error.exit_code if error is not None else (0 if clean else 1)
@@ -149,7 +150,7 @@ def summarise(report: Report, *, error: LaklakError | None = None, exit_code: in
         seconds=round(report.seconds, 3),
         candles_per_second=round(report.written / report.seconds, 1) if report.seconds else 0.0,
         banned_until=None if banned_until_ms is None else iso(banned_until_ms),
-        dead_letter=None,
+        dead_letter=report.dead_letter,
         error=None if error is None else f"{error.reason}: {error}",
         hint=None if error is None else error.hint,
     )

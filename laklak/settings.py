@@ -25,6 +25,7 @@ from laklak.settings_sources import (
     as_text,
     dotenv_names,
     environment_names,
+    influx_password,
     influx_store,
     nearest_key,
     toml_values,
@@ -66,6 +67,7 @@ class Settings:
     """Everything that can be set.
 
     `store`: a SQLite file or a URL; it may hold a password, so show it masked.
+    `influxdb_password`: for an InfluxDB store whose address has a user and no password.
     `assets`: the asset list, None to look for one. `venue`: the venue of bare symbols. `interval`: candle length.
     `days`, `start`, `end`: what was asked for, None where it was not; times are valid text for `parse_time`, and
     `days` and `start` are never both set. `max_wait_s`: longest wait for a ban or a limit. `log_file`: None is off.
@@ -75,6 +77,7 @@ class Settings:
     """
 
     store: str = field(repr=False)
+    influxdb_password: str | None = field(repr=False)
     assets: str | None
     venue: str
     interval: str
@@ -95,6 +98,7 @@ class Settings:
 class Spec:
     """One setting. `parse` reads its text or raises ValueError saying what is expected, without the text.
 
+    A `secret` is shown as ***.
     `default` is text as anyone would write it, None for not set. `unit` is the end of the field's name. Text of a
     path is taken relative to the file it stands in; the word `off` sets None.
     """
@@ -105,6 +109,7 @@ class Spec:
     unit: str = ""
     is_path: bool = False
     off: str | None = None
+    secret: bool = False
 
 
 # Parsers
@@ -192,6 +197,7 @@ def _venue_specs() -> dict[str, Spec]:
 
 SPECS: Final[Mapping[str, Spec]] = {
     "store": Spec(parse=_text, default="laklak.db", help="where candles go: a SQLite file or a URL", is_path=True),
+    "influxdb_password": Spec(parse=_text, default=None, help="password of an InfluxDB store", secret=True),
     "assets": Spec(
         parse=_text, default=None, help="asset list [default: assets.txt, else the packaged one]", is_path=True
     ),
@@ -233,7 +239,8 @@ def load_settings(
     ]
     config = _config_path(written, folder, user_config)
     written.append(toml_values(config, SPECS) if config else {})
-    written.append({} if _first(written, "store") else influx_store({**file_names, **names}))
+    of_influx = {**file_names, **names}
+    written.append(influx_password(of_influx) | ({} if _first(written, "store") else influx_store(of_influx)))
     written.append(_defaults())
     written[0] = _for_venue_in_use(written)
     _drop_what_a_stronger_source_replaces(written)
@@ -245,6 +252,7 @@ def load_settings(
         values[key] = _value(key, spec, given) if given else None
         origins[key] = given.origin if given else "default"
     _check_order(values, origins)
+    _check_no_secret_is_typed(str(values["store"]), origins["store"])
     return _settings(values, origins)
 
 
@@ -335,6 +343,15 @@ def _check_order(values: Mapping[str, Any], origins: Mapping[str, str]) -> None:
         raise SettingsError(message, hint="the end itself is not included")
 
 
+def _check_no_secret_is_typed(store: str, origin: str) -> None:
+    # What is typed stands in the shell's history and in the list of processes.
+    if origin.startswith("flag") and mask_url(store) != store:
+        raise SettingsError(
+            f"store = {quoted(mask_url(store))} ({origin}): a password is not taken from the command line",
+            hint="keep it in LAKLAK_INFLUXDB_PASSWORD, .env or laklak.toml, and the user in the address",
+        )
+
+
 def _settings(values: Mapping[str, Any], origins: Mapping[str, str]) -> Settings:
     fields = {_field(key): value for key, value in values.items() if "." not in key}
     fields["state_dir"] = Path(fields["state_dir"])
@@ -363,6 +380,8 @@ def settings_lines(settings: Settings) -> list[str]:
             shown = spec.off or "not set"
         elif isinstance(value, float):
             shown = f"{value:g}{spec.unit}"
+        elif spec.secret:
+            shown = "***"
         else:
             shown = mask_url(str(value))
         lines.append(f"{key} = {shown} ({settings.origins[key]})")

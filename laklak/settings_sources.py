@@ -23,7 +23,13 @@ from laklak.text import mask_url, nearest, quoted, read_text, shown_path
 
 PREFIX: Final = "LAKLAK_"
 # The password is not here: it is no part of a store's URL, so nothing in this module ever holds it.
-INFLUX_NAMES: Final = ("INFLUXDB_HOST", "INFLUXDB_PORT", "INFLUXDB_DATABASE", "INFLUXDB_USERNAME")
+INFLUX_NAMES: Final = (
+    "INFLUXDB_HOST",
+    "INFLUXDB_PORT",
+    "INFLUXDB_DATABASE",
+    "INFLUXDB_USERNAME",
+    "INFLUXDB_PASSWORD",
+)
 
 _MAX_BYTES = 1_000_000
 _LINE_END = re.compile(r"\r\n|\n|\r")
@@ -154,6 +160,12 @@ def influx_store(names: Mapping[str, Given]) -> dict[str, Given]:
     account = f"{quote(user.text, safe='')}@" if user else ""
     url = f"influxdb://{account}{address}:{int(port.text)}/{quote(database.text, safe='')}"
     return {"store": Given(url, host.origin)}
+
+
+def influx_password(names: Mapping[str, Given]) -> dict[str, Given]:
+    """Give `influxdb_password` as older installations name it; it counts for every InfluxDB store that has a user."""
+    given = names.get("INFLUXDB_PASSWORD")
+    return {"influxdb_password": given} if given else {}
 
 
 # laklak.toml

@@ -15,7 +15,7 @@ from laklak.errors import LaklakError
 from laklak.model import Series, iso
 from laklak.report import Estimate, Report, Summary
 from laklak.stores.base import Columns
-from laklak.text import duration_text
+from laklak.text import counted, duration_text
 
 if TYPE_CHECKING:
     from rich.live import Live
@@ -122,35 +122,30 @@ class Terminal:
                 redirect_stderr=False,
             )
             self._live.start()
-        self._live.update(_panel(report), refresh=True)
+        self._live.update(_panel(report, self._live.console.width), refresh=True)
 
 
-def _panel(report: Report) -> Any:
+def _panel(report: Report, width: int) -> Any:
     from rich.console import Group
     from rich.progress_bar import ProgressBar
-    from rich.table import Table
+    from rich.table import Column, Table
     from rich.text import Text
 
     figures = _figures(report)
     done = report.wanted - report.missing
-    bar = Table.grid(padding=(0, 1))
-    bar.add_row(
-        ProgressBar(total=max(1, report.wanted), completed=done, width=32),
-        f"{figures['share']:>6}",
-        f"{done:,} of {report.wanted:,} candles",
-        figures["rate"],
-        f"ETA {figures['eta']}",
-    )
+    words = f"{figures['share']:>6} {done:,} of {report.wanted:,} candles {figures['rate']} ETA {figures['eta']}"
+    bar = Table.grid(Column(no_wrap=True), Column(no_wrap=True, overflow="ellipsis"), padding=(0, 1))
+    # On a narrow terminal the figures matter more than the bar.
+    room = max(0, min(32, width - len(words) - 2))
+    bar.add_row(ProgressBar(total=max(1, report.wanted), completed=done, width=room) if room > 4 else "", words)
     working = [str(ledger.plan.series) for ledger in report.ledgers if ledger.open_questions]
     lines = [
-        Text(f"{figures['requests']}  {figures['budget']}  in flight {report.in_flight}"),
-        Text(
-            f"{figures['series']}  {figures['errors']}  at work: {', '.join(working[:4]) or '-'}", overflow="ellipsis"
-        ),
+        f"{figures['requests']}, {report.on_the_wire} on the wire, {figures['budget']}",
+        f"{figures['series']}, {figures['errors']}, at work: {', '.join(working[:4]) or '-'}",
     ]
     if report.paused_for_s:
-        lines.append(Text(f"the venue told us to wait: going on in {duration_text(report.paused_for_s)}"))
-    return Group(bar, *lines)
+        lines.append(f"the venue told us to wait: going on in {duration_text(report.paused_for_s)}")
+    return Group(bar, *(Text(line, no_wrap=True, overflow="ellipsis") for line in lines))
 
 
 def status_line(report: Report) -> str:
@@ -170,7 +165,8 @@ def _figures(report: Report) -> dict[str, str]:
     done = report.wanted - report.missing
     complete = sum(not ledger.missing for ledger in report.ledgers)
     allowed = report.budget * min(60.0, elapsed_s) / 60
-    share = 100 * report.window_weight / allowed if allowed else 0.0
+    # In the first seconds a single request is more than these seconds' share.
+    share = min(100.0, 100 * report.window_weight / allowed) if allowed else 0.0
     return {
         "share": f"{100 * done / report.wanted:.1f} %" if report.wanted else "100 %",
         "rate": f"{rate:,.0f} candles/s",
@@ -178,7 +174,7 @@ def _figures(report: Report) -> dict[str, str]:
         "requests": f"{report.candle_requests:,} of {report.requests_planned:,} requests",
         "budget": f"budget {share:.0f} % of {report.budget}/min",
         "series": f"series {complete} of {len(report.ledgers)} complete",
-        "errors": f"{report.retries} retries, {report.errors} failed",
+        "errors": f"{report.retries} retried, {report.errors} failed",
     }
 
 
@@ -193,7 +189,7 @@ def plan_line(estimate: Estimate) -> str:
     auto = f"; --chunk auto would save {duration_text(saved_s)}" if saved_s >= 1 else ""
     return (
         f"plan: {estimate.series} series, {span}: {estimate.to_fetch:,} of {estimate.wanted:,} candles to fetch in "
-        f"{estimate.requests:,} requests, weight {estimate.weight:,}, about "
+        f"{counted(estimate.requests, 'request')}, weight {estimate.weight:,}, at least "
         f"{duration_text(estimate.seconds_estimated)} at {estimate.budget} weight a minute{auto}"
     )
 
@@ -212,10 +208,15 @@ def estimate_lines(estimate: Estimate) -> Iterable[str]:
 
 def summary_lines(summary: Summary) -> Iterable[str]:
     """The end of a run, for people."""
-    word = "complete" if summary.complete else "incomplete"
     there = summary.wanted - summary.missing
+    word = "complete" if summary.complete else "incomplete"
     if summary.exit in (130, 143):
         word = "stopped"
+    elif summary.exit and not summary.missing:
+        word = "complete but for what is named below"
+    if summary.start is None:
+        yield f"{word} before the plan was made"
+        return
     yield (
         f"{word}: {there:,} of {summary.wanted:,} candles of {summary.series} series accounted for, "
         f"{summary.start} to {summary.end}"
@@ -224,13 +225,13 @@ def summary_lines(summary: Summary) -> Iterable[str]:
         f"  stored before {summary.stored_before:,}, written {summary.written:,}, holes {summary.holes:,}, "
         f"rejected {summary.rejected:,}, missing {summary.missing:,}"
     )
-    limited = f", {summary.rate_limited} rate limited" if summary.rate_limited else ""
+    limited = f", {summary.rate_limited} times told to wait" if summary.rate_limited else ""
     yield (
-        f"  {summary.requests:,} requests ({summary.retries} retries{limited}), weight {summary.weight:,}, "
+        f"  {counted(summary.requests, 'request')} ({summary.retries} retried{limited}), weight {summary.weight:,}, "
         f"{duration_text(summary.seconds)}, {summary.candles_per_second:,.0f} candles/s"
     )
     if summary.rows_rejected:
-        yield f"  {summary.rows_rejected:,} rows of the venue were refused"
+        yield f"  {counted(summary.rows_rejected, 'row')} of the venue refused"
     for failed in summary.failed_series[:_SHOWN_AT_MOST]:
         yield f"  {failed.series}: {failed.reason}: {failed.detail}"
     if len(summary.failed_series) > _SHOWN_AT_MOST:

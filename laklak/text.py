@@ -64,6 +64,11 @@ def size_text(size_bytes: int) -> str:
     return f"{size:.1f} TiB"
 
 
+def counted(count: int, noun: str) -> str:
+    """Give `1 request`, `1,234 requests`; `series` is both."""
+    return f"{count:,} {noun if count == 1 or noun == 'series' else noun + 's'}"
+
+
 def some_of(items: Sequence[str], most: int = 8) -> str:
     """Give the first items of a list that may be long: `a, b and 539 more`."""
     more = f" and {len(items) - most} more" if len(items) > most else ""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import random
 import ssl
 import time
@@ -35,6 +36,7 @@ from laklak.errors import (
 from laklak.limiter import Limiter, Payment
 from laklak.model import iso
 from laklak.stopping import Stopper
+from laklak.text import duration_text
 from laklak.venues.base import DecodeError, Kind, Request, Venue, Verdict
 
 log = logging.getLogger(__name__)
@@ -48,6 +50,7 @@ _LONGEST_BAN_S: Final = 4 * 86_400.0  # three days are documented
 _BAN_DEFAULT_S: Final = 120.0
 _SHORTEST_PAUSE_S: Final = 1.0
 _LONGEST_PAUSE_S: Final = 31 * 86_400.0
+_WORTH_TELLING_S: Final = 2.0
 SIMULATOR_HEADER: Final = "X-Laklak-Simulator"
 
 Answer = TypeVar("Answer")
@@ -112,6 +115,7 @@ class Transport:
         clock: VenueClock,
         bans: BanBook,
         stopper: Stopper,
+        tell: Callable[[str], None] = lambda _line: None,
         connections: int,
         max_wait_s: float,
         firewall_wait_s: float,
@@ -124,6 +128,8 @@ class Transport:
         self._clock = clock
         self._bans = bans
         self._stopper = stopper
+        self._tell = tell
+        self._candles_served = False
         self._connections = connections
         self._max_wait_s = max_wait_s
         self._firewall_wait_s = firewall_wait_s
@@ -146,8 +152,7 @@ class Transport:
             wait_s = until_ms / 1000 - time.time()
             if wait_s > self._max_wait_s:
                 raise self._try_later(until_ms, "banned, as an earlier run was told")
-            log.warning("scope paused host=%s seconds=%.0f reason=ban of an earlier run", self._host, wait_s)
-            self._limiter.pause(wait_s)
+            self._pause(wait_s, "banned, as an earlier run was told")
         self._session = self._new_session()
         return self
 
@@ -226,6 +231,7 @@ class Transport:
         except DecodeError as exc:
             raise TransientError(f"{self._host} answered with something else: {exc}") from exc
         self._last_success_s = time.monotonic()
+        self._candles_served = self._candles_served or candles
         return answer
 
     async def _send(self, request: Request, payment: Payment) -> tuple[int, Mapping[str, str], bytes]:
@@ -256,7 +262,7 @@ class Transport:
             case Kind.BANNED:
                 self.traffic.rate_limited += 1
                 return self._limited(self._ban_s(verdict), verdict)
-            case Kind.FIREWALL | Kind.REGION if self._last_success_s is None:
+            case Kind.FIREWALL | Kind.REGION if not self._candles_served:
                 return VenueUnreachable(
                     f"{self._host} refuses this address: {verdict.detail}",
                     hint="the venue does not serve this region or its firewall blocks this address; "
@@ -266,7 +272,10 @@ class Transport:
                 self.traffic.rate_limited += 1
                 return self._limited(verdict.retry_after_s or self._firewall_wait_s, verdict)
             case Kind.REGION:
-                return RegionBlocked(f"{self._host} refuses this region: {verdict.detail}")
+                return RegionBlocked(
+                    f"{self._host} refuses this region: {verdict.detail}",
+                    hint="use another network, or HTTPS_PROXY, and run again; what is stored stays",
+                )
             case Kind.PERMANENT:
                 return PermanentError(f"{self._host} refused: {verdict.detail}", reason=verdict.reason)
             case _:
@@ -289,14 +298,21 @@ class Transport:
         if verdict.kind is Kind.BANNED:
             self.banned_until_ms = max(until_ms, self.banned_until_ms or 0)
             self._bans.remember(until_ms, verdict.detail)
-        log.warning("scope paused host=%s seconds=%.0f reason=%s", self._host, wait_s, verdict.detail)
         since_success_s = time.monotonic() - self.last_success_s
         if wait_s > self._max_wait_s or since_success_s > self._max_wait_s:
             if verdict.kind is not Kind.BANNED:
                 self._bans.remember(until_ms, verdict.detail)
             return self._try_later(until_ms, verdict.detail)
-        self._limiter.pause(wait_s)
+        self._pause(wait_s, verdict.detail)
         return _Limited()
+
+    def _pause(self, wait_s: float, why: str) -> None:
+        log.warning("scope paused host=%s seconds=%.0f reason=%s", self._host, wait_s, why)
+        # Requests that were under way beside the first refused one are refused for the same reason: one line for all.
+        if wait_s >= _WORTH_TELLING_S and wait_s > self._limiter.paused_for_s + _WORTH_TELLING_S:
+            until = iso(time.time_ns() // 1_000_000 + int(wait_s * 1000))
+            self._tell(f"{self._host} tells us to wait {duration_text(wait_s)}, until {until}: {why}")
+        self._limiter.pause(wait_s)
 
     def _try_later(self, until_ms: int, why: str) -> TryLater:
         return TryLater(
@@ -319,6 +335,9 @@ class Transport:
         else:
             # Not str(exc): it may carry the URL of a proxy with its password.
             what = "no answer in time" if isinstance(exc, TimeoutError) else type(exc).__name__
+            number = exc.errno if isinstance(exc, OSError) else None
+            if number:
+                what = os.strerror(number).lower()
             return TransientError(f"the connection to {self._host} failed: {what}")
         hint = f"check the network, HTTPS_PROXY, and LAKLAK_{self._venue.name.upper()}_URL"
         return VenueUnreachable(message, hint=hint) if starting else TransientError(message)

@@ -1,11 +1,16 @@
-"""What holds for every test: a clean environment and a folder of its own."""
+"""What holds for every test: a clean environment and a folder of its own. And a real InfluxDB, for those that ask."""
 
 from __future__ import annotations
 
 import os
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
+sys.path.insert(0, str(Path(__file__).parent / "servers"))
+from influxd import Influxd, why_not
 
 _FOREIGN_PREFIXES = ("LAKLAK_", "INFLUXDB_", "INFLUX_")
 _FOREIGN_NAMES = {"http_proxy", "https_proxy", "all_proxy", "no_proxy", "no_color", "force_color", "ssl_cert_file"}
@@ -30,3 +35,34 @@ def clean_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder.mkdir()
     monkeypatch.chdir(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def needs_influxd() -> None:
+    reason = why_not()
+    if reason is not None:
+        pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def influxd(needs_influxd, tmp_path_factory) -> Iterator[Influxd]:
+    """The InfluxDB 1.x server that most tests share: nobody stops it, everybody uses a database of his own."""
+    server = Influxd(tmp_path_factory.mktemp("influxd"))
+    try:
+        yield server.start()
+    finally:
+        server.stop()
+
+
+@pytest.fixture
+def own_influxd(needs_influxd, tmp_path) -> Iterator[Callable[..., Influxd]]:
+    """Make a server of the test's own, with settings if it wants; started already."""
+    servers: list[Influxd] = []
+
+    def make(**settings: str) -> Influxd:
+        servers.append(Influxd(tmp_path / f"influxd-{len(servers)}", settings))
+        return servers[-1].start()
+
+    yield make
+    for server in servers:
+        server.stop()

@@ -69,7 +69,13 @@ class Backfill:
         started_ms = time.time_ns() // 1_000_000
         estimate: Estimate | None = None
         try:
-            async with open_store(self.job.store, create=not self.job.dry_run) as store:
+            async with open_store(
+                self.job.store,
+                create=not self.job.dry_run,
+                password=self.job.store_password,
+                state_dir=self.job.state_dir,
+                max_wait_s=self.job.max_wait_s,
+            ) as store:
                 self.report.store = store.display
                 info = await store.describe()
                 self._announce(store, info)

@@ -24,7 +24,6 @@ from anyio.abc import TaskGroup
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
 from laklak.agenda import Entry
-from laklak.engine.group import task_group
 from laklak.engine.observer import Observer
 from laklak.errors import FatalError, LaklakError, PermanentError, StoreError, TransientError
 from laklak.feed import Feed
@@ -44,6 +43,7 @@ from laklak.settle import (
 )
 from laklak.stopping import Stopped, Stopper
 from laklak.stores.base import Delivery, Store
+from laklak.taskgroup import task_group
 
 log = logging.getLogger(__name__)
 
@@ -147,7 +147,7 @@ class Fetch:
                 if question.failed_at_s is None or feed.transport.last_success_s > question.failed_at_s:
                     return entry
                 # Nothing has worked since this failed: a second round would fail as well.
-                ledger.trouble("fetch_failed", question.chunk.wanted_count, "the venue stopped answering")
+                ledger.trouble("fetch_failed", question.chunk.wanted_count, question.failure)
                 feed.agenda.done(ledger)
                 continue
             if feed.agenda.finished:
@@ -224,10 +224,10 @@ class Fetch:
         checked = check_page(page, chunk.series, chunk.range)
         if question.doubts is None:
             outcome = first_answer(chunk, checked)
-            ledger.doubt(outcome.doubts)
         else:
             outcome = second_answer(chunk, question.doubts, checked, venue_now_ms=now_ms, confirmed_at_ms=stamp_ms)
             ledger.trouble("undecided", outcome.undecided, "not there yet, or answered in two different ways")
+        ledger.doubt(outcome.doubts)
         self._report.rows_rejected += outcome.rows_refused
         return await self._delivery(ledger, outcome)
 
@@ -260,7 +260,7 @@ class Fetch:
         now_s = time.monotonic()
         log.warning("failed series=%s range=%s error=%s", ledger.plan.series, question.chunk.range, exc)
         if question.failed_at_s is None:
-            feed.agenda.last(ledger, replace(question, failed_at_s=now_s))
+            feed.agenda.last(ledger, replace(question, failed_at_s=now_s, failure=str(exc)))
         else:
             ledger.trouble("fetch_failed", question.chunk.wanted_count, str(exc))
         if now_s - feed.transport.last_success_s > self._job.max_wait_s:
@@ -275,14 +275,19 @@ class Fetch:
         async with parcels:
             while batch := await self._collect(parcels):
                 try:
-                    await self._store.write([parcel.delivery for parcel in batch])
+                    written = await self._store.write([parcel.delivery for parcel in batch])
                 except StoreError as exc:
                     self._abort(exc)
                     if self._workers is not None:
                         self._workers.cancel()
                     return
-                for parcel in batch:
-                    parcel.ledger.acknowledged(parcel.delivery)
+                self._report.dead_letter = written.dead_letter or self._report.dead_letter
+                for number, parcel in enumerate(batch):
+                    refused = len(written.refused.get(number, ()))
+                    parcel.ledger.acknowledged(parcel.delivery, refused)
+                    parcel.ledger.trouble(
+                        "store_refused", refused, f"the store refused them; see {written.dead_letter}"
+                    )
                     self._room.release()
                     if not parcel.ledger.missing:
                         self._log_series(parcel.ledger)
@@ -360,7 +365,7 @@ def tally(report: Report, feeds: Sequence[Feed]) -> None:
     report.weight = sum(feed.limiter.weight_paid for feed in feeds)
     report.window_weight = sum(feed.limiter.window_weight for feed in feeds)
     report.budget = sum(feed.budget for feed in feeds)
-    report.in_flight = sum(feed.agenda.outstanding for feed in feeds)
+    report.on_the_wire = sum(feed.limiter.in_flight for feed in feeds)
     report.paused_for_s = max((feed.limiter.paused_for_s for feed in feeds), default=0.0)
     bans = [feed.transport.banned_until_ms for feed in feeds]
     now_ms = time.time_ns() // 1_000_000

@@ -9,7 +9,6 @@ from typing import Final
 import anyio
 
 from laklak.agenda import Agenda
-from laklak.engine.group import task_group
 from laklak.engine.observer import Observer
 from laklak.errors import StoreUnavailable
 from laklak.feed import Feed
@@ -22,6 +21,7 @@ from laklak.resolve import Target, clip_to_clock, resolve
 from laklak.stopping import Stopper
 from laklak.stores.base import Origin, Store
 from laklak.stores.presence import survey
+from laklak.taskgroup import task_group
 from laklak.text import size_text, some_of
 
 SPARE_BYTES: Final = 1 << 30
@@ -44,7 +44,7 @@ class Preparation:
         spans = []
         plans: list[tuple[Feed, list[SeriesPlan]]] = []
         for name in dict.fromkeys(one.venue for one in self._job.asked):
-            feed = Feed(name, self._job, self._stopper)
+            feed = Feed(name, self._job, self._stopper, self._observer.warn)
             self.feeds.append(feed)
             await stack.enter_async_context(feed)
             await self._check_origin(feed)
@@ -65,12 +65,19 @@ class Preparation:
         self._report.series = len(self._report.ledgers) + len(self._report.failed)
         estimate = self._estimate(plans)
         self._report.requests_planned = estimate.requests
-        self._observer.planned(estimate)
+        if not self._job.dry_run:
+            self._observer.planned(estimate)
         return estimate
 
     def _targets(self, feed: Feed) -> tuple[TimeRange, Sequence[Target]]:
         clock_ms = feed.clock.now_ms()
         span = clip_to_clock(self._job.start_ms, self._job.end_ms, self._job.days, clock_ms, self._job.interval)
+        if self._job.within_retention:
+            asked_for, span = span, self._store.within_retention(span)
+            if not span:
+                raise StoreUnavailable(
+                    f"{self._store.display} would keep nothing of {asked_for}", hint="ask for a later range"
+                )
         asked = [one for one in self._job.asked if one.venue == feed.venue.name]
         resolved = resolve(asked, feed.listing.instruments, self._job.interval, span, clock_ms)
         self._report.failed += resolved.failed
@@ -81,6 +88,10 @@ class Preparation:
         if resolved.ended:
             ended = [f"{one.series} ({iso(one.ended_ms)})" for one in resolved.ended]
             self._observer.warn(f"trading has ended, clipped to its end: {some_of(ended)}")
+        wanted = [target.wanted for target in resolved.targets if target.wanted]
+        if wanted:
+            earliest_ms = min(part.start_ms for part in wanted)
+            self._store.check_range(TimeRange(earliest_ms, span.end_ms))
         return span, resolved.targets
 
     async def _survey(self, targets: Sequence[Target]) -> list[SeriesPlan]:
@@ -98,6 +109,10 @@ class Preparation:
 
     async def _plan(self, target: Target) -> SeriesPlan:
         stored = 0
+        known_rejected: frozenset[int] = frozenset()
+        if self._job.recheck:
+            remembered = await self._store.absences(target.series, target.wanted)
+            known_rejected = frozenset(one.open_time_ms for one in remembered if one.kind == "rejected")
         missing: tuple[TimeRange, ...]
         if self._job.refetch:
             known = [] if self._job.recheck else await self._store.absences(target.series, target.wanted)
@@ -106,7 +121,16 @@ class Preparation:
             presence = await survey(self._store, target.series, target.wanted, recheck=self._job.recheck)
             stored, known, missing = presence.stored, list(presence.absences), presence.missing
         holes = sum(one.kind == "hole" for one in known)
-        return SeriesPlan(target.series, target.wanted, target.listing_ms, stored, holes, len(known) - holes, missing)
+        return SeriesPlan(
+            target.series,
+            target.wanted,
+            target.listing_ms,
+            stored,
+            holes,
+            len(known) - holes,
+            missing,
+            known_rejected,
+        )
 
     async def _check_origin(self, feed: Feed) -> None:
         """Real and simulated candles never share a store unless the user insists."""

@@ -5,9 +5,9 @@ A store is the only truth about what is there: there is no checkpoint file besid
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Literal, Protocol, Self
 
@@ -43,6 +43,18 @@ class Delivery:
     @property
     def rows(self) -> int:
         return (len(self.candles) if self.candles else 0) + len(self.absences)
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What became of a write: everything is stored but the refused candles.
+
+    `refused[i]` are the open_times, rising, of the candles of delivery i that a server would not take whatever is
+    done; they are in the file `dead_letter`, with the reason, and are missing as if they had never been fetched.
+    """
+
+    refused: Mapping[int, Sequence[int]] = field(default_factory=dict)
+    dead_letter: str | None = None
 
 
 class Store(Protocol):
@@ -94,11 +106,12 @@ class Store(Protocol):
         """Known holes and rejects in `span`, rising, without those that are stored after all."""
         ...
 
-    async def write(self, deliveries: Sequence[Delivery]) -> None:
-        """Store all of it in one transaction and return when it is acknowledged; idempotent.
+    async def write(self, deliveries: Sequence[Delivery]) -> Written:
+        """Store all of it but what is given back as refused, and return when it is acknowledged; idempotent.
 
         A candle replaces what was stored under its identity and removes an absence of the same minute;
-        an absence is not recorded where a candle is stored.
+        an absence is not recorded where a candle is stored.  When it raises, a store without transactions may have
+        stored a part.
         """
         ...
 
@@ -111,5 +124,13 @@ class Store(Protocol):
         ...
 
     async def set_origin(self, origin: Origin) -> None: ...
+
+    def check_range(self, span: TimeRange) -> None:
+        """Raise StoreUnavailable when the store would not keep all of `span`; names what it would."""
+        ...
+
+    def within_retention(self, span: TimeRange) -> TimeRange:
+        """`span` without what the store would not keep; may be empty."""
+        ...
 
     async def record_run(self, run: RunRecord) -> None: ...

@@ -17,13 +17,14 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Final, Self
 
-from laklak.errors import StoreError
+from laklak.errors import StoreError, StoreFull, StoreUnavailable
 from laklak.model import DAY_MS, Absence, Interval, RunRecord, Series, TimeRange, iso
 from laklak.stores import sqlite_file
-from laklak.stores.base import Columns, Delivery, Origin, StoreInfo
+from laklak.stores.base import Columns, Delivery, Origin, StoreInfo, Written
 from laklak.stores.lock import StoreLock
 from laklak.stores.sqlite_lane import Lane, Turn
 from laklak.stores.sqlite_write import write_deliveries, write_meta, write_run
+from laklak.text import size_text
 
 _READERS: Final = 2
 _FETCH_ROWS: Final = 4096
@@ -132,7 +133,11 @@ class SqliteStore:
         self._new = await asyncio.to_thread(sqlite_file.is_blank, self.path)
         self._nothing = self._new and not self._create
         if not self._nothing:
-            await self._writer.run(lambda turn: None)
+            try:
+                await self._writer.run(lambda turn: None)
+            except StoreFull as exc:
+                # Before anything was fetched there is nothing to end: the place is just no place for a store.
+                raise StoreUnavailable(str(exc), hint="make room, or choose another file with --store") from exc
             self._identity = _identity(self.path)
 
     async def close(self) -> None:
@@ -178,7 +183,7 @@ class SqliteStore:
         found = await self._reader().run(partial(_fetch_all, _ABSENCES, _within(series, span)))
         return [Absence(*row) for row in found]
 
-    async def write(self, deliveries: Sequence[Delivery]) -> None:
+    async def write(self, deliveries: Sequence[Delivery]) -> Written:
         await self._change(partial(write_deliveries, deliveries=deliveries))
         # SQLite goes on writing into a file that has lost its name; nobody would ever find the candles.
         if _identity(self.path) != self._identity:
@@ -186,6 +191,7 @@ class SqliteStore:
                 f"the store {self.path} was deleted or replaced while it was being filled",
                 hint="put it back, or run again to fill a new one",
             )
+        return Written()
 
     async def read(self, series: Series, span: TimeRange, *, last: int | None = None) -> Columns:
         if self._nothing:
@@ -199,6 +205,12 @@ class SqliteStore:
 
     async def set_origin(self, origin: Origin) -> None:
         await self._change(partial(write_meta, key="origin", value=origin))
+
+    def check_range(self, span: TimeRange) -> None:
+        """A file keeps everything."""
+
+    def within_retention(self, span: TimeRange) -> TimeRange:
+        return span
 
     async def record_run(self, run: RunRecord) -> None:
         await self._change(partial(write_run, run=run))
@@ -230,7 +242,7 @@ class SqliteStore:
             candles = turn.connection.execute("SELECT count(*) FROM candle").fetchone()[0]
             parts.append(f"{candles:,} candle{'' if candles == 1 else 's'}")
         parts.append(f"{iso(min(first for first, _ in edges))} to {iso(max(end for _, end in edges))}")
-        parts.append(sqlite_file.readable_size(used))
+        parts.append(size_text(used))
         return StoreInfo(", ".join(parts), free)
 
 

@@ -17,6 +17,7 @@ from urllib.parse import quote
 
 from laklak.errors import LaklakError, StoreError, StoreFull, StoreUnavailable
 from laklak.stores.sqlite_schema import APPLICATION_ID, MIGRATIONS, SCHEMA_VERSION
+from laklak.text import size_text
 
 BUSY_TIMEOUT_S: Final = 30.0
 """How long another program may hold the write lock before that is an error."""
@@ -149,18 +150,6 @@ def used_bytes(path: str) -> int:
     return _size(path) + _size(path + "-wal")
 
 
-def readable_size(size: int) -> str:
-    """Bytes for people: `512 B`, `96.0 KiB`, `4.1 GiB`."""
-    if size < 1024:
-        return f"{size} B"
-    amount, unit = size / 1024, "KiB"
-    for larger in ("MiB", "GiB", "TiB"):
-        if amount < 1024:
-            break
-        amount, unit = amount / 1024, larger
-    return f"{amount:.1f} {unit}"
-
-
 def translate(exc: sqlite3.Error, path: str, *, opening: bool = False) -> LaklakError:
     """Give our error for SQLite's; with `opening`, whatever has no better name is StoreUnavailable."""
     code = _primary_code(exc)
@@ -169,7 +158,7 @@ def translate(exc: sqlite3.Error, path: str, *, opening: bool = False) -> Laklak
         code in (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN) and room is not None and room < _NO_ROOM_BYTES
     ):
         return StoreFull(
-            f"no room left for the store {path}: {'unknown' if room is None else readable_size(room)} free",
+            f"no room left for the store {path}: {'unknown' if room is None else size_text(room)} free",
             hint="make room and run again; what was stored before is sound",
         )
     kind = StoreUnavailable if opening else StoreError

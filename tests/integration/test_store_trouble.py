@@ -124,7 +124,7 @@ def real_venue(venue, monkeypatch):
 
 def test_an_older_run_without_any_candle_does_not_decide_what_a_store_is(venue, here, real_venue):
     venue(script=lambda path, query, number: Override(fault="403") if number > 2 else None)
-    assert here("backfill", "LTCUSDT", "--days", "1", "--max-wait", "0s").exit == 75
+    assert here("backfill", "LTCUSDT", "--days", "1").exit == 2
     real_venue()
     assert here("backfill", "LTCUSDT", "--days", "1").exit == 0
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import random
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -17,6 +18,8 @@ from laklak.stores.base import Delivery
 T = TypeVar("T")
 
 START_MS = 1_767_225_600_000  # 2026-01-01T00:00Z
+
+_numbers = itertools.count(1)
 
 
 @pytest.fixture
@@ -33,10 +36,13 @@ def path(folder: Path) -> Path:
     return folder / "candles.db"
 
 
-@pytest.fixture(params=["sqlite"])
+@pytest.fixture(params=["sqlite", "influxdb"])
 def where(request: pytest.FixtureRequest, folder: Path) -> str:
     """The address of an empty place for each kind of store: what `open_store` takes."""
-    return {"sqlite": f"{folder}/contract.db"}[request.param]
+    if request.param == "influxdb":
+        # A name that has to be quoted, and never the same one: the server outlives the test.
+        return request.getfixturevalue("influxd").url(f'contract "{next(_numbers)}"')
+    return f"{folder}/contract.db"
 
 
 @pytest.fixture

@@ -61,12 +61,47 @@ def test_a_store_is_shown_as_its_address(where, display):
     assert open_store(where).display == display
 
 
-@pytest.mark.parametrize("where", ["influxdb://h:8086/db", "influxdb2://h/db", "influxdb+https://u:hunter2@h/db"])
-def test_influxdb_is_not_built_yet(where):
+@pytest.mark.parametrize(
+    ("where", "display"),
+    [
+        ("influxdb://h/db", "influxdb://h:8086/db"),
+        ("influxdb://me@h:9000/my%20db?rp=year", "influxdb://me@h:9000/my%20db?rp=year"),
+        ("influxdb+https://u:hunter2@h/db", "influxdb+https://u:***@h:8086/db"),
+        ("INFLUXDB://h/db", "influxdb://h:8086/db"),
+    ],
+)
+def test_an_influxdb_address_is_a_store_and_is_shown_without_its_password(where, display):
+    store = open_store(where)
+
+    assert store.display == display
+    assert "hunter2" not in repr(store)
+
+
+def test_the_password_is_that_of_the_user_of_an_address_without_one(monkeypatch):
+    monkeypatch.setenv("INFLUXDB_PASSWORD", "another")
+
+    assert open_store("influxdb://me@h/db", password="hunter2").display == "influxdb://me:***@h:8086/db"
+    # What is not given is not looked for: settings are read in one place.
+    assert open_store("influxdb://me@h/db").display == "influxdb://me@h:8086/db"
+
+
+@pytest.mark.parametrize("where", ["influxdb2://h/db", "influxdb2+https://h/db", "influxdb3://token:hunter2@h/db"])
+def test_other_kinds_of_influxdb_are_not_built_yet(where):
     with pytest.raises(StoreUnavailable, match="not built yet") as caught:
         open_store(where)
 
-    assert "SQLite" in (caught.value.hint or "")
+    assert "influxdb://" in (caught.value.hint or "")
+    assert "hunter2" not in f"{caught.value} {caught.value.hint}"
+
+
+@pytest.mark.parametrize("where", ["influxdb://", "influxdb://h", "influxdb://u:hunter2@h:x/db", "influxdb://h/a/b"])
+def test_a_wrong_influxdb_address_is_refused_with_the_right_spelling_and_without_secrets(where):
+    with pytest.raises(StoreUnavailable) as caught:
+        open_store(where)
+
+    assert "InfluxDB" in str(caught.value)
+    assert caught.value.hint
+    assert "hunter2" not in f"{caught.value} {caught.value.hint}"
 
 
 @pytest.mark.parametrize(
@@ -87,7 +122,7 @@ def test_a_wrong_spelling_is_refused_with_the_right_one_and_without_secrets(wher
     with pytest.raises(StoreUnavailable) as caught:
         open_store(where)
 
-    assert "sqlite:///candles.db" in (caught.value.hint or "")
+    assert "sqlite:////folder/candles.db" in (caught.value.hint or "")
     assert "hunter2" not in f"{caught.value} {caught.value.hint}"
 
 

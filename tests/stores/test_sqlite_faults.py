@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from laklak.errors import StoreError, StoreFull
+from laklak.errors import StoreError, StoreFull, StoreUnavailable
 from laklak.model import DAY_MS, MINUTE_MS, CandleBatch, Series, TimeRange
 from laklak.stores import open_store, sqlite_write
 from laklak.stores.base import Delivery
@@ -84,7 +84,7 @@ def test_a_disk_without_room_for_a_new_store_is_called_full(small_disk):
         async with open_store(str(small_disk / "candles.db")):
             pass
 
-    with pytest.raises(StoreFull):
+    with pytest.raises(StoreUnavailable, match="no room left"):
         asyncio.run(main())
 
 

@@ -17,7 +17,7 @@ FOLDER = Path(laklak.__file__).parent
 # From the ground up. A module may import from layers below its own, and a room (a folder) from itself.
 LAYERS: list[set[str]] = [
     {"_version", "model", "errors", "bans", "clock", "logfile", "stopping"},
-    {"text", "plan", "quality", "lineprotocol"},
+    {"text", "plan", "quality", "lineprotocol", "taskgroup"},
     {"times", "assets", "settings_sources", "settle", "limiter", "resolve", "simulator"},
     {"venues", "stores"},
     {"settings", "transport", "ledger"},
@@ -33,8 +33,9 @@ LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 # Where tasks are made, and what for.
 MAKERS = {
     "engine": "workers, writers and whoever watches them",
-    "simulator": "a server of its own, no part of a run",
     "stores.influx_write": "parts of one write side by side, all ended before it returns",
+    "taskgroup": "what these two make them with",
+    "simulator": "a server of its own, no part of a run",
 }
 
 HEAVY = ("aiohttp", "anyio", "asyncio", "influxdb_client", "orjson", "polars", "rich", "sqlite3", "uvloop", "yarl")
@@ -103,6 +104,7 @@ def test_tasks_are_made_in_one_room():
                 "create_task",
                 "ensure_future",
                 "create_task_group",
+                "task_group",
                 "gather",
                 "run_coroutine_threadsafe",
             ):

@@ -473,6 +473,8 @@ def test_the_influxdb_variables_give_the_store_when_nothing_else_does(place: Pla
 
     assert settings.store == "influxdb://me%40home@db.lan:9086/my%20candles"
     assert settings.origins["store"] == "environment INFLUXDB_HOST"
+    assert settings.influxdb_password == "hunter2"
+    assert settings.origins["influxdb_password"] == "environment INFLUXDB_PASSWORD"
     assert "hunter2" not in repr(settings) + "".join(settings_lines(settings))
 
 
@@ -518,12 +520,56 @@ def test_an_error_never_shows_a_password(place: Place, variable: str) -> None:
 
 
 def test_a_password_in_the_store_shows_neither_in_the_log_nor_in_a_repr(place: Place) -> None:
-    settings = place.load({"store": "influxdb://me:hunter2@h/db", "binance.url": "https://me:hunter2@h"})
+    settings = place.load({"binance.url": "https://me:hunter2@h"}, {"LAKLAK_STORE": "influxdb://me:hunter2@h/db"})
 
     lines = settings_lines(settings)
 
-    assert "store = influxdb://me:***@h/db (flag --store)" in lines
+    assert settings.store == "influxdb://me:hunter2@h/db"
+    assert "store = influxdb://me:***@h/db (environment LAKLAK_STORE)" in lines
     assert "hunter2" not in repr(settings) + "\n".join(lines)
+
+
+@pytest.mark.parametrize("store", ["influxdb://me:hunter2@h/db", "influxdb2://h/b?org=o&token=hunter2"])
+def test_a_secret_in_the_store_is_not_taken_from_the_command_line(place: Place, store: str) -> None:
+    error = place.error({"store": store})
+
+    assert "(flag --store): a password is not taken from the command line" in str(error)
+    assert "LAKLAK_INFLUXDB_PASSWORD" in (error.hint or "")
+    assert "hunter2" not in str(error) + str(error.hint)
+
+
+def test_a_secret_in_the_store_is_taken_from_a_file(place: Place) -> None:
+    place.write("laklak.toml", 'store = "influxdb://me:hunter2@h/db"\n')
+
+    assert place.load().store == "influxdb://me:hunter2@h/db"
+
+
+@pytest.mark.parametrize("source", ["environment", "dotenv", "toml", "older"])
+def test_the_influxdb_password_comes_from_anywhere_and_is_shown_as_three_stars(place: Place, source: str) -> None:
+    environment = {"environment": "LAKLAK_INFLUXDB_PASSWORD", "older": "INFLUXDB_PASSWORD"}.get(source)
+    if source == "dotenv":
+        place.write(".env", "LAKLAK_INFLUXDB_PASSWORD=hunter2\n")
+    if source == "toml":
+        place.write("laklak.toml", 'influxdb_password = "hunter2"\n')
+
+    settings = place.load({"store": "influxdb://me@h/db"}, {environment: "hunter2"} if environment else {})
+
+    assert settings.influxdb_password == "hunter2"
+    assert f"influxdb_password = *** ({settings.origins['influxdb_password']})" in settings_lines(settings)
+    assert "hunter2" not in repr(settings) + "\n".join(settings_lines(settings))
+
+
+def test_the_influxdb_password_of_our_own_is_stronger_than_the_older_one(place: Place) -> None:
+    place.write("laklak.toml", 'influxdb_password = "ours"\n')
+
+    assert place.load(environment={"INFLUXDB_PASSWORD": "theirs"}).influxdb_password == "ours"
+
+
+def test_a_wrong_influxdb_password_is_not_shown(place: Place) -> None:
+    error = place.error(environment={"LAKLAK_INFLUXDB_PASSWORD": "hunter2\x07"})
+
+    assert "influxdb_password" in str(error) or "LAKLAK_INFLUXDB_PASSWORD" in str(error)
+    assert "hunter2" not in str(error) + str(error.hint)
 
 
 def test_the_configuration_block_has_one_line_for_each_key(place: Place) -> None:

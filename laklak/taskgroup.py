@@ -1,4 +1,4 @@
-"""Task groups as the engine uses them."""
+"""Task groups from which one expected error comes out as itself."""
 
 from __future__ import annotations
 

@@ -1,0 +1,78 @@
+r"""Candles and facts as InfluxDB's line protocol: decimal text in, decimal text out.  Pure.
+
+    binance_ohlc,exchange=binance,symbol=BTC\=F,timeframe=1m open=1.10,high=2,low=1,close=2,volume=0 1767225600000
+
+Source: https://docs.influxdata.com/influxdb/v1/write_protocols/line_protocol_reference/ (read 2026-02), and what a
+1.6.7 server does with it.  Times are milliseconds: write with `precision=ms`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import islice
+from typing import Final
+
+from laklak.model import CandleBatch, Series
+
+FIELDS: Final = ("open", "high", "low", "close", "volume")
+"""The fields of a candle, all of them floats."""
+
+TAGS: Final = ("exchange", "symbol", "timeframe")
+"""The tags of a candle, in the order in which a server keeps them."""
+
+_NAME_ESCAPES: Final = str.maketrans({",": r"\,", " ": r"\ "})
+_KEY_ESCAPES: Final = str.maketrans({",": r"\,", "=": r"\=", " ": r"\ "})
+_TEXT_ESCAPES: Final = str.maketrans({'"': r"\"", "\\": r"\\"})
+
+
+def tags_of(series: Series) -> dict[str, str]:
+    """The tags that say which series a point belongs to; together with the measurement they are its identity."""
+    return {"exchange": series.venue, "symbol": series.symbol, "timeframe": series.interval.name}
+
+
+def key_of(measurement: str, tags: Mapping[str, str]) -> str:
+    """A line up to its first space: the escaped name and tags.
+
+    Raises ValueError for what line protocol has no certain spelling for: empty texts, control characters, and a
+    backslash, which would take a separator after it along.
+    """
+    parts = [_spelled(measurement, _NAME_ESCAPES)]
+    parts += [f"{_spelled(key, _KEY_ESCAPES)}={_spelled(tags[key], _KEY_ESCAPES)}" for key in sorted(tags)]
+    if parts[0].startswith("#"):
+        raise ValueError(f"a measurement cannot begin with #, which marks a remark: {measurement!r}")
+    return ",".join(parts)
+
+
+def candle_lines(batch: CandleBatch, key: str, start: int = 0, stop: int | None = None) -> str:
+    """One line for each of the candles `start` to `stop` of a batch, oldest first, each ended by a newline.
+
+    The digits are the venue's own; nothing is parsed.  The hot path: 0.3 CPU s per million lines.
+    """
+    # "open=" belongs to the constant part, so that each line is made of as few pieces as possible.
+    head = f"{key} open="
+    rows = zip(*batch.texts, batch.open_times, strict=True)
+    return "".join(
+        [
+            f"{head}{opening},high={high},low={low},close={close},volume={volume} {open_time}\n"
+            for opening, high, low, close, volume, open_time in islice(rows, start, stop)
+        ]
+    )
+
+
+def point_line(key: str, fields: Mapping[str, str | int | float], time_ms: int) -> str:
+    """One line of named values, ended by a newline: texts quoted, integers as integers, floats as floats."""
+    cells = ",".join(f"{_spelled(name, _KEY_ESCAPES)}={_value(value)}" for name, value in fields.items())
+    return f"{key} {cells} {time_ms}\n"
+
+
+def _spelled(text: str, escapes: Mapping[int, str]) -> str:
+    if not text or "\\" in text or any(ord(char) < 32 or char == "\x7f" for char in text):
+        raise ValueError(f"line protocol cannot spell {text!r}")
+    return text.translate(escapes)
+
+
+def _value(value: str | int | float) -> str:
+    if isinstance(value, str):
+        # A line ends at a newline, so a text that holds one is given a space instead.
+        return f'"{" ".join(value.splitlines()).translate(_TEXT_ESCAPES)}"'
+    return f"{value}i" if isinstance(value, int) else repr(value)

@@ -1,0 +1,45 @@
+"""Lines that a server would not take, kept in a file that can be sent again."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from laklak.model import iso
+
+log = logging.getLogger(__name__)
+
+FILE_NAME: Final = "laklak-dead-letter.lp"
+
+
+class DeadLetter:
+    """Appends refused lines to a file, each lot after a remark that says when, where and why.
+
+    The file is line protocol with remarks: `influx -import -path=FILE -precision=ms` sends it again, and so does
+    a POST to /write with `precision=ms`.  A file that cannot be written is a warning in the log and no error: the
+    lines are counted as refused anyway, and the next run tries them again.
+    """
+
+    def __init__(self, path: str | Path, database: str, retention_policy: str) -> None:
+        self.path = os.path.abspath(path)
+        self._context = f"# DML\n# CONTEXT-DATABASE: {database}\n# CONTEXT-RETENTION-POLICY: {retention_policy}\n"
+        self._turn = asyncio.Lock()
+
+    async def put(self, lines: Sequence[str], reason: str) -> None:
+        """Append `lines`, each with its newline; on the disk when this returns, if the disk takes it."""
+        stamp = iso(int(time.time()) * 1000)
+        text = f"{self._context}# refused {stamp}: {reason}\n{''.join(lines)}"
+        async with self._turn:
+            await asyncio.to_thread(self._append, text.encode())
+
+    def _append(self, data: bytes) -> None:
+        try:
+            with open(self.path, "ab") as file:
+                file.write(data)
+        except OSError as exc:
+            log.warning("dead letter not written path=%s error=%s", self.path, exc.strerror or exc)

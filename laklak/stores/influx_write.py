@@ -1,0 +1,177 @@
+"""Candles written to InfluxDB 1.x: in batches, several in flight, and counted only once the server has said 204."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import anyio
+
+from laklak.lineprotocol import candle_lines, key_of, tags_of
+from laklak.model import CandleBatch, TimeRange
+from laklak.stores.base import Delivery
+from laklak.stores.influx_dead_letter import DeadLetter
+from laklak.stores.influx_http import InfluxClient
+from laklak.stores.influx_read import CandleReader
+from laklak.taskgroup import task_group
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """The candles `start` to `stop` of a delivery, which is number `delivery` of the write; `key` begins its lines."""
+
+    delivery: int
+    key: str
+    candles: CandleBatch
+    start: int
+    stop: int
+
+    def __len__(self) -> int:
+        return self.stop - self.start
+
+    @property
+    def span(self) -> TimeRange:
+        return TimeRange(self.candles.open_times[self.start], self.candles.open_times[self.stop - 1] + 1)
+
+    def cut(self, at: int) -> tuple[Piece, Piece]:
+        """The first `at` candles, and the others."""
+        middle = self.start + at
+        return (
+            Piece(self.delivery, self.key, self.candles, self.start, middle),
+            Piece(self.delivery, self.key, self.candles, middle, self.stop),
+        )
+
+    def lines(self) -> str:
+        return candle_lines(self.candles, self.key, self.start, self.stop)
+
+
+Batch = tuple[Piece, ...]
+
+
+class CandleWriter:
+    """Writes deliveries; what the server would not take goes to the dead letter and is given back."""
+
+    def __init__(
+        self,
+        client: InfluxClient,
+        policy: str,
+        reader: CandleReader,
+        dead_letter: DeadLetter,
+        *,
+        lines_per_batch: int,
+        in_flight: int,
+    ) -> None:
+        self._client = client
+        self._policy = policy
+        self._reader = reader
+        self._dead_letter = dead_letter
+        self._lines_per_batch = lines_per_batch
+        self._places = anyio.Semaphore(in_flight)
+
+    async def write(self, deliveries: Sequence[Delivery]) -> dict[int, list[int]]:
+        """Write all candles; give, per number of a delivery, the open_times that were refused for good, rising."""
+        for venue in {delivery.series.venue for delivery in deliveries if delivery.candles}:
+            await self._reader.check_fields(venue)
+        pieces = [
+            Piece(i, self._key(delivery), delivery.candles, 0, len(delivery.candles))
+            for i, delivery in enumerate(deliveries)
+            if delivery.candles
+        ]
+        refused: dict[int, list[int]] = {}
+        try:
+            for wave in waves(pieces):
+                await self._write_wave(wave, refused)
+        finally:
+            for piece in pieces:
+                self._reader.changed(piece.candles.series)
+        return {number: sorted(times) for number, times in refused.items()}
+
+    def _key(self, delivery: Delivery) -> str:
+        return key_of(self._reader.measurement_of(delivery.series.venue), tags_of(delivery.series))
+
+    async def _write_wave(self, wave: Sequence[Piece], refused: dict[int, list[int]]) -> None:
+        async with task_group() as group:
+            for batch in batches(wave, self._lines_per_batch):
+                group.start_soon(self._write_batch, batch, refused)
+
+    async def _write_batch(self, batch: Batch, refused: dict[int, list[int]]) -> None:
+        # Lines are made only once they can be sent: the text of a large write never exists as a whole.
+        async with self._places:
+            await self._send(batch, refused)
+
+    async def _send(self, batch: Batch, refused: dict[int, list[int]]) -> None:
+        verdict = await self._client.write("".join([piece.lines() for piece in batch]).encode(), self._policy)
+        if verdict.kind == "lines refused":
+            await self._find_refused(batch, verdict.reason, refused)
+        elif verdict.kind == "too large":
+            if sum(map(len, batch)) == 1:
+                await self._refuse(batch[0], [batch[0].start], verdict.reason, refused)
+            else:
+                for half in halves(batch):
+                    await self._send(half, refused)
+
+    async def _find_refused(self, batch: Batch, reason: str, refused: dict[int, list[int]]) -> None:
+        # A server's own count of what it dropped is not to be trusted (1.6.7 loses a line and says dropped=0), nor is
+        # the time alone: another value may have been there before.  So what is stored is compared with what was sent.
+        for piece in batch:
+            found = await self._reader.candles(piece.candles.series, piece.span)
+            stored = dict(zip(found.open_times, zip(*found.values, strict=True), strict=True))
+            sent = zip(*piece.candles.values, strict=True)
+            absent = [
+                i
+                for i, (open_time, values) in enumerate(zip(piece.candles.open_times, sent, strict=True))
+                if piece.start <= i < piece.stop and stored.get(open_time) != values
+            ]
+            if absent:
+                await self._refuse(piece, absent, reason, refused)
+
+    async def _refuse(self, piece: Piece, rows: list[int], reason: str, refused: dict[int, list[int]]) -> None:
+        candles = piece.candles
+        log.warning("store refused series=%s candles=%d reason=%s", candles.series, len(rows), reason)
+        await self._dead_letter.put([candle_lines(candles, piece.key, i, i + 1) for i in rows], reason)
+        refused.setdefault(piece.delivery, []).extend(candles.open_times[i] for i in rows)
+
+
+def waves(pieces: Sequence[Piece]) -> list[list[Piece]]:
+    """Pieces that may be written at once, one list after the other.
+
+    Two pieces with the same minute of a series are never in one list, and the later one is in the later list.  Within
+    a list pieces are in order of series and time, so that a shard is touched once.
+    """
+    made: list[list[Piece]] = []
+    by_key: dict[str, list[tuple[int, TimeRange]]] = {}
+    for piece in pieces:
+        before = by_key.setdefault(piece.key, [])
+        number = max((wave + 1 for wave, span in before if span.clip(piece.span)), default=0)
+        before.append((number, piece.span))
+        while len(made) <= number:
+            made.append([])
+        made[number].append(piece)
+    return [sorted(wave, key=lambda piece: (piece.key, piece.span)) for wave in made]
+
+
+def batches(pieces: Sequence[Piece], size: int) -> Iterator[Batch]:
+    """Cut pieces, in their order, into batches of `size` candles; only the last one is smaller."""
+    batch: list[Piece] = []
+    room = size
+    for whole in pieces:
+        piece = whole
+        while len(piece) > room:
+            head, piece = piece.cut(room)
+            yield (*batch, head)
+            batch, room = [], size
+        batch.append(piece)
+        room -= len(piece)
+        if not room:
+            yield tuple(batch)
+            batch, room = [], size
+    if batch:
+        yield tuple(batch)
+
+
+def halves(batch: Batch) -> Iterator[Batch]:
+    """Two batches that hold the candles of `batch`, which has at least two."""
+    return batches(batch, -(-sum(map(len, batch)) // 2))

@@ -1,0 +1,53 @@
+"""InfluxQL as the store writes it: names and texts quoted, every measurement qualified, conditions on tags.  Pure.
+
+Source: https://docs.influxdata.com/influxdb/v1/query_language/spec/ (read 2026-02), tried on 1.6.7.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Final
+
+from laklak.model import TimeRange
+
+# Times are kept as 64-bit nanoseconds; beyond that a server answers with an error or, worse, counts round.
+_LAST_MS: Final = (2**63 - 10) // 1_000_000
+
+_TEXT_ESCAPES: Final = str.maketrans({"\\": r"\\", "'": r"\'", "\n": r"\n"})
+_NAME_ESCAPES: Final = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})
+
+
+def text(value: str) -> str:
+    """A text in single quotes."""
+    return f"'{value.translate(_TEXT_ESCAPES)}'"
+
+
+def name(value: str) -> str:
+    """A name in double quotes."""
+    return f'"{value.translate(_NAME_ESCAPES)}"'
+
+
+def source(database: str, retention_policy: str, measurement: str) -> str:
+    """A measurement where it really is: without the policy a server reads the default one, whatever was written."""
+    return f"{name(database)}.{name(retention_policy)}.{name(measurement)}"
+
+
+def select(what: str, place: str, *conditions: str, then: str = "") -> str:
+    """One SELECT; `place` and `conditions` are what the other functions here give, empty conditions are left out."""
+    where = " AND ".join(condition for condition in conditions if condition)
+    parts = [f"SELECT {what} FROM {place}", f"WHERE {where}" if where else "", then]  # noqa: S608, made of quoted parts
+    return " ".join(part for part in parts if part)
+
+
+def tagged(tags: Mapping[str, str], foreign: Collection[str] = ()) -> str:
+    """The condition that a point has these tags, and none of the `foreign` ones."""
+    conditions = [f"{name(key)}::tag = {text(value)}" for key, value in tags.items()]
+    # A tag that a point does not have is an empty text in a condition.
+    conditions += [f"{name(key)}::tag = ''" for key in sorted(foreign)]
+    return " AND ".join(conditions)
+
+
+def within(span: TimeRange) -> str:
+    """The condition that a point lies in a half-open range; what no server can keep is left out of it."""
+    start_ms, end_ms = (min(max(edge, -_LAST_MS), _LAST_MS) for edge in (span.start_ms, span.end_ms))
+    return f"time >= {start_ms}ms AND time < {end_ms}ms"

@@ -1,0 +1,302 @@
+"""Reading and counting: exactly the points that are candles of the series, whatever else lies beside them."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from urllib.parse import urlencode
+
+import pytest
+
+from laklak.errors import StoreDown, StoreError
+from laklak.model import DAY_MS, MINUTE_MS, Absence, Series, TimeRange
+from laklak.stores.base import Delivery
+from laklak.stores.presence import survey
+
+START = 1_767_225_600_000
+DAYS = TimeRange(START, START + 3 * DAY_MS)
+LINE = "binance_ohlc,exchange=binance,symbol=BTCUSDT,timeframe=1m open=1,high=1,low=1,close=1,volume=1"
+
+
+def hole(minute, confirmed_at=START + DAY_MS):
+    return Absence(START + minute * MINUTE_MS, "hole", confirmed_at, "two complete answers lack it")
+
+
+# Points that are no candles of ours
+
+
+def test_points_with_more_tags_are_not_counted(use, influxd, database, series, deliver):
+    use(lambda store: store.write([deliver(series, 10)]))
+    influxd.put(LINE.replace(",symbol", ",source=old,symbol") + f" {START + 20 * MINUTE_MS}\n", database)
+
+    async def work(store):
+        return (
+            await store.count(series, DAYS),
+            await store.count_by_day(series, DAYS),
+            len(await store.open_times(series, DAYS)),
+            len((await store.read(series, DAYS)).open_times),
+            len((await store.read(series, DAYS, last=20)).open_times),
+        )
+
+    assert use(work) == (10, {START: 10}, 10, 10, 10)
+
+
+def test_points_with_fewer_tags_are_not_counted(use, influxd, database, series):
+    influxd.put(LINE.replace(",timeframe=1m", "") + f" {START}\n", database)
+
+    assert use(lambda store: store.count(series, DAYS)) == 0
+
+
+def test_points_of_another_policy_are_not_counted(use, influxd, database, series):
+    quoted = database.replace('"', '\\"')
+    influxd.ask(f'CREATE RETENTION POLICY other ON "{quoted}" DURATION INF REPLICATION 1')
+    influxd.put(f"{LINE} {START}\n", database, "other")
+
+    assert use(lambda store: store.count(series, DAYS)) == 0
+
+
+def test_candles_stay_what_they_are_when_the_default_policy_changes(use, influxd, database, series, deliver):
+    quoted = database.replace('"', '\\"')
+
+    async def work(store):
+        await store.write([deliver(series, 10)])
+        influxd.ask(f'CREATE RETENTION POLICY other ON "{quoted}" DURATION INF REPLICATION 1 DEFAULT')
+        await store.write([deliver(series, 20)])
+        return await store.count(series, DAYS), len((await store.read(series, DAYS)).open_times)
+
+    assert use(work) == (20, 20)
+
+
+@pytest.mark.parametrize("off_ms", [1, 30_000, 59_999])
+def test_a_point_off_the_grid_does_not_stand_in_for_a_missing_minute_at_an_edge(
+    use, influxd, database, series, deliver, off_ms
+):
+    span = TimeRange(START, START + 11 * MINUTE_MS)
+    use(lambda store: store.write([deliver(series, 10)]))
+    influxd.put(f"{LINE} {START + 10 * MINUTE_MS + off_ms}\n", database)
+
+    async def work(store):
+        return (
+            await store.count(series, span),
+            await store.count_by_day(series, span),
+            await survey(store, series, span),
+        )
+
+    count, by_day, presence = use(work)
+    assert (count, by_day) == (10, {START: 10})
+    assert presence.missing == (TimeRange(START + 10 * MINUTE_MS, span.end_ms),)
+
+
+def test_points_off_the_grid_beside_a_full_day_are_seen_through(use, influxd, database, series, deliver):
+    # One minute more than can be: so timestamps are looked at.
+    span = TimeRange(START, START + DAY_MS)
+    use(lambda store: store.write([deliver(series, 1440)]))
+    influxd.put("".join(f"{LINE} {START + i * MINUTE_MS + 30_000}\n" for i in range(3)), database)
+
+    async def work(store):
+        return await store.count(series, span), await store.count_by_day(series, span)
+
+    assert use(work) == (1440, {START: 1440})
+
+
+def test_a_day_with_more_points_than_minutes_is_counted_by_its_timestamps(use, influxd, database, series, deliver):
+    use(lambda store: store.write([deliver(series, 1440)]))
+    influxd.put(f"{LINE} {START + 30_000}\n", database)
+
+    assert use(lambda store: store.count_by_day(series, DAYS)) == {START: 1440}
+
+
+def test_a_nanosecond_off_the_grid_is_off_the_grid(use, influxd, database, place, series):
+    influxd._post(f"/write?{urlencode({'db': database})}", f"{LINE} {START * 1_000_000 + 1}\n".encode())
+
+    async def work(store):
+        return await store.count(series, DAYS), await store.open_times(series, DAYS)
+
+    assert use(work) == (0, [])
+
+
+def test_a_field_that_is_missing_is_no_number(use, influxd, database, series):
+    influxd.put(LINE.replace("open=1,", "") + f" {START}\n", database)
+
+    columns = use(lambda store: store.read(series, DAYS))
+
+    assert math.isnan(columns.values[0][0])
+    assert [column[0] for column in columns.values[1:]] == [1.0] * 4
+
+
+def test_what_is_written_between_two_questions_is_counted(use, series, deliver):
+    async def work(store):
+        first = await store.count(series, DAYS)
+        await store.write([deliver(series, 10)])
+        return first, await store.count_by_day(series, DAYS), await store.count_by_day(series, DAYS)
+
+    assert use(work) == (0, {START: 10}, {START: 10})
+
+
+# Long ranges
+
+
+def test_a_range_of_many_answers_is_read_whole(use, deliver):
+    series = Series.parse("binance:BTCUSDT:1m")
+    count = 120_001
+    span = TimeRange(0, 10**15)
+
+    async def work(store):
+        await store.write([deliver(series, count)])
+        columns = await store.read(series, span)
+        return list(columns.open_times), columns.values[3], await store.open_times(series, span)
+
+    times, closes, open_times = use(work)
+    assert times == open_times == [START + i * MINUTE_MS for i in range(count)]
+    assert list(closes) == deliver(series, count).candles.values[3]
+
+
+def test_more_of_the_newest_than_there_are_is_all(use, series, deliver):
+    async def work(store):
+        await store.write([deliver(series, 10)])
+        return list((await store.read(series, DAYS, last=99)).open_times)
+
+    assert use(work) == [START + i * MINUTE_MS for i in range(10)]
+
+
+def test_a_server_that_cuts_rows_off_does_not_cut_ours(use, own_influxd, series, deliver):
+    server = own_influxd(INFLUXDB_HTTP_MAX_ROW_LIMIT="100")
+
+    async def work(store):
+        await store.write([deliver(series, 25_000)])
+        return len((await store.read(series, TimeRange(0, 10**13))).open_times)
+
+    assert use(work, server.url("x")) == 25_000
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"results":[{"statement_id":0,"series":[{"columns":["time","close"],"values":[[0,1]],"partial":true}]}]}\n',
+        b'{"results":[{"statement_id":0,"partial":true}]}\n',
+        b'{"results":[{"statement_id":0}',
+        b"<html>",
+        b"[]",
+        b"7",
+        b'{"results":7}',
+        b'{"results":[{"series":7}]}',
+        b"",
+    ],
+)
+def test_an_answer_that_is_cut_off_or_no_answer_is_never_taken_for_nothing(use, serve, healthy, series, body):
+    told = serve(lambda path, sent: (200, {}, body) if b"SELECT+%22close" in sent else healthy(path, sent))
+
+    with pytest.raises(StoreDown):
+        use(lambda store: store.open_times(series, DAYS), told.url, max_wait_s=0)
+
+
+def test_a_query_that_the_server_cannot_run_is_an_error_with_its_sentence(use, serve, healthy, series):
+    body = b'{"results":[{"statement_id":0,"error":"max-select-point limit exceeed: (7/5)"}]}'
+    told = serve(lambda path, sent: (200, {}, body) if b"SELECT+count" in sent else healthy(path, sent))
+
+    with pytest.raises(StoreError, match="max-select-point"):
+        use(lambda store: store.count(series, DAYS), told.url)
+
+
+# What is known to be absent
+
+
+def test_a_hole_of_a_stored_candle_is_not_given_even_if_nobody_withdrew_it(use, influxd, database, series):
+    async def work(store):
+        await store.write([Delivery(series, None, [hole(1), hole(2), hole(3), hole(2000)])])
+        influxd.put(f"{LINE} {START + 2 * MINUTE_MS}\n{LINE} {START + 2000 * MINUTE_MS}\n", database)
+        return await store.absences(series, DAYS)
+
+    assert use(work) == [hole(1), hole(3)]
+
+
+def test_a_withdrawn_hole_does_not_come_back_when_the_candle_goes(use, influxd, database, place, series, deliver):
+    use(lambda store: store.write([Delivery(series, None, [hole(1), hole(9)])]))
+    use(lambda store: store.write([deliver(series, 5)]))
+    influxd.ask('DELETE FROM "binance_ohlc"', database)
+
+    assert use(lambda store: store.absences(series, DAYS)) == [hole(9)]
+    assert [row[1:] for row in influxd.rows(f"SELECT kind FROM {place('laklak_holes')}")] == [["stored"], ["hole"]]
+
+
+def test_a_withdrawn_hole_can_be_confirmed_again(use, influxd, database, series, deliver):
+    again = hole(1, START + 5 * DAY_MS)
+
+    async def work(store):
+        await store.write([Delivery(series, None, [hole(1)])])
+        await store.write([deliver(series, 5)])
+        influxd.ask('DELETE FROM "binance_ohlc"', database)
+        await store.write([Delivery(series, None, [again])])
+        return await store.absences(series, DAYS)
+
+    assert use(work) == [again]
+
+
+def test_a_hole_said_again_without_its_row_has_no_row(use, series):
+    rejected = Absence(START, "rejected", START, 'high "below" low\\', '["1",{"a":"b\\\\c"}]')
+    plain = hole(0)
+
+    async def work(store):
+        await store.write([Delivery(series, None, [rejected])])
+        first = await store.absences(series, DAYS)
+        await store.write([Delivery(series, None, [plain])])
+        return first, await store.absences(series, DAYS)
+
+    assert use(work) == ([rejected], [plain])
+
+
+def test_many_holes_far_apart_are_all_looked_up(use, series, deliver):
+    holes = [hole(i * 500) for i in range(700)]
+    span = TimeRange(START, START + 400 * DAY_MS)
+
+    async def work(store):
+        await store.write([Delivery(series, None, holes)])
+        await store.write([deliver(series, 1, start_ms=hole(500 * 333).open_time_ms)])
+        return await store.absences(series, span)
+
+    assert use(work) == [one for one in holes if one != hole(500 * 333)]
+
+
+def test_ten_thousand_holes_are_kept(use, series):
+    holes = [hole(i) for i in range(10_001)]
+
+    async def work(store):
+        await store.write([Delivery(series, None, holes)])
+        return await store.absences(series, TimeRange(START, START + 30 * DAY_MS))
+
+    assert use(work) == holes
+
+
+def test_a_series_with_a_hole_is_counted_as_settled(use, series, deliver):
+    span = TimeRange(START, START + 10 * MINUTE_MS)
+
+    async def work(store):
+        await store.write([deliver(series, 5), deliver(series, 4, start_ms=START + 6 * MINUTE_MS)])
+        await store.write([Delivery(series, None, [hole(5)])])
+        return await survey(store, series, span)
+
+    presence = use(work)
+    assert (presence.stored, presence.absences, presence.missing) == (9, (hole(5),), ())
+
+
+# What is remembered about runs and the origin
+
+
+def test_the_origin_is_found_by_the_next_one(use, series, deliver):
+    async def work(store):
+        await store.set_origin("simulated")
+        await store.write([deliver(series, 1)])
+
+    use(work)
+
+    assert use(lambda store: store.origin()) == "simulated"
+
+
+def test_reading_many_series_at_once_is_fine(use, deliver):
+    series = [Series.parse(f"binance:S{i}:1m") for i in range(60)]
+
+    async def work(store):
+        await store.write([deliver(one, 1440, seed=i) for i, one in enumerate(series)])
+        return await asyncio.gather(*(survey(store, one, TimeRange(START, START + DAY_MS)) for one in series))
+
+    assert [presence.stored for presence in use(work)] == [1440] * 60

@@ -1,0 +1,367 @@
+"""Writing: nothing counts before the server has said so, and what it refuses is found, kept and told."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import math
+import struct
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from laklak.errors import StoreError
+from laklak.model import DAY_MS, MINUTE_MS, Absence, CandleBatch, Series, TimeRange
+from laklak.stores.base import Delivery, Written
+from laklak.stores.influx_write import Piece, batches, halves, waves
+
+START = 1_767_225_600_000
+DAYS = TimeRange(START, START + 3 * DAY_MS)
+
+whole = st.one_of(st.just("0"), st.from_regex(r"[1-9][0-9]{0,18}", fullmatch=True))
+decimals = st.one_of(whole, st.builds("{}.{}".format, whole, st.from_regex(r"[0-9]{1,18}", fullmatch=True)))
+
+
+def rows(delivery: Delivery) -> list[tuple[float, ...]]:
+    return list(zip(delivery.candles.open_times, *delivery.candles.values, strict=True))
+
+
+async def stored_rows(store, series, span=DAYS):
+    columns = await store.read(series, span)
+    return list(zip(columns.open_times, *columns.values, strict=True))
+
+
+def batch_of(series, texts, start_ms=START):
+    columns = tuple([row[i] for row in texts] for i in range(5))
+    times = [start_ms + i * series.interval.ms for i in range(len(texts))]
+    return CandleBatch(series, times, columns, tuple(list(map(float, column)) for column in columns))
+
+
+# What is stored
+
+
+def test_a_stored_value_is_the_float_of_its_text(influxd, open_store):
+    series = Series.parse("binance:BTCUSDT:1m")
+    bits = struct.Struct("<d").pack
+    # A few values that need all digits, or are at the edge of what a server reads as a float.
+    edges = ["1e-07", "1e+22", "9007199254740993", "0.1", "2.2250738585072011", "9" * 19 + "." + "9" * 18]
+
+    @settings(max_examples=40, deadline=None)
+    @given(st.lists(st.tuples(*[st.one_of(decimals, st.sampled_from(edges))] * 5), min_size=1, max_size=50))
+    def check(texts):
+        async def main():
+            async with open_store(influxd.url("digits")) as store:
+                await store.write([Delivery(series, batch_of(series, texts))])
+                return await store.read(series, TimeRange(START, START + len(texts) * MINUTE_MS))
+
+        read = asyncio.run(main())
+
+        assert [list(map(bits, column)) for column in read.values] == [
+            [bits(float(row[i])) for row in texts] for i in range(5)
+        ]
+
+    check()
+
+
+def test_the_server_keeps_the_tags_and_float_fields_of_the_schema(use, influxd, place, deliver):
+    series = Series.parse("binance:币安人生USDT:5m")
+    delivery = deliver(series, 1)
+
+    use(lambda store: store.write([delivery]))
+
+    (found,) = influxd.ask(f"SELECT * FROM {place('binance_ohlc')}")
+    assert dict(zip(found["columns"], found["values"][0], strict=True)) == {
+        "time": START,
+        "symbol": "币安人生USDT",
+        "exchange": "binance",
+        "timeframe": "5m",
+        **{name: delivery.candles.values[i][0] for i, name in enumerate(["open", "high", "low", "close", "volume"])},
+    }
+
+
+@pytest.mark.parametrize("symbol", ["BTC=F", "A,B", "^GSPC", "=", ",", "a=b,c^d", "币安人生USDT", "ü-1_2.3:4", "100%"])
+def test_symbols_with_signs_of_the_protocol_keep_apart(use, deliver, symbol):
+    series, other = Series.parse(f"binance:{symbol}:1m"), Series.parse("binance:A:1m")
+
+    async def work(store):
+        await store.write([deliver(series, 3), deliver(other, 5, seed=1), Delivery(series, None, [hole(9)])])
+        return await stored_rows(store, series), await store.count(other, DAYS), await store.absences(series, DAYS)
+
+    assert use(work) == (rows(deliver(series, 3)), 5, [hole(9)])
+
+
+def hole(minute):
+    return Absence(START + minute * MINUTE_MS, "hole", START + DAY_MS, "two complete answers lack it")
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("lines", [1, 7, 5000])
+def test_all_is_stored_whatever_the_batches(use, deliver, packed, lines):
+    deliveries = [deliver(Series.parse(f"binance:S{i}:1m"), 90 + i, seed=i) for i in range(4)]
+
+    async def work(store):
+        written = await store.write(deliveries)
+        return written, [await stored_rows(store, delivery.series) for delivery in deliveries]
+
+    assert use(work, gzip=packed, lines_per_batch=lines) == (Written(), [rows(delivery) for delivery in deliveries])
+
+
+def test_batches_are_packed_when_asked_for(use, serve, healthy, series, deliver):
+    told = serve(healthy)
+
+    use(lambda store: store.write([deliver(series, 10)]), told.url, gzip=True)
+
+    (body,) = [body for path, body in told.asked if path.startswith("/write")]
+    assert gzip.decompress(body).count(b"\n") == 10
+
+
+def test_a_batch_is_in_order_of_series_and_time(use, serve, healthy, deliver):
+    told = serve(healthy)
+    parts = [
+        deliver(Series.parse(f"binance:{symbol}:1m"), 3, start_ms=START + minute * MINUTE_MS)
+        for symbol, minute in [("B", 9), ("A", 9), ("B", 0), ("A", 0)]
+    ]
+
+    use(lambda store: store.write(parts), told.url)
+
+    (body,) = [body for path, body in told.asked if path.startswith("/write")]
+    keys = [(line.split(b" ")[0], int(line.split(b" ")[2])) for line in body.splitlines()]
+    assert keys == sorted(keys)
+    assert len(keys) == 12
+
+
+def test_of_the_same_minute_in_one_write_the_later_delivery_stays(use, series, deliver):
+    parts = [deliver(series, 50, seed=1), deliver(series, 50, start_ms=START + 25 * MINUTE_MS, seed=2)]
+    parts.append(deliver(series, 3, start_ms=START + 30 * MINUTE_MS, seed=3))
+
+    async def work(store):
+        await store.write(parts)
+        return await stored_rows(store, series)
+
+    expected = {row[0]: row for part in parts for row in rows(part)}
+    assert use(work, lines_per_batch=4) == [expected[time] for time in sorted(expected)]
+
+
+# What is refused
+
+
+@pytest.fixture
+def old_shard(influxd, database):
+    """A week in which another program has kept `volume` as text: a server refuses our candles of that week only."""
+
+    def spoil(start_ms):
+        influxd.put(f'binance_ohlc,symbol=OTHER volume="many" {start_ms}\n', database)
+
+    return spoil
+
+
+def test_a_refused_candle_is_found_kept_in_the_dead_letter_and_told(use, old_shard, series, deliver, tmp_path):
+    before, after = deliver(series, 40, start_ms=START - 10 * DAY_MS), deliver(series, 5)
+    other = deliver(Series.parse("binance:ETHUSDT:1m"), 7, start_ms=START + 30 * DAY_MS)
+
+    async def work(store):
+        assert await store.count(series, DAYS) == 0
+        old_shard(START)
+        return await store.write([before, after, other])
+
+    written = use(work)
+
+    assert written.refused == {1: list(after.candles.open_times)}
+    assert written.dead_letter == str(tmp_path / "dead.lp")
+    dead = (tmp_path / "dead.lp").read_text()
+    lines = [line for line in dead.splitlines() if not line.startswith("#")]
+    assert [line.split(" ")[2] for line in lines] == [str(time) for time in after.candles.open_times]
+    assert f"open={after.candles.texts[0][0]},high={after.candles.texts[1][0]}" in lines[0]
+    assert "field type conflict" in dead
+
+
+def test_all_but_the_refused_is_stored(use, influxd, place, old_shard, series, deliver):
+    before, after = deliver(series, 40, start_ms=START - 10 * DAY_MS), deliver(series, 5)
+
+    async def work(store):
+        await store.count(series, DAYS)
+        old_shard(START)
+        await store.write([before, after])
+
+    use(work)
+
+    assert influxd.rows(f"SELECT count(close) FROM {place('binance_ohlc')}") == [[0, 40]]
+
+
+def test_a_refused_overwrite_is_not_taken_for_the_candle_that_was_there(use, serve, healthy, series, deliver):
+    # The minutes exist, with what was written before: only values tell that the new ones were refused.
+    stored, sent = deliver(series, 3, seed=1), deliver(series, 3, seed=2)
+    values = [
+        f"[{time},{','.join(str(column[i]) for column in (sent if i == 1 else stored).candles.values)}]"
+        for i, time in enumerate(stored.candles.open_times)
+    ]
+    series_json = f'{{"columns":["time","open","high","low","close","volume"],"values":[{",".join(values)}]}}'
+
+    def answer(path, body):
+        if path.startswith("/write"):
+            return 400, {}, b'{"error":"partial write: max-values-per-tag limit exceeded dropped=1"}'
+        if b"q=SELECT+%22open%22" in body:
+            return 200, {}, f'{{"results":[{{"statement_id":0,"series":[{series_json}]}}]}}'.encode()
+        return healthy(path, body)
+
+    written = use(lambda store: store.write([sent]), serve(answer).url)
+
+    assert written.refused == {0: [sent.candles.open_times[0], sent.candles.open_times[2]]}
+
+
+def test_a_server_that_says_nothing_was_dropped_is_not_believed(use, influxd, place, series, tmp_path):
+    # An infinity is no number to the server: it loses the line and says dropped=0.
+    bad = batch_of(series, [("1", "2", "1", "1.5", "7"), ("1", "2", "1", "inf", "7"), ("1", "2", "1", "1.5", "7")])
+
+    written = use(lambda store: store.write([Delivery(series, bad)]))
+
+    assert written.refused == {0: [START + MINUTE_MS]}
+    assert "dropped=0" in (tmp_path / "dead.lp").read_text()
+    assert influxd.rows(f"SELECT count(close) FROM {place('binance_ohlc')}") == [[0, 2]]
+    assert math.isinf(bad.values[3][1])
+
+
+def test_the_dead_letter_can_be_sent_again(use, influxd, database, place, old_shard, series, deliver, tmp_path):
+    async def work(store):
+        await store.count(series, DAYS)
+        old_shard(START)
+        await store.write([deliver(series, 5)])
+
+    use(work)
+    quoted = database.replace('"', '\\"')
+    influxd.ask(f'DROP DATABASE "{quoted}"')
+    influxd.ask(f'CREATE DATABASE "{quoted}"')
+
+    influxd.put((tmp_path / "dead.lp").read_text(), database)
+
+    assert use(lambda store: stored_rows(store, series)) == rows(deliver(series, 5))
+
+
+def test_a_dead_letter_that_cannot_be_written_is_no_obstacle(use, old_shard, series, deliver, tmp_path, caplog):
+    async def work(store):
+        await store.count(series, DAYS)
+        old_shard(START)
+        return await store.write([deliver(series, 5)])
+
+    written = use(work, dead_letter=tmp_path / "no such folder" / "dead.lp")
+
+    assert len(written.refused[0]) == 5
+    assert "dead letter not written" in caplog.text
+
+
+def test_what_is_beyond_retention_is_refused_and_not_lost_in_silence(use, influxd, database, series, deliver):
+    quoted = database.replace('"', '\\"')
+    influxd.ask(f'CREATE RETENTION POLICY short ON "{quoted}" DURATION 1d REPLICATION 1 DEFAULT')
+
+    written = use(lambda store: store.write([deliver(series, 5)]))
+
+    assert len(written.refused[0]) == 5
+
+
+def test_a_hole_is_not_withdrawn_by_a_refused_candle(use, old_shard, series, deliver):
+    async def work(store):
+        await store.write([Delivery(series, None, [hole(2)])])
+        await store.count(series, DAYS)
+        old_shard(START)
+        await store.write([deliver(series, 5)])
+        return await store.absences(series, DAYS)
+
+    assert use(work) == [hole(2)]
+
+
+def test_too_large_a_batch_is_halved_until_it_fits(use, own_influxd, series, deliver):
+    server = own_influxd(INFLUXDB_HTTP_MAX_BODY_SIZE="2000")
+
+    async def work(store):
+        written = await store.write([deliver(series, 500)])
+        return written, await stored_rows(store, series)
+
+    assert use(work, server.url("x")) == (Written(), rows(deliver(series, 500)))
+
+
+def test_one_line_that_is_too_large_is_refused(use, own_influxd, series, deliver):
+    server = own_influxd(INFLUXDB_HTTP_MAX_BODY_SIZE="50")
+
+    written = use(lambda store: store.write([deliver(series, 3)]), server.url("x"))
+
+    assert written.refused == {0: [START, START + MINUTE_MS, START + 2 * MINUTE_MS]}
+
+
+@pytest.mark.parametrize("body", [b"<html>captive portal</html>", b"{}", b""])
+def test_only_no_content_means_written(use, serve, healthy, series, deliver, body):
+    told = serve(lambda path, sent: (200, {}, body) if path.startswith("/write") else healthy(path, sent))
+
+    with pytest.raises(StoreError, match="does not answer like InfluxDB"):
+        use(lambda store: store.write([deliver(series, 3)]), told.url)
+
+
+def test_what_is_written_twice_is_there_once(use, series, deliver):
+    async def work(store):
+        await store.write([deliver(series, 100)])
+        await store.write([deliver(series, 100)])
+        return await store.count(series, DAYS)
+
+    assert use(work) == 100
+
+
+# How it is cut
+
+
+def piece(series_name, start, count, delivery=0):
+    series = Series.parse(series_name)
+    batch = batch_of(series, [("1", "1", "1", "1", "1")] * count, START + start * MINUTE_MS)
+    return Piece(delivery, series_name, batch, 0, count)
+
+
+shapes = st.lists(
+    st.tuples(st.sampled_from(["b:A:1m", "b:B:1m"]), st.integers(0, 60), st.integers(1, 30)), min_size=1, max_size=12
+)
+
+
+@given(shapes, st.integers(1, 40))
+def test_batches_hold_every_candle_once_and_none_too_many(given_pieces, size):
+    pieces = [piece(*shape, delivery=i) for i, shape in enumerate(given_pieces)]
+
+    made = list(batches(pieces, size))
+
+    assert [sum(map(len, batch)) for batch in made[:-1]] == [size] * (len(made) - 1)
+    assert 0 < sum(map(len, made[-1])) <= size
+    assert [(p.delivery, i) for batch in made for p in batch for i in range(p.start, p.stop)] == [
+        (p.delivery, i) for p in pieces for i in range(len(p))
+    ]
+
+
+@given(shapes)
+def test_halves_are_two(given_pieces):
+    batch = tuple(piece(*shape, delivery=i) for i, shape in enumerate(given_pieces))
+    size = sum(map(len, batch))
+    if size > 1:
+        assert [sum(map(len, half)) for half in halves(batch)] == [-(-size // 2), size // 2]
+
+
+@given(shapes)
+def test_a_minute_is_once_in_a_wave_and_the_later_comes_later(given_pieces):
+    pieces = [piece(*shape, delivery=i) for i, shape in enumerate(given_pieces)]
+
+    made = waves(pieces)
+
+    assert sorted(p.delivery for wave in made for p in wave) == list(range(len(pieces)))
+    place = {p.delivery: number for number, wave in enumerate(made) for p in wave}
+    for one in pieces:
+        for other in pieces[: one.delivery]:
+            if one.key == other.key and one.span.clip(other.span):
+                assert place[other.delivery] < place[one.delivery]
+
+
+def test_what_is_apart_is_written_at_once():
+    assert len(waves([piece("b:A:1m", 0, 5), piece("b:A:1m", 5, 5), piece("b:B:1m", 0, 5)])) == 1
+
+
+def test_the_dead_letter_is_absolute(open_store, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    store = open_store("influxdb://h/x", dead_letter="dead.lp")
+    monkeypatch.chdir("/")
+
+    assert Path(store._dead_letter) == tmp_path / "dead.lp"
