@@ -21,9 +21,10 @@ import orjson
 
 from laklak.model import CandleBatch, Page, Series, TimeRange
 
-_DECIMAL: Final = r"(?:0|[1-9][0-9]{0,18}+)(?:\.[0-9]{1,18}+)?+"
+# No possessive quantifiers, though they would be a quarter faster: Python 3.11.2 takes "5." for a decimal with them.
+_DECIMAL: Final = r"(?:0|[1-9][0-9]{0,18})(?:\.[0-9]{1,18})?"
 _ONE_DECIMAL: Final = re.compile(_DECIMAL)
-_DECIMAL_LINES: Final = re.compile(rf"(?:{_DECIMAL}\n)*+")
+_DECIMAL_LINES: Final = re.compile(rf"(?:{_DECIMAL}\n)*")
 _ROW_TEXT_MAX: Final = 600
 _OFF_GRID: Final = "open_time is not on the grid of the interval"
 
