@@ -231,6 +231,9 @@ class Instrument:
     end_ms: int | None
 
 
+_RESULTS: Final = {0: "complete", 1: "incomplete", 2: "refused", 75: "try later", 130: "interrupted", 143: "terminated"}
+
+
 @dataclass(frozen=True, slots=True)
 class RunRecord:
     """One run as the store remembers it. Times in ms UTC; `stored_before` and `stored_after` count candles."""
@@ -253,6 +256,11 @@ class RunRecord:
     weight: int
     exit_code: int
     error: str | None
+
+    @property
+    def result(self) -> str:
+        """The exit status as a word."""
+        return _RESULTS.get(self.exit_code, "failed")
 
 
 def iso(time_ms: int) -> str:

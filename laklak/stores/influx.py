@@ -39,7 +39,6 @@ SCHEMA_VERSION: Final = 1
 
 _OPENING_PATIENCE_S: Final = 10.0
 _RUNS, _META = "laklak_runs", "laklak_meta"
-_RESULTS: Final = {0: "complete", 1: "incomplete", 2: "refused", 75: "try later", 130: "interrupted", 143: "terminated"}
 
 
 def open_influx(
@@ -350,7 +349,7 @@ def _run_fields(run: RunRecord) -> dict[str, str | int | float]:
         "missing": run.missing,
         "requests": run.requests,
         "weight": run.weight,
-        "result": _RESULTS.get(run.exit_code, "failed"),
+        "result": run.result,
         "exit_code": run.exit_code,
         "error": run.error or "",
     }

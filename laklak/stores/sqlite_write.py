@@ -24,7 +24,6 @@ values a row stay below the 32,766 that SQLite allows from 3.32 on.
 """
 _CELLS: Final = 7
 
-_RESULTS: Final = {0: "complete", 1: "incomplete", 2: "refused", 75: "try later", 130: "interrupted", 143: "terminated"}
 
 _ABSENCE_SQL: Final = """
 INSERT INTO absence (series_id, open_time, kind, confirmed_at, reason, row)
@@ -95,7 +94,7 @@ def write_run(turn: Turn, run: RunRecord) -> None:
         "missing": run.missing,
         "requests": run.requests,
         "weight": run.weight,
-        "result": _RESULTS.get(run.exit_code, "failed"),
+        "result": run.result,
         "exit_code": run.exit_code,
         "error": run.error,
     }
