@@ -14,12 +14,10 @@ class VenueClock:
 
     def __init__(self) -> None:
         self._offset_ms = time.time_ns() // 1_000_000 - _monotonic_ms()
-        self.is_set = False
 
     def set(self, venue_ms: int) -> None:
         """Take the venue's time as of now, the moment its answer arrived."""
         self._offset_ms = venue_ms - _monotonic_ms()
-        self.is_set = True
 
     def now_ms(self) -> int:
         """The venue's time in ms UTC; this machine's until it has been set."""

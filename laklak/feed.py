@@ -30,13 +30,18 @@ class Feed:
 
     `page` candles a request, `budget` weight a minute out of `advertised`.  `changed` wakes whoever waits for the
     agenda.  Entering raises VenueUnreachable when the venue does not answer as it should, TryLater during a ban,
-    SettingsError for a budget or page size that it does not allow.
+    SettingsError for an interval, budget or page size that it does not allow.
     """
 
     def __init__(self, name: str, job: Job, stopper: Stopper, tell: Callable[[str], None]) -> None:
         """`tell` is told of every pause that the venue orders."""
         settings = job.venues[name]
         self.venue = VENUES[name]
+        if job.interval.name not in self.venue.intervals:
+            raise SettingsError(
+                f"interval {job.interval} is not offered by {name}",
+                hint=f"choose one of {', '.join(self.venue.intervals)}",
+            )
         self.shown_url = mask_url(settings.url)
         self.page = _page(self.venue, settings.chunk)
         self._heaviest = max(self.venue.metadata_weight, page_weight(self.page, self.venue.page_tiers))

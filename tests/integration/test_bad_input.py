@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from laklak.venues import VENUES
+
 DAY = ("--days", "1")
 
 BEFORE_THE_VENUE = {
@@ -280,3 +282,12 @@ def test_an_asset_list_that_is_not_there_is_named(venue, here):
 def test_json_of_a_refusal_is_plain_json(laklak):
     answer = json.loads(laklak("backfill", "LTC\nUSDT", *DAY, "--json").out)
     assert answer["error"].startswith("usage: ")
+
+
+def test_an_interval_that_the_venue_does_not_offer_is_refused_before_any_request(venue, here, monkeypatch):
+    running = venue()
+    monkeypatch.setattr(VENUES["binance"], "intervals", ("1m", "1h"))
+    ended = here("backfill", "LTCUSDT", "--days", "1", "--interval", "5m")
+    assert ended.exit == 2
+    assert "interval 5m is not offered by binance" in ended.err
+    assert not running.hits

@@ -12,7 +12,6 @@ RECORDED = 1_772_323_200_000
 def test_before_an_answer_this_machine_s_time_is_taken():
     clock = VenueClock()
 
-    assert not clock.is_set
     assert abs(clock.now_ms() - time.time() * 1000) < 1000
 
 
@@ -21,7 +20,6 @@ def test_it_goes_on_from_what_the_venue_said():
     clock.set(RECORDED)
     first = clock.now_ms()
 
-    assert clock.is_set
     assert RECORDED <= first < RECORDED + 1000
     assert clock.now_ms() >= first
 
