@@ -7,7 +7,7 @@ import os
 import threading
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,13 +17,12 @@ from laklak.engine import Backfill
 from laklak.errors import StoreUnavailable, UsageError
 from laklak.job import Job
 from laklak.logfile import open_log
-from laklak.model import Interval, Series, TimeRange, check_symbol
+from laklak.model import Interval, Series, StoreAccess, TimeRange, check_symbol
 from laklak.report import Estimate, Report, Summary
 from laklak.resolve import Asked
 from laklak.settings import Settings, load_settings
 from laklak.stores import open_store
 from laklak.stores.base import Columns
-from laklak.stores.influx_address import PASSWORD_NAMES
 from laklak.text import nearest
 from laklak.times import parse_time
 from laklak.venues import PLANNED, VENUES
@@ -88,8 +87,7 @@ def order(
     if settings.days is None and settings.start is None:
         raise UsageError("no range given", hint="say how far back: --days 90, or --start 2026-01-01 [--end 2026-02-01]")
     job = Job(
-        store=settings.store,
-        store_password=settings.influxdb_password,
+        store=settings.store_access,
         asked=tuple(asked),
         interval=Interval.parse(settings.interval),
         days=settings.days,
@@ -237,8 +235,7 @@ async def aread_candles(
     except ValueError as exc:
         raise UsageError(str(exc), hint="write it as venue:symbol:interval") from None
     span = TimeRange(_moment_ms(start, _ALWAYS.start_ms), _moment_ms(end, _ALWAYS.end_ms))
-    password = next((os.environ[name] for name in PASSWORD_NAMES if os.environ.get(name)), None)
-    columns = await stored_candles(os.fspath(store), wanted, span, last=last, password=password)
+    columns = await stored_candles(_access(store), wanted, span, last=last)
     names = ("open", "high", "low", "close", "volume")
     return polars.DataFrame(
         {
@@ -251,16 +248,23 @@ async def aread_candles(
     )
 
 
+def _access(store: str | os.PathLike[str]) -> StoreAccess:
+    """How to reach `store`; for a server with what the environment, .env and laklak.toml say beside its address."""
+    if "://" not in os.fspath(store):
+        return StoreAccess(where=os.fspath(store))
+    settings = load_settings({}, environment=os.environ, folder=Path.cwd())
+    return replace(settings.store_access, where=os.fspath(store))
+
+
 async def stored_candles(
-    store: str,
+    store: StoreAccess,
     series: Series,
     span: TimeRange = _ALWAYS,
     *,
     last: int | None = None,
-    password: str | None = None,
 ) -> Columns:
     """Read the columns of a series from an existing store; StoreUnavailable when there is none."""
-    async with open_store(store, create=False, password=password) as opened:
+    async with open_store(store, create=False) as opened:
         if not opened.exists:
             raise StoreUnavailable(
                 f"there is no store {opened.display}",

@@ -351,7 +351,7 @@ def show(
 
     settings = _settings({"store": store, "config": config})
     wanted = _series(series, settings)
-    columns = _run_loop(stored_candles(settings.store, wanted, last=last, password=settings.influxdb_password))
+    columns = _run_loop(stored_candles(settings.store_access, wanted, last=last))
     if not columns.open_times:
         raise StoreError(
             f"no candles of {wanted} in {mask_url(settings.store)}",

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
-from laklak.model import Interval
+from laklak.model import Interval, StoreAccess
 from laklak.resolve import Asked
 from laklak.settings import VenueSettings
 
@@ -18,8 +18,7 @@ class Job:
     `workers` requests at once per venue, `batch_size` rows a write, `in_flight` chunks taken and not acknowledged.
     """
 
-    store: str = field(repr=False)
-    store_password: str | None = field(default=None, repr=False)
+    store: StoreAccess
     asked: tuple[Asked, ...]
     interval: Interval
     days: int | None

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, Final, Literal
 
 MINUTE_MS: Final = 60_000
@@ -229,6 +230,27 @@ class Instrument:
     status: str
     first_ms: int | None
     end_ms: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreAccess:
+    """A store as a user names it, and how it is used. What is only for servers means nothing to a file.
+
+    `where`: a SQLite file or a URL; it may hold a password, so show it masked.
+    `password` and `token`: for an InfluxDB address that has none of its own.
+    `measurement`: where candles are kept, with `{venue}` for the venue's name. `batch_lines`: lines in one request.
+    `state_dir`: where the lock of a store on a server is kept; a file's is beside it.
+    `max_wait_s`: how long a server that is down is waited for.
+    """
+
+    where: str = field(repr=False)
+    password: str | None = field(default=None, repr=False)
+    token: str | None = field(default=None, repr=False)
+    gzip: bool = False
+    batch_lines: int = 5_000
+    measurement: str = "{venue}_ohlc"
+    state_dir: Path | None = None
+    max_wait_s: float = 600.0
 
 
 _RESULTS: Final = {0: "complete", 1: "incomplete", 2: "refused", 75: "try later", 130: "interrupted", 143: "terminated"}

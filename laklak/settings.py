@@ -8,6 +8,7 @@ One table (`SPECS`) says what there is. A key is spelled by one rule: `[binance]
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from collections.abc import Callable, Mapping
@@ -19,7 +20,8 @@ from urllib.parse import urlsplit
 import platformdirs
 
 from laklak.errors import SettingsError, UsageError
-from laklak.model import Interval
+from laklak.lineprotocol import key_of
+from laklak.model import Interval, StoreAccess
 from laklak.settings_sources import (
     Given,
     as_text,
@@ -67,7 +69,9 @@ class Settings:
     """Everything that can be set.
 
     `store`: a SQLite file or a URL; it may hold a password, so show it masked.
-    `influxdb_password`: for an InfluxDB store whose address has a user and no password.
+    `influxdb_password` and `influxdb_token`: for an InfluxDB store whose address has none of its own.
+    `influxdb_measurement`: where candles are kept there, with `{venue}` for the venue's name; `influxdb_batch_lines`
+    lines go into one request, packed where `influxdb_gzip`.
     `assets`: the asset list, None to look for one. `venue`: the venue of bare symbols. `interval`: candle length.
     `days`, `start`, `end`: what was asked for, None where it was not; times are valid text for `parse_time`, and
     `days` and `start` are never both set. `max_wait_s`: longest wait for a ban or a limit. `log_file`: None is off.
@@ -78,6 +82,10 @@ class Settings:
 
     store: str = field(repr=False)
     influxdb_password: str | None = field(repr=False)
+    influxdb_token: str | None = field(repr=False)
+    influxdb_gzip: bool
+    influxdb_batch_lines: int
+    influxdb_measurement: str
     assets: str | None
     venue: str
     interval: str
@@ -92,6 +100,20 @@ class Settings:
     state_dir: Path
     venues: Mapping[str, VenueSettings]
     origins: Mapping[str, str]
+
+    @property
+    def store_access(self) -> StoreAccess:
+        """The store, with what is set about its use."""
+        return StoreAccess(
+            where=self.store,
+            password=self.influxdb_password,
+            token=self.influxdb_token,
+            gzip=self.influxdb_gzip,
+            batch_lines=self.influxdb_batch_lines,
+            measurement=self.influxdb_measurement,
+            state_dir=self.state_dir,
+            max_wait_s=self.max_wait_s,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,6 +168,23 @@ def _time(text: str) -> str:
     return text.strip()
 
 
+def _switch(text: str) -> bool:
+    word = text.strip().lower()
+    if word in ("on", "off"):
+        return word == "on"
+    raise ValueError("expected on or off")
+
+
+def _measurement(text: str) -> str:
+    name = text.strip()
+    bare = name.replace("{venue}", "")
+    if not {"{", "}"}.intersection(bare) and not name.startswith(("#", "laklak_")):
+        with contextlib.suppress(ValueError):
+            key_of(name, {})
+            return name
+    raise ValueError("expected a name such as {venue}_ohlc, without backslashes and not one of laklak_")
+
+
 def _interval(text: str) -> str:
     return Interval.parse(text.strip()).name
 
@@ -197,7 +236,13 @@ def _venue_specs() -> dict[str, Spec]:
 
 SPECS: Final[Mapping[str, Spec]] = {
     "store": Spec(parse=_text, default="laklak.db", help="where candles go: a SQLite file or a URL", is_path=True),
-    "influxdb_password": Spec(parse=_text, default=None, help="password of an InfluxDB store", secret=True),
+    "influxdb_password": Spec(parse=_text, default=None, help="password of an InfluxDB 1.x store", secret=True),
+    "influxdb_token": Spec(parse=_text, default=None, help="token of an InfluxDB 2.x store", secret=True),
+    "influxdb_gzip": Spec(parse=_switch, default="off", help="pack what is sent to InfluxDB: on or off"),
+    "influxdb_batch_lines": Spec(parse=_whole(1, 100_000), default="5000", help="lines in one InfluxDB request"),
+    "influxdb_measurement": Spec(
+        parse=_measurement, default="{venue}_ohlc", help="InfluxDB measurement, {venue} is the venue's name"
+    ),
     "assets": Spec(
         parse=_text, default=None, help="asset list [default: assets.txt, else the packaged one]", is_path=True
     ),
@@ -382,6 +427,8 @@ def settings_lines(settings: Settings) -> list[str]:
             shown = f"{value:g}{spec.unit}"
         elif spec.secret:
             shown = "***"
+        elif isinstance(value, bool):
+            shown = "on" if value else "off"
         else:
             shown = mask_url(str(value))
         lines.append(f"{key} = {shown} ({settings.origins[key]})")

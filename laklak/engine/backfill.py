@@ -37,7 +37,7 @@ class Backfill:
     ) -> None:
         """`notes` and `warnings` are told after the store, which is always named first."""
         self.job = job
-        self.report = Report(store=mask_url(job.store), started_s=time.monotonic())
+        self.report = Report(store=mask_url(job.store.where), started_s=time.monotonic())
         self.stopper = Stopper()
         self._observer = observer
         self._notes, self._warnings = notes, warnings
@@ -69,13 +69,7 @@ class Backfill:
         started_ms = time.time_ns() // 1_000_000
         estimate: Estimate | None = None
         try:
-            async with open_store(
-                self.job.store,
-                create=not self.job.dry_run,
-                password=self.job.store_password,
-                state_dir=self.job.state_dir,
-                max_wait_s=self.job.max_wait_s,
-            ) as store:
+            async with open_store(self.job.store, create=not self.job.dry_run) as store:
                 self.report.store = store.display
                 info = await store.describe()
                 self._announce(store, info)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import re
-from pathlib import Path
 from typing import Final
 
 import platformdirs
 
 from laklak.errors import StoreUnavailable
+from laklak.model import StoreAccess
 from laklak.stores.base import Store
 from laklak.stores.sqlite import SqliteStore
 
@@ -22,36 +22,37 @@ _SPELLING: Final = (
 
 
 def open_store(
-    where: str,
+    access: StoreAccess | str,
     *,
     create: bool = True,
-    password: str | None = None,
-    state_dir: Path | None = None,
-    max_wait_s: float = 600.0,
 ) -> Store:
-    """Give the store called `where`, to be entered with `async with`; nothing is opened or made before that.
+    """Give the store that `access` names, to be entered with `async with`; nothing is opened or made before that.
 
     Args:
-        where: `candles.db`, `~/candles.db`, `sqlite:///FILE` (relative to the working folder), `sqlite:////FILE`,
-            or `influxdb://[user@]host[:8086]/database[?rp=NAME]` (`influxdb+https://` for TLS).
+        access: its `where` alone will do: `candles.db`, `~/candles.db`, `sqlite:///FILE` (relative to the working
+            folder), `sqlite:////FILE`, or `influxdb://[user@]host[:8086]/database[?rp=NAME]` (`influxdb+https://` for
+            TLS).
         create: make the store where there is none. Without it a missing store gives nothing and takes nothing.
-        password: of the user in an InfluxDB address that has none of its own.
-        state_dir: where the lock of a store on a server is kept; a file's is beside it.
-        max_wait_s: how long a server that is down is waited for.
 
     Raises:
         StoreUnavailable: no store is spelled like that. No part of `where` but its scheme is in the message, since
             there may be a password in it.
     """
+    if isinstance(access, str):
+        access = StoreAccess(where=access)
+    where = access.where
     if where.lower().startswith(("influxdb://", "influxdb+https://")):
         from laklak.stores.influx import open_influx
 
         return open_influx(
             where,
-            {"LAKLAK_INFLUXDB_PASSWORD": password} if password else {},
-            state_dir=state_dir or platformdirs.user_state_path("laklak"),
+            {"LAKLAK_INFLUXDB_PASSWORD": access.password} if access.password else {},
+            state_dir=access.state_dir or platformdirs.user_state_path("laklak"),
             create=create,
-            max_wait_s=max_wait_s,
+            max_wait_s=access.max_wait_s,
+            gzip=access.gzip,
+            lines_per_batch=access.batch_lines,
+            measurement=access.measurement,
         )
     path = _file_of(where)
     if not path or path == ":memory:" or path.endswith("/") or "\0" in path:

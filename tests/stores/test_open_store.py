@@ -8,7 +8,7 @@ import os
 import pytest
 
 from laklak.errors import StoreError, StoreUnavailable
-from laklak.model import DAY_MS, TimeRange
+from laklak.model import DAY_MS, StoreAccess, TimeRange
 from laklak.stores import open_store
 
 START = 1_767_225_600_000
@@ -80,7 +80,7 @@ def test_an_influxdb_address_is_a_store_and_is_shown_without_its_password(where,
 def test_the_password_is_that_of_the_user_of_an_address_without_one(monkeypatch):
     monkeypatch.setenv("INFLUXDB_PASSWORD", "another")
 
-    assert open_store("influxdb://me@h/db", password="hunter2").display == "influxdb://me:***@h:8086/db"
+    assert open_store(StoreAccess(where="influxdb://me@h/db", password="hunter2")).display == "influxdb://me:***@h:8086/db"
     # What is not given is not looked for: settings are read in one place.
     assert open_store("influxdb://me@h/db").display == "influxdb://me@h:8086/db"
 

@@ -104,6 +104,7 @@ def test_each_key_has_one_spelling_in_all_sources(place: Place, key: str) -> Non
         "binance.url": "http://127.0.0.1:9",
         "assets": "/a.txt",
         "state_dir": "/state",
+        "influxdb_gzip": "on",
     }
     value = values.get(key, "17")
     table, _, name = key.rpartition(".")
