@@ -9,11 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import random
 import ssl
 import time
-import urllib.request
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import TracebackType
@@ -25,10 +23,10 @@ from yarl import URL
 from laklak._version import __version__
 from laklak.bans import BanBook
 from laklak.clock import VenueClock
+from laklak.connection import backoff_s, host_text, proxy_for, what_failed
 from laklak.errors import (
     PermanentError,
     RegionBlocked,
-    SettingsError,
     TransientError,
     TryLater,
     VenueUnreachable,
@@ -43,8 +41,6 @@ log = logging.getLogger(__name__)
 
 ATTEMPT_TIMEOUT_S: Final = 20.0
 TRIES: Final = 6
-_BACKOFF_FIRST_S: Final = 0.5
-_BACKOFF_MOST_S: Final = 10.0
 _BODY_MOST: Final = 64 * 1024 * 1024
 _LONGEST_BAN_S: Final = 4 * 86_400.0  # three days are documented
 _BAN_DEFAULT_S: Final = 120.0
@@ -54,14 +50,6 @@ _WORTH_TELLING_S: Final = 2.0
 SIMULATOR_HEADER: Final = "X-Laklak-Simulator"
 
 Answer = TypeVar("Answer")
-
-
-def backoff_s(attempt: int, share: float) -> float:
-    """Seconds to wait after the n-th failed attempt (from 1): full jitter, `share` in [0, 1) is the dice.
-
-    Bounds 0.5, 1, 2, 4, 8, 10, 10, ... seconds.
-    """
-    return share * min(_BACKOFF_MOST_S, _BACKOFF_FIRST_S * 2.0 ** (attempt - 1))
 
 
 @dataclass(slots=True)
@@ -333,12 +321,7 @@ class Transport:
         elif isinstance(exc, aiohttp.ClientProxyConnectionError | aiohttp.ClientHttpProxyError):
             message = f"the proxy {self._proxy_shown} does not let us through"
         else:
-            # Not str(exc): it may carry the URL of a proxy with its password.
-            what = "no answer in time" if isinstance(exc, TimeoutError) else type(exc).__name__
-            number = exc.errno if isinstance(exc, OSError) else None
-            if number:
-                what = os.strerror(number).lower()
-            return TransientError(f"the connection to {self._host} failed: {what}")
+            return TransientError(f"the connection to {self._host} failed: {what_failed(exc)}")
         hint = f"check the network, HTTPS_PROXY, and LAKLAK_{self._venue.name.upper()}_URL"
         return VenueUnreachable(message, hint=hint) if starting else TransientError(message)
 
@@ -353,29 +336,8 @@ class Transport:
 
     @property
     def _host(self) -> str:
-        return f"{self._base.host}:{self._base.port}" if self._base.explicit_port else str(self._base.host)
+        return host_text(self._base)
 
     @property
     def _proxy_shown(self) -> str:
         return f"{self._proxy.host}:{self._proxy.port}" if self._proxy else "of the environment"
-
-
-def proxy_for(url: URL) -> URL | None:
-    """The proxy that HTTPS_PROXY, HTTP_PROXY and NO_PROXY set for `url`; SettingsError when it can be none."""
-    host = url.host or ""
-    if urllib.request.proxy_bypass(f"{host}:{url.port}"):
-        return None
-    proxy = urllib.request.getproxies().get(url.scheme)
-    if not proxy:
-        return None
-    try:
-        address = URL(proxy if "://" in proxy else f"http://{proxy}")
-        usable = address.scheme in ("http", "https") and address.host
-    except ValueError:
-        usable = False
-    if not usable:
-        # Without the text: it may carry a password.
-        raise SettingsError(
-            f"{url.scheme.upper()}_PROXY is not the address of an HTTP proxy", hint="write it as http://host:port"
-        )
-    return address

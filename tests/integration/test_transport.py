@@ -21,7 +21,6 @@ from laklak.errors import (
     LaklakError,
     PermanentError,
     RegionBlocked,
-    SettingsError,
     TransientError,
     TryLater,
     VenueError,
@@ -31,7 +30,7 @@ from laklak.limiter import Limiter
 from laklak.model import MINUTE_MS, Chunk, Interval, Series, TimeRange
 from laklak.simulator import Override, Simulator, SimulatorSettings, generate
 from laklak.stopping import Stopped, Stopper
-from laklak.transport import TRIES, Transport, backoff_s, proxy_for
+from laklak.transport import TRIES, Transport
 from laklak.venues import VENUES
 
 BINANCE = VENUES["binance"]
@@ -700,37 +699,6 @@ def test_a_proxy_that_refuses_to_connect_through_is_named(monkeypatch):
     asyncio.run(main())
 
 
-@pytest.mark.parametrize("proxy", ["socks5://127.0.0.1:1080", "http://[bad", "http://host:port", "http://", "ftp://x"])
-def test_a_proxy_that_can_be_none_is_a_settings_error_without_its_text(proxy, monkeypatch):
-    monkeypatch.setenv("https_proxy", proxy.replace("//", "//user:secret@", 1))
-
-    with pytest.raises(SettingsError, match="HTTPS_PROXY is not the address of an HTTP proxy") as caught:
-        proxy_for(URL("https://fapi.binance.com"))
-
-    assert "secret" not in f"{caught.value} {caught.value.hint}"
-
-
-@pytest.mark.parametrize(
-    ("names", "url", "used"),
-    [
-        ({"HTTPS_PROXY": "http://p:1"}, "https://fapi.binance.com", True),
-        ({"https_proxy": "p:1"}, "https://fapi.binance.com", True),
-        ({"HTTPS_PROXY": "http://p:1"}, "http://127.0.0.1:8000", False),
-        ({"HTTP_PROXY": "http://p:1"}, "http://venue.example:8000", True),
-        ({"HTTPS_PROXY": "http://p:1", "NO_PROXY": "binance.com"}, "https://fapi.binance.com", False),
-        ({"HTTPS_PROXY": "http://p:1", "NO_PROXY": "*"}, "https://fapi.binance.com", False),
-        ({"HTTP_PROXY": "http://p:1", "NO_PROXY": "127.0.0.1,localhost"}, "http://127.0.0.1:8000", False),
-        ({"HTTP_PROXY": "http://p:1", "NO_PROXY": "venue.example:9000"}, "http://venue.example:8000", True),
-        ({}, "https://fapi.binance.com", False),
-    ],
-)
-def test_the_proxy_is_what_the_environment_says(names, url, used, monkeypatch):
-    for name, value in names.items():
-        monkeypatch.setenv(name, value)
-
-    assert proxy_for(URL(url)) == (URL("http://p:1") if used else None)
-
-
 # Stopping, dropping connections, cancelling
 
 
@@ -811,13 +779,7 @@ def test_a_cancelled_request_leaves_nothing_behind():
     assert talk(conversation, answers=[Override(fault="hang")]) == (0, 0)
 
 
-# Backoff and the list of what can come out
-
-
-def test_backoff_is_capped_and_fully_jittered():
-    assert [backoff_s(attempt, 1.0) for attempt in range(1, 8)] == [0.5, 1, 2, 4, 8, 10, 10]
-    assert backoff_s(5, 0.0) == 0
-    assert backoff_s(3, 0.25) == 0.5
+# What can come out
 
 
 @pytest.mark.parametrize("fault", ["5xx", "429", "418", "403", "451", "reset", "cut", "html", "hang"])
