@@ -5,10 +5,10 @@ BIN    := $(VENV)/bin
 JOBS   ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-all check fix cov bench clean
+.PHONY: help install demo test test-all influxd2 check fix cov bench clean
 
 help:  ## show this
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
 
 install: $(VENV)/.installed  ## make the virtual environment and install laklak with its development tools
 
@@ -33,6 +33,9 @@ test: install check  ## lint, types and all everyday tests
 
 test-all: install check  ## the long tests too
 	@$(BIN)/python -m pytest -q -n $(JOBS) -m "not live"
+
+influxd2:  ## build the InfluxDB 2.x server that the tests of influxdb2:// use
+	@tests/servers/influxd2/build.sh
 
 check: install  ## only look: format, lint, types
 	@$(BIN)/ruff format --check --quiet .

@@ -11,6 +11,8 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent / "servers"))
 from influxd import Influxd, why_not
+from influxd2 import Influxd2
+from influxd2 import why_not as why_not_2
 
 _FOREIGN_PREFIXES = ("LAKLAK_", "INFLUXDB_", "INFLUX_")
 _FOREIGN_NAMES = {"http_proxy", "https_proxy", "all_proxy", "no_proxy", "no_color", "force_color", "ssl_cert_file"}
@@ -61,6 +63,39 @@ def own_influxd(needs_influxd, tmp_path) -> Iterator[Callable[..., Influxd]]:
 
     def make(**settings: str) -> Influxd:
         servers.append(Influxd(tmp_path / f"influxd-{len(servers)}", settings))
+        return servers[-1].start()
+
+    yield make
+    for server in servers:
+        server.stop()
+
+
+@pytest.fixture(scope="session")
+def needs_influxd2() -> None:
+    reason = why_not_2()
+    if reason is not None and os.environ.get("REQUIRE_INFLUXD2") == "1":
+        pytest.fail(reason)  # where it can be built, a green run must not mean that none of this was tried
+    if reason is not None:
+        pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def influxd2(needs_influxd2, tmp_path_factory) -> Iterator[Influxd2]:
+    """The InfluxDB 2.x server that most tests share: nobody stops it, everybody uses a bucket of his own."""
+    server = Influxd2(tmp_path_factory.mktemp("influxd2"))
+    try:
+        yield server.start()
+    finally:
+        server.stop()
+
+
+@pytest.fixture
+def own_influxd2(needs_influxd2, tmp_path) -> Iterator[Callable[..., Influxd2]]:
+    """Make a server of the test's own, with settings if it wants; started already."""
+    servers: list[Influxd2] = []
+
+    def make(**settings: str) -> Influxd2:
+        servers.append(Influxd2(tmp_path / f"influxd2-{len(servers)}", settings))
         return servers[-1].start()
 
     yield make

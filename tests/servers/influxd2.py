@@ -1,0 +1,254 @@
+"""A real InfluxDB 2.x server for tests: what influxd2/build.sh built, on a free port, in a folder of its own."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import signal
+import socket
+import ssl
+import subprocess
+import time
+import urllib.parse
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from http.client import HTTPConnection, HTTPSConnection
+from pathlib import Path
+from typing import Any
+
+ORG = "laklak"
+BUCKET = "market_data"
+TOKEN = "laklak-tests-token"  # the operator's: it may do everything
+
+_START_S = 30.0
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def _find() -> tuple[Path | None, str]:
+    # Runs no build: that takes minutes and belongs to `make influxd2`.
+    script = Path(__file__).parent / "influxd2" / "build.sh"
+    done = subprocess.run(["bash", str(script), "--find"], capture_output=True, text=True, timeout=60)
+    return (Path(done.stdout.strip()), "") if done.returncode == 0 else (None, done.stderr.strip())
+
+
+# Looked for once, when tests are collected: each test has a home folder, and so a cache, of its own.
+BINARY, _REASON = _find()
+
+
+def why_not() -> str | None:
+    """Why no server can be started on this machine; None where it can."""
+    return None if BINARY else _REASON
+
+
+class Influxd2:
+    """One server with the organization ORG, the bucket BUCKET and the token TOKEN; the port and the data stay the same
+    over `stop`, `kill` and `start`.
+
+    Args:
+        folder: where its data goes; made if missing.
+        settings: more INFLUXD_* variables, as in `{"INFLUXD_STORAGE_WRITE_TIMEOUT": "1s"}`; with INFLUXD_TLS_CERT and
+            INFLUXD_TLS_KEY (paths) it speaks TLS.
+    """
+
+    def __init__(self, folder: Path, settings: dict[str, str] | None = None) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder = folder
+        self.port = _free_port()
+        self.org, self.bucket, self.token = ORG, BUCKET, TOKEN
+        self._settings = {
+            "INFLUXD_BOLT_PATH": str(folder / "influxd.bolt"),
+            "INFLUXD_SQLITE_PATH": str(folder / "influxd.sqlite"),
+            "INFLUXD_ENGINE_PATH": str(folder / "engine"),
+            "INFLUXD_HTTP_BIND_ADDRESS": f"127.0.0.1:{self.port}",
+            "INFLUXD_REPORTING_DISABLED": "true",
+            **(settings or {}),
+        }
+        self._process: subprocess.Popen[bytes] | None = None
+        self._org_id = ""
+
+    @property
+    def server(self) -> str:
+        return f"localhost:{self.port}"
+
+    def url(self, bucket: str = BUCKET, options: str = "") -> str:
+        """What `--store` takes for a bucket of this server; `options` as in `"&name=value"`."""
+        scheme = "influxdb2+https" if self._tls else "influxdb2"
+        return f"{scheme}://{self.server}/{urllib.parse.quote(bucket, safe='')}?org={self.org}{options}"
+
+    def start(self) -> Influxd2:
+        """Start it and return when it answers; the first time it is set up as well."""
+        assert BINARY is not None, why_not()
+        with open(self.folder / "influxd.log", "ab") as log:
+            self._process = subprocess.Popen(
+                [str(BINARY)],
+                env={"PATH": os.environ["PATH"], "HOME": str(self.folder), **self._settings},
+                stdout=log,
+                stderr=log,
+            )
+        deadline = time.monotonic() + _START_S
+        while not self._listens():
+            assert self._process.poll() is None, (self.folder / "influxd.log").read_text()[-2000:]
+            assert time.monotonic() < deadline, "influxd does not answer"
+            time.sleep(0.02)
+        if not self._org_id:
+            names = {"username": "tests", "password": "tests-password", "org": ORG, "bucket": BUCKET, "token": TOKEN}
+            self._org_id = self.api("POST", "/api/v2/setup", names)["org"]["id"]
+        return self
+
+    def stop(self) -> None:
+        """End it in good order; idempotent."""
+        process, self._process = self._process, None
+        if process is not None:
+            process.send_signal(signal.SIGCONT)
+            process.terminate()
+            try:
+                process.wait(10)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+    def kill(self) -> None:
+        """End it as a crash or a power cut does: at once, with whatever it was doing undone."""
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait()
+        self._process = None
+
+    def change(self, **settings: str) -> None:
+        """Change settings, from the next start on."""
+        self._settings.update(settings)
+
+    def pause(self) -> None:
+        """Let it hang: connections are taken and nothing is answered."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
+
+    def flux(self, query: str) -> list[dict[str, Any]]:
+        """Run Flux as the operator would and give all rows of all tables: numbers and booleans as such, times in ms,
+        no `result` and `table` columns.
+        """
+        dialect = {"header": True, "annotations": ["datatype"]}
+        body = json.dumps({"query": query, "type": "flux", "dialect": dialect}).encode()
+        path = "/api/v2/query?" + urllib.parse.urlencode({"org": self.org})
+        return _parse_rows(self._request("POST", path, body, "application/json").decode())
+
+    def put(self, lines: str, bucket: str = BUCKET) -> None:
+        """Write lines, times in ms, as another program would."""
+        query = urllib.parse.urlencode({"org": self.org, "bucket": bucket, "precision": "ms"})
+        self._request("POST", f"/api/v2/write?{query}", lines.encode(), "text/plain; charset=utf-8")
+
+    def make_bucket(self, name: str, retention_s: int = 0) -> str:
+        """Make a bucket and give its id; 0 keeps points for ever, else the server wants an hour at least."""
+        rules = [{"type": "expire", "everySeconds": retention_s}] if retention_s else []
+        wanted = {"orgID": self._org_id, "name": name, "retentionRules": rules}
+        return str(self.api("POST", "/api/v2/buckets", wanted)["id"])
+
+    def remove_bucket(self, name: str) -> None:
+        self.api("DELETE", f"/api/v2/buckets/{self.bucket_id(name)}")
+
+    def bucket_id(self, name: str) -> str:
+        return str(self.find_bucket(name)["id"])
+
+    def find_bucket(self, name: str) -> dict[str, Any]:
+        """A bucket as the server describes it: id, retentionRules, ...; AssertionError where there is none."""
+        query = urllib.parse.urlencode({"org": self.org, "name": name})
+        (bucket,) = self.api("GET", f"/api/v2/buckets?{query}")["buckets"]
+        return dict(bucket)
+
+    def make_token(self, *, read: Sequence[str] = (), write: Sequence[str] = ()) -> str:
+        """Make a token that may read and write the named buckets and nothing else."""
+        permissions = [
+            {"action": action, "resource": {"type": "buckets", "id": self.bucket_id(name), "orgID": self._org_id}}
+            for action, names in (("read", read), ("write", write))
+            for name in names
+        ]
+        wanted = {"orgID": self._org_id, "permissions": permissions}
+        return str(self.api("POST", "/api/v2/authorizations", wanted)["token"])
+
+    def api(self, method: str, path: str, body: object = None) -> Any:
+        """Call the server as the operator and give its JSON, None where it answers without; AssertionError for 4xx."""
+        data = None if body is None else json.dumps(body).encode()
+        reply = self._request(method, path, data, "application/json")
+        return json.loads(reply) if reply else None
+
+    @property
+    def _tls(self) -> bool:
+        return "INFLUXD_TLS_CERT" in self._settings
+
+    def _request(self, method: str, path: str, data: bytes | None, content_type: str) -> bytes:
+        headers = {"Authorization": f"Token {self.token}", "Content-Type": content_type}
+        connection: HTTPConnection = HTTPConnection("localhost", self.port, timeout=30)
+        if self._tls:
+            connection = HTTPSConnection("localhost", self.port, timeout=30, context=_trust_all())
+        with closing(connection):
+            connection.request(method, path, data, headers)
+            response = connection.getresponse()
+            reply = response.read()
+        assert response.status < 400, f"{response.status}: {reply.decode()}"
+        return reply
+
+    def _listens(self) -> bool:
+        try:
+            with socket.create_connection(("127.0.0.1", self.port), 1):
+                return True
+        except OSError:
+            return False
+
+
+def _trust_all() -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def _parse_rows(text: str) -> list[dict[str, Any]]:
+    # Each table begins with its types ("#datatype,string,long,...") and its names (",result,table,..."); an empty line
+    # ends it. Tables of the same shape share one head.
+    rows: list[dict[str, Any]] = []
+    types: list[str] = []
+    names: list[str] = []
+    for cells in csv.reader(io.StringIO(text)):
+        if not cells:
+            continue
+        if cells[0] == "#datatype":
+            types, names = cells[1:], []
+        elif not names:
+            names = cells[1:]
+        else:
+            row = {name: _value(kind, cell) for name, kind, cell in zip(names, types, cells[1:], strict=True)}
+            assert "error" not in row, row["error"]
+            rows.append({name: value for name, value in row.items() if name not in ("result", "table")})
+    return rows
+
+
+def _value(kind: str, cell: str) -> Any:
+    if kind != "string" and cell == "":
+        return None
+    return _VALUES.get(kind, str)(cell)
+
+
+def _milliseconds(cell: str) -> int:
+    return (datetime.fromisoformat(cell) - _EPOCH) // timedelta(milliseconds=1)
+
+
+_VALUES: dict[str, Callable[[str], Any]] = {
+    "long": int,
+    "unsignedLong": int,
+    "double": float,
+    "boolean": "true".__eq__,
+    "dateTime:RFC3339": _milliseconds,
+    "dateTime:RFC3339Nano": _milliseconds,
+}
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as one:
+        return int(one.getsockname()[1])
