@@ -1,10 +1,12 @@
-"""A faithful local Binance USD-M venue on a socket: real or generated candles under the venue's own rules.
+"""A faithful local Binance USD-M venue and its public archive on a socket: real or generated candles, its own rules.
 
 Shipped as `laklak simulate`, and the server the tests and benchmarks talk to.
 """
 
+from laklak.simulator.archive_faults import ARCHIVE_KINDS
 from laklak.simulator.badrows import BAD_ROW_KINDS
-from laklak.simulator.faults import Fault, Override, parse_fault
+from laklak.simulator.fault_text import parse_fault
+from laklak.simulator.faults import Fault, Override
 from laklak.simulator.generated import GeneratedSource, generate
 from laklak.simulator.market import SymbolOverride
 from laklak.simulator.recorded import RecordedSource, load_recorded
@@ -14,6 +16,7 @@ from laklak.simulator.sources import CandleSource
 from laklak.simulator.stats import Hit, Stats
 
 __all__ = [
+    "ARCHIVE_KINDS",
     "BAD_ROW_KINDS",
     "CandleSource",
     "Fault",

@@ -1,17 +1,14 @@
-"""Faults on request: how they are written, and the dice that decide which answer gets which."""
+"""Faults of the REST venue on request, and the dice that decide which answer gets which."""
 
 from __future__ import annotations
 
 import random
-import re
 import zlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Final
 
-from laklak.model import MINUTE_MS
 from laklak.simulator.badrows import BAD_ROW_KINDS, STICKY_KINDS, break_row
 from laklak.simulator.sources import open_time_of
 
@@ -21,17 +18,13 @@ ANSWER_FAULTS: Final = ("5xx", "429", "418", "403", "451", "reset", "cut", "html
 ROW_FAULTS: Final = ("flicker", "badrow", "badrow-sticky")
 """Faults of single rows of an answer that is otherwise fine."""
 
-_WRITE_IT: Final = "write it as KIND=5%, hole=SYMBOL@2026-02-10T12:00Z+5 or late=SYMBOL@2026-02-10T12:00Z"
-_PERCENT: Final = re.compile(r"(?P<percent>[0-9]+(\.[0-9]+)?)%(?P<all>@all)?(:(?P<detail>.+))?")
-_PLACE: Final = re.compile(r"(?P<symbol>[^@]+)@(?P<time>[^+]+)(\+(?P<minutes>[0-9]{1,7}))?")
-
 
 @dataclass(frozen=True, slots=True)
 class Fault:
     """One fault. Chances go with `probability`, `everywhere` and `detail`; hole and late with a symbol and a time.
 
-    `everywhere` makes it happen on every path, not only on klines. `detail` is the kind of bad row, or the seconds
-    of `slow`.
+    `everywhere` makes it happen on every path of the REST venue, not only on klines. `detail` is the kind of bad row,
+    or the seconds of `slow`. A fault of one file of the archive has its symbol and its `period`, 2026-02-25 or 2026-02.
     """
 
     kind: str
@@ -41,6 +34,7 @@ class Fault:
     symbol: str = ""
     start_ms: int = 0
     minutes: int = 0
+    period: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,26 +48,6 @@ class Override:
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
     fault: str | None = None
-
-
-def parse_fault(text: str) -> Fault:
-    """Read one fault as the command line writes it; ValueError names the text.
-
-    `5xx=5%` on candle requests, `5xx=5%@all` on every request; `slow=2%:0.5s` and `badrow=1%:off_grid` say more;
-    `hole=BTCUSDT@2026-02-10T12:00Z+5` takes five minutes away, `late=BTCUSDT@2026-02-10` all rows before a time.
-    """
-    kind, _, rest = text.partition("=")
-    if kind in ("hole", "late"):
-        return _parse_place(text, kind, rest)
-    if kind not in ANSWER_FAULTS + ROW_FAULTS:
-        known = ", ".join((*ANSWER_FAULTS, *ROW_FAULTS, "hole", "late"))
-        raise ValueError(f"fault {text!r}: there is no kind {kind!r}; choose one of {known}")
-    match = _PERCENT.fullmatch(rest)
-    if match is None or not 0 < float(match["percent"]) <= 100:
-        raise ValueError(f"fault {text!r} is not a chance between 0% and 100%; {_WRITE_IT}")
-    detail = match["detail"]
-    _check_detail(text, kind, detail)
-    return Fault(kind, float(match["percent"]) / 100, match["all"] is not None, detail)
 
 
 def slow_seconds(fault: Fault) -> float:
@@ -139,29 +113,3 @@ class Dice:
                 faults[f"{fault.kind}:{kind}"] += 1
                 spoiled = break_row(spoiled, index, kind)
         return spoiled
-
-
-def _check_detail(text: str, kind: str, detail: str | None) -> None:
-    if detail is None:
-        return
-    if kind == "slow" and re.fullmatch(r"[0-9]+(\.[0-9]+)?s", detail):
-        return
-    kinds = {"badrow": BAD_ROW_KINDS, "badrow-sticky": STICKY_KINDS}.get(kind, ())
-    if detail in kinds:
-        return
-    allowed = "seconds as in slow=2%:0.5s" if kind == "slow" else f"one of {', '.join(kinds)}" if kinds else "nothing"
-    raise ValueError(f"fault {text!r}: after the colon {kind} takes {allowed}")
-
-
-def _parse_place(text: str, kind: str, rest: str) -> Fault:
-    match = _PLACE.fullmatch(rest)
-    if match is None or (kind == "late" and match["minutes"]):
-        raise ValueError(f"fault {text!r} is not understood; {_WRITE_IT}")
-    try:
-        moment = datetime.fromisoformat(match["time"])
-    except ValueError:
-        raise ValueError(f"fault {text!r}: {match['time']!r} is not a time; {_WRITE_IT}") from None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    start_ms = int(moment.timestamp()) * 1000 // MINUTE_MS * MINUTE_MS
-    return Fault(kind, symbol=match["symbol"], start_ms=start_ms, minutes=int(match["minutes"] or 1))

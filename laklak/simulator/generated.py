@@ -7,6 +7,7 @@ random generator of its own, and its prices walk from the level of its midnight 
 from __future__ import annotations
 
 import random
+import threading
 from array import array
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
@@ -48,6 +49,8 @@ class GeneratedSource:
         self._seed = seed
         self._profiles = {symbol: _profile(seed, symbol) for symbol in self.symbols}
         self._held: OrderedDict[tuple[str, int], list[bytes]] = OrderedDict()
+        # REST answers are made on the loop, files of the archive in threads.
+        self._lock = threading.Lock()
 
     def __repr__(self) -> str:
         return f"<GeneratedSource symbols={len(self.symbols)} seed={self._seed} days_held={len(self._held)}>"
@@ -80,14 +83,16 @@ class GeneratedSource:
 
     def _day(self, symbol: str, day: int) -> list[bytes]:
         key = (symbol, day)
-        rows = self._held.get(key)
-        if rows is None:
-            rows = _render_day(self._profiles[symbol], self._seed, symbol, day)
+        with self._lock:
+            rows = self._held.get(key)
+            if rows is not None:
+                self._held.move_to_end(key)
+                return rows
+        rows = _render_day(self._profiles[symbol], self._seed, symbol, day)
+        with self._lock:
             self._held[key] = rows
             if len(self._held) > _DAYS_HELD:
                 self._held.popitem(last=False)
-        else:
-            self._held.move_to_end(key)
         return rows
 
 

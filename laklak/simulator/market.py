@@ -29,8 +29,9 @@ class SymbolOverride:
 
     `onboard_ms`, `delivery_ms` and `status` show in exchangeInfo; there are no rows before `onboard_ms` or from
     `delivery_ms` on. `first_ms` is a late listing: no rows before it, whatever exchangeInfo says. `holes` are minutes
-    that do not exist. `bad_rows` are 1m rows that are always broken, by open_time: a kind of BAD_ROW_KINDS or the raw
-    JSON to send instead. `delisted` answers klines with -1122.
+    that do not exist; `archive_holes` are open times that only the files of the archive lack. `bad_rows` are 1m rows
+    that are always broken, by open_time: a kind of BAD_ROW_KINDS or the raw JSON to send instead. `delisted` answers
+    klines with -1122; the archive keeps the files.
     """
 
     onboard_ms: int | None = None
@@ -39,6 +40,7 @@ class SymbolOverride:
     delisted: bool = False
     first_ms: int | None = None
     holes: frozenset[int] = frozenset()
+    archive_holes: frozenset[int] = frozenset()
     bad_rows: Mapping[int, str | bytes] = field(default_factory=dict)
 
 
@@ -70,6 +72,8 @@ class Market:
 
     def __init__(self, source: CandleSource, clock: SimulatedClock, overrides: Mapping[str, SymbolOverride]) -> None:
         self.clock = clock
+        self.symbols = tuple(source.symbols)
+        self.changes = 0
         self._source = source
         self._listings = {symbol: self._listing(symbol, SymbolOverride()) for symbol in source.symbols}
         self._closed_buckets: dict[tuple[str, int, int], bytes] = {}
@@ -78,10 +82,16 @@ class Market:
 
     def override(self, symbol: str, override: SymbolOverride) -> None:
         """Change how `symbol` differs from the source from now on; ValueError when the source has no such symbol."""
+        self.check_symbol(symbol)
+        self._listings[symbol] = self._listing(symbol, override)
+        # A new one, because a thread may be putting a candle of the old market into the old one.
+        self._closed_buckets = {}
+        self.changes += 1
+
+    def check_symbol(self, symbol: str) -> None:
+        """ValueError when the source has no such symbol."""
         if symbol not in self._listings:
             raise ValueError(f"the simulator has no symbol {symbol}")
-        self._listings[symbol] = self._listing(symbol, override)
-        self._closed_buckets.clear()
 
     def overridden(self, symbol: str) -> SymbolOverride:
         """How `symbol` differs from the source at present."""
@@ -120,6 +130,29 @@ class Market:
             return self._buckets(query.symbol, query.interval, start_ms, after_ms, query.limit, oldest_first)
         rows = self._minutes(query.symbol, start_ms, after_ms, query.limit, oldest_first)
         return _with_bad_rows(rows, listing.override.bad_rows)
+
+    def archived(self, symbol: str, interval: Interval, start_ms: int, end_ms: int) -> list[bytes]:
+        """The rows of `[start_ms, end_ms)`, a time that is over, as the archive has them; none of an unknown symbol.
+
+        Can be called in any thread.
+        """
+        listing = self._listings.get(symbol)
+        if listing is None:
+            return []
+        count = (end_ms - start_ms) // interval.ms
+        if interval.ms == MINUTE_MS:
+            rows = self._minutes(symbol, start_ms, end_ms, count, True)
+        else:
+            rows = self._buckets(symbol, interval, start_ms, end_ms, count, True)
+        holes = listing.override.archive_holes
+        if holes:
+            rows = [row for row in rows if open_time_of(row) not in holes]
+        return _with_bad_rows(rows, listing.override.bad_rows) if interval.ms == MINUTE_MS else rows
+
+    def first_row_ms(self, symbol: str) -> int | None:
+        """When the first closed minute of a symbol begins; None when there is none."""
+        rows = self._existing(symbol, self._listings[symbol].first_ms, self.clock.now_ms(), 1, oldest_first=True)
+        return open_time_of(rows[0]) if rows else None
 
     def _listing(self, symbol: str, override: SymbolOverride) -> _Listing:
         entry = self._source.instrument(symbol)
@@ -194,13 +227,13 @@ class Market:
         return rows if oldest_first else rows[::-1]
 
     def _bucket(self, symbol: str, interval: Interval, bucket_ms: int) -> bytes:
-        key = (symbol, interval.ms, bucket_ms)
-        row = self._closed_buckets.get(key)
+        key, closed = (symbol, interval.ms, bucket_ms), self._closed_buckets
+        row = closed.get(key)
         if row is None:
             minutes = self._minutes(symbol, bucket_ms, bucket_ms + interval.ms, interval.ms // MINUTE_MS, True)
             row = _joined(minutes, bucket_ms, interval)
             if bucket_ms + interval.ms <= self.clock.now_ms():
-                self._closed_buckets[key] = row
+                closed[key] = row
         return row
 
 

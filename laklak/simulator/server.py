@@ -15,6 +15,9 @@ from aiohttp import web
 
 from laklak.model import MINUTE_MS
 from laklak.simulator import rules, wire
+from laklak.simulator.archive_faults import ARCHIVE_KINDS
+from laklak.simulator.archive_paths import ARCHIVE_ROOT
+from laklak.simulator.archive_server import ArchiveServer
 from laklak.simulator.faults import Dice, Fault, slow_seconds
 from laklak.simulator.gate import Decision, Gate
 from laklak.simulator.market import Market, SimulatedClock
@@ -55,6 +58,7 @@ class Simulator:
         start_ms = source.end_ms if settings.clock_ms is None else settings.clock_ms
         self.market = Market(source, SimulatedClock(start_ms, settings.clock), settings.overrides)
         self._take_candles_away()
+        self.archive = ArchiveServer(self.market, settings, self.stats)
         self.dice = Dice(settings.faults, settings.seed)
         self.gate = Gate(
             settings.budget,
@@ -77,9 +81,13 @@ class Simulator:
         runner = web.ServerRunner(server, shutdown_timeout=0.1)
         await runner.setup()
         try:
+            # A port that is taken is told before anything is prepared.
             await web.TCPSite(runner, self.settings.host, self.settings.port).start()
+            if self.settings.archive_prepared:
+                await self.archive.prepare()
         except BaseException:
             await runner.cleanup()
+            await self.archive.close()
             raise
         self._runner = runner
         self.url = f"http://{self.settings.host}:{runner.addresses[0][1]}"
@@ -92,6 +100,7 @@ class Simulator:
         if self._runner is not None:
             await self._runner.cleanup()
             self._runner = None
+        await self.archive.close()
 
     def spend(self, weight: int) -> int:
         """Use weight as another program on the same address would; gives the status it would have got."""
@@ -108,8 +117,12 @@ class Simulator:
                 self.market.change(fault.symbol, holes=self.market.overridden(fault.symbol).holes.union(minutes))
             elif fault.kind == "late":
                 self.market.change(fault.symbol, first_ms=fault.start_ms)
+            elif fault.kind in ARCHIVE_KINDS and fault.symbol:
+                self.market.check_symbol(fault.symbol)
 
     async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
+        if request.path.startswith(ARCHIVE_ROOT):
+            return await self._serve_archive(request)
         self._requests += 1
         number, query = self._requests, dict(request.query)
         weight = rules.request_weight(request.path, query)
@@ -119,8 +132,14 @@ class Simulator:
             await asyncio.sleep(self.settings.latency_s)
         response = await self._decide(request, query, number, decision)
         self._note_answer(place, response)
-        # A connection that is gone needs no answer, but aiohttp wants one to drop.
-        return web.Response() if response is None else response
+        return _or_nothing(response)
+
+    async def _serve_archive(self, request: web.BaseRequest) -> web.StreamResponse:
+        place = self._note_hit(request.path, 0, {})
+        response = await self.archive.serve(request, {SIMULATOR_HEADER: "1"})
+        if self.settings.record_hits:
+            self.stats.settle_hit(place, 0 if response is None else response.status)
+        return _or_nothing(response)
 
     async def _decide(
         self, request: web.BaseRequest, query: Mapping[str, str], number: int, decision: Decision
@@ -242,15 +261,23 @@ class Simulator:
         stats.neighbour_refusals = self.gate.neighbour_refusals
         if decision.status != 200:
             stats.refusals[decision.status] += 1
+        return self._note_hit(path, weight, query)
+
+    def _note_hit(self, path: str, weight: int, query: dict[str, str]) -> int:
         if self.settings.record_hits:
-            stats.hits.append(Hit(time.monotonic(), path, weight, 0, query))
-        return len(stats.hits) - 1
+            self.stats.hits.append(Hit(time.monotonic(), path, weight, 0, query))
+        return len(self.stats.hits) - 1
 
     def _note_answer(self, place: int, response: web.StreamResponse | None) -> None:
         status = 0 if response is None else response.status
         self.stats.statuses[status] += 1
         if self.settings.record_hits:
-            self.stats.hits[place] = self.stats.hits[place]._replace(status=status)
+            self.stats.settle_hit(place, status)
+
+
+def _or_nothing(response: web.StreamResponse | None) -> web.StreamResponse:
+    # A connection that is gone needs no answer, but aiohttp wants one to drop.
+    return web.Response() if response is None else response
 
 
 def _reply(

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from laklak.simulator.archive_paths import DAY_DELAY_MS, MONTH_DELAY_MS
 from laklak.simulator.faults import Fault, Override
 from laklak.simulator.gate import Window
 from laklak.simulator.market import ClockKind, SymbolOverride
@@ -23,6 +24,11 @@ class SimulatorSettings:
     candles. latency_s: what every answer takes. hang_s: how long a hanging answer holds on. script: called with path,
     query and the running number of the request (from 1); what it gives is answered instead, after the gate.
     record_hits: keep every request in stats.hits. wall_clock: epoch seconds, what the weight windows and bans run on.
+
+    archive_day_delay_ms, archive_month_delay_ms: how long after its end a day or month is published. archive_header:
+    whether files begin with the names of the columns, as newer ones do. archive_zlib_level: 6 as published.
+    archive_cache_bytes: files kept once made, at most. archive_prepared: make the 1m files before serving, as far as
+    they fit. archive_script: like script, for the archive; its numbers count requests for the archive only.
     """
 
     port: int = 0
@@ -44,3 +50,10 @@ class SimulatorSettings:
     script: Script | None = None
     record_hits: bool = True
     wall_clock: Callable[[], float] = time.time
+    archive_day_delay_ms: int = DAY_DELAY_MS
+    archive_month_delay_ms: int = MONTH_DELAY_MS
+    archive_header: bool = True
+    archive_zlib_level: int = 6
+    archive_cache_bytes: int = 256 * 1024**2
+    archive_prepared: bool = False
+    archive_script: Script | None = None

@@ -23,6 +23,10 @@ class Stats:
 
     `neighbour_requests` and `neighbour_refusals` are those of the other program on the address, up to the last hit.
     `hits` are in order of arrival; they are kept unless the settings say otherwise.
+
+    All but `faults` and `hits` are of the REST venue. `archive` counts the archive's requests by what was asked for
+    (`daily zip`, `daily checksum`, `monthly zip`, `monthly checksum`, `other`) and status (0: no answer at all),
+    `archive_bytes` what it sent of bodies.
     """
 
     requests: Counter[str] = field(default_factory=Counter)
@@ -33,7 +37,13 @@ class Stats:
     neighbour_refusals: int = 0
     weight: int = 0
     rows: int = 0
+    archive: Counter[tuple[str, int]] = field(default_factory=Counter)
+    archive_bytes: int = 0
     hits: list[Hit] = field(default_factory=list)
+
+    def settle_hit(self, place: int, status: int) -> None:
+        """Say what the hit at `place` was answered."""
+        self.hits[place] = self.hits[place]._replace(status=status)
 
     def weight_in_any(self, span_s: float) -> int:
         """The most weight that arrived within any span of `span_s` seconds, refused requests included."""

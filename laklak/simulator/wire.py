@@ -10,15 +10,22 @@ from aiohttp import web
 
 
 async def cut_off(
-    request: web.BaseRequest, status: int, body: bytes, headers: Mapping[str, str], share: float
+    request: web.BaseRequest,
+    status: int,
+    body: bytes,
+    headers: Mapping[str, str],
+    share: float,
+    *,
+    with_reset: bool = False,
 ) -> web.StreamResponse:
-    """Announce all of `body`, send a share of it (0 to 1), and close the connection."""
-    response = web.StreamResponse(status=status, headers=headers)
-    response.content_type = "application/json"
+    """Announce all of `body`, send a share of it (0 to 1), and close or reset the connection."""
+    response = web.StreamResponse(status=status, headers={"Content-Type": "application/json", **headers})
     response.content_length = len(body)
     await response.prepare(request)
     await response.write(body[: min(int(len(body) * share), len(body) - 1)])
-    if request.transport is not None:
+    if with_reset:
+        reset(request)
+    elif request.transport is not None:
         request.transport.close()
     return response
 

@@ -183,7 +183,7 @@ def test_a_missing_hour_is_a_hole_too(venue, sql):
 
 
 def test_a_failed_chunk_is_missing_and_never_a_hole(venue, check_sum, sql, monkeypatch):
-    monkeypatch.setattr("laklak.transport._BACKOFF_MOST_S", 0.02)
+    monkeypatch.setattr("laklak.connection._BACKOFF_MOST_S", 0.02)
 
     def script(path, query, number):
         failing = path == KLINES and int(query["startTime"]) == END_MS - DAY_MS

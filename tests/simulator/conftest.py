@@ -31,7 +31,7 @@ class Reply:
 
 
 class Client:
-    """Asks the simulator for paths below /fapi/v1/; every reply must say that it is simulated."""
+    """Asks the simulator for paths below /fapi/v1/ and files of its archive; every reply must say it is simulated."""
 
     def __init__(self, simulator: Simulator, session: aiohttp.ClientSession) -> None:
         self.simulator = simulator
@@ -44,8 +44,27 @@ class Client:
             assert response.headers["X-Laklak-Simulator"] == "1"
             return Reply(response.status, response.headers, await response.read())
 
+    async def fetch(self, path: str, method: str = "GET") -> Reply:
+        """Ask for any path below the simulator's address."""
+        async with self._session.request(method, f"{self.simulator.url}{path}") as response:
+            assert response.headers["X-Laklak-Simulator"] == "1"
+            return Reply(response.status, response.headers, await response.read())
+
+    async def zip(self, period: str = "2026-02-25", symbol: str = "LTCUSDT", interval: str = "1m") -> Reply:
+        """Ask for the archive's file of a day or a month."""
+        return await self.fetch(_archive_path(period, symbol, interval))
+
+    async def checksum(self, period: str = "2026-02-25", symbol: str = "LTCUSDT", interval: str = "1m") -> Reply:
+        """Ask for the checksum of such a file."""
+        return await self.fetch(_archive_path(period, symbol, interval) + ".CHECKSUM")
+
     async def klines(self, symbol: str = "LTCUSDT", interval: str = "1m", **query: int) -> Reply:
         return await self.get("klines", symbol=symbol, interval=interval, **query)
+
+
+def _archive_path(period: str, symbol: str, interval: str) -> str:
+    kind = "daily" if len(period) == len("2026-02-25") else "monthly"
+    return f"/data/futures/um/{kind}/klines/{symbol}/{interval}/{symbol}-{interval}-{period}.zip"
 
 
 Talk = Callable[..., Any]

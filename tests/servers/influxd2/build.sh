@@ -6,7 +6,7 @@
 #   build.sh --find   print the path of the binary and build nothing
 #
 # Only the path goes to stdout. Exit status: 0 there it is, 1 the build failed, 2 wrong usage, 3 it is not there and what
-# is needed to build it is missing, 4 it is not there and could be built.
+# is needed to build it is missing, 4 it is not there and could be built, 5 its sources cannot be downloaded.
 set -euo pipefail
 
 case "$*" in
@@ -87,13 +87,18 @@ unset GOOS GOARCH CARGO_BUILD_TARGET CARGO_ENCODED_RUSTFLAGS
 # 1. libflux, the part in Rust. Upstream's way, github.com/influxdata/pkg-config, wants the real pkg-config as well,
 # obeys flux's rust-toolchain.toml (1.72) and stops at the warnings of newer compilers, which flux turns into errors.
 # So: its sources without that file, lints off, and its two answers given by a pkg-config of our own.
+no_download() {
+  echo "the sources of InfluxDB $version cannot be downloaded here" >&2
+  exit 5
+}
 echo "libflux ..." >&2
-go mod download github.com/influxdata/flux >&2
+go list -deps . >/dev/null || no_download
 flux=$(go list -m -f '{{.Dir}}' github.com/influxdata/flux)
 cp -R "$flux/libflux" "$flux/stdlib" "$work"
 chmod -R u+w "$work"
 (
   cd "$work/libflux"
+  cargo fetch --quiet --locked >&2 || no_download
   CARGO_TARGET_DIR=$work/target CARGO_PROFILE_RELEASE_LTO=off RUSTFLAGS=--cap-lints=allow \
     cargo rustc --quiet --release --locked --package flux --lib --crate-type staticlib >&2
 )
