@@ -9,10 +9,9 @@ Source: https://docs.influxdata.com/influxdb/v1/write_protocols/line_protocol_re
 from __future__ import annotations
 
 from collections.abc import Mapping
-from itertools import islice
 from typing import Final
 
-from laklak.model import CandleBatch, Series
+from laklak.model import Candles, Series
 
 FIELDS: Final = ("open", "high", "low", "close", "volume")
 """The fields of a candle, all of them floats."""
@@ -30,6 +29,14 @@ def tags_of(series: Series) -> dict[str, str]:
     return {"exchange": series.venue, "symbol": series.symbol, "timeframe": series.interval.name}
 
 
+def series_of(tags: Mapping[str, str]) -> Series | None:
+    """The series of a point with these tags; None for one that laklak cannot have written."""
+    try:
+        return Series.parse(":".join(tags[tag] for tag in TAGS))
+    except (KeyError, ValueError):
+        return None
+
+
 def key_of(measurement: str, tags: Mapping[str, str]) -> str:
     """A line up to its first space: the escaped name and tags.
 
@@ -43,20 +50,14 @@ def key_of(measurement: str, tags: Mapping[str, str]) -> str:
     return ",".join(parts)
 
 
-def candle_lines(batch: CandleBatch, key: str, start: int = 0, stop: int | None = None) -> str:
-    """One line for each of the candles `start` to `stop` of a batch, oldest first, each ended by a newline.
+def candle_lines(candles: Candles, key: str, start: int = 0, stop: int | None = None) -> str:
+    """One line for each of the candles `start` to `stop`, oldest first, each ended by a newline.
 
-    The digits are the venue's own; nothing is parsed.  The hot path: 0.3 CPU s per million lines.
+    The digits are the venue's own; nothing is parsed.  How the text is made is the candles' own matter, for it is the
+    hot path: 0.3 CPU s per million candles that came as a page, 0.14 for those that came as a file.
     """
-    # "open=" belongs to the constant part, so that each line is made of as few pieces as possible.
-    head = f"{key} open="
-    rows = zip(*batch.texts, batch.open_times, strict=True)
-    return "".join(
-        [
-            f"{head}{opening},high={high},low={low},close={close},volume={volume} {open_time}\n"
-            for opening, high, low, close, volume, open_time in islice(rows, start, stop)
-        ]
-    )
+    # "open=" belongs to what stands before, so that each line is made of as few pieces as possible.
+    return candles.spelled((f"{key} open=", ",high=", ",low=", ",close=", ",volume=", " ", "\n"), start, stop)
 
 
 def point_line(key: str, fields: Mapping[str, str | int | float], time_ms: int) -> str:

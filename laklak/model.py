@@ -6,14 +6,18 @@ Times are integer milliseconds since the epoch, UTC (`_ms`); ranges are half-ope
 from __future__ import annotations
 
 import unicodedata
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, Protocol, TypeVar
 
 MINUTE_MS: Final = 60_000
 DAY_MS: Final = 86_400_000
+
+Cell = TypeVar("Cell")
 
 _FORBIDDEN_IN_SYMBOLS: Final = frozenset("\"'`\\/")
 
@@ -158,12 +162,40 @@ class Chunk:
         return CandleBatch(self.series, (), ((),) * 5, ((),) * 5)
 
 
+class Candles(Protocol):
+    """Checked candles of one series, oldest first, in columns of equal length: what is settled, counted and stored.
+
+    `open_times` rises strictly.  `texts` and `values` are (open, high, low, close, volume): the venue's own digits,
+    and float(text) of each.  A CandleBatch holds lists, a table of an archive makes them when they are asked for.
+    """
+
+    @property
+    def series(self) -> Series: ...
+    @property
+    def open_times(self) -> Sequence[int]: ...
+    @property
+    def texts(self) -> tuple[Sequence[str], ...]: ...
+    @property
+    def values(self) -> tuple[Sequence[float], ...]: ...
+
+    def __len__(self) -> int: ...
+
+    def only(self, wanted: Sequence[TimeRange]) -> Candles:
+        """The candles whose open_time lies in one of `wanted`."""
+        ...
+
+    def spelled(self, around: Sequence[str], start: int = 0, stop: int | None = None) -> str:
+        """The candles `start` to `stop` as one text.
+
+        Each is its five texts and its open_time with the seven pieces of `around` before, between and after them:
+        a, open, b, high, c, low, d, close, e, volume, f, open_time, g.
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class CandleBatch:
-    """Checked candles of one series, oldest first, as columns of equal length.
-
-    `texts` and `values` are (open, high, low, close, volume): the venue's own digits, and float(text) of each.
-    """
+    """Candles in plain lists: what a page of rows gives (see Candles)."""
 
     series: Series
     open_times: Sequence[int]
@@ -174,23 +206,47 @@ class CandleBatch:
         return len(self.open_times)
 
     def only(self, wanted: Sequence[TimeRange]) -> CandleBatch:
-        """The candles whose open_time lies in one of `wanted`."""
-        if (
-            len(wanted) == 1
-            and self.open_times
-            and (wanted[0].start_ms <= self.open_times[0] and self.open_times[-1] < wanted[0].end_ms)
-        ):
+        parts = places(self.open_times, wanted)
+        if parts == [slice(0, len(self))]:
             return self
-        keep = [any(part.start_ms <= t < part.end_ms for part in wanted) for t in self.open_times]
-        if all(keep):
-            return self
-        pick = [i for i, kept in enumerate(keep) if kept]
         return CandleBatch(
             self.series,
-            [self.open_times[i] for i in pick],
-            tuple([column[i] for i in pick] for column in self.texts),
-            tuple([column[i] for i in pick] for column in self.values),
+            _picked(self.open_times, parts),
+            tuple(_picked(column, parts) for column in self.texts),
+            tuple(_picked(column, parts) for column in self.values),
         )
+
+    def spelled(self, around: Sequence[str], start: int = 0, stop: int | None = None) -> str:
+        # The hot path of REST: 0.3 CPU s per million candles.
+        a, b, c, d, e, f, g = around
+        rows = islice(zip(*self.texts, self.open_times, strict=True), start, stop)
+        return "".join(
+            [
+                f"{a}{opening}{b}{high}{c}{low}{d}{close}{e}{volume}{f}{open_time}{g}"
+                for opening, high, low, close, volume, open_time in rows
+            ]
+        )
+
+
+def places(open_times: Sequence[int], ranges: Sequence[TimeRange]) -> list[slice]:
+    """Where in `open_times` (rising) the candles of `ranges` lie: slices in order, none empty, none touching."""
+    found: list[slice] = []
+    done = 0
+    for part in sorted(ranges):
+        first = max(done, bisect_left(open_times, part.start_ms))
+        after = bisect_left(open_times, part.end_ms)
+        if first >= after:
+            continue
+        if found and first == done:
+            found[-1] = slice(found[-1].start, after)
+        else:
+            found.append(slice(first, after))
+        done = after
+    return found
+
+
+def _picked(column: Sequence[Cell], parts: Sequence[slice]) -> list[Cell]:
+    return [cell for part in parts for cell in column[part]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,7 +293,7 @@ class StoreAccess:
     """A store as a user names it, and how it is used. What is only for servers means nothing to a file.
 
     `where`: a SQLite file or a URL; it may hold a password, so show it masked.
-    `password` and `token`: for an InfluxDB address that has none of its own.
+    `password`, `token` and `org`: for an InfluxDB address that has none of its own.
     `measurement`: where candles are kept, with `{venue}` for the venue's name. `batch_lines`: lines in one request.
     `state_dir`: where the lock of a store on a server is kept; a file's is beside it.
     `max_wait_s`: how long a server that is down is waited for.
@@ -246,6 +302,7 @@ class StoreAccess:
     where: str = field(repr=False)
     password: str | None = field(default=None, repr=False)
     token: str | None = field(default=None, repr=False)
+    org: str | None = None
     gzip: bool = False
     batch_lines: int = 5_000
     measurement: str = "{venue}_ohlc"

@@ -19,12 +19,13 @@ from typing import Any, Final
 
 import orjson
 
-from laklak.model import CandleBatch, Page, Series, TimeRange
+from laklak.model import CandleBatch, Candles, Page, Series, TimeRange
 
 # No possessive quantifiers, though they would be a quarter faster: Python 3.11.2 takes "5." for a decimal with them.
-_DECIMAL: Final = r"(?:0|[1-9][0-9]{0,18})(?:\.[0-9]{1,18})?"
-_ONE_DECIMAL: Final = re.compile(_DECIMAL)
-_DECIMAL_LINES: Final = re.compile(rf"(?:{_DECIMAL}\n)*")
+DECIMAL: Final = r"(?:0|[1-9][0-9]{0,18})(?:\.[0-9]{1,18})?"
+"""The language of prices and volumes, for every way in."""
+_ONE_DECIMAL: Final = re.compile(DECIMAL)
+_DECIMAL_LINES: Final = re.compile(rf"(?:{DECIMAL}\n)*")
 _ROW_TEXT_MAX: Final = 600
 _OFF_GRID: Final = "open_time is not on the grid of the interval"
 
@@ -46,7 +47,7 @@ class Checked:
     drops the query, times in another unit), and what it lacks proves nothing.
     """
 
-    candles: CandleBatch
+    candles: Candles
     refusals: Sequence[Refusal]
     strays: bool = False
 

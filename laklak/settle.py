@@ -15,12 +15,12 @@ has to be lacking in two others.  Undecided minutes stay missing and are asked a
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from laklak.model import Absence, CandleBatch, Chunk, Series, TimeRange
+from laklak.model import Absence, Candles, Chunk, Series, TimeRange
 from laklak.plan import Tiers, gaps, merge, plan_chunks, runs
 from laklak.quality import Checked, Refusal
 
@@ -66,7 +66,7 @@ class Question:
 class Outcome:
     """What an answer gave: candles to store, absences to remember, doubts to ask again, minutes left undecided."""
 
-    candles: CandleBatch
+    candles: Candles
     absences: Sequence[Absence] = ()
     doubts: Doubts = field(default_factory=Doubts)
     undecided: int = 0
@@ -79,7 +79,7 @@ def first_answer(chunk: Chunk, checked: Checked) -> Outcome:
     refused = {
         refusal.open_time_ms: refusal
         for refusal in checked.refusals
-        if refusal.open_time_ms is not None and _inside(refusal.open_time_ms, chunk.wanted)
+        if refusal.open_time_ms is not None and _wanted(refusal.open_time_ms, chunk)
     }
     absent = _absent(chunk, checked.candles.open_times, refused) if _incomplete(chunk, candles) else ()
     doubts = Doubts((), refused, unproven=absent) if checked.strays else Doubts(absent, refused)
@@ -112,7 +112,7 @@ def second_answer(
         before = doubts.refused.get(time)
         same = before is not None and before.row == refusal.row
         repeated += same
-        if not _inside(time, chunk.wanted):
+        if not _wanted(time, chunk):
             continue
         if same:
             absences.append(Absence(time, "rejected", confirmed_at_ms, refusal.reason, refusal.row))
@@ -172,14 +172,19 @@ def second_questions(
         yield Question(chunk, Doubts(_absent(chunk, (), refused), refused, unproven=unproven))
 
 
-def _incomplete(chunk: Chunk, candles: CandleBatch) -> bool:
+def _incomplete(chunk: Chunk, candles: Candles) -> bool:
     return len(candles) != chunk.wanted_count
 
 
-def _absent(chunk: Chunk, present: Iterable[int], refused: Mapping[int, object]) -> tuple[TimeRange, ...]:
-    """The wanted minutes that are neither present nor refused, as ranges."""
-    known = sorted({*present, *refused}) if refused else list(present)
-    return tuple(part for wanted in chunk.wanted for part in gaps(wanted, known, chunk.series.interval))
+def _absent(chunk: Chunk, present: Sequence[int], refused: Mapping[int, object]) -> tuple[TimeRange, ...]:
+    """The wanted minutes that are neither present (rising) nor refused, as ranges."""
+    known = sorted({*present, *refused}) if refused else present
+    absent: list[TimeRange] = []
+    for part in chunk.wanted:
+        # A file's candles are many, and so can be the parts that are wanted: each looks only at its own.
+        inside = known[bisect_left(known, part.start_ms) : bisect_left(known, part.end_ms)]
+        absent += gaps(part, inside, chunk.series.interval)
+    return tuple(absent)
 
 
 def _times(ranges: Iterable[TimeRange], step_ms: int) -> Iterator[int]:
@@ -189,3 +194,8 @@ def _times(ranges: Iterable[TimeRange], step_ms: int) -> Iterator[int]:
 
 def _inside(time_ms: int, ranges: Iterable[TimeRange]) -> bool:
     return any(part.start_ms <= time_ms < part.end_ms for part in ranges)
+
+
+def _wanted(time_ms: int, chunk: Chunk) -> bool:
+    place = bisect_right(chunk.wanted, time_ms, key=lambda part: part.start_ms)
+    return place > 0 and time_ms < chunk.wanted[place - 1].end_ms

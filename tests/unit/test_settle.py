@@ -81,6 +81,19 @@ def test_only_wanted_minutes_are_taken_and_doubted():
     assert outcome.rows_refused == 1
 
 
+@given(st.sets(st.integers(0, 30)), st.sets(st.integers(0, 30)), st.sets(st.integers(0, 30), min_size=1))
+def test_each_wanted_minute_is_a_candle_or_in_doubt_however_the_wanted_parts_lie(good, bad, wanted):
+    parts = tuple(runs([minute * MINUTE_MS for minute in sorted(wanted)], MINUTE))
+    chunk = Chunk(SERIES, span(0, 31), parts)
+    rows = [row(minute, close="x" if minute in bad else "11") for minute in sorted(good | bad)]
+
+    outcome = first_answer(chunk, checked(chunk, rows))
+
+    assert [time // MINUTE_MS for time in outcome.candles.open_times] == sorted((good - bad) & wanted)
+    assert [time // MINUTE_MS for time in outcome.doubts.refused] == sorted(bad & wanted)
+    assert minutes_of(outcome.doubts.absent) == sorted(wanted - good - bad)
+
+
 def test_a_refused_row_is_in_doubt_with_its_row_and_not_absent():
     chunk = chunk_of(0, 2)
 

@@ -1,0 +1,12 @@
+"""The registry of archives: a venue that publishes its candles as files too has one line here."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from laklak.archives.base import Archive, ArchiveFile, BadFile
+from laklak.archives.binance import BinanceArchive
+
+ARCHIVES: Final[dict[str, Archive]] = {archive.name: archive for archive in (BinanceArchive(),)}
+
+__all__ = ["ARCHIVES", "Archive", "ArchiveFile", "BadFile"]

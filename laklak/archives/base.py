@@ -1,0 +1,113 @@
+"""The protocol of an archive: a pure description of a venue's bulk files. No I/O, no clock, no retry.
+
+An archive publishes the candles of a series a second time, as one zip a day and one a month.  Its files need no
+weight.  They may be late, absent or bad: nothing here is more than a description of what is expected.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final, Literal, Protocol
+
+from laklak.model import DAY_MS, Series, TimeRange
+
+FileKind = Literal["day", "month"]
+BadReason = Literal["checksum", "zip", "csv"]
+
+# The longest row that is no nonsense: twelve cells, of which the longest that may be stored has 38 characters.
+_ROW_BYTES_MAX: Final = 512
+_HEADER_BYTES_MAX: Final = 4096
+_ZIP_FRAME_BYTES: Final = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class ArchiveFile:
+    """One file of an archive: the candles of `series` in `span`, which is a whole UTC day or month.
+
+    `path` and `checksum_path` follow the archive's address, percent-encoded; `name` is the zip's own name and
+    `member` that of the one file in it, both as they are spelled inside.
+    """
+
+    series: Series
+    kind: FileKind
+    span: TimeRange
+    path: str
+    checksum_path: str
+    name: str
+    member: str
+
+    @property
+    def candles(self) -> int:
+        """How many candles it has when none is absent."""
+        return self.span.count(self.series.interval)
+
+    @property
+    def csv_bytes_max(self) -> int:
+        """Nothing longer than this can be the CSV of the file: 23 MB for a month of minutes, five times the usual."""
+        return _HEADER_BYTES_MAX + self.candles * _ROW_BYTES_MAX
+
+    @property
+    def zip_bytes_max(self) -> int:
+        """Nothing longer than this is worth a download: what the CSV takes when it is not packed at all."""
+        return self.csv_bytes_max + _ZIP_FRAME_BYTES
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class BadFile(ValueError):
+    """A file that cannot be trusted, as a whole: none of its rows may be stored.
+
+    `reason` says which check it failed, the text what was found.  A wrong `checksum` may be a cut-off download and is
+    worth another one; a file with a right one is what was published and will not get better.
+    """
+
+    def __init__(self, reason: BadReason, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class Archive(Protocol):
+    """The members stand in this order in every file."""
+
+    name: str
+    """The venue whose candles these are."""
+    default_url: str
+    intervals: tuple[str, ...]
+    first_ms: int
+    """The archive has no file of a day before this one."""
+    bytes_per_candle: int
+    """What a candle takes in a zip, about: for choosing and foretelling."""
+    columns: Sequence[str]
+    """The columns of a file, as its header names them; the first six are open_time, open, high, low, close, volume."""
+    times: Sequence[int]
+    """Which columns are times, counted from 0."""
+    integers: Sequence[int]
+    """Which columns are integers where the venue answers in JSON, the times among them; all others are texts there."""
+
+    def day_file(self, series: Series, time_ms: int) -> ArchiveFile:
+        """The file of the UTC day that `time_ms` lies in."""
+        ...
+
+    def month_file(self, series: Series, time_ms: int) -> ArchiveFile:
+        """The file of the UTC month that `time_ms` lies in."""
+        ...
+
+    def expected_ms(self, file: ArchiveFile) -> int:
+        """From when on the file can be expected. It may be there earlier, later or never."""
+        ...
+
+
+def day_of(time_ms: int) -> TimeRange:
+    """The UTC day that a moment lies in."""
+    start_ms = time_ms - time_ms % DAY_MS
+    return TimeRange(start_ms, start_ms + DAY_MS)
+
+
+def month_of(time_ms: int) -> TimeRange:
+    """The UTC month that a moment lies in."""
+    first = datetime.fromtimestamp(time_ms // 1000, UTC).replace(day=1, hour=0, minute=0, second=0)
+    after = first.replace(year=first.year + first.month // 12, month=first.month % 12 + 1)
+    return TimeRange(int(first.timestamp()) * 1000, int(after.timestamp()) * 1000)

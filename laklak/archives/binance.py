@@ -1,0 +1,78 @@
+"""Binance's public data (data.binance.vision): USD-M futures candles as daily and monthly zips.
+
+Source: github.com/binance/binance-public-data, README and issues, read 2026-11.
+
+* /data/futures/um/daily/klines/BTCUSDT/1m/BTCUSDT-1m-2024-05-01.zip and .../monthly/.../BTCUSDT-1m-2024-05.zip, each
+  with a `.CHECKSUM` beside it; one CSV inside, of the same stem; daily files have the intervals up to 1d.
+* newer files have a header, older ones (until about 2022-08) none.  Futures times are milliseconds; spot files went
+  over to microseconds in 2025, so both are read.
+* files have holes that the API has not (issues 304, 297, 290, 309), come late (336) and are replaced afterwards (405);
+  2025-01-29 of BTCUSDT has volumes of zero (395).  An absent file is a 404.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Final
+from urllib.parse import quote
+
+from laklak.archives.base import ArchiveFile, FileKind, day_of, month_of
+from laklak.model import DAY_MS, Series, TimeRange
+
+_HOUR_MS: Final = 3_600_000
+_ROOT: Final = "/data/futures/um"
+DAY_EXPECTED_AFTER_MS: Final = 9 * _HOUR_MS
+"""A daily file is there from 09:00 UTC of the next day: it has been seen to come at 08:32 to 08:40 (issue 440)."""
+MONTH_EXPECTED_AFTER_MS: Final = 3 * DAY_MS
+"""A monthly file is there three days after the month: "1 to 3 days" say the maintainers (issues 38, 151, 328).
+
+The README says the first Monday of the month.  Expecting it too early costs a 404, too late some thirty daily files.
+"""
+
+
+class BinanceArchive:
+    name = "binance"
+    default_url = "https://data.binance.vision"
+    intervals: tuple[str, ...] = ("1m", "3m", "5m", "15m", "30m", "1h", "2h", "4h", "6h", "8h", "12h", "1d")
+    # 2019-12-31: of what traded before only the API knows.
+    first_ms = 1_577_750_400_000
+    # 541 symbols x 90 days x 1m are 70.1 million candles and 2.9 GB.
+    bytes_per_candle = 41
+    columns: Sequence[str] = (
+        "open_time",
+        "open",
+        "high",
+        "low",
+        "close",
+        "volume",
+        "close_time",
+        "quote_volume",
+        "count",
+        "taker_buy_volume",
+        "taker_buy_quote_volume",
+        "ignore",
+    )
+    times: Sequence[int] = (0, 6)
+    integers: Sequence[int] = (0, 6, 8)
+
+    def day_file(self, series: Series, time_ms: int) -> ArchiveFile:
+        return _file(series, "day", day_of(time_ms), f"{_moment(time_ms):%Y-%m-%d}")
+
+    def month_file(self, series: Series, time_ms: int) -> ArchiveFile:
+        return _file(series, "month", month_of(time_ms), f"{_moment(time_ms):%Y-%m}")
+
+    def expected_ms(self, file: ArchiveFile) -> int:
+        return file.span.end_ms + (DAY_EXPECTED_AFTER_MS if file.kind == "day" else MONTH_EXPECTED_AFTER_MS)
+
+
+def _file(series: Series, kind: FileKind, span: TimeRange, date: str) -> ArchiveFile:
+    symbol, interval = series.symbol, series.interval.name
+    stem = f"{symbol}-{interval}-{date}"
+    folder = "daily" if kind == "day" else "monthly"
+    path = f"{_ROOT}/{folder}/klines/{quote(symbol, safe='')}/{interval}/{quote(stem, safe='')}.zip"
+    return ArchiveFile(series, kind, span, path, f"{path}.CHECKSUM", f"{stem}.zip", f"{stem}.csv")
+
+
+def _moment(time_ms: int) -> datetime:
+    return datetime.fromtimestamp(time_ms // 1000, UTC)

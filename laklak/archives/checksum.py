@@ -1,0 +1,37 @@
+"""The checksum beside a file, and whether the file has it.
+
+    9b8f...e1  BTCUSDT-1m-2024-05.zip
+
+One line as `sha256sum -c` reads it: 64 hexadecimal digits, two spaces (or a space and a star), the name of the zip.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from typing import Final
+
+from laklak.archives.base import ArchiveFile, BadFile
+
+CHECKSUM_BYTES_MAX: Final = 1024
+"""No checksum is longer; what is need not be read to its end."""
+
+_LINE: Final = re.compile(rb"([0-9a-fA-F]{64}) [ *]([^\r\n]+)\r?\n?")
+
+
+def parse_checksum(body: bytes, file: ArchiveFile) -> str:
+    """Give the SHA-256 that `body` states for `file`, as 64 lower-case digits; BadFile if it states none."""
+    found = _LINE.fullmatch(body) if len(body) <= CHECKSUM_BYTES_MAX else None
+    if found is None:
+        raise BadFile("checksum", f"the checksum of {file.name} is not one line of 64 digits and a name")
+    if found[2] != file.name.encode():
+        named = found[2][:100].decode("utf-8", "replace")
+        raise BadFile("checksum", f"the checksum of {file.name} is one of {named!r}")
+    return found[1].decode().lower()
+
+
+def verify(body: bytes, file: ArchiveFile, checksum: str) -> None:
+    """Raise BadFile when `body` is not the file that `checksum` was made of. Lets other threads run meanwhile."""
+    came = hashlib.sha256(body).hexdigest()
+    if came != checksum:
+        raise BadFile("checksum", f"{file.name} has the SHA-256 {came[:12]}..., not {checksum[:12]}...")
