@@ -1,6 +1,6 @@
 """One Settings value, validated once, from where people write settings:
 
-    flags > LAKLAK_* environment > .env > laklak.toml > INFLUXDB_* of older installations > defaults
+    flags > LAKLAK_* environment > .env > laklak.toml > INFLUXDB_*, INFLUX_* of other tools > defaults
 
 One table (`SPECS`) says what there is. A key is spelled by one rule: `[binance] budget` in laklak.toml is
 `LAKLAK_BINANCE_BUDGET` in the environment and `binance.budget` here.
@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 
 import platformdirs
 
+from laklak.archives import ARCHIVES
 from laklak.errors import SettingsError, UsageError
 from laklak.lineprotocol import key_of
 from laklak.model import Interval, StoreAccess
@@ -27,7 +28,7 @@ from laklak.settings_sources import (
     as_text,
     dotenv_names,
     environment_names,
-    influx_password,
+    influx_account,
     influx_store,
     nearest_key,
     toml_values,
@@ -37,7 +38,18 @@ from laklak.text import mask_url, nearest, quoted, shown_path
 from laklak.times import DURATION_FORMS, TIME_FORMS, parse_duration, parse_time
 from laklak.venues import PLANNED, VENUES
 
-__all__ = ["CONFIG_HELP", "SPECS", "Settings", "Spec", "VenueSettings", "load_settings", "mask_url", "settings_lines"]
+__all__ = [
+    "CONFIG_HELP",
+    "SPECS",
+    "Settings",
+    "Spec",
+    "VenueSettings",
+    "check_typed_store",
+    "load_settings",
+    "mask_url",
+    "settings_lines",
+    "shown_settings",
+]
 
 CONFIG_HELP: Final = "settings file [default: laklak.toml in this folder, else in the user's configuration folder]"
 
@@ -52,6 +64,8 @@ class VenueSettings:
     `url`: where it is, http or https, without a slash at the end; it may hold a password, so show it masked.
     `budget`: weight a minute to spend there, "max" for all that the venue advertises.
     `chunk`: candles asked at once, "auto" for the venue's most candles per weight.
+    `archive_url`: where its bulk files are; None where it has none, or where only `url` was changed: the files of the
+    real venue are not those of a simulator or a mirror.
     `budget_is_default`: nobody chose it, so a venue that allows less may lower it.
     `firewall_wait_s`: how long to stay away after a firewall's 403. Binance says no duration; it is said to clear
     after roughly 5 minutes (unverified).
@@ -61,6 +75,7 @@ class VenueSettings:
     budget: int | Literal["max"]
     chunk: int | Literal["auto"]
     firewall_wait_s: float
+    archive_url: str | None = field(default=None, repr=False)
     budget_is_default: bool = False
 
 
@@ -69,13 +84,15 @@ class Settings:
     """Everything that can be set.
 
     `store`: a SQLite file or a URL; it may hold a password, so show it masked.
-    `influxdb_password` and `influxdb_token`: for an InfluxDB store whose address has none of its own.
+    `influxdb_password`, `influxdb_token` and `influxdb_org`: for an InfluxDB store whose address has none of its own.
     `influxdb_measurement`: where candles are kept there, with `{venue}` for the venue's name; `influxdb_batch_lines`
     lines go into one request, packed where `influxdb_gzip`.
     `assets`: the asset list, None to look for one. `venue`: the venue of bare symbols. `interval`: candle length.
     `days`, `start`, `end`: what was asked for, None where it was not; times are valid text for `parse_time`, and
     `days` and `start` are never both set. `max_wait_s`: longest wait for a ban or a limit. `log_file`: None is off.
-    `workers`: requests at once, per venue. `batch_size`: rows written at once. `in_flight`: chunks taken from the
+    `source`: the API, the bulk files, or for every stretch the better one. `workers`: requests at once, per venue.
+    `archive_connections`: files fetched at once. `archive_files`: months of minutes that bulk files may
+    take in memory, unpacked. `batch_size`: rows written at once. `in_flight`: chunks taken from the
     plan and not yet acknowledged by the store. `state_dir`: where bans are remembered.
     `venues`: by venue name, one for each that is built. `origins`: dotted key -> where its value came from.
     """
@@ -83,6 +100,7 @@ class Settings:
     store: str = field(repr=False)
     influxdb_password: str | None = field(repr=False)
     influxdb_token: str | None = field(repr=False)
+    influxdb_org: str | None
     influxdb_gzip: bool
     influxdb_batch_lines: int
     influxdb_measurement: str
@@ -94,7 +112,10 @@ class Settings:
     end: str | None
     max_wait_s: float
     log_file: str | None
+    source: Literal["auto", "rest", "archive"]
     workers: int
+    archive_connections: int
+    archive_files: int
     batch_size: int
     in_flight: int
     state_dir: Path
@@ -108,6 +129,7 @@ class Settings:
             where=self.store,
             password=self.influxdb_password,
             token=self.influxdb_token,
+            org=self.influxdb_org,
             gzip=self.influxdb_gzip,
             batch_lines=self.influxdb_batch_lines,
             measurement=self.influxdb_measurement,
@@ -166,6 +188,17 @@ def _time(text: str) -> str:
     except UsageError:
         raise ValueError(f"expected a time such as {TIME_FORMS}; no offset means UTC") from None
     return text.strip()
+
+
+def _choice(*words: str) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        word = text.strip().lower()
+        if word in words:
+            return word
+        guess = nearest(word, words)
+        raise ValueError(f"expected one of {', '.join(words)}{f' (did you mean {guess}?)' if guess else ''}")
+
+    return parse
 
 
 def _switch(text: str) -> bool:
@@ -231,6 +264,10 @@ def _venue_specs() -> dict[str, Spec]:
         specs[f"{name}.firewall_wait"] = Spec(
             parse=_duration, default="5m", help="how long to stay away after its firewall refused us", unit="s"
         )
+        if name in ARCHIVES:
+            specs[f"{name}.archive_url"] = Spec(
+                parse=_url, default=ARCHIVES[name].default_url, help=f"where the bulk files of {name} are"
+            )
     return specs
 
 
@@ -238,6 +275,7 @@ SPECS: Final[Mapping[str, Spec]] = {
     "store": Spec(parse=_text, default="laklak.db", help="where candles go: a SQLite file or a URL", is_path=True),
     "influxdb_password": Spec(parse=_text, default=None, help="password of an InfluxDB 1.x store", secret=True),
     "influxdb_token": Spec(parse=_text, default=None, help="token of an InfluxDB 2.x store", secret=True),
+    "influxdb_org": Spec(parse=_text, default=None, help="organization of an InfluxDB 2.x store"),
     "influxdb_gzip": Spec(parse=_switch, default="off", help="pack what is sent to InfluxDB: on or off"),
     "influxdb_batch_lines": Spec(parse=_whole(1, 100_000), default="5000", help="lines in one InfluxDB request"),
     "influxdb_measurement": Spec(
@@ -255,6 +293,13 @@ SPECS: Final[Mapping[str, Spec]] = {
     "log_file": Spec(
         parse=_text, default="backfill.log", help="log of the run; none switches it off", is_path=True, off="none"
     ),
+    "source": Spec(
+        parse=_choice("auto", "rest", "archive"),
+        default="auto",
+        help="rest, archive (the venue's bulk files), or auto for the better one",
+    ),
+    "archive_connections": Spec(parse=_whole(1, 256), default="32", help="bulk files fetched at once"),
+    "archive_files": Spec(parse=_whole(1, 64), default="4", help="months of minutes unpacked in memory at once"),
     "workers": Spec(parse=_whole(1, 256), default="16", help="requests at once"),
     "batch_size": Spec(parse=_whole(1, 1_000_000), default="20000", help="rows written at once"),
     "in_flight": Spec(parse=_whole(1, 1024), default="64", help="chunks asked for and not yet stored, at most"),
@@ -285,7 +330,7 @@ def load_settings(
     config = _config_path(written, folder, user_config)
     written.append(toml_values(config, SPECS) if config else {})
     of_influx = {**file_names, **names}
-    written.append(influx_password(of_influx) | ({} if _first(written, "store") else influx_store(of_influx)))
+    written.append(influx_account(of_influx) | ({} if _first(written, "store") else influx_store(of_influx)))
     written.append(_defaults())
     written[0] = _for_venue_in_use(written)
     _drop_what_a_stronger_source_replaces(written)
@@ -297,7 +342,8 @@ def load_settings(
         values[key] = _value(key, spec, given) if given else None
         origins[key] = given.origin if given else "default"
     _check_order(values, origins)
-    _check_no_secret_is_typed(str(values["store"]), origins["store"])
+    if origins["store"].startswith("flag"):
+        check_typed_store(str(values["store"]), origins["store"])
     return _settings(values, origins)
 
 
@@ -388,16 +434,23 @@ def _check_order(values: Mapping[str, Any], origins: Mapping[str, str]) -> None:
         raise SettingsError(message, hint="the end itself is not included")
 
 
-def _check_no_secret_is_typed(store: str, origin: str) -> None:
-    # What is typed stands in the shell's history and in the list of processes.
-    if origin.startswith("flag") and mask_url(store) != store:
-        raise SettingsError(
-            f"store = {quoted(mask_url(store))} ({origin}): a password is not taken from the command line",
-            hint="keep it in LAKLAK_INFLUXDB_PASSWORD, .env or laklak.toml, and the user in the address",
-        )
+def check_typed_store(store: str, origin: str) -> None:
+    """Raise SettingsError for a store with a secret in it that was typed: shells and lists of processes remember it."""
+    if mask_url(store) == store:
+        return
+    what, advice = "a password", "keep it in LAKLAK_INFLUXDB_PASSWORD, .env or laklak.toml, and the user in the address"
+    if store.strip().lower().startswith("influxdb2"):
+        what, advice = "a token", "keep it in LAKLAK_INFLUXDB_TOKEN, .env or laklak.toml"
+    raise SettingsError(
+        f"store = {quoted(mask_url(store))} ({origin}): {what} is not taken from the command line", hint=advice
+    )
 
 
-def _settings(values: Mapping[str, Any], origins: Mapping[str, str]) -> Settings:
+def _settings(values: dict[str, Any], origins: Mapping[str, str]) -> Settings:
+    for name in ARCHIVES:
+        # Whoever says where the venue is, and nothing about its files, means another venue than the one they are of.
+        if origins[f"{name}.archive_url"] == "default" and values[f"{name}.url"] != VENUES[name].default_url:
+            values[f"{name}.archive_url"] = None
     fields = {_field(key): value for key, value in values.items() if "." not in key}
     fields["state_dir"] = Path(fields["state_dir"])
     venues = {
@@ -415,21 +468,28 @@ def _field(key: str) -> str:
     return f"{name}_{SPECS[key].unit}" if SPECS[key].unit else name
 
 
-def settings_lines(settings: Settings) -> list[str]:
-    """Give the configuration block of the log: `key = value (origin)`, one a line, in order, secrets masked."""
-    lines = []
+def shown_settings(settings: Settings) -> list[tuple[str, str, str]]:
+    """Give every setting as (key, value as it may be shown, where it came from), in order, secrets masked."""
+    shown = []
     for key, spec in SPECS.items():
         venue = key.rpartition(".")[0]
         value = getattr(settings.venues[venue] if venue else settings, _field(key))
-        if value is None:
-            shown = spec.off or "not set"
-        elif isinstance(value, float):
-            shown = f"{value:g}{spec.unit}"
-        elif spec.secret:
-            shown = "***"
-        elif isinstance(value, bool):
-            shown = "on" if value else "off"
-        else:
-            shown = mask_url(str(value))
-        lines.append(f"{key} = {shown} ({settings.origins[key]})")
-    return lines
+        shown.append((key, _shown(spec, value), settings.origins[key]))
+    return shown
+
+
+def _shown(spec: Spec, value: object) -> str:
+    if value is None:
+        return spec.off or "not set"
+    if isinstance(value, float):
+        return f"{value:g}{spec.unit}"
+    if spec.secret:
+        return "***"
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return mask_url(str(value))
+
+
+def settings_lines(settings: Settings) -> list[str]:
+    """Give the configuration block of the log: `key = value (origin)`, one a line."""
+    return [f"{key} = {value} ({origin})" for key, value, origin in shown_settings(settings)]

@@ -1,4 +1,4 @@
-"""Where settings are written down: environment variables, .env, laklak.toml, and the INFLUXDB_* of older installations.
+"""Where settings are written down: environment variables, .env, laklak.toml, and the variables of other InfluxDB tools.
 
 Each reader gives what is set as dotted key -> Given, still as text, and knows only the names it may meet; what the
 values mean is decided in settings.py.  An empty text counts as not set, everywhere.
@@ -22,13 +22,18 @@ from laklak.errors import SettingsError
 from laklak.text import mask_url, nearest, quoted, read_text, shown_path
 
 PREFIX: Final = "LAKLAK_"
-# The password is not here: it is no part of a store's URL, so nothing in this module ever holds it.
-INFLUX_NAMES: Final = (
-    "INFLUXDB_HOST",
-    "INFLUXDB_PORT",
-    "INFLUXDB_DATABASE",
-    "INFLUXDB_USERNAME",
-    "INFLUXDB_PASSWORD",
+# What older installations (INFLUXDB_*, 1.x), the official tools (INFLUX_*, 2.x) and influxdb-client (INFLUXDB_V2_*)
+# read; the first name that is set counts.
+_INFLUX_ACCOUNT: Final = {
+    "influxdb_password": ("INFLUXDB_PASSWORD",),
+    "influxdb_token": ("INFLUX_TOKEN", "INFLUXDB_TOKEN", "INFLUXDB_V2_TOKEN"),
+    "influxdb_org": ("INFLUX_ORG", "INFLUXDB_ORG", "INFLUXDB_V2_ORG"),
+}
+_INFLUX_1: Final = ("INFLUXDB_HOST", "INFLUXDB_PORT", "INFLUXDB_DATABASE", "INFLUXDB_USERNAME")
+_INFLUX_2_HOSTS: Final = ("INFLUX_HOST", "INFLUXDB_V2_URL")
+_INFLUX_2_BUCKETS: Final = ("INFLUX_BUCKET", "INFLUX_BUCKET_NAME", "INFLUXDB_BUCKET")
+INFLUX_NAMES: Final = frozenset(
+    [*_INFLUX_1, *_INFLUX_2_HOSTS, *_INFLUX_2_BUCKETS, *(name for names in _INFLUX_ACCOUNT.values() for name in names)]
 )
 
 _MAX_BYTES = 1_000_000
@@ -36,6 +41,10 @@ _LINE_END = re.compile(r"\r\n|\n|\r")
 _TOML_PLACE = re.compile(r" \(at (?:line (\d+), column \d+|end of document)\)$")
 _INFLUX_HOST = re.compile(r"[A-Za-z0-9._-]+|\[?[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*\]?")
 _INFLUX_PORT = re.compile(r"[0-9]{1,5}")
+_URL_PORTS = {"http": 80, "https": 443}
+_INFLUX_URL = re.compile(
+    r"(?:(?P<scheme>https?)://)?(?P<host>[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::(?P<port>[0-9]{1,5}))?/?", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,13 +149,23 @@ def variable_name(key: str) -> str:
 
 
 def influx_store(names: Mapping[str, Given]) -> dict[str, Given]:
-    """Give `store` as the INFLUXDB_* variables of older installations name it; nothing without INFLUXDB_HOST.
+    """Give `store` as the variables of other InfluxDB tools name it; nothing where they name none.
 
-    The password is no part of the URL.
+    INFLUXDB_HOST, which means 1.x, counts before INFLUX_HOST with INFLUX_BUCKET, which mean 2.x: a host alone is set
+    for many other reasons.  No password, token or organization is part of the URL.
     """
-    host = names.get("INFLUXDB_HOST")
-    if host is None:
-        return {}
+    if "INFLUXDB_HOST" in names:
+        return {"store": _influx_1(names)}
+    host, bucket = (_first_set(known, names) for known in (_INFLUX_2_HOSTS, _INFLUX_2_BUCKETS))
+    return {"store": _influx_2(host, names[host], names[bucket])} if host and bucket else {}
+
+
+def _first_set(known: Iterable[str], names: Mapping[str, Given]) -> str | None:
+    return next((name for name in known if name in names), None)
+
+
+def _influx_1(names: Mapping[str, Given]) -> Given:
+    host = names["INFLUXDB_HOST"]
     if not _INFLUX_HOST.fullmatch(host.text):
         shown = quoted(mask_url(host.text))
         raise SettingsError(f"INFLUXDB_HOST = {shown} ({host.origin}): expected a host name or an address")
@@ -159,13 +178,26 @@ def influx_store(names: Mapping[str, Given]) -> dict[str, Given]:
     address = f"[{host.text.strip('[]')}]" if ":" in host.text else host.text
     account = f"{quote(user.text, safe='')}@" if user else ""
     url = f"influxdb://{account}{address}:{int(port.text)}/{quote(database.text, safe='')}"
-    return {"store": Given(url, host.origin)}
+    return Given(url, host.origin)
 
 
-def influx_password(names: Mapping[str, Given]) -> dict[str, Given]:
-    """Give `influxdb_password` as older installations name it; it counts for every InfluxDB store that has a user."""
-    given = names.get("INFLUXDB_PASSWORD")
-    return {"influxdb_password": given} if given else {}
+def _influx_2(name: str, host: Given, bucket: Given) -> Given:
+    parts = _INFLUX_URL.fullmatch(host.text.strip())
+    scheme = (parts["scheme"] or "").lower() if parts else ""
+    port = int(parts["port"] or _URL_PORTS.get(scheme, 8086)) if parts else 0
+    if parts is None or not 1 <= port <= 65_535:
+        shown = quoted(mask_url(host.text))
+        raise SettingsError(
+            f"{name} = {shown} ({host.origin}): expected an address such as http://localhost:8086",
+            hint="only scheme, host and port; a token goes into INFLUX_TOKEN",
+        )
+    own_scheme = "influxdb2+https" if scheme == "https" else "influxdb2"
+    return Given(f"{own_scheme}://{parts['host']}:{port}/{quote(bucket.text, safe='')}", host.origin)
+
+
+def influx_account(names: Mapping[str, Given]) -> dict[str, Given]:
+    """Give password, token and organization as other InfluxDB tools name them, for a store that lacks its own."""
+    return {key: names[name] for key, known in _INFLUX_ACCOUNT.items() if (name := _first_set(known, names))}
 
 
 # laklak.toml

@@ -13,6 +13,8 @@ from laklak.errors import UsageError
 
 # A scheme with its slashes, also with the colon forgotten, or the slashes alone.
 _URL_HEAD = re.compile(r"(?:[A-Za-z][A-Za-z0-9+.-]*:?)?//")
+# What stands before the host of these is no user.
+_TOKEN_HEAD = re.compile(r"influxdb[23]\b", re.IGNORECASE)
 _SECRET_PARAMETER = re.compile(
     r"([?&;](?:p|[^=&;]*(?:token|passw|pwd|secret|api_?key)[^=&;]*)=)[^&]*", re.IGNORECASE | re.DOTALL
 )
@@ -28,7 +30,9 @@ def mask_url(text: str) -> str:
     head, rest = (text[: found.end()], text[found.end() :]) if found else ("", text)
     before, at, after = rest.rpartition("@")
     user, colon, _ = before.partition(":")
-    if at and colon:
+    if before and not colon and _TOKEN_HEAD.match(head):
+        rest = f"***@{after}"
+    elif at and colon:
         rest = f"{user}:***@{after}"
     return _SECRET_PARAMETER.sub(r"\1***", head + rest)
 

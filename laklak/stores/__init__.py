@@ -16,22 +16,20 @@ from laklak.stores.sqlite import SqliteStore
 __all__ = ["open_store"]
 
 _SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):/")
+_INFLUX: Final = re.compile(r"influxdb2?(?:\+[a-z]*)?:", re.IGNORECASE)
 _SPELLING: Final = (
-    "write a file name like candles.db, sqlite:////folder/candles.db, or influxdb://[user@]host[:8086]/database"
+    "write a file name like candles.db, sqlite:////folder/candles.db, influxdb://[user@]host[:8086]/database (1.x), or "
+    "influxdb2://host[:8086]/BUCKET?org=ORG (2.x)"
 )
 
 
-def open_store(
-    access: StoreAccess | str,
-    *,
-    create: bool = True,
-) -> Store:
+def open_store(access: StoreAccess | str, *, create: bool = True) -> Store:
     """Give the store that `access` names, to be entered with `async with`; nothing is opened or made before that.
 
     Args:
         access: its `where` alone will do: `candles.db`, `~/candles.db`, `sqlite:///FILE` (relative to the working
-            folder), `sqlite:////FILE`, or `influxdb://[user@]host[:8086]/database[?rp=NAME]` (`influxdb+https://` for
-            TLS).
+            folder), `sqlite:////FILE`, `influxdb://[user@]host[:8086]/database[?rp=NAME]` for InfluxDB 1.x, or
+            `influxdb2://host[:8086]/BUCKET?org=ORG` for 2.x (`influxdb+https://`, `influxdb2+https://` for TLS).
         create: make the store where there is none. Without it a missing store gives nothing and takes nothing.
 
     Raises:
@@ -41,19 +39,10 @@ def open_store(
     if isinstance(access, str):
         access = StoreAccess(where=access)
     where = access.where
-    if where.lower().startswith(("influxdb://", "influxdb+https://")):
+    if _INFLUX.match(where):
         from laklak.stores.influx import open_influx
 
-        return open_influx(
-            where,
-            {"LAKLAK_INFLUXDB_PASSWORD": access.password} if access.password else {},
-            state_dir=access.state_dir or platformdirs.user_state_path("laklak"),
-            create=create,
-            max_wait_s=access.max_wait_s,
-            gzip=access.gzip,
-            lines_per_batch=access.batch_lines,
-            measurement=access.measurement,
-        )
+        return open_influx(access, state_dir=access.state_dir or platformdirs.user_state_path("laklak"), create=create)
     path = _file_of(where)
     if not path or path == ":memory:" or path.endswith("/") or "\0" in path:
         raise StoreUnavailable("the store must be a file", hint=_SPELLING)
@@ -69,9 +58,4 @@ def _file_of(where: str) -> str:
         return where[len("sqlite:///") :]
     if scheme == "sqlite":
         raise StoreUnavailable("a sqlite: address needs three slashes before the file name", hint=_SPELLING)
-    if scheme.startswith("influxdb"):
-        raise StoreUnavailable(
-            f"stores of the kind {scheme}:// are not built yet",
-            hint="InfluxDB 1.x (influxdb://, influxdb+https://) and SQLite files are",
-        )
     raise StoreUnavailable(f"there is no kind of store called {scheme}://", hint=_SPELLING)

@@ -5,13 +5,14 @@ A store is the only truth about what is there: there is no checkpoint file besid
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Literal, Protocol, Self
 
-from laklak.model import Absence, CandleBatch, RunRecord, Series, TimeRange
+from laklak.findings import Finding
+from laklak.model import Absence, Candles, Interval, RunRecord, Series, TimeRange
 
 Origin = Literal["real", "simulated"]
 
@@ -37,7 +38,7 @@ class Delivery:
     """What one answer gave: candles to store, and minutes confirmed absent. Either may be empty."""
 
     series: Series
-    candles: CandleBatch | None
+    candles: Candles | None
     absences: Sequence[Absence] = ()
 
     @property
@@ -57,6 +58,13 @@ class Written:
     dead_letter: str | None = None
 
 
+def held_span(interval: Interval, times: Collection[int]) -> TimeRange:
+    """From the first to the end of the last of these open_times, on the grid; empty where none can lie on it."""
+    if not times:
+        return TimeRange(0, 0)
+    return TimeRange(interval.ceil(min(times)), interval.floor(max(times)) + interval.ms)
+
+
 class Store(Protocol):
     """Where candles live. All methods may be called from one event loop, several at once.
 
@@ -74,6 +82,11 @@ class Store(Protocol):
         """Once entered: whether there is a store; False only when it was opened without making one."""
         ...
 
+    @property
+    def identity(self) -> str:
+        """The same for two spellings of one store, as far as that can be told without asking it."""
+        ...
+
     bytes_per_candle: int
 
     async def __aenter__(self) -> Self: ...
@@ -89,6 +102,17 @@ class Store(Protocol):
         ...
 
     async def describe(self) -> StoreInfo: ...
+
+    async def examine(self) -> Sequence[Finding]:
+        """What else to know before a backfill: what keeps the store, the right to write, retention, who fills it.
+
+        Where there is no store: whether a run could make it.  Nothing is made, written or changed.
+        """
+        ...
+
+    async def holdings(self) -> dict[Series, TimeRange]:
+        """Every series with a candle or a known absence: from its first to the end of its last, on the grid."""
+        ...
 
     async def count(self, series: Series, span: TimeRange) -> int:
         """Candles stored in `span` that lie on the grid of the interval."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import json
 import os
@@ -12,6 +13,7 @@ from types import TracebackType
 from typing import Self
 
 from laklak.errors import StoreBusy, StoreUnavailable
+from laklak.findings import Finding
 from laklak.model import iso
 
 
@@ -41,6 +43,37 @@ class StoreLock:
     def path(self) -> str:
         """The lock file."""
         return self._path
+
+    def examine(self) -> Finding:
+        """Whether the lock could be taken now, and who holds it; makes and changes nothing."""
+        refusal = self._refusal()
+        return Finding.of(refusal) if refusal else Finding("ok", "no other backfill is filling it")
+
+    def _refusal(self) -> StoreBusy | StoreUnavailable | None:
+        place = self._path
+        while not os.path.exists(place) and place != os.path.dirname(place):
+            place = os.path.dirname(place)
+        if not os.access(place, os.R_OK | os.W_OK | (os.X_OK if os.path.isdir(place) else 0)):
+            return self._unavailable(PermissionError(errno.EACCES, os.strerror(errno.EACCES)))
+        if place != self._path:
+            return None
+        try:
+            handle = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError as exc:
+            return self._unavailable(exc)
+        try:
+            # Who holds it has signed it. The lock itself is tried only then, to tell a holder from one that was killed:
+            # trying holds it for a moment, in which a backfill that starts would be turned away.
+            holder = _read_holder(handle)
+            if holder is not None:
+                fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            return None
+        except BlockingIOError:
+            return self._busy(holder)
+        except OSError as exc:
+            return self._unavailable(exc)
+        finally:
+            os.close(handle)
 
     def __enter__(self) -> Self:
         handle = self._open()

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import sqlite3
 from array import array
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, AsyncExitStack
@@ -18,15 +19,18 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from laklak.errors import StoreError, StoreFull, StoreUnavailable
+from laklak.findings import Finding
 from laklak.model import DAY_MS, Absence, Interval, RunRecord, Series, TimeRange, iso
 from laklak.stores import sqlite_file
-from laklak.stores.base import Columns, Delivery, Origin, StoreInfo, Written
+from laklak.stores.base import Columns, Delivery, Origin, StoreInfo, Written, held_span
 from laklak.stores.lock import StoreLock
 from laklak.stores.sqlite_lane import Lane, Turn
-from laklak.stores.sqlite_write import write_deliveries, write_meta, write_run
+from laklak.stores.sqlite_write import transaction, write_deliveries, write_meta, write_run
 from laklak.text import size_text
 
 _READERS: Final = 2
+# How long `examine` waits for another writer.
+_PROBE_S: Final = 2.0
 _FETCH_ROWS: Final = 4096
 # Up to this size a store's candles are counted for the line that says what it holds: some 50 ms.
 _COUNTED_BYTES: Final = 128 * 2**20
@@ -70,6 +74,14 @@ AND (EXISTS (SELECT 1 FROM candle) OR EXISTS (SELECT 1 FROM absence))"""
 _EDGES: Final = """
 SELECT interval, (SELECT min(open_time) FROM candle WHERE series_id = series.id),
     (SELECT max(open_time) FROM candle WHERE series_id = series.id) FROM series"""
+
+_HOLDINGS: Final = """
+SELECT venue, symbol, interval,
+    (SELECT min(open_time) FROM candle WHERE series_id = series.id),
+    (SELECT max(open_time) FROM candle WHERE series_id = series.id),
+    (SELECT min(open_time) FROM absence WHERE series_id = series.id),
+    (SELECT max(open_time) FROM absence WHERE series_id = series.id)
+FROM series ORDER BY venue, symbol, interval"""
 
 
 class SqliteStore:
@@ -116,6 +128,12 @@ class SqliteStore:
         """Whether there is a store; False only when it was opened without `create` and is not there."""
         return not self._nothing
 
+    @property
+    def identity(self) -> str:
+        """The file itself, or its place while there is none."""
+        found = _identity(self.path)
+        return f"sqlite:{self.path}" if found is None else "sqlite:{}:{}".format(*found)
+
     async def __aenter__(self) -> Self:
         try:
             await self._open()
@@ -160,6 +178,27 @@ class SqliteStore:
         if self._nothing:
             return StoreInfo("new file", sqlite_file.free_bytes(self.path))
         return await self._reader().run(self._describe)
+
+    async def examine(self) -> Sequence[Finding]:
+        """The versions, the right to write, proven by an empty transaction, and who fills it."""
+        if self._nothing:
+            # Entering made sure that the folder is there and may be written.
+            found = [Finding("ok", "a backfill can make it")]
+        else:
+            found = await self._writer.run(_examine)
+        return [*found, StoreLock.for_file(self.path).examine()]
+
+    async def holdings(self) -> dict[Series, TimeRange]:
+        """Every series with a candle or a known absence: from its first to the end of its last, on the grid."""
+        if self._nothing:
+            return {}
+        found = {}
+        for venue, symbol, name, *edges in await self._reader().run(partial(_fetch_all, _HOLDINGS, ())):
+            series = Series(venue, symbol, Interval.parse(name))
+            span = held_span(series.interval, [edge for edge in edges if edge is not None])
+            if span:
+                found[series] = span
+        return found
 
     async def count(self, series: Series, span: TimeRange) -> int:
         row = await self._one(_COUNT, _on_grid(series, span))
@@ -244,6 +283,23 @@ class SqliteStore:
         parts.append(f"{iso(min(first for first, _ in edges))} to {iso(max(end for _, end in edges))}")
         parts.append(size_text(used))
         return StoreInfo(", ".join(parts), free)
+
+
+def _examine(turn: Turn) -> list[Finding]:
+    version = turn.connection.execute("PRAGMA user_version").fetchone()[0]
+    kept_by = Finding(
+        "ok", f"SQLite {sqlite3.sqlite_version}, store version {version}", facts={"store_version": version}
+    )
+    try:
+        # An empty transaction takes what a write takes, and writes nothing.
+        with transaction(turn, patience_s=_PROBE_S):
+            pass
+        return [kept_by, Finding("ok", "it can be read and written")]
+    except sqlite3.OperationalError as exc:
+        if not sqlite_file.is_busy(exc):
+            raise
+        busy = f"another program has been writing for {_PROBE_S:g} s; a backfill waits {sqlite_file.BUSY_TIMEOUT_S:g} s"
+        return [kept_by, Finding("warning", busy, "end its transaction")]
 
 
 def _within(series: Series, span: TimeRange) -> tuple[str | int, ...]:

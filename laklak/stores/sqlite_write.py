@@ -38,13 +38,13 @@ AND EXISTS (SELECT 1 FROM candle AS c WHERE c.series_id = absence.series_id AND 
 
 
 @contextlib.contextmanager
-def transaction(turn: Turn) -> Iterator[sqlite3.Connection]:
+def transaction(turn: Turn, *, patience_s: float = BUSY_TIMEOUT_S) -> Iterator[sqlite3.Connection]:
     """One write transaction: committed at the end of the block, rolled back when the block or the commit fails.
 
     Waits for other writers, and stops waiting when the job is called off.
     """
     connection = turn.connection
-    deadline = time.monotonic() + BUSY_TIMEOUT_S
+    deadline = time.monotonic() + patience_s
     while True:
         turn.check()
         try:

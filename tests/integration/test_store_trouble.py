@@ -129,27 +129,6 @@ def test_an_older_run_without_any_candle_does_not_decide_what_a_store_is(venue, 
     assert here("backfill", "LTCUSDT", "--days", "1").exit == 0
 
 
-@pytest.fixture
-def small_disk(tmp_path):
-    """A file system of its own with little room: `small_disk(size)` gives its folder."""
-    mounted = []
-
-    def mount(size):
-        folder = tmp_path / "small"
-        folder.mkdir()
-        words = ["mount", "-t", "tmpfs", "-o", f"size={size}", "none", str(folder)]
-        try:
-            subprocess.run(words, check=True, capture_output=True, timeout=20)
-        except (OSError, subprocess.CalledProcessError):
-            pytest.skip("this user may not mount a small file system")
-        mounted.append(folder)
-        return folder
-
-    yield mount
-    for folder in mounted:
-        subprocess.run(["umount", "-l", str(folder)], check=True, timeout=20)
-
-
 def test_too_little_room_is_refused_before_fetching(venue, laklak, small_disk, check_sum):
     running = venue()
     folder = small_disk("64m")

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import pytest
 
-from laklak.model import CandleBatch, Interval, Series
+from laklak.model import CandleBatch, Interval, Series, StoreAccess
 from laklak.stores import open_store
 from laklak.stores.base import Delivery
 
@@ -36,17 +36,20 @@ def path(folder: Path) -> Path:
     return folder / "candles.db"
 
 
-@pytest.fixture(params=["sqlite", "influxdb"])
-def where(request: pytest.FixtureRequest, folder: Path) -> str:
-    """The address of an empty place for each kind of store: what `open_store` takes."""
+@pytest.fixture(params=["sqlite", "influxdb", "influxdb2"])
+def where(request: pytest.FixtureRequest, folder: Path) -> StoreAccess:
+    """An empty place for each kind of store: what `open_store` takes."""
+    # Names that have to be quoted, and never the same one: the servers outlive the test.
     if request.param == "influxdb":
-        # A name that has to be quoted, and never the same one: the server outlives the test.
-        return request.getfixturevalue("influxd").url(f'contract "{next(_numbers)}"')
-    return f"{folder}/contract.db"
+        return StoreAccess(where=request.getfixturevalue("influxd").url(f'contract "{next(_numbers)}"'))
+    if request.param == "influxdb2":
+        server = request.getfixturevalue("influxd2")
+        return StoreAccess(where=server.url(f"contract ${{r}} \\ 桶/{next(_numbers)}"), token=server.token)
+    return StoreAccess(where=f"{folder}/contract.db")
 
 
 @pytest.fixture
-def use(where: str) -> Callable[[Callable[[Any], Awaitable[T]]], T]:
+def use(where: StoreAccess) -> Callable[[Callable[[Any], Awaitable[T]]], T]:
     """Run one coroutine function with the opened store and give back what it returns; may be called repeatedly."""
 
     def run(work: Callable[[Any], Awaitable[T]]) -> T:

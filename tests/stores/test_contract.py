@@ -258,7 +258,7 @@ def test_a_known_hole_alone_has_an_origin_too(use, series):
 
 
 def test_a_new_store_says_so(use):
-    assert re.match(r"new (file|database)\b", use(lambda store: store.describe()).holds)
+    assert re.match(r"new (file|database|bucket)\b", use(lambda store: store.describe()).holds)
 
 
 def test_a_store_without_candles_is_called_empty(use):

@@ -68,6 +68,8 @@ def test_a_store_is_shown_as_its_address(where, display):
         ("influxdb://me@h:9000/my%20db?rp=year", "influxdb://me@h:9000/my%20db?rp=year"),
         ("influxdb+https://u:hunter2@h/db", "influxdb+https://u:***@h:8086/db"),
         ("INFLUXDB://h/db", "influxdb://h:8086/db"),
+        ("influxdb2://h/b?org=o", "influxdb2://h:8086/b?org=o"),
+        ("influxdb2+https://:hunter2@h:443/b?org=o", "influxdb2+https://:***@h:443/b?org=o"),
     ],
 )
 def test_an_influxdb_address_is_a_store_and_is_shown_without_its_password(where, display):
@@ -80,21 +82,41 @@ def test_an_influxdb_address_is_a_store_and_is_shown_without_its_password(where,
 def test_the_password_is_that_of_the_user_of_an_address_without_one(monkeypatch):
     monkeypatch.setenv("INFLUXDB_PASSWORD", "another")
 
-    assert open_store(StoreAccess(where="influxdb://me@h/db", password="hunter2")).display == "influxdb://me:***@h:8086/db"
+    assert (
+        open_store(StoreAccess(where="influxdb://me@h/db", password="hunter2")).display == "influxdb://me:***@h:8086/db"
+    )
     # What is not given is not looked for: settings are read in one place.
     assert open_store("influxdb://me@h/db").display == "influxdb://me@h:8086/db"
 
 
-@pytest.mark.parametrize("where", ["influxdb2://h/db", "influxdb2+https://h/db", "influxdb3://token:hunter2@h/db"])
-def test_other_kinds_of_influxdb_are_not_built_yet(where):
-    with pytest.raises(StoreUnavailable, match="not built yet") as caught:
-        open_store(where)
+def test_token_and_organization_are_those_of_an_address_without_them():
+    store = open_store(StoreAccess(where="influxdb2://h/b", token="hunter2", org="o"))
 
-    assert "influxdb://" in (caught.value.hint or "")
+    assert store.display == "influxdb2://:***@h:8086/b?org=o"
+    assert "hunter2" not in repr(store)
+
+
+def test_another_kind_of_influxdb_is_refused_without_secrets():
+    with pytest.raises(StoreUnavailable, match="no kind of store called influxdb3://") as caught:
+        open_store("influxdb3://token:hunter2@h/db")
+
+    assert "influxdb2://host[:8086]/BUCKET?org=ORG" in (caught.value.hint or "")
     assert "hunter2" not in f"{caught.value} {caught.value.hint}"
 
 
-@pytest.mark.parametrize("where", ["influxdb://", "influxdb://h", "influxdb://u:hunter2@h:x/db", "influxdb://h/a/b"])
+@pytest.mark.parametrize(
+    "where",
+    [
+        "influxdb://",
+        "influxdb://h",
+        "influxdb://u:hunter2@h:x/db",
+        "influxdb://h/a/b",
+        "influxdb:/h/db",
+        "influxdb2:h/b?org=o",
+        "influxdb2+tls://h/b?org=o",
+        "influxdb2://hunter2@h/b?org=o",
+    ],
+)
 def test_a_wrong_influxdb_address_is_refused_with_the_right_spelling_and_without_secrets(where):
     with pytest.raises(StoreUnavailable) as caught:
         open_store(where)

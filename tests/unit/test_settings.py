@@ -105,6 +105,8 @@ def test_each_key_has_one_spelling_in_all_sources(place: Place, key: str) -> Non
         "assets": "/a.txt",
         "state_dir": "/state",
         "influxdb_gzip": "on",
+        "source": "rest",
+        "binance.archive_url": "http://127.0.0.1:9",
     }
     value = values.get(key, "17")
     table, _, name = key.rpartition(".")
@@ -508,6 +510,71 @@ def test_wrong_influxdb_variables_are_named(place: Place, name: str, value: str)
     assert "hunter2" not in str(error)
 
 
+@pytest.mark.parametrize(
+    ("host", "store"),
+    [
+        ("http://localhost:8086", "influxdb2://localhost:8086/my%20candles"),
+        ("https://cloud.example/", "influxdb2+https://cloud.example:443/my%20candles"),
+        ("HTTP://db.lan", "influxdb2://db.lan:80/my%20candles"),
+        ("db.lan", "influxdb2://db.lan:8086/my%20candles"),
+        ("https://[::1]:9999", "influxdb2+https://[::1]:9999/my%20candles"),
+    ],
+)
+def test_the_variables_of_the_official_tools_give_a_store_of_2_x(place: Place, host: str, store: str) -> None:
+    names = {"INFLUX_HOST": host, "INFLUX_BUCKET": "my candles", "INFLUX_ORG": "we", "INFLUX_TOKEN": "hunter2"}
+
+    settings = place.load(environment=names)
+
+    access = settings.store_access
+    assert (access.where, access.org, access.token) == (store, "we", "hunter2")
+    assert settings.origins["store"] == "environment INFLUX_HOST"
+    assert "influxdb_org = we (environment INFLUX_ORG)" in settings_lines(settings)
+    assert "hunter2" not in repr(settings) + "".join(settings_lines(settings))
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        {"INFLUXDB_V2_URL": "http://h:1", "INFLUXDB_BUCKET": "b", "INFLUXDB_V2_ORG": "o", "INFLUXDB_V2_TOKEN": "t"},
+        {"INFLUX_HOST": "http://h:1", "INFLUX_BUCKET_NAME": "b", "INFLUXDB_ORG": "o", "INFLUXDB_TOKEN": "t"},
+    ],
+)
+def test_other_names_of_the_same_count_too(place: Place, names: dict[str, str]) -> None:
+    access = place.load(environment=names).store_access
+
+    assert (access.where, access.org, access.token) == ("influxdb2://h:1/b", "o", "t")
+
+
+def test_a_host_without_a_bucket_is_no_store(place: Place) -> None:
+    assert place.load(environment={"INFLUX_HOST": "http://h:1"}).store == "laklak.db"
+    assert place.load(environment={"INFLUX_BUCKET": "b"}).store == "laklak.db"
+
+
+def test_the_older_variables_come_before_those_of_the_official_tools(place: Place) -> None:
+    names = {"INFLUXDB_HOST": "one", "INFLUX_HOST": "http://two", "INFLUX_BUCKET": "b"}
+
+    assert place.load(environment=names).store == "influxdb://one:8086/market_data"
+
+
+def test_token_and_organization_count_for_a_store_that_is_named(place: Place) -> None:
+    names = {"INFLUX_HOST": "http://h:1", "INFLUX_BUCKET": "b", "INFLUX_ORG": "theirs", "INFLUX_TOKEN": "t"}
+
+    access = place.load({"store": "influxdb2://x/y"}, {**names, "LAKLAK_INFLUXDB_ORG": "ours"}).store_access
+
+    assert (access.where, access.org, access.token) == ("influxdb2://x/y", "ours", "t")
+
+
+@pytest.mark.parametrize(
+    "host", ["ftp://h", "http://h/path", "http://me:hunter2@h", "http://h?token=hunter2", "http://h:70000", "http://"]
+)
+def test_a_wrong_host_of_the_official_tools_is_named(place: Place, host: str) -> None:
+    error = place.error(environment={"INFLUX_HOST": host, "INFLUX_BUCKET": "b"})
+
+    assert str(error).startswith("INFLUX_HOST = ")
+    assert "http://localhost:8086" in str(error)
+    assert "hunter2" not in str(error) + str(error.hint)
+
+
 # Secrets
 
 
@@ -530,12 +597,22 @@ def test_a_password_in_the_store_shows_neither_in_the_log_nor_in_a_repr(place: P
     assert "hunter2" not in repr(settings) + "\n".join(lines)
 
 
-@pytest.mark.parametrize("store", ["influxdb://me:hunter2@h/db", "influxdb2://h/b?org=o&token=hunter2"])
-def test_a_secret_in_the_store_is_not_taken_from_the_command_line(place: Place, store: str) -> None:
+@pytest.mark.parametrize(
+    ("store", "what", "place_for_it"),
+    [
+        ("influxdb://me:hunter2@h/db", "a password", "LAKLAK_INFLUXDB_PASSWORD"),
+        ("influxdb2://h/b?org=o&token=hunter2", "a token", "LAKLAK_INFLUXDB_TOKEN"),
+        ("influxdb2://:hunter2@h/b?org=o", "a token", "LAKLAK_INFLUXDB_TOKEN"),
+        ("influxdb2+https://hunter2@h/b?org=o", "a token", "LAKLAK_INFLUXDB_TOKEN"),
+    ],
+)
+def test_a_secret_in_the_store_is_not_taken_from_the_command_line(
+    place: Place, store: str, what: str, place_for_it: str
+) -> None:
     error = place.error({"store": store})
 
-    assert "(flag --store): a password is not taken from the command line" in str(error)
-    assert "LAKLAK_INFLUXDB_PASSWORD" in (error.hint or "")
+    assert f"(flag --store): {what} is not taken from the command line" in str(error)
+    assert place_for_it in (error.hint or "")
     assert "hunter2" not in str(error) + str(error.hint)
 
 

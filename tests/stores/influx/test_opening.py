@@ -1,4 +1,4 @@
-"""Entering a store: whatever is wrong with the server, the login or the database is one line, before any fetching."""
+"""Entering a store of 1.x: whatever is wrong with server, login or database is one line, before any fetching."""
 
 from __future__ import annotations
 
@@ -17,6 +17,32 @@ from laklak.model import DAY_MS, Series, TimeRange
 
 START = 1_767_225_600_000
 DAYS = TimeRange(START, START + 3 * DAY_MS)
+
+
+@pytest.fixture
+def server_name():
+    return "influxd"
+
+
+@pytest.fixture
+def kind():
+    return "1.x"
+
+
+@pytest.fixture
+def database(box):
+    return box.name
+
+
+@pytest.fixture
+def place(database):
+    """How a person asks for a measurement of the database: `place("binance_ohlc")`."""
+
+    def of(measurement, policy="autogen"):
+        quoted = database.replace('"', '\\"')
+        return f'"{quoted}"."{policy}"."{measurement}"'
+
+    return of
 
 
 async def nothing(store):
@@ -181,22 +207,22 @@ def test_a_password_opens_the_store(use, guarded, series, deliver):
         return await store.count(series, DAYS), await store.origin()
 
     url = guarded.url("x", user="writer")
-    assert use(work, url, environment={"INFLUXDB_PASSWORD": "se:cr@et"}) == (3, "real")
+    assert use(work, url, password="se:cr@et") == (3, "real")
 
 
 @pytest.mark.parametrize(
-    ("user", "environment", "hint"),
+    ("user", "password", "hint"),
     [
-        ("", {}, "LAKLAK_INFLUXDB_PASSWORD"),
-        ("writer", {}, "LAKLAK_INFLUXDB_PASSWORD"),
-        ("writer", {"INFLUXDB_PASSWORD": "wr0ng"}, "check the user writer"),
-        ("nobody:wr0ng", {}, "check the user nobody"),
+        ("", None, "LAKLAK_INFLUXDB_PASSWORD"),
+        ("writer", None, "LAKLAK_INFLUXDB_PASSWORD"),
+        ("writer", "wr0ng", "check the user writer"),
+        ("nobody:wr0ng", None, "check the user nobody"),
     ],
 )
-def test_a_wrong_login_is_one_line_at_once(use, guarded, user, environment, hint):
+def test_a_wrong_login_is_one_line_at_once(use, guarded, user, password, hint):
     start = time.monotonic()
 
-    error = refusal(use, guarded.url("x", user=user), environment=environment, max_wait_s=600)
+    error = refusal(use, guarded.url("x", user=user), password=password, max_wait_s=600)
 
     assert "refused the login" in str(error)
     assert hint in error.hint
@@ -205,7 +231,7 @@ def test_a_wrong_login_is_one_line_at_once(use, guarded, user, environment, hint
 
 
 def test_a_database_that_is_missing_and_may_not_be_made_is_told(use, guarded):
-    error = refusal(use, guarded.url("y", user="writer"), environment={"INFLUXDB_PASSWORD": "se:cr@et"})
+    error = refusal(use, guarded.url("y", user="writer"), password="se:cr@et")
 
     assert "there is no database y" in str(error)
     assert 'CREATE DATABASE "y"' in error.hint
@@ -214,7 +240,7 @@ def test_a_database_that_is_missing_and_may_not_be_made_is_told(use, guarded):
 def test_an_administrator_makes_the_database(use, guarded):
     url = guarded.url("y", user="admin")
 
-    assert use(lambda store: store.describe(), url, environment={"INFLUXDB_PASSWORD": "top"}).holds.startswith("new")
+    assert use(lambda store: store.describe(), url, password="top").holds.startswith("new")
     assert ["y"] in guarded.rows("SHOW DATABASES")
 
 
@@ -222,7 +248,7 @@ def test_the_right_to_read_is_enough_to_read(use, guarded, series, deliver):
     use(
         lambda store: store.write([deliver(series, 3)]),
         guarded.url("x", user="writer"),
-        environment={"INFLUXDB_PASSWORD": "se:cr@et"},
+        password="se:cr@et",
     )
 
     assert use(lambda store: store.count(series, DAYS), guarded.url("x", user="reader:see")) == 3

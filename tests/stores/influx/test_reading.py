@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import math
-from urllib.parse import urlencode
 
 import pytest
 
-from laklak.errors import StoreDown, StoreError
 from laklak.model import DAY_MS, MINUTE_MS, Absence, Series, TimeRange
 from laklak.stores.base import Delivery
 from laklak.stores.presence import survey
@@ -25,9 +23,9 @@ def hole(minute, confirmed_at=START + DAY_MS):
 # Points that are no candles of ours
 
 
-def test_points_with_more_tags_are_not_counted(use, influxd, database, series, deliver):
+def test_points_with_more_tags_are_not_counted(use, box, series, deliver):
     use(lambda store: store.write([deliver(series, 10)]))
-    influxd.put(LINE.replace(",symbol", ",source=old,symbol") + f" {START + 20 * MINUTE_MS}\n", database)
+    box.put(LINE.replace(",symbol", ",source=old,symbol") + f" {START + 20 * MINUTE_MS}\n")
 
     async def work(store):
         return (
@@ -41,39 +39,17 @@ def test_points_with_more_tags_are_not_counted(use, influxd, database, series, d
     assert use(work) == (10, {START: 10}, 10, 10, 10)
 
 
-def test_points_with_fewer_tags_are_not_counted(use, influxd, database, series):
-    influxd.put(LINE.replace(",timeframe=1m", "") + f" {START}\n", database)
+def test_points_with_fewer_tags_are_not_counted(use, box, series):
+    box.put(LINE.replace(",timeframe=1m", "") + f" {START}\n")
 
     assert use(lambda store: store.count(series, DAYS)) == 0
-
-
-def test_points_of_another_policy_are_not_counted(use, influxd, database, series):
-    quoted = database.replace('"', '\\"')
-    influxd.ask(f'CREATE RETENTION POLICY other ON "{quoted}" DURATION INF REPLICATION 1')
-    influxd.put(f"{LINE} {START}\n", database, "other")
-
-    assert use(lambda store: store.count(series, DAYS)) == 0
-
-
-def test_candles_stay_what_they_are_when_the_default_policy_changes(use, influxd, database, series, deliver):
-    quoted = database.replace('"', '\\"')
-
-    async def work(store):
-        await store.write([deliver(series, 10)])
-        influxd.ask(f'CREATE RETENTION POLICY other ON "{quoted}" DURATION INF REPLICATION 1 DEFAULT')
-        await store.write([deliver(series, 20)])
-        return await store.count(series, DAYS), len((await store.read(series, DAYS)).open_times)
-
-    assert use(work) == (20, 20)
 
 
 @pytest.mark.parametrize("off_ms", [1, 30_000, 59_999])
-def test_a_point_off_the_grid_does_not_stand_in_for_a_missing_minute_at_an_edge(
-    use, influxd, database, series, deliver, off_ms
-):
+def test_a_point_off_the_grid_does_not_stand_in_for_a_missing_minute_at_an_edge(use, box, series, deliver, off_ms):
     span = TimeRange(START, START + 11 * MINUTE_MS)
     use(lambda store: store.write([deliver(series, 10)]))
-    influxd.put(f"{LINE} {START + 10 * MINUTE_MS + off_ms}\n", database)
+    box.put(f"{LINE} {START + 10 * MINUTE_MS + off_ms}\n")
 
     async def work(store):
         return (
@@ -87,11 +63,11 @@ def test_a_point_off_the_grid_does_not_stand_in_for_a_missing_minute_at_an_edge(
     assert presence.missing == (TimeRange(START + 10 * MINUTE_MS, span.end_ms),)
 
 
-def test_points_off_the_grid_beside_a_full_day_are_seen_through(use, influxd, database, series, deliver):
+def test_points_off_the_grid_beside_a_full_day_are_seen_through(use, box, series, deliver):
     # One minute more than can be: so timestamps are looked at.
     span = TimeRange(START, START + DAY_MS)
     use(lambda store: store.write([deliver(series, 1440)]))
-    influxd.put("".join(f"{LINE} {START + i * MINUTE_MS + 30_000}\n" for i in range(3)), database)
+    box.put("".join(f"{LINE} {START + i * MINUTE_MS + 30_000}\n" for i in range(3)))
 
     async def work(store):
         return await store.count(series, span), await store.count_by_day(series, span)
@@ -99,15 +75,15 @@ def test_points_off_the_grid_beside_a_full_day_are_seen_through(use, influxd, da
     assert use(work) == (1440, {START: 1440})
 
 
-def test_a_day_with_more_points_than_minutes_is_counted_by_its_timestamps(use, influxd, database, series, deliver):
+def test_a_day_with_more_points_than_minutes_is_counted_by_its_timestamps(use, box, series, deliver):
     use(lambda store: store.write([deliver(series, 1440)]))
-    influxd.put(f"{LINE} {START + 30_000}\n", database)
+    box.put(f"{LINE} {START + 30_000}\n")
 
     assert use(lambda store: store.count_by_day(series, DAYS)) == {START: 1440}
 
 
-def test_a_nanosecond_off_the_grid_is_off_the_grid(use, influxd, database, place, series):
-    influxd._post(f"/write?{urlencode({'db': database})}", f"{LINE} {START * 1_000_000 + 1}\n".encode())
+def test_a_nanosecond_off_the_grid_is_off_the_grid(use, box, series):
+    box.put_ns(f"{LINE} {START * 1_000_000 + 1}\n")
 
     async def work(store):
         return await store.count(series, DAYS), await store.open_times(series, DAYS)
@@ -115,8 +91,8 @@ def test_a_nanosecond_off_the_grid_is_off_the_grid(use, influxd, database, place
     assert use(work) == (0, [])
 
 
-def test_a_field_that_is_missing_is_no_number(use, influxd, database, series):
-    influxd.put(LINE.replace("open=1,", "") + f" {START}\n", database)
+def test_a_field_that_is_missing_is_no_number(use, box, series):
+    box.put(LINE.replace("open=1,", "") + f" {START}\n")
 
     columns = use(lambda store: store.read(series, DAYS))
 
@@ -159,73 +135,34 @@ def test_more_of_the_newest_than_there_are_is_all(use, series, deliver):
     assert use(work) == [START + i * MINUTE_MS for i in range(10)]
 
 
-def test_a_server_that_cuts_rows_off_does_not_cut_ours(use, own_influxd, series, deliver):
-    server = own_influxd(INFLUXDB_HTTP_MAX_ROW_LIMIT="100")
-
-    async def work(store):
-        await store.write([deliver(series, 25_000)])
-        return len((await store.read(series, TimeRange(0, 10**13))).open_times)
-
-    assert use(work, server.url("x")) == 25_000
-
-
-@pytest.mark.parametrize(
-    "body",
-    [
-        b'{"results":[{"statement_id":0,"series":[{"columns":["time","close"],"values":[[0,1]],"partial":true}]}]}\n',
-        b'{"results":[{"statement_id":0,"partial":true}]}\n',
-        b'{"results":[{"statement_id":0}',
-        b"<html>",
-        b"[]",
-        b"7",
-        b'{"results":7}',
-        b'{"results":[{"series":7}]}',
-        b"",
-    ],
-)
-def test_an_answer_that_is_cut_off_or_no_answer_is_never_taken_for_nothing(use, serve, healthy, series, body):
-    told = serve(lambda path, sent: (200, {}, body) if b"SELECT+%22close" in sent else healthy(path, sent))
-
-    with pytest.raises(StoreDown):
-        use(lambda store: store.open_times(series, DAYS), told.url, max_wait_s=0)
-
-
-def test_a_query_that_the_server_cannot_run_is_an_error_with_its_sentence(use, serve, healthy, series):
-    body = b'{"results":[{"statement_id":0,"error":"max-select-point limit exceeed: (7/5)"}]}'
-    told = serve(lambda path, sent: (200, {}, body) if b"SELECT+count" in sent else healthy(path, sent))
-
-    with pytest.raises(StoreError, match="max-select-point"):
-        use(lambda store: store.count(series, DAYS), told.url)
-
-
 # What is known to be absent
 
 
-def test_a_hole_of_a_stored_candle_is_not_given_even_if_nobody_withdrew_it(use, influxd, database, series):
+def test_a_hole_of_a_stored_candle_is_not_given_even_if_nobody_withdrew_it(use, box, series):
     async def work(store):
         await store.write([Delivery(series, None, [hole(1), hole(2), hole(3), hole(2000)])])
-        influxd.put(f"{LINE} {START + 2 * MINUTE_MS}\n{LINE} {START + 2000 * MINUTE_MS}\n", database)
+        box.put(f"{LINE} {START + 2 * MINUTE_MS}\n{LINE} {START + 2000 * MINUTE_MS}\n")
         return await store.absences(series, DAYS)
 
     assert use(work) == [hole(1), hole(3)]
 
 
-def test_a_withdrawn_hole_does_not_come_back_when_the_candle_goes(use, influxd, database, place, series, deliver):
+def test_a_withdrawn_hole_does_not_come_back_when_the_candle_goes(use, box, series, deliver):
     use(lambda store: store.write([Delivery(series, None, [hole(1), hole(9)])]))
     use(lambda store: store.write([deliver(series, 5)]))
-    influxd.ask('DELETE FROM "binance_ohlc"', database)
+    box.erase("binance_ohlc")
 
     assert use(lambda store: store.absences(series, DAYS)) == [hole(9)]
-    assert [row[1:] for row in influxd.rows(f"SELECT kind FROM {place('laklak_holes')}")] == [["stored"], ["hole"]]
+    assert [kind for _, kind in box.points("laklak_holes", "kind")] == ["stored", "hole"]
 
 
-def test_a_withdrawn_hole_can_be_confirmed_again(use, influxd, database, series, deliver):
+def test_a_withdrawn_hole_can_be_confirmed_again(use, box, series, deliver):
     again = hole(1, START + 5 * DAY_MS)
 
     async def work(store):
         await store.write([Delivery(series, None, [hole(1)])])
         await store.write([deliver(series, 5)])
-        influxd.ask('DELETE FROM "binance_ohlc"', database)
+        box.erase("binance_ohlc")
         await store.write([Delivery(series, None, [again])])
         return await store.absences(series, DAYS)
 

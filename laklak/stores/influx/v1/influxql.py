@@ -10,9 +10,6 @@ from typing import Final
 
 from laklak.model import TimeRange
 
-# Times are kept as 64-bit nanoseconds; beyond that a server answers with an error or, worse, counts round.
-_LAST_MS: Final = (2**63 - 10) // 1_000_000
-
 _TEXT_ESCAPES: Final = str.maketrans({"\\": r"\\", "'": r"\'", "\n": r"\n"})
 _NAME_ESCAPES: Final = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})
 
@@ -48,6 +45,5 @@ def tagged(tags: Mapping[str, str], foreign: Collection[str] = ()) -> str:
 
 
 def within(span: TimeRange) -> str:
-    """The condition that a point lies in a half-open range; what no server can keep is left out of it."""
-    start_ms, end_ms = (min(max(edge, -_LAST_MS), _LAST_MS) for edge in (span.start_ms, span.end_ms))
-    return f"time >= {start_ms}ms AND time < {end_ms}ms"
+    """The condition that a point lies in a half-open range."""
+    return f"time >= {span.start_ms}ms AND time < {span.end_ms}ms"

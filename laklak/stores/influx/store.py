@@ -1,8 +1,8 @@
-"""The InfluxDB 1.x store: a measurement of candles per venue, and what is known about them beside it.
+"""The InfluxDB store, 1.x and 2.x: a measurement of candles per venue, and what is known about them beside it.
 
 `binance_ohlc` (tags exchange, symbol, timeframe; float fields open, high, low, close, volume; time = open_time),
-`laklak_holes`, `laklak_runs` and `laklak_meta`, all in one database and retention policy.  Nothing else in the database
-is read or changed.
+`laklak_holes`, `laklak_runs` and `laklak_meta`, all in one database and retention policy, or in one bucket.  Nothing
+else there is read or changed.
 """
 
 from __future__ import annotations
@@ -17,73 +17,35 @@ from types import TracebackType
 from typing import Final, Self
 
 from laklak.errors import StoreError, StoreRefused, StoreUnavailable
+from laklak.findings import Finding
 from laklak.lineprotocol import key_of, point_line
 from laklak.model import DAY_MS, Absence, RunRecord, Series, TimeRange, iso
-from laklak.stores import influx_server, influxql
-from laklak.stores.base import Columns, Delivery, Origin, StoreInfo, Written
-from laklak.stores.influx_absences import AbsenceBook
-from laklak.stores.influx_address import InfluxAddress, parse_influx_url
-from laklak.stores.influx_contents import Contents
-from laklak.stores.influx_dead_letter import FILE_NAME, DeadLetter
-from laklak.stores.influx_http import InfluxClient
-from laklak.stores.influx_read import CandleReader
-from laklak.stores.influx_server import RetentionPolicy
-from laklak.stores.influx_write import CandleWriter
+from laklak.stores.base import Columns, Delivery, Origin, StoreInfo, Written, held_span
+from laklak.stores.influx import examine
+from laklak.stores.influx.absences import AbsenceBook
+from laklak.stores.influx.caller import OPENING_PATIENCE_S
+from laklak.stores.influx.contents import Contents
+from laklak.stores.influx.dead_letter import DeadLetter
+from laklak.stores.influx.place import META, RUNS, Place, Retention, clipped
+from laklak.stores.influx.read import CandleReader
+from laklak.stores.influx.write import CandleWriter
 from laklak.stores.lock import StoreLock
 
-LINES_PER_BATCH: Final = 5_000
-IN_FLIGHT: Final = 4
-MEASUREMENT: Final = "{venue}_ohlc"
 SCHEMA_VERSION: Final = 1
 """The version that a store is marked with; a store with a higher one is not touched."""
 
-_OPENING_PATIENCE_S: Final = 10.0
-_RUNS, _META = "laklak_runs", "laklak_meta"
-
-
-def open_influx(
-    text: str,
-    environment: Mapping[str, str],
-    *,
-    state_dir: str | Path,
-    create: bool = True,
-    max_wait_s: float = 600.0,
-    dead_letter: str | Path = FILE_NAME,
-    gzip: bool = False,
-    lines_per_batch: int = LINES_PER_BATCH,
-    measurement: str = MEASUREMENT,
-) -> InfluxStore:
-    """Give the store at an address like `influxdb://me@localhost/market_data`, to be entered with `async with`.
-
-    Args:
-        environment: where the password is looked for when the address names a user and no password.
-
-    The others are those of InfluxStore.  Raises StoreUnavailable when there is no such address.
-    """
-    return InfluxStore(
-        parse_influx_url(text, environment),
-        state_dir=state_dir,
-        create=create,
-        max_wait_s=max_wait_s,
-        dead_letter=dead_letter,
-        gzip=gzip,
-        lines_per_batch=lines_per_batch,
-        measurement=measurement,
-    )
-
 
 class InfluxStore:
-    """Candles in an InfluxDB 1.x database; an async context manager (see laklak.stores.base.Store for the methods).
+    """Candles in a database of an InfluxDB server; an async context manager (see laklak.stores.base.Store).
 
     Args:
-        address: server, database and login.
+        place: the database, in the language of its server.
         state_dir: the folder of the lock that keeps a second backfill of this machine out.
         create: make the database when it is missing and the rights allow. Without it reading gives nothing then, and
             writing fails.
         max_wait_s: how long a server that is down or overloaded is waited for in a run; 10 s at most on entering.
         dead_letter: the file for lines that the server refuses.
-        gzip: compress what is written, at level 1.
-        lines_per_batch: lines in one request.
+        lines_per_batch: lines in one request; `in_flight` of them are sent side by side.
         measurement: where candles are kept, with `{venue}` for the venue's name.
 
     Raises:
@@ -95,18 +57,18 @@ class InfluxStore:
 
     def __init__(
         self,
-        address: InfluxAddress,
+        place: Place,
         *,
         state_dir: str | Path,
-        create: bool = True,
-        max_wait_s: float = 600.0,
-        dead_letter: str | Path = FILE_NAME,
-        gzip: bool = False,
-        lines_per_batch: int = LINES_PER_BATCH,
-        in_flight: int = IN_FLIGHT,
-        measurement: str = MEASUREMENT,
+        create: bool,
+        max_wait_s: float,
+        dead_letter: str | Path,
+        lines_per_batch: int,
+        in_flight: int,
+        measurement: str,
     ) -> None:
-        self._address = address
+        self._place = place
+        self._address = place.address
         self._state_dir = os.path.abspath(state_dir)
         self._create = create
         self._max_wait_s = max_wait_s
@@ -114,9 +76,6 @@ class InfluxStore:
         self._lines_per_batch = lines_per_batch
         self._in_flight = in_flight
         self._measurement = measurement
-        self._client = InfluxClient(
-            address, connections=in_flight + 4, gzip=gzip, patience_s=min(_OPENING_PATIENCE_S, max_wait_s)
-        )
         self._version = ""
         self._clock_ahead_ms = 0
         self._new = False
@@ -132,6 +91,11 @@ class InfluxStore:
         return self._address.display
 
     @property
+    def identity(self) -> str:
+        """Server and database; a server that goes by several names cannot be told from others."""
+        return self._address.identity
+
+    @property
     def exists(self) -> bool:
         """Whether there is a database; False only when it was opened without `create` and is not there."""
         return not self._nothing
@@ -142,13 +106,12 @@ class InfluxStore:
         return self._version
 
     @property
-    def policy(self) -> RetentionPolicy:
-        """The retention policy that candles are kept in, once entered."""
-        return self._policy
+    def retention(self) -> Retention:
+        """How long the server keeps what is written, once entered."""
+        return self._place.retention
 
     async def __aenter__(self) -> Self:
         try:
-            self._client.open()
             await self._open()
         except BaseException:
             await self.close()
@@ -161,39 +124,37 @@ class InfluxStore:
         await self.close()
 
     async def _open(self) -> None:
-        greeting = await influx_server.check_server(self._client)
-        self._version, self._clock_ahead_ms = greeting.version or "", greeting.clock_ahead_ms
-        exists, self._new = await influx_server.find_database(self._client, create=self._create)
-        self._nothing = not exists
-        if exists:
-            self._policy = await influx_server.find_policy(self._client)
+        place, caller = self._place, self._place.caller
+        caller.patience_s = min(OPENING_PATIENCE_S, self._max_wait_s)
+        opened = await place.open(create=self._create)
+        self._version, self._clock_ahead_ms = opened.version, opened.clock_ahead_ms
+        self._new, self._nothing = opened.made, not opened.exists
+        if opened.exists:
             await self._check_schema()
-            self._reader = CandleReader(self._client, self._policy.name, self._measurement)
-            self._contents = Contents(self._client, self._policy.name, self._reader, self._measurement)
-            self._absences = AbsenceBook(self._client, self._policy.name, self._reader)
+            self._reader = CandleReader(place, self._measurement)
+            self._contents = Contents(place, self._reader, self._measurement)
+            self._absences = AbsenceBook(place, self._reader)
             self._writer = CandleWriter(
-                self._client,
-                self._policy.name,
+                place,
                 self._reader,
-                DeadLetter(self._dead_letter, self._address.database, self._policy.name),
+                DeadLetter(self._dead_letter, place.replay_remarks(self._dead_letter)),
                 lines_per_batch=self._lines_per_batch,
                 in_flight=self._in_flight,
             )
-        self._client.opening = False
-        self._client.patience_s = self._max_wait_s
+        caller.opening = False
+        caller.patience_s = self._max_wait_s
 
     async def _check_schema(self) -> None:
-        found = await self._client.query(influxql.select('max("schema")', self._place(_META)))
-        newest = found[0][0].values[0][1] if found[0] else SCHEMA_VERSION
+        newest = await self._place.newest_schema() or SCHEMA_VERSION
         if newest > SCHEMA_VERSION:
             raise StoreUnavailable(
                 f"{self.display} was written by a newer laklak (store version {newest}, known here {SCHEMA_VERSION})",
-                hint="update laklak, or use another database",
+                hint=f"update laklak, or use another {self._address.noun}",
             )
 
     async def close(self) -> None:
         """Close the connections. Everything that was acknowledged is on the server already. Idempotent."""
-        await self._client.close()
+        await self._place.close()
 
     def exclusive(self) -> AbstractContextManager[object]:
         """The lock that a backfill takes, so that there is one at a time on this machine; StoreBusy on entering.
@@ -202,6 +163,7 @@ class InfluxStore:
         """
         if self._nothing:
             return contextlib.nullcontext()
+        lock = self._lock()
         try:
             os.makedirs(self._state_dir, exist_ok=True)
         except OSError as exc:
@@ -209,6 +171,9 @@ class InfluxStore:
                 f"cannot make the folder {self._state_dir} for the lock of the store: {exc.strerror or exc}",
                 hint="make it, or set another state folder",
             ) from exc
+        return lock
+
+    def _lock(self) -> StoreLock:
         return StoreLock(os.path.join(self._state_dir, self._address.lock_name), self.display)
 
     # What there is
@@ -216,61 +181,83 @@ class InfluxStore:
     async def describe(self) -> StoreInfo:
         """What the store holds; candles are counted only where that is quick. A server does not tell its free space."""
         if self._nothing:
-            return StoreInfo("no such database", None)
-        policy = f"retention policy {self._policy.name} (kept {self._policy.kept})"
+            return StoreInfo(f"no such {self._address.noun}", None)
+        kept = self.retention.summary
         parts = await self._contents.summary()
         foreign = await self._contents.foreign()
-        holds = ", ".join([*parts, policy]) if parts else f"new database, {policy}" if self._new else "empty"
+        empty = f"new {self._address.noun}, {kept}" if self._new else "empty"
+        holds = ", ".join([*parts, kept]) if parts else empty
         return StoreInfo(f"{holds}; neither read nor changed: {foreign}" if foreign else holds, None)
 
+    async def examine(self) -> Sequence[Finding]:
+        """The server, its clock, the right to write or to make the database, retention, and who fills it."""
+        found = [examine.server_finding(self._place, self._version), examine.clock_finding(self._clock_ahead_ms)]
+        if self._nothing:
+            found.append(await examine.making_finding(self._place))
+        else:
+            found.append(await examine.write_finding(self._place, self._contents))
+            found.append(examine.retention_finding(self.retention))
+        return [*(finding for finding in found if finding), self._lock().examine()]
+
+    async def holdings(self) -> dict[Series, TimeRange]:
+        """Every series with a candle or a known absence: from its first to the end of its last, on the grid."""
+        if self._nothing:
+            return {}
+        found = (await self._contents.series(), await self._absences.series())
+        spans: dict[Series, TimeRange] = {}
+        for series in sorted(set().union(*found), key=str):
+            span = held_span(series.interval, [time_ms for edges in found for time_ms in edges.get(series, ())])
+            if span:
+                spans[series] = span
+        return spans
+
     async def count(self, series: Series, span: TimeRange) -> int:
-        return 0 if self._nothing else await self._reader.count(series, span)
+        return 0 if self._nothing else await self._reader.count(series, clipped(span))
 
     async def count_by_day(self, series: Series, span: TimeRange) -> dict[int, int]:
-        return {} if self._nothing else await self._reader.count_by_day(series, span)
+        return {} if self._nothing else await self._reader.count_by_day(series, clipped(span))
 
     async def open_times(self, series: Series, span: TimeRange) -> list[int]:
-        return [] if self._nothing else await self._reader.open_times(series, span)
+        return [] if self._nothing else await self._reader.open_times(series, clipped(span))
 
     async def absences(self, series: Series, span: TimeRange) -> list[Absence]:
-        return [] if self._nothing else await self._absences.known(series, span)
+        return [] if self._nothing else await self._absences.known(series, clipped(span))
 
     async def read(self, series: Series, span: TimeRange, *, last: int | None = None) -> Columns:
         if self._nothing:
             return Columns((), ((),) * 5)
-        return await self._reader.candles(series, span, last)
+        return await self._reader.candles(series, clipped(span), last)
 
     async def origin(self) -> Origin | None:
         """Whether the candles here came from a real venue or a simulator; None while there are none."""
         if self._nothing:
             return None
-        found = await self._client.query(influxql.select('last("origin")', self._place(_META)))
-        if not found[0]:
+        origin = await self._place.last_origin()
+        if origin is None or not (await self._contents.series() or await self._absences.any()):
             return None
-        origin: Origin = found[0][0].values[0][1]
-        return origin if await self._contents.any_candle() or await self._absences.any() else None
+        known: Origin = "simulated" if origin == "simulated" else "real"
+        return known
 
     # Retention
 
     def check_range(self, span: TimeRange) -> None:
-        """Raise StoreUnavailable when the retention policy would drop a part of `span`; names the days it keeps."""
+        """Raise StoreUnavailable when the server would drop a part of `span`; names the days it keeps."""
         kept = self.within_retention(span)
         if kept.start_ms <= span.start_ms:
             return
-        policy = self._policy
+        retention = self.retention
         # `--days N` begins N times 24 hours before the end of the range, which may be a while ago.
         days = (span.end_ms - kept.start_ms) // DAY_MS
         fit = f"--days {days} is the most that fits" if days > 0 else "not one whole day fits"
         less = f"use --days {days} or less, --within-retention to leave out what is older" if days > 0 else ""
         raise StoreUnavailable(
-            f"the range begins at {iso(span.start_ms)}, and the retention policy {policy.name} of the database "
-            f"{self._address.database} keeps {policy.kept}: {fit}",
-            hint=f"{less or 'use --within-retention to leave out what is older'}, or another policy with ?rp=NAME",
+            f"the range begins at {iso(span.start_ms)}, and {retention.keeper} keeps {retention.kept}: {fit}",
+            hint=f"{less or 'use --within-retention to leave out what is older'}, or {retention.other}",
         )
 
     def within_retention(self, span: TimeRange) -> TimeRange:
-        """`span` without what the retention policy would drop, to the minute; may be empty."""
-        oldest_ms = None if self._nothing else self._policy.oldest_ms(self._now_ms())
+        """`span` without what the server would drop, to the minute; may be empty."""
+        oldest_ms = None if self._nothing else self.retention.oldest_ms(self._now_ms())
         if oldest_ms is None:
             return span
         return TimeRange(max(span.start_ms, min(oldest_ms, span.end_ms)), span.end_ms)
@@ -304,7 +291,7 @@ class InfluxStore:
         """Remember where the candles come from; StoreUnavailable when this user may not write."""
         self._must_exist()
         try:
-            await self._put(_META, {"origin": origin, "schema": SCHEMA_VERSION}, self._now_ms())
+            await self._put(META, {"origin": origin, "schema": SCHEMA_VERSION}, self._now_ms())
         except StoreRefused as exc:
             # The first thing that is ever written: nothing has begun that a server could have begun to refuse.
             raise StoreUnavailable(str(exc), hint=exc.hint) from exc
@@ -312,23 +299,21 @@ class InfluxStore:
     async def record_run(self, run: RunRecord) -> None:
         """Add one point to laklak_runs, at the time the run ended."""
         self._must_exist()
-        await self._put(_RUNS, _run_fields(run), run.ended_ms)
+        await self._put(RUNS, _run_fields(run), run.ended_ms)
 
     async def _put(self, measurement: str, fields: Mapping[str, str | int | float], time_ms: int) -> None:
-        line = point_line(key_of(measurement, {}), fields, time_ms)
-        verdict = await self._client.write(line.encode(), self._policy.name)
+        verdict = await self._place.write(point_line(key_of(measurement, {}), fields, time_ms).encode())
         if verdict.kind != "ok":
+            address = self._address
             raise StoreError(
-                f"InfluxDB at {self._address.server} does not take a point of {measurement}: {verdict.reason}",
-                hint=f"look at the measurement {measurement} of the database {self._address.database}",
+                f"InfluxDB at {address.server} does not take a point of {measurement}: {verdict.reason}",
+                hint=f"look at the measurement {measurement} of the {address.noun} {address.database}",
             )
-
-    def _place(self, measurement: str) -> str:
-        return influxql.source(self._address.database, self._policy.name, measurement)
 
     def _must_exist(self) -> None:
         if self._nothing:
-            raise StoreError(f"the database of {self.display} does not exist and was opened for reading only")
+            noun = self._address.noun
+            raise StoreError(f"the {noun} of {self.display} does not exist and was opened for reading only")
 
 
 def _run_fields(run: RunRecord) -> dict[str, str | int | float]:

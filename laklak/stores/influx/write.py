@@ -1,19 +1,20 @@
-"""Candles written to InfluxDB 1.x: in batches, several in flight, and counted only once the server has said 204."""
+"""Candles written to InfluxDB: in batches, several in flight, and counted only once the server has said 204."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 import anyio
 
 from laklak.lineprotocol import candle_lines, key_of, tags_of
-from laklak.model import CandleBatch, TimeRange
+from laklak.model import Candles, TimeRange
 from laklak.stores.base import Delivery
-from laklak.stores.influx_dead_letter import DeadLetter
-from laklak.stores.influx_http import InfluxClient
-from laklak.stores.influx_read import CandleReader
+from laklak.stores.influx.dead_letter import DeadLetter
+from laklak.stores.influx.place import Place
+from laklak.stores.influx.read import CandleReader
 from laklak.taskgroup import task_group
 
 log = logging.getLogger(__name__)
@@ -25,7 +26,7 @@ class Piece:
 
     delivery: int
     key: str
-    candles: CandleBatch
+    candles: Candles
     start: int
     stop: int
 
@@ -39,10 +40,11 @@ class Piece:
     def cut(self, at: int) -> tuple[Piece, Piece]:
         """The first `at` candles, and the others."""
         middle = self.start + at
-        return (
-            Piece(self.delivery, self.key, self.candles, self.start, middle),
-            Piece(self.delivery, self.key, self.candles, middle, self.stop),
-        )
+        return self.part(self.start, middle), self.part(middle, self.stop)
+
+    def part(self, start: int, stop: int) -> Piece:
+        """The candles `start` to `stop` of the same delivery."""
+        return Piece(self.delivery, self.key, self.candles, start, stop)
 
     def lines(self) -> str:
         return candle_lines(self.candles, self.key, self.start, self.stop)
@@ -56,16 +58,14 @@ class CandleWriter:
 
     def __init__(
         self,
-        client: InfluxClient,
-        policy: str,
+        place: Place,
         reader: CandleReader,
         dead_letter: DeadLetter,
         *,
         lines_per_batch: int,
         in_flight: int,
     ) -> None:
-        self._client = client
-        self._policy = policy
+        self._place = place
         self._reader = reader
         self._dead_letter = dead_letter
         self._lines_per_batch = lines_per_batch
@@ -103,12 +103,12 @@ class CandleWriter:
             await self._send(batch, refused)
 
     async def _send(self, batch: Batch, refused: dict[int, list[int]]) -> None:
-        verdict = await self._client.write("".join([piece.lines() for piece in batch]).encode(), self._policy)
+        verdict = await self._place.write("".join([piece.lines() for piece in batch]).encode())
         if verdict.kind == "lines refused":
             await self._find_refused(batch, verdict.reason, refused)
-        elif verdict.kind == "too large":
+        elif verdict.kind == "send less":
             if sum(map(len, batch)) == 1:
-                await self._refuse(batch[0], [batch[0].start], verdict.reason, refused)
+                await self._refuse(batch, verdict.reason, refused)
             else:
                 for half in halves(batch):
                     await self._send(half, refused)
@@ -116,23 +116,52 @@ class CandleWriter:
     async def _find_refused(self, batch: Batch, reason: str, refused: dict[int, list[int]]) -> None:
         # A server's own count of what it dropped is not to be trusted (1.6.7 loses a line and says dropped=0), nor is
         # the time alone: another value may have been there before.  So what is stored is compared with what was sent.
-        for piece in batch:
-            found = await self._reader.candles(piece.candles.series, piece.span)
-            stored = dict(zip(found.open_times, zip(*found.values, strict=True), strict=True))
-            sent = zip(*piece.candles.values, strict=True)
-            absent = [
-                i
-                for i, (open_time, values) in enumerate(zip(piece.candles.open_times, sent, strict=True))
-                if piece.start <= i < piece.stop and stored.get(open_time) != values
-            ]
-            if absent:
-                await self._refuse(piece, absent, reason, refused)
+        absent = [piece for whole in batch for piece in await self._absent(whole)]
+        shards: dict[int, list[Piece]] = {}
+        for piece in absent:
+            shards.setdefault(self._shard_of(piece), []).append(piece)
+        if len({self._shard_of(piece) for whole in batch for piece in self._by_shard(whole)}) == 1:
+            await self._refuse(absent, reason, refused)
+            return
+        # Where lines of one shard are refused, the writes to others may be called off (2.7.12), so each is sent alone.
+        for shard in sorted(shards):
+            await self._send(tuple(shards[shard]), refused)
 
-    async def _refuse(self, piece: Piece, rows: list[int], reason: str, refused: dict[int, list[int]]) -> None:
-        candles = piece.candles
-        log.warning("store refused series=%s candles=%d reason=%s", candles.series, len(rows), reason)
-        await self._dead_letter.put([candle_lines(candles, piece.key, i, i + 1) for i in rows], reason)
-        refused.setdefault(piece.delivery, []).extend(candles.open_times[i] for i in rows)
+    async def _absent(self, piece: Piece) -> list[Piece]:
+        """What of a piece is not stored, each part in one shard."""
+        found = await self._reader.candles(piece.candles.series, piece.span)
+        stored = dict(zip(found.open_times, zip(*found.values, strict=True), strict=True))
+        times, sent = piece.candles.open_times, list(zip(*piece.candles.values, strict=True))
+        rows = [i for i in range(piece.start, piece.stop) if stored.get(times[i]) != sent[i]]
+        return [part for first, stop in _runs(rows) for part in self._by_shard(piece.part(first, stop))]
+
+    def _by_shard(self, piece: Piece) -> Iterator[Piece]:
+        times, shard_of = piece.candles.open_times, self._place.retention.shard_of
+        first = piece.start
+        for i in range(piece.start + 1, piece.stop + 1):
+            if i == piece.stop or shard_of(times[i]) != shard_of(times[first]):
+                yield piece.part(first, i)
+                first = i
+
+    def _shard_of(self, piece: Piece) -> int:
+        return self._place.retention.shard_of(piece.span.start_ms)
+
+    async def _refuse(self, pieces: Sequence[Piece], reason: str, refused: dict[int, list[int]]) -> None:
+        for delivery, of_one in groupby(pieces, key=lambda piece: piece.delivery):
+            parts = list(of_one)
+            times = [time for part in parts for time in part.candles.open_times[part.start : part.stop]]
+            log.warning("store refused series=%s candles=%d reason=%s", parts[0].candles.series, len(times), reason)
+            await self._dead_letter.put("".join([part.lines() for part in parts]), reason)
+            refused.setdefault(delivery, []).extend(times)
+
+
+def _runs(rows: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """Row numbers, rising, as ranges: 3, 4, 5, 9 is (3, 6), (9, 10)."""
+    start = 0
+    for i in range(1, len(rows) + 1):
+        if i == len(rows) or rows[i] != rows[i - 1] + 1:
+            yield rows[start], rows[i - 1] + 1
+            start = i
 
 
 def waves(pieces: Sequence[Piece]) -> list[list[Piece]]:

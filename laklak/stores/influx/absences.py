@@ -1,7 +1,7 @@
-"""Holes and rejects kept in the measurement `laklak_holes`, with the tags of the candles that are not there.
+"""Holes and rejects, kept in the measurement `laklak_holes` with the tags of the candles that are not there.
 
 Fields: `kind` (`hole` or `rejected`; `stored` once a candle came after all), `confirmed_at` (ms), `reason`, `row`.
-A point that is no longer true is overwritten and not deleted: a DELETE cannot be told the retention policy.
+A point that is no longer true is overwritten and not deleted: a DELETE of 1.x cannot be told the retention policy.
 """
 
 from __future__ import annotations
@@ -10,28 +10,21 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import Final
 
 from laklak.errors import StoreError
-from laklak.lineprotocol import TAGS, key_of, point_line, tags_of
-from laklak.model import Absence, Interval, Series, TimeRange
-from laklak.stores import influxql
-from laklak.stores.influx_http import InfluxClient
-from laklak.stores.influx_read import CandleReader
-
-MEASUREMENT: Final = "laklak_holes"
+from laklak.lineprotocol import key_of, point_line, tags_of
+from laklak.model import Absence, Series, TimeRange
+from laklak.stores.influx.place import HOLES, Edges, Place
+from laklak.stores.influx.read import CandleReader
 
 _LINES_PER_WRITE: Final = 1_000
-_FIELDS: Final = '"kind", "confirmed_at", "reason", "row"'
-_KNOWN: Final = "(\"kind\" = 'hole' OR \"kind\" = 'rejected')"
 
 
 class AbsenceBook:
-    """The known holes and rejects of one database and retention policy."""
+    """The known holes and rejects of one database."""
 
-    def __init__(self, client: InfluxClient, policy: str, reader: CandleReader) -> None:
-        self._client = client
-        self._policy = policy
+    def __init__(self, place: Place, reader: CandleReader) -> None:
+        self._place = place
         self._reader = reader
-        self._place = influxql.source(client.address.database, policy, MEASUREMENT)
-        # Series that have ever had an entry, so that writing candles of the others asks nothing.
+        # Series that have ever had an entry: nothing is asked about the others.
         self._entered: set[Series] | None = None
 
     async def known(self, series: Series, span: TimeRange) -> list[Absence]:
@@ -41,8 +34,12 @@ class AbsenceBook:
         return [absence for absence in found if absence.open_time_ms not in stored]
 
     async def any(self) -> bool:
-        """Whether anything at all is known to be absent."""
-        return bool((await self._client.query(influxql.select('first("kind")', self._place, _KNOWN)))[0])
+        """Whether anything at all was ever known to be absent."""
+        return bool(await self._series())
+
+    async def series(self) -> Edges:
+        """The first and the last open_time of every series that was ever known to lack something."""
+        return await self._place.series_edges(HOLES, "kind")
 
     async def record(self, series: Series, absences: Iterable[Absence], written: Collection[int]) -> None:
         """Remember absences, but for minutes that were just `written` or are stored from before."""
@@ -51,49 +48,38 @@ class AbsenceBook:
             key=lambda absence: absence.open_time_ms,
         )
         stored = await self._reader.stored_among(series, [absence.open_time_ms for absence in new])
-        key = key_of(MEASUREMENT, tags_of(series))
+        key = key_of(HOLES, tags_of(series))
         await self._send([_line(key, absence) for absence in new if absence.open_time_ms not in stored])
         if new:
             (await self._series()).add(series)
 
     async def withdraw(self, series: Series, written: Collection[int]) -> None:
         """Take back the absences of minutes that were just `written`."""
-        if not written or series not in await self._series():
+        if not written:
             return
         found = await self._entries(series, TimeRange(min(written), max(written) + 1))
-        key = key_of(MEASUREMENT, tags_of(series))
+        key = key_of(HOLES, tags_of(series))
         untrue = [absence.open_time_ms for absence in found if absence.open_time_ms in written]
         await self._send([point_line(key, {"kind": "stored"}, open_time) for open_time in untrue])
 
     async def _entries(self, series: Series, span: TimeRange) -> list[Absence]:
-        found = await self._client.query(
-            influxql.select(_FIELDS, self._place, influxql.tagged(tags_of(series)), _KNOWN, influxql.within(span))
-        )
-        return [
-            Absence(open_time, kind, confirmed_at, reason, row or None)
-            for rows in found[0]
-            for open_time, kind, confirmed_at, reason, row in rows.values
-        ]
+        return await self._place.absences(series, span) if span and series in await self._series() else []
 
     async def _series(self) -> set[Series]:
         if self._entered is None:
-            tags = ", ".join(influxql.name(tag) for tag in TAGS)
-            select = influxql.select('first("kind")', self._place, _KNOWN, then=f"GROUP BY {tags}")
-            found = await self._client.query(select)
+            found = await self.series()
             # Another call may have been here meanwhile and have added to it.
-            self._entered = (self._entered or set()) | {
-                Series(rows.tags["exchange"], rows.tags["symbol"], Interval.parse(rows.tags["timeframe"]))
-                for rows in found[0]
-            }
+            self._entered = (self._entered or set()).union(found)
         return self._entered
 
     async def _send(self, lines: Sequence[str]) -> None:
         for i in range(0, len(lines), _LINES_PER_WRITE):
-            verdict = await self._client.write("".join(lines[i : i + _LINES_PER_WRITE]).encode(), self._policy)
+            verdict = await self._place.write("".join(lines[i : i + _LINES_PER_WRITE]).encode())
             if verdict.kind != "ok":
+                address = self._place.address
                 raise StoreError(
-                    f"InfluxDB at {self._client.address.server} does not take known holes: {verdict.reason}",
-                    hint=f"look at the measurement {MEASUREMENT} of the database {self._client.address.database}",
+                    f"InfluxDB at {address.server} does not take known holes: {verdict.reason}",
+                    hint=f"look at the measurement {HOLES} of the {address.noun} {address.database}",
                 )
 
 

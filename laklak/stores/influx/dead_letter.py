@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Final
 
 from laklak.model import iso
@@ -20,20 +18,20 @@ FILE_NAME: Final = "laklak-dead-letter.lp"
 class DeadLetter:
     """Appends refused lines to a file, each lot after a remark that says when, where and why.
 
-    The file is line protocol with remarks: `influx -import -path=FILE -precision=ms` sends it again, and so does
-    a POST to /write with `precision=ms`.  A file that cannot be written is a warning in the log and no error: the
-    lines are counted as refused anyway, and the next run tries them again.
+    The file is line protocol with remarks; `remarks` begin each lot and say how it is sent again.  A file that cannot
+    be written is a warning in the log and no error: the lines are counted as refused anyway, and the next run tries
+    them again.
     """
 
-    def __init__(self, path: str | Path, database: str, retention_policy: str) -> None:
-        self.path = os.path.abspath(path)
-        self._context = f"# DML\n# CONTEXT-DATABASE: {database}\n# CONTEXT-RETENTION-POLICY: {retention_policy}\n"
+    def __init__(self, path: str, remarks: Sequence[str]) -> None:
+        self.path = path
+        self._head = "".join(f"# {remark}\n" for remark in remarks)
         self._turn = asyncio.Lock()
 
-    async def put(self, lines: Sequence[str], reason: str) -> None:
+    async def put(self, lines: str, reason: str) -> None:
         """Append `lines`, each with its newline; on the disk when this returns, if the disk takes it."""
         stamp = iso(int(time.time()) * 1000)
-        text = f"{self._context}# refused {stamp}: {reason}\n{''.join(lines)}"
+        text = f"{self._head}# refused {stamp}: {reason}\n{lines}"
         async with self._turn:
             await asyncio.to_thread(self._append, text.encode())
 

@@ -1,0 +1,78 @@
+"""What `laklak check` found, as data: one fact a line, with a verdict and what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal
+
+from laklak.errors import LaklakError
+
+SCHEMA: Final = 1
+
+Verdict = Literal["ok", "warning", "problem"]
+"""`problem`: `laklak backfill` would not run now. `warning`: it would, and somebody should look at this."""
+
+Fact = str | int | float | bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One fact for people, with `hint` saying what to do; `facts` are the same in numbers, for programs."""
+
+    verdict: Verdict
+    text: str
+    hint: str | None = None
+    facts: Mapping[str, Fact] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, error: LaklakError) -> Finding:
+        """The problem that a run would end with."""
+        return cls("problem", str(error), error.hint, {"reason": error.reason})
+
+
+@dataclass(frozen=True, slots=True)
+class Checkup:
+    """All that was found, in the order to be shown.
+
+    `versions`: program -> version. `settings`: (key, value as it may be shown, where it came from).
+    `findings`: (what it is about, finding). `cut_short`: something did not answer in time and may still be waited
+    for by a thread that cannot be ended.
+    """
+
+    versions: Mapping[str, str]
+    settings: Sequence[tuple[str, str, str]]
+    findings: Sequence[tuple[str, Finding]]
+    seconds: float = 0.0
+    cut_short: bool = False
+
+    def count(self, verdict: Verdict) -> int:
+        return sum(finding.verdict == verdict for _, finding in self.findings)
+
+    @property
+    def exit(self) -> int:
+        """The exit status: 0, or 2 when a backfill could not run."""
+        return 2 if self.count("problem") else 0
+
+    def as_json(self) -> dict[str, Any]:
+        """What --json prints."""
+        return {
+            "schema": SCHEMA,
+            "version": self.versions["laklak"],
+            "exit": self.exit,
+            "problems": self.count("problem"),
+            "warnings": self.count("warning"),
+            "findings": [
+                {
+                    "about": about,
+                    "verdict": finding.verdict,
+                    "text": finding.text,
+                    "hint": finding.hint,
+                    "facts": dict(finding.facts),
+                }
+                for about, finding in self.findings
+            ],
+            "settings": {key: {"value": value, "origin": origin} for key, value, origin in self.settings},
+            "versions": dict(self.versions),
+            "seconds": round(self.seconds, 3),
+        }

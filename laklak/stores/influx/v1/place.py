@@ -1,0 +1,188 @@
+"""A database and retention policy of an InfluxDB 1.x server, asked in InfluxQL."""
+
+from __future__ import annotations
+
+import math
+from array import array
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from laklak.lineprotocol import FIELDS, TAGS, series_of, tags_of
+from laklak.model import Absence, Series, TimeRange
+from laklak.stores.base import Columns
+from laklak.stores.influx.address import Address1
+from laklak.stores.influx.answer import Verdict
+from laklak.stores.influx.caller import Caller
+from laklak.stores.influx.greeting import check_greeting
+from laklak.stores.influx.place import HOLES, META, Days, Edges, Layout, Opened, Retention
+from laklak.stores.influx.v1 import influxql, server
+from laklak.stores.influx.v1.client import Client1, Rows
+
+_SPANS_PER_QUERY: Final = 100
+_NS_PER_MS: Final = 1_000_000
+
+# A point is counted by its close; the writer sends the five fields of a candle in one line.
+_COUNTED: Final = influxql.name("close")
+_EDGES: Final = ("first", "last")
+_FIELDS: Final = ", ".join(influxql.name(field) for field in FIELDS)
+_GROUPS: Final = "GROUP BY " + ", ".join(influxql.name(tag) for tag in TAGS)
+_ABSENCE: Final = '"kind", "confirmed_at", "reason", "row"'
+_HOLDS: Final = "(\"kind\" = 'hole' OR \"kind\" = 'rejected')"
+
+
+class Place1:
+    """See laklak.stores.influx.place.Place."""
+
+    def __init__(self, address: Address1, *, connections: int, gzip: bool) -> None:
+        self.address = address
+        self._client = Client1(address, connections=connections, gzip=gzip)
+        self._layouts: dict[str, Layout] = {}
+
+    @property
+    def caller(self) -> Caller:
+        return self._client.caller
+
+    @property
+    def retention(self) -> Retention:
+        return self._retention
+
+    async def open(self, *, create: bool) -> Opened:
+        self._client.open()
+        greeting = await self._client.ping()
+        version = check_greeting(self.address, greeting)
+        exists, made = await server.find_database(self._client, create=create)
+        if exists:
+            self._retention = await server.find_retention(self._client)
+            self._policy = self._retention.policy or ""
+        return Opened(version, greeting.clock_ahead_ms, exists, made)
+
+    async def close(self) -> None:
+        await self._client.close()
+
+    async def write(self, lines: bytes) -> Verdict:
+        return await self._client.write(lines, self._policy)
+
+    def replay_remarks(self, path: str) -> Sequence[str]:
+        """`influx -import -path=FILE -precision=ms` obeys these; a POST to /write with `precision=ms` skips them."""
+        return ("DML", f"CONTEXT-DATABASE: {self.address.database}", f"CONTEXT-RETENTION-POLICY: {self._policy}")
+
+    async def may_make(self) -> bool:
+        return await server.may_make_databases(self._client)
+
+    @property
+    def making_hint(self) -> str:
+        database, user = influxql.name(self.address.database), influxql.name(self.address.user or "USER")
+        return f"let an administrator run: CREATE DATABASE {database}, and GRANT ALL ON {database} TO {user}"
+
+    # Candles of one series
+
+    async def days(self, measurement: str, series: Series, span: TimeRange) -> Days | None:
+        counted, first, last = await self._client.query(
+            "; ".join(
+                [
+                    await self._select(f"count({_COUNTED})", measurement, series, span, "GROUP BY time(1d) fill(none)"),
+                    await self._select(f"first({_COUNTED})", measurement, series, span),
+                    await self._select(f"last({_COUNTED})", measurement, series, span),
+                ]
+            ),
+            epoch="ns",
+        )
+        if not counted or not first or not last:
+            return None
+        counts = {day // _NS_PER_MS: int(count) for rows in counted for day, count in rows.values if count}
+        return Days(counts, first[0].values[0][0], last[0].values[0][0])
+
+    async def edges(self, measurement: str, series: Series, span: TimeRange) -> TimeRange | None:
+        first, last = await self._client.query(
+            "; ".join([await self._select(f"{name}({_COUNTED})", measurement, series, span) for name in _EDGES])
+        )
+        return TimeRange(first[0].values[0][0], last[0].values[0][0] + 1) if first and last else None
+
+    async def times(self, measurement: str, series: Series, spans: Sequence[TimeRange]) -> list[int]:
+        times: list[int] = []
+        for i in range(0, len(spans), _SPANS_PER_QUERY):
+            some = spans[i : i + _SPANS_PER_QUERY]
+            selects = [await self._select(_COUNTED, measurement, series, span) for span in some]
+            # In nanoseconds: cut to milliseconds, a point just off the grid would look like a candle.
+            for found in await self._client.query("; ".join(selects), epoch="ns"):
+                times += [row[0] // _NS_PER_MS for row in _on_grid(found, series)]
+        return times
+
+    async def candles(self, measurement: str, series: Series, span: TimeRange) -> Columns:
+        columns: list[array[Any]] = [array("q"), *(array("d") for _ in FIELDS)]
+        select = await self._select(_FIELDS, measurement, series, span)
+        rows = _on_grid((await self._client.query(select, epoch="ns"))[0], series)
+        for column, cells in zip(columns, zip(*rows, strict=True), strict=False):
+            if column.typecode == "q":
+                column.extend([cell // _NS_PER_MS for cell in cells])
+            else:
+                column.extend(cells if None not in cells else [math.nan if cell is None else cell for cell in cells])
+        return Columns(columns[0], tuple(columns[1:]))
+
+    async def _select(self, what: str, measurement: str, series: Series, span: TimeRange, then: str = "") -> str:
+        foreign = (await self._known_layout(measurement)).foreign_tags
+        conditions = (influxql.tagged(tags_of(series), foreign), influxql.within(span))
+        return influxql.select(what, self._source(measurement), *conditions, then=then)
+
+    async def _known_layout(self, measurement: str) -> Layout:
+        known = self._layouts.get(measurement)
+        return known or await self.layout(measurement)
+
+    def _source(self, measurement: str) -> str:
+        return influxql.source(self.address.database, self._policy, measurement)
+
+    # Whole measurements
+
+    async def measurements(self) -> list[str]:
+        return await server.find_measurements(self._client)
+
+    async def layout(self, measurement: str) -> Layout:
+        found = self._layouts[measurement] = await server.find_layout(self._client, self._policy, measurement)
+        return found
+
+    async def series_edges(self, measurement: str, field: str) -> Edges:
+        firsts, lasts = await self._by_series(measurement, [f"{name}({influxql.name(field)})" for name in _EDGES])
+        return {
+            series: (rows.values[0][0], lasts[series].values[0][0])
+            for series, rows in firsts.items()
+            if series in lasts
+        }
+
+    async def series_counts(self, measurement: str) -> Mapping[Series, int]:
+        (found,) = await self._by_series(measurement, [f"count({_COUNTED})"])
+        return {series: int(rows.values[0][1]) for series, rows in found.items()}
+
+    async def _by_series(self, measurement: str, aggregates: Sequence[str]) -> list[dict[Series, Rows]]:
+        foreign = influxql.tagged({}, (await self._known_layout(measurement)).foreign_tags)
+        place = self._source(measurement)
+        selects = [influxql.select(aggregate, place, foreign, then=_GROUPS) for aggregate in aggregates]
+        answers = await self._client.query("; ".join(selects))
+        return [{series: rows for rows in found if (series := series_of(rows.tags))} for found in answers]
+
+    # What is known beside candles
+
+    async def absences(self, series: Series, span: TimeRange) -> list[Absence]:
+        conditions = (influxql.tagged(tags_of(series)), _HOLDS, influxql.within(span))
+        found = await self._client.query(influxql.select(_ABSENCE, self._source(HOLES), *conditions))
+        return [
+            Absence(open_time, kind, confirmed_at, reason, row or None)
+            for rows in found[0]
+            for open_time, kind, confirmed_at, reason, row in rows.values
+        ]
+
+    async def newest_schema(self) -> int | None:
+        newest = await self._meta('max("schema")')
+        return None if newest is None else int(newest)
+
+    async def last_origin(self) -> str | None:
+        origin = await self._meta('last("origin")')
+        return None if origin is None else str(origin)
+
+    async def _meta(self, what: str) -> Any:
+        found = await self._client.query(influxql.select(what, self._source(META)))
+        return found[0][0].values[0][1] if found[0] else None
+
+
+def _on_grid(found: Sequence[Rows], series: Series) -> list[list[Any]]:
+    step_ns = series.interval.ms * _NS_PER_MS
+    return [row for rows in found for row in rows.values if not row[0] % step_ns]

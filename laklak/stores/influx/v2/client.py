@@ -1,0 +1,228 @@
+"""The requests that an InfluxDB 2.x server knows, made by the asynchronous services of influxdb-client.
+
+The services are called below its WriteApi and QueryApi, for the answer as it came (`_preload_content=False`): the API
+classes turn an answer that is not JSON into a handler on the root logger, errors into texts with all headers, rows into
+an object each, and pack at level 9 on the event loop (influxdb-client 1.50).  Nothing is batched or tried again there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import aiohttp
+import orjson
+
+from laklak.errors import StoreError
+from laklak.model import DAY_MS
+from laklak.stores.influx.address import Address2
+from laklak.stores.influx.answer import Verdict, judge_query, judge_statement, judge_write, reason_of
+from laklak.stores.influx.caller import BODY_MAX, TIMEOUT, USER_AGENT, Caller, Passing, clock_ahead_ms, gzipped
+from laklak.stores.influx.greeting import Greeting
+from laklak.stores.influx.v2.tables import FluxError, Table, is_whole, read_tables
+
+if TYPE_CHECKING:
+    from influxdb_client.client.influxdb_client_async import InfluxDBClientAsync
+
+_PING_S: Final = 5.0
+# Above this an answer is taken apart in a thread: some milliseconds of work.
+_LARGE: Final = 200_000
+
+Request = Callable[[], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """A bucket as the server describes it; `duration_ms` None means that it keeps points for ever."""
+
+    name: str
+    duration_ms: int | None
+    shard_ms: int
+
+
+class Client2:
+    """Requests to one server with a token; used inside one event loop.
+
+    The token goes into a header and nowhere else.
+    """
+
+    def __init__(self, address: Address2, *, connections: int, gzip: bool) -> None:
+        self.address = address
+        self.caller = Caller(address)
+        self._connections = connections
+        self._gzip = gzip
+        self._client: InfluxDBClientAsync | None = None
+
+    def open(self) -> None:
+        """Make the client; nothing is sent."""
+        # A third of a second, which only those pay who use it.
+        from influxdb_client.client.influxdb_client_async import InfluxDBClientAsync
+
+        self._client = InfluxDBClientAsync(
+            self.address.http_url,
+            self.address.token,
+            org=self.address.org,
+            timeout=TIMEOUT,
+            connection_pool_maxsize=self._connections,
+            allow_redirects=False,
+            proxy=self.caller.proxy(),
+        )
+        self._client.api_client.user_agent = USER_AGENT
+
+    async def close(self) -> None:
+        client, self._client = self._client, None
+        if client is not None:
+            await client.close()
+
+    async def ping(self) -> Greeting:
+        """Ask what the server is."""
+        from influxdb_client import PingService
+
+        async def attempt() -> Greeting:
+            async with asyncio.timeout(_PING_S):
+                response = await PingService(self._api()).get_ping_async(_preload_content=False)
+                async with response:
+                    if response.status == 429 or response.status >= 500:
+                        raise Passing(f"HTTP status {response.status}")
+                    version = response.headers.get("X-Influxdb-Version")
+                    return Greeting(version, response.status, clock_ahead_ms(response.headers))
+
+        return await self.caller.persist(attempt)
+
+    async def write(self, lines: bytes) -> Verdict:
+        """Send lines; the verdict is `ok`, `lines refused` or `send less`, anything else raises."""
+        from influxdb_client import WriteService
+
+        body = await asyncio.to_thread(gzipped, lines) if self._gzip else lines
+        packed = {"content_encoding": "gzip"} if self._gzip else {}
+
+        async def attempt() -> Verdict:
+            response = await WriteService(self._api()).post_write_async(
+                org=self.address.org,
+                bucket=self.address.database,
+                body=body,
+                precision="ms",
+                _preload_content=False,
+                **packed,
+            )
+            return self.caller.act_on(judge_write(*await _taken(response), all_or_nothing=True))
+
+        return await self.caller.persist(attempt)
+
+    async def query(self, flux: str, *, types: bool = False) -> list[Table]:
+        """Run Flux; the tables that it gave, with the types of their columns if asked for.
+
+        Raises StoreError with the server's sentence when it fails, also in the middle of an answer.
+        """
+        from influxdb_client import Dialect, Query, QueryService
+
+        dialect = Dialect(header=True, delimiter=",", annotations=["datatype"] if types else [])
+        question = Query(query=flux, type="flux", dialect=dialect)
+
+        async def attempt() -> list[Table]:
+            response = await QueryService(self._api()).post_query_async(
+                org=self.address.org,
+                query=question,
+                accept_encoding="gzip" if self._gzip else "identity",
+                _preload_content=False,
+            )
+            async with response:
+                if response.status != 200:
+                    self.caller.act_on(judge_query(*await _taken(response)))
+                return await self._tables(await response.read())
+
+        return await self.caller.persist(attempt)
+
+    async def _tables(self, body: bytes) -> list[Table]:
+        if not is_whole(body):
+            raise Passing("the answer to a query was cut off or no InfluxDB answer")
+        try:
+            return await asyncio.to_thread(read_tables, body) if len(body) > _LARGE else read_tables(body)
+        except FluxError as exc:
+            self.caller.act_on(judge_statement(str(exc)))
+            raise
+        except (ValueError, csv.Error) as exc:
+            raise Passing("the answer to a query was no InfluxDB answer") from exc
+
+    # Buckets
+
+    async def find_bucket(self) -> Bucket | Verdict:
+        """The bucket of the address; a verdict `ok` when it is there and may not be seen, `gone` when it is not."""
+        from influxdb_client import BucketsService
+
+        def request() -> Any:
+            service = BucketsService(self._api())
+            return service.get_buckets_async(org=self.address.org, name=self.address.database, _preload_content=False)
+
+        status, headers, body = await self._ask(request)
+        verdict = judge_query(status, headers, body)
+        if verdict.kind == "gone":
+            return verdict
+        self.caller.act_on(verdict)
+        found = self._json(body, "buckets")
+        return _bucket(found[0]) if found else verdict
+
+    async def find_org_id(self) -> str | None:
+        """The id of the organization of the address; None where the token may not see it."""
+        from influxdb_client import OrganizationsService
+
+        def request() -> Any:
+            return OrganizationsService(self._api()).get_orgs_async(org=self.address.org, _preload_content=False)
+
+        status, headers, body = await self._ask(request)
+        self.caller.act_on(judge_query(status, headers, body))
+        found = self._json(body, "orgs")
+        return str(found[0]["id"]) if found else None
+
+    async def make_bucket(self, org_id: str, name: str) -> tuple[int, str]:
+        """Make a bucket that keeps points for ever; the status of the answer and the server's sentence."""
+        from influxdb_client import BucketsService, PostBucketRequest
+
+        wanted = PostBucketRequest(org_id=org_id, name=name, retention_rules=[])
+
+        def request() -> Any:
+            return BucketsService(self._api()).post_buckets_async(wanted, _preload_content=False)
+
+        status, headers, body = await self._ask(request)
+        return status, reason_of(status, headers, body)
+
+    async def _ask(self, request: Request) -> tuple[int, Mapping[str, str], bytes]:
+        async def attempt() -> tuple[int, Mapping[str, str], bytes]:
+            status, headers, body = await _taken(await request())
+            if status == 429 or status >= 500:
+                self.caller.act_on(judge_query(status, headers, body))
+            return status, headers, body
+
+        return await self.caller.persist(attempt)
+
+    def _json(self, body: bytes, key: str) -> Sequence[Any]:
+        try:
+            found = orjson.loads(body)[key]
+        except (orjson.JSONDecodeError, KeyError, TypeError):
+            found = None
+        if not isinstance(found, list):
+            self.caller.act_on(Verdict("foreign", f"it gives no {key}"))
+            return []
+        return found
+
+    def _api(self) -> Any:
+        if self._client is None:
+            raise StoreError(f"the store {self.address.display} is closed")
+        return self._client.api_client
+
+
+async def _taken(response: aiohttp.ClientResponse) -> tuple[int, Mapping[str, str], bytes]:
+    """Status, headers and the beginning of the body; the connection is given back."""
+    async with response:
+        return response.status, response.headers, await response.content.read(BODY_MAX)
+
+
+def _bucket(facts: Mapping[str, Any]) -> Bucket:
+    rule: Mapping[str, Any] = next(
+        (rule for rule in facts.get("retentionRules", ()) if rule.get("type") == "expire"), {}
+    )
+    kept_s, shard_s = (int(rule.get(key) or 0) for key in ("everySeconds", "shardGroupDurationSeconds"))
+    return Bucket(str(facts["name"]), kept_s * 1000 or None, shard_s * 1000 or DAY_MS)

@@ -1,0 +1,268 @@
+"""A bucket of an InfluxDB 2.x server, asked in Flux."""
+
+from __future__ import annotations
+
+import math
+import shlex
+from array import array
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import compress
+from typing import Any, Final
+
+from laklak.errors import StoreError, StoreUnavailable
+from laklak.lineprotocol import FIELDS, TAGS, series_of, tags_of
+from laklak.model import DAY_MS, Absence, Series, TimeRange
+from laklak.stores.base import Columns
+from laklak.stores.influx.address import Address2
+from laklak.stores.influx.answer import Verdict
+from laklak.stores.influx.caller import Caller
+from laklak.stores.influx.greeting import check_greeting
+from laklak.stores.influx.place import HOLES, META, Days, Edges, Layout, Opened, Retention
+from laklak.stores.influx.v2 import flux
+from laklak.stores.influx.v2.client import Client2
+from laklak.stores.influx.v2.tables import Table, time_ns, times_ms
+
+# A script of so many questions takes some 50 ms to compile.
+_SPANS_PER_QUERY: Final = 25
+_NS_PER_MS: Final = 1_000_000
+
+# A point is counted by its close; the writer sends the five fields of a candle in one line.
+_COUNTED: Final = ("close",)
+_ABSENCE: Final = ("kind", "confirmed_at", "reason", "row")
+_TYPES: Final = {"double": "float", "long": "integer", "unsignedLong": "unsigned"}
+_BY_DAY: Final = ' |> aggregateWindow(every: 1d, fn: count, createEmpty: false, timeSrc: "_start")'
+# No server takes a bucket with such a name, but it looks first whether the token may make one.
+_IMPOSSIBLE_NAME: Final = "_laklak"
+
+
+class Place2:
+    """See laklak.stores.influx.place.Place.
+
+    Points with more tags than the three of a candle come in tables with more columns, which are left out.
+    """
+
+    def __init__(self, address: Address2, *, connections: int, gzip: bool) -> None:
+        self.address = address
+        self._client = Client2(address, connections=connections, gzip=gzip)
+
+    @property
+    def caller(self) -> Caller:
+        return self._client.caller
+
+    @property
+    def retention(self) -> Retention:
+        return self._retention
+
+    async def open(self, *, create: bool) -> Opened:
+        self._client.open()
+        greeting = await self._client.ping()
+        version = check_greeting(self.address, greeting)
+        found = await self._client.find_bucket()
+        made = False
+        if isinstance(found, Verdict) and found.kind == "gone":
+            self._check_org(found)
+            if not create:
+                return Opened(version, greeting.clock_ahead_ms, exists=False, made=False)
+            await self._make()
+            found, made = await self._client.find_bucket(), True
+        if isinstance(found, Verdict):
+            raise StoreUnavailable(
+                f"InfluxDB at {self.address.server} does not let this token read the bucket {self.address.database}",
+                hint=self.address.login_hint,
+            )
+        self._retention = Retention(found.name, found.duration_ms, found.shard_ms)
+        return Opened(version, greeting.clock_ahead_ms, exists=True, made=made)
+
+    async def close(self) -> None:
+        await self._client.close()
+
+    def _check_org(self, verdict: Verdict) -> None:
+        if verdict.reason.startswith("organization"):
+            raise StoreUnavailable(
+                f"there is no organization {self.address.org} at {self.address.server} that this token may see",
+                hint="check ?org=ORG at the end of the address, or INFLUX_ORG; names are case-sensitive",
+            )
+
+    async def _make(self) -> None:
+        org_id = await self._client.find_org_id()
+        reason, hint = "this token may not see the organization", self.making_hint
+        if org_id is not None:
+            status, reason = await self._client.make_bucket(org_id, self.address.database)
+            # 422: somebody else has made it meanwhile.
+            if status in (201, 422):
+                return
+            hint = "choose another name for the bucket" if status == 400 else hint
+        raise StoreUnavailable(
+            f"there is no bucket {self.address.database} at {self.address.server}, and it cannot be made: {reason}",
+            hint=hint,
+        )
+
+    async def may_make(self) -> bool:
+        try:
+            org_id = await self._client.find_org_id()
+            if org_id is None:
+                return False
+            status, _ = await self._client.make_bucket(org_id, _IMPOSSIBLE_NAME)
+        except StoreError:
+            return False
+        return status not in (401, 403)
+
+    @property
+    def making_hint(self) -> str:
+        name, org = shlex.quote(self.address.database), shlex.quote(self.address.org)
+        return f"make it: influx bucket create --name {name} --org {org}; and a token that may read and write it"
+
+    async def write(self, lines: bytes) -> Verdict:
+        return await self._client.write(lines)
+
+    def replay_remarks(self, path: str) -> Sequence[str]:
+        words = ("influx", "write", "--org", self.address.org, "--bucket", self.address.database)
+        return (f"send again: {shlex.join([*words, '--precision', 'ms', '--file', path])}",)
+
+    # Candles of one series
+
+    async def days(self, measurement: str, series: Series, span: TimeRange) -> Days | None:
+        points = self._points(measurement, _COUNTED, span, series)
+        bare = flux.without("_field", tags=True)
+        counts: dict[int, int] = {}
+        edges: dict[str, int] = {}
+        for table in await self._client.query(
+            flux.several(
+                days=points + _BY_DAY + bare, first=points + " |> first()" + bare, last=points + " |> last()" + bare
+            )
+        ):
+            if table.columns != ("_time", "_value"):
+                continue
+            if table.result != "days":
+                edges[table.result] = time_ns(table["_time"][0])
+                continue
+            for start, count in zip(table["_time"], table["_value"], strict=True):
+                # The first window begins where the range does.
+                start_ms = time_ns(start) // _NS_PER_MS
+                counts[start_ms - start_ms % DAY_MS] = int(count)
+        return Days(counts, edges["first"], edges["last"]) if counts and len(edges) == 2 else None
+
+    async def edges(self, measurement: str, series: Series, span: TimeRange) -> TimeRange | None:
+        points = self._points(measurement, _COUNTED, span, series)
+        bare = flux.without("_field", "_value", tags=True)
+        tables = await self._client.query(
+            flux.several(first=points + " |> first()" + bare, last=points + " |> last()" + bare)
+        )
+        found = {table.result: time_ns(table["_time"][0]) for table in tables if table.columns == ("_time",)}
+        if len(found) < 2:
+            return None
+        return TimeRange(found["first"] // _NS_PER_MS, found["last"] // _NS_PER_MS + 1)
+
+    async def times(self, measurement: str, series: Series, spans: Sequence[TimeRange]) -> list[int]:
+        times: list[int] = []
+        bare = flux.without("_field", "_value", tags=True)
+        for i in range(0, len(spans), _SPANS_PER_QUERY):
+            some = spans[i : i + _SPANS_PER_QUERY]
+            questions = {
+                f"{n:03d}": self._points(measurement, _COUNTED, span, series) + bare for n, span in enumerate(some)
+            }
+            # Answers come in any order.
+            for table in sorted(await self._client.query(flux.several(**questions)), key=lambda table: table.result):
+                if table.columns == ("_time",):
+                    times += [time_ms for time_ms in _on_grid(table, series) if time_ms is not None]
+        return times
+
+    async def candles(self, measurement: str, series: Series, span: TimeRange) -> Columns:
+        times: array[int] = array("q")
+        values = tuple(array("d") for _ in FIELDS)
+        question = self._points(measurement, FIELDS, span, series) + flux.without(tags=True) + flux.as_rows()
+        for table in await self._client.query(question):
+            if not {"_time", *FIELDS}.issuperset(table.columns):
+                continue
+            grid = _on_grid(table, series)
+            kept = [time_ms is not None for time_ms in grid]
+            times.extend([time_ms for time_ms in grid if time_ms is not None])
+            for field, column in zip(FIELDS, values, strict=True):
+                cells = table[field] if field in table.columns else [""] * len(table)
+                column.extend(_floats(compress(cells, kept)))
+        return Columns(times, values)
+
+    def _points(self, measurement: str, fields: Sequence[str], span: TimeRange, series: Series | None = None) -> str:
+        tags = tags_of(series) if series else None
+        return flux.points(self.address.database, measurement, fields, span, tags)
+
+    # Whole measurements
+
+    async def measurements(self) -> list[str]:
+        tables = await self._client.query(flux.measurements(self.address.database))
+        return [name for table in tables for name in table["_value"]]
+
+    async def layout(self, measurement: str) -> Layout:
+        """See Place. Types are those of the first and the last point of each field of each series."""
+        points = self._points(measurement, FIELDS, flux.ALL_TIME)
+        bare = flux.without()
+        question = flux.several(first=points + " |> first()" + bare, last=points + " |> last()" + bare)
+        foreign: set[str] = set()
+        conflicts: set[str] = set()
+        for table in await self._client.query(question, types=True):
+            foreign.update(set(table.columns) - {"_time", "_value", "_field", *TAGS})
+            kind = table.types[table.columns.index("_value")]
+            if kind != "double":
+                conflicts.update(f"{field} is {_TYPES.get(kind, kind)}" for field in table["_field"])
+        return Layout(tuple(sorted(foreign)), tuple(sorted(conflicts)))
+
+    async def series_edges(self, measurement: str, field: str) -> Edges:
+        points = self._points(measurement, (field,), flux.ALL_TIME)
+        bare = flux.without("_field", "_value")
+        question = flux.several(first=points + " |> first()" + bare, last=points + " |> last()" + bare)
+        found: dict[str, dict[Series, int]] = {"first": {}, "last": {}}
+        for table in await self._client.query(question):
+            found[table.result].update(
+                (series, time_ns(time) // _NS_PER_MS) for series, time in _by_series(table, "_time")
+            )
+        firsts, lasts = found["first"], found["last"]
+        return {series: (first, lasts[series]) for series, first in firsts.items() if series in lasts}
+
+    async def series_counts(self, measurement: str) -> Mapping[Series, int]:
+        question = self._points(measurement, _COUNTED, flux.ALL_TIME) + " |> count()" + flux.without("_field")
+        tables = await self._client.query(question)
+        return {series: int(count) for table in tables for series, count in _by_series(table, "_value")}
+
+    # What is known beside candles
+
+    async def absences(self, series: Series, span: TimeRange) -> list[Absence]:
+        question = self._points(HOLES, _ABSENCE, span, series) + flux.without(tags=True) + flux.as_rows()
+        wanted = {"_time", *_ABSENCE}
+        return [
+            Absence(time_ns(time) // _NS_PER_MS, "hole" if kind == "hole" else "rejected", int(at), reason, row or None)
+            for table in await self._client.query(question)
+            if set(table.columns) == wanted
+            for time, kind, at, reason, row in zip(*(table[name] for name in ("_time", *_ABSENCE)), strict=True)
+            if kind in ("hole", "rejected")
+        ]
+
+    async def newest_schema(self) -> int | None:
+        newest = await self._meta("schema", "max")
+        return None if newest is None else int(newest)
+
+    async def last_origin(self) -> str | None:
+        return await self._meta("origin", "last")
+
+    async def _meta(self, field: str, function: str) -> str | None:
+        question = self._points(META, (field,), flux.ALL_TIME) + f" |> {function}()" + flux.without("_time", "_field")
+        found = [table for table in await self._client.query(question) if table.columns == ("_value",)]
+        return found[0]["_value"][0] if found else None
+
+
+def _by_series(table: Table, column: str) -> Iterator[tuple[Series, str]]:
+    """The cells of a column with the series that they are of, from a table with the three tags and no others."""
+    if set(table.columns) != {column, *TAGS}:
+        return
+    for *tags, cell in zip(*(table[name] for name in (*TAGS, column)), strict=True):
+        series = series_of(dict(zip(TAGS, tags, strict=True)))
+        if series is not None:
+            yield series, cell
+
+
+def _on_grid(table: Table, series: Series) -> list[int | None]:
+    step_ms = series.interval.ms
+    return [None if time_ms is None or time_ms % step_ms else time_ms for time_ms in times_ms(table["_time"])]
+
+
+def _floats(cells: Any) -> list[float]:
+    return [float(cell) if cell else math.nan for cell in cells]
