@@ -13,16 +13,19 @@ from laklak._version import __version__
 from laklak.errors import LaklakError
 
 if TYPE_CHECKING:
-    from laklak.api import aread_candles, backfill, read_candles
+    from laklak.api import aread_candles, backfill, copy, read_candles
+    from laklak.copying import CopySummary
     from laklak.report import Estimate, Summary
 
 __all__ = [
+    "CopySummary",
     "Estimate",
     "LaklakError",
     "Summary",
     "__version__",
     "aread_candles",
     "backfill",
+    "copy",
     "read_candles",
 ]
 
@@ -30,10 +33,12 @@ __all__ = [
 logging.getLogger("laklak").addHandler(logging.NullHandler())
 
 _HOMES = {
+    "CopySummary": "laklak.copying",
     "Estimate": "laklak.report",
     "Summary": "laklak.report",
     "aread_candles": "laklak.api",
     "backfill": "laklak.api",
+    "copy": "laklak.api",
     "read_candles": "laklak.api",
 }
 

@@ -13,14 +13,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from laklak.assets import find_assets, read_assets
-from laklak.engine import Backfill
+from laklak.copying import CopyJob, CopyReport, CopySummary
+from laklak.engine import Backfill, Check, Copy
 from laklak.errors import StoreUnavailable, UsageError
+from laklak.findings import Finding
 from laklak.job import Job
 from laklak.logfile import open_log
 from laklak.model import Interval, Series, StoreAccess, TimeRange, check_symbol
 from laklak.report import Estimate, Report, Summary
 from laklak.resolve import Asked
-from laklak.settings import Settings, load_settings
+from laklak.settings import Settings, load_settings, shown_settings
 from laklak.stores import open_store
 from laklak.stores.base import Columns
 from laklak.text import nearest
@@ -58,6 +60,10 @@ class Silent:
 
     def progress(self, report: Report) -> None: ...
 
+    def planned_copy(self, report: CopyReport) -> None: ...
+
+    def copying(self, report: CopyReport) -> None: ...
+
 
 def order(
     symbols: Sequence[str] | None,
@@ -86,19 +92,9 @@ def order(
         asked = _listed(settings, folder, notes, warnings)
     if settings.days is None and settings.start is None:
         raise UsageError("no range given", hint="say how far back: --days 90, or --start 2026-01-01 [--end 2026-02-01]")
-    job = Job(
-        store=settings.store_access,
-        asked=tuple(asked),
-        interval=Interval.parse(settings.interval),
-        days=settings.days,
-        start_ms=None if settings.start is None else parse_time(settings.start),
-        end_ms=None if settings.end is None else parse_time(settings.end),
-        venues=settings.venues,
-        workers=settings.workers,
-        batch_size=settings.batch_size,
-        in_flight=settings.in_flight,
-        max_wait_s=settings.max_wait_s,
-        state_dir=settings.state_dir,
+    job = _job(
+        settings,
+        asked,
         refetch=refetch,
         recheck=recheck,
         force=force,
@@ -106,6 +102,48 @@ def order(
         within_retention=within_retention,
     )
     return Order(job, notes, warnings)
+
+
+def _job(settings: Settings, asked: Sequence[Asked], **modes: bool) -> Job:
+    return Job(
+        store=settings.store_access,
+        asked=tuple(asked),
+        interval=Interval.parse(settings.interval),
+        days=settings.days,
+        start_ms=None if settings.start is None else parse_time(settings.start),
+        end_ms=None if settings.end is None else parse_time(settings.end),
+        venues=settings.venues,
+        source=settings.source,
+        workers=settings.workers,
+        archive_connections=settings.archive_connections,
+        archive_files=settings.archive_files,
+        batch_size=settings.batch_size,
+        in_flight=settings.in_flight,
+        max_wait_s=settings.max_wait_s,
+        state_dir=settings.state_dir,
+        **modes,
+    )
+
+
+def check(settings: Settings, *, folder: Path) -> Check:
+    """Make the look at all that a backfill with these settings needs: the asset list, the store, the venues.
+
+    A venue that was chosen on the command line is looked at alone, else also those of the asset list.
+    """
+    found: list[tuple[str, Finding]] = []
+    asked: list[Asked] = []
+    notes: list[str] = []
+    warnings: list[str] = []
+    try:
+        asked = _listed(settings, folder, notes, warnings)
+    except UsageError as exc:
+        found.append(("assets", Finding.of(exc)))
+    found += [("assets", Finding("ok", line.removeprefix("assets: "))) for line in notes]
+    found += [("assets", Finding("warning", line)) for line in warnings]
+    venues = [settings.venue]
+    if not settings.origins["venue"].startswith("flag"):
+        venues += [one.venue for one in asked]
+    return Check(_job(settings, asked), tuple(dict.fromkeys(venues)), settings=shown_settings(settings), findings=found)
 
 
 def typed_symbol(text: str, venue: str, interval: str) -> Asked:
@@ -130,6 +168,19 @@ def typed_symbol(text: str, venue: str, interval: str) -> Asked:
         return Asked(check_symbol(text), venue, typed=True)
     except ValueError as exc:
         raise UsageError(str(exc), hint="write a symbol as the venue does, like BTCUSDT or binance:BTCUSDT") from None
+
+
+def typed_series(text: str, settings: Settings) -> Series:
+    """Read a series like `binance:BTCUSDT:1m`, or a symbol: then venue and interval are those of the settings."""
+    if text.count(":") >= 2:
+        try:
+            series = Series.parse(text)
+        except ValueError as exc:
+            raise UsageError(str(exc), hint="write venue:symbol:interval, as in binance:BTCUSDT:1m") from None
+        typed_symbol(f"{series.venue}:{series.symbol}", settings.venue, settings.interval)
+        return series
+    asked = typed_symbol(text, settings.venue, settings.interval)
+    return Series(asked.venue, asked.symbol, Interval.parse(settings.interval))
 
 
 def _hint_of_symbol(text: str) -> str | None:
@@ -172,6 +223,8 @@ async def backfill(
     force: bool = False,
     within_retention: bool = False,
     log_file: str | os.PathLike[str] | None = None,
+    source: str | None = None,
+    archive_connections: int | None = None,
     workers: int | None = None,
     batch_size: int | None = None,
 ) -> Summary | Estimate:
@@ -194,6 +247,8 @@ async def backfill(
         "chunk": chunk,
         "config": config,
         "max_wait": max_wait,
+        "source": source,
+        "archive_connections": archive_connections,
         "workers": workers,
         "batch_size": batch_size,
     }
@@ -213,6 +268,57 @@ async def backfill(
         within_retention=within_retention,
     )
     return await Backfill(ordered.job, Silent()).run()
+
+
+def copy_job(
+    source: str,
+    destination: str,
+    series: Sequence[str] | None,
+    settings: Settings,
+    *,
+    force: bool = False,
+    within_retention: bool = False,
+) -> CopyJob:
+    """Make the job of a copy; logins, waiting and what else `settings` say about stores count for both.
+
+    `series` None is all of them. UsageError names one that is none.
+    """
+    if series is not None and not series:
+        raise UsageError("an empty list of series", hint="name some, or leave them out for all that the source has")
+    return CopyJob(
+        source=replace(settings.store_access, where=source),
+        destination=replace(settings.store_access, where=destination),
+        series=tuple(dict.fromkeys(typed_series(text, settings) for text in series or ())),
+        force=force,
+        within_retention=within_retention,
+    )
+
+
+async def copy(
+    source: str | os.PathLike[str],
+    destination: str | os.PathLike[str],
+    series: str | Iterable[str] | None = None,
+    *,
+    config: str | os.PathLike[str] | None = None,
+    max_wait: str | float | None = None,
+    force: bool = False,
+    within_retention: bool = False,
+    log_file: str | os.PathLike[str] | None = None,
+) -> CopySummary:
+    """Copy what `source` has and `destination` lacks, as `laklak copy` does, and give the summary.
+
+    `series` as in `binance:BTCUSDT:1m`, one or several; all of them when it is left out. Here, unlike on the command
+    line, the addresses of servers may hold passwords.  Raises LaklakError when the copy cannot start; once candles
+    move, trouble is in the summary (`exit`, `missing`, `failed_series`, `error`).
+    """
+    settings = load_settings({"config": config, "max_wait": max_wait}, environment=os.environ, folder=Path.cwd())
+    if log_file is not None:
+        open_log(os.fspath(log_file), verbose=False)
+    names = [series] if isinstance(series, str) else list(series) if series is not None else None
+    job = copy_job(
+        os.fspath(source), os.fspath(destination), names, settings, force=force, within_retention=within_retention
+    )
+    return await Copy(job, Silent()).run()
 
 
 async def aread_candles(

@@ -5,25 +5,36 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import shutil
 import sys
+import textwrap
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Final, TextIO
+from typing import TYPE_CHECKING, Any, Final, TextIO, TypeVar
 
+from laklak.copying import CopyReport, CopySummary
 from laklak.errors import LaklakError
+from laklak.findings import Checkup
 from laklak.model import Series, iso
 from laklak.report import Estimate, Report, Summary
+from laklak.resolve import FailedSeries
 from laklak.stores.base import Columns
-from laklak.text import counted, duration_text
+from laklak.text import counted, duration_text, size_text
 
 if TYPE_CHECKING:
     from rich.live import Live
 
 log = logging.getLogger(__name__)
 
+Shown = TypeVar("Shown")
+
 STATUS_EVERY_S: Final = 30.0
 _SHOWN_AT_MOST: Final = 10
+_UNSOUND: Final = ("checksum", "zip", "csv")
+_VALUE_COLUMN: Final = 40
+_WIDEST: Final = 110
+_NARROWEST: Final = 40
 _COLOURS: Final = {"error": "\x1b[31m", "warning": "\x1b[33m", "hint": "\x1b[36m"}
 
 
@@ -93,14 +104,23 @@ class Terminal:
         self.close()
         emit(line)
 
+    def planned_copy(self, report: CopyReport) -> None:
+        self.note(copy_plan_line(report))
+
     def progress(self, report: Report) -> None:
+        self._show(report, _panel, status_line)
+
+    def copying(self, report: CopyReport) -> None:
+        self._show(report, _copy_panel, copy_status_line)
+
+    def _show(self, report: Shown, panel: Callable[[Shown, int], Any], line: Callable[[Shown], str]) -> None:
         if not self._progress:
             return
         if sys.stderr.isatty():
-            self._draw(report)
+            self._draw(lambda width: panel(report, width))
         elif time.monotonic() >= self._next_line_s:
             self._next_line_s = time.monotonic() + STATUS_EVERY_S
-            emit(status_line(report))
+            emit(line(report))
 
     def close(self) -> None:
         """Take the progress display away; the next tick draws it anew below what was printed."""
@@ -108,7 +128,7 @@ class Terminal:
             self._live.stop()
             self._live = None
 
-    def _draw(self, report: Report) -> None:
+    def _draw(self, panel: Callable[[int], Any]) -> None:
         from rich.console import Console
         from rich.live import Live
 
@@ -122,22 +142,11 @@ class Terminal:
                 redirect_stderr=False,
             )
             self._live.start()
-        self._live.update(_panel(report, self._live.console.width), refresh=True)
+        self._live.update(panel(self._live.console.width), refresh=True)
 
 
 def _panel(report: Report, width: int) -> Any:
-    from rich.console import Group
-    from rich.progress_bar import ProgressBar
-    from rich.table import Column, Table
-    from rich.text import Text
-
     figures = _figures(report)
-    done = report.wanted - report.missing
-    words = f"{figures['share']:>6} {done:,} of {report.wanted:,} candles {figures['rate']} ETA {figures['eta']}"
-    bar = Table.grid(Column(no_wrap=True), Column(no_wrap=True, overflow="ellipsis"), padding=(0, 1))
-    # On a narrow terminal the figures matter more than the bar.
-    room = max(0, min(32, width - len(words) - 2))
-    bar.add_row(ProgressBar(total=max(1, report.wanted), completed=done, width=room) if room > 4 else "", words)
     working = [str(ledger.plan.series) for ledger in report.ledgers if ledger.open_questions]
     lines = [
         f"{figures['requests']}, {report.on_the_wire} on the wire, {figures['budget']}",
@@ -145,6 +154,27 @@ def _panel(report: Report, width: int) -> Any:
     ]
     if report.paused_for_s:
         lines.append(f"the venue told us to wait: going on in {duration_text(report.paused_for_s)}")
+    return _bar_and_lines(report, figures, lines, width)
+
+
+def _copy_panel(report: CopyReport, width: int) -> Any:
+    figures = _figures(report)
+    lines = [f"from {report.source} to {report.store}", figures["series"]]
+    return _bar_and_lines(report, figures, lines, width)
+
+
+def _bar_and_lines(report: Report, figures: Mapping[str, str], lines: Iterable[str], width: int) -> Any:
+    from rich.console import Group
+    from rich.progress_bar import ProgressBar
+    from rich.table import Column, Table
+    from rich.text import Text
+
+    done = report.wanted - report.missing
+    words = f"{figures['share']:>6} {done:,} of {report.wanted:,} candles {figures['rate']} ETA {figures['eta']}"
+    bar = Table.grid(Column(no_wrap=True), Column(no_wrap=True, overflow="ellipsis"), padding=(0, 1))
+    # On a narrow terminal the figures matter more than the bar.
+    room = max(0, min(32, width - len(words) - 2))
+    bar.add_row(ProgressBar(total=max(1, report.wanted), completed=done, width=room) if room > 4 else "", words)
     return Group(bar, *(Text(line, no_wrap=True, overflow="ellipsis") for line in lines))
 
 
@@ -156,6 +186,16 @@ def status_line(report: Report) -> str:
     return (
         f"{figures['share']} {done:,} of {report.wanted:,} candles, {figures['rate']}, {figures['requests']}, "
         f"{figures['budget']}, {figures['series']}, {figures['errors']}, ETA {figures['eta']}{paused}"
+    )
+
+
+def copy_status_line(report: CopyReport) -> str:
+    """Everything about a copy on one line, for a log or a pipe."""
+    figures = _figures(report)
+    done = report.wanted - report.missing
+    return (
+        f"{figures['share']} {done:,} of {report.wanted:,} candles, {figures['rate']}, {figures['series']}, "
+        f"ETA {figures['eta']}"
     )
 
 
@@ -171,11 +211,18 @@ def _figures(report: Report) -> dict[str, str]:
         "share": f"{100 * done / report.wanted:.1f} %" if report.wanted else "100 %",
         "rate": f"{rate:,.0f} candles/s",
         "eta": duration_text(report.missing / rate) if rate > 0 else "-",
-        "requests": f"{report.candle_requests:,} of {report.requests_planned:,} requests",
+        "requests": f"{report.candle_requests:,} of {report.requests_planned:,} requests{_files(report)}",
         "budget": f"budget {share:.0f} % of {report.budget}/min",
         "series": f"series {complete} of {len(report.ledgers)} complete",
         "errors": f"{report.retries} retried, {report.errors} failed",
     }
+
+
+def _files(report: Report) -> str:
+    files = report.files
+    if not files.planned:
+        return ""
+    return f", {files.done:,} of {files.planned:,} files ({size_text(files.received_bytes)})"
 
 
 def plan_line(estimate: Estimate) -> str:
@@ -185,13 +232,27 @@ def plan_line(estimate: Estimate) -> str:
         return (
             f"plan: {estimate.series} series, {span}: nothing to fetch, all {estimate.wanted:,} candles accounted for"
         )
+    todo = f"plan: {estimate.series} series, {span}: {estimate.to_fetch:,} of {estimate.wanted:,} candles to fetch"
     saved_s = estimate.seconds_estimated - estimate.seconds_auto
     auto = f"; --chunk auto would save {duration_text(saved_s)}" if saved_s >= 1 else ""
-    return (
-        f"plan: {estimate.series} series, {span}: {estimate.to_fetch:,} of {estimate.wanted:,} candles to fetch in "
-        f"{counted(estimate.requests, 'request')}, weight {estimate.weight:,}, at least "
+    by_api = (
+        f"in {counted(estimate.requests, 'request')}, weight {estimate.weight:,}, at least "
         f"{duration_text(estimate.seconds_estimated)} at {estimate.budget} weight a minute{auto}"
     )
+    rest = estimate.to_fetch - estimate.file_candles - estimate.out_of_reach
+    if rest == estimate.to_fetch:
+        return f"{todo} {by_api}"
+    parts = []
+    if estimate.files:
+        parts.append(
+            f"{estimate.file_candles:,} from {counted(estimate.files, 'file')}, about "
+            f"{size_text(estimate.file_bytes)} and {duration_text(estimate.file_seconds)}"
+        )
+    if rest:
+        parts.append(f"{rest:,} {by_api}")
+    if estimate.out_of_reach:
+        parts.append(f"{estimate.out_of_reach:,} that no source gives")
+    return f"{todo}: {'; '.join(parts)}"
 
 
 def estimate_lines(estimate: Estimate) -> Iterable[str]:
@@ -209,16 +270,11 @@ def estimate_lines(estimate: Estimate) -> Iterable[str]:
 def summary_lines(summary: Summary) -> Iterable[str]:
     """The end of a run, for people."""
     there = summary.wanted - summary.missing
-    word = "complete" if summary.complete else "incomplete"
-    if summary.exit in (130, 143):
-        word = "stopped"
-    elif summary.exit and not summary.missing:
-        word = "complete but for what is named below"
     if summary.start is None:
-        yield f"{word} before the plan was made"
+        yield f"{_verdict(summary)} before the plan was made"
         return
     yield (
-        f"{word}: {there:,} of {summary.wanted:,} candles of {summary.series} series accounted for, "
+        f"{_verdict(summary)}: {there:,} of {summary.wanted:,} candles of {summary.series} series accounted for, "
         f"{summary.start} to {summary.end}"
     )
     yield (
@@ -230,14 +286,134 @@ def summary_lines(summary: Summary) -> Iterable[str]:
         f"  {counted(summary.requests, 'request')} ({summary.retries} retried{limited}), weight {summary.weight:,}, "
         f"{duration_text(summary.seconds)}, {summary.candles_per_second:,.0f} candles/s"
     )
+    yield from _file_lines(summary)
     if summary.rows_rejected:
         yield f"  {counted(summary.rows_rejected, 'row')} of the venue refused"
-    for failed in summary.failed_series[:_SHOWN_AT_MOST]:
-        yield f"  {failed.series}: {failed.reason}: {failed.detail}"
-    if len(summary.failed_series) > _SHOWN_AT_MOST:
-        yield f"  and {len(summary.failed_series) - _SHOWN_AT_MOST} more series; --json lists them all"
+    yield from _failed_lines(summary.failed_series)
     if summary.missing and summary.error is None:
         yield "  run the same command again to get what is missing; what is stored is not asked again"
+
+
+def copy_plan_line(report: CopyReport) -> str:
+    """One line before candles move: what is to be done."""
+    span = f"{iso(report.start_ms or 0)} to {iso(report.end_ms or 0)}"
+    head = f"plan: {len(report.ledgers)} series, {span}:"
+    if not report.missing:
+        return f"{head} nothing to copy, all {report.wanted:,} candles accounted for"
+    return f"{head} {report.missing:,} of {report.wanted:,} candles to copy"
+
+
+def copy_summary_lines(summary: CopySummary) -> Iterable[str]:
+    """The end of a copy, for people."""
+    if summary.start is None:
+        yield "nothing to copy" if summary.complete else "stopped before the plan was made"
+        return
+    there = summary.wanted - summary.missing
+    yield (
+        f"{_verdict(summary)}: {there:,} of {summary.wanted:,} candles of {summary.series} series accounted for in "
+        f"{summary.destination}, {summary.start} to {summary.end}"
+    )
+    yield (
+        f"  stored before {summary.stored_before:,}, written {summary.written:,}, holes {summary.holes:,}, "
+        f"rejected {summary.rejected:,}, missing {summary.missing:,}"
+    )
+    yield f"  {duration_text(summary.seconds)}, {summary.candles_per_second:,.0f} candles/s"
+    if summary.source_missing:
+        lacking = counted(summary.source_missing, "candle")
+        yield f"  the source itself lacks {lacking} in between, for laklak backfill to fetch"
+    yield from _failed_lines(summary.failed_series)
+    if summary.missing and summary.error is None:
+        yield "  run the same command again to copy what is missing"
+
+
+def _verdict(summary: Summary | CopySummary) -> str:
+    if summary.exit in (130, 143):
+        return "stopped"
+    if summary.exit and not summary.missing:
+        return "complete but for what is named below"
+    return "complete" if summary.complete else "incomplete"
+
+
+def _failed_lines(failed_series: Sequence[FailedSeries]) -> Iterable[str]:
+    for failed in failed_series[:_SHOWN_AT_MOST]:
+        yield f"  {failed.series}: {failed.reason}: {failed.detail}"
+    if len(failed_series) > _SHOWN_AT_MOST:
+        yield f"  and {len(failed_series) - _SHOWN_AT_MOST} more series; --json lists them all"
+
+
+def outcome_lines(outcome: Summary | Estimate | CopySummary) -> Iterable[str]:
+    """What a run or a dry run ends with."""
+    if isinstance(outcome, CopySummary):
+        return copy_summary_lines(outcome)
+    return estimate_lines(outcome) if isinstance(outcome, Estimate) else summary_lines(outcome)
+
+
+def settings_block(
+    versions: Mapping[str, str], settings: Sequence[tuple[str, str, str]], width: int | None
+) -> Iterable[str]:
+    """The versions on a line, then the settings: key, value, and where it came from."""
+    yield from _folded("", ", ".join(f"{name} {version}" for name, version in versions.items()), width)
+    if settings:
+        yield "settings in force:"
+    keys = max((len(key) for key, _, _ in settings), default=0)
+    values = max((len(value) for _, value, _ in settings if len(value) <= _VALUE_COLUMN), default=0)
+    for key, value, origin in settings:
+        yield f"  {key:{keys}}  {value:{values}}  ({origin})"
+
+
+def finding_lines(checkup: Checkup, width: int | None) -> Iterable[str]:
+    """One line a finding: verdict, what it is about, what was found, what to do; then how it all stands.
+
+    With `width` lines are broken there, for a terminal.
+    """
+    column = max((len(about) for about, _ in checkup.findings), default=0)
+    for about, finding in checkup.findings:
+        head = f"{finding.verdict:7}  {about:{column}}  "
+        hint = f" -> {finding.hint}" if finding.hint else ""
+        yield from _folded(head, finding.text + hint, width)
+    problems, warnings = checkup.count("problem"), checkup.count("warning")
+    counts = f"{counted(problems, 'problem')}, {counted(warnings, 'warning')}"
+    if problems:
+        yield f"{counts}: laklak backfill cannot run before the problems are solved"
+    else:
+        yield f"{counts}: laklak backfill can run"
+
+
+def _folded(head: str, text: str, width: int | None) -> Iterable[str]:
+    # What comes from outside may hold line ends and escape sequences; a terminal must not obey them.
+    line = "".join(char if char.isprintable() else " " for char in text)
+    if width is None:
+        return [head + line]
+    room = max(_NARROWEST, width - len(head))
+    parts = textwrap.wrap(line, room, break_long_words=False, break_on_hyphens=False) or [""]
+    return [(head if number == 0 else " " * len(head)) + part for number, part in enumerate(parts)]
+
+
+def terminal_width(stream: TextIO) -> int | None:
+    """How wide lines on a terminal should be, at most; None where it is no terminal."""
+    if not stream.isatty():
+        return None
+    return min(_WIDEST, shutil.get_terminal_size().columns)
+
+
+def _file_lines(summary: Summary) -> Iterable[str]:
+    """What came of bulk files, and what was wrong with some."""
+    files = summary.files
+    if not files.planned:
+        return
+    others = [f"{files.absent:,} not there"] if files.absent else []
+    others += [
+        f"{count:,} with bad {reason}" if reason in _UNSOUND else f"{count:,} {reason}"
+        for reason, count in sorted(files.failed.items())
+    ]
+    yield (
+        f"  {counted(files.read, 'file')} of {files.planned:,} gave {files.candles:,} candles "
+        f"({size_text(files.received_bytes)}, {files.retries} retried){'; ' if others else ''}{', '.join(others)}"
+    )
+    for line in files.troubles[:_SHOWN_AT_MOST]:
+        yield f"    {line}"
+    if len(files.troubles) > _SHOWN_AT_MOST:
+        yield f"    and {sum(files.failed.values()) - _SHOWN_AT_MOST:,} more files; the log names them"
 
 
 def candle_lines(series: Series, columns: Columns) -> Iterable[str]:

@@ -27,6 +27,7 @@ from laklak.connection import backoff_s, host_text, proxy_for, what_failed
 from laklak.errors import (
     PermanentError,
     RegionBlocked,
+    RegionRefused,
     TransientError,
     TryLater,
     VenueUnreachable,
@@ -127,8 +128,13 @@ class Transport:
         self._session: aiohttp.ClientSession | None = None
         self._last_success_s: float | None = None
         self._opened_s = 0.0
+        self._asks_open = 0
+        self._idle_from_s = 0.0
+        self._idle_s = 0.0
         self.traffic = Traffic()
         self.simulated = False
+        self.round_trip_s = 0.0
+        """How long the newest answer took, from the sending of its request."""
         self.banned_until_ms: int | None = None
 
     async def __aenter__(self) -> Self:
@@ -155,12 +161,21 @@ class Transport:
         """When an answer last was what it should be (monotonic); the opening while none was since then."""
         return self._opened_s if self._last_success_s is None else max(self._opened_s, self._last_success_s)
 
+    @property
+    def silent_s(self) -> float:
+        """For how long questions have had no answer that is what it should be.
+
+        Time in which nobody asked anything does not count: others may have the candles.
+        """
+        return time.monotonic() - self.last_success_s - self._idle_s
+
     async def renew(self) -> None:
         """Drop every connection and start with new ones; requests on the old ones fail and are repeated.
 
         How long nothing was answered counts from here: no venue answers a machine that sleeps.
         """
         self._opened_s = time.monotonic()
+        self._idle_s = 0.0
         old, self._session = self._session, self._new_session()
         if old is not None:
             await old.close()
@@ -179,6 +194,16 @@ class Transport:
         a rate limit or a ban uses up none of them.  Raises TransientError after the last try, PermanentError when
         the venue refuses for good, VenueUnreachable or TryLater when the run cannot go on, Stopped when it stops.
         """
+        if not self._asks_open:
+            self._idle_s += time.monotonic() - max(self._idle_from_s, self.last_success_s)
+        self._asks_open += 1
+        try:
+            return await self._answer(request, parse, candles=candles, tries=tries)
+        finally:
+            self._asks_open -= 1
+            self._idle_from_s = time.monotonic()
+
+    async def _answer(self, request: Request, parse: Callable[[bytes], Answer], *, candles: bool, tries: int) -> Answer:
         attempt = 1
         while True:
             try:
@@ -219,6 +244,7 @@ class Transport:
         except DecodeError as exc:
             raise TransientError(f"{self._host} answered with something else: {exc}") from exc
         self._last_success_s = time.monotonic()
+        self._idle_s = 0.0
         self._candles_served = self._candles_served or candles
         return answer
 
@@ -226,6 +252,7 @@ class Transport:
         if self._session is None:
             raise RuntimeError("the transport is used outside `async with`")
         url = self._base.joinpath(request.path.lstrip("/")).with_query(request.query)
+        sent_s = time.monotonic()
         async with self._session.get(
             url, proxy=self._proxy, allow_redirects=False, middlewares=(_OneSend(),)
         ) as response:
@@ -238,6 +265,7 @@ class Transport:
                 if size > _BODY_MOST:
                     raise _TooLarge(f"an answer of more than {_BODY_MOST} bytes")
                 parts.append(part)
+            self.round_trip_s = time.monotonic() - sent_s
             return response.status, response.headers, parts[0] if len(parts) == 1 else b"".join(parts)
 
     def _refused(self, verdict: Verdict) -> Exception:
@@ -251,7 +279,8 @@ class Transport:
                 self.traffic.rate_limited += 1
                 return self._limited(self._ban_s(verdict), verdict)
             case Kind.FIREWALL | Kind.REGION if not self._candles_served:
-                return VenueUnreachable(
+                unreachable = RegionRefused if verdict.kind is Kind.REGION else VenueUnreachable
+                return unreachable(
                     f"{self._host} refuses this address: {verdict.detail}",
                     hint="the venue does not serve this region or its firewall blocks this address; "
                     "use another network, or HTTPS_PROXY",
@@ -286,8 +315,7 @@ class Transport:
         if verdict.kind is Kind.BANNED:
             self.banned_until_ms = max(until_ms, self.banned_until_ms or 0)
             self._bans.remember(until_ms, verdict.detail)
-        since_success_s = time.monotonic() - self.last_success_s
-        if wait_s > self._max_wait_s or since_success_s > self._max_wait_s:
+        if wait_s > self._max_wait_s or self.silent_s > self._max_wait_s:
             if verdict.kind is not Kind.BANNED:
                 self._bans.remember(until_ms, verdict.detail)
             return self._try_later(until_ms, verdict.detail)
@@ -333,6 +361,14 @@ class Transport:
             cookie_jar=aiohttp.DummyCookieJar(),
             headers={"User-Agent": f"laklak/{__version__}", "Accept": "application/json"},
         )
+
+    @property
+    def proxy(self) -> str | None:
+        """The proxy that requests go through, as it may be shown: nothing of a login."""
+        if self._proxy is None:
+            return None
+        login = "***@" if self._proxy.user or self._proxy.password else ""
+        return f"{self._proxy.scheme}://{login}{self._proxy_shown}"
 
     @property
     def _host(self) -> str:

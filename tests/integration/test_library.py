@@ -21,12 +21,14 @@ def run(work):
 
 def test_the_public_names_are_there_and_no_others():
     assert sorted(laklak.__all__) == [
+        "CopySummary",
         "Estimate",
         "LaklakError",
         "Summary",
         "__version__",
         "aread_candles",
         "backfill",
+        "copy",
         "read_candles",
     ]
     assert all(getattr(laklak, name) is not None for name in laklak.__all__)

@@ -1,0 +1,308 @@
+"""What stands in the way of a backfill: the store and the venues are reached as a run would reach them.
+
+Nothing is fetched, stored, made or changed, and trouble at one place does not hide another: the store and every
+venue are looked at side by side, each for `LIMIT_S` at most.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import platform
+import sqlite3
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from importlib import metadata
+from typing import Final
+
+import anyio
+from anyio import to_thread
+
+from laklak._version import __version__
+from laklak.engine.prepare import SPARE_BYTES, mixing_refusal
+from laklak.errors import LaklakError, TryLater
+from laklak.feed import Feed
+from laklak.findings import Checkup, Fact, Finding
+from laklak.job import Job
+from laklak.model import iso
+from laklak.resolve import clip_to_clock
+from laklak.stopping import Stopper
+from laklak.stores import open_store
+from laklak.stores.base import Origin, Store
+from laklak.taskgroup import task_group
+from laklak.text import counted, duration_text, mask_url, size_text, some_of
+
+LIMIT_S: Final = 13.0
+"""How long the store, or a venue, may take to answer."""
+_STORE_PATIENCE_S: Final = 1.0
+_CLOCK_OFF_MS: Final = 1_000
+_CLOCK_FAR_OFF_MS: Final = 60_000
+
+
+def versions() -> dict[str, str]:
+    """The versions that a report of trouble has to name."""
+    found = {"laklak": __version__, "Python": platform.python_version(), "SQLite": sqlite3.sqlite_version}
+    for name in ("aiohttp", "uvloop"):
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            found[name] = "not installed"
+    return {**found, "system": f"{platform.system()} {platform.release()} {platform.machine()}"}
+
+
+@dataclass(slots=True)
+class _Seen:
+    """What the looks at different places have to be held against each other."""
+
+    store: Store | None = None
+    origin: Origin | None = None
+
+
+class Check:
+    """One look at everything. Use once: `await Check(job, venues, ...).run()`; it never raises LaklakError.
+
+    Args:
+        job: what a backfill would do; its range may be open.
+        venues: the venues to ask.
+        settings: (key, value as it may be shown, where it came from), passed on.
+        findings: what is known already, about what.
+    """
+
+    def __init__(
+        self,
+        job: Job,
+        venues: Sequence[str],
+        *,
+        settings: Sequence[tuple[str, str, str]] = (),
+        findings: Sequence[tuple[str, Finding]] = (),
+    ) -> None:
+        self._job = job
+        self._venues = venues
+        self.settings = settings
+        self._findings: dict[str, list[Finding]] = {}
+        for about, finding in findings:
+            self._add(about, finding)
+        self._limit_s = LIMIT_S
+        self._seen = _Seen()
+        self._cut_short = False
+
+    async def run(self, *, limit_s: float = LIMIT_S) -> Checkup:
+        """Look, and give what was found; the store, and each venue, may take `limit_s`."""
+        self._limit_s = limit_s
+        started_s = time.monotonic()
+        # In this order they are shown, whichever answers first.
+        for about in ("store", *self._venues):
+            self._findings.setdefault(about, [])
+        feeds: list[Feed] = []
+        async with task_group() as group:
+            group.start_soon(self._look_at_store)
+            for name in self._venues:
+                group.start_soon(self._look_at_venue, name, feeds)
+        for feed in feeds:
+            self._hold_against_store(feed)
+        return Checkup(
+            versions=versions(),
+            settings=self.settings,
+            findings=[(about, finding) for about, found in self._findings.items() for finding in found],
+            seconds=time.monotonic() - started_s,
+            cut_short=self._cut_short,
+        )
+
+    def _add(self, about: str, *findings: Finding) -> None:
+        self._findings.setdefault(about, []).extend(findings)
+
+    # The store
+
+    async def _look_at_store(self) -> None:
+        # In a thread with a loop of its own: a file on a disk that has gone blocks whoever touches it.
+        with anyio.move_on_after(self._limit_s) as scope:
+            await to_thread.run_sync(lambda: asyncio.run(self._ask_store()), abandon_on_cancel=True)
+        if scope.cancelled_caught:
+            self._cut_short = True
+            self._add(
+                "store",
+                Finding(
+                    "problem",
+                    f"{mask_url(self._job.store.where)} has not answered within {self._limit_s:g} s",
+                    "look whether its disk or server is there, and whether another program holds it",
+                ),
+            )
+
+    async def _ask_store(self) -> None:
+        # A server that is down is waited for in a run; here somebody waits for the answer.
+        access = replace(self._job.store, max_wait_s=_STORE_PATIENCE_S)
+        try:
+            async with open_store(access, create=False) as store:
+                info = await store.describe()
+                holds = info.holds if store.exists else "not there yet"
+                self._add("store", Finding("ok", f"{store.display}: {holds}", facts={"exists": store.exists}))
+                self._add("store", *await store.examine())
+                self._seen.origin = await store.origin()
+                self._seen.store = store
+                if self._seen.origin is not None:
+                    self._add("store", Finding("ok", f"its candles are {self._seen.origin} ones"))
+                if info.free_bytes is not None:
+                    self._add("store", _room(info.free_bytes))
+        except LaklakError as exc:
+            self._add("store", Finding.of(exc))
+
+    def _hold_against_store(self, feed: Feed) -> None:
+        """What only shows when the venue has answered: candles of another kind, a range that would not be kept."""
+        job, store = self._job, self._seen.store
+        if store is None:
+            return
+        refusal = mixing_refusal(store, self._seen.origin, feed)
+        if refusal is not None:
+            self._add("store", Finding.of(refusal))
+        if job.days is None and job.start_ms is None:
+            return
+        try:
+            span = clip_to_clock(job.start_ms, job.end_ms, job.days, feed.clock.now_ms(), job.interval)
+        except LaklakError as exc:
+            self._add("settings", Finding.of(exc))
+            return
+        try:
+            store.check_range(span)
+        except LaklakError as exc:
+            self._add("store", Finding.of(exc))
+
+    # A venue
+
+    async def _look_at_venue(self, name: str, feeds: list[Feed]) -> None:
+        try:
+            # Told to wait, a run waits for so long; this says so and ends.
+            feed = Feed(name, replace(self._job, max_wait_s=0.0), Stopper(), lambda line: None)
+        except LaklakError as exc:
+            self._add(name, Finding.of(exc))
+            return
+        if feed.transport.proxy is not None:
+            self._add(name, Finding("ok", f"asked through the proxy {feed.transport.proxy}"))
+        started_s = time.monotonic()
+        with anyio.move_on_after(self._limit_s) as scope:
+            try:
+                async with feed:
+                    self._add(name, *self._of_venue(feed, time.monotonic() - started_s))
+                    feeds.append(feed)
+            except TryLater as exc:
+                self._add(name, self._told_to_wait(exc))
+            except LaklakError as exc:
+                self._add(name, Finding.of(exc))
+        if scope.cancelled_caught:
+            self._cut_short = True
+            self._add(name, self._no_answer(feed))
+
+    def _of_venue(self, feed: Feed, seconds: float) -> list[Finding]:
+        if feed.no_api is not None:
+            alone = "a run goes on with the bulk files alone; what they lack stays missing"
+            return [Finding("warning", feed.no_api, alone)]
+        kind = "a simulator" if feed.transport.simulated else "it"
+        symbols = len(feed.listing.instruments)
+        reached = f"{feed.shown_url}: {kind} answers and lists {counted(symbols, 'symbol')} ({duration_text(seconds)})"
+        facts = {"simulated": feed.transport.simulated, "symbols": symbols}
+        found = [Finding("ok", reached, facts=facts), _clock(feed), _weight(feed, self._job)]
+        return [*found, *self._unlisted(feed)]
+
+    def _unlisted(self, feed: Feed) -> list[Finding]:
+        asked = dict.fromkeys(one.symbol for one in self._job.asked if one.venue == feed.venue.name)
+        unlisted = [symbol for symbol in asked if symbol not in feed.listing.instruments]
+        facts = {"asked": len(asked), "unlisted": len(unlisted)}
+        if not asked:
+            return []
+        if not unlisted:
+            return [Finding("ok", f"it lists all {counted(len(asked), 'symbol')} of the asset list", facts=facts)]
+        return [
+            Finding(
+                "warning",
+                f"{len(unlisted):,} of {counted(len(asked), 'symbol')} of the asset list are not listed: "
+                f"{some_of(unlisted)}",
+                "take them off the list; until then each run fetches the others and ends with exit status 1",
+                facts,
+            )
+        ]
+
+    def _told_to_wait(self, exc: TryLater) -> Finding:
+        until_ms = exc.until_ms or 0
+        wait_s = until_ms / 1000 - time.time()
+        facts = {"reason": exc.reason, "until": iso(until_ms)}
+        if wait_s > self._job.max_wait_s:
+            return Finding("problem", str(exc), exc.hint, facts)
+        return Finding(
+            "warning",
+            str(exc),
+            f"a run would wait for that; --max-wait is {duration_text(self._job.max_wait_s)}",
+            facts,
+        )
+
+    def _no_answer(self, feed: Feed) -> Finding:
+        name, limit = feed.shown_url, f"{self._limit_s:g} s"
+        if feed.transport.traffic.requests > bool(feed.listing.instruments):
+            return Finding(
+                "problem",
+                f"{name} has not answered within {limit}",
+                f"check the network, the name server, HTTPS_PROXY, and LAKLAK_{feed.venue.name.upper()}_URL",
+            )
+        # What could not be asked has waited for its turn, not for the venue.
+        return Finding(
+            "warning",
+            f"{name} could not be asked within {limit}: the budget is {feed.budget} weight a minute, and "
+            f"{feed.limiter.address.used:,} of the {feed.advertised:,} of this address are used",
+            "a run waits for its turn; find out what else asks from this address, or use another --budget",
+        )
+
+
+def _room(free_bytes: int) -> Finding:
+    facts = {"free_bytes": free_bytes}
+    if free_bytes >= SPARE_BYTES:
+        return Finding("ok", f"{size_text(free_bytes)} free", facts=facts)
+    return Finding(
+        "problem",
+        f"{size_text(free_bytes)} free; a backfill wants {size_text(SPARE_BYTES)} to spare",
+        "make room, use another --store, or --force",
+        facts,
+    )
+
+
+def _clock(feed: Feed) -> Finding:
+    """How far this machine's clock is from the venue's, half of the way of the answer taken off."""
+    if feed.transport.simulated:
+        return Finding("ok", f"its clock says {iso(feed.clock.now_ms() // 1000 * 1000)}; a simulator's is its own")
+    way_ms = round(feed.transport.round_trip_s * 500)
+    ahead_ms = time.time_ns() // 1_000_000 - feed.clock.now_ms() - way_ms
+    text = f"this machine's clock is {_span(abs(ahead_ms))} {'ahead of' if ahead_ms >= 0 else 'behind'} its clock"
+    text = f"{text} (round trip {_span(2 * way_ms)})"
+    facts = {"clock_ahead_ms": ahead_ms, "round_trip_ms": 2 * way_ms}
+    if abs(ahead_ms) < _CLOCK_OFF_MS:
+        return Finding("ok", text, facts=facts)
+    harm = "candles are right all the same, as the venue's clock counts"
+    if abs(ahead_ms) >= _CLOCK_FAR_OFF_MS:
+        harm = "TLS may fail, and a ban may be taken for over; candles are right, as the venue's clock counts"
+    return Finding("warning", text, f"set it, by NTP for instance (timedatectl set-ntp true); {harm}", facts)
+
+
+def _span(time_ms: int) -> str:
+    return f"{time_ms:,} ms" if time_ms < 10_000 else duration_text(time_ms / 1000)
+
+
+def _weight(feed: Feed, job: Job) -> Finding:
+    """The budget against what the venue allows this address, and what others here have used of it."""
+    used = feed.limiter.address.used
+    others = max(0, used - feed.limiter.weight_paid)
+    facts: dict[str, Fact] = {
+        "budget": feed.budget,
+        "advertised_weight": feed.advertised,
+        "used_weight": used,
+        "others_weight": others,
+    }
+    text = f"budget {feed.budget:,} of the {feed.advertised:,} weight a minute that it allows this address"
+    if not used:
+        return Finding("ok", f"{text}; its answers do not say how much is used", facts=facts)
+    text = f"{text}; {used:,} used in this minute, {others:,} of it not by this check"
+    modest = not others or job.venues[feed.venue.name].budget == "max"
+    if modest or feed.budget + others <= feed.limiter.address.allowed:
+        return Finding("ok", text, facts=facts)
+    return Finding(
+        "warning",
+        text,
+        "what is left is less than the budget: a run slows down; find out what else asks from this address",
+        facts,
+    )

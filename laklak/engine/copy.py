@@ -1,0 +1,311 @@
+"""One copy from its first line to its last: open both stores, plan, read and write side by side, report.
+
+    ticking group   progress
+      writer group    one writer: deliveries -> destination, acknowledged to the ledgers
+        reader group    a few readers: part -> source -> delivery
+
+Groups are nested by lifetime, as in fetching. The destination is locked like for a backfill, the source is only read;
+it may be written to meanwhile. What was not acknowledged is missing at the destination and copied by the next run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import Final, Protocol
+
+import anyio
+from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
+
+from laklak.copying import CopyJob, CopyPlan, CopyReport, CopySummary, Part, parts_of, plan_copy, summarise_copy, take
+from laklak.engine.prepare import SPARE_BYTES
+from laklak.errors import LaklakError, StoreError, StoreUnavailable, UsageError
+from laklak.ledger import Ledger
+from laklak.model import Series, TimeRange, iso
+from laklak.resolve import FailedSeries
+from laklak.stopping import Stopped, Stopper
+from laklak.stores import open_store
+from laklak.stores.base import Columns, Delivery, Store
+from laklak.stores.presence import survey
+from laklak.taskgroup import task_group
+from laklak.text import mask_url, size_text, some_of
+
+log = logging.getLogger(__name__)
+
+TICK_S: Final = 0.5
+READERS: Final = 2
+WRITTEN_AT_ONCE: Final = 50_000
+_SURVEYS_AT_ONCE: Final = 4
+_FAR_AHEAD_MS: Final = 1 << 62
+
+
+class CopyObserver(Protocol):
+    """Who is told what happens in a copy."""
+
+    def note(self, line: str) -> None: ...
+    def warn(self, line: str) -> None: ...
+    def planned_copy(self, report: CopyReport) -> None: ...
+    def copying(self, report: CopyReport) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Parcel:
+    """A delivery on its way to the destination, and the account it belongs to."""
+
+    ledger: Ledger
+    delivery: Delivery
+
+
+class Copy:
+    """One copy of one job. Use once: `await Copy(job, observer).run()`."""
+
+    def __init__(self, job: CopyJob, observer: CopyObserver) -> None:
+        self.job = job
+        self.report = CopyReport(
+            source=mask_url(job.source.where), store=mask_url(job.destination.where), started_s=time.monotonic()
+        )
+        self.stopper = Stopper()
+        self._observer = observer
+        self._exit_code: int | None = None
+        self._error: LaklakError | None = None
+        self._plans: dict[Ledger, CopyPlan] = {}
+        self._readers: anyio.CancelScope | None = None
+        self._writers: anyio.CancelScope | None = None
+
+    def stop(self, exit_code: int, grace_s: float) -> None:
+        """Read nothing more, write for at most `grace_s` what is on its way, report."""
+        self._exit_code = exit_code
+        self.stopper.request()
+        deadline = anyio.current_time() + grace_s
+        for scope in (self._readers, self._writers):
+            if scope is not None:
+                scope.deadline = min(scope.deadline, deadline)
+
+    def stop_now(self) -> None:
+        """Give up what is on its way; both stores stay sound."""
+        for scope in (self._readers, self._writers):
+            if scope is not None:
+                scope.cancel()
+
+    @property
+    def in_flight(self) -> str:
+        """What a stop lets finish, in words."""
+        return "what is on its way"
+
+    async def run(self) -> CopySummary:
+        """Do the job. Raises LaklakError when it cannot start; once candles move, the summary says what happened."""
+        source = open_store(self.job.source, create=False)
+        destination = open_store(self.job.destination)
+        if source.identity == destination.identity:
+            raise UsageError(f"{source.display} cannot be copied to itself", hint="name two different stores")
+        try:
+            async with source:
+                with self.stopper.interruptible():
+                    holdings = await self._choose(source)
+                if holdings:
+                    async with destination:
+                        await self._copy(source, destination, holdings)
+        except Stopped:
+            log.info("stopped while planning")
+        finally:
+            self._clock()
+        return summarise_copy(self.report, error=self._error, exit_code=self._exit_code)
+
+    # Before anything moves
+
+    async def _choose(self, source: Store) -> Mapping[Series, TimeRange]:
+        """The series to copy, with what the source spans of each."""
+        self.report.source = source.display
+        if not source.exists:
+            raise StoreUnavailable(
+                f"there is no store {source.display} to copy from", hint="the first one named is the source"
+            )
+        self._observer.note(f"source: {source.display}: {(await source.describe()).holds}")
+        held = await source.holdings()
+        if not held and not self.job.series:
+            self._observer.warn(f"{source.display} holds no series of candles: there is nothing to copy")
+        chosen = self.job.series or tuple(held)
+        unknown = [series for series in chosen if series not in held]
+        if unknown and len(unknown) == len(chosen):
+            there = some_of([str(series) for series in held]) or "nothing"
+            raise UsageError(
+                f"{source.display} has no candles of {some_of([str(series) for series in unknown])}",
+                hint=f"it has {there}",
+            )
+        for series in unknown:
+            self.report.failed.append(FailedSeries(str(series), "not_in_source", f"{source.display} has none of it"))
+        if unknown:
+            self._observer.warn(f"not in the source: {some_of([str(series) for series in unknown])}")
+        self.report.series = len(chosen)
+        return {series: held[series] for series in chosen if series in held}
+
+    async def _copy(self, source: Store, destination: Store, holdings: Mapping[Series, TimeRange]) -> None:
+        self.report.store = destination.display
+        info = await destination.describe()
+        free = "" if info.free_bytes is None else f"; {size_text(info.free_bytes)} free"
+        self._observer.note(f"destination: {destination.display}: {info.holds}{free}")
+        with destination.exclusive():
+            with self.stopper.interruptible():
+                present, given = await destination.origin(), await source.origin()
+                if not self.job.force and None not in (present, given) and present != given:
+                    raise StoreUnavailable(
+                        f"{destination.display} holds {present} candles; {source.display} has {given} ones",
+                        hint="copy to another store, or --force to mix them",
+                    )
+                await self._plan(source, destination, self._kept(destination, holdings))
+                self._check_room(destination, info.free_bytes)
+                if self.report.missing and present is None and given is not None:
+                    await destination.set_origin(given)
+            self._observer.planned_copy(self.report)
+            await self._move(source, destination)
+
+    def _kept(self, destination: Store, holdings: Mapping[Series, TimeRange]) -> Mapping[Series, TimeRange]:
+        """The spans without what the destination's retention would drop; StoreUnavailable where that is not allowed."""
+        kept: dict[Series, TimeRange] = {}
+        for series, span in holdings.items():
+            inside = destination.within_retention(span)
+            kept[series] = TimeRange(series.interval.ceil(inside.start_ms), span.end_ms)
+        cut = [series for series, span in holdings.items() if kept[series].start_ms > span.start_ms]
+        if cut and not self.job.within_retention:
+            first_ms = min(holdings[series].start_ms for series in cut)
+            oldest_ms = destination.within_retention(TimeRange(first_ms, _FAR_AHEAD_MS)).start_ms
+            raise StoreUnavailable(
+                f"the source begins at {iso(first_ms)}, and the retention of {destination.display} would drop what is "
+                f"older than {iso(oldest_ms)}",
+                hint="use --within-retention to leave that out, or a destination that keeps candles for longer",
+            )
+        if not any(kept.values()):
+            raise StoreUnavailable(
+                f"{destination.display} would keep nothing of {self.report.source}",
+                hint="choose a destination that keeps candles for longer",
+            )
+        return {series: span for series, span in kept.items() if span}
+
+    async def _plan(self, source: Store, destination: Store, spans: Mapping[Series, TimeRange]) -> None:
+        plans: dict[Series, CopyPlan] = {}
+        places = anyio.CapacityLimiter(_SURVEYS_AT_ONCE)
+
+        async def one(series: Series, span: TimeRange) -> None:
+            async with places:
+                there = await survey(source, series, span)
+                plans[series] = plan_copy(series, span, there, await survey(destination, series, span))
+
+        async with task_group() as group:
+            for series, span in spans.items():
+                group.start_soon(one, series, span)
+        self._plans = {Ledger(plans[series]): plans[series] for series in spans}
+        self.report.ledgers = list(self._plans)
+        self.report.start_ms = min(span.start_ms for span in spans.values())
+        self.report.end_ms = max(span.end_ms for span in spans.values())
+        self.report.source_missing = sum(plan.source_missing for plan in plans.values())
+
+    def _check_room(self, destination: Store, free_bytes: int | None) -> None:
+        needed = self.report.missing * destination.bytes_per_candle + SPARE_BYTES
+        if self.report.missing and free_bytes is not None and free_bytes < needed and not self.job.force:
+            raise StoreUnavailable(
+                f"{destination.display} has {size_text(free_bytes)} free and about {size_text(needed)} is needed for "
+                f"{self.report.missing:,} candles and 1 GiB to spare",
+                hint="make room, copy to another place, or --force",
+            )
+
+    # While candles move
+
+    async def _move(self, source: Store, destination: Store) -> None:
+        self.report.fetching_since_s = time.monotonic()
+        parts = chain.from_iterable(parts_of(ledger, plan) for ledger, plan in self._plans.items())
+        # Room for what the readers hold: they wait while the destination is busy with more than that.
+        send, receive = anyio.create_memory_object_stream[_Parcel](READERS)
+        async with task_group() as ticking:
+            ticking.start_soon(self._tick)
+            async with task_group() as writers:
+                self._writers = writers.cancel_scope
+                writers.start_soon(self._write, destination, receive)
+                async with send, task_group() as readers:
+                    self._readers = readers.cancel_scope
+                    for _ in range(READERS):
+                        readers.start_soon(self._read, source, parts, send.clone())
+            ticking.cancel_scope.cancel()
+        for ledger in self.report.ledgers:
+            if ledger.plan.missing_count:
+                log.info("series=%s copied=%d missing=%d", ledger.plan.series, ledger.written, ledger.missing)
+
+    async def _read(self, source: Store, parts: Iterator[Part], parcels: MemoryObjectSendStream[_Parcel]) -> None:
+        async with parcels:
+            for part in parts:
+                if self.stopper.requested:
+                    return
+                self.report.moving += 1
+                try:
+                    delivery = await self._take(source, part)
+                except StoreError as exc:
+                    self._abort(exc)
+                    return
+                if delivery.rows:
+                    await parcels.send(_Parcel(part.ledger, delivery))
+                else:
+                    self.report.moving -= 1
+
+    async def _take(self, source: Store, part: Part) -> Delivery:
+        """Read a part and say what of it is to be stored."""
+        ledger = part.ledger
+        columns = Columns((), ((),) * 5)
+        if part.candles:
+            columns = await source.read(ledger.plan.series, part.range)
+        absences = await source.absences(ledger.plan.series, part.range) if part.absences else []
+        taken = take(part, columns, absences)
+        ledger.trouble("source_unsound", taken.unsound, "the source does not have five finite numbers for them")
+        ledger.trouble("source_changed", taken.gone, "they went from the source while it was copied")
+        return taken.delivery
+
+    async def _write(self, destination: Store, parcels: MemoryObjectReceiveStream[_Parcel]) -> None:
+        async with parcels:
+            while batch := await _collect(parcels):
+                try:
+                    written = await destination.write([parcel.delivery for parcel in batch])
+                except StoreError as exc:
+                    self._abort(exc)
+                    if self._readers is not None:
+                        self._readers.cancel()
+                    return
+                self.report.dead_letter = written.dead_letter or self.report.dead_letter
+                self.report.moving -= len(batch)
+                for number, parcel in enumerate(batch):
+                    refused = len(written.refused.get(number, ()))
+                    parcel.ledger.acknowledged(parcel.delivery, refused)
+                    parcel.ledger.trouble(
+                        "store_refused", refused, f"the destination refused them; see {written.dead_letter}"
+                    )
+
+    def _abort(self, error: LaklakError) -> None:
+        """End the copy for this reason (the first one counts)."""
+        if self._error is None:
+            self._error = error
+            log.error("copy ends: %s", error)
+        self.stopper.request()
+
+    async def _tick(self) -> None:
+        while True:
+            await asyncio.sleep(TICK_S)
+            self._clock()
+            self._observer.copying(self.report)
+
+    def _clock(self) -> None:
+        self.report.seconds = time.monotonic() - self.report.started_s
+
+
+async def _collect(parcels: MemoryObjectReceiveStream[_Parcel]) -> Sequence[_Parcel]:
+    """The next batch: what has come by now, as far as it fits; empty when the stream has closed and is drained."""
+    batch: list[_Parcel] = []
+    rows = 0
+    try:
+        while rows < WRITTEN_AT_ONCE:
+            parcel = parcels.receive_nowait() if batch else await parcels.receive()
+            batch.append(parcel)
+            rows += parcel.delivery.rows
+    except (anyio.WouldBlock, anyio.EndOfStream):
+        pass
+    return batch
