@@ -24,14 +24,13 @@ class Agenda:
         self._leftover: deque[Entry] = deque()
         self._tick = count()
         self.outstanding = 0
-        """Questions taken and not yet done with."""
+        """Questions taken and not yet done with, and whatever else holds."""
 
     def take(self, now: float) -> Entry | None:
         """The next question, or None when there is none right now. `done` is due for each one taken."""
         entry = self._due(now) or self._first() or self._left()
         if entry is not None:
-            entry[0].open_questions += 1
-            self.outstanding += 1
+            self.hold(entry[0])
         return entry
 
     def later(self, ledger: Ledger, question: Question, at: float) -> None:
@@ -42,8 +41,13 @@ class Agenda:
         """Ask this when everything else is through."""
         self._leftover.append((ledger, question))
 
+    def hold(self, ledger: Ledger) -> None:
+        """Something else may still bring questions of this series: a file. `done` is due for it."""
+        ledger.open_questions += 1
+        self.outstanding += 1
+
     def done(self, ledger: Ledger) -> None:
-        """A taken question is answered, failed or given up."""
+        """A taken question is answered, failed or given up, or what held is through."""
         ledger.open_questions -= 1
         self.outstanding -= 1
 

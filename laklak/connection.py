@@ -30,6 +30,8 @@ def host_text(url: URL) -> str:
 def what_failed(exc: Exception) -> str:
     """A fault of a connection in a few words, without the URL of a proxy, which may hold a password."""
     number = exc.errno if isinstance(exc, OSError) else None
+    if number and number < 0:
+        return "no such host"  # the resolver counts its own errors below zero
     if number:
         return os.strerror(number).lower()
     return "no answer in time" if isinstance(exc, TimeoutError) else type(exc).__name__

@@ -16,6 +16,7 @@
     - PermanentError       this series cannot work: unknown symbol, wrong status, refused
     - FatalError           the run cannot go on
       + VenueUnreachable   DNS, TLS, refused connection, region or firewall at the start  exit 2
+        . RegionRefused    of these, the region
       + RegionBlocked      the venue began to refuse this region in the middle of a run    exit 1
       + TryLater           a ban or a limit that outlasts --max-wait                      exit 75
 
@@ -108,6 +109,10 @@ class FatalError(VenueError):
 class VenueUnreachable(FatalError):
     exit_code = 2
     reason = "venue_unreachable"
+
+
+class RegionRefused(VenueUnreachable):
+    """The venue does not serve this region; other sources of its candles may."""
 
 
 class RegionBlocked(FatalError):

@@ -10,13 +10,17 @@ from typing import Final, Self
 from yarl import URL
 
 from laklak.agenda import Agenda
+from laklak.archives import ARCHIVES
+from laklak.archives.solver import Preference, Solver
 from laklak.bans import BanBook
 from laklak.clock import VenueClock
-from laklak.errors import PermanentError, SettingsError, TransientError, VenueUnreachable
+from laklak.errors import PermanentError, RegionRefused, SettingsError, TransientError, VenueUnreachable
+from laklak.files import FileAgenda, FileReader
 from laklak.job import Job
 from laklak.limiter import Limiter
 from laklak.plan import best_page, page_weight
 from laklak.stopping import Stopper
+from laklak.stores.base import Origin
 from laklak.text import mask_url
 from laklak.transport import Transport
 from laklak.venues import VENUES, Venue
@@ -70,6 +74,11 @@ class Feed:
             max_wait_s=job.max_wait_s,
             firewall_wait_s=settings.firewall_wait_s,
         )
+        self.reader = _file_reader(name, settings.archive_url, job, stopper)
+        self.files = FileAgenda(stopper)
+        self.no_api: str | None = None
+        """Why nothing can be asked of the venue itself in this run, though its files can be had."""
+        self._files_only = job.source == "archive"
         self._budget_is_max = settings.budget == "max"
         self._budget_is_default = settings.budget_is_default
 
@@ -85,9 +94,39 @@ class Feed:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self.reader is not None:
+            await self.reader.__aexit__(kind, error, trace)
         await self.transport.__aexit__(kind, error, trace)
 
+    @property
+    def asks_api(self) -> bool:
+        """Whether candles are asked of the venue itself in this run."""
+        return not self._files_only and self.no_api is None
+
+    def without_api(self, reason: str) -> None:
+        """Go on with files alone."""
+        self.no_api = self.no_api or reason
+
+    @property
+    def solver(self) -> Solver | None:
+        """What chooses between files and the API at this moment; None where there are no files to choose."""
+        if self.reader is None:
+            return None
+        preference: Preference = "auto" if self.asks_api else "archive"
+        return Solver(self.reader.archive, self.clock.now_ms(), self.venue.page_tiers, preference)
+
     async def _connect(self) -> None:
+        if self.reader is None:
+            return await self._ask_venue()
+        try:
+            await self._ask_venue()
+        except VenueUnreachable as exc:
+            if not (self._files_only or isinstance(exc, RegionRefused)):
+                raise
+            self.no_api = str(exc)
+        await self.reader.__aenter__()
+
+    async def _ask_venue(self) -> None:
         venue = self.venue
         try:
             # The listing comes first: it says how much weight is allowed, by which the next answers are judged.
@@ -105,10 +144,32 @@ class Feed:
                 hint=f"check the network, HTTPS_PROXY, and LAKLAK_{venue.name.upper()}_URL",
             ) from exc
 
+    @property
+    def origin(self) -> Origin:
+        """Where candles of this venue come from; it has answered by then."""
+        return "simulated" if self.transport.simulated else "real"
+
     async def read_clock(self, *, tries: int = 2) -> None:
         """Take the venue's time."""
         request, parse = self.venue.clock_request(), self.venue.parse_clock
         self.clock.set(await self.transport.ask(request, parse, tries=tries))
+
+
+def _file_reader(name: str, url: str | None, job: Job, stopper: Stopper) -> FileReader | None:
+    if job.source == "rest":
+        return None
+    if name not in ARCHIVES or url is None:
+        if job.source == "auto":
+            return None
+        if name not in ARCHIVES:
+            raise SettingsError(f"{name} publishes no bulk files", hint="use --source rest")
+        raise SettingsError(
+            f"LAKLAK_{name.upper()}_URL names another venue than the one that the bulk files are of",
+            hint=f"set LAKLAK_{name.upper()}_ARCHIVE_URL too, or use --source rest",
+        )
+    return FileReader(
+        ARCHIVES[name], url, stopper=stopper, connections=job.archive_connections, unpacked=job.archive_files
+    )
 
 
 def _page(venue: Venue, chunk: int | str) -> int:

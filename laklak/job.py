@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from laklak.model import Interval, StoreAccess
 from laklak.resolve import Asked
@@ -15,7 +16,9 @@ from laklak.settings import VenueSettings
 class Job:
     """`days` counts back from the end; `start_ms` and `end_ms` are UTC, end exclusive; None is open.
 
-    `workers` requests at once per venue, `batch_size` rows a write, `in_flight` chunks taken and not acknowledged.
+    `source` where candles are taken from. `workers` requests at once per venue, `archive_connections` files fetched
+    at once and `archive_files` months of minutes unpacked, `batch_size` rows a write, `in_flight` chunks taken and not
+    acknowledged.
     """
 
     store: StoreAccess
@@ -25,7 +28,10 @@ class Job:
     start_ms: int | None
     end_ms: int | None
     venues: Mapping[str, VenueSettings]
+    source: Literal["auto", "rest", "archive"]
     workers: int
+    archive_connections: int
+    archive_files: int
     batch_size: int
     in_flight: int
     max_wait_s: float

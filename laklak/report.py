@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final
@@ -14,6 +15,75 @@ from laklak.plan import Alternative
 from laklak.resolve import EndedSeries, FailedSeries
 
 SCHEMA: Final = 1
+
+
+_NAMED_AT_MOST: Final = 100
+
+
+@dataclass(slots=True)
+class FileTally:
+    """What came of bulk files: `read` gave `candles`, `absent` are not there, `failed` could not be got or are not
+    sound, by reason; `troubles` says what was wrong with the first of those.
+    """
+
+    planned: int = 0
+    read: int = 0
+    candles: int = 0
+    absent: int = 0
+    failed: Counter[str] = field(default_factory=Counter)
+    troubles: list[str] = field(default_factory=list)
+    requests: int = 0
+    retries: int = 0
+    received_bytes: int = 0
+
+    @property
+    def done(self) -> int:
+        return self.read + self.absent + sum(self.failed.values())
+
+    def as_json(self) -> dict[str, Any]:
+        values = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        return values | {"failed": dict(self.failed)}
+
+    def trouble(self, reason: str, detail: str) -> None:
+        """Count a file that gave nothing."""
+        if reason == "absent":
+            self.absent += 1
+            return
+        self.failed[reason] += 1
+        if len(self.troubles) < _NAMED_AT_MOST:
+            self.troubles.append(f"{reason}: {detail}")
+
+
+@dataclass(slots=True)
+class WriterTally:
+    """Where the pressure is: the writer was busy, inside the store, `busy_s` of the `of_s` seconds that fetching took.
+
+    Near all of it, the store holds the run up; far from it, the source or the budget does.  `rows` went in `writes`,
+    and `queued` answers were waiting meanwhile, averaged over the whole time.
+    """
+
+    writes: int = 0
+    rows: int = 0
+    busy_s: float = 0.0
+    of_s: float = 0.0
+    queued_s: float = 0.0
+    """Answers waiting x seconds: the area under the queue."""
+
+    def wrote(self, rows: int, seconds: float, queued_before: int, queued_after: int) -> None:
+        """Count one write; the queue is taken to have grown evenly while it lasted, and is empty between writes."""
+        self.writes += 1
+        self.rows += rows
+        self.busy_s += seconds
+        self.queued_s += seconds * (queued_before + queued_after) / 2
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "writes": self.writes,
+            "rows": self.rows,
+            "busy_s": round(self.busy_s, 3),
+            "of_s": round(self.of_s, 3),
+            "queued": round(self.queued_s / self.of_s, 2) if self.of_s else 0.0,
+        }
 
 
 @dataclass(slots=True)
@@ -38,6 +108,8 @@ class Report:
     budget: int = 0
     window_weight: int = 0
     requests_planned: int = 0
+    files: FileTally = field(default_factory=FileTally)
+    writer: WriterTally = field(default_factory=WriterTally)
     on_the_wire: int = 0
     paused_for_s: float = 0.0
     banned_until_ms: int | None = None
@@ -107,6 +179,8 @@ class Summary:
     retries: int
     rate_limited: int
     weight: int
+    files: FileTally
+    writer: WriterTally
     seconds: float
     candles_per_second: float
     banned_until: str | None
@@ -115,7 +189,8 @@ class Summary:
     hint: str | None
 
     def as_json(self) -> dict[str, Any]:
-        return {"schema": SCHEMA, "version": __version__, **_fields(self)}
+        tallies = {"files": self.files.as_json(), "writer": self.writer.as_json()}
+        return {"schema": SCHEMA, "version": __version__, **_fields(self), **tallies}
 
 
 def summarise(report: Report, *, error: LaklakError | None = None, exit_code: int | None = None) -> Summary:
@@ -147,6 +222,8 @@ def summarise(report: Report, *, error: LaklakError | None = None, exit_code: in
         retries=report.retries,
         rate_limited=report.rate_limited,
         weight=report.weight,
+        files=report.files,
+        writer=report.writer,
         seconds=round(report.seconds, 3),
         candles_per_second=round(report.written / report.seconds, 1) if report.seconds else 0.0,
         banned_until=None if banned_until_ms is None else iso(banned_until_ms),
@@ -158,7 +235,12 @@ def summarise(report: Report, *, error: LaklakError | None = None, exit_code: in
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """What --dry-run says: the plan, its price and what it would cost otherwise. Nothing was fetched or stored."""
+    """What --dry-run says: the plan, its price and what it would cost otherwise. Nothing was fetched or stored.
+
+    `to_fetch` = `file_candles` of bulk files + what is asked of the API + `out_of_reach`, which no source gives that
+    may be used.  `requests` to `seconds_auto` are those of the API; `file_bytes` is about what the files
+    will have, `file_seconds` what they take where the line and the store keep up.
+    """
 
     store: str
     start: str
@@ -175,6 +257,11 @@ class Estimate:
     chunk: int
     seconds_estimated: float
     seconds_auto: float
+    files: int
+    file_candles: int
+    file_bytes: int
+    file_seconds: float
+    out_of_reach: int
     failed_series: Sequence[FailedSeries]
     ended_series: Sequence[EndedSeries]
     alternatives: Sequence[Alternative]

@@ -22,7 +22,7 @@ from laklak.report import Estimate, Report, Summary, summarise
 from laklak.stopping import Stopped, Stopper
 from laklak.stores import open_store
 from laklak.stores.base import Store, StoreInfo
-from laklak.text import mask_url, size_text
+from laklak.text import counted, mask_url, size_text
 
 log = logging.getLogger(__name__)
 
@@ -63,6 +63,11 @@ class Backfill:
     def on_the_wire(self) -> int:
         """Requests sent and not answered."""
         return sum(feed.limiter.in_flight for feed in self._feeds)
+
+    @property
+    def in_flight(self) -> str:
+        """What a stop lets finish, in words."""
+        return counted(self.on_the_wire, "request")
 
     async def run(self) -> Summary | Estimate:
         """Do the job. Raises LaklakError when it cannot start; once fetching began, the summary says what happened."""

@@ -15,8 +15,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Final
 
 import anyio
@@ -24,12 +25,23 @@ from anyio.abc import TaskGroup
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
 from laklak.agenda import Entry
+from laklak.archives.solver import FilePart
 from laklak.engine.observer import Observer
-from laklak.errors import FatalError, LaklakError, PermanentError, StoreError, TransientError
+from laklak.errors import (
+    FatalError,
+    LaklakError,
+    PermanentError,
+    RegionBlocked,
+    RegionRefused,
+    StoreError,
+    TransientError,
+)
 from laklak.feed import Feed
+from laklak.files import FileReader, NoCandles
 from laklak.job import Job
 from laklak.ledger import Ledger
-from laklak.model import TimeRange
+from laklak.model import Chunk, TimeRange
+from laklak.plan import plan_chunks
 from laklak.quality import check_page
 from laklak.report import Report
 from laklak.settle import (
@@ -42,7 +54,7 @@ from laklak.settle import (
     second_questions,
 )
 from laklak.stopping import Stopped, Stopper
-from laklak.stores.base import Delivery, Store
+from laklak.stores.base import Delivery, Store, Written
 from laklak.taskgroup import task_group
 
 log = logging.getLogger(__name__)
@@ -55,10 +67,11 @@ _REFUSALS_SHOWN: Final = 8
 
 @dataclass(frozen=True, slots=True)
 class _Parcel:
-    """An answer on its way to the store, and the account it belongs to."""
+    """An answer on its way to the store, the account it belongs to, and how to give back the room it takes."""
 
     ledger: Ledger
     delivery: Delivery
+    release: Callable[[], None]
 
 
 class Fetch:
@@ -78,6 +91,7 @@ class Fetch:
         self._writers: anyio.CancelScope | None = None
         self._logged: set[Ledger] = set()
         self._refusals = 0
+        self._dead_told = False
         self.error: LaklakError | None = None
 
     def stop_within(self, grace_s: float) -> None:
@@ -109,6 +123,7 @@ class Fetch:
                     for feed in self._feeds:
                         self._start(workers, feed, send)
             ticking.cancel_scope.cancel()
+        self._report.writer.of_s = time.monotonic() - self._report.fetching_since_s
         for ledger in self._report.ledgers:
             self._log_series(ledger)
 
@@ -119,6 +134,10 @@ class Fetch:
         for _ in range(self._job.workers):
             workers.start_soon(self._work, feed, take.clone(), send.clone())
         take.close()
+        if feed.reader is not None and feed.files.open:
+            # As many for a single file too: its days may have to take the place of a month.
+            for _ in range(self._job.archive_connections):
+                workers.start_soon(self._work_files, feed, feed.reader, send.clone())
 
     async def _dispatch(self, feed: Feed, questions: MemoryObjectSendStream[Entry]) -> None:
         """Hand out questions while there is room for their rows."""
@@ -169,13 +188,79 @@ class Fetch:
                     delivery = await self._answer(feed, ledger, question)
                 except Stopped:
                     log.debug("given up series=%s", ledger.plan.series)
-                except (FatalError, StoreError) as exc:
+                except FatalError as exc:
+                    ledger.trouble("no_source", question.chunk.wanted_count, str(exc))
+                    self._lost(feed, exc)
+                except StoreError as exc:
                     self._abort(exc)
                 self._done(feed, ledger)
                 if delivery is not None and delivery.rows:
-                    await parcels.send(_Parcel(ledger, delivery))
+                    await parcels.send(_Parcel(ledger, delivery, self._room.release))
                 else:
                     self._room.release()
+
+    async def _work_files(self, feed: Feed, reader: FileReader, parcels: MemoryObjectSendStream[_Parcel]) -> None:
+        async with parcels:
+            try:
+                while (entry := await feed.files.take()) is not None:
+                    ledger, part = entry
+                    try:
+                        delivery = await self._read_file(feed, reader, ledger, part)
+                    finally:
+                        feed.files.done()
+                        self._done(feed, ledger)
+                    if delivery is not None:
+                        await parcels.send(
+                            _Parcel(ledger, delivery, partial(reader.memory.give_back, part.file.candles))
+                        )
+                    # While a worker waits for its next file, the candles of its last one must not stay in memory.
+                    del delivery
+            except Stopped:
+                log.debug("no more files venue=%s", feed.venue.name)
+            except StoreError as exc:
+                self._abort(exc)
+
+    async def _read_file(self, feed: Feed, reader: FileReader, ledger: Ledger, part: FilePart) -> Delivery | None:
+        """Get a file and say what is to be stored; what it does not give is asked for elsewhere."""
+        found = await reader.read(part.file)
+        tally = self._report.files
+        if isinstance(found, NoCandles):
+            if not found.absent:
+                log.warning("no candles file=%s reason=%s error=%s", part.file, found.reason, found.detail)
+            if reader.downloader.dead and not self._dead_told:
+                self._dead_told = True
+                self._observer.warn(f"going on without the bulk files: {found.detail}")
+            tally.trouble(found.reason, found.detail)
+            self._ask_elsewhere(feed, ledger, part, found)
+            return None
+        outcome = first_answer(Chunk(part.file.series, part.file.span, part.wanted), found)
+        tally.read += 1
+        tally.candles += len(outcome.candles)
+        ledger.doubt(outcome.doubts)
+        self._report.rows_rejected += outcome.rows_refused
+        delivery = await self._delivery(ledger, outcome)
+        if not delivery.rows:
+            reader.memory.give_back(part.file.candles)
+            return None
+        return delivery
+
+    def _ask_elsewhere(self, feed: Feed, ledger: Ledger, part: FilePart, why: NoCandles) -> None:
+        """Put what takes the place of a file on the lists: other files, or questions to the API."""
+        solver = feed.solver
+        if solver is None:
+            return
+        instead = solver.instead(part, absent=why.absent)
+        feed.files.add((ledger, other) for other in instead.files)
+        self._report.files.planned += len(instead.files)
+        for _ in instead.files:
+            feed.agenda.hold(ledger)
+        now_s = asyncio.get_running_loop().time()
+        for chunk in plan_chunks(ledger.plan.series, instead.rest, feed.venue.page_tiers, feed.page):
+            if feed.asks_api:
+                self._report.requests_planned += 1
+                feed.agenda.later(ledger, Question(chunk), now_s)
+            else:
+                ledger.trouble("no_source", chunk.wanted_count, why.detail)
 
     def _done(self, feed: Feed, ledger: Ledger) -> None:
         """Close a question; when it was the last of its series, ask for what is in doubt again."""
@@ -198,6 +283,10 @@ class Fetch:
         """Ask the venue and say what is to be stored; None when there is nothing."""
         chunk = question.chunk
         if self._stopper.requested or ledger.refused is not None:
+            return None
+        if not feed.asks_api:
+            why = feed.no_api or "not in the bulk files, and nothing else is to be asked"
+            ledger.trouble("no_source", chunk.wanted_count, why)
             return None
         if question.probe_from_ms is not None:
             request = feed.venue.first_candle_request(chunk.series, question.probe_from_ms)
@@ -263,17 +352,34 @@ class Fetch:
             feed.agenda.last(ledger, replace(question, failed_at_s=now_s, failure=str(exc)))
         else:
             ledger.trouble("fetch_failed", question.chunk.wanted_count, str(exc))
-        if now_s - feed.transport.last_success_s > self._job.max_wait_s:
-            self._abort(
+        if feed.transport.silent_s > self._job.max_wait_s:
+            self._lost(
+                feed,
                 TransientError(
                     f"nothing has been answered for {self._job.max_wait_s:.0f} s: {exc}",
                     hint="run again when the venue answers; what is stored stays",
-                )
+                ),
             )
+
+    def _lost(self, feed: Feed, error: LaklakError) -> None:
+        """The venue answers no more: that ends the run, unless there are files still to get.
+
+        A region that is refused is no error where there are files: what they lack is missing.
+        """
+        region = feed.reader is not None and isinstance(error, RegionBlocked | RegionRefused)
+        if not region and not feed.files.open:
+            self._abort(error)
+            return
+        if feed.asks_api:
+            feed.without_api(str(error))
+            self._observer.warn(f"going on with the bulk files alone, what they lack stays missing: {error}")
+        if not region and self.error is None:
+            self.error = error
 
     async def _write(self, parcels: MemoryObjectReceiveStream[_Parcel]) -> None:
         async with parcels:
             while batch := await self._collect(parcels):
+                began_s, queued = time.monotonic(), parcels.statistics().current_buffer_used
                 try:
                     written = await self._store.write([parcel.delivery for parcel in batch])
                 except StoreError as exc:
@@ -281,16 +387,25 @@ class Fetch:
                     if self._workers is not None:
                         self._workers.cancel()
                     return
-                self._report.dead_letter = written.dead_letter or self._report.dead_letter
-                for number, parcel in enumerate(batch):
-                    refused = len(written.refused.get(number, ()))
-                    parcel.ledger.acknowledged(parcel.delivery, refused)
-                    parcel.ledger.trouble(
-                        "store_refused", refused, f"the store refused them; see {written.dead_letter}"
-                    )
-                    self._room.release()
-                    if not parcel.ledger.missing:
-                        self._log_series(parcel.ledger)
+                self._report.writer.wrote(
+                    sum(parcel.delivery.rows for parcel in batch),
+                    time.monotonic() - began_s,
+                    queued,
+                    parcels.statistics().current_buffer_used,
+                )
+                self._acknowledge(batch, written)
+                # Their room is given back: the next batch may take it.
+                batch.clear()
+
+    def _acknowledge(self, batch: Sequence[_Parcel], written: Written) -> None:
+        self._report.dead_letter = written.dead_letter or self._report.dead_letter
+        for number, parcel in enumerate(batch):
+            refused = len(written.refused.get(number, ()))
+            parcel.ledger.acknowledged(parcel.delivery, refused)
+            parcel.ledger.trouble("store_refused", refused, f"the store refused them; see {written.dead_letter}")
+            parcel.release()
+            if not parcel.ledger.missing:
+                self._log_series(parcel.ledger)
 
     async def _collect(self, parcels: MemoryObjectReceiveStream[_Parcel]) -> list[_Parcel]:
         """The next batch: full, or a second old; empty when the queue has closed and is drained."""
@@ -324,7 +439,7 @@ class Fetch:
 
     def _abort(self, error: LaklakError) -> None:
         """End the run for this reason (the first one counts)."""
-        if self.error is None:
+        if self.error is None or not self._stopper.requested:
             self.error = error
             log.error("stopping reason=%s error=%s", error.reason, error)
         self._stopper.request()
@@ -347,12 +462,16 @@ class Fetch:
         self._observer.warn(f"the machine or the process stood still for {slept_s:.0f} s; going on")
         for feed in self._feeds:
             await feed.transport.renew()
+            if feed.reader is not None:
+                await feed.reader.downloader.renew()
+            if not feed.asks_api:
+                continue
             try:
                 await feed.read_clock()
             except (TransientError, PermanentError, Stopped) as exc:
                 log.warning("clock not read again venue=%s error=%s", feed.venue.name, exc)
             except FatalError as exc:
-                self._abort(exc)
+                self._lost(feed, exc)
 
 
 def tally(report: Report, feeds: Sequence[Feed]) -> None:
@@ -362,6 +481,10 @@ def tally(report: Report, feeds: Sequence[Feed]) -> None:
     report.candle_requests = sum(one.candle_requests for one in traffic)
     report.retries = sum(one.retries for one in traffic)
     report.rate_limited = sum(one.rate_limited for one in traffic)
+    readers = [feed.reader for feed in feeds if feed.reader is not None]
+    report.files.requests = sum(reader.downloader.traffic.requests for reader in readers)
+    report.files.retries = sum(reader.downloader.traffic.retries for reader in readers)
+    report.files.received_bytes = sum(reader.downloader.traffic.received_bytes for reader in readers)
     report.weight = sum(feed.limiter.weight_paid for feed in feeds)
     report.window_weight = sum(feed.limiter.window_weight for feed in feeds)
     report.budget = sum(feed.budget for feed in feeds)

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from typing import Final
 
 import anyio
 
 from laklak.agenda import Agenda
+from laklak.archives.solver import Split
 from laklak.engine.observer import Observer
 from laklak.errors import StoreUnavailable
 from laklak.feed import Feed
 from laklak.job import Job
 from laklak.ledger import Ledger
-from laklak.model import TimeRange, iso
+from laklak.model import Instrument, Series, TimeRange, iso
 from laklak.plan import SeriesPlan, alternatives, best_page, cost_of, gaps, plan_chunks
 from laklak.report import Estimate, Report
 from laklak.resolve import Target, clip_to_clock, resolve
@@ -25,7 +27,19 @@ from laklak.taskgroup import task_group
 from laklak.text import size_text, some_of
 
 SPARE_BYTES: Final = 1 << 30
+FILE_CANDLES_PER_SECOND: Final = 100_000
+"""What two cores stored of bulk files, with the store and the file server on the same ones, at the least."""
 _SURVEYS_AT_ONCE: Final = 4
+
+
+def mixing_refusal(store: Store, present: Origin | None, feed: Feed) -> StoreUnavailable | None:
+    """The error for a store whose candles are `present` and a venue that gives the other kind; None where they fit."""
+    if present in (None, feed.origin):
+        return None
+    return StoreUnavailable(
+        f"{store.display} holds {present} candles; {feed.venue.name} at {feed.shown_url} gives {feed.origin} ones",
+        hint="use another --store, or --force to mix them",
+    )
 
 
 class Preparation:
@@ -53,21 +67,36 @@ class Preparation:
             plans.append((feed, await self._survey(targets)))
         self._report.start_ms = min((span.start_ms for span in spans), default=None)
         self._report.end_ms = max((span.end_ms for span in spans), default=None)
+        splits = {plan.series: _split(feed, plan) for feed, own in plans for plan in own}
         for feed, venue_plans in plans:
             # Series that are nearly complete come first: most of them are whole again soon.
             ledgers = [Ledger(plan) for plan in sorted(venue_plans, key=lambda plan: plan.missing_count)]
             self._report.ledgers += ledgers
-            feed.agenda = Agenda(
-                (ledger, plan_chunks(ledger.plan.series, ledger.plan.missing, feed.venue.page_tiers, feed.page))
-                for ledger in ledgers
-                if ledger.plan.missing
-            )
+            self._assign(feed, ledgers, splits)
         self._report.series = len(self._report.ledgers) + len(self._report.failed)
-        estimate = self._estimate(plans)
+        estimate = self._estimate(plans, splits)
         self._report.requests_planned = estimate.requests
         if not self._job.dry_run:
             self._observer.planned(estimate)
         return estimate
+
+    def _assign(self, feed: Feed, ledgers: Sequence[Ledger], splits: Mapping[Series, Split]) -> None:
+        """Give every missing stretch to the files or to the API."""
+        asked = [ledger for ledger in ledgers if splits[ledger.plan.series].rest]
+        feed.agenda = Agenda(
+            (
+                ledger,
+                plan_chunks(ledger.plan.series, splits[ledger.plan.series].rest, feed.venue.page_tiers, feed.page),
+            )
+            for ledger in asked
+        )
+        for ledger in ledgers:
+            split = splits[ledger.plan.series]
+            ledger.exhausted = not split.rest
+            feed.files.add((ledger, part) for part in split.files)
+            for _ in split.files:
+                feed.agenda.hold(ledger)
+        self._report.files.planned += len(feed.files)
 
     def _targets(self, feed: Feed) -> tuple[TimeRange, Sequence[Target]]:
         clock_ms = feed.clock.now_ms()
@@ -79,7 +108,11 @@ class Preparation:
                     f"{self._store.display} would keep nothing of {asked_for}", hint="ask for a later range"
                 )
         asked = [one for one in self._job.asked if one.venue == feed.venue.name]
-        resolved = resolve(asked, feed.listing.instruments, self._job.interval, span, clock_ms)
+        instruments = feed.listing.instruments
+        if feed.no_api is not None:
+            self._observer.warn(f"going on with the bulk files alone, what they lack stays missing: {feed.no_api}")
+            instruments = {one.symbol: Instrument(one.symbol, "unknown", None, None) for one in asked}
+        resolved = resolve(asked, instruments, self._job.interval, span, clock_ms)
         self._report.failed += resolved.failed
         self._report.ended += resolved.ended
         if resolved.failed:
@@ -134,22 +167,22 @@ class Preparation:
 
     async def _check_origin(self, feed: Feed) -> None:
         """Real and simulated candles never share a store unless the user insists."""
-        origin: Origin = "simulated" if feed.transport.simulated else "real"
         present = await self._store.origin()
-        if present is not None and present != origin and not self._job.force:
-            raise StoreUnavailable(
-                f"{self._store.display} holds {present} candles; "
-                f"{feed.venue.name} at {feed.shown_url} gives {origin} ones",
-                hint="use another --store, or --force to mix them",
-            )
+        refusal = mixing_refusal(self._store, present, feed)
+        if refusal is not None and not self._job.force:
+            raise refusal
         if present is None and not self._job.dry_run:
-            await self._store.set_origin(origin)
+            await self._store.set_origin(feed.origin)
 
-    def _estimate(self, plans: Sequence[tuple[Feed, list[SeriesPlan]]]) -> Estimate:
-        costs = [(feed, cost_of(own, feed.venue.page_tiers, feed.page)) for feed, own in plans]
+    def _estimate(self, plans: Sequence[tuple[Feed, list[SeriesPlan]]], splits: Mapping[Series, Split]) -> Estimate:
+        of_api = [
+            (feed, [replace(plan, missing=splits[plan.series].rest) for plan in own] if feed.asks_api else [])
+            for feed, own in plans
+        ]
+        costs = [(feed, cost_of(own, feed.venue.page_tiers, feed.page)) for feed, own in of_api]
         table = []
         auto_s = 0.0
-        for feed, own in plans:
+        for feed, own in of_api:
             tiers = feed.venue.page_tiers
             auto_s = max(auto_s, cost_of(own, tiers, best_page(tiers)).seconds(feed.budget))
             if self._job.dry_run:
@@ -171,6 +204,23 @@ class Preparation:
             chunk=max((feed.page for feed in self.feeds), default=0),
             seconds_estimated=round(max((cost.seconds(feed.budget) for feed, cost in costs), default=0.0), 1),
             seconds_auto=round(auto_s, 1),
+            files=sum(len(split.files) for split in splits.values()),
+            file_candles=sum(split.candles for split in splits.values()),
+            file_bytes=sum(
+                feed.reader.archive.bytes_per_candle * part.file.candles
+                for feed, own in plans
+                if feed.reader is not None
+                for plan in own
+                for part in splits[plan.series].files
+            ),
+            file_seconds=round(sum(split.candles for split in splits.values()) / FILE_CANDLES_PER_SECOND, 1),
+            out_of_reach=sum(
+                part.count(plan.series.interval)
+                for feed, own in plans
+                if not feed.asks_api
+                for plan in own
+                for part in splits[plan.series].rest
+            ),
             failed_series=tuple(self._report.failed),
             ended_series=tuple(self._report.ended),
             alternatives=table,
@@ -185,3 +235,8 @@ class Preparation:
                 f"for {estimate.to_fetch:,} candles and 1 GiB to spare",
                 hint="make room, ask for fewer days, use another --store, or --force",
             )
+
+
+def _split(feed: Feed, plan: SeriesPlan) -> Split:
+    solver = feed.solver
+    return Split((), plan.missing) if solver is None else solver.split(plan.series, plan.missing)

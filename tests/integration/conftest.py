@@ -56,6 +56,8 @@ KEYS = frozenset(
         "retries",
         "rate_limited",
         "weight",
+        "files",
+        "writer",
         "seconds",
         "candles_per_second",
         "banned_until",
@@ -150,6 +152,18 @@ def venue(recorded: RecordedSource, monkeypatch: pytest.MonkeyPatch) -> Iterator
     yield start
     for one in running:
         one.close()
+
+
+@pytest.fixture
+def archive(venue: Callable[..., Venue], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Venue]:
+    """Start a venue whose bulk files are asked too: `archive(source, **settings)`."""
+
+    def start(source: CandleSource | None = None, **settings: Any) -> Venue:
+        one = venue(source, **settings)
+        monkeypatch.setenv("LAKLAK_BINANCE_ARCHIVE_URL", one.url)
+        return one
+
+    return start
 
 
 @dataclass(frozen=True)
@@ -266,6 +280,27 @@ def sql() -> Callable[..., list[tuple[Any, ...]]]:
             connection.close()
 
     return run
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
+    """A file system of its own with little room: `small_disk(size)` gives its folder."""
+    mounted: list[Path] = []
+
+    def mount(size: str) -> Path:
+        folder = tmp_path / "small"
+        folder.mkdir()
+        words = ["mount", "-t", "tmpfs", "-o", f"size={size}", "none", str(folder)]
+        try:
+            subprocess.run(words, check=True, capture_output=True, timeout=20)
+        except (OSError, subprocess.CalledProcessError):
+            pytest.skip("this user may not mount a small file system")
+        mounted.append(folder)
+        return folder
+
+    yield mount
+    for folder in mounted:
+        subprocess.run(["umount", "-l", str(folder)], check=True, timeout=20)
 
 
 @pytest.fixture(scope="session")

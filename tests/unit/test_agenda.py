@@ -130,3 +130,30 @@ def test_nothing_more_is_asked_of_a_series_that_was_refused():
 
     assert taken(agenda) == [("B", 0)]
     assert agenda.next_due() is None
+
+
+def test_what_holds_a_series_keeps_its_leftovers_back_and_the_agenda_open():
+    ledger, chunks = series_with(1)
+    agenda = Agenda([(ledger, chunks)])
+    agenda.hold(ledger)
+    agenda.last(ledger, question(ledger, 9))
+    assert taken(agenda) == [("A", 0)]
+    agenda.done(ledger)
+
+    held = taken(agenda), agenda.finished, ledger.open_questions
+    agenda.done(ledger)
+
+    assert held == ([], False, 1)
+    assert taken(agenda) == [("A", 9)]
+
+
+def test_what_held_a_series_may_bring_questions_before_it_lets_go():
+    ledger, _ = series_with(0)
+    agenda = Agenda([])
+    agenda.hold(ledger)
+    agenda.later(ledger, question(ledger, 3), at=1.0)
+    agenda.done(ledger)
+
+    assert not agenda.finished
+    assert taken(agenda, 1.0) == [("A", 3)]
+    assert (agenda.outstanding, ledger.open_questions) == (1, 1)

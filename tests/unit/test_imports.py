@@ -17,14 +17,15 @@ FOLDER = Path(laklak.__file__).parent
 # From the ground up. A module may import from layers below its own, and a room (a folder) from itself.
 LAYERS: list[set[str]] = [
     {"_version", "model", "errors", "bans", "clock", "logfile", "stopping"},
-    {"text", "connection", "plan", "quality", "lineprotocol", "taskgroup"},
+    {"text", "connection", "findings", "plan", "quality", "lineprotocol", "taskgroup"},
     {"times", "assets", "settings_sources", "settle", "limiter", "resolve", "simulator"},
-    {"venues", "stores"},
-    {"settings", "transport", "ledger"},
-    {"job", "agenda", "report"},
+    {"venues", "archives", "stores"},
+    {"settings", "transport", "download", "ledger"},
+    {"job", "agenda", "files", "report"},
+    {"copying"},
     {"feed", "terminal"},
     {"engine"},
-    {"api"},
+    {"api", "bench"},
     {"cli"},
     {"__main__"},
 ]
@@ -33,9 +34,10 @@ LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 # Where tasks are made, and what for.
 MAKERS = {
     "engine": "workers, writers and whoever watches them",
-    "stores.influx_write": "parts of one write side by side, all ended before it returns",
+    "stores.influx.write": "parts of one write side by side, all ended before it returns",
     "taskgroup": "what these two make them with",
     "simulator": "a server of its own, no part of a run",
+    "bench.limits": "requests side by side in a process that is no part of a run",
 }
 
 HEAVY = ("aiohttp", "anyio", "asyncio", "influxdb_client", "orjson", "polars", "rich", "sqlite3", "uvloop", "yarl")
@@ -136,4 +138,4 @@ def test_the_library_needs_no_tables_and_no_progress_before_they_are_asked_for()
 
 def test_every_public_name_is_there():
     assert all(hasattr(laklak, name) for name in laklak.__all__)
-    assert {"backfill", "read_candles", "aread_candles", "__version__"} <= set(laklak.__all__)
+    assert {"backfill", "copy", "read_candles", "aread_candles", "__version__"} <= set(laklak.__all__)

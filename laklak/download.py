@@ -1,0 +1,191 @@
+"""Files of a public archive over HTTP: a pool of kept connections, no weight, passing faults tried again.
+
+The other HTTP client, laklak.transport, belongs to a venue and its rate budget; nothing here draws on that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import math
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Final, Self
+
+import aiohttp
+from yarl import URL
+
+from laklak._version import __version__
+from laklak.connection import backoff_s, host_text, proxy_for, what_failed
+from laklak.errors import PermanentError, TransientError
+from laklak.stopping import Stopper
+
+log = logging.getLogger(__name__)
+
+TRIES: Final = 6
+_CONNECT_S: Final = 10.0
+_SILENCE_S: Final = 20.0
+_FILE_S: Final = 300.0
+_ABSENT: Final = (404, 410)
+_PASSING: Final = (408, 425, 429)
+# The API has the same candles: an archive that has not answered once is given up early.
+_TRIES_OF_A_STRANGER: Final = 3
+# So many files that failed all their tries, one after the other, and no good answer for so long: the archive is down.
+_FAILURES_OF_A_DEAD_ONE: Final = 8
+DEAD_AFTER_S: Final = 30.0
+
+
+@dataclass(slots=True)
+class Downloads:
+    """What went over the wire: requests of any kind, those that were tried again, and bytes of bodies."""
+
+    requests: int = 0
+    retries: int = 0
+    received_bytes: int = 0
+
+
+class Downloader:
+    """Gets files below one base URL; an async context manager."""
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        stopper: Stopper,
+        connections: int,
+        silence_s: float = _SILENCE_S,
+        backoff: Callable[[int, float], float] = backoff_s,
+    ) -> None:
+        """`connections` at once; `silence_s` without a byte is a fault."""
+        self._base = URL(url)
+        self._stopper = stopper
+        self._connections = connections
+        self._silence_s = silence_s
+        self._backoff = backoff
+        self._proxy = proxy_for(self._base)
+        self._session: aiohttp.ClientSession | None = None
+        self._failures_in_a_row = 0
+        self._answered = False
+        self._last_good_s = -math.inf
+        self.dead = False
+        """Nothing more need be tried: it cannot be reached, or so many files have failed one after the other."""
+        self.traffic = Downloads()
+
+    async def __aenter__(self) -> Self:
+        self._session = self._new_session()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    @property
+    def host(self) -> str:
+        """The archive's host, for people."""
+        return host_text(self._base)
+
+    async def renew(self) -> None:
+        """Drop every connection and start with new ones, as after a sleep of the machine."""
+        old, self._session = self._session, self._new_session()
+        if old is not None:
+            await old.close()
+
+    async def get(self, path: str, *, most_bytes: int) -> bytes | None:
+        """Give the body at `path`, which is percent-encoded; None where the archive has no such file.
+
+        Raises TransientError after the last try, PermanentError when the archive refuses or the body is larger than
+        `most_bytes`, Stopped when the run stops: a file that is under way is given up, nothing of it is stored yet.
+        """
+        for attempt in itertools.count(1):
+            try:
+                with self._stopper.interruptible():
+                    body = await self._attempt(path, most_bytes)
+            except TransientError as exc:
+                if attempt >= (TRIES if self._answered else _TRIES_OF_A_STRANGER) or self.dead:
+                    self._failed()
+                    raise
+                log.debug("retry path=%s attempt=%d error=%s", path, attempt, exc)
+            else:
+                self._failures_in_a_row = 0
+                self._last_good_s = time.monotonic()
+                return body
+            self.traffic.retries += 1
+            with self._stopper.interruptible():
+                await asyncio.sleep(self._backoff(attempt, random.random()))
+            if self.dead:
+                break
+        raise TransientError(f"{self.host} does not answer")
+
+    def _failed(self) -> None:
+        """Count a file that failed all its tries."""
+        self._failures_in_a_row += 1
+        silent_s = time.monotonic() - self._last_good_s
+        if self._failures_in_a_row >= _FAILURES_OF_A_DEAD_ONE and silent_s >= DEAD_AFTER_S:
+            self.dead = True
+
+    async def _attempt(self, path: str, most_bytes: int) -> bytes | None:
+        if self._session is None:
+            raise RuntimeError("the downloader is used outside `async with`")
+        self.traffic.requests += 1
+        url = self._base.joinpath(path.lstrip("/"), encoded=True)
+        try:
+            async with self._session.get(url, proxy=self._proxy, allow_redirects=False) as response:
+                self._answered = True
+                if response.status == 200:
+                    return await self._body(response, most_bytes)
+                status = response.status
+        except (aiohttp.ClientError, TimeoutError, OSError, UnicodeError) as exc:
+            raise self._translated(exc) from exc
+        except asyncio.CancelledError as exc:
+            # Closing a session cancels its look-ups of names, and that reaches whoever waits for one.
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            raise TransientError(f"the connection to {self.host} was dropped") from exc
+        if status in _ABSENT:
+            return None
+        if status in _PASSING or status >= 500:
+            raise TransientError(f"{self.host} answered with status {status}")
+        raise PermanentError(f"{self.host} answered with status {status}", reason="archive_refused")
+
+    async def _body(self, response: aiohttp.ClientResponse, most_bytes: int) -> bytes:
+        parts = []
+        size = 0
+        began_s = time.monotonic()
+        async for part in response.content.iter_any():
+            size += len(part)
+            self.traffic.received_bytes += len(part)
+            if size > most_bytes:
+                raise PermanentError(f"a file of more than {most_bytes:,} bytes", reason="archive_refused")
+            if time.monotonic() - began_s > _FILE_S:
+                raise TransientError(f"{self.host} took more than {_FILE_S:.0f} s for a file")
+            parts.append(part)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def _translated(self, exc: Exception) -> TransientError:
+        """A foreign exception as ours; no such host, no TLS and no way through the proxy are for good at the start."""
+        for_good = (
+            aiohttp.ClientConnectorDNSError,
+            aiohttp.ClientSSLError,
+            aiohttp.ClientProxyConnectionError,
+            aiohttp.ClientHttpProxyError,
+            UnicodeError,
+        )
+        self.dead = self.dead or (not self._answered and isinstance(exc, for_good))
+        return TransientError(f"the connection to {self.host} failed: {what_failed(exc)}")
+
+    def _new_session(self) -> aiohttp.ClientSession:
+        return aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=self._connections, ttl_dns_cache=300),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_S, sock_read=self._silence_s),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            headers={"User-Agent": f"laklak/{__version__}", "Accept-Encoding": "identity"},
+            # What is packed is packed already; unpacking is bounded elsewhere.
+            auto_decompress=False,
+        )

@@ -1,0 +1,174 @@
+"""The files of one venue's archive during a run: what is still to get, and getting it.
+
+A file is downloaded with its checksum, checked, unpacked and read in a thread; a wrong checksum is worth one more
+download.  What comes of it is candles, or the reason why there are none: then somebody else has them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import partial
+from types import TracebackType
+from typing import Final, Self
+
+import anyio
+from anyio import lowlevel, to_thread
+
+from laklak.archives import Archive, ArchiveFile, BadFile
+from laklak.archives.checksum import CHECKSUM_BYTES_MAX, parse_checksum
+from laklak.archives.reading import read_file
+from laklak.archives.solver import FilePart
+from laklak.archives.uninterrupted import uninterrupted
+from laklak.download import Downloader
+from laklak.errors import PermanentError, TransientError
+from laklak.ledger import Ledger
+from laklak.quality import Checked
+from laklak.stopping import Stopper
+
+log = logging.getLogger(__name__)
+
+FileEntry = tuple[Ledger, FilePart]
+
+_CANDLES_OF_A_LARGE_FILE: Final = 31 * 1440
+
+
+@dataclass(frozen=True, slots=True)
+class NoCandles:
+    """Why a file gives none: it is `absent` (as far as the archive knows), it could not be got, or it is not sound."""
+
+    reason: str
+    detail: str
+
+    @property
+    def absent(self) -> bool:
+        return self.reason == "absent"
+
+
+class FileAgenda:
+    """The files still to get. What takes the place of one may be added while others are under way."""
+
+    def __init__(self, stopper: Stopper) -> None:
+        self._stopper = stopper
+        self._waiting: deque[FileEntry] = deque()
+        self._outstanding = 0
+        self._changed = asyncio.Event()
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    @property
+    def open(self) -> bool:
+        """Whether a file is still to get, or under way."""
+        return bool(self._waiting or self._outstanding)
+
+    def add(self, entries: Iterable[FileEntry]) -> None:
+        self._waiting.extend(entries)
+        self._changed.set()
+
+    async def take(self) -> FileEntry | None:
+        """The next file, or None when all are through. `done` is due for each one taken. Raises Stopped."""
+        # Files of an archive that is down are through at once, thousands of them: others must have their turn, and a
+        # stop its effect.
+        with self._stopper.interruptible():
+            await lowlevel.checkpoint()
+        while not self._waiting:
+            if not self._outstanding:
+                return None
+            self._changed.clear()
+            with self._stopper.interruptible():
+                await self._changed.wait()
+        self._outstanding += 1
+        return self._waiting.popleft()
+
+    def done(self) -> None:
+        self._outstanding -= 1
+        self._changed.set()
+
+
+class Memory:
+    """Room for so many unpacked candles. One file always fits; who comes first is served first."""
+
+    def __init__(self, candles: int) -> None:
+        self._most = candles
+        self._used = 0
+        self._turn = asyncio.Lock()
+        self._freed = asyncio.Event()
+
+    async def take(self, candles: int) -> None:
+        """Wait for room."""
+        async with self._turn:
+            while self._used and self._used + candles > self._most:
+                self._freed.clear()
+                await self._freed.wait()
+            self._used += candles
+
+    def give_back(self, candles: int) -> None:
+        self._used -= candles
+        self._freed.set()
+
+
+class FileReader:
+    """Gets files of one archive, as many at once as there are `connections`.
+
+    Room in `memory` is taken before a file is unpacked, and given back by whoever is done with its candles.
+    """
+
+    def __init__(self, archive: Archive, url: str, *, stopper: Stopper, connections: int, unpacked: int) -> None:
+        self.archive = archive
+        self.downloader = Downloader(url, stopper=stopper, connections=connections)
+        self._stopper = stopper
+        # Days are many and small: all files together are to take what so many months of minutes would.
+        self.memory = Memory(unpacked * _CANDLES_OF_A_LARGE_FILE)
+        self._threads = anyio.CapacityLimiter(unpacked)
+
+    async def __aenter__(self) -> Self:
+        await self.downloader.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.downloader.__aexit__(kind, error, trace)
+
+    async def read(self, file: ArchiveFile) -> Checked | NoCandles:
+        """Give the candles of a file, or say why there are none; room in memory is kept only when there are candles.
+
+        Raises Stopped when the run stops.
+        """
+        if self.downloader.dead:
+            return NoCandles("unreachable", f"{self.downloader.host} does not answer")
+        try:
+            try:
+                return await self._once(file)
+            except BadFile as exc:
+                if exc.reason != "checksum":
+                    raise
+                log.warning("fetched again file=%s error=%s", file, exc)
+                return await self._once(file)
+        except BadFile as exc:
+            return NoCandles(exc.reason, str(exc))
+        except TransientError as exc:
+            return NoCandles("unreachable", f"{file.name}: {exc}")
+        except PermanentError as exc:
+            return NoCandles(exc.reason, f"{file.name}: {exc}")
+
+    async def _once(self, file: ArchiveFile) -> Checked | NoCandles:
+        body = await self.downloader.get(file.path, most_bytes=file.zip_bytes_max)
+        if body is None:
+            return NoCandles("absent", f"{file.name} is not there")
+        stated = await self.downloader.get(file.checksum_path, most_bytes=CHECKSUM_BYTES_MAX)
+        if stated is None:
+            raise BadFile("checksum", f"{file.name} has no checksum beside it")
+        checksum = parse_checksum(stated, file)
+        with self._stopper.interruptible():
+            await self.memory.take(file.candles)
+        try:
+            reading = partial(uninterrupted(read_file), body, file, self.archive, checksum)
+            return await to_thread.run_sync(reading, limiter=self._threads)
+        except BaseException:
+            self.memory.give_back(file.candles)
+            raise
