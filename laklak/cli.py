@@ -19,10 +19,18 @@ import typer
 
 from laklak._version import __version__
 from laklak.errors import LaklakError, StoreError, UsageError
+from laklak.process import (
+    Interrupted,
+    StoppedEarly,
+    at_signals,
+    heed_signals,
+    ignore_signals,
+    open_streams,
+    run_loop,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from types import FrameType
 
     from laklak.api import Order
     from laklak.copying import CopySummary
@@ -34,9 +42,6 @@ if TYPE_CHECKING:
     Outcome = Summary | Estimate | CopySummary
 
 log = logging.getLogger(__name__)
-
-STOPS: Final = {signal.SIGINT: (130, 30.0), signal.SIGTERM: (143, 8.0)}
-"""The signals that stop a run: the exit status, and the seconds to finish what is on the wire."""
 
 EXIT_STATUS: Final = (
     "Exit status: 0 nothing is left that another run could change; 1 something is missing, newly rejected or failed; "
@@ -67,13 +72,13 @@ def run(arguments: Sequence[str]) -> int:
     arguments = arguments or ["--help"]
     wants_json = "--json" in arguments and arguments[0] not in ("show", "simulate", "bench")
     error: LaklakError
-    with _streams():
+    with open_streams():
         try:
-            _heed_signals()
+            heed_signals()
             status = app(list(arguments), prog_name="laklak", standalone_mode=False)
             return status if isinstance(status, int) else 0
-        except _StoppedEarly as exc:
-            error = _Interrupted("stopped by a signal", exit_code=exc.exit_code)
+        except StoppedEarly as exc:
+            error = Interrupted(exc.exit_code)
         except LaklakError as exc:
             log.debug("ended by an error", exc_info=exc)
             error = exc
@@ -82,7 +87,7 @@ def run(arguments: Sequence[str]) -> int:
         except Exception as exc:
             error = _unexpected(exc)
         finally:
-            _ignore_signals()
+            ignore_signals()
         say_error(error)
         return _end(error, wants_json, copied=arguments[0] == "copy")
 
@@ -100,50 +105,6 @@ def _unexpected(exc: Exception) -> LaklakError:
         f"internal error: {type(cause).__name__}: {cause}",
         hint="run again with -v: backfill.log then shows where; please report it",
     )
-
-
-class _StoppedEarly(BaseException):
-    """A signal with no run there to be told. Not a KeyboardInterrupt: of that typer makes an exit without a word."""
-
-    def __init__(self, exit_code: int) -> None:
-        super().__init__(exit_code)
-        self.exit_code = exit_code
-
-
-class _Interrupted(LaklakError):
-    reason = "interrupted"
-
-    def __init__(self, message: str, *, exit_code: int) -> None:
-        super().__init__(message)
-        self.exit_code = exit_code
-
-
-def _heed_signals() -> None:
-    """Before and after a run, too, a signal ends the program with the exit status that it has in the middle of it."""
-
-    def stop(number: int, _frame: FrameType | None) -> None:
-        raise _StoppedEarly(STOPS[signal.Signals(number)][0])
-
-    for number in STOPS:
-        signal.signal(number, stop)
-    # Those that came while the program was being loaded come now.
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
-
-
-def _ignore_signals() -> None:
-    for number in STOPS:
-        signal.signal(number, signal.SIG_IGN)
-
-
-@contextlib.contextmanager
-def _streams() -> Iterator[None]:
-    """Streams that were closed by whoever started us lead nowhere, instead of being None."""
-    with contextlib.ExitStack() as stack:
-        for name in ("stdout", "stderr"):
-            if getattr(sys, name) is None:
-                setattr(sys, name, stack.enter_context(open(os.devnull, "w", encoding="utf-8")))
-                stack.callback(setattr, sys, name, None)
-        yield
 
 
 def _end(error: LaklakError, wants_json: bool, *, copied: bool = False) -> int:
@@ -308,11 +269,11 @@ def _perform(
                 return closed(exc), exc
 
     try:
-        outcome, error = _run_loop(go())
+        outcome, error = run_loop(go())
     finally:
         terminal.close()
     # It is over: a signal could only cost the summary now.
-    _ignore_signals()
+    ignore_signals()
     if error is not None:
         say_error(error)
     elif not isinstance(outcome, Estimate) and outcome.error:
@@ -343,25 +304,8 @@ def _signals(work: Backfill | Copy, terminal: Terminal) -> Iterator[None]:
         terminal.stopping(f"finishing {work.in_flight}; again to stop now")
         work.stop(exit_code, grace_s)
 
-    with _at_signals(on_signal):
+    with at_signals(on_signal):
         yield
-
-
-@contextlib.contextmanager
-def _at_signals(call: Callable[[int, float], None]) -> Iterator[None]:
-    """Inside of it a signal calls `call` with its exit status and its seconds of grace."""
-    import asyncio
-
-    loop = asyncio.get_running_loop()
-    before = {number: signal.getsignal(number) for number in STOPS}
-    for number, (exit_code, grace_s) in STOPS.items():
-        loop.add_signal_handler(number, call, exit_code, grace_s)
-    try:
-        yield
-    finally:
-        for number in STOPS:
-            loop.remove_signal_handler(number)
-            signal.signal(number, before[number])
 
 
 def _look(work: Coroutine[Any, Any, Result], *, wants_json: bool = False) -> Result:
@@ -369,16 +313,16 @@ def _look(work: Coroutine[Any, Any, Result], *, wants_json: bool = False) -> Res
     from laklak.terminal import say_error
 
     def leave(exit_code: int, _grace_s: float) -> None:
-        error = _Interrupted("stopped by a signal", exit_code=exit_code)
+        error = Interrupted(exit_code)
         say_error(error)
         # Not by an exception: a thread that waits for a dead disk or server would be waited for.
         os._exit(_end(error, wants_json))
 
     async def go() -> Result:
-        with _at_signals(leave):
+        with at_signals(leave):
             return await work
 
-    return _run_loop(go())
+    return run_loop(go())
 
 
 @app.command()
@@ -595,7 +539,7 @@ def simulate(
         finally:
             await simulator.__aexit__(None, None, None)
 
-    _run_loop(serve())
+    run_loop(serve())
     return 0
 
 
@@ -625,14 +569,14 @@ def bench(
     from laklak.bench.table import lines
     from laklak.terminal import emit
 
-    _heed_signals_once()
+    heed_signals(once=True)
     named = None if store is None else _settings({"store": store, "config": config}).store_access
     targets = [Path(name) for name in (json_file, svg_file) if name is not None]
     for target in targets:
         _write_file(target, "")
     results = run(replace(QUICK if quick else FULL, store=named), lambda line: emit(line))
     # It is over: a signal could only cost the figures now.
-    _ignore_signals()
+    ignore_signals()
     for line in lines(results):
         emit(line, sys.stdout)
     if json_file is not None:
@@ -640,17 +584,6 @@ def bench(
     if svg_file is not None:
         _write_file(Path(svg_file), draw(results))
     return 0
-
-
-def _heed_signals_once() -> None:
-    """The first signal ends what is going on; while that is cleaned up, no other one disturbs."""
-
-    def stop(number: int, _frame: FrameType | None) -> None:
-        _ignore_signals()
-        raise _StoppedEarly(STOPS[signal.Signals(number)][0])
-
-    for number in STOPS:
-        signal.signal(number, stop)
 
 
 def _write_file(path: Path, text: str) -> None:
@@ -679,22 +612,3 @@ def _start_log(settings: Settings, terminal: Terminal, *, verbose: bool) -> None
     problem = open_log(settings.log_file, verbose=verbose)
     if problem is not None:
         terminal.warn(f"no log: {settings.log_file}: {problem}; going on without")
-
-
-def _run_loop(work: Coroutine[Any, Any, Result]) -> Result:
-    """Run on uvloop where it exists."""
-    import asyncio
-    import gc
-
-    # Pages are many short-lived lists and nothing here is cyclic: looking for cycles less often saves a tenth of the
-    # time a backfill needs.
-    gc.freeze()
-    gc.set_threshold(100_000, 20, 50)
-    # Files are read side by side already; polars' own threads beside that cost a fifth more for the same.
-    os.environ.setdefault("POLARS_MAX_THREADS", "1")
-    try:
-        import uvloop
-    except ImportError:
-        return asyncio.run(work)
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(work)
