@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 JOBS   ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-all influxd2 check fix cov bench clean
+.PHONY: help install demo test test-all influxd2 check fix cov bench bench-micro clean
 
 help:  ## show this
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -49,8 +49,12 @@ fix: install  ## format and mend what can be mended
 cov: install  ## branch coverage of the everyday tests
 	@$(BIN)/python -m pytest -q -n $(JOBS) --cov --cov-report=term-missing:skip-covered
 
-bench: install  ## what the hot paths cost on this machine
-	@$(BIN)/python benchmarks/sqlite_write.py
+bench: install  ## how fast a backfill is on this machine, and how near to what is possible; the quick form
+	@$(BIN)/laklak bench --quick
+
+bench-micro: install  ## what one call of each hot function costs
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --group bench
+	@$(BIN)/python -m pytest -q benchmarks/micro
 
 clean:  ## remove what was made here
 	rm -rf $(VENV) build dist .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache

@@ -1,0 +1,161 @@
+"""What is possible at most on this machine: the same bytes only fetched, the same rows only written.
+
+Each is as plain as it can be with the same libraries and as many requests at once as a backfill has; what a backfill
+takes longer is its own work, and what two of them at once cost each other on this machine.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import aiohttp
+import anyio
+from yarl import URL
+
+from laklak.bench.login import login
+from laklak.bench.reference import Reference
+from laklak.bench.workload import Workload, access_json, access_of, default
+from laklak.model import CandleBatch, StoreAccess
+from laklak.stores import open_store
+from laklak.stores.base import Delivery
+from laklak.stores.influx.address import Address1, Address2, parse_address
+
+Result = TypeVar("Result")
+
+_IN_FLIGHT: Final = 4
+"""Writes at once, as many as an InfluxDB store of laklak has."""
+
+
+class Watch:
+    """Seconds and CPU seconds between `start` and `stop`."""
+
+    def __init__(self) -> None:
+        self._began = (time.perf_counter(), time.process_time())
+
+    def read(self) -> dict[str, float]:
+        return {"seconds": time.perf_counter() - self._began[0], "cpu_s": time.process_time() - self._began[1]}
+
+
+async def download(spec: dict[str, Any]) -> dict[str, Any]:
+    """Fetch what a backfill over `source` (rest or archive) fetches, and throw it away."""
+    workload = Workload.of(spec["workload"])
+    received = 0
+    if spec["source"] == "rest":
+        connections = default("workers")
+        work: list[list[URL]] = [
+            [URL(spec["url"]).with_path(one.path).with_query(one.query)] for one in workload.requests()
+        ]
+    else:
+        connections = default("archive_connections")
+        base = URL(spec["url"])
+        # The checksum after its zip, as a backfill asks for them.
+        work = [[base.joinpath(path.lstrip("/"), encoded=True) for path in paths] for paths in workload.files()]
+
+    async def fetch(urls: list[URL]) -> None:
+        nonlocal received
+        for url in urls:
+            async with session.get(url) as response:
+                body = await response.read()
+                if response.status != 200:
+                    raise RuntimeError(f"{url} was answered with status {response.status}")
+                received += len(body)
+
+    connector = aiohttp.TCPConnector(limit=connections)
+    async with aiohttp.ClientSession(connector=connector, auto_decompress=False) as session:
+        watch = Watch()
+        await _all(work, fetch, connections)
+        used = watch.read()
+    return {**used, "bytes": received, "requests": sum(map(len, work)), "candles": workload.candles}
+
+
+async def write(spec: dict[str, Any]) -> dict[str, Any]:
+    """Write the reference to the store at `access`, which is made if it is not there."""
+    reference = Reference(Workload.of(spec["workload"]), Path(spec["folder"]))
+    access = access_of(spec["access"])
+    if access.where.startswith("influxdb"):
+        used = await _write_lines(reference, access)
+    else:
+        used = await _write_rows(reference, access)
+    return {**used, "candles": reference.workload.candles}
+
+
+async def make(spec: dict[str, Any]) -> dict[str, Any]:
+    """Make the store at `access`; whatever is in the way is told by its LaklakError."""
+    async with open_store(access_of(spec["access"])) as store:
+        return {"store": store.display}
+
+
+async def _write_rows(reference: Reference, access: StoreAccess) -> dict[str, float]:
+    """Ready columns of doubles through the SQLite store's own `write`, with nothing beside it; closed in the end."""
+    deliveries = list(_deliveries(reference, default("batch_size")))
+    async with open_store(access) as store:
+        watch = Watch()
+        for delivery in deliveries:
+            await store.write([delivery])
+    return watch.read()
+
+
+def _deliveries(reference: Reference, size: int) -> Iterator[Delivery]:
+    for series, times, columns in reference.series():
+        for start in range(0, len(times), size):
+            part = slice(start, start + size)
+            values = tuple(column[part] for column in columns)
+            yield Delivery(series, CandleBatch(series, times[part], ((),) * 5, values))
+
+
+async def _write_lines(reference: Reference, access: StoreAccess) -> dict[str, float]:
+    """Ready batches of lines by plain requests, a few at once."""
+    await make({"access": access_json(access)})
+    address = parse_address(access.where, password=access.password, token=access.token, org=access.org)
+    url, headers = write_url(address), login(address)
+    lines = reference.open_lines()
+
+    async def send(batch: tuple[int, int]) -> None:
+        async with session.post(url, data=os.pread(lines, batch[1], batch[0]), headers=headers) as response:
+            if response.status != 204:
+                raise RuntimeError(f"a write was answered with status {response.status}")
+
+    try:
+        async with aiohttp.ClientSession(trust_env=address.tls) as session:
+            watch = Watch()
+            await _all(reference.batches(), send, _IN_FLIGHT)
+            return watch.read()
+    finally:
+        os.close(lines)
+
+
+def write_url(address: Address1 | Address2) -> URL:
+    """Where lines with times in milliseconds are sent."""
+    base = URL(address.http_url)
+    if isinstance(address, Address1):
+        return base.with_path("/write").with_query({"db": address.database, "precision": "ms"})
+    query = {"org": address.org, "bucket": address.database, "precision": "ms"}
+    return base.with_path("/api/v2/write").with_query(query)
+
+
+async def _all(items: Iterable[Any], do: Callable[[Any], Awaitable[None]], at_once: int) -> None:
+    """Do `do` for all items in their order, so many at a time."""
+    waiting = iter(items)
+
+    async def work() -> None:
+        for item in waiting:
+            await do(item)
+
+    async with anyio.create_task_group() as group:
+        for _ in range(at_once):
+            group.start_soon(work)
+
+
+def run(work: Callable[[dict[str, Any]], Coroutine[Any, Any, Result]], spec: dict[str, Any]) -> Result:
+    """Run on uvloop where it exists, as a backfill does."""
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.run(work(spec))
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(work(spec))

@@ -1,0 +1,102 @@
+"""The simulator in a process of its own, with every answer made before anybody asks.
+
+Its measure is its own CPU: where the simulator takes less than laklak does, it was not what laklak waited for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import resource
+import sys
+from collections.abc import Mapping
+from typing import Any, Final
+
+import aiohttp
+from yarl import URL
+
+from laklak.bench.workload import Workload
+from laklak.simulator import Override, Simulator, SimulatorSettings
+from laklak.simulator.rules import KLINES, read_klines_query
+
+_CACHE_BYTES: Final = 8 << 30
+_Key = tuple[str | None, ...]
+
+
+class Pages:
+    """The bodies of all answers that the work asks for over REST; anything else is answered as usual."""
+
+    def __init__(self) -> None:
+        self._bodies: dict[_Key, Override] = {}
+        self.bytes = 0
+        self.served = 0
+
+    def prepare(self, simulator: Simulator, workload: Workload) -> None:
+        for request in workload.requests():
+            query = dict(request.query)
+            body = b"[" + b",".join(simulator.market.klines(read_klines_query(query))) + b"]"
+            headers = {"Content-Type": "application/json"}
+            self._bodies[_key(query)] = Override(200, headers, body)
+            self.bytes += len(body)
+
+    def answer(self, path: str, query: Mapping[str, str], _number: int) -> Override | None:
+        found = self._bodies.get(_key(query)) if path == KLINES else None
+        self.served += found is not None
+        return found
+
+
+def _key(query: Mapping[str, str]) -> _Key:
+    return tuple(query.get(name) for name in ("symbol", "interval", "startTime", "endTime", "limit"))
+
+
+async def serve(spec: dict[str, Any]) -> None:
+    """Serve until stdin ends, and tell what was used whenever a line comes.
+
+    `spec`: workload, budget, and whether everything is to be `prepared`.
+    """
+    workload, prepared = Workload.of(spec["workload"]), bool(spec["prepared"])
+    pages = Pages()
+    settings = SimulatorSettings(
+        budget=spec["budget"],
+        script=pages.answer,
+        record_hits=not prepared,
+        archive_cache_bytes=_CACHE_BYTES,
+    )
+    simulator = Simulator(workload.source(), settings)
+    if prepared:
+        pages.prepare(simulator, workload)
+    async with simulator:
+        if prepared:
+            await _prepare_files(simulator, workload)
+        _say({"url": simulator.url, "page_bytes": pages.bytes, "file_bytes": simulator.stats.archive_bytes})
+        # A thread waits for the next line; there is none any more when whoever started this is gone.
+        while await asyncio.to_thread(sys.stdin.readline):
+            _say(_used(simulator, pages))
+
+
+async def _prepare_files(simulator: Simulator, workload: Workload) -> None:
+    """Ask for every file of the work once: the simulator keeps what it has made."""
+    async with aiohttp.ClientSession() as session:
+        for path, _checksum_path in workload.files():
+            url = URL(simulator.url).joinpath(path.lstrip("/"), encoded=True)
+            async with session.get(url) as response:
+                await response.read()
+                response.raise_for_status()
+
+
+def _used(simulator: Simulator, pages: Pages) -> dict[str, Any]:
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    stats = simulator.stats
+    return {
+        "cpu_s": usage.ru_utime + usage.ru_stime,
+        "weight": stats.weight,
+        "refused": sum(stats.refusals.values()),
+        "most_weight_in_60s": stats.weight_in_any(60.0),
+        "pages_asked": stats.requests[KLINES],
+        "pages_prepared": pages.served,
+    }
+
+
+def _say(answer: dict[str, Any]) -> None:
+    sys.stdout.write(f"{json.dumps(answer)}\n")
+    sys.stdout.flush()
