@@ -573,7 +573,11 @@ def bench(
     named = None if store is None else _settings({"store": store, "config": config}).store_access
     targets = [Path(name) for name in (json_file, svg_file) if name is not None]
     for target in targets:
-        _write_file(target, "")
+        # Told before the minutes are spent; figures of another run stay until there are new ones.
+        is_new = not target.exists()
+        _write_file(target, "", mode="a")
+        if is_new:
+            target.unlink()
     results = run(replace(QUICK if quick else FULL, store=named), lambda line: emit(line))
     # It is over: a signal could only cost the figures now.
     ignore_signals()
@@ -586,9 +590,10 @@ def bench(
     return 0
 
 
-def _write_file(path: Path, text: str) -> None:
+def _write_file(path: Path, text: str, *, mode: str = "w") -> None:
     try:
-        path.write_text(text, encoding="utf-8")
+        with path.open(mode, encoding="utf-8") as file:
+            file.write(text)
     except OSError as exc:
         raise UsageError(f"{path} cannot be written: {exc.strerror or exc}", hint="name another file") from None
 

@@ -53,6 +53,10 @@ class AbsenceBook:
         if new:
             (await self._series()).add(series)
 
+    async def knows(self, series: Series) -> bool:
+        """Whether the series has ever had an entry."""
+        return series in await self._series()
+
     async def withdraw(self, series: Series, written: Collection[int]) -> None:
         """Take back the absences of minutes that were just `written`."""
         if not written:
@@ -63,7 +67,7 @@ class AbsenceBook:
         await self._send([point_line(key, {"kind": "stored"}, open_time) for open_time in untrue])
 
     async def _entries(self, series: Series, span: TimeRange) -> list[Absence]:
-        return await self._place.absences(series, span) if span and series in await self._series() else []
+        return await self._place.absences(series, span) if span and await self.knows(series) else []
 
     async def _series(self) -> set[Series]:
         if self._entered is None:

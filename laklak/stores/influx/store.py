@@ -276,8 +276,10 @@ class InfluxStore:
         self._must_exist()
         refused = await self._writer.write(deliveries)
         written: dict[Series, set[int]] = {}
+        absent = {delivery.series for delivery in deliveries if delivery.absences}
         for number, delivery in enumerate(deliveries):
-            if delivery.candles:
+            # The times of a month are many, and most series have no absence that one of them could end.
+            if delivery.candles and (delivery.series in absent or await self._absences.knows(delivery.series)):
                 times = set(delivery.candles.open_times).difference(refused.get(number, ()))
                 written.setdefault(delivery.series, set()).update(times)
         for series, times in written.items():
