@@ -56,7 +56,7 @@ class FileTally:
 
 @dataclass(slots=True)
 class WriterTally:
-    """Where the pressure is: the writer was busy, inside the store, `busy_s` of the `of_s` seconds that fetching took.
+    """Where the pressure is: writers were busy, inside the store, `busy_s` of the `of_s` seconds that fetching took.
 
     Near all of it, the store holds the run up; far from it, the source or the budget does.  `rows` went in `writes`,
     and `queued` answers were waiting meanwhile, averaged over the whole time.

@@ -1,7 +1,7 @@
 """Fetching: workers, queue, writer, shutdown.
 
     ticking group   progress, and the watch for a machine that slept
-      writer group    one writer: parcels -> batches -> store, acknowledged to the ledgers
+      writer group    a writer or two: parcels -> batches -> store, acknowledged to the ledgers
         worker group    per venue one dispatcher and a pool of workers: question -> answer -> parcel
 
 Groups are nested by lifetime: when the workers end the queue closes, the writer drains it and ends, then the ticking
@@ -117,7 +117,9 @@ class Fetch:
             ticking.start_soon(self._tick)
             async with task_group() as writers:
                 self._writers = writers.cancel_scope
-                writers.start_soon(self._write, receive)
+                for _ in range(self._store.writes_at_once):
+                    writers.start_soon(self._write, receive.clone())
+                receive.close()
                 async with send, task_group() as workers:
                     self._workers = workers.cancel_scope
                     for feed in self._feeds:
@@ -389,7 +391,7 @@ class Fetch:
                     return
                 self._report.writer.wrote(
                     sum(parcel.delivery.rows for parcel in batch),
-                    time.monotonic() - began_s,
+                    (time.monotonic() - began_s) / self._store.writes_at_once,
                     queued,
                     parcels.statistics().current_buffer_used,
                 )

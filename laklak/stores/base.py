@@ -88,6 +88,8 @@ class Store(Protocol):
         ...
 
     bytes_per_candle: int
+    writes_at_once: int
+    """Calls of `write` that are worth having under way side by side; no two of them hold the same minute."""
 
     async def __aenter__(self) -> Self: ...
     async def __aexit__(
