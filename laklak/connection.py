@@ -10,6 +10,9 @@ from yarl import URL
 
 from laklak.errors import SettingsError
 
+SIMULATOR_HEADER: Final = "X-Laklak-Simulator"
+"""In every answer of `laklak simulate`, so that its candles and real ones are not mixed."""
+
 _BACKOFF_FIRST_S: Final = 0.5
 _BACKOFF_MOST_S: Final = 10.0
 

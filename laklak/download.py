@@ -6,6 +6,7 @@ The other HTTP client, laklak.transport, belongs to a venue and its rate budget;
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import logging
 import math
@@ -20,13 +21,14 @@ import aiohttp
 from yarl import URL
 
 from laklak._version import __version__
-from laklak.connection import backoff_s, host_text, proxy_for, what_failed
+from laklak.connection import SIMULATOR_HEADER, backoff_s, host_text, proxy_for, what_failed
 from laklak.errors import PermanentError, TransientError
 from laklak.stopping import Stopper
 
 log = logging.getLogger(__name__)
 
 TRIES: Final = 6
+_LOOK_BYTES: Final = 65_536
 _CONNECT_S: Final = 10.0
 _SILENCE_S: Final = 20.0
 _FILE_S: Final = 300.0
@@ -73,6 +75,8 @@ class Downloader:
         self._last_good_s = -math.inf
         self.dead = False
         """Nothing more need be tried: it cannot be reached, or so many files have failed one after the other."""
+        self.simulated = False
+        """Whether an answer has told that this is a simulator's archive."""
         self.traffic = Downloads()
 
     async def __aenter__(self) -> Self:
@@ -95,6 +99,11 @@ class Downloader:
         old, self._session = self._session, self._new_session()
         if old is not None:
             await old.close()
+
+    async def look(self) -> None:
+        """Ask for anything at all, to learn whether somebody answers, and who."""
+        with contextlib.suppress(TransientError, PermanentError):
+            await self.get("/", most_bytes=_LOOK_BYTES)
 
     async def get(self, path: str, *, most_bytes: int) -> bytes | None:
         """Give the body at `path`, which is percent-encoded; None where the archive has no such file.
@@ -137,6 +146,7 @@ class Downloader:
         try:
             async with self._session.get(url, proxy=self._proxy, allow_redirects=False) as response:
                 self._answered = True
+                self.simulated = self.simulated or SIMULATOR_HEADER in response.headers
                 if response.status == 200:
                     return await self._body(response, most_bytes)
                 status = response.status

@@ -14,7 +14,7 @@ from laklak.archives import ARCHIVES
 from laklak.archives.solver import Preference, Solver
 from laklak.bans import BanBook
 from laklak.clock import VenueClock
-from laklak.errors import PermanentError, RegionRefused, SettingsError, TransientError, VenueUnreachable
+from laklak.errors import PermanentError, RegionRefused, SettingsError, TransientError, TryLater, VenueUnreachable
 from laklak.files import FileAgenda, FileReader
 from laklak.job import Job
 from laklak.limiter import Limiter
@@ -83,7 +83,6 @@ class Feed:
         self._budget_is_default = settings.budget_is_default
 
     async def __aenter__(self) -> Self:
-        await self.transport.__aenter__()
         try:
             await self._connect()
         except BaseException:
@@ -120,14 +119,18 @@ class Feed:
             return await self._ask_venue()
         try:
             await self._ask_venue()
-        except VenueUnreachable as exc:
+        except (VenueUnreachable, TryLater) as exc:
             if not (self._files_only or isinstance(exc, RegionRefused)):
                 raise
             self.no_api = str(exc)
         await self.reader.__aenter__()
+        if self.no_api is not None:
+            # The venue's own answers would have told whose candles these are.
+            await self.reader.downloader.look()
 
     async def _ask_venue(self) -> None:
         venue = self.venue
+        await self.transport.__aenter__()
         try:
             # The listing comes first: it says how much weight is allowed, by which the next answers are judged.
             self.listing = await self.transport.ask(
@@ -147,7 +150,8 @@ class Feed:
     @property
     def origin(self) -> Origin:
         """Where candles of this venue come from; it has answered by then."""
-        return "simulated" if self.transport.simulated else "real"
+        of_files = self.reader is not None and self.reader.downloader.simulated
+        return "simulated" if self.transport.simulated or of_files else "real"
 
     async def read_clock(self, *, tries: int = 2) -> None:
         """Take the venue's time."""

@@ -23,7 +23,7 @@ from yarl import URL
 from laklak._version import __version__
 from laklak.bans import BanBook
 from laklak.clock import VenueClock
-from laklak.connection import backoff_s, host_text, proxy_for, what_failed
+from laklak.connection import SIMULATOR_HEADER, backoff_s, host_text, proxy_for, what_failed
 from laklak.errors import (
     PermanentError,
     RegionBlocked,
@@ -48,7 +48,6 @@ _BAN_DEFAULT_S: Final = 120.0
 _SHORTEST_PAUSE_S: Final = 1.0
 _LONGEST_PAUSE_S: Final = 31 * 86_400.0
 _WORTH_TELLING_S: Final = 2.0
-SIMULATOR_HEADER: Final = "X-Laklak-Simulator"
 
 Answer = TypeVar("Answer")
 

@@ -40,8 +40,8 @@ def main() -> int:
         if not url.startswith("http"):
             say("the simulator did not start")
             return 1
-        say(f"a local Binance with real candles of February 2026 runs at {url}")
-        environment["LAKLAK_BINANCE_URL"] = url
+        say(f"a local Binance with real candles of February 2026, and its bulk files, runs at {url}")
+        environment |= {"LAKLAK_BINANCE_URL": url, "LAKLAK_BINANCE_ARCHIVE_URL": url}
         symbols = sorted({path.name.split("-1m-")[0] for path in recorded.glob("*-1m-*.csv.gz")})
         fill = ["backfill", *symbols, "--days", "4", "--store", "demo.db"]
         status = laklak(fill, environment)

@@ -14,6 +14,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from itertools import chain
 from typing import Final, Protocol
@@ -29,7 +30,7 @@ from laklak.model import Series, TimeRange, iso
 from laklak.resolve import FailedSeries
 from laklak.stopping import Stopped, Stopper
 from laklak.stores import open_store
-from laklak.stores.base import Columns, Delivery, Store
+from laklak.stores.base import Columns, Delivery, Store, StoreInfo
 from laklak.stores.presence import survey
 from laklak.taskgroup import task_group
 from laklak.text import mask_url, size_text, some_of
@@ -103,12 +104,15 @@ class Copy:
         if source.identity == destination.identity:
             raise UsageError(f"{source.display} cannot be copied to itself", hint="name two different stores")
         try:
-            async with source:
+            async with AsyncExitStack() as stores:
                 with self.stopper.interruptible():
+                    await stores.enter_async_context(source)
                     holdings = await self._choose(source)
                 if holdings:
-                    async with destination:
-                        await self._copy(source, destination, holdings)
+                    with self.stopper.interruptible():
+                        await stores.enter_async_context(destination)
+                        info = await self._announce(destination)
+                    await self._copy(source, destination, holdings, info.free_bytes)
         except Stopped:
             log.info("stopped while planning")
         finally:
@@ -143,11 +147,16 @@ class Copy:
         self.report.series = len(chosen)
         return {series: held[series] for series in chosen if series in held}
 
-    async def _copy(self, source: Store, destination: Store, holdings: Mapping[Series, TimeRange]) -> None:
+    async def _announce(self, destination: Store) -> StoreInfo:
         self.report.store = destination.display
         info = await destination.describe()
         free = "" if info.free_bytes is None else f"; {size_text(info.free_bytes)} free"
         self._observer.note(f"destination: {destination.display}: {info.holds}{free}")
+        return info
+
+    async def _copy(
+        self, source: Store, destination: Store, holdings: Mapping[Series, TimeRange], free_bytes: int | None
+    ) -> None:
         with destination.exclusive():
             with self.stopper.interruptible():
                 present, given = await destination.origin(), await source.origin()
@@ -157,7 +166,7 @@ class Copy:
                         hint="copy to another store, or --force to mix them",
                     )
                 await self._plan(source, destination, self._kept(destination, holdings))
-                self._check_room(destination, info.free_bytes)
+                self._check_room(destination, free_bytes)
                 if self.report.missing and present is None and given is not None:
                     await destination.set_origin(given)
             self._observer.planned_copy(self.report)

@@ -606,6 +606,15 @@ def test_a_run_that_is_killed_in_the_middle_of_files_is_completed_by_the_next(ar
 # The rest of the world
 
 
+def test_files_alone_can_be_had_during_a_ban_also_one_that_is_remembered(archive, stored, truth):
+    running = archive(clock_ms=PUBLISHED_MS)
+    running.simulator.ban(3600)
+    for refetch in (False, True):
+        summary = backfill("LTCUSDT", source="archive", refetch=refetch, **RECORDING)
+        assert (summary.exit, summary.missing, summary.written) == (0, 0, 4 * 1440)
+    assert stored() == truth(["LTCUSDT"])
+
+
 def test_files_are_fetched_through_the_proxy_of_the_environment(archive, monkeypatch, stored, truth):
     running = archive(clock_ms=PUBLISHED_MS)
     # The simulator answers whatever path it is asked for, so it can play the proxy too.

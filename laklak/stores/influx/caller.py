@@ -54,8 +54,9 @@ class Caller:
     """Runs requests to one server.
 
     `patience_s` is how long a passing fault (no connection, 429, 5xx) is waited out in one request.  While `opening`
-    errors are StoreUnavailable, later StoreRefused, StoreDown, StoreFull or StoreError.  No error and no log line holds
-    a password or token.
+    it counts from the first try on, which has to be answered within OPENING_PATIENCE_S, and errors are
+    StoreUnavailable; later StoreRefused, StoreDown, StoreFull or StoreError.  No error and no log line holds a password
+    or token, be it of a proxy.
     """
 
     def __init__(self, address: Address) -> None:
@@ -68,7 +69,8 @@ class Caller:
 
     async def persist(self, attempt: Callable[[], Awaitable[T]]) -> T:
         """Run `attempt` until it succeeds or fails for good, at most `patience_s` after its first passing fault."""
-        give_up_s: float | None = None
+        # At the start somebody sits before it, so the silence of a server that hangs counts too.
+        give_up_s = time.monotonic() + self.patience_s if self.opening else None
         pause_s = _FIRST_PAUSE_S
         while True:
             try:
@@ -94,7 +96,10 @@ class Caller:
             case "full":
                 raise StoreFull(
                     f"the disk of the InfluxDB server at {server} is full: {reason}",
-                    hint="make room there and run again; what is stored stays",
+                    # 1.6.7 and 2.7.12 show points that never reached the disk, and refuse a shard that failed once,
+                    # both until they are restarted.
+                    hint="make room there, restart the server and run again; until it is restarted it may show candles "
+                    "that it has not kept",
                 )
             case "denied":
                 raise self.refused(f"InfluxDB at {server} refused the login: {reason}", hint=self.address.login_hint)
@@ -127,15 +132,21 @@ class Caller:
 
     async def _translated(self, attempt: Callable[[], Awaitable[T]]) -> T:
         try:
-            return await attempt()
+            async with asyncio.timeout(OPENING_PATIENCE_S if self.opening else None):
+                return await attempt()
+        except aiohttp.ClientHttpProxyError as exc:
+            # Without its own text, which holds the address of the proxy with the login in it.
+            reason = f"the proxy in HTTPS_PROXY answers with HTTP status {exc.status}"
+            raise (Passing(reason) if exc.status >= 500 else self._if_opening(reason)) from None
         except aiohttp.ClientConnectorDNSError as exc:
-            raise self._if_opening(f"there is no host called {self.address.host}") from exc
+            raise self._if_opening(f"there is no host called {exc.host}") from exc
         except (aiohttp.ClientConnectorCertificateError, aiohttp.ClientConnectorSSLError, ssl.SSLError) as exc:
             raise self._if_opening(f"TLS failed: {_tls_reason(exc)}") from exc
         except aiohttp.ClientConnectorError as exc:
             # asyncio's own text for it is "Connect call failed", with the address once more.
             number = exc.os_error.errno
-            raise Passing(os.strerror(number) if number else str(exc.os_error)) from exc
+            who = "the proxy in HTTPS_PROXY: " if isinstance(exc, aiohttp.ClientProxyConnectionError) else ""
+            raise Passing(who + (os.strerror(number) if number else str(exc.os_error))) from exc
         except TimeoutError as exc:
             raise Passing("it does not answer in time") from exc
         except (aiohttp.ClientError, OSError) as exc:
@@ -172,6 +183,8 @@ def gzipped(data: bytes) -> bytes:
 
 
 def _reach_hint(address: Address, fault: str) -> str:
+    if fault.startswith("the proxy"):
+        return f"check HTTPS_PROXY, or put {address.host} into NO_PROXY"
     if address.tls and fault.startswith("TLS") and "certificate" not in fault.lower():
         return f"where the server has no TLS, write {address.scheme_of(tls=False)}://{address.server}/..."
     if address.tls and fault.startswith("TLS"):

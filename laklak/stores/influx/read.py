@@ -52,7 +52,8 @@ class CandleReader:
             raise StoreUnavailable(
                 f"{measurement} in the {address.noun} {address.database} keeps other types than floats: "
                 f"{', '.join(layout.conflicts)}",
-                hint=f"InfluxDB would refuse every candle; use another {address.noun}",
+                hint=f"InfluxDB would refuse every candle; use another {address.noun}, or another measurement by "
+                "LAKLAK_INFLUXDB_MEASUREMENT",
             )
 
     async def layout(self, measurement: str) -> Layout:

@@ -121,7 +121,7 @@ class Client1:
     async def _judge(
         self, judge: Callable[[int, Mapping[str, str], bytes], Verdict], response: aiohttp.ClientResponse
     ) -> Verdict:
-        if response.ok and judge is judge_query:
+        if response.status == 200 and judge is judge_query:
             return OK
         body = await response.content.read(BODY_MAX)
         return self.caller.act_on(judge(response.status, response.headers, body))

@@ -50,7 +50,7 @@ class Place1:
         self._client.open()
         greeting = await self._client.ping()
         version = check_greeting(self.address, greeting)
-        exists, made = await server.find_database(self._client, create=create)
+        exists, made = await server.find_database(self._client, create=create, making_hint=self.making_hint)
         if exists:
             self._retention = await server.find_retention(self._client)
             self._policy = self._retention.policy or ""

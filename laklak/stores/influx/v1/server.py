@@ -17,10 +17,10 @@ _DURATION: Final = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?")
 _UNITS_MS: Final = (60 * MINUTE_MS, MINUTE_MS, 1_000)
 
 
-async def find_database(client: Client1, *, create: bool) -> tuple[bool, bool]:
+async def find_database(client: Client1, *, create: bool, making_hint: str) -> tuple[bool, bool]:
     """Say whether the database is there now, and whether it was made just now.
 
-    Raises StoreUnavailable when it is missing and may not be made.
+    Raises StoreUnavailable with `making_hint` when it is missing and may not be made.
     """
     database = client.address.database
     if database in _column((await client.query("SHOW DATABASES"))[0], "name"):
@@ -36,7 +36,7 @@ async def find_database(client: Client1, *, create: bool) -> tuple[bool, bool]:
         except StoreError:
             raise StoreUnavailable(
                 f"there is no database {database} at {client.address.server}, and it cannot be made: {refusal}",
-                hint=f"let an administrator run: CREATE DATABASE {influxql.name(database)}, and GRANT ALL ON it",
+                hint=making_hint,
             ) from refusal
         return True, False
     return True, True
