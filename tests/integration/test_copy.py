@@ -645,6 +645,18 @@ def test_a_signal_finishes_what_is_on_its_way_and_says_what_is_left(laklak, paus
     assert (again.exit, again.json["written"]) == (0, answer["missing"])
 
 
+def test_a_signal_does_not_wait_for_a_server_that_is_silent_from_the_start(laklak, own_influxd):
+    server = own_influxd()
+    fill("a.db", candles(BTC, range(5)))
+    server.pause()
+    process = laklak.start("copy", "a.db", server.url("x"), "--json")
+    assert process.stderr.readline().startswith("source: ")
+    begun = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    ended = laklak.wait(process)
+    assert (ended.exit, ended.json["exit"], time.monotonic() - begun < 3) == (130, 130, True)
+
+
 def test_a_second_signal_stops_at_once(laklak, paused):
     process, server = paused
     process.send_signal(signal.SIGINT)

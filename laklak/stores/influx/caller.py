@@ -68,13 +68,17 @@ class Caller:
         return f"<Caller {self.address.server} opening={self.opening} patience_s={self.patience_s}>"
 
     async def persist(self, attempt: Callable[[], Awaitable[T]]) -> T:
-        """Run `attempt` until it succeeds or fails for good, at most `patience_s` after its first passing fault."""
+        """Run `attempt` until it succeeds or fails for good, at most `patience_s` after its first passing fault.
+
+        The first try takes as long as TIMEOUT lets it; the others end with the patience, also when nothing is answered.
+        """
         # At the start somebody sits before it, so the silence of a server that hangs counts too.
         give_up_s = time.monotonic() + self.patience_s if self.opening else None
+        limit_s = OPENING_PATIENCE_S if self.opening else None
         pause_s = _FIRST_PAUSE_S
         while True:
             try:
-                return await self._translated(attempt)
+                return await self._translated(attempt, limit_s)
             except _Unreachable as exc:
                 raise self._down(exc) from exc
             except Passing as exc:
@@ -86,6 +90,8 @@ class Caller:
                 log.warning("store passing fault server=%s again_in_s=%.1f error=%s", self.address.server, wait_s, exc)
                 pause_s = min(_LONGEST_PAUSE_S, pause_s * 2)
             await asyncio.sleep(wait_s)
+            if not self.opening:
+                limit_s = give_up_s - time.monotonic()
 
     def act_on(self, verdict: Verdict) -> Verdict:
         """Give the verdict back if the one who asked has to act on it, else raise what it means."""
@@ -130,9 +136,9 @@ class Caller:
             raise StoreUnavailable(str(exc), hint=exc.hint) from exc
         return str(found) if found else None
 
-    async def _translated(self, attempt: Callable[[], Awaitable[T]]) -> T:
+    async def _translated(self, attempt: Callable[[], Awaitable[T]], limit_s: float | None) -> T:
         try:
-            async with asyncio.timeout(OPENING_PATIENCE_S if self.opening else None):
+            async with asyncio.timeout(limit_s):
                 return await attempt()
         except aiohttp.ClientHttpProxyError as exc:
             # Without its own text, which holds the address of the proxy with the login in it.

@@ -11,6 +11,7 @@ import asyncio
 import http.server
 import itertools
 import random
+import sys
 import threading
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
@@ -225,6 +226,15 @@ def serve(kind: str) -> Iterator[Callable[[Callable[[str, bytes], Answer]], Told
         yield start
 
 
+class _Server(http.server.ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        # Who asked may have given up meanwhile.
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
+
+
 @contextmanager
 def _servers(kind: str) -> Iterator[Callable[[Callable[[str, bytes], Answer]], Told]]:
     running: list[tuple[http.server.ThreadingHTTPServer, threading.Thread]] = []
@@ -247,13 +257,12 @@ def _servers(kind: str) -> Iterator[Callable[[Callable[[str, bytes], Answer]], T
                 if status != 204:
                     self.wfile.write(content)
 
-            do_GET = do_POST = handle_any
+            do_GET = do_POST = do_CONNECT = handle_any
 
             def log_message(self, format: str, *args: Any) -> None:
                 pass
 
-        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        server.daemon_threads = True
+        server = _Server(("127.0.0.1", 0), Handler)
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         running.append((server, thread))

@@ -5,11 +5,13 @@ from __future__ import annotations
 import gzip
 import threading
 import time
+import traceback
 
 import pytest
 
 from laklak.errors import StoreDown, StoreError, StoreFull, StoreRefused, StoreUnavailable
 from laklak.model import MINUTE_MS, Series
+from laklak.stores.influx import caller
 
 START = 1_767_225_600_000
 
@@ -143,6 +145,60 @@ def test_no_error_tells_a_password_or_token(use, serve, kind, healthy, series, d
         use(lambda store: store.write([deliver(series, 10)]), url)
 
     assert "cret" not in f"{caught.value}{caught.value.hint}{caplog.text}"
+
+
+@pytest.mark.parametrize("status", [407, 502])
+def test_a_proxy_that_refuses_is_told_and_its_login_is_not(use, serve, kind, healthy, status, monkeypatch, caplog):
+    proxy = serve(lambda path, body: (status, {}, b""))
+    monkeypatch.setenv("HTTPS_PROXY", f"http://me:se-cret@127.0.0.1:{proxy.port}")
+    monkeypatch.setenv("NO_PROXY", "")
+    url = proxy.url.replace("://", "+https://").replace("127.0.0.1", "db.invalid")
+
+    with pytest.raises(StoreUnavailable, match=f"the proxy in HTTPS_PROXY answers with HTTP status {status}") as caught:
+        use(lambda store: store.describe(), url, max_wait_s=0, token="t" if kind == "2.x" else None)
+
+    assert "NO_PROXY" in caught.value.hint
+    assert "cret" not in "".join(traceback.format_exception(caught.value)) + caplog.text
+
+
+def test_a_server_that_greets_and_then_says_nothing_ends_the_opening_in_time(use, serve, healthy, monkeypatch):
+    monkeypatch.setattr(caller, "OPENING_PATIENCE_S", 0.2)
+    over = threading.Event()
+
+    def answer(path, body):
+        if path != "/ping":
+            over.wait(10)
+        return healthy(path, body)
+
+    with pytest.raises(StoreUnavailable, match="does not answer in time"):
+        use(lambda store: store.describe(), serve(answer).url, max_wait_s=0.2)
+    over.set()
+
+
+def test_a_server_that_falls_silent_is_not_waited_for_beyond_the_wait(use, serve, healthy, series, deliver):
+    over, asked = threading.Event(), []
+
+    def answer(path, body):
+        if writes(path):
+            asked.append(path)
+            if len(asked) == 1:
+                return 503, {}, b""
+            over.wait(10)
+        return healthy(path, body)
+
+    with pytest.raises(StoreDown, match="has not worked for 1 s: it does not answer in time"):
+        use(lambda store: store.write([deliver(series, 10)]), serve(answer).url, max_wait_s=1)
+    assert len(asked) == 2
+    over.set()
+
+
+def test_a_full_disk_is_told_with_the_restart_that_it_takes(use, serve, healthy, series, deliver):
+    told = serve(lambda path, body: (500, {}, NO_SPACE) if writes(path) else healthy(path, body))
+
+    with pytest.raises(StoreFull) as caught:
+        use(lambda store: store.write([deliver(series, 10)]), told.url)
+
+    assert "restart the server" in caught.value.hint
 
 
 def test_several_batches_are_in_flight_and_not_all_of_them(use, serve, healthy, series, deliver):
