@@ -176,7 +176,7 @@ def backfill(
     ] = None,
     config: Annotated[str | None, typer.Option(metavar="FILE", help="Settings file [laklak.toml].")] = None,
     max_wait: Annotated[
-        str | None, typer.Option(metavar="TIME", help="Longest wait for a ban or a rate limit [10m].")
+        str | None, typer.Option(metavar="TIME", help="Longest wait for a ban, a limit, or a store that is down [10m].")
     ] = None,
     refetch: Annotated[bool, typer.Option("--refetch", help="Fetch what is stored too, and overwrite it.")] = False,
     recheck: Annotated[bool, typer.Option("--recheck", help="Ask known holes and rejects again.")] = False,

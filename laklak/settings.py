@@ -289,7 +289,9 @@ SPECS: Final[Mapping[str, Spec]] = {
     "days": Spec(parse=_whole(1, 36_500), default=None, help="so many times 24 hours before the end"),
     "start": Spec(parse=_time, default=None, help="first moment; a date is midnight UTC, no offset means UTC"),
     "end": Spec(parse=_time, default=None, help="moment to stop before [default: now]"),
-    "max_wait": Spec(parse=_duration, default="10m", help="longest wait for a ban or a rate limit", unit="s"),
+    "max_wait": Spec(
+        parse=_duration, default="10m", help="longest wait for a ban, a limit, or a store that is down", unit="s"
+    ),
     "log_file": Spec(
         parse=_text, default="backfill.log", help="log of the run; none switches it off", is_path=True, off="none"
     ),

@@ -74,9 +74,13 @@ class Backfill:
         started_ms = time.time_ns() // 1_000_000
         estimate: Estimate | None = None
         try:
-            async with open_store(self.job.store, create=not self.job.dry_run) as store:
+            async with AsyncExitStack() as opened:
+                store = open_store(self.job.store, create=not self.job.dry_run)
+                # A server may be silent for long, and who stops a run does not wait for it.
+                with self.stopper.interruptible():
+                    await opened.enter_async_context(store)
+                    info = await store.describe()
                 self.report.store = store.display
-                info = await store.describe()
                 self._announce(store, info)
                 with nullcontext() if self.job.dry_run else store.exclusive():
                     async with AsyncExitStack() as stack:

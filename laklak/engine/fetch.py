@@ -381,6 +381,9 @@ class Fetch:
     async def _write(self, parcels: MemoryObjectReceiveStream[_Parcel]) -> None:
         async with parcels:
             while batch := await self._collect(parcels):
+                if isinstance(self.error, StoreError):
+                    # Another writer has seen the store fail: this one would wait for it all over again.
+                    return
                 began_s, queued = time.monotonic(), parcels.statistics().current_buffer_used
                 try:
                     written = await self._store.write([parcel.delivery for parcel in batch])

@@ -593,3 +593,17 @@ def test_a_store_is_read_and_planned_while_it_is_filled(venue, laklak, here, pla
     assert (plan.exit, process.poll()) == (0, None)
     assert 0 < plan.json["stored_before"] < 3 * 2880
     assert laklak.wait(process).exit == 0
+
+
+def test_a_signal_does_not_wait_for_a_server_that_is_silent_from_the_start(venue, laklak, own_influxd):
+    venue()
+    server = own_influxd()
+    server.ask("CREATE DATABASE x")
+    server.pause()
+    process = laklak.start("backfill", "LTCUSDT", "--days", "1", "--store", server.url("x"), "--json")
+    time.sleep(1.5)  # nothing is printed before the store answers
+    begun_s = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    ended = laklak.wait(process)
+    assert (ended.exit, ended.json["exit"]) == (130, 130)
+    assert time.monotonic() - begun_s < 4
