@@ -71,6 +71,17 @@ def merge(ranges: Iterable[TimeRange]) -> list[TimeRange]:
     return merged
 
 
+def union(ranges: Iterable[TimeRange]) -> list[TimeRange]:
+    """Join ranges that come in any order and may overlap; empty ones are left out."""
+    joined: list[TimeRange] = []
+    for part in sorted((part for part in ranges if part), key=lambda part: part.start_ms):
+        if joined and part.start_ms <= joined[-1].end_ms:
+            joined[-1] = TimeRange(joined[-1].start_ms, max(joined[-1].end_ms, part.end_ms))
+        else:
+            joined.append(part)
+    return joined
+
+
 def runs(times: Iterable[int], interval: Interval) -> list[TimeRange]:
     """The open_times (rising) as ranges: neighbours on the grid become one."""
     return merge(TimeRange(time, time + interval.ms) for time in times)

@@ -23,6 +23,7 @@ from laklak.stopping import Stopped, Stopper
 from laklak.stores import open_store
 from laklak.stores.base import Store, StoreInfo
 from laklak.text import counted, mask_url, size_text
+from laklak.unsure import UnsureBook
 
 log = logging.getLogger(__name__)
 
@@ -82,15 +83,18 @@ class Backfill:
                     info = await store.describe()
                 self.report.store = store.display
                 self._announce(store, info)
+                unsure = UnsureBook(self.job.state_dir, store.identity)
                 with nullcontext() if self.job.dry_run else store.exclusive():
                     async with AsyncExitStack() as stack:
-                        preparation = Preparation(self.job, store, self.report, self._observer, self.stopper)
+                        preparation = Preparation(self.job, store, unsure, self.report, self._observer, self.stopper)
                         self._feeds = preparation.feeds
                         with self.stopper.interruptible():
                             estimate = await preparation.run(stack)
                         if not self.job.dry_run:
                             preparation.check_room(info.free_bytes, estimate)
-                            self._fetch = Fetch(self.job, store, self._feeds, self.report, self._observer, self.stopper)
+                            self._fetch = Fetch(
+                                self.job, store, unsure, self._feeds, self.report, self._observer, self.stopper
+                            )
                             await self._fetch.run()
                     if not self.job.dry_run and not self._hurried:
                         # Who stops a run does not wait for a store that another program holds.

@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
@@ -34,13 +34,14 @@ from laklak.errors import (
     RegionBlocked,
     RegionRefused,
     StoreError,
+    StoreFull,
     TransientError,
 )
 from laklak.feed import Feed
 from laklak.files import FileReader, NoCandles
 from laklak.job import Job
 from laklak.ledger import Ledger
-from laklak.model import Chunk, TimeRange
+from laklak.model import Chunk, Series, TimeRange
 from laklak.plan import plan_chunks
 from laklak.quality import check_page
 from laklak.report import Report
@@ -56,6 +57,7 @@ from laklak.settle import (
 from laklak.stopping import Stopped, Stopper
 from laklak.stores.base import Delivery, Store, Written
 from laklak.taskgroup import task_group
+from laklak.unsure import UnsureBook
 
 log = logging.getLogger(__name__)
 
@@ -78,10 +80,18 @@ class Fetch:
     """The fetching half of a run, for feeds that have their agendas. `error` is what ended it early, if anything."""
 
     def __init__(
-        self, job: Job, store: Store, feeds: Sequence[Feed], report: Report, observer: Observer, stopper: Stopper
+        self,
+        job: Job,
+        store: Store,
+        unsure: UnsureBook,
+        feeds: Sequence[Feed],
+        report: Report,
+        observer: Observer,
+        stopper: Stopper,
     ) -> None:
         self._job = job
         self._store = store
+        self._unsure = unsure
         self._feeds = feeds
         self._report = report
         self._observer = observer
@@ -128,6 +138,8 @@ class Fetch:
         self._report.writer.of_s = time.monotonic() - self._report.fetching_since_s
         for ledger in self._report.ledgers:
             self._log_series(ledger)
+            if self._unsure and not ledger.missing:
+                self._unsure.settle(ledger.plan.series, ledger.plan.wanted)
 
     def _start(self, workers: TaskGroup, feed: Feed, send: MemoryObjectSendStream[_Parcel]) -> None:
         # No buffer: a question is taken from the agenda when a worker is free for it.
@@ -388,6 +400,8 @@ class Fetch:
                 try:
                     written = await self._store.write([parcel.delivery for parcel in batch])
                 except StoreError as exc:
+                    if isinstance(exc, StoreFull):
+                        self._unsure.add(_sent(batch))
                     self._abort(exc)
                     if self._workers is not None:
                         self._workers.cancel()
@@ -477,6 +491,13 @@ class Fetch:
                 log.warning("clock not read again venue=%s error=%s", feed.venue.name, exc)
             except FatalError as exc:
                 self._lost(feed, exc)
+
+
+def _sent(batch: Sequence[_Parcel]) -> Iterator[tuple[Series, TimeRange]]:
+    for parcel in batch:
+        candles = parcel.delivery.candles
+        if candles:
+            yield candles.series, TimeRange(candles.open_times[0], candles.open_times[-1] + candles.series.interval.ms)
 
 
 def tally(report: Report, feeds: Sequence[Feed]) -> None:

@@ -17,7 +17,7 @@ from laklak.feed import Feed
 from laklak.job import Job
 from laklak.ledger import Ledger
 from laklak.model import Instrument, Series, TimeRange, iso
-from laklak.plan import SeriesPlan, alternatives, best_page, cost_of, gaps, plan_chunks
+from laklak.plan import SeriesPlan, alternatives, best_page, cost_of, gaps, plan_chunks, runs, union
 from laklak.report import Estimate, Report
 from laklak.resolve import Target, clip_to_clock, resolve
 from laklak.stopping import Stopper
@@ -25,6 +25,7 @@ from laklak.stores.base import Origin, Store
 from laklak.stores.presence import survey
 from laklak.taskgroup import task_group
 from laklak.text import size_text, some_of
+from laklak.unsure import UnsureBook
 
 SPARE_BYTES: Final = 1 << 30
 FILE_CANDLES_PER_SECOND: Final = 100_000
@@ -45,9 +46,12 @@ def mixing_refusal(store: Store, present: Origin | None, feed: Feed) -> StoreUna
 class Preparation:
     """The planning half of a run: fills `report` and `feeds`, changes nothing in the store but its origin."""
 
-    def __init__(self, job: Job, store: Store, report: Report, observer: Observer, stopper: Stopper) -> None:
+    def __init__(
+        self, job: Job, store: Store, unsure: UnsureBook, report: Report, observer: Observer, stopper: Stopper
+    ) -> None:
         self._job = job
         self._store = store
+        self._unsure = unsure
         self._report = report
         self._observer = observer
         self._stopper = stopper
@@ -153,6 +157,9 @@ class Preparation:
         else:
             presence = await survey(self._store, target.series, target.wanted, recheck=self._job.recheck)
             stored, known, missing = presence.stored, list(presence.absences), presence.missing
+            unsure = await self._unsure_times(target)
+            stored -= len(unsure)
+            missing = tuple(union([*missing, *runs(unsure, target.series.interval)]))
         holes = sum(one.kind == "hole" for one in known)
         return SeriesPlan(
             target.series,
@@ -164,6 +171,11 @@ class Preparation:
             missing,
             known_rejected,
         )
+
+    async def _unsure_times(self, target: Target) -> list[int]:
+        """Minutes that the store shows and may not have, rising."""
+        parts = [part.clip(target.wanted) for part in self._unsure.of(target.series)]
+        return [time for part in parts if part for time in await self._store.open_times(target.series, part)]
 
     async def _check_origin(self, feed: Feed) -> None:
         """Real and simulated candles never share a store unless the user insists."""

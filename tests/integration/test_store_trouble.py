@@ -11,7 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from laklak.model import Series, TimeRange
 from laklak.simulator import Override, generate
+from laklak.stores.sqlite import SqliteStore
+from laklak.unsure import UnsureBook
 
 DAY_MS = 86_400_000
 END_MS = 1_772_323_200_000
@@ -221,3 +224,23 @@ def test_no_thread_outlives_a_run_in_a_program(venue, here):
     before = threading.active_count()
     here("backfill", "LTCUSDT", "--days", "1")
     assert threading.active_count() == before
+
+
+def test_what_a_full_server_was_sent_is_fetched_again_whatever_the_store_shows(
+    venue, laklak, check_sum, clean_room, monkeypatch, stored, truth, sql
+):
+    monkeypatch.setenv("LAKLAK_STATE_DIR", str(clean_room / "state"))
+    words = ("backfill", "LTCUSDT", "--days", "2", "--json")
+    venue()
+    assert laklak(*words).exit == 0
+    # A server that is full shows what it has not written down; this store shows something else than was sent.
+    span = TimeRange(END_MS - DAY_MS, END_MS - DAY_MS + 100 * 60_000)
+    identity = SqliteStore("laklak.db").identity
+    UnsureBook(clean_room / "state", identity).add([(Series.parse("binance:LTCUSDT:1m"), span)])
+    sql(f"UPDATE candles SET volume = 1 WHERE open_time >= {span.start_ms} AND open_time < {span.end_ms}")
+    again = laklak(*words)
+    answer = check_sum(again.json)
+    assert (again.exit, answer["stored_before"], answer["written"]) == (0, 2 * 1440 - 100, 100)
+    assert stored() == truth(["LTCUSDT"], END_MS - 2 * DAY_MS)
+    assert not UnsureBook(clean_room / "state", identity)
+    assert laklak(*words).json["written"] == 0
