@@ -1,15 +1,16 @@
 """The files of one venue's archive during a run: what is still to get, and getting it.
 
 A file is downloaded with its checksum, checked, unpacked and read in a thread; a wrong checksum is worth one more
-download.  What comes of it is candles, or the reason why there are none: then somebody else has them.
+download.  What comes of it is candles, or the reason why there are none: then somebody else has them.  Small files
+that are there wait for others of their series that are under way, and are read together: that halves what they cost.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
-from collections.abc import Iterable
+from collections import Counter, deque
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from types import TracebackType
@@ -18,14 +19,15 @@ from typing import Final, Self
 import anyio
 from anyio import lowlevel, to_thread
 
-from laklak.archives import Archive, ArchiveFile, BadFile
+from laklak.archives import Archive, BadFile
 from laklak.archives.checksum import CHECKSUM_BYTES_MAX, parse_checksum
-from laklak.archives.reading import read_file
+from laklak.archives.reading import Downloaded, read_files
 from laklak.archives.solver import FilePart
 from laklak.archives.uninterrupted import uninterrupted
 from laklak.download import Downloader
 from laklak.errors import PermanentError, TransientError
 from laklak.ledger import Ledger
+from laklak.model import Series
 from laklak.quality import Checked
 from laklak.stopping import Stopper
 
@@ -34,6 +36,9 @@ log = logging.getLogger(__name__)
 FileEntry = tuple[Ledger, FilePart]
 
 _CANDLES_OF_A_LARGE_FILE: Final = 31 * 1440
+# So much is worth a pass of its own, by measurement; files that are smaller wait for more.
+_CANDLES_TOGETHER: Final = 8 * 1440
+_FILES_TOGETHER: Final = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +51,19 @@ class NoCandles:
     @property
     def absent(self) -> bool:
         return self.reason == "absent"
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What files of one series gave: the candles of all of them, or why one of them gives none."""
+
+    parts: Sequence[FilePart]
+    checked: Checked | NoCandles
+
+    @property
+    def room(self) -> int:
+        """How many candles there may be: so much room they take."""
+        return sum(part.file.candles for part in self.parts)
 
 
 class FileAgenda:
@@ -114,7 +132,7 @@ class Memory:
 class FileReader:
     """Gets files of one archive, as many at once as there are `connections`.
 
-    Room in `memory` is taken before a file is unpacked, and given back by whoever is done with its candles.
+    Room in `memory` is taken before files are unpacked, and given back by whoever is done with their candles.
     """
 
     def __init__(self, archive: Archive, url: str, *, stopper: Stopper, connections: int, unpacked: int) -> None:
@@ -124,6 +142,9 @@ class FileReader:
         # Days are many and small: all files together are to take what so many months of minutes would.
         self.memory = Memory(unpacked * _CANDLES_OF_A_LARGE_FILE)
         self._threads = anyio.CapacityLimiter(unpacked)
+        self._under_way: Counter[Series] = Counter()
+        self._waiting: dict[Series, list[tuple[FilePart, Downloaded]]] = {}
+        self._fetched_again: set[FilePart] = set()
 
     async def __aenter__(self) -> Self:
         await self.downloader.__aenter__()
@@ -134,21 +155,53 @@ class FileReader:
     ) -> None:
         await self.downloader.__aexit__(kind, error, trace)
 
-    async def read(self, file: ArchiveFile) -> Checked | NoCandles:
-        """Give the candles of a file, or say why there are none; room in memory is kept only when there are candles.
+    async def read(self, part: FilePart) -> list[Found]:
+        """Get a file and give what comes of it, and of those that waited for it; room is kept where there are candles.
 
-        Raises Stopped when the run stops.
+        Nothing is given for a file that is left to another one of its series: what has been asked for ends later and
+        gives the candles of both.  A wrong checksum is worth another go (see `is_worth_another`).  Raises Stopped when
+        the run stops; what waits is given up then, as what is under way.
         """
+        series = part.file.series
+        self._under_way[series] += 1
+        try:
+            download = await self._download(part)
+        finally:
+            self._under_way[series] -= 1
+        waiting = self._waiting.setdefault(series, [])
+        found = []
+        if isinstance(download, NoCandles):
+            found.append(Found([part], download))
+        else:
+            waiting.append((part, download))
+        enough = len(waiting) >= _FILES_TOGETHER or sum(one.file.candles for one, _ in waiting) >= _CANDLES_TOGETHER
+        if waiting and (enough or not self._under_way[series]):
+            del self._waiting[series]
+            found += await self._unpack(waiting)
+        return found
+
+    def is_worth_another(self, part: FilePart, why: NoCandles) -> bool:
+        """Whether a file is to be read once more: its checksum was wrong, for the first time.
+
+        That is for the caller to do, when it is done with what it was given: whoever holds room must not wait for more.
+        """
+        if why.reason != "checksum" or part in self._fetched_again:
+            return False
+        self._fetched_again.add(part)
+        return True
+
+    async def _download(self, part: FilePart) -> Downloaded | NoCandles:
+        file = part.file
         if self.downloader.dead:
             return NoCandles("unreachable", f"{self.downloader.host} does not answer")
         try:
-            try:
-                return await self._once(file)
-            except BadFile as exc:
-                if exc.reason != "checksum":
-                    raise
-                log.warning("fetched again file=%s error=%s", file, exc)
-                return await self._once(file)
+            body = await self.downloader.get(file.path, most_bytes=file.zip_bytes_max)
+            if body is None:
+                return NoCandles("absent", f"{file.name} is not there")
+            stated = await self.downloader.get(file.checksum_path, most_bytes=CHECKSUM_BYTES_MAX)
+            if stated is None:
+                return NoCandles("checksum", f"{file.name} has no checksum beside it")
+            return Downloaded(file, body, parse_checksum(stated, file))
         except BadFile as exc:
             return NoCandles(exc.reason, str(exc))
         except TransientError as exc:
@@ -156,19 +209,24 @@ class FileReader:
         except PermanentError as exc:
             return NoCandles(exc.reason, f"{file.name}: {exc}")
 
-    async def _once(self, file: ArchiveFile) -> Checked | NoCandles:
-        body = await self.downloader.get(file.path, most_bytes=file.zip_bytes_max)
-        if body is None:
-            return NoCandles("absent", f"{file.name} is not there")
-        stated = await self.downloader.get(file.checksum_path, most_bytes=CHECKSUM_BYTES_MAX)
-        if stated is None:
-            raise BadFile("checksum", f"{file.name} has no checksum beside it")
-        checksum = parse_checksum(stated, file)
+    async def _unpack(self, waiting: Sequence[tuple[FilePart, Downloaded]]) -> list[Found]:
+        """Read files in a thread, when there is room for them."""
+        parts = {part.file: part for part, _ in waiting}
+        room = sum(file.candles for file in parts)
         with self._stopper.interruptible():
-            await self.memory.take(file.candles)
+            await self.memory.take(room)
         try:
-            reading = partial(uninterrupted(read_file), body, file, self.archive, checksum)
-            return await to_thread.run_sync(reading, limiter=self._threads)
+            reading = partial(uninterrupted(read_files), [download for _, download in waiting], self.archive)
+            results = await to_thread.run_sync(reading, limiter=self._threads)
         except BaseException:
-            self.memory.give_back(file.candles)
+            self.memory.give_back(room)
             raise
+        found = []
+        for files, checked in results:
+            these = [parts[file] for file in files]
+            if isinstance(checked, BadFile):
+                found.append(Found(these, NoCandles(checked.reason, str(checked))))
+                self.memory.give_back(found[-1].room)
+            else:
+                found.append(Found(these, checked))
+        return found

@@ -43,7 +43,7 @@ from laklak.job import Job
 from laklak.ledger import Ledger
 from laklak.model import Chunk, Series, TimeRange
 from laklak.plan import plan_chunks
-from laklak.quality import check_page
+from laklak.quality import Checked, check_page
 from laklak.report import Report
 from laklak.settle import (
     SECOND_ANSWER_AFTER_S,
@@ -219,44 +219,61 @@ class Fetch:
                 while (entry := await feed.files.take()) is not None:
                     ledger, part = entry
                     try:
-                        delivery = await self._read_file(feed, reader, ledger, part)
+                        ready = await self._read_file(feed, reader, ledger, part)
                     finally:
                         feed.files.done()
                         self._done(feed, ledger)
-                    if delivery is not None:
-                        await parcels.send(
-                            _Parcel(ledger, delivery, partial(reader.memory.give_back, part.file.candles))
-                        )
-                    # While a worker waits for its next file, the candles of its last one must not stay in memory.
-                    del delivery
+                    # While a worker waits for its next file, no candles of its last one may stay in memory: not by
+                    # a name either.
+                    while ready:
+                        await parcels.send(ready.pop())
             except Stopped:
                 log.debug("no more files venue=%s", feed.venue.name)
             except StoreError as exc:
                 self._abort(exc)
 
-    async def _read_file(self, feed: Feed, reader: FileReader, ledger: Ledger, part: FilePart) -> Delivery | None:
-        """Get a file and say what is to be stored; what it does not give is asked for elsewhere."""
-        found = await reader.read(part.file)
-        tally = self._report.files
-        if isinstance(found, NoCandles):
-            if not found.absent:
-                log.warning("no candles file=%s reason=%s error=%s", part.file, found.reason, found.detail)
-            if reader.downloader.dead and not self._dead_told:
-                self._dead_told = True
-                self._observer.warn(f"going on without the bulk files: {found.detail}")
-            tally.trouble(found.reason, found.detail)
-            self._ask_elsewhere(feed, ledger, part, found)
-            return None
-        outcome = first_answer(Chunk(part.file.series, part.file.span, part.wanted), found)
-        tally.read += 1
-        tally.candles += len(outcome.candles)
+    async def _read_file(self, feed: Feed, reader: FileReader, ledger: Ledger, part: FilePart) -> list[_Parcel]:
+        """Get a file and say what is to be stored of it and of those read with it; the rest is asked for elsewhere."""
+        ready = []
+        for found in await reader.read(part):
+            checked = found.checked
+            if isinstance(checked, NoCandles):
+                self._no_candles(feed, reader, ledger, found.parts, checked)
+                continue
+            delivery = await self._take_in(ledger, found.parts, checked)
+            release = partial(reader.memory.give_back, found.room)
+            if delivery.rows:
+                ready.append(_Parcel(ledger, delivery, release))
+            else:
+                release()
+        return ready
+
+    async def _take_in(self, ledger: Ledger, parts: Sequence[FilePart], checked: Checked) -> Delivery:
+        wanted = tuple(piece for part in parts for piece in part.wanted)
+        span = TimeRange(parts[0].file.span.start_ms, parts[-1].file.span.end_ms)
+        outcome = first_answer(Chunk(ledger.plan.series, span, wanted), checked)
+        self._report.files.read += len(parts)
+        self._report.files.candles += len(outcome.candles)
         ledger.doubt(outcome.doubts)
         self._report.rows_rejected += outcome.rows_refused
-        delivery = await self._delivery(ledger, outcome)
-        if not delivery.rows:
-            reader.memory.give_back(part.file.candles)
-            return None
-        return delivery
+        return await self._delivery(ledger, outcome)
+
+    def _no_candles(
+        self, feed: Feed, reader: FileReader, ledger: Ledger, parts: Sequence[FilePart], why: NoCandles
+    ) -> None:
+        for part in parts:
+            if reader.is_worth_another(part, why):
+                log.warning("fetched again file=%s error=%s", part.file, why.detail)
+                feed.agenda.hold(ledger)
+                feed.files.add([(ledger, part)])
+                continue
+            if not why.absent:
+                log.warning("no candles file=%s reason=%s error=%s", part.file, why.reason, why.detail)
+            if reader.downloader.dead and not self._dead_told:
+                self._dead_told = True
+                self._observer.warn(f"going on without the bulk files: {why.detail}")
+            self._report.files.trouble(why.reason, why.detail)
+            self._ask_elsewhere(feed, ledger, part, why)
 
     def _ask_elsewhere(self, feed: Feed, ledger: Ledger, part: FilePart, why: NoCandles) -> None:
         """Put what takes the place of a file on the lists: other files, or questions to the API."""

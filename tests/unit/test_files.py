@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from polars import DataFrame
 
 from laklak.archives import ARCHIVES
-from laklak.archives.reading import read_file
+from laklak.archives.reading import read_files
 from laklak.archives.solver import FilePart
 from laklak.archives.uninterrupted import uninterrupted
 from laklak.files import FileAgenda, FileReader, Memory, NoCandles
@@ -223,13 +223,13 @@ def test_what_is_in_memory_never_exceeds_the_bound_but_for_one_large_file(virtua
 # Reading
 
 
-def read(conversation, *, unpacked=4, stopper=None, **settings):
+def read(conversation, *, source=SOURCE, unpacked=4, stopper=None, **settings):
     """Run a conversation with a reader of a simulated archive; give what it gave, and the simulator's counts."""
 
     async def main():
         options = {"clock_ms": NOVEMBER_MS + DAY_MS, **settings}
         async with (
-            Simulator(SOURCE, SimulatorSettings(**options)) as simulator,
+            Simulator(source, SimulatorSettings(**options)) as simulator,
             FileReader(
                 ARCHIVE, simulator.url, stopper=stopper or Stopper(), connections=8, unpacked=unpacked
             ) as reader,
@@ -240,7 +240,8 @@ def read(conversation, *, unpacked=4, stopper=None, **settings):
 
 
 def a_day(before=1):
-    return ARCHIVE.day_file(SERIES, NOVEMBER_MS - before * DAY_MS)
+    file = ARCHIVE.day_file(SERIES, NOVEMBER_MS - before * DAY_MS)
+    return FilePart(file, (file.span,))
 
 
 def room(memory):
@@ -249,7 +250,8 @@ def room(memory):
 
 
 async def of_yesterday(reader):
-    return await reader.read(a_day()), room(reader.memory)
+    [found] = await reader.read(a_day())
+    return found.checked, room(reader.memory)
 
 
 def test_a_sound_file_gives_its_candles_and_keeps_its_room():
@@ -264,7 +266,7 @@ def test_a_sound_file_gives_its_candles_and_keeps_its_room():
     ("fault", "reason", "zips"),
     [
         ("archive-missing", "absent", 1),
-        ("archive-checksum", "checksum", 2),
+        ("archive-checksum", "checksum", 1),
         ("archive-cut", "zip", 1),
         ("archive-reversed", "csv", 1),
         ("archive-bomb", "archive_refused", 1),
@@ -276,14 +278,27 @@ def test_a_file_that_gives_nothing_says_why_and_takes_no_room(fault, reason, zip
     assert isinstance(found, NoCandles)
     assert (found.reason, found.absent, taken) == (reason, reason == "absent", 0)
     assert "BTCUSDT-1m-2026-10-31" in found.detail
-    # Only a wrong checksum is worth another download.
     assert sum(count for (name, _), count in stats.archive.items() if name == "daily zip") == zips
 
 
 def test_a_checksum_that_is_wrong_once_costs_a_second_download_only():
-    (found, taken), stats = read(of_yesterday, faults=[Fault("archive-flaky-checksum", 1.0)])
+    async def conversation(reader):
+        [first] = await reader.read(a_day())
+        again = [reader.is_worth_another(a_day(), first.checked) for _ in range(2)]
+        return again, await of_yesterday(reader)
 
+    (again, (found, taken)), stats = read(conversation, faults=[Fault("archive-flaky-checksum", 1.0)])
+
+    assert again == [True, False]
     assert (len(found.candles), taken, stats.archive["daily zip", 200]) == (1440, 1440, 2)
+
+
+def test_only_a_wrong_checksum_is_worth_another_download():
+    async def conversation(reader):
+        reasons = ("absent", "unreachable", "zip", "csv", "archive_refused", "checksum")
+        return [reason for reason in reasons if reader.is_worth_another(a_day(), NoCandles(reason, ""))]
+
+    assert read(conversation)[0] == ["checksum"]
 
 
 @pytest.mark.parametrize("status", [404, 403, 500])
@@ -303,28 +318,98 @@ def test_an_archive_that_is_down_is_not_asked():
         reader.downloader.dead = True
         return await reader.read(a_day())
 
-    found, stats = read(conversation)
+    [found], stats = read(conversation)
 
-    assert (found.reason, sum(stats.archive.values())) == ("unreachable", 0)
+    assert (found.checked.reason, sum(stats.archive.values())) == ("unreachable", 0)
 
 
 def test_files_wait_for_room_before_they_are_unpacked():
     async def conversation(reader):
         # All but the room of two days is taken.
         await reader.memory.take(MONTH - 2 * 1440)
-        async with asyncio.TaskGroup() as group:
-            reading = [group.create_task(reader.read(a_day(before))) for before in (1, 2, 3)]
-            first, _ = await asyncio.wait(reading, return_when=asyncio.FIRST_COMPLETED)
-            if len(first) < 2:
-                await asyncio.wait(set(reading) - first, return_when=asyncio.FIRST_COMPLETED)
-            done = [task.done() for task in reading], room(reader.memory)
-            reader.memory.give_back(1440)
-        return done, [len(task.result().candles) for task in reading]
+        reading = asyncio.gather(*(reader.read(a_day(before)) for before in (1, 2, 3)))
+        await asyncio.wait([reading], timeout=0.3)
+        waited = not reading.done(), room(reader.memory)
+        reader.memory.give_back(1440)
+        return waited, sorted(len(one.checked.candles) for found in await reading for one in found)
 
-    (done, lengths), _ = read(conversation, unpacked=1)
+    (waited, lengths), _ = read(conversation, unpacked=1)
 
-    assert sorted(done[0]) == [False, True, True]
-    assert (done[1], lengths) == (MONTH, [1440] * 3)
+    assert (waited, lengths) == ((True, MONTH - 2 * 1440), [3 * 1440])
+
+
+async def of_three_days(reader):
+    """What three days give that are under way at once, and how much room is taken then."""
+    found = await asyncio.gather(*(reader.read(a_day(before)) for before in (1, 2, 3)))
+    return [one for several in found for one in several], room(reader.memory)
+
+
+def days_before(found):
+    return sorted((NOVEMBER_MS - part.file.span.start_ms) // DAY_MS for part in found.parts)
+
+
+def test_files_of_a_series_that_are_under_way_at_once_are_read_together():
+    ([found], taken), stats = read(of_three_days)
+
+    times = range(NOVEMBER_MS - 3 * DAY_MS, NOVEMBER_MS, MINUTE_MS)
+    assert (found.checked.candles.open_times, days_before(found), taken) == (times, [1, 2, 3], 3 * 1440)
+    assert stats.archive == {("daily zip", 200): 3, ("daily checksum", 200): 3}
+
+
+@pytest.mark.parametrize("fault", ["archive-missing", "archive-bomb"])
+@pytest.mark.parametrize("before", [1, 2, 3])
+def test_a_file_that_is_not_got_gives_nothing_and_the_others_are_read_together(fault, before):
+    day = f"2026-10-{32 - before}"
+
+    (found, taken), _ = read(of_three_days, faults=[Fault(fault, symbol="BTCUSDT", period=day)])
+
+    gave = {tuple(days_before(one)): getattr(one.checked, "reason", "candles") for one in found}
+    reason = {"archive-missing": "absent", "archive-bomb": "archive_refused"}[fault]
+    assert gave == {(before,): reason, tuple({1, 2, 3} - {before}): "candles"}
+    assert taken == 2 * 1440
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason", "zips"),
+    [
+        ("archive-checksum", "checksum", 3),
+        ("archive-cut", "zip", 3),
+        ("archive-reversed", "csv", 3),
+    ],
+)
+def test_a_bad_file_among_those_that_are_read_together_says_so_by_itself(fault, reason, zips):
+    (found, taken), stats = read(of_three_days, faults=[Fault(fault, symbol="BTCUSDT", period="2026-10-30")])
+
+    gave = {day: getattr(one.checked, "reason", "candles") for one in found for day in days_before(one)}
+    assert gave == {1: "candles", 2: reason, 3: "candles"}
+    assert taken == 1440 * list(gave.values()).count("candles")
+    assert stats.archive["daily zip", 200] == zips
+
+
+def test_no_more_than_eight_days_are_read_together():
+    source = generate(symbols=1, days=11, end_ms=NOVEMBER_MS)
+
+    async def conversation(reader):
+        found = await asyncio.gather(*(reader.read(a_day(before)) for before in range(1, 12)))
+        return sorted(len(one.parts) for several in found for one in several)
+
+    assert read(conversation, source=source)[0] == [3, 8]
+
+
+def test_a_month_does_not_wait_for_the_days_that_are_under_way():
+    source = generate(symbols=1, days=35, end_ms=NOVEMBER_MS + 3 * DAY_MS)
+    file = ARCHIVE.month_file(SERIES, NOVEMBER_MS - DAY_MS)
+    month = FilePart(file, (file.span,))
+    slow = [Fault("archive-slow", symbol="BTCUSDT", period="2026-11-01", detail="0.5s")]
+
+    async def conversation(reader):
+        beside = asyncio.create_task(reader.read(a_day(0)))
+        [found] = await reader.read(month)
+        early = not beside.done()
+        return found.parts, len(found.checked.candles), early, len(await beside)
+
+    found, _ = read(conversation, source=source, faults=slow, clock_ms=NOVEMBER_MS + 5 * DAY_MS)
+    assert found == ([month], MONTH, True, 1)
 
 
 def test_a_stop_ends_the_wait_for_room():
@@ -346,11 +431,11 @@ def test_a_stop_ends_the_wait_for_room():
 def test_reading_that_is_cancelled_gives_its_room_back(monkeypatch):
     in_thread, go_on = threading.Event(), threading.Event()
 
-    def read_file(*_):
+    def read_files(*_):
         in_thread.set()
         go_on.wait(10)
 
-    monkeypatch.setattr("laklak.files.read_file", read_file)
+    monkeypatch.setattr("laklak.files.read_files", read_files)
 
     async def conversation(reader):
         reading = asyncio.create_task(reader.read(a_day()))
@@ -379,9 +464,9 @@ def test_a_file_that_polars_gives_up_at_ctrl_c_is_read_again(monkeypatch):
         if len(given_up) < 2:
             given_up.append(words)
             raise KeyboardInterrupt("")
-        return read_file(*words)
+        return read_files(*words)
 
-    monkeypatch.setattr("laklak.files.read_file", read_or_not)
+    monkeypatch.setattr("laklak.files.read_files", read_or_not)
 
     (found, taken), _ = read(of_yesterday)
 
