@@ -56,5 +56,8 @@ bench-micro: install  ## what one call of each hot function costs
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --group bench
 	@$(BIN)/python -m pytest -q benchmarks/micro
 
+bench-peers: install  ## laklak beside the programs that people use today; half an hour, makes an environment of 800 MB
+	@$(BIN)/python benchmarks/peers/run.py
+
 clean:  ## remove what was made here
 	rm -rf $(VENV) build dist .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
