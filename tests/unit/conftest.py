@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 _TURN_S = 1e-7
+_END_S = 1e8
 
 
 class _Idle(selectors.DefaultSelector):
@@ -44,6 +45,9 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     def jump(self, seconds: float) -> None:
         """Let so much time pass at once, as when the process was stopped."""
         self._virtual_s += seconds
+        if self._virtual_s > _END_S:
+            # From here on a turn is less than the clock can tell, and the loop would turn for ever.
+            raise RuntimeError("somebody waits for years")
 
 
 @pytest.fixture(scope="session")
