@@ -538,6 +538,7 @@ def test_hostile_months_take_little_memory(archive, autumn, tmp_path, sql):
     assert len(rows_in(sql, "laklak.db")) == 2 * 31 * 1440
 
 
+@pytest.mark.long
 def test_no_more_candles_are_in_memory_than_allowed_however_many_files_are_fetched_at_once(
     archive, autumn, monkeypatch
 ):
