@@ -15,11 +15,9 @@ from influxd import Influxd, why_not
 from influxd2 import Influxd2
 from influxd2 import why_not as why_not_2
 
-# What an example takes says more about the machine than about the code. The same examples every time: a run that fails
-# is one that can be run again; HYPOTHESIS_PROFILE=searching looks for new ones.
-settings.register_profile("laklak", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
-settings.register_profile("searching", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "laklak"))
+# What an example takes says more about the machine than about the code.
+settings.register_profile("laklak", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("laklak")
 
 _FOREIGN_PREFIXES = ("LAKLAK_", "INFLUXDB_", "INFLUX_")
 _FOREIGN_NAMES = {"http_proxy", "https_proxy", "all_proxy", "no_proxy", "no_color", "force_color", "ssl_cert_file"}
