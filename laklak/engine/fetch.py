@@ -97,6 +97,9 @@ class Fetch:
         self._observer = observer
         self._stopper = stopper
         self._room = asyncio.Semaphore(job.in_flight)
+        # While every writer writes, workers are to have as much room as each of them: a writer that waits for more than
+        # that may wait for what cannot come.
+        self._parcels_together = max(1, job.in_flight // (1 + store.writes_at_once))
         self._workers: anyio.CancelScope | None = None
         self._writers: anyio.CancelScope | None = None
         self._logged: set[Ledger] = set()
@@ -448,7 +451,7 @@ class Fetch:
         batch: list[_Parcel] = []
         rows = 0
         with anyio.CancelScope() as waiting:
-            while rows < self._job.batch_size:
+            while rows < self._job.batch_size and len(batch) < self._parcels_together:
                 try:
                     parcel = await parcels.receive()
                 except anyio.EndOfStream:
