@@ -25,7 +25,11 @@ from laklak.model import CandleBatch, Candles, Page, Series, TimeRange
 DECIMAL: Final = r"(?:0|[1-9][0-9]{0,18})(?:\.[0-9]{1,18})?"
 """The language of prices and volumes, for every way in."""
 _ONE_DECIMAL: Final = re.compile(DECIMAL)
-_DECIMAL_LINES: Final = re.compile(rf"(?:{DECIMAL}\n)*")
+# Every byte as what it is in a list of decimals: a digit, a point, a comma, or nothing that belongs there.
+_OTHER: Final = b"?"
+_KINDS: Final = bytes(48 if byte in b"0123456789" else byte if byte in b".," else _OTHER[0] for byte in range(256))
+_LONG: Final = b"0" * 19
+"""So many digits in a row may be too many; which of them are is left to DECIMAL."""
 _ROW_TEXT_MAX: Final = 600
 _OFF_GRID: Final = "open_time is not on the grid of the interval"
 
@@ -65,7 +69,7 @@ def check_page(page: Page, series: Series, span: TimeRange) -> Checked:
 
 
 def _check_columns(page: Page, series: Series, span: TimeRange) -> CandleBatch | None:
-    """The whole page as one batch if every row keeps every rule, else None."""
+    """The whole page as one batch if every row keeps every rule; None if one does not, or if that is not certain."""
     times, *columns = page.columns
     if set(map(type, times)) != {int}:
         return None
@@ -79,30 +83,38 @@ def _check_columns(page: Page, series: Series, span: TimeRange) -> CandleBatch |
         return None
     if times[0] % step:
         return None
-    values = []
-    for column in columns:
-        numbers = _decimals(column)
-        if numbers is None:
-            return None
-        values.append(numbers)
-    if not _prices_agree(*values):
+    values = _decimals(columns)
+    if values is None or not _prices_agree(*values):
         return None
-    return CandleBatch(series, times, tuple(columns), tuple(values))
+    return CandleBatch(series, times, tuple(columns), values)
 
 
 def _is_run(times: Sequence[int], step: int) -> bool:
     return tuple(times) == tuple(range(times[0], times[0] + step * len(times), step))
 
 
-def _decimals(column: Sequence[Any]) -> list[float] | None:
-    """float(text) of every cell, or None if one of them is not plain decimal text."""
-    if set(map(type, column)) != {str}:
+def _decimals(columns: Sequence[Sequence[Any]]) -> tuple[list[float], ...] | None:
+    """float(text) of every cell, column by column; None if one of them is, or may be, no plain decimal text.
+
+    What JSON takes of digits, points and commas is a list of numbers of the language of DECIMAL, only longer ones too.
+    That is a third of what a regular expression costs.
+    """
+    try:
+        text = ",".join([",".join(column) for column in columns]).encode()
+    except (TypeError, UnicodeEncodeError):
         return None
-    joined = "\n".join(column) + "\n"
-    if joined.count("\n") != len(column) or not _DECIMAL_LINES.fullmatch(joined):
+    kinds = text.translate(_KINDS)
+    if _OTHER in kinds or _LONG in kinds:
         return None
-    # orjson rounds like float() and is six times faster; whole numbers come back as int, hence the map.
-    return list(map(float, orjson.loads(f"[{','.join(column)}]")))
+    try:
+        # orjson rounds like float() and is six times faster; whole numbers come back as int, hence the map.
+        numbers = list(map(float, orjson.loads(b"[%b]" % text)))
+    except orjson.JSONDecodeError:
+        return None
+    rows = len(columns[0])
+    if len(numbers) != rows * len(columns):
+        return None
+    return tuple(numbers[first : first + rows] for first in range(0, len(numbers), rows))
 
 
 def _prices_agree(
@@ -110,17 +122,16 @@ def _prices_agree(
     highs: Sequence[float],
     lows: Sequence[float],
     closes: Sequence[float],
-    volumes: Sequence[float],
+    _volumes: Sequence[float],
 ) -> bool:
+    # That a volume is not below zero is settled by its spelling, which has no sign.
     at_least = operator.ge
     return (
         all(map(at_least, highs, opens))
         and all(map(at_least, highs, closes))
-        and all(map(at_least, highs, lows))
         and all(map(at_least, opens, lows))
         and all(map(at_least, closes, lows))
         and min(lows) > 0
-        and min(volumes) >= 0
     )
 
 

@@ -301,6 +301,15 @@ def test_checking_in_columns_and_row_by_row_agree(rows, in_order):
     assert list(alone.refusals) == list(beside.refusals)[:-1]
 
 
+# Long runs of digits too, and what looks like several numbers.
+almost_decimals = st.text("019.,", min_size=1, max_size=4) | st.text("05.", min_size=16, max_size=40)
+
+
+@given(st.lists(almost_decimals, min_size=5, max_size=5))
+def test_texts_that_are_nearly_decimals_are_refused_as_the_expression_says(cells):
+    assert bool(check([row(0, *cells)]).candles.open_times) == keeps_the_rules(cells)
+
+
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats(allow_nan=False) | st.text(max_size=5),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=2),
