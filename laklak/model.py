@@ -8,7 +8,7 @@ from __future__ import annotations
 import unicodedata
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
@@ -340,6 +340,12 @@ class RunRecord:
     def result(self) -> str:
         """The exit status as a word."""
         return _RESULTS.get(self.exit_code, "failed")
+
+    @property
+    def facts(self) -> dict[str, str | int | None]:
+        """Everything but its times, with `result`, under the names that it is stored by; times each store spells."""
+        names = [one.name for one in fields(self) if not one.name.endswith("_ms")]
+        return {**{name: getattr(self, name) for name in names}, "result": self.result}
 
 
 def iso(time_ms: int) -> str:

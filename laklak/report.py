@@ -16,7 +16,6 @@ from laklak.resolve import EndedSeries, FailedSeries
 
 SCHEMA: Final = 1
 
-
 _NAMED_AT_MOST: Final = 100
 
 
@@ -145,6 +144,11 @@ class Report:
     def newly_rejected(self) -> int:
         return sum(ledger.newly_rejected for ledger in self.ledgers)
 
+    @property
+    def candles_per_second(self) -> float:
+        """Written candles by the seconds of the whole run."""
+        return round(self.written / self.seconds, 1) if self.seconds else 0.0
+
     def failures(self) -> list[FailedSeries]:
         """Every series with something missing for a reason of its own."""
         own = (ledger.failure() for ledger in self.ledgers)
@@ -205,8 +209,8 @@ def summarise(report: Report, *, error: LaklakError | None = None, exit_code: in
         exit=exit_code,
         complete=exit_code == 0 and not missing,
         store=report.store,
-        start=None if report.start_ms is None else iso(report.start_ms),
-        end=None if report.end_ms is None else iso(report.end_ms),
+        start=when(report.start_ms),
+        end=when(report.end_ms),
         series=report.series,
         wanted=report.wanted,
         stored_before=report.stored_before,
@@ -225,12 +229,22 @@ def summarise(report: Report, *, error: LaklakError | None = None, exit_code: in
         files=report.files,
         writer=report.writer,
         seconds=round(report.seconds, 3),
-        candles_per_second=round(report.written / report.seconds, 1) if report.seconds else 0.0,
-        banned_until=None if banned_until_ms is None else iso(banned_until_ms),
+        candles_per_second=report.candles_per_second,
+        banned_until=when(banned_until_ms),
         dead_letter=report.dead_letter,
-        error=None if error is None else f"{error.reason}: {error}",
+        error=None if error is None else in_short(error),
         hint=None if error is None else error.hint,
     )
+
+
+def when(time_ms: int | None) -> str | None:
+    """A moment as summaries give it, if there is one."""
+    return None if time_ms is None else iso(time_ms)
+
+
+def in_short(error: LaklakError) -> str:
+    """An error as summaries give it: its word for programs, its sentence for people."""
+    return f"{error.reason}: {error}"
 
 
 @dataclass(frozen=True, slots=True)

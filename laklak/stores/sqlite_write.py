@@ -80,23 +80,9 @@ def write_run(turn: Turn, run: RunRecord) -> None:
     row = {
         "started_at": _stamp(run.started_ms),
         "ended_at": _stamp(run.ended_ms),
-        "version": run.version,
         "range_start": _stamp(run.start_ms),
         "range_end": _stamp(run.end_ms),
-        "interval": run.interval,
-        "series": run.series,
-        "wanted": run.wanted,
-        "stored_before": run.stored_before,
-        "stored_after": run.stored_after,
-        "written": run.written,
-        "holes": run.holes,
-        "rejected": run.rejected,
-        "missing": run.missing,
-        "requests": run.requests,
-        "weight": run.weight,
-        "result": run.result,
-        "exit_code": run.exit_code,
-        "error": run.error,
+        **run.facts,
     }
     names, marks = ", ".join(row), ", ".join("?" * len(row))
     with transaction(turn) as connection:

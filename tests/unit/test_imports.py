@@ -128,6 +128,10 @@ def test_nothing_heavy_is_imported_before_it_is_used(module):
     assert loaded_after(f"import {module}") == set()
 
 
+def test_the_help_needs_nothing_heavy():
+    assert not loaded_after("from laklak.cli import run; run(['--help'])") & set(HEAVY)
+
+
 def test_what_reads_settings_and_symbols_needs_no_network_and_no_tables():
     assert loaded_after("import laklak.settings, laklak.assets, laklak.times") <= {"orjson"}
 

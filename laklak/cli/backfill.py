@@ -1,0 +1,123 @@
+"""`laklak backfill`: fetch what the store lacks."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from laklak.cli.options import AsJson, Config, Force, NoProgress, Quiet, Verbose, settings_of, working_folder
+from laklak.cli.work import perform, start_log
+
+if TYPE_CHECKING:
+    from laklak.api import Order
+    from laklak.terminal import Terminal
+
+log = logging.getLogger(__name__)
+
+
+def backfill(
+    symbols: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="SYMBOL", help="Symbols, or VENUE:SYMBOL; without any the asset list says which."),
+    ] = None,
+    assets: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Asset list; else ./assets.txt, else the packaged one.")
+    ] = None,
+    venue: Annotated[str | None, typer.Option(metavar="VENUE", help="Venue of bare symbols [binance].")] = None,
+    interval: Annotated[str | None, typer.Option(metavar="1m..1d", help="Length of a candle [1m].")] = None,
+    days: Annotated[str | None, typer.Option(metavar="N", help="So many times 24 hours before the end.")] = None,
+    start: Annotated[str | None, typer.Option(metavar="T", help="First moment; a date is midnight UTC.")] = None,
+    end: Annotated[str | None, typer.Option(metavar="T", help="Moment to stop before [now].")] = None,
+    store: Annotated[
+        str | None, typer.Option(metavar="WHERE", help="SQLite file, or influxdb://HOST/DATABASE [laklak.db].")
+    ] = None,
+    budget: Annotated[
+        str | None, typer.Option(metavar="N|max", help="Weight a minute to use; max is all the venue allows [1200].")
+    ] = None,
+    chunk: Annotated[
+        str | None, typer.Option(metavar="N|auto", help="Candles a request; auto is the cheapest by weight [1000].")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", "-n", help="Show the plan and its time; fetch nothing.")
+    ] = False,
+    as_json: AsJson = False,
+    no_progress: NoProgress = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+    log_file: Annotated[
+        str | None, typer.Option(metavar="FILE|none", help="Log of the run, rotated [backfill.log].")
+    ] = None,
+    config: Config = None,
+    max_wait: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Longest wait for a ban, a limit, or a store that is down [10m].")
+    ] = None,
+    refetch: Annotated[bool, typer.Option("--refetch", help="Fetch what is stored too, and overwrite it.")] = False,
+    recheck: Annotated[bool, typer.Option("--recheck", help="Ask known holes and rejects again.")] = False,
+    force: Force = False,
+    within_retention: Annotated[
+        bool, typer.Option("--within-retention", help="Leave out what the InfluxDB retention policy would drop.")
+    ] = False,
+    source: Annotated[
+        str | None,
+        typer.Option(metavar="auto|rest|archive", help="The API, the venue's bulk files, or the better one [auto]."),
+    ] = None,
+    archive_connections: Annotated[
+        str | None, typer.Option(metavar="N", help="Setting: bulk files fetched at once [32].")
+    ] = None,
+    workers: Annotated[str | None, typer.Option(metavar="N", help="Setting: requests at once [16].")] = None,
+    batch_size: Annotated[str | None, typer.Option(metavar="N", help="Setting: rows written at once [20000].")] = None,
+) -> int:
+    """Fetch every candle that is missing from the store.
+
+    \b
+    laklak backfill --days 90
+    laklak backfill BTCUSDT ETHUSDT --start 2026-01-01 --store candles.db
+    """
+    from laklak.api import order
+    from laklak.settings import settings_lines
+    from laklak.terminal import Terminal
+
+    flags = {
+        "assets": assets,
+        "venue": venue,
+        "interval": interval,
+        "days": days,
+        "start": start,
+        "end": end,
+        "store": store,
+        "budget": budget,
+        "chunk": chunk,
+        "log_file": log_file,
+        "config": config,
+        "max_wait": max_wait,
+        "source": source,
+        "archive_connections": archive_connections,
+        "workers": workers,
+        "batch_size": batch_size,
+    }
+    settings = settings_of(flags)
+    terminal = Terminal(quiet=quiet, progress=not no_progress)
+    start_log("backfill", settings, terminal, verbose=verbose)
+    for line in settings_lines(settings):
+        log.info("%s", line)
+    ordered = order(
+        symbols or None,
+        settings,
+        folder=working_folder(),
+        refetch=refetch,
+        recheck=recheck,
+        force=force,
+        dry_run=dry_run,
+        within_retention=within_retention,
+    )
+    return _carry_out(ordered, terminal, as_json=as_json, quiet=quiet)
+
+
+def _carry_out(ordered: Order, terminal: Terminal, *, as_json: bool, quiet: bool) -> int:
+    from laklak.engine import Backfill
+    from laklak.report import summarise
+
+    work = Backfill(ordered.job, terminal, notes=ordered.notes, warnings=ordered.warnings)
+    return perform(work, terminal, lambda exc: summarise(work.report, error=exc), as_json=as_json, quiet=quiet)

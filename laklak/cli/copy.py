@@ -1,0 +1,53 @@
+"""`laklak copy`: from one store to another."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from laklak.cli.options import AsJson, Config, Force, NoProgress, Quiet, Verbose, settings_of
+from laklak.cli.work import perform, start_log
+
+
+def copy(
+    source: Annotated[str, typer.Argument(metavar="SRC", help="Store to copy from; it is only read.")],
+    destination: Annotated[str, typer.Argument(metavar="DST", help="Store to copy to; made where there is none.")],
+    series: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="SERIES", help="Series like binance:BTCUSDT:1m, or symbols; else all of them."),
+    ] = None,
+    as_json: AsJson = False,
+    no_progress: NoProgress = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+    log_file: Annotated[str | None, typer.Option(metavar="FILE|none", help="Log of the run [backfill.log].")] = None,
+    config: Config = None,
+    max_wait: Annotated[str | None, typer.Option(metavar="TIME", help="Longest wait for a server [10m].")] = None,
+    force: Force = False,
+    within_retention: Annotated[
+        bool, typer.Option("--within-retention", help="Leave out what DST's retention would drop.")
+    ] = False,
+) -> int:
+    """Copy candles, holes and rejects that one store has and another lacks. No venue is asked.
+
+    \b
+    laklak copy candles.db influxdb://me@localhost/market_data
+    laklak copy influxdb://localhost/market_data btc.db binance:BTCUSDT:1m
+
+    LAKLAK_INFLUXDB_PASSWORD (or LAKLAK_INFLUXDB_TOKEN) counts for both stores.
+    """
+    from laklak.api import copy_job
+    from laklak.copying import summarise_copy
+    from laklak.engine import Copy
+    from laklak.settings import check_typed_store
+    from laklak.terminal import Terminal
+
+    check_typed_store(source, "SRC")
+    check_typed_store(destination, "DST")
+    settings = settings_of({"log_file": log_file, "config": config, "max_wait": max_wait})
+    terminal = Terminal(quiet=quiet, progress=not no_progress)
+    job = copy_job(source, destination, series or None, settings, force=force, within_retention=within_retention)
+    start_log("copy", settings, terminal, verbose=verbose)
+    work = Copy(job, terminal)
+    return perform(work, terminal, lambda exc: summarise_copy(work.report, error=exc), as_json=as_json, quiet=quiet)

@@ -1,0 +1,136 @@
+"""How a command runs: what signals do to it, its log, and the words for how it ended."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import sys
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from laklak._version import __version__
+from laklak.errors import LaklakError
+from laklak.process import Interrupted, at_signals, ignore_signals, run_loop
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from laklak.copying import CopySummary
+    from laklak.engine import Backfill, Copy
+    from laklak.report import Estimate, Summary
+    from laklak.settings import Settings
+    from laklak.terminal import Terminal
+
+    Outcome = Summary | Estimate | CopySummary
+
+log = logging.getLogger(__name__)
+
+Result = TypeVar("Result")
+
+
+def start_log(command: str, settings: Settings, terminal: Terminal, *, verbose: bool) -> None:
+    """Open the log that the settings name and begin it; a log that cannot be kept is a warning."""
+    from laklak.logfile import open_log
+
+    problem = open_log(settings.log_file, verbose=verbose)
+    if problem is not None:
+        terminal.warn(f"no log: {settings.log_file}: {problem}; going on without")
+    log.info("laklak %s %s", __version__, command)
+
+
+def perform(
+    work: Backfill | Copy, terminal: Terminal, closed: Callable[[LaklakError], Outcome], *, as_json: bool, quiet: bool
+) -> int:
+    """Run it, say how it ended and give the exit status; `closed` gives the account of work that could not start."""
+    from laklak.report import Estimate
+    from laklak.terminal import emit, outcome_lines, say_error
+
+    error: LaklakError | None = None
+    outcome: Outcome
+
+    async def go() -> tuple[Outcome, LaklakError | None]:
+        with _signals(work, terminal):
+            try:
+                return await work.run(), None
+            except LaklakError as exc:
+                return closed(exc), exc
+
+    try:
+        outcome, error = run_loop(go())
+    finally:
+        terminal.close()
+    # It is over: a signal could only cost the summary now.
+    ignore_signals()
+    if error is not None:
+        say_error(error)
+    elif not isinstance(outcome, Estimate) and outcome.error:
+        say_error(LaklakError(outcome.error, hint=outcome.hint))
+    lines = [] if error is not None else list(outcome_lines(outcome))
+    if not isinstance(outcome, Estimate):
+        for line in lines:
+            log.info("%s", line.strip())
+    if as_json:
+        print_json(outcome.as_json())
+    elif not quiet or isinstance(outcome, Estimate):
+        for line in lines:
+            emit(line, sys.stdout)
+    return outcome.exit
+
+
+@contextlib.contextmanager
+def _signals(work: Backfill | Copy, terminal: Terminal) -> Iterator[None]:
+    """First signal: finish and report. Second: stop now."""
+    asked = False
+
+    def on_signal(exit_code: int, grace_s: float) -> None:
+        nonlocal asked
+        if asked:
+            work.stop_now()
+            return
+        asked = True
+        terminal.stopping(f"finishing {work.in_flight}; again to stop now")
+        work.stop(exit_code, grace_s)
+
+    with at_signals(on_signal):
+        yield
+
+
+def look(work: Coroutine[Any, Any, Result], *, wants_json: bool = False) -> Result:
+    """Run what only looks: a signal ends the program at once, whatever is waited for."""
+
+    def leave(exit_code: int, _grace_s: float) -> None:
+        # Not by an exception: a thread that waits for a dead disk or server would be waited for.
+        os._exit(end_early(Interrupted(exit_code), wants_json=wants_json))
+
+    async def go() -> Result:
+        with at_signals(leave):
+            return await work
+
+    return run_loop(go())
+
+
+def end_early(error: LaklakError, *, wants_json: bool, copied: bool = False) -> int:
+    """Say why there is no answer, as an answer too where JSON is wanted, and give the exit status."""
+    # Imported when something went wrong: it is half of what `laklak --help` would take.
+    from laklak.terminal import say_error
+
+    say_error(error)
+    if wants_json and copied:
+        from laklak.copying import CopyReport, summarise_copy
+
+        print_json(summarise_copy(CopyReport(), error=error).as_json())
+    elif wants_json:
+        from laklak.report import Report, summarise
+
+        print_json(summarise(Report(), error=error).as_json())
+    return error.exit_code
+
+
+def print_json(answer: dict[str, Any]) -> None:
+    """Print one object on a line of stdout."""
+    from laklak.terminal import emit_bytes
+
+    # JSON is UTF-8 whatever the terminal speaks.
+    emit_bytes(json.dumps(answer, ensure_ascii=False).encode() + b"\n", sys.stdout)
