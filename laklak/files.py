@@ -10,11 +10,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter, deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from types import TracebackType
-from typing import Final, Self
+from typing import Final, Self, TypeVar
 
 import anyio
 from anyio import lowlevel, to_thread
@@ -34,6 +34,9 @@ from laklak.stopping import Stopper
 log = logging.getLogger(__name__)
 
 FileEntry = tuple[Ledger, FilePart]
+
+Given = TypeVar("Given")
+Result = TypeVar("Result")
 
 _CANDLES_OF_A_LARGE_FILE: Final = 31 * 1440
 # So much is worth a pass of its own, by measurement; files that are smaller wait for more.
@@ -209,6 +212,10 @@ class FileReader:
         except PermanentError as exc:
             return NoCandles(exc.reason, f"{file.name}: {exc}")
 
+    async def in_thread(self, work: Callable[[Given], Result], given: Given) -> Result:
+        """Do work on what files gave in one of the threads that read files."""
+        return await to_thread.run_sync(uninterrupted(work), given, limiter=self._threads)
+
     async def _unpack(self, waiting: Sequence[tuple[FilePart, Downloaded]]) -> list[Found]:
         """Read files in a thread, when there is room for them."""
         parts = {part.file: part for part, _ in waiting}
@@ -216,8 +223,8 @@ class FileReader:
         with self._stopper.interruptible():
             await self.memory.take(room)
         try:
-            reading = partial(uninterrupted(read_files), [download for _, download in waiting], self.archive)
-            results = await to_thread.run_sync(reading, limiter=self._threads)
+            reading = partial(read_files, archive=self.archive)
+            results = await self.in_thread(reading, [download for _, download in waiting])
         except BaseException:
             self.memory.give_back(room)
             raise

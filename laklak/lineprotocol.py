@@ -8,10 +8,12 @@ Source: https://docs.influxdata.com/influxdb/v1/write_protocols/line_protocol_re
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Final
 
-from laklak.model import Candles, Series
+from laklak.model import CandleBatch, Candles, Series, TimeRange
 
 FIELDS: Final = ("open", "high", "low", "close", "volume")
 """The fields of a candle, all of them floats."""
@@ -58,6 +60,64 @@ def candle_lines(candles: Candles, key: str, start: int = 0, stop: int | None = 
     """
     # "open=" belongs to what stands before, so that each line is made of as few pieces as possible.
     return candles.spelled((f"{key} open=", ",high=", ",low=", ",close=", ",volume=", " ", "\n"), start, stop)
+
+
+_VALUES: Final = re.compile(" " + ",".join(f"{name}=([0-9.eE+-]+)" for name in FIELDS) + " [0-9]+\n")
+
+
+@dataclass(slots=True, eq=False)
+class CandleLines:
+    """Candles as the lines they will be sent as (see laklak.model.Candles): a tenth of what cells of Python take.
+
+    `parts` are lines, `lines_per_part` in each but the last. What else there is of the candles is read back from them
+    when it is asked for, which is when a server refuses some.
+    """
+
+    series: Series
+    open_times: Sequence[int]
+    parts: Sequence[bytes]
+    lines_per_part: int
+    _batch: CandleBatch | None = field(default=None, init=False, repr=False)
+
+    @classmethod
+    def of(cls, candles: Candles, key: str, lines_per_part: int) -> CandleLines:
+        """Spell candles under `key` (see key_of)."""
+        starts = range(0, len(candles), lines_per_part)
+        parts = [candle_lines(candles, key, start, start + lines_per_part).encode() for start in starts]
+        return cls(candles.series, candles.open_times, parts, lines_per_part)
+
+    def lines(self, start: int, stop: int) -> bytes:
+        """The lines of the candles `start` to `stop`; nothing is copied where that is one part."""
+        first, last = start // self.lines_per_part, (stop - 1) // self.lines_per_part
+        before = first * self.lines_per_part
+        if first == last and start == before and stop in (before + self.lines_per_part, len(self)):
+            return self.parts[first]
+        lines = b"".join(self.parts[first : last + 1]).splitlines(keepends=True)
+        return b"".join(lines[start - before : stop - before])
+
+    @property
+    def texts(self) -> tuple[Sequence[str], ...]:
+        return self._unpacked().texts
+
+    @property
+    def values(self) -> tuple[Sequence[float], ...]:
+        return self._unpacked().values
+
+    def __len__(self) -> int:
+        return len(self.open_times)
+
+    def only(self, wanted: Sequence[TimeRange]) -> CandleBatch:
+        return self._unpacked().only(wanted)
+
+    def spelled(self, around: Sequence[str], start: int = 0, stop: int | None = None) -> str:
+        return self._unpacked().spelled(around, start, stop)
+
+    def _unpacked(self) -> CandleBatch:
+        if self._batch is None:
+            texts = tuple(zip(*_VALUES.findall(b"".join(self.parts).decode()), strict=True)) or ((),) * len(FIELDS)
+            values = tuple(list(map(float, column)) for column in texts)
+            self._batch = CandleBatch(self.series, self.open_times, texts, values)
+        return self._batch
 
 
 def point_line(key: str, fields: Mapping[str, str | int | float], time_ms: int) -> str:

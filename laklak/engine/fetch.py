@@ -41,13 +41,12 @@ from laklak.feed import Feed
 from laklak.files import FileReader, NoCandles
 from laklak.job import Job
 from laklak.ledger import Ledger
-from laklak.model import Chunk, Series, TimeRange
+from laklak.model import Absence, Candles, Chunk, Series, TimeRange
 from laklak.plan import plan_chunks
 from laklak.quality import Checked, check_page
 from laklak.report import Report
 from laklak.settle import (
     SECOND_ANSWER_AFTER_S,
-    Outcome,
     Question,
     first_answer,
     probe_answer,
@@ -243,7 +242,7 @@ class Fetch:
             if isinstance(checked, NoCandles):
                 self._no_candles(feed, reader, ledger, found.parts, checked)
                 continue
-            delivery = await self._take_in(ledger, found.parts, checked)
+            delivery = await self._take_in(reader, ledger, found.parts, checked)
             release = partial(reader.memory.give_back, found.room)
             if delivery.rows:
                 ready.append(_Parcel(ledger, delivery, release))
@@ -251,7 +250,9 @@ class Fetch:
                 release()
         return ready
 
-    async def _take_in(self, ledger: Ledger, parts: Sequence[FilePart], checked: Checked) -> Delivery:
+    async def _take_in(
+        self, reader: FileReader, ledger: Ledger, parts: Sequence[FilePart], checked: Checked
+    ) -> Delivery:
         wanted = tuple(piece for part in parts for piece in part.wanted)
         span = TimeRange(parts[0].file.span.start_ms, parts[-1].file.span.end_ms)
         outcome = first_answer(Chunk(ledger.plan.series, span, wanted), checked)
@@ -259,7 +260,8 @@ class Fetch:
         self._report.files.candles += len(outcome.candles)
         ledger.doubt(outcome.doubts)
         self._report.rows_rejected += outcome.rows_refused
-        return await self._delivery(ledger, outcome)
+        candles = await reader.in_thread(self._store.pack, outcome.candles)
+        return await self._delivery(ledger, candles, outcome.absences)
 
     def _no_candles(
         self, feed: Feed, reader: FileReader, ledger: Ledger, parts: Sequence[FilePart], why: NoCandles
@@ -343,7 +345,7 @@ class Fetch:
             first = None if not page.rows else times[0] if times else chunk.range.start_ms
             absences, rest = probe_answer(chunk, first, venue_now_ms=now_ms, confirmed_at_ms=stamp_ms)
             ledger.doubt(rest)
-            return await self._delivery(ledger, Outcome(chunk.nothing, absences))
+            return await self._delivery(ledger, chunk.nothing, absences)
         checked = check_page(page, chunk.series, chunk.range)
         if question.doubts is None:
             outcome = first_answer(chunk, checked)
@@ -352,10 +354,10 @@ class Fetch:
             ledger.trouble("undecided", outcome.undecided, "not there yet, or answered in two different ways")
         ledger.doubt(outcome.doubts)
         self._report.rows_rejected += outcome.rows_refused
-        return await self._delivery(ledger, outcome)
+        # Packed while its cells are at hand: a page is worked through from its bytes to what is written in one go.
+        return await self._delivery(ledger, self._store.pack(outcome.candles), outcome.absences)
 
-    async def _delivery(self, ledger: Ledger, outcome: Outcome) -> Delivery:
-        absences = outcome.absences
+    async def _delivery(self, ledger: Ledger, candles: Candles, absences: Sequence[Absence]) -> Delivery:
         if absences and self._job.refetch:
             # A refetched minute that the venue does not have keeps the candle it has: stored beats hole.
             span = TimeRange(absences[0].open_time_ms, absences[-1].open_time_ms + 1)
@@ -363,7 +365,7 @@ class Fetch:
             kept = sum(absence.open_time_ms in stored for absence in absences)
             ledger.kept += kept
             absences = [absence for absence in absences if absence.open_time_ms not in stored]
-        return Delivery(ledger.plan.series, outcome.candles if len(outcome.candles) else None, absences)
+        return Delivery(ledger.plan.series, candles if len(candles) else None, absences)
 
     def _refused(self, ledger: Ledger, exc: PermanentError) -> None:
         """Nothing more of this series is asked; its minutes stay missing. Several workers may learn it at once."""

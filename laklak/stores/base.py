@@ -5,6 +5,7 @@ A store is the only truth about what is there: there is no checkpoint file besid
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -88,6 +89,7 @@ class Store(Protocol):
         ...
 
     bytes_per_candle: int
+    """What a candle takes on the disk, to tell beforehand whether there is room."""
     writes_at_once: int
     """Calls of `write` that are worth having under way side by side; no two of them hold the same minute."""
 
@@ -132,6 +134,13 @@ class Store(Protocol):
         """Known holes and rejects in `span`, rising, without those that are stored after all."""
         ...
 
+    def pack(self, candles: Candles) -> Candles:
+        """The candles in the form in which `write` wants them, so that what is not needed may go; they mean the same.
+
+        For whoever made them, in his thread or task: it takes as long as making them.
+        """
+        ...
+
     async def write(self, deliveries: Sequence[Delivery]) -> Written:
         """Store all of it but what is given back as refused, and return when it is acknowledged; idempotent.
 
@@ -160,3 +169,35 @@ class Store(Protocol):
         ...
 
     async def record_run(self, run: RunRecord) -> None: ...
+
+
+class StoreBase(ABC):
+    """What the stores here do alike: entering opens, leaving closes, and so does an opening that fails."""
+
+    # There is nothing to ask: it was opened without making one, and was not there.
+    _nothing = False
+
+    @property
+    def exists(self) -> bool:
+        """Once entered: whether there is a store; False only when it was opened without making one."""
+        return not self._nothing
+
+    async def __aenter__(self) -> Self:
+        try:
+            await self._open()
+        except BaseException:
+            await self.close()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    @abstractmethod
+    async def _open(self) -> None: ...
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Let go of everything that was opened, also after half an opening. Idempotent."""

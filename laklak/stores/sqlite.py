@@ -15,14 +15,13 @@ from array import array
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, AsyncExitStack
 from functools import partial
-from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final
 
 from laklak.errors import StoreError, StoreFull, StoreUnavailable
 from laklak.findings import Finding
-from laklak.model import DAY_MS, Absence, Interval, RunRecord, Series, TimeRange, iso
+from laklak.model import DAY_MS, Absence, Candles, Interval, RunRecord, Series, TimeRange, iso
 from laklak.stores import sqlite_file
-from laklak.stores.base import Columns, Delivery, Origin, StoreInfo, Written, held_span
+from laklak.stores.base import Columns, Delivery, Origin, StoreBase, StoreInfo, Written, held_span
 from laklak.stores.lock import StoreLock
 from laklak.stores.sqlite_lane import Lane, Turn
 from laklak.stores.sqlite_write import transaction, write_deliveries, write_meta, write_run
@@ -84,7 +83,7 @@ SELECT venue, symbol, interval,
 FROM series ORDER BY venue, symbol, interval"""
 
 
-class SqliteStore:
+class SqliteStore(StoreBase):
     """Candles in a SQLite file; an async context manager (see laklak.stores.base.Store for the methods).
 
     Args:
@@ -98,16 +97,15 @@ class SqliteStore:
     """
 
     bytes_per_candle: int = 66
-    writes_at_once: int = 1
     """Measured: 65.2 bytes a candle in a file of 541 series x 90 days x 1m, filled eight series at a time."""
+    # A file has one writer.
+    writes_at_once: int = 1
 
     def __init__(self, path: str, *, create: bool = True, display: str | None = None) -> None:
         self.path = os.path.realpath(path)
         self._create = create
         self._display = display or f"sqlite:///{path}"
         self._new = False
-        # Without `create`: there is no file to ask.
-        self._nothing = False
         self._identity: tuple[int, int] | None = None
         translate = partial(sqlite_file.translate, path=self.path)
         self._writer = Lane("laklak-sqlite-writer", partial(sqlite_file.open_writer, self.path), translate)
@@ -125,28 +123,10 @@ class SqliteStore:
         return self._display
 
     @property
-    def exists(self) -> bool:
-        """Whether there is a store; False only when it was opened without `create` and is not there."""
-        return not self._nothing
-
-    @property
     def identity(self) -> str:
         """The file itself, or its place while there is none."""
         found = _identity(self.path)
         return f"sqlite:{self.path}" if found is None else "sqlite:{}:{}".format(*found)
-
-    async def __aenter__(self) -> Self:
-        try:
-            await self._open()
-        except BaseException:
-            await self.close()
-            raise
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.close()
 
     async def _open(self) -> None:
         self._new = await asyncio.to_thread(sqlite_file.is_blank, self.path)
@@ -222,6 +202,10 @@ class SqliteStore:
             return []
         found = await self._reader().run(partial(_fetch_all, _ABSENCES, _within(series, span)))
         return [Absence(*row) for row in found]
+
+    def pack(self, candles: Candles) -> Candles:
+        """The candles as they are."""
+        return candles
 
     async def write(self, deliveries: Sequence[Delivery]) -> Written:
         await self._change(partial(write_deliveries, deliveries=deliveries))

@@ -13,14 +13,13 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
 from laklak.errors import StoreError, StoreRefused, StoreUnavailable
 from laklak.findings import Finding
 from laklak.lineprotocol import key_of, point_line
-from laklak.model import DAY_MS, Absence, RunRecord, Series, TimeRange, iso
-from laklak.stores.base import Columns, Delivery, Origin, StoreInfo, Written, held_span
+from laklak.model import DAY_MS, Absence, Candles, RunRecord, Series, TimeRange, iso
+from laklak.stores.base import Columns, Delivery, Origin, StoreBase, StoreInfo, Written, held_span
 from laklak.stores.influx import examine
 from laklak.stores.influx.absences import AbsenceBook
 from laklak.stores.influx.caller import OPENING_PATIENCE_S
@@ -35,7 +34,7 @@ SCHEMA_VERSION: Final = 1
 """The version that a store is marked with; a store with a higher one is not touched."""
 
 
-class InfluxStore:
+class InfluxStore(StoreBase):
     """Candles in a database of an InfluxDB server; an async context manager (see laklak.stores.base.Store).
 
     Args:
@@ -81,8 +80,6 @@ class InfluxStore:
         self._version = ""
         self._clock_ahead_ms = 0
         self._new = False
-        # Without `create`: there is no database to ask.
-        self._nothing = False
 
     def __repr__(self) -> str:
         return f"<InfluxStore {self.display} version={self._version or '?'}>"
@@ -98,11 +95,6 @@ class InfluxStore:
         return self._address.identity
 
     @property
-    def exists(self) -> bool:
-        """Whether there is a database; False only when it was opened without `create` and is not there."""
-        return not self._nothing
-
-    @property
     def version(self) -> str:
         """The version of the server, once entered."""
         return self._version
@@ -111,19 +103,6 @@ class InfluxStore:
     def retention(self) -> Retention:
         """How long the server keeps what is written, once entered."""
         return self._place.retention
-
-    async def __aenter__(self) -> Self:
-        try:
-            await self._open()
-        except BaseException:
-            await self.close()
-            raise
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.close()
 
     async def _open(self) -> None:
         place, caller = self._place, self._place.caller
@@ -270,6 +249,10 @@ class InfluxStore:
 
     # Writing
 
+    def pack(self, candles: Candles) -> Candles:
+        """The candles as lines."""
+        return self._writer.pack(candles)
+
     async def write(self, deliveries: Sequence[Delivery]) -> Written:
         """Write candles, then settle absences; on return all of it is acknowledged but what `refused` names.
 
@@ -324,21 +307,8 @@ def _run_fields(run: RunRecord) -> dict[str, str | int | float]:
     return {
         "started_at": iso(run.started_ms),
         "seconds": (run.ended_ms - run.started_ms) / 1000,
-        "version": run.version,
         "range_start": iso(run.start_ms),
         "range_end": iso(run.end_ms),
-        "interval": run.interval,
-        "series": run.series,
-        "wanted": run.wanted,
-        "stored_before": run.stored_before,
-        "stored_after": run.stored_after,
-        "written": run.written,
-        "holes": run.holes,
-        "rejected": run.rejected,
-        "missing": run.missing,
-        "requests": run.requests,
-        "weight": run.weight,
-        "result": run.result,
-        "exit_code": run.exit_code,
-        "error": run.error or "",
+        # A server has no empty fields.
+        **{name: "" if value is None else value for name, value in run.facts.items()},
     }

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
 import anyio
 
-from laklak.lineprotocol import candle_lines, key_of, tags_of
-from laklak.model import Candles, TimeRange
+from laklak.lineprotocol import CandleLines, candle_lines, key_of, tags_of
+from laklak.model import Candles, Series, TimeRange
 from laklak.stores.base import Delivery
 from laklak.stores.influx.dead_letter import DeadLetter
 from laklak.stores.influx.place import Place
@@ -46,8 +46,10 @@ class Piece:
         """The candles `start` to `stop` of the same delivery."""
         return Piece(self.delivery, self.key, self.candles, start, stop)
 
-    def lines(self) -> str:
-        return candle_lines(self.candles, self.key, self.start, self.stop)
+    def lines(self) -> bytes:
+        if isinstance(self.candles, CandleLines):
+            return self.candles.lines(self.start, self.stop)
+        return candle_lines(self.candles, self.key, self.start, self.stop).encode()
 
 
 Batch = tuple[Piece, ...]
@@ -76,9 +78,10 @@ class CandleWriter:
         for venue in {delivery.series.venue for delivery in deliveries if delivery.candles}:
             await self._reader.check_fields(venue)
         pieces = [
-            Piece(i, self._key(delivery), delivery.candles, 0, len(delivery.candles))
+            piece
             for i, delivery in enumerate(deliveries)
             if delivery.candles
+            for piece in self._pieces(i, delivery.candles)
         ]
         refused: dict[int, list[int]] = {}
         try:
@@ -89,8 +92,17 @@ class CandleWriter:
                 self._reader.changed(piece.candles.series)
         return {number: sorted(times) for number, times in refused.items()}
 
-    def _key(self, delivery: Delivery) -> str:
-        return key_of(self._reader.measurement_of(delivery.series.venue), tags_of(delivery.series))
+    def pack(self, candles: Candles) -> CandleLines:
+        """The candles as the lines of whole requests, so that their cells may go."""
+        return CandleLines.of(candles, self._key(candles.series), self._lines_per_batch)
+
+    def _pieces(self, delivery: int, candles: Candles) -> Iterator[Piece]:
+        key = self._key(candles.series)
+        for start in range(0, len(candles), self._lines_per_batch):
+            yield Piece(delivery, key, candles, start, min(start + self._lines_per_batch, len(candles)))
+
+    def _key(self, series: Series) -> str:
+        return key_of(self._reader.measurement_of(series.venue), tags_of(series))
 
     async def _write_wave(self, wave: Sequence[Piece], refused: dict[int, list[int]]) -> None:
         async with task_group() as group:
@@ -103,7 +115,7 @@ class CandleWriter:
             await self._send(batch, refused)
 
     async def _send(self, batch: Batch, refused: dict[int, list[int]]) -> None:
-        verdict = await self._place.write("".join([piece.lines() for piece in batch]).encode())
+        verdict = await self._place.write(b"".join([piece.lines() for piece in batch]))
         if verdict.kind == "lines refused":
             await self._find_refused(batch, verdict.reason, refused)
         elif verdict.kind == "send less":
@@ -151,7 +163,7 @@ class CandleWriter:
             parts = list(of_one)
             times = [time for part in parts for time in part.candles.open_times[part.start : part.stop]]
             log.warning("store refused series=%s candles=%d reason=%s", parts[0].candles.series, len(times), reason)
-            await self._dead_letter.put("".join([part.lines() for part in parts]), reason)
+            await self._dead_letter.put(b"".join([part.lines() for part in parts]).decode(), reason)
             refused.setdefault(delivery, []).extend(times)
 
 
@@ -182,25 +194,34 @@ def waves(pieces: Sequence[Piece]) -> list[list[Piece]]:
     return [sorted(wave, key=lambda piece: (piece.key, piece.span)) for wave in made]
 
 
-def batches(pieces: Sequence[Piece], size: int) -> Iterator[Batch]:
-    """Cut pieces, in their order, into batches of `size` candles; only the last one is smaller."""
+def batches(pieces: Iterable[Piece], size: int) -> Iterator[Batch]:
+    """Put pieces together, in their order, to batches of at most `size` candles; only a piece that is larger is cut."""
     batch: list[Piece] = []
     room = size
     for whole in pieces:
         piece = whole
-        while len(piece) > room:
-            head, piece = piece.cut(room)
-            yield (*batch, head)
-            batch, room = [], size
-        batch.append(piece)
-        room -= len(piece)
-        if not room:
+        if batch and len(piece) > room:
             yield tuple(batch)
             batch, room = [], size
+        while len(piece) > room:
+            head, piece = piece.cut(room)
+            yield (head,)
+        batch.append(piece)
+        room -= len(piece)
     if batch:
         yield tuple(batch)
 
 
-def halves(batch: Batch) -> Iterator[Batch]:
-    """Two batches that hold the candles of `batch`, which has at least two."""
-    return batches(batch, -(-sum(map(len, batch)) // 2))
+def halves(batch: Batch) -> tuple[Batch, Batch]:
+    """Two batches that hold the candles of `batch`, which has at least two; the first has as many, or one more."""
+    first: list[Piece] = []
+    others = list(batch)
+    room = -(-sum(map(len, batch)) // 2)
+    while room:
+        piece = others.pop(0)
+        if len(piece) > room:
+            piece, rest = piece.cut(room)
+            others.insert(0, rest)
+        first.append(piece)
+        room -= len(piece)
+    return tuple(first), tuple(others)
