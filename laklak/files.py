@@ -12,7 +12,6 @@ import logging
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from types import TracebackType
 from typing import Final, Self, TypeVar
 
@@ -223,8 +222,9 @@ class FileReader:
         with self._stopper.interruptible():
             await self.memory.take(room)
         try:
-            reading = partial(read_files, archive=self.archive)
-            results = await self.in_thread(reading, [download for _, download in waiting])
+            results = await self.in_thread(
+                lambda downloads: read_files(downloads, self.archive), [download for _, download in waiting]
+            )
         except BaseException:
             self.memory.give_back(room)
             raise

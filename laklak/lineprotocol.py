@@ -52,7 +52,7 @@ def key_of(measurement: str, tags: Mapping[str, str]) -> str:
     return ",".join(parts)
 
 
-def candle_lines(candles: Candles, key: str, start: int = 0, stop: int | None = None) -> str:
+def candle_lines(candles: Candles, key: str, start: int = 0, stop: int | None = None) -> bytes:
     """One line for each of the candles `start` to `stop`, oldest first, each ended by a newline.
 
     The digits are the venue's own; nothing is parsed.  How the text is made is the candles' own matter, for it is the
@@ -83,7 +83,7 @@ class CandleLines:
     def of(cls, candles: Candles, key: str, lines_per_part: int) -> CandleLines:
         """Spell candles under `key` (see key_of)."""
         starts = range(0, len(candles), lines_per_part)
-        parts = [candle_lines(candles, key, start, start + lines_per_part).encode() for start in starts]
+        parts = [candle_lines(candles, key, start, start + lines_per_part) for start in starts]
         return cls(candles.series, candles.open_times, parts, lines_per_part)
 
     def lines(self, start: int, stop: int) -> bytes:
@@ -109,7 +109,7 @@ class CandleLines:
     def only(self, wanted: Sequence[TimeRange]) -> CandleBatch:
         return self._unpacked().only(wanted)
 
-    def spelled(self, around: Sequence[str], start: int = 0, stop: int | None = None) -> str:
+    def spelled(self, around: Sequence[str], start: int = 0, stop: int | None = None) -> bytes:
         return self._unpacked().spelled(around, start, stop)
 
     def _unpacked(self) -> CandleBatch:

@@ -184,8 +184,8 @@ class Candles(Protocol):
         """The candles whose open_time lies in one of `wanted`."""
         ...
 
-    def spelled(self, around: Sequence[str], start: int = 0, stop: int | None = None) -> str:
-        """The candles `start` to `stop` as one text.
+    def spelled(self, around: Sequence[str], start: int = 0, stop: int | None = None) -> bytes:
+        """The candles `start` to `stop` as one text, in UTF-8.
 
         Each is its five texts and its open_time with the seven pieces of `around` before, between and after them:
         a, open, b, high, c, low, d, close, e, volume, f, open_time, g.
@@ -216,7 +216,7 @@ class CandleBatch:
             tuple(_picked(column, parts) for column in self.values),
         )
 
-    def spelled(self, around: Sequence[str], start: int = 0, stop: int | None = None) -> str:
+    def spelled(self, around: Sequence[str], start: int = 0, stop: int | None = None) -> bytes:
         # The hot path of REST: 0.3 CPU s per million candles.
         a, b, c, d, e, f, g = around
         rows = islice(zip(*self.texts, self.open_times, strict=True), start, stop)
@@ -225,7 +225,7 @@ class CandleBatch:
                 f"{a}{opening}{b}{high}{c}{low}{d}{close}{e}{volume}{f}{open_time}{g}"
                 for opening, high, low, close, volume, open_time in rows
             ]
-        )
+        ).encode()
 
 
 def places(open_times: Sequence[int], ranges: Sequence[TimeRange]) -> list[slice]:

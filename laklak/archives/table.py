@@ -70,12 +70,13 @@ class CandleTable:
         return CandleTable.of(self.series, pl.concat([self.frame[part] for part in parts]))
 
     @uninterrupted
-    def spelled(self, around: Sequence[str], start: int = 0, stop: int | None = None) -> str:
+    def spelled(self, around: Sequence[str], start: int = 0, stop: int | None = None) -> bytes:
         # 0.14 CPU s per million candles, while other threads run.
         import polars as pl
 
         pieces = [pl.lit(around[0])]
         for column, text in zip((*TEXTS, OPEN_TIME), around[1:], strict=True):
             pieces += [pl.col(column), pl.lit(text)]
-        whole: str = self.frame[start:stop].select(pl.concat_str(pieces).str.join("")).item()
+        lines = self.frame[start:stop].select(pl.concat_str(pieces).str.join("").cast(pl.Binary))
+        whole: bytes = lines.item()
         return whole

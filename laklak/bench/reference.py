@@ -41,7 +41,7 @@ def write(spec: dict[str, Any]) -> dict[str, Any]:
                 array("d", column).tofile(values_file)
             key = key_of(StoreAccess(where="").measurement.format(venue=series.venue), tags_of(series))
             for start in range(0, len(batch), size):
-                text = candle_lines(batch, key, start, min(start + size, len(batch))).encode()
+                text = candle_lines(batch, key, start, min(start + size, len(batch)))
                 lines_file.write(text)
                 bounds.append(bounds[-1] + len(text))
     with open(folder / INDEX, "wb") as index_file:

@@ -65,20 +65,20 @@ def test_a_table_is_written_as_a_batch_is(held, start, stop):
 
 
 def test_a_line_of_a_table_carries_the_digits_of_the_file():
-    assert candle_lines(table_of([7]), KEY) == (
+    assert candle_lines(table_of([7]), KEY).decode() == (
         f"{KEY} open=17.0,high=27.50,low=0.17,close=17.000000001,volume=7.30 {START + 7 * MINUTE_MS}\n"
     )
 
 
 def test_a_key_is_taken_as_it_is():
-    assert candle_lines(table_of([7]), "m,s=%s{0}{open}\\ $1").startswith("m,s=%s{0}{open}\\ $1 open=17.0,")
+    assert candle_lines(table_of([7]), "m,s=%s{0}{open}\\ $1").startswith(b"m,s=%s{0}{open}\\ $1 open=17.0,")
 
 
 def test_an_empty_table_is_nothing():
     empty = table_of([1]).only([])
 
     assert (len(empty), list(empty.open_times), bool(empty)) == (0, [], False)
-    assert candle_lines(empty, KEY) == ""
+    assert candle_lines(empty, KEY) == b""
     assert empty.texts == empty.values == ([], [], [], [], [])
     assert len(empty.only([DAY.span])) == 0
 

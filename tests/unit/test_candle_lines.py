@@ -28,7 +28,7 @@ def test_any_stretch_of_lines_is_the_lines_of_that_stretch(rows, lines_per_part,
     stop = data.draw(st.integers(start, len(batch)))
 
     if start < stop:
-        assert packed.lines(start, stop).decode() == candle_lines(batch, KEY, start, stop)
+        assert packed.lines(start, stop) == candle_lines(batch, KEY, start, stop)
 
 
 @given(rows, st.integers(1, 12))

@@ -160,7 +160,7 @@ def bits(value):
 def test_a_spelled_line_means_the_same_doubles(rows):
     columns = columns_of(dict(enumerate(rows))) if rows else Columns(array("q"), tuple(array("d") for _ in range(5)))
     candles = StoredCandles(SERIES, columns.open_times, columns.values)
-    lines = candle_lines(candles, "m,a=b").splitlines()
+    lines = candle_lines(candles, "m,a=b").decode().splitlines()
     found = [re.fullmatch(r"m,a=b open=(.+),high=(.+),low=(.+),close=(.+),volume=(.+) (\d+)", line) for line in lines]
     assert [tuple(bits(float(text)) for text in one.groups()[:5]) for one in found] == [
         tuple(map(bits, row)) for row in rows
@@ -176,7 +176,7 @@ def test_a_piece_is_spelled_alone():
     candles = StoredCandles(SERIES, columns.open_times, columns.values)
     whole = candle_lines(candles, "m").splitlines()
     assert candle_lines(candles, "m", 1, 3).splitlines() == whole[1:3]
-    assert candle_lines(candles, "m", 2, 2) == ""
+    assert candle_lines(candles, "m", 2, 2) == b""
 
 
 @given(minute_sets, minute_sets)

@@ -47,7 +47,7 @@ def unescaped(text: str) -> str:
 def test_a_line_carries_the_digits_of_its_candle(texts):
     batch = batch_of(texts)
 
-    lines = candle_lines(batch, KEY).splitlines()
+    lines = candle_lines(batch, KEY).decode().splitlines()
 
     read = [parse(line) for line in lines]
     assert [tuple(fields.values()) for _, _, fields, _ in read] == texts
@@ -85,7 +85,7 @@ def test_a_symbol_is_escaped_where_the_format_needs_it(symbol, written):
 def test_a_key_with_marks_of_string_formatting_is_taken_as_it_is():
     batch = batch_of([("1", "2", "1", "2", "0")])
 
-    assert candle_lines(batch, "m,s=%s{0}%%").startswith("m,s=%s{0}%% open=1,high=2,")
+    assert candle_lines(batch, "m,s=%s{0}%%").startswith(b"m,s=%s{0}%% open=1,high=2,")
 
 
 def test_a_measurement_keeps_its_equals_sign():
@@ -108,11 +108,11 @@ def test_a_measurement_that_would_be_a_remark_is_refused():
 def test_a_part_of_a_batch_can_be_written():
     batch = batch_of([(str(i), "9", "1", "5", "0") for i in range(1, 8)])
 
-    assert candle_lines(batch, KEY, 2, 5) == "".join(candle_lines(batch, KEY).splitlines(keepends=True)[2:5])
+    assert candle_lines(batch, KEY, 2, 5) == b"".join(candle_lines(batch, KEY).splitlines(keepends=True)[2:5])
 
 
 def test_an_empty_batch_gives_no_line():
-    assert candle_lines(batch_of([]), KEY) == ""
+    assert candle_lines(batch_of([]), KEY) == b""
 
 
 def test_values_are_written_with_their_types():

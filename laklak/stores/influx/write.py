@@ -49,7 +49,7 @@ class Piece:
     def lines(self) -> bytes:
         if isinstance(self.candles, CandleLines):
             return self.candles.lines(self.start, self.stop)
-        return candle_lines(self.candles, self.key, self.start, self.stop).encode()
+        return candle_lines(self.candles, self.key, self.start, self.stop)
 
 
 Batch = tuple[Piece, ...]
