@@ -196,6 +196,16 @@ def test_ninety_days_cost_what_the_design_says():
     assert (by_1000.weight, by_1000.requests) == (650, 130)
 
 
+@given(long_ranges, st.sampled_from([2, 99, 499, 500, 1000, 1500]))
+def test_a_cost_is_that_of_the_chunks(steps, page):
+    missing = disjoint(steps)
+
+    chunks = list(plan_chunks(SERIES, missing, TIERS, page))
+
+    cost = cost_of([plan_of(*missing)], TIERS, page)
+    assert (cost.requests, cost.weight) == (len(chunks), sum(page_weight(chunk.limit, TIERS) for chunk in chunks))
+
+
 def test_time_is_weight_over_the_paced_budget():
     assert cost_of([plan_of(span(0, 1000))], TIERS, 1000).seconds(1200) == pytest.approx(5 / (0.98 * 20))
 
