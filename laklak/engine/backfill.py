@@ -11,9 +11,10 @@ from typing import Final
 import anyio
 
 from laklak._version import __version__
-from laklak.engine.fetch import Fetch, tally
+from laklak.engine.fetch import Fetch
 from laklak.engine.observer import Observer
 from laklak.engine.prepare import Preparation
+from laklak.engine.tally import tally
 from laklak.errors import StoreError
 from laklak.feed import Feed
 from laklak.job import Job

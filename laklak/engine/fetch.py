@@ -15,8 +15,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Final
 
@@ -27,6 +27,8 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 from laklak.agenda import Entry
 from laklak.archives.solver import FilePart
 from laklak.engine.observer import Observer
+from laklak.engine.tally import tally
+from laklak.engine.writing import Parcel, Writer
 from laklak.errors import (
     FatalError,
     LaklakError,
@@ -34,14 +36,13 @@ from laklak.errors import (
     RegionBlocked,
     RegionRefused,
     StoreError,
-    StoreFull,
     TransientError,
 )
 from laklak.feed import Feed
 from laklak.files import FileReader, NoCandles
 from laklak.job import Job
 from laklak.ledger import Ledger
-from laklak.model import Absence, Candles, Chunk, Series, TimeRange
+from laklak.model import Absence, Candles, Chunk, TimeRange
 from laklak.plan import plan_chunks
 from laklak.quality import Checked, check_page
 from laklak.report import Report
@@ -54,25 +55,15 @@ from laklak.settle import (
     second_questions,
 )
 from laklak.stopping import Stopped, Stopper
-from laklak.stores.base import Delivery, Store, Written
+from laklak.stores.base import Delivery, Store
 from laklak.taskgroup import task_group
 from laklak.unsure import UnsureBook
 
 log = logging.getLogger(__name__)
 
-FLUSH_AFTER_S: Final = 1.0
 TICK_S: Final = 0.5
 SLEPT_S: Final = 10.0
 _REFUSALS_SHOWN: Final = 8
-
-
-@dataclass(frozen=True, slots=True)
-class _Parcel:
-    """An answer on its way to the store, the account it belongs to, and how to give back the room it takes."""
-
-    ledger: Ledger
-    delivery: Delivery
-    release: Callable[[], None]
 
 
 class Fetch:
@@ -96,12 +87,9 @@ class Fetch:
         self._observer = observer
         self._stopper = stopper
         self._room = asyncio.Semaphore(job.in_flight)
-        # While every writer writes, workers are to have as much room as each of them: a writer that waits for more than
-        # that may wait for what cannot come.
-        self._parcels_together = max(1, job.in_flight // (1 + store.writes_at_once))
         self._workers: anyio.CancelScope | None = None
         self._writers: anyio.CancelScope | None = None
-        self._logged: set[Ledger] = set()
+        self._writer = Writer(job, store, unsure, report, self._store_failed)
         self._refusals = 0
         self._dead_told = False
         self.error: LaklakError | None = None
@@ -124,13 +112,13 @@ class Fetch:
         """Ask, check and store until nothing is left to ask, or the run is stopped."""
         self._report.fetching_since_s = time.monotonic()
         # As many parcels as places in flight: sending never has to wait for room in the queue.
-        send, receive = anyio.create_memory_object_stream[_Parcel](self._job.in_flight)
+        send, receive = anyio.create_memory_object_stream[Parcel](self._job.in_flight)
         async with task_group() as ticking:
             ticking.start_soon(self._tick)
             async with task_group() as writers:
                 self._writers = writers.cancel_scope
                 for _ in range(self._store.writes_at_once):
-                    writers.start_soon(self._write, receive.clone())
+                    writers.start_soon(self._writer.write, receive.clone())
                 receive.close()
                 async with send, task_group() as workers:
                     self._workers = workers.cancel_scope
@@ -139,11 +127,11 @@ class Fetch:
             ticking.cancel_scope.cancel()
         self._report.writer.of_s = time.monotonic() - self._report.fetching_since_s
         for ledger in self._report.ledgers:
-            self._log_series(ledger)
+            self._writer.log_series(ledger)
             if self._unsure and not ledger.missing:
                 self._unsure.settle(ledger.plan.series, ledger.plan.wanted)
 
-    def _start(self, workers: TaskGroup, feed: Feed, send: MemoryObjectSendStream[_Parcel]) -> None:
+    def _start(self, workers: TaskGroup, feed: Feed, send: MemoryObjectSendStream[Parcel]) -> None:
         # No buffer: a question is taken from the agenda when a worker is free for it.
         give, take = anyio.create_memory_object_stream[Entry](0)
         workers.start_soon(self._dispatch, feed, give)
@@ -195,7 +183,7 @@ class Fetch:
         self,
         feed: Feed,
         questions: MemoryObjectReceiveStream[Entry],
-        parcels: MemoryObjectSendStream[_Parcel],
+        parcels: MemoryObjectSendStream[Parcel],
     ) -> None:
         async with questions, parcels:
             async for ledger, question in questions:
@@ -211,11 +199,11 @@ class Fetch:
                     self._abort(exc)
                 self._done(feed, ledger)
                 if delivery is not None and delivery.rows:
-                    await parcels.send(_Parcel(ledger, delivery, self._room.release))
+                    await parcels.send(Parcel(ledger, delivery, self._room.release))
                 else:
                     self._room.release()
 
-    async def _work_files(self, feed: Feed, reader: FileReader, parcels: MemoryObjectSendStream[_Parcel]) -> None:
+    async def _work_files(self, feed: Feed, reader: FileReader, parcels: MemoryObjectSendStream[Parcel]) -> None:
         async with parcels:
             try:
                 while (entry := await feed.files.take()) is not None:
@@ -234,7 +222,7 @@ class Fetch:
             except StoreError as exc:
                 self._abort(exc)
 
-    async def _read_file(self, feed: Feed, reader: FileReader, ledger: Ledger, part: FilePart) -> list[_Parcel]:
+    async def _read_file(self, feed: Feed, reader: FileReader, ledger: Ledger, part: FilePart) -> list[Parcel]:
         """Get a file and say what is to be stored of it and of those read with it; the rest is asked for elsewhere."""
         ready = []
         for found in await reader.read(part):
@@ -245,7 +233,7 @@ class Fetch:
             delivery = await self._take_in(reader, ledger, found.parts, checked)
             release = partial(reader.memory.give_back, found.room)
             if delivery.rows:
-                ready.append(_Parcel(ledger, delivery, release))
+                ready.append(Parcel(ledger, delivery, release))
             else:
                 release()
         return ready
@@ -412,74 +400,15 @@ class Fetch:
         if not region and self.error is None:
             self.error = error
 
-    async def _write(self, parcels: MemoryObjectReceiveStream[_Parcel]) -> None:
-        async with parcels:
-            while batch := await self._collect(parcels):
-                if isinstance(self.error, StoreError):
-                    # Another writer has seen the store fail: this one would wait for it all over again.
-                    return
-                began_s, queued = time.monotonic(), parcels.statistics().current_buffer_used
-                try:
-                    written = await self._store.write([parcel.delivery for parcel in batch])
-                except StoreError as exc:
-                    if isinstance(exc, StoreFull):
-                        self._unsure.add(_sent(batch))
-                    self._abort(exc)
-                    if self._workers is not None:
-                        self._workers.cancel()
-                    return
-                self._report.writer.wrote(
-                    sum(parcel.delivery.rows for parcel in batch),
-                    (time.monotonic() - began_s) / self._store.writes_at_once,
-                    queued,
-                    parcels.statistics().current_buffer_used,
-                )
-                self._acknowledge(batch, written)
-                # Their room is given back: the next batch may take it.
-                batch.clear()
-
-    def _acknowledge(self, batch: Sequence[_Parcel], written: Written) -> None:
-        self._report.dead_letter = written.dead_letter or self._report.dead_letter
-        for number, parcel in enumerate(batch):
-            refused = len(written.refused.get(number, ()))
-            parcel.ledger.acknowledged(parcel.delivery, refused)
-            parcel.ledger.trouble("store_refused", refused, f"the store refused them; see {written.dead_letter}")
-            parcel.release()
-            if not parcel.ledger.missing:
-                self._log_series(parcel.ledger)
-
-    async def _collect(self, parcels: MemoryObjectReceiveStream[_Parcel]) -> list[_Parcel]:
-        """The next batch: full, or a second old; empty when the queue has closed and is drained."""
-        batch: list[_Parcel] = []
-        rows = 0
-        with anyio.CancelScope() as waiting:
-            while rows < self._job.batch_size and len(batch) < self._parcels_together:
-                try:
-                    parcel = await parcels.receive()
-                except anyio.EndOfStream:
-                    break
-                if not batch:
-                    waiting.deadline = anyio.current_time() + FLUSH_AFTER_S
-                batch.append(parcel)
-                rows += parcel.delivery.rows
-        return batch
-
-    def _log_series(self, ledger: Ledger) -> None:
-        """One line for a series that got something, when it is complete or at the end; once."""
-        got = ledger.written + ledger.new_holes + ledger.new_rejected
-        if got and ledger not in self._logged:
-            self._logged.add(ledger)
-            log.info(
-                "series=%s written=%d holes=%d rejected=%d missing=%d",
-                ledger.plan.series,
-                ledger.written,
-                ledger.holes,
-                ledger.rejected,
-                ledger.missing,
-            )
+    def _store_failed(self, error: StoreError) -> None:
+        self._abort(error)
+        if self._workers is not None:
+            self._workers.cancel()
 
     def _abort(self, error: LaklakError) -> None:
         """End the run for this reason (the first one counts)."""
+        if isinstance(error, StoreError):
+            self._writer.give_up()
         if self.error is None or not self._stopper.requested:
             self.error = error
             log.error("stopping reason=%s error=%s", error.reason, error)
@@ -513,32 +442,3 @@ class Fetch:
                 log.warning("clock not read again venue=%s error=%s", feed.venue.name, exc)
             except FatalError as exc:
                 self._lost(feed, exc)
-
-
-def _sent(batch: Sequence[_Parcel]) -> Iterator[tuple[Series, TimeRange]]:
-    for parcel in batch:
-        candles = parcel.delivery.candles
-        if candles:
-            yield candles.series, TimeRange(candles.open_times[0], candles.open_times[-1] + candles.series.interval.ms)
-
-
-def tally(report: Report, feeds: Sequence[Feed]) -> None:
-    """Bring the report up to date with the feeds."""
-    traffic = [feed.transport.traffic for feed in feeds]
-    report.requests = sum(one.requests for one in traffic)
-    report.candle_requests = sum(one.candle_requests for one in traffic)
-    report.retries = sum(one.retries for one in traffic)
-    report.rate_limited = sum(one.rate_limited for one in traffic)
-    readers = [feed.reader for feed in feeds if feed.reader is not None]
-    report.files.requests = sum(reader.downloader.traffic.requests for reader in readers)
-    report.files.retries = sum(reader.downloader.traffic.retries for reader in readers)
-    report.files.received_bytes = sum(reader.downloader.traffic.received_bytes for reader in readers)
-    report.weight = sum(feed.limiter.weight_paid for feed in feeds)
-    report.window_weight = sum(feed.limiter.window_weight for feed in feeds)
-    report.budget = sum(feed.budget for feed in feeds)
-    report.on_the_wire = sum(feed.limiter.in_flight for feed in feeds)
-    report.paused_for_s = max((feed.limiter.paused_for_s for feed in feeds), default=0.0)
-    bans = [feed.transport.banned_until_ms for feed in feeds]
-    now_ms = time.time_ns() // 1_000_000
-    report.banned_until_ms = max((until_ms for until_ms in bans if until_ms and until_ms > now_ms), default=None)
-    report.seconds = time.monotonic() - report.started_s

@@ -79,7 +79,7 @@ class Lane:
         if self._executor is None:
             raise StoreError("the store is not open", hint="use it inside `async with`")
         turn = Turn()
-        future = asyncio.get_running_loop().run_in_executor(self._executor, self._perform, job, turn)
+        future = asyncio.get_running_loop().run_in_executor(self._executor, self._perform, [job], turn)
         self.pending += 1
         self._start_giving_way()
         future.add_done_callback(self._ended)
@@ -107,7 +107,9 @@ class Lane:
             executor.shutdown(wait=future.done())
         future.result()
 
-    def _perform(self, job: Callable[[Turn], T], turn: Turn) -> T:
+    def _perform(self, handed: list[Callable[[Turn], T]], turn: Turn) -> T:
+        # Popped, since the executor holds on to what it was handed until after it has told of the end: what a job holds
+        # is to be gone by then.
         turn.check()
         try:
             if self._connection is None:
@@ -117,7 +119,7 @@ class Lane:
                 self._running = turn
             try:
                 turn.check()
-                return job(turn)
+                return handed.pop()(turn)
             finally:
                 with self._guard:
                     self._running = None

@@ -1,0 +1,31 @@
+"""The figures of a run, from where they are counted to the report."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from laklak.feed import Feed
+from laklak.report import Report
+
+
+def tally(report: Report, feeds: Sequence[Feed]) -> None:
+    """Bring the report up to date with the feeds."""
+    traffic = [feed.transport.traffic for feed in feeds]
+    report.requests = sum(one.requests for one in traffic)
+    report.candle_requests = sum(one.candle_requests for one in traffic)
+    report.retries = sum(one.retries for one in traffic)
+    report.rate_limited = sum(one.rate_limited for one in traffic)
+    readers = [feed.reader for feed in feeds if feed.reader is not None]
+    report.files.requests = sum(reader.downloader.traffic.requests for reader in readers)
+    report.files.retries = sum(reader.downloader.traffic.retries for reader in readers)
+    report.files.received_bytes = sum(reader.downloader.traffic.received_bytes for reader in readers)
+    report.weight = sum(feed.limiter.weight_paid for feed in feeds)
+    report.window_weight = sum(feed.limiter.window_weight for feed in feeds)
+    report.budget = sum(feed.budget for feed in feeds)
+    report.on_the_wire = sum(feed.limiter.in_flight for feed in feeds)
+    report.paused_for_s = max((feed.limiter.paused_for_s for feed in feeds), default=0.0)
+    bans = [feed.transport.banned_until_ms for feed in feeds]
+    now_ms = time.time_ns() // 1_000_000
+    report.banned_until_ms = max((until_ms for until_ms in bans if until_ms and until_ms > now_ms), default=None)
+    report.seconds = time.monotonic() - report.started_s

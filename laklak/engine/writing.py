@@ -1,0 +1,129 @@
+"""From the queue into the store: parcels are put together to batches, written and acknowledged."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import anyio
+from anyio.streams.memory import MemoryObjectReceiveStream
+
+from laklak.errors import StoreError, StoreFull
+from laklak.job import Job
+from laklak.ledger import Ledger
+from laklak.model import Series, TimeRange
+from laklak.report import Report
+from laklak.stores.base import Delivery, Store, Written
+from laklak.unsure import UnsureBook
+
+log = logging.getLogger(__name__)
+
+FLUSH_AFTER_S: Final = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Parcel:
+    """An answer on its way to the store, the account it belongs to, and how to give back the room it takes."""
+
+    ledger: Ledger
+    delivery: Delivery
+    release: Callable[[], None]
+
+
+class Writer:
+    """The writing half of a run; `write` may run as often at once as the store has it (`writes_at_once`).
+
+    `failed` is told of the error that ends all writing, by each `write` that meets it.
+    """
+
+    def __init__(
+        self, job: Job, store: Store, unsure: UnsureBook, report: Report, failed: Callable[[StoreError], None]
+    ) -> None:
+        self._store = store
+        self._unsure = unsure
+        self._report = report
+        self._failed = failed
+        self._given_up = False
+        self._rows_together = job.batch_size
+        # While every writer writes, workers are to have as much room as each of them: a writer that waits for more than
+        # that may wait for what cannot come.
+        self._parcels_together = max(1, job.in_flight // (1 + store.writes_at_once))
+        self._logged: set[Ledger] = set()
+
+    async def write(self, parcels: MemoryObjectReceiveStream[Parcel]) -> None:
+        """Write what comes until the queue has closed and is drained, or the store fails."""
+        async with parcels:
+            while batch := await self._collect(parcels):
+                if self._given_up:
+                    return
+                began_s, queued = time.monotonic(), parcels.statistics().current_buffer_used
+                try:
+                    written = await self._store.write([parcel.delivery for parcel in batch])
+                except StoreError as exc:
+                    if isinstance(exc, StoreFull):
+                        self._unsure.add(_sent(batch))
+                    self._failed(exc)
+                    return
+                self._report.writer.wrote(
+                    sum(parcel.delivery.rows for parcel in batch),
+                    (time.monotonic() - began_s) / self._store.writes_at_once,
+                    queued,
+                    parcels.statistics().current_buffer_used,
+                )
+                self._acknowledge(batch, written)
+                # Their room is given back: the next batch may take it.
+                batch.clear()
+
+    def give_up(self) -> None:
+        """Write nothing more: the store has failed, and whoever tries would wait for it all over again."""
+        self._given_up = True
+
+    def _acknowledge(self, batch: Sequence[Parcel], written: Written) -> None:
+        self._report.dead_letter = written.dead_letter or self._report.dead_letter
+        for number, parcel in enumerate(batch):
+            refused = len(written.refused.get(number, ()))
+            parcel.ledger.acknowledged(parcel.delivery, refused)
+            parcel.ledger.trouble("store_refused", refused, f"the store refused them; see {written.dead_letter}")
+            parcel.release()
+            if not parcel.ledger.missing:
+                self.log_series(parcel.ledger)
+
+    async def _collect(self, parcels: MemoryObjectReceiveStream[Parcel]) -> list[Parcel]:
+        """The next batch: full, or a second old; empty when the queue has closed and is drained."""
+        batch: list[Parcel] = []
+        rows = 0
+        with anyio.CancelScope() as waiting:
+            while rows < self._rows_together and len(batch) < self._parcels_together:
+                try:
+                    parcel = await parcels.receive()
+                except anyio.EndOfStream:
+                    break
+                if not batch:
+                    waiting.deadline = anyio.current_time() + FLUSH_AFTER_S
+                batch.append(parcel)
+                rows += parcel.delivery.rows
+        return batch
+
+    def log_series(self, ledger: Ledger) -> None:
+        """One line for a series that got something, when it is complete or at the end; once."""
+        got = ledger.written + ledger.new_holes + ledger.new_rejected
+        if got and ledger not in self._logged:
+            self._logged.add(ledger)
+            log.info(
+                "series=%s written=%d holes=%d rejected=%d missing=%d",
+                ledger.plan.series,
+                ledger.written,
+                ledger.holes,
+                ledger.rejected,
+                ledger.missing,
+            )
+
+
+def _sent(batch: Sequence[Parcel]) -> Iterator[tuple[Series, TimeRange]]:
+    for parcel in batch:
+        candles = parcel.delivery.candles
+        if candles:
+            yield candles.series, TimeRange(candles.open_times[0], candles.open_times[-1] + candles.series.interval.ms)
