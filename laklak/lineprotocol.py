@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from laklak.model import CandleBatch, Candles, Series, TimeRange
+from laklak.model import CandleBatch, Candles, PackedCandles, Series
 
 FIELDS: Final = ("open", "high", "low", "close", "volume")
 """The fields of a candle, all of them floats."""
@@ -66,11 +66,11 @@ _VALUES: Final = re.compile(" " + ",".join(f"{name}=([0-9.eE+-]+)" for name in F
 
 
 @dataclass(slots=True, eq=False)
-class CandleLines:
-    """Candles as the lines they will be sent as (see laklak.model.Candles): a tenth of what cells of Python take.
+class CandleLines(PackedCandles):
+    """Candles as the lines they will be sent as: a tenth of what cells of Python take.
 
-    `parts` are lines, `lines_per_part` in each but the last. What else there is of the candles is read back from them
-    when it is asked for, which is when a server refuses some.
+    `parts` are lines, `lines_per_part` in each but the last. Cells are read back from them when they are asked for,
+    which is when a server refuses some.
     """
 
     series: Series
@@ -95,24 +95,7 @@ class CandleLines:
         lines = b"".join(self.parts[first : last + 1]).splitlines(keepends=True)
         return b"".join(lines[start - before : stop - before])
 
-    @property
-    def texts(self) -> tuple[Sequence[str], ...]:
-        return self._unpacked().texts
-
-    @property
-    def values(self) -> tuple[Sequence[float], ...]:
-        return self._unpacked().values
-
-    def __len__(self) -> int:
-        return len(self.open_times)
-
-    def only(self, wanted: Sequence[TimeRange]) -> CandleBatch:
-        return self._unpacked().only(wanted)
-
-    def spelled(self, around: Sequence[str], start: int = 0, stop: int | None = None) -> bytes:
-        return self._unpacked().spelled(around, start, stop)
-
-    def _unpacked(self) -> CandleBatch:
+    def unpacked(self) -> CandleBatch:
         if self._batch is None:
             texts = tuple(zip(*_VALUES.findall(b"".join(self.parts).decode()), strict=True)) or ((),) * len(FIELDS)
             values = tuple(list(map(float, column)) for column in texts)

@@ -6,6 +6,7 @@ Times are integer milliseconds since the epoch, UTC (`_ms`); ranges are half-ope
 from __future__ import annotations
 
 import unicodedata
+from abc import ABC, abstractmethod
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, fields
@@ -226,6 +227,36 @@ class CandleBatch:
                 for opening, high, low, close, volume, open_time in rows
             ]
         ).encode()
+
+
+class PackedCandles(ABC):
+    """Candles in the form in which one store writes them (see Candles); their cells are unpacked when asked for."""
+
+    __slots__ = ()
+
+    series: Series
+    open_times: Sequence[int]
+
+    @abstractmethod
+    def unpacked(self) -> CandleBatch:
+        """The same candles in lists."""
+
+    @property
+    def texts(self) -> tuple[Sequence[str], ...]:
+        return self.unpacked().texts
+
+    @property
+    def values(self) -> tuple[Sequence[float], ...]:
+        return self.unpacked().values
+
+    def __len__(self) -> int:
+        return len(self.open_times)
+
+    def only(self, wanted: Sequence[TimeRange]) -> CandleBatch:
+        return self.unpacked().only(wanted)
+
+    def spelled(self, around: Sequence[str], start: int = 0, stop: int | None = None) -> bytes:
+        return self.unpacked().spelled(around, start, stop)
 
 
 def places(open_times: Sequence[int], ranges: Sequence[TimeRange]) -> list[slice]:

@@ -24,7 +24,7 @@ from laklak.stores import sqlite_file
 from laklak.stores.base import Columns, Delivery, Origin, StoreBase, StoreInfo, Written, held_span
 from laklak.stores.lock import StoreLock
 from laklak.stores.sqlite_lane import Lane, Turn
-from laklak.stores.sqlite_write import transaction, write_deliveries, write_meta, write_run
+from laklak.stores.sqlite_write import pack, transaction, write_deliveries, write_meta, write_run
 from laklak.text import size_text
 
 _READERS: Final = 2
@@ -204,8 +204,8 @@ class SqliteStore(StoreBase):
         return [Absence(*row) for row in found]
 
     def pack(self, candles: Candles) -> Candles:
-        """The candles as they are."""
-        return candles
+        """The candles as the cells of their rows."""
+        return pack(candles)
 
     async def write(self, deliveries: Sequence[Delivery]) -> Written:
         await self._change(partial(write_deliveries, deliveries=deliveries))

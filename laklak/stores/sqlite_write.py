@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
-from itertools import chain, islice, repeat
-from typing import Final
+from itertools import chain, repeat
+from typing import Any, Final
 
-from laklak.model import RunRecord, Series
+from laklak.model import CandleBatch, Candles, PackedCandles, RunRecord, Series
 from laklak.stores.base import Delivery
 from laklak.stores.sqlite_file import BUSY_TIMEOUT_S, is_busy
 from laklak.stores.sqlite_lane import Turn
@@ -35,6 +36,31 @@ SET kind = excluded.kind, confirmed_at = excluded.confirmed_at, reason = exclude
 _FORGET_SQL: Final = """
 DELETE FROM absence WHERE series_id = ? AND open_time BETWEEN ? AND ?
 AND EXISTS (SELECT 1 FROM candle AS c WHERE c.series_id = absence.series_id AND c.open_time = absence.open_time)"""
+
+
+@dataclass(slots=True, eq=False)
+class CandleRows(PackedCandles):
+    """Candles as the cells of their rows in one flat list, as a statement binds them.
+
+    The first of the seven cells of a row is the id of its series, which is filled in when the row is written.
+    """
+
+    series: Series
+    open_times: Sequence[int]
+    cells: list[int | float | None]
+
+    def unpacked(self) -> CandleBatch:
+        values: Any = tuple(self.cells[column::_CELLS] for column in range(2, _CELLS))
+        texts = tuple(list(map(repr, column)) for column in values)
+        return CandleBatch(self.series, self.open_times, texts, values)
+
+
+def pack(candles: Candles) -> CandleRows:
+    """The cells of candles, made in C: nothing here runs once a candle. What is packed already stays as it is."""
+    if isinstance(candles, CandleRows):
+        return candles
+    rows = zip(repeat(None), candles.open_times, *candles.values, strict=False)
+    return CandleRows(candles.series, candles.open_times, list(chain.from_iterable(rows)))
 
 
 @contextlib.contextmanager
@@ -69,8 +95,7 @@ def write_deliveries(turn: Turn, deliveries: Sequence[Delivery]) -> None:
     with transaction(turn) as connection:
         ids = {series: _series_id(connection, series) for series in {delivery.series for delivery in deliveries}}
         in_order = sorted(deliveries, key=lambda delivery: (ids[delivery.series], _first_time(delivery)))
-        cells = chain.from_iterable(_cells(ids[delivery.series], delivery) for delivery in in_order)
-        _insert_candles(turn, cells, sum(len(delivery.candles) for delivery in in_order if delivery.candles))
+        _insert_candles(turn, ids, in_order)
         for delivery in in_order:
             _settle_absences(connection, ids[delivery.series], delivery)
 
@@ -119,20 +144,18 @@ def _first_time(delivery: Delivery) -> int:
     return delivery.candles.open_times[0] if delivery.candles else 0
 
 
-def _cells(series_id: int, delivery: Delivery) -> Iterator[int | float]:
-    # Row after row as one flat run of cells, made in C: nothing here runs once a candle.
-    if not delivery.candles:
-        return iter(())
-    batch = delivery.candles
-    return chain.from_iterable(zip(repeat(series_id), batch.open_times, *batch.values, strict=False))
-
-
-def _insert_candles(turn: Turn, cells: Iterator[int | float], rows: int) -> None:
-    while rows:
+def _insert_candles(turn: Turn, series_ids: Mapping[Series, int], deliveries: Sequence[Delivery]) -> None:
+    packed = [pack(delivery.candles) for delivery in deliveries if delivery.candles]
+    for rows in packed:
+        rows.cells[::_CELLS] = [series_ids[rows.series]] * len(rows)
+    cells = packed[0].cells if len(packed) == 1 else [cell for rows in packed for cell in rows.cells]
+    start, left = 0, sum(map(len, packed))
+    while left:
         turn.check()
-        size = min(ROWS_PER_STATEMENT, 1 << (rows.bit_length() - 1))
-        turn.connection.execute(_insert_sql(size), list(islice(cells, size * _CELLS)))
-        rows -= size
+        size = min(ROWS_PER_STATEMENT, 1 << (left.bit_length() - 1))
+        stop = start + size * _CELLS
+        turn.connection.execute(_insert_sql(size), cells[start:stop])
+        start, left = stop, left - size
 
 
 @cache
