@@ -288,6 +288,7 @@ def copy_job(
     return CopyJob(
         source=replace(settings.store_access, where=source),
         destination=replace(settings.store_access, where=destination),
+        state_dir=settings.state_dir,
         series=tuple(dict.fromkeys(typed_series(text, settings) for text in series or ())),
         force=force,
         within_retention=within_retention,

@@ -11,8 +11,9 @@ from array import array
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from math import isfinite
+from pathlib import Path
 from typing import Any, Final
 
 import orjson
@@ -33,10 +34,14 @@ PART_MINUTES: Final = 50_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CopyJob:
-    """`series` empty is all that the source has; `force` also mixes real and simulated candles."""
+    """`series` empty is all that the source has; `force` also mixes real and simulated candles.
+
+    `state_dir`: where it is remembered what a full server was sent.
+    """
 
     source: StoreAccess
     destination: StoreAccess
+    state_dir: Path
     series: tuple[Series, ...] = ()
     force: bool = False
     within_retention: bool = False
@@ -241,8 +246,7 @@ class CopyReport(Report):
 
     source: str = ""
     source_missing: int = 0
-    moving: int = 0
-    """Parts being read, or read and not acknowledged by the destination."""
+    outside_retention: list[Series] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,6 +255,8 @@ class CopySummary:
 
     wanted = stored_before + written + holes + rejected + missing, in candles: what the source knows, as it is at the
     destination now. `source_missing` is what the source itself lacks between its first and its last candles.
+    `series` counts also those of `failed_series` that the source does not have, and those `outside_retention`, of
+    which the destination would keep nothing: no candle of either is wanted.
     """
 
     exit: int
@@ -267,6 +273,7 @@ class CopySummary:
     rejected: int
     missing: int
     source_missing: int
+    outside_retention: Sequence[str]
     failed_series: Sequence[FailedSeries]
     seconds: float
     candles_per_second: float
@@ -303,6 +310,7 @@ def summarise_copy(
         rejected=report.rejected,
         missing=missing,
         source_missing=report.source_missing,
+        outside_retention=[str(series) for series in report.outside_retention],
         failed_series=failures,
         seconds=round(report.seconds, 3),
         candles_per_second=report.candles_per_second,

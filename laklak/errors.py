@@ -125,6 +125,6 @@ class TryLater(FatalError):
     exit_code = 75
     reason = "try_later"
 
-    def __init__(self, message: str, *, until_ms: int | None, hint: str | None = None) -> None:
+    def __init__(self, message: str, *, until_ms: int, hint: str | None = None) -> None:
         super().__init__(message, hint=hint)
         self.until_ms = until_ms

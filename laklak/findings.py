@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
-from laklak.errors import LaklakError
+from laklak.errors import LaklakError, SettingsError
 
 SCHEMA: Final = 1
 
@@ -37,7 +37,7 @@ class Checkup:
 
     `versions`: program -> version. `settings`: (key, value as it may be shown, where it came from).
     `findings`: (what it is about, finding). `cut_short`: something did not answer in time and may still be waited
-    for by a thread that cannot be ended.
+    for by a thread that cannot be ended. `ended_by`: what kept the look from its end, if anything; it is a finding too.
     """
 
     versions: Mapping[str, str]
@@ -45,13 +45,22 @@ class Checkup:
     findings: Sequence[tuple[str, Finding]]
     seconds: float = 0.0
     cut_short: bool = False
+    ended_by: LaklakError | None = None
+
+    @classmethod
+    def without_look(cls, versions: Mapping[str, str], error: LaklakError) -> Checkup:
+        """What is left to say when this error kept the look from its beginning or its end."""
+        about = "settings" if isinstance(error, SettingsError) else "check"
+        return cls(versions, (), [(about, Finding.of(error))], ended_by=error)
 
     def count(self, verdict: Verdict) -> int:
         return sum(finding.verdict == verdict for _, finding in self.findings)
 
     @property
     def exit(self) -> int:
-        """The exit status: 0, or 2 when a backfill could not run."""
+        """The exit status: 0, 2 when a backfill could not run, or that of the error that ended the look."""
+        if self.ended_by is not None:
+            return self.ended_by.exit_code
         return 2 if self.count("problem") else 0
 
     def as_json(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What a person sees: lines on stderr, progress while it runs, the summary."""
+"""How a person is told: lines on a stream, colours, and progress while it runs."""
 
 from __future__ import annotations
 
@@ -7,20 +7,15 @@ import logging
 import os
 import shutil
 import sys
-import textwrap
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from decimal import Decimal
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final, TextIO, TypeVar
 
-from laklak.copying import CopyReport, CopySummary
+from laklak.copying import CopyReport
 from laklak.errors import LaklakError
-from laklak.findings import Checkup
-from laklak.model import Series, iso
-from laklak.report import Estimate, Report, Summary
-from laklak.resolve import FailedSeries
-from laklak.stores.base import Columns
-from laklak.text import counted, duration_text, size_text
+from laklak.report import Estimate, Report
+from laklak.text import duration_text
+from laklak.wording import copy_plan_line, copy_status_line, figures_of, plan_line, status_line
 
 if TYPE_CHECKING:
     from rich.live import Live
@@ -30,29 +25,27 @@ log = logging.getLogger(__name__)
 Shown = TypeVar("Shown")
 
 STATUS_EVERY_S: Final = 30.0
-_SHOWN_AT_MOST: Final = 10
-_UNSOUND: Final = ("checksum", "zip", "csv")
-_VALUE_COLUMN: Final = 40
 _WIDEST: Final = 110
-_NARROWEST: Final = 40
 _COLOURS: Final = {"error": "\x1b[31m", "warning": "\x1b[33m", "hint": "\x1b[36m"}
 
 
 def say(kind: str, text: str, stream: TextIO | None = None) -> None:
     """Print `kind: text` on stderr as one line; coloured on a terminal unless NO_COLOR is set."""
     stream = stream or sys.stderr
-    # Everything from outside may hold line ends and escape sequences; a terminal must not obey them.
-    line = "".join(char if char.isprintable() else " " for char in text)
     colour = _COLOURS.get(kind, "") if stream.isatty() and not os.environ.get("NO_COLOR") else ""
-    head = f"{colour}{kind}:\x1b[0m" if colour else f"{kind}:"
-    emit(f"{head} {line}", stream)
+    emit(text, stream, head=f"{colour}{kind}:\x1b[0m " if colour else f"{kind}: ")
 
 
-def emit(line: str, stream: TextIO | None = None) -> None:
-    """Print a line; what the stream cannot spell is escaped."""
+def emit(line: str, stream: TextIO | None = None, *, head: str = "") -> None:
+    """Print a line; what the stream cannot spell is escaped, and `head` alone may command a terminal."""
     stream = stream or sys.stderr
     encoding = stream.encoding or "ascii"
-    emit_bytes(f"{line}\n".encode(encoding, "backslashreplace"), stream)
+    emit_bytes(f"{head}{printable(line)}\n".encode(encoding, "backslashreplace"), stream)
+
+
+def printable(line: str) -> str:
+    """A line without what a terminal would obey: from outside come line ends and escape sequences too."""
+    return "".join(char if char.isprintable() else " " for char in line)
 
 
 def emit_bytes(data: bytes, stream: TextIO) -> None:
@@ -89,7 +82,7 @@ class Terminal:
         log.info("%s", line)
         if not self._quiet:
             self.close()
-            emit("".join(char if char.isprintable() else " " for char in line))
+            emit(line)
 
     def warn(self, line: str) -> None:
         log.warning("%s", line)
@@ -146,7 +139,7 @@ class Terminal:
 
 
 def _panel(report: Report, width: int) -> Any:
-    figures = _figures(report)
+    figures = figures_of(report)
     working = [str(ledger.plan.series) for ledger in report.ledgers if ledger.open_questions]
     lines = [
         f"{figures['requests']}, {report.on_the_wire} on the wire, {figures['budget']}",
@@ -158,7 +151,7 @@ def _panel(report: Report, width: int) -> Any:
 
 
 def _copy_panel(report: CopyReport, width: int) -> Any:
-    figures = _figures(report)
+    figures = figures_of(report)
     lines = [f"from {report.source} to {report.store}", figures["series"]]
     return _bar_and_lines(report, figures, lines, width)
 
@@ -175,218 +168,7 @@ def _bar_and_lines(report: Report, figures: Mapping[str, str], lines: Iterable[s
     # On a narrow terminal the figures matter more than the bar.
     room = max(0, min(32, width - len(words) - 2))
     bar.add_row(ProgressBar(total=max(1, report.wanted), completed=done, width=room) if room > 4 else "", words)
-    return Group(bar, *(Text(line, no_wrap=True, overflow="ellipsis") for line in lines))
-
-
-def status_line(report: Report) -> str:
-    """Everything on one line, for a log or a pipe."""
-    figures = _figures(report)
-    done = report.wanted - report.missing
-    paused = f", waiting {duration_text(report.paused_for_s)} as told" if report.paused_for_s else ""
-    return (
-        f"{figures['share']} {done:,} of {report.wanted:,} candles, {figures['rate']}, {figures['requests']}, "
-        f"{figures['budget']}, {figures['series']}, {figures['errors']}, ETA {figures['eta']}{paused}"
-    )
-
-
-def copy_status_line(report: CopyReport) -> str:
-    """Everything about a copy on one line, for a log or a pipe."""
-    figures = _figures(report)
-    done = report.wanted - report.missing
-    return (
-        f"{figures['share']} {done:,} of {report.wanted:,} candles, {figures['rate']}, {figures['series']}, "
-        f"ETA {figures['eta']}"
-    )
-
-
-def _figures(report: Report) -> dict[str, str]:
-    elapsed_s = max(0.001, time.monotonic() - (report.fetching_since_s or time.monotonic()))
-    rate = report.written / elapsed_s
-    done = report.wanted - report.missing
-    complete = sum(not ledger.missing for ledger in report.ledgers)
-    allowed = report.budget * min(60.0, elapsed_s) / 60
-    # In the first seconds a single request is more than these seconds' share.
-    share = min(100.0, 100 * report.window_weight / allowed) if allowed else 0.0
-    return {
-        "share": f"{100 * done / report.wanted:.1f} %" if report.wanted else "100 %",
-        "rate": f"{rate:,.0f} candles/s",
-        "eta": duration_text(report.missing / rate) if rate > 0 else "-",
-        "requests": f"{report.candle_requests:,} of {report.requests_planned:,} requests{_files(report)}",
-        "budget": f"budget {share:.0f} % of {report.budget}/min",
-        "series": f"series {complete} of {len(report.ledgers)} complete",
-        "errors": f"{report.retries} retried, {report.errors} failed",
-    }
-
-
-def _files(report: Report) -> str:
-    files = report.files
-    if not files.planned:
-        return ""
-    return f", {files.done:,} of {files.planned:,} files ({size_text(files.received_bytes)})"
-
-
-def plan_line(estimate: Estimate) -> str:
-    """One line before fetching: what is to be done, how long that takes, what other pages would save."""
-    span = f"{estimate.start} to {estimate.end}"
-    if not estimate.to_fetch:
-        return (
-            f"plan: {estimate.series} series, {span}: nothing to fetch, all {estimate.wanted:,} candles accounted for"
-        )
-    todo = f"plan: {estimate.series} series, {span}: {estimate.to_fetch:,} of {estimate.wanted:,} candles to fetch"
-    saved_s = estimate.seconds_estimated - estimate.seconds_auto
-    auto = f"; --chunk auto would save {duration_text(saved_s)}" if saved_s >= 1 else ""
-    by_api = (
-        f"in {counted(estimate.requests, 'request')}, weight {estimate.weight:,}, at least "
-        f"{duration_text(estimate.seconds_estimated)} at {estimate.budget} weight a minute{auto}"
-    )
-    rest = estimate.to_fetch - estimate.file_candles - estimate.out_of_reach
-    if rest == estimate.to_fetch:
-        return f"{todo} {by_api}"
-    parts = []
-    if estimate.files:
-        parts.append(
-            f"{estimate.file_candles:,} from {counted(estimate.files, 'file')}, about "
-            f"{size_text(estimate.file_bytes)} and {duration_text(estimate.file_seconds)}"
-        )
-    if rest:
-        parts.append(f"{rest:,} {by_api}")
-    if estimate.out_of_reach:
-        parts.append(f"{estimate.out_of_reach:,} that no source gives")
-    return f"{todo}: {'; '.join(parts)}"
-
-
-def estimate_lines(estimate: Estimate) -> Iterable[str]:
-    """The plan of a dry run with its alternatives."""
-    yield plan_line(estimate)
-    yield f"  stored {estimate.stored_before:,}, holes {estimate.holes:,}, rejected {estimate.rejected:,}"
-    if estimate.to_fetch and estimate.alternatives:
-        yield "  chunk   budget   requests      weight   time"
-        for one in estimate.alternatives:
-            mark = "  <- now" if (one.chunk, one.budget) == (estimate.chunk, estimate.budget) else ""
-            time_text = duration_text(one.seconds)
-            yield f"  {one.chunk:>5} {one.budget:>8} {one.requests:>10,} {one.weight:>11,}   {time_text}{mark}"
-
-
-def summary_lines(summary: Summary) -> Iterable[str]:
-    """The end of a run, for people."""
-    there = summary.wanted - summary.missing
-    if summary.start is None:
-        yield f"{_verdict(summary)} before the plan was made"
-        return
-    yield (
-        f"{_verdict(summary)}: {there:,} of {summary.wanted:,} candles of {summary.series} series accounted for, "
-        f"{summary.start} to {summary.end}"
-    )
-    yield (
-        f"  stored before {summary.stored_before:,}, written {summary.written:,}, holes {summary.holes:,}, "
-        f"rejected {summary.rejected:,}, missing {summary.missing:,}"
-    )
-    limited = f", {summary.rate_limited} times told to wait" if summary.rate_limited else ""
-    yield (
-        f"  {counted(summary.requests, 'request')} ({summary.retries} retried{limited}), weight {summary.weight:,}, "
-        f"{duration_text(summary.seconds)}, {summary.candles_per_second:,.0f} candles/s"
-    )
-    yield from _file_lines(summary)
-    if summary.rows_rejected:
-        yield f"  {counted(summary.rows_rejected, 'row')} of the venue refused"
-    yield from _failed_lines(summary.failed_series)
-    if summary.missing and summary.error is None:
-        yield "  run the same command again to get what is missing; what is stored is not asked again"
-
-
-def copy_plan_line(report: CopyReport) -> str:
-    """One line before candles move: what is to be done."""
-    span = f"{iso(report.start_ms or 0)} to {iso(report.end_ms or 0)}"
-    head = f"plan: {len(report.ledgers)} series, {span}:"
-    if not report.missing:
-        return f"{head} nothing to copy, all {report.wanted:,} candles accounted for"
-    return f"{head} {report.missing:,} of {report.wanted:,} candles to copy"
-
-
-def copy_summary_lines(summary: CopySummary) -> Iterable[str]:
-    """The end of a copy, for people."""
-    if summary.start is None:
-        yield "nothing to copy" if summary.complete else "stopped before the plan was made"
-        return
-    there = summary.wanted - summary.missing
-    yield (
-        f"{_verdict(summary)}: {there:,} of {summary.wanted:,} candles of {summary.series} series accounted for in "
-        f"{summary.destination}, {summary.start} to {summary.end}"
-    )
-    yield (
-        f"  stored before {summary.stored_before:,}, written {summary.written:,}, holes {summary.holes:,}, "
-        f"rejected {summary.rejected:,}, missing {summary.missing:,}"
-    )
-    yield f"  {duration_text(summary.seconds)}, {summary.candles_per_second:,.0f} candles/s"
-    if summary.source_missing:
-        lacking = counted(summary.source_missing, "candle")
-        yield f"  the source itself lacks {lacking} in between, for laklak backfill to fetch"
-    yield from _failed_lines(summary.failed_series)
-    if summary.missing and summary.error is None:
-        yield "  run the same command again to copy what is missing"
-
-
-def _verdict(summary: Summary | CopySummary) -> str:
-    if summary.exit in (130, 143):
-        return "stopped"
-    if summary.exit and not summary.missing:
-        return "complete but for what is named below"
-    return "complete" if summary.complete else "incomplete"
-
-
-def _failed_lines(failed_series: Sequence[FailedSeries]) -> Iterable[str]:
-    for failed in failed_series[:_SHOWN_AT_MOST]:
-        yield f"  {failed.series}: {failed.reason}: {failed.detail}"
-    if len(failed_series) > _SHOWN_AT_MOST:
-        yield f"  and {len(failed_series) - _SHOWN_AT_MOST} more series; --json lists them all"
-
-
-def outcome_lines(outcome: Summary | Estimate | CopySummary) -> Iterable[str]:
-    """What a run or a dry run ends with."""
-    if isinstance(outcome, CopySummary):
-        return copy_summary_lines(outcome)
-    return estimate_lines(outcome) if isinstance(outcome, Estimate) else summary_lines(outcome)
-
-
-def settings_block(
-    versions: Mapping[str, str], settings: Sequence[tuple[str, str, str]], width: int | None
-) -> Iterable[str]:
-    """The versions on a line, then the settings: key, value, and where it came from."""
-    yield from _folded("", ", ".join(f"{name} {version}" for name, version in versions.items()), width)
-    if settings:
-        yield "settings in force:"
-    keys = max((len(key) for key, _, _ in settings), default=0)
-    values = max((len(value) for _, value, _ in settings if len(value) <= _VALUE_COLUMN), default=0)
-    for key, value, origin in settings:
-        yield f"  {key:{keys}}  {value:{values}}  ({origin})"
-
-
-def finding_lines(checkup: Checkup, width: int | None) -> Iterable[str]:
-    """One line a finding: verdict, what it is about, what was found, what to do; then how it all stands.
-
-    With `width` lines are broken there, for a terminal.
-    """
-    column = max((len(about) for about, _ in checkup.findings), default=0)
-    for about, finding in checkup.findings:
-        head = f"{finding.verdict:7}  {about:{column}}  "
-        hint = f" -> {finding.hint}" if finding.hint else ""
-        yield from _folded(head, finding.text + hint, width)
-    problems, warnings = checkup.count("problem"), checkup.count("warning")
-    counts = f"{counted(problems, 'problem')}, {counted(warnings, 'warning')}"
-    if problems:
-        yield f"{counts}: laklak backfill cannot run before the problems are solved"
-    else:
-        yield f"{counts}: laklak backfill can run"
-
-
-def _folded(head: str, text: str, width: int | None) -> Iterable[str]:
-    # What comes from outside may hold line ends and escape sequences; a terminal must not obey them.
-    line = "".join(char if char.isprintable() else " " for char in text)
-    if width is None:
-        return [head + line]
-    room = max(_NARROWEST, width - len(head))
-    parts = textwrap.wrap(line, room, break_long_words=False, break_on_hyphens=False) or [""]
-    return [(head if number == 0 else " " * len(head)) + part for number, part in enumerate(parts)]
+    return Group(bar, *(Text(printable(line), no_wrap=True, overflow="ellipsis") for line in lines))
 
 
 def terminal_width(stream: TextIO) -> int | None:
@@ -394,40 +176,3 @@ def terminal_width(stream: TextIO) -> int | None:
     if not stream.isatty():
         return None
     return min(_WIDEST, shutil.get_terminal_size().columns)
-
-
-def _file_lines(summary: Summary) -> Iterable[str]:
-    """What came of bulk files, and what was wrong with some."""
-    files = summary.files
-    if not files.planned:
-        return
-    others = [f"{files.absent:,} not there"] if files.absent else []
-    others += [
-        f"{count:,} with bad {reason}" if reason in _UNSOUND else f"{count:,} {reason}"
-        for reason, count in sorted(files.failed.items())
-    ]
-    yield (
-        f"  {counted(files.read, 'file')} of {files.planned:,} gave {files.candles:,} candles "
-        f"({size_text(files.received_bytes)}, {files.retries} retried){'; ' if others else ''}{', '.join(others)}"
-    )
-    for line in files.troubles[:_SHOWN_AT_MOST]:
-        yield f"    {line}"
-    if len(files.troubles) > _SHOWN_AT_MOST:
-        yield f"    and {sum(files.failed.values()) - _SHOWN_AT_MOST:,} more files; the log names them"
-
-
-def candle_lines(series: Series, columns: Columns) -> Iterable[str]:
-    """Stored candles as a table, oldest first."""
-    table: list[tuple[str, ...]] = [("open_time", "open", "high", "low", "close", "volume")]
-    for index, time_ms in enumerate(columns.open_times):
-        table.append((iso(time_ms), *(_number(column[index]) for column in columns.values)))
-    widths = [max(len(row[i]) for row in table) for i in range(len(table[0]))]
-    yield str(series)
-    for row in table:
-        cells = [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]
-        yield "  ".join(cells)
-
-
-def _number(value: float) -> str:
-    """All digits of a stored double, without an exponent."""
-    return format(Decimal(repr(value)), "f")

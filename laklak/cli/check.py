@@ -31,16 +31,16 @@ def check(
     """
     from laklak import api
     from laklak.engine.check import versions
-    from laklak.findings import Checkup, Finding
+    from laklak.findings import Checkup
 
     try:
         found = api.check(settings_of({"store": store, "venue": venue, "config": config}), folder=working_folder())
     except LaklakError as exc:
         _show_settings((), as_json=as_json)
-        checkup = Checkup(versions(), (), [("settings", Finding.of(exc))])
+        checkup = Checkup.without_look(versions(), exc)
         _show_findings(checkup, as_json=as_json)
         return checkup.exit
-    return look(_look_and_show(found, as_json=as_json), wants_json=as_json)
+    return look(_look_and_show(found, as_json=as_json), json_of="check" if as_json else None)
 
 
 async def _look_and_show(check: Check, *, as_json: bool) -> int:
@@ -55,7 +55,8 @@ async def _look_and_show(check: Check, *, as_json: bool) -> int:
 
 def _show_settings(settings: Sequence[tuple[str, str, str]], *, as_json: bool) -> None:
     from laklak.engine.check import versions
-    from laklak.terminal import emit, settings_block, terminal_width
+    from laklak.terminal import emit, terminal_width
+    from laklak.wording import settings_block
 
     if not as_json:
         for line in settings_block(versions(), settings, terminal_width(sys.stdout)):
@@ -63,7 +64,8 @@ def _show_settings(settings: Sequence[tuple[str, str, str]], *, as_json: bool) -
 
 
 def _show_findings(checkup: Checkup, *, as_json: bool) -> None:
-    from laklak.terminal import emit, finding_lines, terminal_width
+    from laklak.terminal import emit, terminal_width
+    from laklak.wording import finding_lines
 
     if as_json:
         print_json(checkup.as_json())

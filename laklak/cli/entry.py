@@ -22,6 +22,7 @@ def run(arguments: Sequence[str]) -> int:
     """
     arguments = arguments or ["--help"]
     wants_json = "--json" in arguments and arguments[0] not in ("show", "simulate", "bench")
+    json_of = arguments[0] if wants_json else None
     error: LaklakError
     with open_streams():
         try:
@@ -39,7 +40,7 @@ def run(arguments: Sequence[str]) -> int:
             error = _unexpected(exc)
         finally:
             ignore_signals()
-        return end_early(error, wants_json=wants_json, copied=arguments[0] == "copy")
+        return end_early(error, json_of=json_of)
 
 
 def _unexpected(exc: Exception) -> LaklakError:

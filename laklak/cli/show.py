@@ -20,8 +20,9 @@ def show(
 ) -> int:
     """Show the newest stored candles of a series."""
     from laklak.api import stored_candles, typed_series
-    from laklak.terminal import candle_lines, emit
+    from laklak.terminal import emit
     from laklak.text import mask_url
+    from laklak.wording import candle_lines
 
     settings = settings_of({"store": store, "config": config})
     wanted = typed_series(series, settings)

@@ -45,7 +45,8 @@ def perform(
 ) -> int:
     """Run it, say how it ended and give the exit status; `closed` gives the account of work that could not start."""
     from laklak.report import Estimate
-    from laklak.terminal import emit, outcome_lines, say_error
+    from laklak.terminal import emit, say_error
+    from laklak.wording import outcome_lines
 
     error: LaklakError | None = None
     outcome: Outcome
@@ -97,12 +98,12 @@ def _signals(work: Backfill | Copy, terminal: Terminal) -> Iterator[None]:
         yield
 
 
-def look(work: Coroutine[Any, Any, Result], *, wants_json: bool = False) -> Result:
-    """Run what only looks: a signal ends the program at once, whatever is waited for."""
+def look(work: Coroutine[Any, Any, Result], *, json_of: str | None = None) -> Result:
+    """Run what only looks: a signal ends the program at once, whatever is waited for; `json_of` as in end_early."""
 
     def leave(exit_code: int, _grace_s: float) -> None:
         # Not by an exception: a thread that waits for a dead disk or server would be waited for.
-        os._exit(end_early(Interrupted(exit_code), wants_json=wants_json))
+        os._exit(end_early(Interrupted(exit_code), json_of=json_of))
 
     async def go() -> Result:
         with at_signals(leave):
@@ -111,21 +112,31 @@ def look(work: Coroutine[Any, Any, Result], *, wants_json: bool = False) -> Resu
     return run_loop(go())
 
 
-def end_early(error: LaklakError, *, wants_json: bool, copied: bool = False) -> int:
-    """Say why there is no answer, as an answer too where JSON is wanted, and give the exit status."""
+def end_early(error: LaklakError, *, json_of: str | None) -> int:
+    """Say why there is no answer and give the exit status; with JSON, in the words of the command `json_of`."""
     # Imported when something went wrong: it is half of what `laklak --help` would take.
     from laklak.terminal import say_error
 
     say_error(error)
-    if wants_json and copied:
+    if json_of is not None:
+        print_json(_no_answer(json_of, error))
+    return error.exit_code
+
+
+def _no_answer(command: str, error: LaklakError) -> dict[str, Any]:
+    """What a command gives as JSON when it could not begin or come to its end; a backfill for what is no command."""
+    if command == "check":
+        from laklak.engine.check import versions
+        from laklak.findings import Checkup
+
+        return Checkup.without_look(versions(), error).as_json()
+    if command == "copy":
         from laklak.copying import CopyReport, summarise_copy
 
-        print_json(summarise_copy(CopyReport(), error=error).as_json())
-    elif wants_json:
-        from laklak.report import Report, summarise
+        return summarise_copy(CopyReport(), error=error).as_json()
+    from laklak.report import Report, summarise
 
-        print_json(summarise(Report(), error=error).as_json())
-    return error.exit_code
+    return summarise(Report(), error=error).as_json()
 
 
 def print_json(answer: dict[str, Any]) -> None:

@@ -12,6 +12,7 @@ import anyio
 
 from laklak._version import __version__
 from laklak.engine.fetch import Fetch
+from laklak.engine.filling import announce
 from laklak.engine.observer import Observer
 from laklak.engine.prepare import Preparation
 from laklak.engine.tally import tally
@@ -22,8 +23,8 @@ from laklak.model import RunRecord
 from laklak.report import Estimate, Report, Summary, summarise
 from laklak.stopping import Stopped, Stopper
 from laklak.stores import open_store
-from laklak.stores.base import Store, StoreInfo
-from laklak.text import counted, mask_url, size_text
+from laklak.stores.base import Store
+from laklak.text import counted, mask_url
 from laklak.unsure import UnsureBook
 
 log = logging.getLogger(__name__)
@@ -81,11 +82,12 @@ class Backfill:
                 # A server may be silent for long, and who stops a run does not wait for it.
                 with self.stopper.interruptible():
                     await opened.enter_async_context(store)
-                    info = await store.describe()
-                self.report.store = store.display
-                self._announce(store, info)
-                unsure = UnsureBook(self.job.state_dir, store.identity)
+                    self.report.store = store.display
+                    info = await announce(store, "store", self._observer)
+                self._tell_beforehand()
                 with nullcontext() if self.job.dry_run else store.exclusive():
+                    # Not before: a run that held the store until now may have left something in it.
+                    unsure = UnsureBook(self.job.state_dir, store.identity, self._observer.warn)
                     async with AsyncExitStack() as stack:
                         preparation = Preparation(self.job, store, unsure, self.report, self._observer, self.stopper)
                         self._feeds = preparation.feeds
@@ -109,9 +111,7 @@ class Backfill:
             return estimate
         return self._summary()
 
-    def _announce(self, store: Store, info: StoreInfo) -> None:
-        free = "" if info.free_bytes is None else f"; {size_text(info.free_bytes)} free"
-        self._observer.note(f"store: {store.display}: {info.holds}{free}")
+    def _tell_beforehand(self) -> None:
         for line in self._notes:
             self._observer.note(line)
         for line in self._warnings:

@@ -10,7 +10,7 @@ import asyncio
 import platform
 import sqlite3
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from importlib import metadata
 from typing import Final
@@ -19,7 +19,8 @@ import anyio
 from anyio import to_thread
 
 from laklak._version import __version__
-from laklak.engine.prepare import SPARE_BYTES, mixing_refusal
+from laklak.engine.filling import SPARE_BYTES
+from laklak.engine.prepare import mixing_refusal
 from laklak.errors import LaklakError, TryLater
 from laklak.feed import Feed
 from laklak.findings import Checkup, Fact, Finding
@@ -98,8 +99,8 @@ class Check:
             group.start_soon(self._look_at_store)
             for name in self._venues:
                 group.start_soon(self._look_at_venue, name, feeds)
-        for feed in feeds:
-            self._hold_against_store(feed)
+        if self._seen.store is not None:
+            self._hold_against_store(self._seen.store, feeds)
         return Checkup(
             versions=versions(),
             settings=self.settings,
@@ -146,25 +147,32 @@ class Check:
         except LaklakError as exc:
             self._add("store", Finding.of(exc))
 
-    def _hold_against_store(self, feed: Feed) -> None:
-        """What only shows when the venue has answered: candles of another kind, a range that would not be kept."""
-        job, store = self._job, self._seen.store
-        if store is None:
-            return
+    def _hold_against_store(self, store: Store, feeds: Sequence[Feed]) -> None:
+        """Add what only shows when the venues have answered; what is wrong with all of them is said once."""
+        found: dict[tuple[str, str], Finding] = {}
+        for feed in sorted(feeds, key=lambda feed: self._venues.index(feed.venue.name)):
+            for about, error in self._conflicts(store, feed):
+                found.setdefault((about, str(error)), Finding.of(error))
+        for (about, _), finding in found.items():
+            self._add(about, finding)
+
+    def _conflicts(self, store: Store, feed: Feed) -> Iterator[tuple[str, LaklakError]]:
+        """Candles of another kind than the venue's, a range that is empty by its clock or would not be kept."""
+        job = self._job
         refusal = mixing_refusal(store, self._seen.origin, feed)
         if refusal is not None:
-            self._add("store", Finding.of(refusal))
+            yield "store", refusal
         if job.days is None and job.start_ms is None:
             return
         try:
             span = clip_to_clock(job.start_ms, job.end_ms, job.days, feed.clock.now_ms(), job.interval)
         except LaklakError as exc:
-            self._add("settings", Finding.of(exc))
+            yield "settings", exc
             return
         try:
             store.check_range(span)
         except LaklakError as exc:
-            self._add("store", Finding.of(exc))
+            yield "store", exc
 
     # A venue
 
@@ -221,9 +229,8 @@ class Check:
         ]
 
     def _told_to_wait(self, exc: TryLater) -> Finding:
-        until_ms = exc.until_ms or 0
-        wait_s = until_ms / 1000 - time.time()
-        facts = {"reason": exc.reason, "until": iso(until_ms)}
+        wait_s = exc.until_ms / 1000 - time.time()
+        facts = {"reason": exc.reason, "until": iso(exc.until_ms)}
         if wait_s > self._job.max_wait_s:
             return Finding("problem", str(exc), exc.hint, facts)
         return Finding(

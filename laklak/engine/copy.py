@@ -23,24 +23,25 @@ import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
 from laklak.copying import CopyJob, CopyPlan, CopyReport, CopySummary, Part, parts_of, plan_copy, summarise_copy, take
-from laklak.engine.prepare import SPARE_BYTES
-from laklak.errors import LaklakError, StoreError, StoreUnavailable, UsageError
+from laklak.engine.filling import announce, check_room, each, survey_sure
+from laklak.errors import LaklakError, StoreError, StoreFull, StoreUnavailable, UsageError
 from laklak.ledger import Ledger
 from laklak.model import Series, TimeRange, iso
+from laklak.plan import runs
 from laklak.resolve import FailedSeries
 from laklak.stopping import Stopped, Stopper
 from laklak.stores import open_store
-from laklak.stores.base import Columns, Delivery, Store, StoreInfo
+from laklak.stores.base import Columns, Delivery, Store
 from laklak.stores.presence import survey
 from laklak.taskgroup import task_group
-from laklak.text import mask_url, size_text, some_of
+from laklak.text import mask_url, some_of
+from laklak.unsure import UnsureBook
 
 log = logging.getLogger(__name__)
 
 TICK_S: Final = 0.5
 READERS: Final = 2
 WRITTEN_AT_ONCE: Final = 50_000
-_SURVEYS_AT_ONCE: Final = 4
 _FAR_AHEAD_MS: Final = 1 << 62
 
 
@@ -111,7 +112,8 @@ class Copy:
                 if holdings:
                     with self.stopper.interruptible():
                         await stores.enter_async_context(destination)
-                        info = await self._announce(destination)
+                        self.report.store = destination.display
+                        info = await announce(destination, "destination", self._observer)
                     await self._copy(source, destination, holdings, info.free_bytes)
         except Stopped:
             log.info("stopped while planning")
@@ -147,17 +149,12 @@ class Copy:
         self.report.series = len(chosen)
         return {series: held[series] for series in chosen if series in held}
 
-    async def _announce(self, destination: Store) -> StoreInfo:
-        self.report.store = destination.display
-        info = await destination.describe()
-        free = "" if info.free_bytes is None else f"; {size_text(info.free_bytes)} free"
-        self._observer.note(f"destination: {destination.display}: {info.holds}{free}")
-        return info
-
     async def _copy(
         self, source: Store, destination: Store, holdings: Mapping[Series, TimeRange], free_bytes: int | None
     ) -> None:
         with destination.exclusive():
+            # Not before: a run that held the destination until now may have left something in it.
+            unsure = UnsureBook(self.job.state_dir, destination.identity, self._observer.warn)
             with self.stopper.interruptible():
                 present, given = await destination.origin(), await source.origin()
                 if not self.job.force and None not in (present, given) and present != given:
@@ -165,12 +162,15 @@ class Copy:
                         f"{destination.display} holds {present} candles; {source.display} has {given} ones",
                         hint="copy to another store, or --force to mix them",
                     )
-                await self._plan(source, destination, self._kept(destination, holdings))
-                self._check_room(destination, free_bytes)
+                await self._plan(source, destination, unsure, self._kept(destination, holdings))
+                if not self.job.force:
+                    hint = "make room, copy to another place, or --force"
+                    check_room(destination, free_bytes, self.report.missing, hint=hint)
                 if self.report.missing and present is None and given is not None:
                     await destination.set_origin(given)
             self._observer.planned_copy(self.report)
-            await self._move(source, destination)
+            await self._move(source, destination, unsure)
+            self._settle(unsure)
 
     def _kept(self, destination: Store, holdings: Mapping[Series, TimeRange]) -> Mapping[Series, TimeRange]:
         """The spans without what the destination's retention would drop; StoreUnavailable where that is not allowed."""
@@ -192,38 +192,31 @@ class Copy:
                 f"{destination.display} would keep nothing of {self.report.source}",
                 hint="choose a destination that keeps candles for longer",
             )
+        outside = [series for series, span in kept.items() if not span]
+        if outside:
+            self.report.outside_retention += outside
+            self._observer.warn(
+                f"{destination.display} would keep nothing of these, left out: {some_of([str(one) for one in outside])}"
+            )
         return {series: span for series, span in kept.items() if span}
 
-    async def _plan(self, source: Store, destination: Store, spans: Mapping[Series, TimeRange]) -> None:
-        plans: dict[Series, CopyPlan] = {}
-        places = anyio.CapacityLimiter(_SURVEYS_AT_ONCE)
+    async def _plan(
+        self, source: Store, destination: Store, unsure: UnsureBook, spans: Mapping[Series, TimeRange]
+    ) -> None:
+        async def plan(wanted: tuple[Series, TimeRange]) -> CopyPlan:
+            there, here = await survey(source, *wanted), await survey_sure(destination, unsure, *wanted)
+            return plan_copy(*wanted, there, here)
 
-        async def one(series: Series, span: TimeRange) -> None:
-            async with places:
-                there = await survey(source, series, span)
-                plans[series] = plan_copy(series, span, there, await survey(destination, series, span))
-
-        async with task_group() as group:
-            for series, span in spans.items():
-                group.start_soon(one, series, span)
-        self._plans = {Ledger(plans[series]): plans[series] for series in spans}
+        plans = await each(spans.items(), plan)
+        self._plans = {Ledger(one): one for one in plans}
         self.report.ledgers = list(self._plans)
         self.report.start_ms = min(span.start_ms for span in spans.values())
         self.report.end_ms = max(span.end_ms for span in spans.values())
-        self.report.source_missing = sum(plan.source_missing for plan in plans.values())
-
-    def _check_room(self, destination: Store, free_bytes: int | None) -> None:
-        needed = self.report.missing * destination.bytes_per_candle + SPARE_BYTES
-        if self.report.missing and free_bytes is not None and free_bytes < needed and not self.job.force:
-            raise StoreUnavailable(
-                f"{destination.display} has {size_text(free_bytes)} free and about {size_text(needed)} is needed for "
-                f"{self.report.missing:,} candles and 1 GiB to spare",
-                hint="make room, copy to another place, or --force",
-            )
+        self.report.source_missing = sum(one.source_missing for one in plans)
 
     # While candles move
 
-    async def _move(self, source: Store, destination: Store) -> None:
+    async def _move(self, source: Store, destination: Store, unsure: UnsureBook) -> None:
         self.report.fetching_since_s = time.monotonic()
         parts = chain.from_iterable(parts_of(ledger, plan) for ledger, plan in self._plans.items())
         # Room for what the readers hold: they wait while the destination is busy with more than that.
@@ -232,7 +225,7 @@ class Copy:
             ticking.start_soon(self._tick)
             async with task_group() as writers:
                 self._writers = writers.cancel_scope
-                writers.start_soon(self._write, destination, receive)
+                writers.start_soon(self._write, destination, unsure, receive)
                 async with send, task_group() as readers:
                     self._readers = readers.cancel_scope
                     for _ in range(READERS):
@@ -242,12 +235,17 @@ class Copy:
             if ledger.plan.missing_count:
                 log.info("series=%s copied=%d missing=%d", ledger.plan.series, ledger.written, ledger.missing)
 
+    def _settle(self, unsure: UnsureBook) -> None:
+        """Forget what was unsure of the series that are whole now, where candles were written for it."""
+        for ledger, plan in self._plans.items():
+            if unsure and not ledger.missing:
+                unsure.settle(plan.series, *plan.candles)
+
     async def _read(self, source: Store, parts: Iterator[Part], parcels: MemoryObjectSendStream[_Parcel]) -> None:
         async with parcels:
             for part in parts:
                 if self.stopper.requested:
                     return
-                self.report.moving += 1
                 try:
                     delivery = await self._take(source, part)
                 except StoreError as exc:
@@ -255,8 +253,6 @@ class Copy:
                     return
                 if delivery.rows:
                     await parcels.send(_Parcel(part.ledger, delivery))
-                else:
-                    self.report.moving -= 1
 
     async def _take(self, source: Store, part: Part) -> Delivery:
         """Read a part and say what of it is to be stored."""
@@ -267,21 +263,24 @@ class Copy:
         absences = await source.absences(ledger.plan.series, part.range) if part.absences else []
         taken = take(part, columns, absences)
         ledger.trouble("source_unsound", taken.unsound, "the source does not have five finite numbers for them")
-        ledger.trouble("source_changed", taken.gone, "they went from the source while it was copied")
+        ledger.trouble(
+            "source_changed", taken.gone, "they were there when the copy was planned, not when they were read"
+        )
         return taken.delivery
 
-    async def _write(self, destination: Store, parcels: MemoryObjectReceiveStream[_Parcel]) -> None:
+    async def _write(self, destination: Store, unsure: UnsureBook, parcels: MemoryObjectReceiveStream[_Parcel]) -> None:
         async with parcels:
             while batch := await _collect(parcels):
                 try:
                     written = await destination.write([parcel.delivery for parcel in batch])
                 except StoreError as exc:
+                    if isinstance(exc, StoreFull):
+                        unsure.add(_sent(batch))
                     self._abort(exc)
                     if self._readers is not None:
                         self._readers.cancel()
                     return
                 self.report.dead_letter = written.dead_letter or self.report.dead_letter
-                self.report.moving -= len(batch)
                 for number, parcel in enumerate(batch):
                     refused = len(written.refused.get(number, ()))
                     parcel.ledger.acknowledged(parcel.delivery, refused)
@@ -304,6 +303,14 @@ class Copy:
 
     def _clock(self) -> None:
         self.report.seconds = time.monotonic() - self.report.started_s
+
+
+def _sent(batch: Sequence[_Parcel]) -> Iterator[tuple[Series, TimeRange]]:
+    """Exactly the candles of a batch: what lies between them is not to be copied again."""
+    for parcel in batch:
+        candles = parcel.delivery.candles
+        if candles:
+            yield from ((candles.series, part) for part in runs(candles.open_times, candles.series.interval))
 
 
 async def _collect(parcels: MemoryObjectReceiveStream[_Parcel]) -> Sequence[_Parcel]:

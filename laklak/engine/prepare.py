@@ -7,30 +7,25 @@ from contextlib import AsyncExitStack
 from dataclasses import replace
 from typing import Final
 
-import anyio
-
 from laklak.agenda import Agenda
 from laklak.archives.solver import Split
+from laklak.engine.filling import check_room, each, survey_sure
 from laklak.engine.observer import Observer
 from laklak.errors import StoreUnavailable
 from laklak.feed import Feed
 from laklak.job import Job
 from laklak.ledger import Ledger
 from laklak.model import Instrument, Series, TimeRange, iso
-from laklak.plan import SeriesPlan, alternatives, best_page, cost_of, gaps, plan_chunks, runs, union
+from laklak.plan import SeriesPlan, alternatives, best_page, cost_of, gaps, plan_chunks
 from laklak.report import Estimate, Report
 from laklak.resolve import Target, clip_to_clock, resolve
 from laklak.stopping import Stopper
 from laklak.stores.base import Origin, Store
-from laklak.stores.presence import survey
-from laklak.taskgroup import task_group
-from laklak.text import size_text, some_of
+from laklak.text import some_of
 from laklak.unsure import UnsureBook
 
-SPARE_BYTES: Final = 1 << 30
 FILE_CANDLES_PER_SECOND: Final = 100_000
 """What two cores stored of bulk files, with the store and the file server on the same ones, at the least."""
-_SURVEYS_AT_ONCE: Final = 4
 
 
 def mixing_refusal(store: Store, present: Origin | None, feed: Feed) -> StoreUnavailable | None:
@@ -68,7 +63,7 @@ class Preparation:
             await self._check_origin(feed)
             span, targets = self._targets(feed)
             spans.append(span)
-            plans.append((feed, await self._survey(targets)))
+            plans.append((feed, await each(targets, self._plan)))
         self._report.start_ms = min((span.start_ms for span in spans), default=None)
         self._report.end_ms = max((span.end_ms for span in spans), default=None)
         splits = {plan.series: _split(feed, plan) for feed, own in plans for plan in own}
@@ -131,19 +126,6 @@ class Preparation:
             self._store.check_range(TimeRange(earliest_ms, span.end_ms))
         return span, resolved.targets
 
-    async def _survey(self, targets: Sequence[Target]) -> list[SeriesPlan]:
-        plans: list[SeriesPlan | None] = [None] * len(targets)
-        places = anyio.CapacityLimiter(_SURVEYS_AT_ONCE)
-
-        async def one(index: int, target: Target) -> None:
-            async with places:
-                plans[index] = await self._plan(target)
-
-        async with task_group() as group:
-            for index, target in enumerate(targets):
-                group.start_soon(one, index, target)
-        return [plan for plan in plans if plan is not None]
-
     async def _plan(self, target: Target) -> SeriesPlan:
         stored = 0
         known_rejected: frozenset[int] = frozenset()
@@ -155,11 +137,10 @@ class Preparation:
             known = [] if self._job.recheck else await self._store.absences(target.series, target.wanted)
             missing = tuple(gaps(target.wanted, (one.open_time_ms for one in known), target.series.interval))
         else:
-            presence = await survey(self._store, target.series, target.wanted, recheck=self._job.recheck)
+            presence = await survey_sure(
+                self._store, self._unsure, target.series, target.wanted, recheck=self._job.recheck
+            )
             stored, known, missing = presence.stored, list(presence.absences), presence.missing
-            unsure = await self._unsure_times(target)
-            stored -= len(unsure)
-            missing = tuple(union([*missing, *runs(unsure, target.series.interval)]))
         holes = sum(one.kind == "hole" for one in known)
         return SeriesPlan(
             target.series,
@@ -171,11 +152,6 @@ class Preparation:
             missing,
             known_rejected,
         )
-
-    async def _unsure_times(self, target: Target) -> list[int]:
-        """Minutes that the store shows and may not have, rising."""
-        parts = [part.clip(target.wanted) for part in self._unsure.of(target.series)]
-        return [time for part in parts if part for time in await self._store.open_times(target.series, part)]
 
     async def _check_origin(self, feed: Feed) -> None:
         """Real and simulated candles never share a store unless the user insists."""
@@ -240,13 +216,9 @@ class Preparation:
 
     def check_room(self, free_bytes: int | None, estimate: Estimate) -> None:
         """Raise StoreUnavailable when the store's disk has less room than the plan needs and 1 GiB to spare."""
-        needed = estimate.to_fetch * self._store.bytes_per_candle + SPARE_BYTES
-        if estimate.to_fetch and free_bytes is not None and free_bytes < needed and not self._job.force:
-            raise StoreUnavailable(
-                f"{self._store.display} has {size_text(free_bytes)} free and about {size_text(needed)} is needed "
-                f"for {estimate.to_fetch:,} candles and 1 GiB to spare",
-                hint="make room, ask for fewer days, use another --store, or --force",
-            )
+        if not self._job.force:
+            hint = "make room, ask for fewer days, use another --store, or --force"
+            check_room(self._store, free_bytes, estimate.to_fetch, hint=hint)
 
 
 def _split(feed: Feed, plan: SeriesPlan) -> Split:

@@ -1,0 +1,76 @@
+"""What every run does with the store it fills, whether a venue or another store gives the candles."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Final, Protocol, TypeVar
+
+import anyio
+
+from laklak.errors import StoreUnavailable
+from laklak.model import Series, TimeRange
+from laklak.plan import runs, union
+from laklak.stores.base import Store, StoreInfo
+from laklak.stores.presence import Presence, survey
+from laklak.taskgroup import task_group
+from laklak.text import size_text
+from laklak.unsure import UnsureBook
+
+SPARE_BYTES: Final = 1 << 30
+_SURVEYS_AT_ONCE: Final = 4
+
+One = TypeVar("One")
+Found = TypeVar("Found")
+
+
+class Listener(Protocol):
+    """Who is told of the store."""
+
+    def note(self, line: str) -> None: ...
+
+
+async def announce(store: Store, role: str, listener: Listener) -> StoreInfo:
+    """Say what the store holds and how much room it has; `role` is what it is to this run."""
+    info = await store.describe()
+    free = "" if info.free_bytes is None else f"; {size_text(info.free_bytes)} free"
+    listener.note(f"{role}: {store.display}: {info.holds}{free}")
+    return info
+
+
+def check_room(store: Store, free_bytes: int | None, candles: int, *, hint: str) -> None:
+    """Raise StoreUnavailable when the store's disk has less room than `candles` more need and 1 GiB to spare."""
+    needed = candles * store.bytes_per_candle + SPARE_BYTES
+    if candles and free_bytes is not None and free_bytes < needed:
+        raise StoreUnavailable(
+            f"{store.display} has {size_text(free_bytes)} free and about {size_text(needed)} is needed for "
+            f"{candles:,} candles and 1 GiB to spare",
+            hint=hint,
+        )
+
+
+async def each(items: Iterable[One], ask: Callable[[One], Awaitable[Found]]) -> list[Found]:
+    """What `ask` gives for every item, in their order; it is asked for a few of them at once."""
+    found: dict[int, Found] = {}
+    places = anyio.CapacityLimiter(_SURVEYS_AT_ONCE)
+
+    async def one(number: int, item: One) -> None:
+        async with places:
+            found[number] = await ask(item)
+
+    async with task_group() as group:
+        for number, item in enumerate(items):
+            group.start_soon(one, number, item)
+    return [found[number] for number in sorted(found)]
+
+
+async def survey_sure(
+    store: Store, unsure: UnsureBook, series: Series, span: TimeRange, *, recheck: bool = False
+) -> Presence:
+    """What `store` holds for sure of `span`: candles that it shows and may not have are missing (see laklak.unsure)."""
+    presence = await survey(store, series, span, recheck=recheck)
+    parts = [part.clip(span) for part in unsure.of(series)]
+    shown = [time for part in parts if part for time in await store.open_times(series, part)]
+    if not shown:
+        return presence
+    missing = union([*presence.missing, *runs(shown, series.interval)])
+    return Presence(presence.stored - len(shown), presence.absences, tuple(missing))
