@@ -93,7 +93,7 @@ class Settings:
     `source`: the API, the bulk files, or for every stretch the better one. `workers`: requests at once, per venue.
     `archive_connections`: files fetched at once. `archive_files`: months of minutes that bulk files may
     take in memory, unpacked. `batch_size`: rows written at once. `in_flight`: chunks taken from the
-    plan and not yet acknowledged by the store. `state_dir`: where bans are remembered.
+    plan and not yet acknowledged by the store. `state_dir`: what outlives a run.
     `venues`: by venue name, one for each that is built. `origins`: dotted key -> where its value came from.
     """
 
@@ -305,7 +305,12 @@ SPECS: Final[Mapping[str, Spec]] = {
     "workers": Spec(parse=_whole(1, 256), default="16", help="requests at once"),
     "batch_size": Spec(parse=_whole(1, 1_000_000), default="20000", help="rows written at once"),
     "in_flight": Spec(parse=_whole(1, 1024), default="64", help="chunks asked for and not yet stored, at most"),
-    "state_dir": Spec(parse=_text, default=None, help="folder where bans are remembered", is_path=True),
+    "state_dir": Spec(
+        parse=_text,
+        default=None,
+        help="folder for what outlives a run: bans, and candles that a full server may not keep",
+        is_path=True,
+    ),
     **_venue_specs(),
 }
 

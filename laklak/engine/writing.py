@@ -15,6 +15,7 @@ from laklak.errors import StoreError, StoreFull
 from laklak.job import Job
 from laklak.ledger import Ledger
 from laklak.model import Series, TimeRange
+from laklak.plan import runs
 from laklak.report import Report
 from laklak.stores.base import Delivery, Store, Written
 from laklak.unsure import UnsureBook
@@ -124,6 +125,7 @@ class Writer:
 
 def _sent(batch: Sequence[Parcel]) -> Iterator[tuple[Series, TimeRange]]:
     for parcel in batch:
-        candles = parcel.delivery.candles
-        if candles:
-            yield candles.series, TimeRange(candles.open_times[0], candles.open_times[-1] + candles.series.interval.ms)
+        if parcel.delivery.candles:
+            series = parcel.delivery.series
+            for span in runs(parcel.delivery.candles.open_times, series.interval):
+                yield series, span
