@@ -26,6 +26,7 @@ from aiolimiter import AsyncLimiter
 from laklak.errors import SettingsError
 from laklak.plan import PACE, WINDOW_S
 
+_GRAIN_S: Final = 0.01
 ADDRESS_SHARE: Final = 0.99
 _NEIGHBOUR_MARGIN: Final = 1.25
 _PROBE_AFTER_S: Final = 2.0
@@ -183,8 +184,10 @@ class Limiter:
         self.budget = budget
         self.address.advertise(advertised)
         # The bucket holds two of the heaviest requests where that is within the 2 % that the pace leaves free: with
-        # room for just one, the time that every wait oversleeps would be lost, a percent or more of the budget.
-        burst = max(heaviest, min(2 * heaviest, int((1 - PACE) * budget)))
+        # room for just one, the time that every wait oversleeps would be lost, a percent or more of the budget.  Of a
+        # budget that nothing can exhaust it holds what no timer could tell apart.
+        burst = max(2 * heaviest, int(_GRAIN_S * budget / WINDOW_S))
+        burst = max(heaviest, min(burst, int((1 - PACE) * budget)))
         self._pace = AsyncLimiter(burst, burst / (PACE * budget / WINDOW_S))
         self._burst = burst
         self._empty = True
