@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import csv
 import gzip
 import json
@@ -21,6 +22,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
+from influxd import Influxd
+from summary_keys import SUMMARY_KEYS
 
 from laklak.simulator import CandleSource, Hit, RecordedSource, Simulator, SimulatorSettings, load_recorded
 from laklak.simulator.rules import KLINES
@@ -31,41 +34,6 @@ Candle = tuple[float, float, float, float, float]
 RECORDED = Path(__file__).parents[1] / "recorded" / "binance"
 MINUTE_MS = 60_000
 END_MS = 1_772_323_200_000  # 2026-03-01T00:00Z, where the recording ends and the venue's clock stands
-
-KEYS = frozenset(
-    [
-        "schema",
-        "version",
-        "exit",
-        "complete",
-        "store",
-        "start",
-        "end",
-        "series",
-        "wanted",
-        "stored_before",
-        "written",
-        "holes",
-        "rejected",
-        "missing",
-        "rows_rejected",
-        "failed_series",
-        "ended_series",
-        "requests",
-        "candle_requests",
-        "retries",
-        "rate_limited",
-        "weight",
-        "files",
-        "writer",
-        "seconds",
-        "candles_per_second",
-        "banned_until",
-        "dead_letter",
-        "error",
-        "hint",
-    ]
-)
 
 
 class Venue:
@@ -192,12 +160,14 @@ class Program:
 
     running: list[subprocess.Popen[str]] = field(default_factory=list)
 
-    def __call__(self, *words: str | Path, timeout_s: float = 60, **environment: str) -> Ended:
-        return self.wait(self.start(*words, **environment), timeout_s=timeout_s)
+    def __call__(self, *words: str | Path, timeout_s: float = 60, first: str = "", **environment: str) -> Ended:
+        return self.wait(self.start(*words, first=first, **environment), timeout_s=timeout_s)
 
-    def start(self, *words: str | Path, **environment: str) -> subprocess.Popen[str]:
+    def start(self, *words: str | Path, first: str = "", **environment: str) -> subprocess.Popen[str]:
+        """Start it; `first` are statements that the process executes before, to make a constant small."""
+        called = ["-c", f"{first}\nfrom laklak.__main__ import main\nmain()"] if first else ["-m", "laklak"]
         process = subprocess.Popen(
-            [sys.executable, "-m", "laklak", *map(str, words)],
+            [sys.executable, *called, *map(str, words)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -206,6 +176,15 @@ class Program:
         )
         self.running.append(process)
         return process
+
+    @contextlib.contextmanager
+    def halted(self, process: subprocess.Popen[str]) -> Iterator[None]:
+        """Inside of it the process stands still, with its locks and its work half done, however slow the machine."""
+        process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            process.send_signal(signal.SIGCONT)
 
     def wait(self, process: subprocess.Popen[str], timeout_s: float = 60) -> Ended:
         out, err = process.communicate(timeout=timeout_s)
@@ -303,6 +282,23 @@ def small_disk(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
         subprocess.run(["umount", "-l", str(folder)], check=True, timeout=20)
 
 
+@pytest.fixture
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two answers need not be two seconds apart here; other tests look at them."""
+    monkeypatch.setattr("laklak.engine.fetch.SECOND_ANSWER_AFTER_S", 0.05)
+
+
+@pytest.fixture(scope="session")
+def guarded(needs_influxd: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Influxd]:
+    """An InfluxDB 1.x server that wants a login, with the user `writer`, who may do nothing yet."""
+    server = Influxd(tmp_path_factory.mktemp("guarded"), {"INFLUXDB_HTTP_AUTH_ENABLED": "true"})
+    try:
+        server.start().guard()
+        yield server
+    finally:
+        server.stop()
+
+
 @pytest.fixture(scope="session")
 def truth() -> Callable[..., dict[tuple[str, int], Candle]]:
     """float(text) of the recorded files, read without any code of the project:
@@ -348,7 +344,7 @@ def check_sum() -> Callable[[dict[str, Any]], dict[str, Any]]:
     """Check that a summary has exactly the keys promised and adds up; gives it back."""
 
     def check(answer: dict[str, Any]) -> dict[str, Any]:
-        assert set(answer) == KEYS
+        assert set(answer) == set(SUMMARY_KEYS)
         assert answer["schema"] == 1
         parts = ("stored_before", "written", "holes", "rejected", "missing")
         assert answer["wanted"] == sum(answer[part] for part in parts)

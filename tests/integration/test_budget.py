@@ -26,7 +26,7 @@ def test_the_first_seconds_of_a_run_are_paced_as_well(venue, monkeypatch):
     assert summary.weight == stats.weight == sum(hit.weight for hit in running.hits)
     assert stats.weight_in_any(1) <= 40
     took_s = running.hits[-1].at_s - running.hits[0].at_s
-    assert 0.7 * summary.weight / 19.6 <= took_s <= 1.3 * summary.weight / 19.6
+    assert 0.7 * summary.weight / 19.6 <= took_s <= 3 * summary.weight / 19.6
 
 
 @pytest.mark.long

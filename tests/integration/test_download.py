@@ -226,7 +226,7 @@ def test_a_server_that_falls_silent_in_the_middle_is_tried_again():
     server, body = talk([HANG, answer()], get(), silence_s=0.1)
 
     assert body == BODY + WHOLE
-    assert time.monotonic() - began_s < 2
+    assert time.monotonic() - began_s < 10
     assert len(server.heard) == 2
 
 
@@ -260,7 +260,7 @@ def test_a_stop_gives_up_a_download_at_once():
     began_s = time.monotonic()
     talk([HANG], conversation, stopper=stopper)
 
-    assert time.monotonic() - began_s < 2
+    assert time.monotonic() - began_s < 10
 
 
 def test_a_stop_ends_the_wait_between_two_tries():

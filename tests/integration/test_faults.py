@@ -18,6 +18,7 @@ from laklak.simulator.rules import KLINES
 DAY = ("--days", "1")
 DAY_MS = 86_400_000
 END_MS = 1_772_323_200_000
+QUICK_RETRIES = "from laklak import connection; connection._BACKOFF_MOST_S = 0.02"
 
 
 def backfill(*symbols, **options):
@@ -33,7 +34,8 @@ def quick_retries(monkeypatch):
 def test_a_mix_of_faults_costs_nothing_but_requests(venue, laklak, check_sum, stored, truth, recorded):
     faults = [Fault("5xx", 0.05), Fault("reset", 0.03), Fault("cut", 0.03), Fault("429", 0.01), Fault("html", 0.01)]
     running = venue(faults=faults, retry_after=True, seed=7)
-    ended = laklak("backfill", *recorded.symbols, "--days", "2", "--chunk", "60", "--workers", "32", "--json")
+    words = ("backfill", *recorded.symbols, "--days", "2", "--chunk", "60", "--workers", "32", "--json")
+    ended = laklak(*words, first=QUICK_RETRIES)
     answer = check_sum(ended.json)
     assert (ended.exit, answer["complete"]) == (0, True)
     assert stored() == truth(recorded.symbols, END_MS - 2 * DAY_MS)
@@ -138,7 +140,7 @@ def test_a_row_that_is_no_row_never_breaks_a_run(row, venue, check_sum, monkeypa
 )
 def test_a_venue_that_refuses_at_the_start_is_exit_2_with_a_hint(status, words, venue, laklak, check_sum):
     running = venue(script=lambda path, query, number: Override(fault=status))
-    ended = laklak("backfill", "LTCUSDT", *DAY, "--json")
+    ended = laklak("backfill", "LTCUSDT", *DAY, "--json", first=QUICK_RETRIES)
     answer = check_sum(ended.json)
     assert (ended.exit, answer["exit"]) == (2, 2)
     assert answer["error"].startswith("venue_unreachable: ")
@@ -176,7 +178,8 @@ def test_a_host_that_does_not_exist_is_exit_2(laklak):
 def test_a_port_where_nobody_listens_is_exit_2(laklak):
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    refused(laklak("backfill", "LTCUSDT", *DAY, LAKLAK_BINANCE_URL=f"http://127.0.0.1:{port}"), f"127.0.0.1:{port}")
+    words = ("backfill", "LTCUSDT", *DAY)
+    refused(laklak(*words, first=QUICK_RETRIES, LAKLAK_BINANCE_URL=f"http://127.0.0.1:{port}"), f"127.0.0.1:{port}")
 
 
 def test_a_proxy_where_nobody_listens_is_exit_2_and_named(venue, laklak):

@@ -136,10 +136,10 @@ def test_a_minute_that_closed_less_than_ten_minutes_ago_is_missing_and_no_hole(v
     assert (summary.exit, summary.holes, summary.missing) == (1, 1, 1)
 
 
-def test_a_late_listing_is_settled_with_one_probe(venue, laklak, check_sum, stored, truth, sql):
+def test_a_late_listing_is_settled_with_one_probe(venue, here, check_sum, stored, truth, sql):
     first_ms = END_MS - DAY_MS - 17 * MINUTE_MS
     running = venue(overrides={"LTCUSDT": SymbolOverride(onboard_ms=END_MS - 4 * DAY_MS, first_ms=first_ms)})
-    ended = laklak("backfill", "LTCUSDT", "--days", "4", "--json")
+    ended = here("backfill", "LTCUSDT", "--days", "4", "--json")
     answer = check_sum(ended.json)
     assert (ended.exit, answer["complete"]) == (0, True)
     assert (answer["written"], answer["holes"]) == (1440 + 17, 3 * 1440 - 17)
@@ -151,7 +151,7 @@ def test_a_late_listing_is_settled_with_one_probe(venue, laklak, check_sum, stor
     assert sql("SELECT count(*), min(open_time), max(open_time) FROM laklak_holes WHERE kind = 'hole'") == [
         (3 * 1440 - 17, END_MS - 4 * DAY_MS, first_ms - MINUTE_MS)
     ]
-    again = laklak("backfill", "LTCUSDT", "--days", "4", "--json")
+    again = here("backfill", "LTCUSDT", "--days", "4", "--json")
     assert (again.exit, again.json["candle_requests"], again.json["holes"]) == (0, 0, 3 * 1440 - 17)
 
 

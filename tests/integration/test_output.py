@@ -35,19 +35,19 @@ PLAN_KEYS = frozenset(
 )
 
 
-def test_the_summary_goes_to_stdout_and_everything_else_to_stderr(venue, laklak):
+def test_the_summary_goes_to_stdout_and_everything_else_to_stderr(venue, here):
     venue()
-    ended = laklak("backfill", "LTCUSDT", *DAY)
+    ended = here("backfill", "LTCUSDT", *DAY)
     assert ended.out.startswith("complete: 1,440 of 1,440 candles of 1 series")
     first, second = ended.err.splitlines()
     assert re.fullmatch(r"store: sqlite:///laklak\.db: new file; .+ free", first)
     assert second.startswith("plan: 1 series, 2026-02-28T00:00Z to 2026-03-01T00:00Z: 1,440 of 1,440 candles to fetch")
 
 
-def test_the_store_is_always_named_first_with_what_it_holds(venue, laklak):
+def test_the_store_is_always_named_first_with_what_it_holds(venue, here):
     venue()
-    laklak("backfill", "LTCUSDT", *DAY)
-    ended = laklak("backfill", "LTCUSDT", *DAY)
+    here("backfill", "LTCUSDT", *DAY)
+    ended = here("backfill", "LTCUSDT", *DAY)
     assert re.match(r"store: sqlite:///laklak\.db: 1 series, 1,440 candles, 2026-02-28T00:00Z to ", ended.err)
 
 
@@ -112,19 +112,19 @@ def test_a_dry_run_shows_what_other_pages_and_budgets_would_take(venue, here, mo
     assert "<- now" in here(*words).out
 
 
-def test_before_fetching_one_line_says_what_chunk_auto_would_save(venue, laklak, monkeypatch):
+def test_before_fetching_one_line_says_what_chunk_auto_would_save(venue, here, monkeypatch):
     venue(budget=2400, latency_s=0.0)
     monkeypatch.setenv("LAKLAK_BINANCE_BUDGET", "2000")
-    ended = laklak("backfill", "LTCUSDT", "--days", "4", "-n")
+    ended = here("backfill", "LTCUSDT", "--days", "4", "-n")
     assert "to fetch in 6 requests, weight 30, at least 0.9 s at 2000 weight a minute" in ended.out
-    many = laklak("backfill", "LTCUSDT", "DOTUSDT", "AVAXUSDT", "LINKUSDT", "--days", "4", "-n", "--budget", "1000")
+    many = here("backfill", "LTCUSDT", "DOTUSDT", "AVAXUSDT", "LINKUSDT", "--days", "4", "-n", "--budget", "1000")
     assert "; --chunk auto would save " in many.out
 
 
 @pytest.mark.parametrize("extra", [("-q",), ("--quiet",)])
-def test_quiet_says_nothing_when_all_is_well(extra, venue, laklak):
+def test_quiet_says_nothing_when_all_is_well(extra, venue, here):
     venue()
-    ended = laklak("backfill", "LTCUSDT", *DAY, *extra)
+    ended = here("backfill", "LTCUSDT", *DAY, *extra)
     assert (ended.exit, ended.out, ended.err) == (0, "", "")
 
 
@@ -143,9 +143,9 @@ def test_a_log_can_be_switched_off(venue, here):
 
 
 @pytest.mark.parametrize("place", ["no/such/folder/x.log", "."])
-def test_a_log_in_an_impossible_place_is_one_warning(place, venue, laklak):
+def test_a_log_in_an_impossible_place_is_one_warning(place, venue, here):
     venue()
-    ended = laklak("backfill", "LTCUSDT", *DAY, "--log-file", place)
+    ended = here("backfill", "LTCUSDT", *DAY, "--log-file", place)
     assert ended.exit == 0
     (warning,) = ended.lines("warning")
     assert warning.startswith("no log: ")
@@ -234,12 +234,12 @@ SECRET = "hunter2hunter2"
         ("backfill", "LTCUSDT", *DAY, "--config", "secret.toml", "-v"),
     ],
 )
-def test_no_secret_is_ever_shown(words, venue, laklak, monkeypatch):
+def test_no_secret_is_ever_shown(words, venue, here, monkeypatch):
     running = venue()
     monkeypatch.setenv("LAKLAK_BINANCE_URL", running.url.replace("http://", f"http://me:{SECRET}@"))
     monkeypatch.setenv("INFLUXDB_PASSWORD", SECRET)
     Path("secret.toml").write_text(f'[binance]\nurl = "http://me:{SECRET}@127.0.0.1:1"\n')
-    ended = laklak(*words)
+    ended = here(*words)
     log = Path("backfill.log").read_text() if Path("backfill.log").exists() else ""
     assert SECRET not in ended.out + ended.err + log
 
@@ -252,10 +252,10 @@ def test_no_secret_is_shown_when_the_venue_cannot_be_reached(laklak, monkeypatch
     assert SECRET not in ended.out + ended.err + Path("backfill.log").read_text()
 
 
-def test_what_the_venue_says_cannot_command_the_terminal(venue, laklak):
+def test_what_the_venue_says_cannot_command_the_terminal(venue, here):
     body = '{"code": -1122, "msg": "\x1b[31mred\\n\\u0007error: forged\\u202e"}'.replace("\x1b", "\\u001b").encode()
     venue(script=lambda path, query, number: Override(status=400, body=body) if path == KLINES else None)
-    ended = laklak("backfill", "LTCUSDT", *DAY)
+    ended = here("backfill", "LTCUSDT", *DAY)
     assert ended.exit == 1
     assert all(char.isprintable() or char == "\n" for char in ended.out + ended.err)
     assert not any(line.startswith("error: forged") for line in (ended.out + ended.err).splitlines())

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 import shutil
-import signal
-import socket
 import subprocess
-import time
 import urllib.error
 import urllib.parse
 import urllib.request
 from pathlib import Path
 from typing import Any
 
+from influx_process import InfluxProcess, free_ports
+
 BINARY = shutil.which("influxd")
 
-_START_S = 20.0
+SECRET = "hunt er2@/:"  # the password of the user whom `guard` makes; spelled so that it has to be quoted everywhere
+
 _NO_PROXY = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
@@ -32,7 +31,7 @@ def why_not() -> str | None:
     return None
 
 
-class Influxd:
+class Influxd(InfluxProcess):
     """One server; the ports and the data stay the same over `stop` and `start`.
 
     Args:
@@ -42,10 +41,9 @@ class Influxd:
 
     def __init__(self, folder: Path, settings: dict[str, str] | None = None) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self.folder = folder
-        self.port, rpc_port = _free_ports(2)
+        port, rpc_port = free_ports(2)
         self.login: tuple[str, str] | None = None
-        self._settings = {
+        given = {
             "INFLUXDB_REPORTING_DISABLED": "true",
             "INFLUXDB_BIND_ADDRESS": f"127.0.0.1:{rpc_port}",
             "INFLUXDB_META_DIR": str(folder / "meta"),
@@ -55,76 +53,41 @@ class Influxd:
             "INFLUXDB_MONITOR_STORE_ENABLED": "false",
             "INFLUXDB_CONTINUOUS_QUERIES_ENABLED": "false",
             "INFLUXDB_SUBSCRIBER_ENABLED": "false",
-            "INFLUXDB_HTTP_BIND_ADDRESS": f"127.0.0.1:{self.port}",
+            "INFLUXDB_HTTP_BIND_ADDRESS": f"127.0.0.1:{port}",
             "INFLUXDB_HTTP_LOG_ENABLED": "false",
             **(settings or {}),
         }
-        self._tls = self._settings.get("INFLUXDB_HTTP_HTTPS_ENABLED") == "true"
-        self._process: subprocess.Popen[bytes] | None = None
-
-    @property
-    def server(self) -> str:
-        return f"localhost:{self.port}"
+        self._tls = given.get("INFLUXDB_HTTP_HTTPS_ENABLED") == "true"
+        super().__init__(folder, port, given)
 
     def url(self, database: str, *, user: str = "", options: str = "") -> str:
         """What `--store` takes for a database of this server."""
         scheme = "influxdb+https" if self._tls else "influxdb"
         return f"{scheme}://{user + '@' if user else ''}{self.server}/{urllib.parse.quote(database, safe='')}{options}"
 
-    def start(self) -> Influxd:
-        """Start it and return when it answers."""
+    def command(self) -> list[str]:
         assert BINARY is not None, why_not()
         config = self.folder / "influxd.conf"
         config.write_text("")
-        with open(self.folder / "influxd.log", "ab") as log:
-            self._process = subprocess.Popen(
-                [BINARY, "-config", str(config)],
-                env={"PATH": os.environ["PATH"], "HOME": str(self.folder), **self._settings},
-                stdout=log,
-                stderr=log,
-            )
-        deadline = time.monotonic() + _START_S
-        while not self._listens():
-            assert self._process.poll() is None, (self.folder / "influxd.log").read_text()[-2000:]
-            assert time.monotonic() < deadline, "influxd does not answer"
-            time.sleep(0.02)
-        return self
+        return [BINARY, "-config", str(config)]
 
-    def stop(self) -> None:
-        """End it in good order; idempotent."""
-        process, self._process = self._process, None
-        if process is not None:
-            process.send_signal(signal.SIGCONT)
-            process.terminate()
-            try:
-                process.wait(10)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-
-    def change(self, **settings: str) -> None:
-        """Change settings, from the next start on."""
-        self._settings.update(settings)
-
-    def pause(self) -> None:
-        """Let it hang: connections are taken and nothing is answered."""
-        assert self._process is not None
-        self._process.send_signal(signal.SIGSTOP)
-
-    def resume(self) -> None:
-        assert self._process is not None
-        self._process.send_signal(signal.SIGCONT)
+    def guard(self) -> None:
+        """Once it was started with a login: make the administrator, as whom it is asked from now on, and `writer`."""
+        self.ask("CREATE USER admin WITH PASSWORD 'top' WITH ALL PRIVILEGES")
+        self.login = ("admin", "top")
+        self.ask(f"CREATE USER writer WITH PASSWORD '{SECRET}'")
 
     def ask(self, statement: str, database: str = "") -> list[dict[str, Any]]:
         """Run InfluxQL as an administrator would and give the series of the first statement; times in ms."""
         form = urllib.parse.urlencode({"q": statement, "db": database, "epoch": "ms"}).encode()
         result = json.loads(self._post("/query", form))["results"][0]
         assert "error" not in result, result["error"]
-        return result.get("series", [])
+        return list(result.get("series", []))
 
     def rows(self, statement: str, database: str = "") -> list[list[Any]]:
         """All rows of all series of a statement."""
-        return [row for series in self.ask(statement, database) for row in series["values"]]
+        # Of no databases at all there is a series without values.
+        return [row for series in self.ask(statement, database) for row in series.get("values", [])]
 
     def put(self, lines: str, database: str, policy: str = "autogen") -> None:
         """Write lines, times in ms, as another program would."""
@@ -137,22 +100,7 @@ class Influxd:
             request.add_header("Authorization", "Basic " + base64.b64encode(":".join(self.login).encode()).decode())
         try:
             with _NO_PROXY.open(request, timeout=30) as response:
-                return response.read()
+                return bytes(response.read())
         except urllib.error.HTTPError as exc:
             with exc:
                 raise AssertionError(f"{exc.code}: {exc.read().decode()}") from None
-
-    def _listens(self) -> bool:
-        try:
-            with socket.create_connection(("127.0.0.1", self.port), 1):
-                return True
-        except OSError:
-            return False
-
-
-def _free_ports(count: int) -> list[int]:
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [one.getsockname()[1] for one in sockets]
-    for one in sockets:
-        one.close()
-    return ports

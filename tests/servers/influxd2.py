@@ -5,12 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
-import signal
-import socket
 import ssl
 import subprocess
-import time
 import urllib.parse
 from collections.abc import Callable, Sequence
 from contextlib import closing
@@ -19,11 +15,12 @@ from http.client import HTTPConnection, HTTPSConnection
 from pathlib import Path
 from typing import Any
 
+from influx_process import InfluxProcess, free_ports
+
 ORG = "laklak"
 BUCKET = "market_data"
 TOKEN = "laklak-tests-token"  # the operator's: it may do everything
 
-_START_S = 30.0
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -43,7 +40,7 @@ def why_not() -> str | None:
     return None if BINARY else _REASON
 
 
-class Influxd2:
+class Influxd2(InfluxProcess):
     """One server with the organization ORG, the bucket BUCKET and the token TOKEN; the port and the data stay the same
     over `stop`, `kill` and `start`.
 
@@ -55,80 +52,35 @@ class Influxd2:
 
     def __init__(self, folder: Path, settings: dict[str, str] | None = None) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self.folder = folder
-        self.port = _free_port()
+        (port,) = free_ports(1)
         self.org, self.bucket, self.token = ORG, BUCKET, TOKEN
-        self._settings = {
+        given = {
             "INFLUXD_BOLT_PATH": str(folder / "influxd.bolt"),
             "INFLUXD_SQLITE_PATH": str(folder / "influxd.sqlite"),
             "INFLUXD_ENGINE_PATH": str(folder / "engine"),
-            "INFLUXD_HTTP_BIND_ADDRESS": f"127.0.0.1:{self.port}",
+            "INFLUXD_HTTP_BIND_ADDRESS": f"127.0.0.1:{port}",
             "INFLUXD_REPORTING_DISABLED": "true",
             **(settings or {}),
         }
-        self._process: subprocess.Popen[bytes] | None = None
         self._org_id = ""
-
-    @property
-    def server(self) -> str:
-        return f"localhost:{self.port}"
+        super().__init__(folder, port, given)
 
     def url(self, bucket: str = BUCKET, options: str = "") -> str:
         """What `--store` takes for a bucket of this server; `options` as in `"&name=value"`."""
         scheme = "influxdb2+https" if self._tls else "influxdb2"
         return f"{scheme}://{self.server}/{urllib.parse.quote(bucket, safe='')}?org={self.org}{options}"
 
+    def command(self) -> list[str]:
+        assert BINARY is not None, why_not()
+        return [str(BINARY)]
+
     def start(self) -> Influxd2:
         """Start it and return when it answers; the first time it is set up as well."""
-        assert BINARY is not None, why_not()
-        with open(self.folder / "influxd.log", "ab") as log:
-            self._process = subprocess.Popen(
-                [str(BINARY)],
-                env={"PATH": os.environ["PATH"], "HOME": str(self.folder), **self._settings},
-                stdout=log,
-                stderr=log,
-            )
-        deadline = time.monotonic() + _START_S
-        while not self._listens():
-            assert self._process.poll() is None, (self.folder / "influxd.log").read_text()[-2000:]
-            assert time.monotonic() < deadline, "influxd does not answer"
-            time.sleep(0.02)
+        super().start()
         if not self._org_id:
             names = {"username": "tests", "password": "tests-password", "org": ORG, "bucket": BUCKET, "token": TOKEN}
             self._org_id = self.api("POST", "/api/v2/setup", names)["org"]["id"]
         return self
-
-    def stop(self) -> None:
-        """End it in good order; idempotent."""
-        process, self._process = self._process, None
-        if process is not None:
-            process.send_signal(signal.SIGCONT)
-            process.terminate()
-            try:
-                process.wait(10)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-
-    def kill(self) -> None:
-        """End it as a crash or a power cut does: at once, with whatever it was doing undone."""
-        assert self._process is not None
-        self._process.kill()
-        self._process.wait()
-        self._process = None
-
-    def change(self, **settings: str) -> None:
-        """Change settings, from the next start on."""
-        self._settings.update(settings)
-
-    def pause(self) -> None:
-        """Let it hang: connections are taken and nothing is answered."""
-        assert self._process is not None
-        self._process.send_signal(signal.SIGSTOP)
-
-    def resume(self) -> None:
-        assert self._process is not None
-        self._process.send_signal(signal.SIGCONT)
 
     def flux(self, query: str) -> list[dict[str, Any]]:
         """Run Flux as the operator would and give all rows of all tables: numbers and booleans as such, times in ms,
@@ -194,13 +146,6 @@ class Influxd2:
         assert response.status < 400, f"{response.status}: {reply.decode()}"
         return reply
 
-    def _listens(self) -> bool:
-        try:
-            with socket.create_connection(("127.0.0.1", self.port), 1):
-                return True
-        except OSError:
-            return False
-
 
 def _trust_all() -> ssl.SSLContext:
     context = ssl.create_default_context()
@@ -224,7 +169,7 @@ def _parse_rows(text: str) -> list[dict[str, Any]]:
             names = cells[1:]
         else:
             row = {name: _value(kind, cell) for name, kind, cell in zip(names, types, cells[1:], strict=True)}
-            assert "error" not in row, row["error"]
+            assert names != ["error", "reference"], row["error"]
             rows.append({name: value for name, value in row.items() if name not in ("result", "table")})
     return rows
 
@@ -247,8 +192,3 @@ _VALUES: dict[str, Callable[[str], Any]] = {
     "dateTime:RFC3339": _milliseconds,
     "dateTime:RFC3339Nano": _milliseconds,
 }
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as one:
-        return int(one.getsockname()[1])

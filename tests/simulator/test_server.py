@@ -297,7 +297,7 @@ def test_the_simulator_ends_while_answers_still_hang(talk):
     asked, took_s = talk(conversation, script=script)
 
     assert asked.result() in ("ServerDisconnectedError", "ClientOSError", "ClientConnectorError")
-    assert took_s < 1
+    assert took_s < 10
 
 
 def test_a_slow_answer_is_right_in_the_end(talk):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import os
 import random
 import sqlite3
@@ -103,7 +104,8 @@ def test_a_write_waits_for_another_writer(path, series, deliver):
 
 
 def test_a_writer_that_never_ends_is_an_error_that_names_the_file(path, series, deliver, monkeypatch):
-    monkeypatch.setattr(sqlite_write, "BUSY_TIMEOUT_S", 0.1)
+    hasty = functools.partial(sqlite_write.transaction, patience_s=0.1)
+    monkeypatch.setattr(sqlite_write, "transaction", hasty)
 
     async def main():
         async with open_store(str(path)) as store:

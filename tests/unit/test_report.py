@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from summary_keys import SUMMARY_KEYS
 
 from laklak.errors import SettingsError, StoreBusy, StoreFull, TransientError, TryLater, VenueUnreachable
 from laklak.ledger import Ledger
@@ -11,39 +12,6 @@ from laklak.plan import Alternative, SeriesPlan
 from laklak.report import Estimate, Report, summarise
 from laklak.resolve import EndedSeries, FailedSeries
 from laklak.stores.base import Delivery
-
-SUMMARY_KEYS = [
-    "schema",
-    "version",
-    "exit",
-    "complete",
-    "store",
-    "start",
-    "end",
-    "series",
-    "wanted",
-    "stored_before",
-    "written",
-    "holes",
-    "rejected",
-    "missing",
-    "rows_rejected",
-    "failed_series",
-    "ended_series",
-    "requests",
-    "candle_requests",
-    "retries",
-    "rate_limited",
-    "weight",
-    "files",
-    "writer",
-    "seconds",
-    "candles_per_second",
-    "banned_until",
-    "dead_letter",
-    "error",
-    "hint",
-]
 
 
 def ledger(symbol="BTCUSDT", wanted=10, stored=0, written=0, rejected=0, known_rejected=0, holes=0):

@@ -10,116 +10,35 @@ from __future__ import annotations
 import asyncio
 import http.server
 import itertools
-import random
 import sys
 import threading
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
-from urllib.parse import urlencode
 
 import pytest
+from influx_places import Bucket, Database
+from influxd import Influxd
+from influxd2 import Influxd2
 
-from laklak.model import CandleBatch, Series, StoreAccess
-from laklak.stores.base import Delivery
+from laklak.errors import StoreUnavailable
+from laklak.model import StoreAccess
 from laklak.stores.influx import InfluxStore, open_influx
-
-START_MS = 1_767_225_600_000  # 2026-01-01T00:00Z
 
 _numbers = itertools.count(1)
 
 
-class Box1:
-    """A database of an InfluxDB 1.x server, with a name that has to be quoted, used as other programs use it."""
-
-    kind = "1.x"
-    secret = None
-
-    def __init__(self, server: Any) -> None:
-        self.server = server
-        self.name = f'laklak "test"-{next(_numbers)}'
-        self._quoted = '"' + self.name.replace('"', '\\"') + '"'
-        self.make()
-
-    @property
-    def url(self) -> str:
-        return self.server.url(self.name)
-
-    def make(self) -> None:
-        self.server.ask(f"CREATE DATABASE {self._quoted}")
-
-    def remove(self) -> None:
-        self.server.ask(f"DROP DATABASE {self._quoted}")
-
-    def put(self, lines: str) -> None:
-        self.server.put(lines, self.name)
-
-    def put_ns(self, line: str) -> None:
-        self.server._post(f"/write?{urlencode({'db': self.name})}", line.encode())
-
-    def points(self, measurement: str, field: str) -> list[tuple[int, Any]]:
-        """All points, oldest first: time in ms, value."""
-        place = f'{self._quoted}.."{measurement}"'
-        return sorted((row[0], row[1]) for row in self.server.rows(f'SELECT "{field}" FROM {place}'))
-
-    def rows(self, measurement: str) -> list[dict[str, Any]]:
-        """All points with all of their tags and fields."""
-        found = self.server.ask(f'SELECT * FROM {self._quoted}.."{measurement}"')
-        return [dict(zip(series["columns"], row, strict=True)) for series in found for row in series["values"]]
-
-    def erase(self, measurement: str) -> None:
-        self.server.ask(f'DELETE FROM "{measurement}"', self.name)
+def _database(server: Influxd) -> Database:
+    return Database(server, f'laklak "test"-{next(_numbers)}')
 
 
-class Box2:
-    """A bucket of an InfluxDB 2.x server, the same way."""
-
-    kind = "2.x"
-
-    def __init__(self, server: Any) -> None:
-        self.server = server
-        self.name = f"laklak ${{test}} \\ 行情/{next(_numbers)}"
-        self.secret = server.token
-        self.make()
-
-    @property
-    def url(self) -> str:
-        return self.server.url(self.name)
-
-    def make(self) -> None:
-        self.server.make_bucket(self.name)
-
-    def remove(self) -> None:
-        self.server.remove_bucket(self.name)
-
-    def put(self, lines: str) -> None:
-        self.server.put(lines, self.name)
-
-    def put_ns(self, line: str) -> None:
-        query = urlencode({"org": self.server.org, "bucket": self.name})
-        self.server._request("POST", f"/api/v2/write?{query}", line.encode(), "text/plain; charset=utf-8")
-
-    def points(self, measurement: str, field: str) -> list[tuple[int, Any]]:
-        found = self._ask(f'r._measurement == "{measurement}" and r._field == "{field}"')
-        return sorted((row["_time"], row["_value"]) for row in found)
-
-    def rows(self, measurement: str) -> list[dict[str, Any]]:
-        pivot = '|> pivot(rowKey: ["_time"], columnKey: ["_field"], valueColumn: "_value")'
-        found = self._ask(f'r._measurement == "{measurement}"', pivot)
-        return [{"time": row.pop("_time"), **{k: v for k, v in row.items() if k[0] != "_"}} for row in found]
-
-    def _ask(self, condition: str, then: str = "") -> list[dict[str, Any]]:
-        bucket = self.name.replace("\\", "\\\\").replace("${", "\\${")
-        span = "range(start: 1970-01-01T00:00:00Z, stop: 2200-01-01T00:00:00Z)"
-        return list(self.server.flux(f'from(bucket: "{bucket}") |> {span} |> filter(fn: (r) => {condition}) {then}'))
-
-    def erase(self, measurement: str) -> None:
-        query = urlencode({"org": self.server.org, "bucket": self.name})
-        span = {"start": "1970-01-01T00:00:00Z", "stop": "2200-01-01T00:00:00Z"}
-        self.server.api("POST", f"/api/v2/delete?{query}", {**span, "predicate": f'_measurement="{measurement}"'})
+def _bucket(server: Influxd2) -> Bucket:
+    return Bucket(server, f"laklak ${{test}} \\ 行情/{next(_numbers)}")
 
 
-_BOXES = {"influxd": Box1, "influxd2": Box2}
+# With names that have to be quoted.
+_BOXES = {"influxd": _database, "influxd2": _bucket}
 
 
 @pytest.fixture(params=_BOXES)
@@ -129,23 +48,31 @@ def server_name(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def box(server_name: str, request: pytest.FixtureRequest) -> Box1 | Box2:
+def box(server_name: str, request: pytest.FixtureRequest) -> Database | Bucket:
     """A new database on the server that all tests share."""
-    return _BOXES[server_name](request.getfixturevalue(server_name))
+    made = _BOXES[server_name](request.getfixturevalue(server_name))
+    made.make()
+    return made
 
 
 @pytest.fixture
-def own_box(server_name: str, request: pytest.FixtureRequest) -> Callable[..., Box1 | Box2]:
+def own_box(server_name: str, request: pytest.FixtureRequest) -> Callable[..., Database | Bucket]:
     """Make a new database on a server of the test's own, with settings if it wants."""
     make_server = request.getfixturevalue(f"own_{server_name}")
-    return lambda **settings: _BOXES[server_name](make_server(**settings))
+
+    def make(**settings: str) -> Database | Bucket:
+        made = _BOXES[server_name](make_server(**settings))
+        made.make()
+        return made
+
+    return make
 
 
 @pytest.fixture
-def open_store(box: Box1 | Box2 | None, tmp_path) -> Callable[..., InfluxStore]:
+def open_store(box: Database | Bucket | None, tmp_path) -> Callable[..., InfluxStore]:
     """Give a store to be entered: in the test's box, in another, or at a URL; settings are those of StoreAccess."""
 
-    def make(place: Box1 | Box2 | str | None = None, **settings: Any) -> InfluxStore:
+    def make(place: Database | Bucket | str | None = None, **settings: Any) -> InfluxStore:
         places = {"state_dir": tmp_path / "state", "dead_letter": tmp_path / "dead.lp"}
         places.update({name: settings.pop(name) for name in ("state_dir", "dead_letter", "create") if name in settings})
         place = place or box
@@ -171,23 +98,27 @@ def use(open_store) -> Callable[..., Any]:
     return run
 
 
-@pytest.fixture
-def series() -> Series:
-    return Series.parse("binance:BTCUSDT:1m")
+async def _nothing(store: InfluxStore) -> None:
+    return None
 
 
 @pytest.fixture
-def deliver() -> Callable[..., Delivery]:
-    """Make a delivery of `count` candles from `start_ms` on, without gaps, the same for the same seed."""
+def refusal(use) -> Callable[..., StoreUnavailable]:
+    """Enter a store, or do something with it, and give the refusal: one line with a hint, at once, however long a
+    passing fault would be waited out.
+    """
 
-    def make(series: Series, count: int, *, start_ms: int = START_MS, seed: int = 0) -> Delivery:
-        rng = random.Random(seed)
-        open_times = [start_ms + i * series.interval.ms for i in range(count)]
-        texts = tuple([f"{rng.random() * 60000:.8f}" for _ in open_times] for _ in range(5))
-        values = tuple([float(text) for text in column] for column in texts)
-        return Delivery(series, CandleBatch(series, open_times, texts, values))
+    def run(place: Any = None, work: Callable[[InfluxStore], Awaitable[Any]] = _nothing, **settings: Any) -> Any:
+        begun_s = time.monotonic()
+        with pytest.raises(StoreUnavailable) as caught:
+            use(work, place, **{"max_wait_s": 600, **settings})
+        assert time.monotonic() - begun_s < 30
+        assert caught.value.exit_code == 2
+        assert "\n" not in str(caught.value)
+        assert caught.value.hint
+        return caught.value
 
-    return make
+    return run
 
 
 Answer = tuple[int, dict[str, str], bytes]

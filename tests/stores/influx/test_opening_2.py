@@ -1,19 +1,15 @@
-"""Entering a store of 2.x: whatever is wrong with server, token, organization or bucket is one line, at once."""
+"""Entering a store of 2.x: whatever is wrong with token, organization or bucket is one line, at once."""
 
 from __future__ import annotations
 
 import asyncio
 import re
-import shutil
-import socket
-import subprocess
-import threading
 import time
 
 import pytest
 
-from laklak.errors import StoreBusy, StoreError, StoreUnavailable
-from laklak.model import DAY_MS, Series, TimeRange
+from laklak.errors import StoreError, StoreUnavailable
+from laklak.model import DAY_MS, TimeRange
 
 START = 1_767_225_600_000
 DAYS = TimeRange(START, START + 3 * DAY_MS)
@@ -29,111 +25,33 @@ def kind():
     return "2.x"
 
 
-async def nothing(store):
-    return None
-
-
-def refusal(use, place=None, work=nothing, **settings) -> StoreUnavailable:
-    begun = time.monotonic()
-    with pytest.raises(StoreUnavailable) as caught:
-        use(work, place, **{"max_wait_s": 600, **settings})
-    assert time.monotonic() - begun < 5
-    assert caught.value.exit_code == 2
-    assert "\n" not in str(caught.value)
-    assert caught.value.hint
-    return caught.value
-
-
 # The server
 
 
-def test_nobody_at_the_port_is_one_line(use):
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-
-    error = refusal(use, f"influxdb2://localhost:{port}/x?org=o", max_wait_s=0)
-
-    assert str(error) == f"InfluxDB at localhost:{port} cannot be reached: Connection refused"
-    assert "influxdb2+https://" in error.hint
-
-
-def test_an_unknown_host_is_told_at_once(use):
-    error = refusal(use, "influxdb2://no-such-host.invalid/x?org=o")
-
-    assert "there is no host called no-such-host.invalid" in str(error)
-
-
-def test_a_server_of_the_first_kind_is_told_with_its_spelling(use, influxd):
-    error = refusal(use, f"influxdb2://localhost:{influxd.port}/x?org=o")
+def test_a_server_of_the_first_kind_is_told_with_its_spelling(refusal, influxd):
+    error = refusal(f"influxdb2://localhost:{influxd.port}/x?org=o")
 
     assert re.search(r"is InfluxDB 1\.\S+, and influxdb2:// is for 2\.x", str(error))
     assert error.hint == f"write influxdb://localhost:{influxd.port}/DATABASE"
 
 
-def test_a_server_of_the_second_kind_is_told_to_those_who_ask_for_the_first(use, influxd2):
-    error = refusal(use, f"influxdb://localhost:{influxd2.port}/x")
+def test_a_server_of_the_second_kind_is_told_to_those_who_ask_for_the_first(refusal, influxd2):
+    error = refusal(f"influxdb://localhost:{influxd2.port}/x")
 
     assert "is InfluxDB 2." in str(error)
     assert error.hint == f"write influxdb2://localhost:{influxd2.port}/BUCKET?org=ORG"
 
 
-def test_a_server_of_the_third_kind_is_told(use, serve):
+def test_a_server_of_the_third_kind_is_told(refusal, serve):
     told = serve(lambda path, body: (200, {"X-Influxdb-Version": "3.2.1"}, b"{}"))
 
-    assert "is InfluxDB 3.2.1, which laklak does not know" in str(refusal(use, told.url))
+    assert "is InfluxDB 3.2.1, which laklak does not know" in str(refusal(told.url))
 
 
-@pytest.mark.parametrize(
-    "answer", [(200, {}, b"<html>"), (404, {}, b""), (204, {}, b""), (302, {"Location": "http://h/"}, b"")]
-)
-def test_what_is_no_influxdb_is_told(use, serve, answer):
-    told = serve(lambda path, body: answer)
-
-    assert "is not InfluxDB" in str(refusal(use, told.url))
-
-
-def test_a_server_that_gives_no_buckets_is_told(use, serve, healthy):
+def test_a_server_that_gives_no_buckets_is_told(refusal, serve, healthy):
     told = serve(lambda path, body: (200, {}, b"<html>") if "buckets" in path else healthy(path, body))
 
-    assert "does not answer like InfluxDB 2.x" in str(refusal(use, told.url))
-
-
-def test_a_plain_server_asked_for_tls_is_told_with_its_spelling(use, influxd2):
-    error = refusal(use, f"influxdb2+https://localhost:{influxd2.port}/x?org=o")
-
-    assert "TLS failed" in str(error)
-    assert f"influxdb2://localhost:{influxd2.port}/" in error.hint
-
-
-@pytest.fixture
-def tls_server(tmp_path, own_influxd2):
-    if shutil.which("openssl") is None:
-        pytest.skip("there is no openssl to make a certificate with")
-    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
-    names = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
-    made = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", *names, "-days", "2"]
-    subprocess.run([*made, "-keyout", key, "-out", certificate], check=True, capture_output=True)
-    return own_influxd2(INFLUXD_TLS_CERT=str(certificate), INFLUXD_TLS_KEY=str(key)), certificate
-
-
-def test_a_tls_server_is_used_when_its_certificate_is_known_and_else_told(
-    use, tls_server, series, deliver, monkeypatch
-):
-    server, certificate = tls_server
-
-    plain = refusal(use, server.url().replace("+https", ""))
-    assert f"influxdb2+https://localhost:{server.port}/" in plain.hint
-    unknown = refusal(use, server.url(), token=server.token)
-    assert "TLS failed: self-signed certificate" in str(unknown)
-    assert "SSL_CERT_FILE" in unknown.hint
-
-    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
-
-    async def work(store):
-        await store.write([deliver(series, 3)])
-        return await store.count(series, DAYS)
-
-    assert use(work, server.url(), token=server.token) == 3
+    assert "does not answer like InfluxDB 2.x" in str(refusal(told.url))
 
 
 # Token and organization
@@ -143,8 +61,8 @@ def test_a_tls_server_is_used_when_its_certificate_is_known_and_else_told(
     ("token", "hint"),
     [(None, "set LAKLAK_INFLUXDB_TOKEN"), ("wr0ng", "check the token"), ("", "set LAKLAK_INFLUXDB_TOKEN")],
 )
-def test_a_wrong_token_is_one_line_at_once(use, box, token, hint):
-    error = refusal(use, box.url, token=token)
+def test_a_wrong_token_is_one_line_at_once(refusal, box, token, hint):
+    error = refusal(box.url, token=token)
 
     assert "refused the login: unauthorized access" in str(error)
     assert hint in error.hint
@@ -157,8 +75,8 @@ def test_a_token_in_the_address_opens_the_store(use, box):
     assert use(lambda store: store.describe(), url, token="wr0ng").holds == "empty"
 
 
-def test_an_unknown_organization_is_told(use, box):
-    error = refusal(use, box.url.replace("org=laklak", "org=nobody"), token=box.secret)
+def test_an_unknown_organization_is_told(refusal, box):
+    error = refusal(box.url.replace("org=laklak", "org=nobody"), token=box.secret)
 
     assert "there is no organization nobody at " in str(error)
     assert "INFLUX_ORG" in error.hint
@@ -170,9 +88,9 @@ def test_the_organization_may_come_from_the_settings(use, box):
     assert use(lambda store: store.describe(), url, token=box.secret, org="laklak").holds == "empty"
 
 
-def test_a_bucket_that_the_token_may_not_read_is_told(use, box):
+def test_a_bucket_that_the_token_may_not_read_is_told(refusal, box):
     for rights in ({"write": [box.name]}, {"read": ["market_data"]}):
-        error = refusal(use, box.url, token=box.server.make_token(**rights))
+        error = refusal(box.url, token=box.server.make_token(**rights))
 
         assert "does not let this token read the bucket" in str(error)
 
@@ -183,10 +101,10 @@ def test_the_right_to_read_is_enough_to_read(use, box, series, deliver):
     assert use(lambda store: store.count(series, DAYS), box.url, token=box.server.make_token(read=[box.name])) == 3
 
 
-def test_a_store_that_may_not_be_written_is_told_with_the_first_thing_written(use, box):
+def test_a_store_that_may_not_be_written_is_told_with_the_first_thing_written(refusal, box):
     token = box.server.make_token(read=[box.name])
 
-    error = refusal(use, box.url, lambda store: store.set_origin("real"), token=token)
+    error = refusal(box.url, lambda store: store.set_origin("real"), token=token)
 
     assert "insufficient permissions for write" in str(error)
     assert "the right to read and to write the bucket" in error.hint
@@ -202,18 +120,18 @@ def test_a_missing_bucket_is_made(use, influxd2):
     assert influxd2.find_bucket("made here")["retentionRules"][0]["everySeconds"] == 0
 
 
-def test_a_bucket_that_is_missing_and_may_not_be_made_is_told(use, influxd2, box):
+def test_a_bucket_that_is_missing_and_may_not_be_made_is_told(refusal, influxd2, box):
     token = influxd2.make_token(read=[box.name], write=[box.name])
 
-    error = refusal(use, influxd2.url("my other"), token=token)
+    error = refusal(influxd2.url("my other"), token=token)
 
     assert "there is no bucket my other at " in str(error)
     assert "it cannot be made" in str(error)
     assert "influx bucket create --name 'my other' --org laklak" in error.hint
 
 
-def test_a_bucket_name_that_the_server_does_not_take_is_told_with_its_reason(use, influxd2):
-    error = refusal(use, influxd2.url('my "quoted"'), token=influxd2.token)
+def test_a_bucket_name_that_the_server_does_not_take_is_told_with_its_reason(refusal, influxd2):
+    error = refusal(influxd2.url('my "quoted"'), token=influxd2.token)
 
     assert "may not include quotation marks" in str(error)
     assert error.hint == "choose another name for the bucket"
@@ -265,68 +183,6 @@ def test_what_is_beyond_retention_is_refused_and_not_lost_in_silence(use, short,
 
     assert len(written.refused[0]) == 5
     assert "outside retention policy" in (tmp_path / "dead.lp").read_text()
-
-
-def test_what_is_kept_for_ever_has_no_limit(use):
-    async def work(store):
-        store.check_range(TimeRange(0, DAY_MS))
-        return store.within_retention(TimeRange(0, DAY_MS))
-
-    assert use(work) == TimeRange(0, DAY_MS)
-
-
-# What is in it
-
-
-@pytest.mark.parametrize(("value", "kind_of_it"), [("1i", "integer"), ('"1"', "string"), ("true", "boolean")])
-def test_fields_of_another_type_are_told_before_anything_is_fetched(use, box, series, value, kind_of_it):
-    box.put(f"binance_ohlc,symbol=X close={value} 1000\n")
-    box.put("binance_ohlc,symbol=Y close=1,high=1 1700000000000\n")
-
-    error = refusal(use, None, lambda store: store.count(series, DAYS))
-
-    assert "binance_ohlc in the bucket " in str(error)
-    assert str(error).endswith(f"keeps other types than floats: close is {kind_of_it}")
-
-
-def test_a_conflict_of_one_venue_is_no_concern_of_another(use, box):
-    box.put("bybit_ohlc,symbol=X close=1i 1000\n")
-
-    assert use(lambda store: store.count(Series.parse("binance:X:1m"), DAYS)) == 0
-
-
-def test_data_of_other_programs_is_mentioned(use, box):
-    box.put("market_data,symbol=X close=1 1000\nbinance_ohlc,symbol=X,source=old close=1 1000\n")
-
-    holds = use(lambda store: store.describe()).holds
-
-    assert holds == "empty; neither read nor changed: market_data, points of binance_ohlc with the tag source"
-
-
-def test_a_store_of_a_newer_version_is_left_alone(use, box):
-    box.put("laklak_meta schema=2i 1000\nlaklak_meta schema=1i 2000\n")
-
-    assert "written by a newer laklak (store version 2, known here 1)" in str(refusal(use))
-
-
-def test_one_backfill_at_a_time_on_a_machine(use, open_store):
-    async def work(store):
-        with store.exclusive(), pytest.raises(StoreBusy), open_store().exclusive():
-            pass
-        with store.exclusive():
-            return True
-
-    assert use(work)
-
-
-def test_a_server_that_is_starting_is_waited_for(use, own_box):
-    box = own_box()
-    box.server.stop()
-    starting = threading.Timer(0.5, box.server.start)
-    starting.start()
-
-    assert use(lambda store: store.describe(), box, max_wait_s=600).holds == "empty"
-    starting.join()
 
 
 # What `laklak check` asks

@@ -99,7 +99,8 @@ def test_a_fault_that_waiting_does_not_heal_ends_at_once(use, serve, healthy, se
         (502, {}, b"<html>bad gateway"),
     ],
 )
-def test_a_passing_fault_is_tried_again(use, serve, healthy, series, deliver, fault):
+def test_a_passing_fault_is_tried_again(use, serve, healthy, series, deliver, fault, monkeypatch):
+    monkeypatch.setattr(caller, "_FIRST_PAUSE_S", 0.02)
     left = [2]
 
     def answer(path, body):

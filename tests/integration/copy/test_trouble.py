@@ -1,0 +1,179 @@
+"""`laklak copy`: whatever happens in the middle, the next copy completes it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sqlite3
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from copies import BTC, ETH, START_MS, bits, candles, fill, minutes_of
+
+COUNT = 400_000
+
+
+def test_lines_that_a_server_refuses_are_counted_kept_and_tried_again(here, own_influxd, copy_sum):
+    server = own_influxd(INFLUXDB_DATA_MAX_VALUES_PER_TAG="1")
+    fill("a.db", candles(BTC, range(50)), candles(ETH, range(7)))
+    url, dead = server.url("few"), Path("laklak-dead-letter.lp").absolute()
+    assert here("copy", "a.db", url, BTC).exit == 0
+    for _ in range(2):
+        ended = here("copy", "a.db", url, "--json")
+        answer = copy_sum(ended.json)
+        assert (ended.exit, answer["dead_letter"]) == (1, str(dead))
+        assert (answer["stored_before"], answer["written"], answer["missing"]) == (50, 0, 7)
+        (failed,) = answer["failed_series"]
+        assert (failed["series"], failed["reason"]) == (ETH, "store_refused")
+    assert minutes_of(url) == list(range(50))
+
+
+def test_a_server_that_stays_away_ends_the_copy_and_the_next_one_completes_it(laklak, own_influxd, copy_sum):
+    server = own_influxd()
+    _many("a.db", COUNT)
+    url = server.url("x")
+    server.ask("CREATE DATABASE x")
+    process = laklak.start("copy", "a.db", url, "--json", "--max-wait", "1s")
+    _until(lambda: _count(server) > 50_000)
+    server.stop()
+    ended = laklak.wait(process)
+    answer = copy_sum(ended.json)
+    assert (ended.exit, answer["complete"], len(ended.lines("error"))) == (1, False, 1)
+    assert answer["error"].startswith("store_down: ")
+    assert 0 < answer["written"] < COUNT
+    server.start()
+    again = laklak("copy", "a.db", url, "--json")
+    assert (again.exit, again.json["missing"]) == (0, 0)
+    assert 0 < again.json["written"] <= COUNT - answer["written"]
+
+
+def _many(path, count):
+    """A source with so many candles of two series."""
+    fill(path, candles(BTC, [0]), candles(ETH, [0]))
+    with contextlib.closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute(
+            "WITH RECURSIVE minute(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM minute WHERE n < ?)"
+            " INSERT INTO candle SELECT s.id, ? + n * 60000, n, n + 1, n - 1, n + 0.5, n / 8.0"
+            " FROM series AS s CROSS JOIN minute",
+            (count // 2 - 1, START_MS),
+        )
+
+
+def _until(condition):
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def _stored(path):
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+    return _rows(path)
+
+
+def _rows(path):
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        return connection.execute("SELECT count(*) FROM candle").fetchone()[0]
+
+
+def test_a_copy_that_is_killed_is_completed_by_the_next(laklak, copy_sum):
+    _many("a.db", COUNT)
+    fill("b.db", candles(BTC, [0]))
+    process = laklak.start("copy", "a.db", "b.db")
+    _until(lambda: _rows("b.db") > 1)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    stored = _stored("b.db")
+    assert 1 < stored < COUNT
+    ended = laklak("copy", "a.db", "b.db", "--json")
+    answer = copy_sum(ended.json)
+    assert (ended.exit, answer["stored_before"], answer["written"]) == (0, stored, COUNT - stored)
+    assert bits("b.db") == bits("a.db")
+
+
+@pytest.fixture
+def paused(laklak, own_influxd):
+    """A copy to a server that hangs in the middle of it, and that server."""
+    server = own_influxd()
+    server.ask("CREATE DATABASE x")
+    _many("a.db", COUNT)
+    process = laklak.start("copy", "a.db", server.url("x"), "--json")
+    _until(lambda: _count(server) > 50_000)
+    server.pause()
+    yield process, server
+    server.resume()
+
+
+def _count(server):
+    return sum(row[1] for row in server.rows("SELECT count(close) FROM binance_ohlc", "x"))
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_finishes_what_is_on_its_way_and_says_what_is_left(laklak, paused, number, status, copy_sum):
+    process, server = paused
+    process.send_signal(number)
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(0.5)
+    server.resume()
+    ended = laklak.wait(process)
+    answer = copy_sum(ended.json)
+    assert (ended.exit, answer["exit"], answer["complete"]) == (status, status, False)
+    assert "finishing what is on its way; again to stop now" in ended.err
+    assert 50_000 < answer["written"] == _count(server) < COUNT
+    assert answer["missing"] == COUNT - answer["written"]
+    again = laklak("copy", "a.db", server.url("x"), "--json")
+    assert (again.exit, again.json["written"]) == (0, answer["missing"])
+
+
+def test_a_signal_does_not_wait_for_a_server_that_is_silent_from_the_start(laklak, own_influxd):
+    server = own_influxd()
+    fill("a.db", candles(BTC, range(5)))
+    server.pause()
+    process = laklak.start("copy", "a.db", server.url("x"), "--json")
+    assert process.stderr.readline().startswith("source: ")
+    begun = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    ended = laklak.wait(process)
+    assert (ended.exit, ended.json["exit"], time.monotonic() - begun < 8) == (130, 130, True)
+
+
+def test_a_second_signal_stops_at_once(laklak, paused, copy_sum):
+    process, server = paused
+    process.send_signal(signal.SIGINT)
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(0.5)
+    asked = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    ended = laklak.wait(process)
+    assert (ended.exit, time.monotonic() - asked < 10) == (130, True)
+    assert copy_sum(ended.json)["missing"] > 0
+    server.resume()
+    assert laklak("copy", "a.db", server.url("x")).exit == 0
+    assert _count(server) == COUNT
+
+
+def test_a_disk_that_fills_up_ends_the_copy_with_what_fits(laklak, small_disk, copy_sum):
+    _many("a.db", COUNT)
+    store = small_disk("12m") / "b.db"
+    refused = laklak("copy", "a.db", store, "--json")
+    assert (refused.exit, "1 GiB to spare" in refused.json["error"]) == (2, True)
+    ended = laklak("copy", "a.db", store, "--json", "--force")
+    answer = copy_sum(ended.json)
+    assert (ended.exit, answer["error"].split(":")[0], len(ended.lines("error"))) == (1, "store_full", 1)
+    assert 0 < answer["written"] == _stored(store) < COUNT
+
+
+def test_a_damaged_source_is_one_line_and_what_could_be_read_is_kept(laklak, copy_sum):
+    _many("a.db", COUNT)
+    data = bytearray(Path("a.db").read_bytes())
+    for page in range(len(data) // 8192 - 200, len(data) // 8192 - 100):
+        data[page * 8192 : page * 8192 + 8192] = os.urandom(8192)
+    Path("a.db").write_bytes(data)
+    ended = laklak("copy", "a.db", "b.db", "--json")
+    copy_sum(ended.json)
+    assert (ended.exit in (1, 2), len(ended.lines("error"))) == (True, 1)
+    assert "damaged" in ended.json["error"]

@@ -1,0 +1,128 @@
+"""What a server does in the middle of a run: away, gone for good, silent, or busy with another run."""
+
+from __future__ import annotations
+
+import signal
+import time
+from pathlib import Path
+
+DAY_MS = 86_400_000
+END_MS = 1_772_323_200_000  # 2026-03-01T00:00Z
+
+SYMBOLS = ("LTCUSDT", "DOTUSDT", "AVAXUSDT")
+SLOW = ("backfill", *SYMBOLS, "--days", "2", "--chunk", "99", "--workers", "4")
+SLOW_START_MS = END_MS - 2 * DAY_MS
+
+
+def test_a_server_that_is_away_for_seconds_only_slows_the_run(venue, laklak, own_place, check_sum, truth):
+    running = venue(latency_s=0.02)
+    words = ("backfill", *SYMBOLS, "--days", "4", "--chunk", "99", "--store", own_place.url, "--json")
+    process = laklak.start(*words, "--workers", "4")
+    running.wait_for_candle_hits(30)
+    own_place.server.kill()
+    before = len(running.candle_hits)
+    time.sleep(2)
+    assert process.poll() is None
+    # Fetchers wait for a store that is down: no more is asked than may be in flight.
+    assert len(running.candle_hits) - before <= 64
+    own_place.server.start()
+    ended = laklak.wait(process)
+    answer = check_sum(ended.json)
+    assert ended.exit == 0, ended.err
+    assert (answer["complete"], answer["dead_letter"]) == (True, None)
+    assert own_place.candles() == truth(SYMBOLS)
+    assert "store passing fault" in Path("backfill.log").read_text()
+
+
+def test_a_server_that_stays_away_ends_the_run_after_the_wait(venue, laklak, own_place, check_sum, truth):
+    running = venue(latency_s=0.02)
+    process = laklak.start(*SLOW, "--store", own_place.url, "--json", "--max-wait", "1s")
+    running.wait_for_candle_hits(30)
+    own_place.server.stop()
+    ended = laklak.wait(process, timeout_s=20)
+    answer = check_sum(ended.json)
+    assert (ended.exit, answer["complete"]) == (1, False)
+    assert answer["error"].startswith("store_down: ")
+    assert len(ended.lines("error")) == 1
+    own_place.server.start()
+    assert laklak(*SLOW, "--store", own_place.url).exit == 0
+    assert own_place.candles() == truth(SYMBOLS, SLOW_START_MS)
+
+
+def test_a_second_signal_does_not_wait_for_a_server_that_is_away(venue, laklak, own_influxd):
+    running = venue(latency_s=0.02)
+    server = own_influxd()
+    process = laklak.start(*SLOW, "--store", server.url("x"), "--json")
+    running.wait_for_candle_hits(30)
+    server.stop()
+    process.send_signal(signal.SIGINT)
+    time.sleep(0.5)
+    assert process.poll() is None
+    begun = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    ended = laklak.wait(process)
+    assert (ended.exit, ended.json["exit"], time.monotonic() - begun < 10) == (130, 130, True)
+
+
+def test_a_place_that_is_removed_in_the_middle_ends_the_run_at_once(venue, laklak, place, check_sum):
+    running = venue(latency_s=0.03)
+    process = laklak.start(*SLOW, "--store", place.url, "--json")
+    running.wait_for_candle_hits(30)
+    place.remove()
+    ended = laklak.wait(process)
+    answer = check_sum(ended.json)
+    assert (ended.exit, answer["complete"]) == (1, False)
+    assert answer["error"].startswith("store_refused: ")
+    assert "not found" in ended.lines("error")[0]
+
+
+def test_a_run_that_is_killed_is_completed_by_the_next(venue, laklak, place, truth, served_twice):
+    running = venue(latency_s=0.02)
+    for hits in (20, 70):
+        process = laklak.start(*SLOW, "--store", place.url)
+        running.wait_for_candle_hits(hits)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    ended = laklak(*SLOW, "--store", place.url, "--json")
+    assert ended.exit == 0, ended.err
+    assert place.candles() == truth(SYMBOLS, SLOW_START_MS)
+    assert served_twice(running.hits) <= 2 * 64 * 99
+
+
+def test_two_runs_at_once_are_one_run_and_a_75_whatever_the_spelling(venue, laklak, database, truth):
+    running = venue(latency_s=0.03)
+    process = laklak.start(*SLOW, "--store", database.url)
+    running.wait_for_candle_hits(3)
+    with laklak.halted(process):
+        ended = laklak(*SLOW, "--store", database.url.replace("localhost", "127.0.0.1"), "--json")
+    assert (ended.exit, ended.json["candle_requests"]) == (75, 0)
+    assert ended.json["error"].startswith("store_busy: ")
+    assert f"process {process.pid}" in ended.lines("error")[0]
+    assert laklak.wait(process).exit == 0
+    assert database.candles() == truth(SYMBOLS, SLOW_START_MS)
+
+
+def test_a_store_is_read_and_planned_while_it_is_filled(venue, laklak, here, database):
+    running = venue(latency_s=0.05)
+    process = laklak.start(*SLOW, "--store", database.url)
+    running.wait_for_candle_hits(10)
+    while not database.candles():
+        time.sleep(0.05)
+    plan = here("backfill", *SYMBOLS, "--days", "2", "--dry-run", "--json", "--store", database.url)
+    assert (plan.exit, process.poll()) == (0, None)
+    assert 0 < plan.json["stored_before"] < 3 * 2880
+    assert laklak.wait(process).exit == 0
+
+
+def test_a_signal_does_not_wait_for_a_server_that_is_silent_from_the_start(venue, laklak, own_influxd):
+    venue()
+    server = own_influxd()
+    server.ask("CREATE DATABASE x")
+    server.pause()
+    process = laklak.start("backfill", "LTCUSDT", "--days", "1", "--store", server.url("x"), "--json")
+    time.sleep(1.5)  # nothing is printed before the store answers
+    begun_s = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    ended = laklak.wait(process)
+    assert (ended.exit, ended.json["exit"]) == (130, 130)
+    assert time.monotonic() - begun_s < 8

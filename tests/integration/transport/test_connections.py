@@ -1,0 +1,238 @@
+"""The HTTP seam on real sockets: names, TLS and proxies, and connections that are dropped, cancelled or stopped."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import time
+from collections.abc import Awaitable, Callable
+
+import pytest
+from talks import ask, candles, head_of, opened, raw_server, response, talk
+
+from laklak.errors import LaklakError, TransientError, VenueUnreachable
+from laklak.simulator import Override
+from laklak.stopping import Stopped
+
+# At the start
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def outcome_at(url, **values):
+    """The error of one try at `url`."""
+
+    async def main():
+        async with opened(url, **values) as transport:
+            await ask(transport, tries=1)
+
+    with pytest.raises(LaklakError) as caught:
+        asyncio.run(main())
+    return caught.value
+
+
+def test_nobody_listening_is_a_passing_fault():
+    error = outcome_at(f"http://127.0.0.1:{free_port()}")
+
+    assert isinstance(error, TransientError)
+    assert "connection refused" in str(error)
+
+
+@pytest.mark.parametrize("host", ["a" * 64 + ".example", "a..example"])
+def test_a_host_that_can_be_none_is_unreachable(host):
+    error = outcome_at(f"http://{host}")
+
+    assert isinstance(error, VenueUnreachable)
+    assert f"cannot find the host {host}" in str(error)
+
+
+class NoNames(asyncio.SelectorEventLoop):
+    """A loop on a machine without name service: every look-up does what `look_up` does."""
+
+    look_up: Callable[[], Awaitable[None]]
+
+    async def getaddrinfo(self, *args, **kwargs):
+        await self.look_up()
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+
+def without_names(main, look_up):
+    def loop():
+        made = NoNames()
+        made.look_up = look_up
+        return made
+
+    with asyncio.Runner(loop_factory=loop) as runner:
+        return runner.run(main)
+
+
+async def at_once():
+    pass
+
+
+def test_a_host_that_is_not_found_is_unreachable_with_a_hint():
+    async def main():
+        async with opened("http://venue.example") as transport:
+            with pytest.raises(VenueUnreachable, match=r"cannot find the host venue\.example") as caught:
+                await ask(transport)
+        return caught.value.hint, transport.traffic.requests
+
+    hint, requests = without_names(main(), at_once)
+
+    assert "LAKLAK_BINANCE_URL" in hint
+    assert requests == 1
+
+
+def test_tls_with_a_server_that_speaks_none_is_unreachable():
+    async def serve(reader, writer):
+        await reader.read(100)
+        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        await writer.drain()
+
+    async def main():
+        async with raw_server(serve) as url, opened(url.replace("http:", "https:")) as transport:
+            with pytest.raises(VenueUnreachable, match="no trusted connection"):
+                await ask(transport)
+
+    asyncio.run(main())
+
+
+def test_a_name_that_is_not_found_later_is_a_passing_fault():
+    async def conversation(beside):
+        await beside.ask()
+        with pytest.raises(TransientError, match="cannot find"):
+            raise beside.transport._translated(UnicodeError("x"))
+
+    talk(conversation)
+
+
+# Proxies
+
+
+def test_requests_go_through_the_proxy_of_the_environment_with_its_login(monkeypatch):
+    seen = []
+
+    async def serve(reader, writer):
+        seen.append(await head_of(reader))
+        writer.write(response())
+
+    async def main():
+        async with raw_server(serve) as url:
+            monkeypatch.setenv("http_proxy", url.replace("//", "//user:secret@"))
+            async with opened("http://venue.example") as transport:
+                return await ask(transport)
+
+    assert asyncio.run(main()) == 1_771_977_600_000
+    assert seen[0].startswith(b"GET http://venue.example/fapi/v1/time HTTP/1.1\r\n")
+    assert b"Proxy-Authorization: Basic dXNlcjpzZWNyZXQ=" in seen[0]
+
+
+def test_a_proxy_where_nobody_listens_is_named_without_its_password(monkeypatch):
+    port = free_port()
+    monkeypatch.setenv("http_proxy", f"http://user:secret@127.0.0.1:{port}")
+
+    error = outcome_at("http://venue.example")
+
+    assert isinstance(error, VenueUnreachable)
+    assert f"the proxy 127.0.0.1:{port}" in str(error)
+    assert "secret" not in f"{error} {error.hint}"
+
+
+def test_a_proxy_that_refuses_to_connect_through_is_named(monkeypatch):
+    async def serve(reader, writer):
+        await head_of(reader)
+        writer.write(response(b"", "407 Proxy Authentication Required"))
+        await writer.drain()
+
+    async def main():
+        async with raw_server(serve) as url:
+            monkeypatch.setenv("https_proxy", url)
+            async with opened("https://venue.example") as transport:
+                with pytest.raises(VenueUnreachable, match=r"the proxy 127\.0\.0\.1"):
+                    await ask(transport)
+
+    asyncio.run(main())
+
+
+# Stopping, dropping connections, cancelling
+
+
+def test_a_stop_cuts_a_wait_for_a_retry_short():
+    async def conversation(beside):
+        asyncio.get_running_loop().call_later(0.2, beside.transport.stopper.request)
+        start_s = time.monotonic()
+        with pytest.raises(Stopped):
+            await beside.ask()
+        return time.monotonic() - start_s
+
+    assert talk(conversation, answers=[Override(500)] * 9, backoff=lambda attempt, share: 60.0) < 5
+
+
+def test_a_stop_cuts_a_pause_short_and_pays_nothing():
+    async def conversation(beside):
+        limiter = beside.transport.limiter
+        limiter.pause(60)
+        asyncio.get_running_loop().call_later(0.1, beside.transport.stopper.request)
+        with pytest.raises(Stopped):
+            await beside.ask()
+        return limiter.weight_paid, limiter.in_flight
+
+    assert talk(conversation) == (0, 0)
+
+
+def test_a_stop_lets_finish_what_is_on_the_wire():
+    async def conversation(beside):
+        asyncio.get_running_loop().call_later(0.2, beside.transport.stopper.request)
+        return len((await beside.ask(candles())).rows)
+
+    assert talk(conversation, venue={"latency_s": 0.6}) == 100
+
+
+def test_dropping_the_connections_makes_what_is_on_the_wire_fail_and_be_repeated():
+    async def conversation(beside):
+        asyncio.get_running_loop().call_later(0.3, lambda: renewals.append(asyncio.ensure_future(renew())))
+
+        async def renew():
+            await beside.transport.renew()
+
+        renewals = []
+        rows = len((await beside.ask(candles())).rows)
+        await renewals[0]
+        return rows, beside.transport.traffic.retries
+
+    assert talk(conversation, answers=[Override(fault="hang")]) == (100, 1)
+
+
+def test_dropping_the_connections_while_a_name_is_looked_up_cancels_nobody():
+    async def forever():
+        await asyncio.Event().wait()
+
+    async def main():
+        async with opened("http://venue.example") as transport:
+            asked = [asyncio.ensure_future(ask(transport, tries=1)) for _ in range(3)]
+            await asyncio.sleep(0.2)
+            await transport.renew()
+            return await asyncio.wait(asked, timeout=5)
+
+    done, pending = without_names(main(), forever)
+
+    assert not pending
+    assert [type(task.exception()) for task in done] == [TransientError] * 3
+
+
+def test_a_cancelled_request_leaves_nothing_behind():
+    async def conversation(beside):
+        task = asyncio.ensure_future(beside.ask())
+        await asyncio.sleep(0.3)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        before = beside.transport.limiter.in_flight
+        await beside.ask()
+        return before, beside.transport.limiter.in_flight
+
+    assert talk(conversation, answers=[Override(fault="hang")]) == (0, 0)
