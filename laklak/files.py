@@ -38,9 +38,10 @@ Given = TypeVar("Given")
 Result = TypeVar("Result")
 
 _CANDLES_OF_A_LARGE_FILE: Final = 31 * 1440
-# So much is worth a pass of its own, by measurement; files that are smaller wait for more.
-_CANDLES_TOGETHER: Final = 8 * 1440
-_FILES_TOGETHER: Final = 16
+# As much as that is a pass of its own; files that are smaller wait for more. By measurement: a pass over eight days
+# takes a fifth more CPU for a candle than one over 25.
+_CANDLES_TOGETHER: Final = _CANDLES_OF_A_LARGE_FILE
+_FILES_TOGETHER: Final = 31
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ from aiolimiter import AsyncLimiter
 from laklak.errors import SettingsError
 from laklak.plan import PACE, WINDOW_S
 
-_GRAIN_S: Final = 0.01
+_GRAIN_S: Final = 0.01  # What a timer oversleeps: no pace is finer.
 ADDRESS_SHARE: Final = 0.99
 _NEIGHBOUR_MARGIN: Final = 1.25
 _PROBE_AFTER_S: Final = 2.0

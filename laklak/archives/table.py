@@ -71,7 +71,7 @@ class CandleTable:
 
     @uninterrupted
     def spelled(self, around: Sequence[str], start: int = 0, stop: int | None = None) -> bytes:
-        # 0.14 CPU s per million candles, while other threads run.
+        # In polars, while other threads run.
         import polars as pl
 
         pieces = [pl.lit(around[0])]

@@ -89,7 +89,7 @@ class Fetch:
         self._room = asyncio.Semaphore(job.in_flight)
         self._workers: anyio.CancelScope | None = None
         self._writers: anyio.CancelScope | None = None
-        self._writer = Writer(job, store, unsure, report, self._store_failed)
+        self._writer = Writer(job, store, unsure, report, self._abort)
         self._refusals = 0
         self._dead_told = False
         self.error: LaklakError | None = None
@@ -111,7 +111,7 @@ class Fetch:
     async def run(self) -> None:
         """Ask, check and store until nothing is left to ask, or the run is stopped."""
         self._report.fetching_since_s = time.monotonic()
-        # As many parcels as places in flight: sending never has to wait for room in the queue.
+        # As many parcels as places in flight: what a question gave never waits for room here, what files gave may.
         send, receive = anyio.create_memory_object_stream[Parcel](self._job.in_flight)
         async with task_group() as ticking:
             ticking.start_soon(self._tick)
@@ -219,8 +219,6 @@ class Fetch:
                         await parcels.send(ready.pop())
             except Stopped:
                 log.debug("no more files venue=%s", feed.venue.name)
-            except StoreError as exc:
-                self._abort(exc)
 
     async def _read_file(self, feed: Feed, reader: FileReader, ledger: Ledger, part: FilePart) -> list[Parcel]:
         """Get a file and say what is to be stored of it and of those read with it; the rest is asked for elsewhere."""
@@ -400,15 +398,13 @@ class Fetch:
         if not region and self.error is None:
             self.error = error
 
-    def _store_failed(self, error: StoreError) -> None:
-        self._abort(error)
-        if self._workers is not None:
-            self._workers.cancel()
-
     def _abort(self, error: LaklakError) -> None:
         """End the run for this reason (the first one counts)."""
         if isinstance(error, StoreError):
+            # What is on the wire could not be stored: nobody will take it.
             self._writer.give_up()
+            if self._workers is not None:
+                self._workers.cancel()
         if self.error is None or not self._stopper.requested:
             self.error = error
             log.error("stopping reason=%s error=%s", error.reason, error)

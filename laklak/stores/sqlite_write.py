@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
-from itertools import chain, repeat
+from itertools import chain, islice, repeat
 from typing import Any, Final
 
 from laklak.model import CandleBatch, Candles, PackedCandles, RunRecord, Series
@@ -59,8 +59,12 @@ def pack(candles: Candles) -> CandleRows:
     """The cells of candles, made in C: nothing here runs once a candle. What is packed already stays as it is."""
     if isinstance(candles, CandleRows):
         return candles
-    rows = zip(repeat(None), candles.open_times, *candles.values, strict=False)
-    return CandleRows(candles.series, candles.open_times, list(chain.from_iterable(rows)))
+    rows = chain.from_iterable(zip(repeat(None), candles.open_times, *candles.values, strict=False))
+    cells: list[int | float | None] = []
+    # In slices, since nobody else has the interpreter while one is made, the thread that writes above all.
+    while part := list(islice(rows, 512 * _CELLS)):
+        cells += part
+    return CandleRows(candles.series, candles.open_times, cells)
 
 
 @contextlib.contextmanager
@@ -148,14 +152,13 @@ def _insert_candles(turn: Turn, series_ids: Mapping[Series, int], deliveries: Se
     packed = [pack(delivery.candles) for delivery in deliveries if delivery.candles]
     for rows in packed:
         rows.cells[::_CELLS] = [series_ids[rows.series]] * len(rows)
-    cells = packed[0].cells if len(packed) == 1 else [cell for rows in packed for cell in rows.cells]
-    start, left = 0, sum(map(len, packed))
+    cells = chain.from_iterable(rows.cells for rows in packed)
+    left = sum(map(len, packed))
     while left:
         turn.check()
         size = min(ROWS_PER_STATEMENT, 1 << (left.bit_length() - 1))
-        stop = start + size * _CELLS
-        turn.connection.execute(_insert_sql(size), cells[start:stop])
-        start, left = stop, left - size
+        turn.connection.execute(_insert_sql(size), list(islice(cells, size * _CELLS)))
+        left -= size
 
 
 @cache

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -36,6 +37,21 @@ def test_what_is_written_is_read_back_bit_for_bit(use, series, deliver):
         return await stored_rows(store, series)
 
     assert use(work) == rows(delivery)
+
+
+def test_candles_that_the_store_has_packed_are_the_same_candles(use, series, deliver):
+    delivery = deliver(series, 1000)
+
+    async def work(store):
+        packed = store.pack(delivery.candles)
+        written = await store.write([replace(delivery, candles=packed)])
+        again = await store.write([replace(delivery, candles=store.pack(packed))])
+        return packed, (written.refused, again.refused), await stored_rows(store, series)
+
+    packed, refused, stored = use(work)
+    assert (refused, stored) == (({}, {}), rows(delivery))
+    assert list(packed.open_times) == list(delivery.candles.open_times)
+    assert [list(column) for column in packed.values] == [list(column) for column in delivery.candles.values]
 
 
 def test_what_is_written_is_there_when_the_store_is_opened_again(use, series, deliver):

@@ -386,14 +386,14 @@ def test_a_bad_file_among_those_that_are_read_together_says_so_by_itself(fault, 
     assert stats.archive["daily zip", 200] == zips
 
 
-def test_no_more_than_eight_days_are_read_together():
-    source = generate(symbols=1, days=11, end_ms=NOVEMBER_MS)
+def test_no_more_days_are_read_together_than_a_month_has():
+    source = generate(symbols=1, days=34, end_ms=NOVEMBER_MS)
 
     async def conversation(reader):
-        found = await asyncio.gather(*(reader.read(a_day(before)) for before in range(1, 12)))
+        found = await asyncio.gather(*(reader.read(a_day(before)) for before in range(1, 35)))
         return sorted(len(one.parts) for several in found for one in several)
 
-    assert read(conversation, source=source)[0] == [3, 8]
+    assert read(conversation, source=source)[0] == [3, 31]
 
 
 def test_a_month_does_not_wait_for_the_days_that_are_under_way():

@@ -195,17 +195,13 @@ def waves(pieces: Sequence[Piece]) -> list[list[Piece]]:
 
 
 def batches(pieces: Iterable[Piece], size: int) -> Iterator[Batch]:
-    """Put pieces together, in their order, to batches of at most `size` candles; only a piece that is larger is cut."""
+    """Put pieces of at most `size` candles together, in their order, to batches of at most as many."""
     batch: list[Piece] = []
     room = size
-    for whole in pieces:
-        piece = whole
+    for piece in pieces:
         if batch and len(piece) > room:
             yield tuple(batch)
             batch, room = [], size
-        while len(piece) > room:
-            head, piece = piece.cut(room)
-            yield (head,)
         batch.append(piece)
         room -= len(piece)
     if batch:

@@ -236,7 +236,7 @@ shapes = st.lists(
 )
 
 
-@given(shapes, st.integers(1, 40))
+@given(shapes, st.integers(30, 90))
 def test_batches_hold_every_candle_once_and_none_too_many(given_pieces, size):
     pieces = [piece(*shape, delivery=i) for i, shape in enumerate(given_pieces)]
 
@@ -245,7 +245,7 @@ def test_batches_hold_every_candle_once_and_none_too_many(given_pieces, size):
     sizes = [sum(map(len, batch)) for batch in made]
     assert all(0 < one <= size for one in sizes)
     # The next piece would not have fitted.
-    assert all(one + len(after[0]) > size or one == size for one, after in zip(sizes, made[1:], strict=False))
+    assert all(one + len(after[0]) > size for one, after in zip(sizes, made[1:], strict=False))
     assert [(p.delivery, i) for batch in made for p in batch for i in range(p.start, p.stop)] == [
         (p.delivery, i) for p in pieces for i in range(len(p))
     ]
