@@ -1,7 +1,7 @@
 """A page of rows -> the candles that may be stored, and the rows that may not, each with its reason.  Pure.
 
-The rules: open_time is an integer on the grid and inside the range asked, strictly rising; every number is plain
-decimal text, checked on the text before any float is made of it (JSON numbers are taken where they are finite);
+The rules: open_time is an integer on the grid and inside the range asked, strictly rising; no number is taken unless
+its text is a plain decimal, whatever a float could be made of (JSON numbers are taken where they are finite);
 high >= max(open, close, low), low <= min(open, close), prices > 0, volume >= 0.  Of identical doubles one is kept,
 a minute with differing doubles is refused.
 
@@ -83,8 +83,9 @@ def _check_columns(page: Page, series: Series, span: TimeRange) -> CandleBatch |
         return None
     if times[0] % step:
         return None
+    # A volume is settled by its spelling, which has no sign.
     values = _decimals(columns)
-    if values is None or not _prices_agree(*values):
+    if values is None or not _prices_agree(*values[:4]):
         return None
     return CandleBatch(series, times, tuple(columns), values)
 
@@ -122,9 +123,7 @@ def _prices_agree(
     highs: Sequence[float],
     lows: Sequence[float],
     closes: Sequence[float],
-    _volumes: Sequence[float],
 ) -> bool:
-    # That a volume is not below zero is settled by its spelling, which has no sign.
     at_least = operator.ge
     return (
         all(map(at_least, highs, opens))

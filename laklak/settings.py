@@ -92,7 +92,7 @@ class Settings:
     `days` and `start` are never both set. `max_wait_s`: longest wait for a ban or a limit. `log_file`: None is off.
     `source`: the API, the bulk files, or for every stretch the better one. `workers`: requests at once, per venue.
     `archive_connections`: files fetched at once. `archive_files`: months of minutes that bulk files may
-    take in memory, unpacked. `batch_size`: rows written at once. `in_flight`: chunks taken from the
+    take in memory, unpacked. `batch_size`: rows written at once, at most. `in_flight`: chunks taken from the
     plan and not yet acknowledged by the store. `state_dir`: what outlives a run.
     `venues`: by venue name, one for each that is built. `origins`: dotted key -> where its value came from.
     """
@@ -303,7 +303,9 @@ SPECS: Final[Mapping[str, Spec]] = {
     "archive_connections": Spec(parse=_whole(1, 256), default="32", help="bulk files fetched at once"),
     "archive_files": Spec(parse=_whole(1, 64), default="4", help="months of minutes unpacked in memory at once"),
     "workers": Spec(parse=_whole(1, 256), default="16", help="requests at once"),
-    "batch_size": Spec(parse=_whole(1, 1_000_000), default="20000", help="rows written at once"),
+    "batch_size": Spec(
+        parse=_whole(1, 1_000_000), default="20000", help="rows written at once, at most; an answer is not divided"
+    ),
     "in_flight": Spec(parse=_whole(1, 1024), default="64", help="chunks asked for and not yet stored, at most"),
     "state_dir": Spec(
         parse=_text,

@@ -69,11 +69,24 @@ class UnsureBook:
             self._write(_IF_NOT_ADDED)
 
     def settle(self, series: Series, *spans: TimeRange) -> None:
-        """All candles of `spans` have been written and acknowledged since: forget what was unsure of them."""
-        unsure = self.of(series)
-        rest = _minus(unsure, union(spans))
-        if rest != unsure:
-            self._keep(str(series), rest)
+        """Do what settle_all does, for one series."""
+        self.settle_all([(series, spans)])
+
+    def settle_all(self, written: Iterable[tuple[Series, Iterable[TimeRange]]]) -> None:
+        """All candles of these spans have been written and acknowledged since: forget what was unsure of them.
+
+        The file is written once, however many series there are; without anything unsure nothing is looked at.
+        """
+        if not self:
+            return
+        changed = False
+        for series, spans in written:
+            unsure = self.of(series)
+            rest = _minus(unsure, union(spans))
+            if rest != unsure:
+                self._keep(str(series), rest)
+                changed = True
+        if changed:
             self._write(_IF_NOT_SETTLED)
 
     def _keep(self, name: str, spans: Iterable[TimeRange]) -> None:

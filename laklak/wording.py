@@ -14,6 +14,7 @@ from typing import Final
 from laklak.copying import CopyReport, CopySummary
 from laklak.findings import Checkup
 from laklak.model import Series, iso
+from laklak.plan import Cost
 from laklak.report import Estimate, Report, Summary
 from laklak.resolve import FailedSeries
 from laklak.stores.base import Columns
@@ -49,6 +50,7 @@ def copy_status_line(report: CopyReport) -> str:
 def figures_of(report: Report) -> dict[str, str]:
     """What a running backfill or copy has come to, in words, by name."""
     elapsed_s = max(0.001, time.monotonic() - (report.fetching_since_s or time.monotonic()))
+    left_s = _seconds_left(report, elapsed_s)
     rate = report.written / elapsed_s
     done = report.wanted - report.missing
     complete = sum(not ledger.missing for ledger in report.ledgers)
@@ -58,12 +60,42 @@ def figures_of(report: Report) -> dict[str, str]:
     return {
         "share": _share(done, report.wanted),
         "rate": f"{rate:,.0f} candles/s",
-        "eta": duration_text(report.missing / rate) if rate > 0 else "-",
+        "eta": "-" if left_s is None else duration_text(left_s),
         "requests": f"{report.candle_requests:,} of {report.requests_planned:,} requests{_files(report)}",
         "budget": f"budget {share:.0f} % of {report.budget}/min",
         "series": f"series {complete} of {len(report.ledgers)} complete",
         "errors": f"{report.retries} retried, {report.errors} failed",
     }
+
+
+def _seconds_left(report: Report, elapsed_s: float) -> float | None:
+    """How long it may still take; None while nothing has come yet.
+
+    Files and the API go side by side, so what is left of the slower one counts: a rate of both together foretells
+    minutes for the few candles that the budget spreads over an hour.
+    """
+    if not report.written:
+        return None
+    files = report.files
+    files_left = files.planned - files.done
+    if files_left > 0 and files.candles:
+        in_files = min(report.missing, files_left * files.candles / files.read)
+        others_s = in_files / files.candles * elapsed_s
+    else:
+        others_s = report.missing / report.written * elapsed_s
+    return max(others_s, _api_seconds_left(report))
+
+
+def _api_seconds_left(report: Report) -> float:
+    """How long the budget takes for the requests that were planned and not sent yet, each of the weight of those sent.
+
+    Nothing is known of what a request of this run weighs before the first, and each of them wants a candle at least.
+    """
+    sent = report.candle_requests - report.retries
+    left = min(report.requests_planned - sent, report.missing)
+    if left <= 0 or not (report.requests and report.budget):
+        return 0.0
+    return Cost(left, round(left * report.weight / report.requests)).seconds(report.budget)
 
 
 def _share(done: int, wanted: int) -> str:

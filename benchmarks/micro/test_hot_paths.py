@@ -18,11 +18,12 @@ import pytest
 from laklak.archives import ARCHIVES
 from laklak.archives.reading import read_file
 from laklak.limiter import Limiter
-from laklak.lineprotocol import candle_lines, key_of, tags_of
-from laklak.model import DAY_MS, Interval, Series, TimeRange
+from laklak.lineprotocol import CandleLines, candle_lines, key_of, tags_of
+from laklak.model import DAY_MS, Interval, Series, StoreAccess, TimeRange
 from laklak.plan import SeriesPlan, cost_of, plan_chunks
 from laklak.quality import check_page
 from laklak.simulator.generated import DEFAULT_END_MS, generate
+from laklak.stores.sqlite_write import pack
 from laklak.venues import VENUES
 
 BINANCE, ARCHIVE = VENUES["binance"], ARCHIVES["binance"]
@@ -33,6 +34,7 @@ PAGE = 1000
 SPAN = TimeRange(DEFAULT_END_MS - PAGE * MINUTE.ms, DEFAULT_END_MS)
 NINETY_DAYS = TimeRange(DEFAULT_END_MS - 90 * DAY_MS, DEFAULT_END_MS)
 PAYMENTS = 1000
+LINES_A_REQUEST = StoreAccess(where="").batch_lines
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +82,19 @@ def test_check_a_page(benchmark, body):
 def test_encode_a_page_as_lines(benchmark, checked):
     lines = benchmark(candle_lines, checked.candles, KEY)
 
-    assert lines.count("\n") == PAGE
+    assert lines.count(b"\n") == PAGE
+
+
+def test_pack_a_page_for_sqlite(benchmark, checked):
+    packed = benchmark(pack, checked.candles)
+
+    assert len(packed.cells) == 7 * PAGE
+
+
+def test_pack_a_page_for_influxdb(benchmark, checked):
+    packed = benchmark(CandleLines.of, checked.candles, KEY, LINES_A_REQUEST)
+
+    assert packed.lines(0, PAGE).count(b"\n") == PAGE
 
 
 def test_read_a_monthly_file(benchmark, month):
@@ -97,7 +111,25 @@ def test_encode_a_monthly_file_as_lines(benchmark, month):
 
     lines = benchmark(candle_lines, candles, KEY)
 
-    assert lines.count("\n") == file.candles
+    assert lines.count(b"\n") == file.candles
+
+
+def test_pack_a_monthly_file_for_sqlite(benchmark, month):
+    file, data, checksum = month
+    candles = read_file(data, file, ARCHIVE, checksum).candles
+
+    packed = benchmark(pack, candles)
+
+    assert len(packed.cells) == 7 * file.candles
+
+
+def test_pack_a_monthly_file_for_influxdb(benchmark, month):
+    file, data, checksum = month
+    candles = read_file(data, file, ARCHIVE, checksum).candles
+
+    packed = benchmark(CandleLines.of, candles, KEY, LINES_A_REQUEST)
+
+    assert b"".join(packed.parts).count(b"\n") == file.candles
 
 
 def test_give_a_monthly_file_as_doubles(benchmark, month):

@@ -15,7 +15,7 @@ from typing import Final
 from laklak.bench.machine import headline
 from laklak.bench.results import Case, Results, number, pressure, read_results, rows, share_text
 
-_WIDTH: Final = 980
+_WIDTH: Final = 1000
 _LEFT: Final = 20
 _BARS: Final = 150
 _BARS_END: Final = 480
@@ -28,7 +28,7 @@ _COLUMNS: Final = (
     ("peak MiB", 740),
     ("of writing", 812),
     ("of budget", 882),
-    ("held up by", 960),
+    ("held up by", 980),
 )
 
 # Without a ground of its own; the colours follow the reader's.

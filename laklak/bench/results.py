@@ -49,6 +49,11 @@ class Run:
         """Some seconds of this run for each million of its candles."""
         return None if seconds is None else seconds * 1e6 / self.candles
 
+    @property
+    def cpu_of_server(self) -> float | None:
+        """`cpu_s` as a share of what the server took meanwhile; None where there is none, or none that can be seen."""
+        return self.cpu_s / self.server_cpu_s if self.server_cpu_s else None
+
 
 @dataclass(frozen=True, slots=True)
 class Case:
@@ -94,6 +99,7 @@ MEASURES: Final[Mapping[str, Callable[[Run], float | None]]] = {
     "rows_a_write": lambda run: run.rows_a_write,
     "simulator_cpu_s_per_million": lambda run: run.per_million(run.simulator_cpu_s),
     "server_cpu_s_per_million": lambda run: run.per_million(run.server_cpu_s),
+    "cpu_of_server": lambda run: run.cpu_of_server,
 }
 """What is told of each case, by its name in the JSON."""
 

@@ -36,6 +36,7 @@ def lines(results: Results) -> Iterator[str]:
     yield ""
     yield from _aligned([_HEAD, *(_row(results, case) for case in rows(results, ("path", "download", "write")))])
     yield ""
+    yield from _servers(results)
     yield from _replans(results)
     yield from _limiters(results)
     for what, why in results.skipped:
@@ -68,6 +69,13 @@ def _row(results: Results, case: Case) -> tuple[str, ...]:
         number(case.middle(lambda run: run.per_million(run.simulator_cpu_s)), ".2f"),
         number(case.middle(lambda run: run.per_million(run.server_cpu_s)), ".2f"),
     )
+
+
+def _servers(results: Results) -> Iterator[str]:
+    shares = [(case, case.middle(lambda run: run.cpu_of_server)) for case in rows(results, ("path", "write"))]
+    seen = [f"{case.name} {share_text(share)}" for case, share in shares if share is not None]
+    if seen:
+        yield f"CPU as a share of the server's: {'; '.join(seen)}"
 
 
 def _replans(results: Results) -> Iterator[str]:

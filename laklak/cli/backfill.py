@@ -67,7 +67,9 @@ def backfill(
         str | None, typer.Option(metavar="N", help="Setting: bulk files fetched at once [32].")
     ] = None,
     workers: Annotated[str | None, typer.Option(metavar="N", help="Setting: requests at once [16].")] = None,
-    batch_size: Annotated[str | None, typer.Option(metavar="N", help="Setting: rows written at once [20000].")] = None,
+    batch_size: Annotated[
+        str | None, typer.Option(metavar="N", help="Setting: rows written at once, at most [20000].")
+    ] = None,
 ) -> int:
     """Fetch every candle that is missing from the store.
 

@@ -23,11 +23,10 @@ import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
 from laklak.copying import CopyJob, CopyPlan, CopyReport, CopySummary, Part, parts_of, plan_copy, summarise_copy, take
-from laklak.engine.filling import announce, check_room, each, survey_sure
+from laklak.engine.filling import announce, check_room, each, sent, survey_sure
 from laklak.errors import LaklakError, StoreError, StoreFull, StoreUnavailable, UsageError
 from laklak.ledger import Ledger
 from laklak.model import Series, TimeRange, iso
-from laklak.plan import runs
 from laklak.resolve import FailedSeries
 from laklak.stopping import Stopped, Stopper
 from laklak.stores import open_store
@@ -237,9 +236,7 @@ class Copy:
 
     def _settle(self, unsure: UnsureBook) -> None:
         """Forget what was unsure of the series that are whole now, where candles were written for it."""
-        for ledger, plan in self._plans.items():
-            if unsure and not ledger.missing:
-                unsure.settle(plan.series, *plan.candles)
+        unsure.settle_all((plan.series, plan.candles) for ledger, plan in self._plans.items() if not ledger.missing)
 
     async def _read(self, source: Store, parts: Iterator[Part], parcels: MemoryObjectSendStream[_Parcel]) -> None:
         async with parcels:
@@ -275,7 +272,7 @@ class Copy:
                     written = await destination.write([parcel.delivery for parcel in batch])
                 except StoreError as exc:
                     if isinstance(exc, StoreFull):
-                        unsure.add(_sent(batch))
+                        unsure.add(sent(parcel.delivery for parcel in batch))
                     self._abort(exc)
                     if self._readers is not None:
                         self._readers.cancel()
@@ -303,14 +300,6 @@ class Copy:
 
     def _clock(self) -> None:
         self.report.seconds = time.monotonic() - self.report.started_s
-
-
-def _sent(batch: Sequence[_Parcel]) -> Iterator[tuple[Series, TimeRange]]:
-    """Exactly the candles of a batch: what lies between them is not to be copied again."""
-    for parcel in batch:
-        candles = parcel.delivery.candles
-        if candles:
-            yield from ((candles.series, part) for part in runs(candles.open_times, candles.series.interval))
 
 
 async def _collect(parcels: MemoryObjectReceiveStream[_Parcel]) -> Sequence[_Parcel]:

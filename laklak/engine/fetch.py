@@ -128,8 +128,9 @@ class Fetch:
         self._report.writer.of_s = time.monotonic() - self._report.fetching_since_s
         for ledger in self._report.ledgers:
             self._writer.log_series(ledger)
-            if self._unsure and not ledger.missing:
-                self._unsure.settle(ledger.plan.series, ledger.plan.wanted)
+        self._unsure.settle_all(
+            (ledger.plan.series, [ledger.plan.wanted]) for ledger in self._report.ledgers if not ledger.missing
+        )
 
     def _start(self, workers: TaskGroup, feed: Feed, send: MemoryObjectSendStream[Parcel]) -> None:
         # No buffer: a question is taken from the agenda when a worker is free for it.

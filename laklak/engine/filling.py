@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from typing import Final, Protocol, TypeVar
 
 import anyio
 
 from laklak.errors import StoreUnavailable
-from laklak.model import Series, TimeRange
+from laklak.model import DAY_MS, Series, TimeRange, places
 from laklak.plan import runs, union
-from laklak.stores.base import Store, StoreInfo
+from laklak.stores.base import Delivery, Store, StoreInfo
 from laklak.stores.presence import Presence, survey
 from laklak.taskgroup import task_group
 from laklak.text import size_text
@@ -69,8 +69,30 @@ async def survey_sure(
     """What `store` holds for sure of `span`: candles that it shows and may not have are missing (see laklak.unsure)."""
     presence = await survey(store, series, span, recheck=recheck)
     parts = [part.clip(span) for part in unsure.of(series)]
-    shown = [time for part in parts if part for time in await store.open_times(series, part)]
+    shown = await _shown(store, series, [part for part in parts if part])
     if not shown:
         return presence
     missing = union([*presence.missing, *runs(shown, series.interval)])
     return Presence(presence.stored - len(shown), presence.absences, tuple(missing))
+
+
+async def _shown(store: Store, series: Series, parts: Iterable[TimeRange]) -> list[int]:
+    """The open_times in `parts` (in order, disjoint) that a store shows: one question for each UTC day they touch."""
+    by_day: dict[int, list[TimeRange]] = {}
+    for part in parts:
+        for piece in part.days():
+            by_day.setdefault(piece.start_ms // DAY_MS, []).append(piece)
+    shown: list[int] = []
+    for pieces in by_day.values():
+        times = await store.open_times(series, TimeRange(pieces[0].start_ms, pieces[-1].end_ms))
+        for place in places(times, pieces):
+            shown += times[place]
+    return shown
+
+
+def sent(deliveries: Iterable[Delivery]) -> Iterator[tuple[Series, TimeRange]]:
+    """Exactly the candles of deliveries, for an UnsureBook: what lies between them is not to be written again."""
+    for delivery in deliveries:
+        if delivery.candles:
+            for span in runs(delivery.candles.open_times, delivery.series.interval):
+                yield delivery.series, span

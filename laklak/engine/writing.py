@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream
 
+from laklak.engine.filling import sent
 from laklak.errors import StoreError, StoreFull
 from laklak.job import Job
 from laklak.ledger import Ledger
-from laklak.model import Series, TimeRange
-from laklak.plan import runs
 from laklak.report import Report
 from laklak.stores.base import Delivery, Store, Written
 from laklak.unsure import UnsureBook
@@ -65,7 +64,7 @@ class Writer:
                     written = await self._store.write([parcel.delivery for parcel in batch])
                 except StoreError as exc:
                     if isinstance(exc, StoreFull):
-                        self._unsure.add(_sent(batch))
+                        self._unsure.add(sent(parcel.delivery for parcel in batch))
                     self._failed(exc)
                     return
                 self._report.writer.wrote(
@@ -121,11 +120,3 @@ class Writer:
                 ledger.rejected,
                 ledger.missing,
             )
-
-
-def _sent(batch: Sequence[Parcel]) -> Iterator[tuple[Series, TimeRange]]:
-    for parcel in batch:
-        if parcel.delivery.candles:
-            series = parcel.delivery.series
-            for span in runs(parcel.delivery.candles.open_times, series.interval):
-                yield series, span

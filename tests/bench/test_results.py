@@ -55,6 +55,15 @@ def test_a_path_is_held_against_its_own_limits(results):
     assert (ratios.of_download, ratios.of_write, ratios.of_budget) == (0.125, 0.5, 31.25)
 
 
+def test_the_cpu_is_told_as_a_share_of_the_servers(results):
+    path, limit = results.cases[0], results.find("write", store="influxdb")
+
+    assert path.middle(lambda run: run.cpu_of_server) == 0.75
+    assert limit.middle(lambda run: run.cpu_of_server) is None
+    assert results.as_json()["cases"][0]["median"]["cpu_of_server"] == 0.75
+    assert "CPU as a share of the server's: archive -> influxdb 75 %" in lines(results)
+
+
 def test_a_limit_has_no_limits(results):
     assert results.ratios(results.find("write", store="influxdb")) is None
 

@@ -6,12 +6,14 @@ import os
 import signal
 import sys
 import time
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
 from laklak.bench import influxd as own_influxd
 from laklak.bench.children import Child, Work, held_signals
+from laklak.bench.limits import Watch
 from laklak.bench.workload import PAGE_WEIGHT, Workload, for_budget, small, whole
 
 
@@ -32,6 +34,19 @@ def test_the_job_for_a_budget_is_the_most_that_it_pays_for():
     days = job.span.count(workload.series[0].interval) // 1440
     pages = 8 * -(-days * 1440 // 1000)
     assert pages * PAGE_WEIGHT <= 2352 < 8 * -(-(days + 1) * 1440 // 1000) * PAGE_WEIGHT
+
+
+def test_the_watch_sums_what_it_is_asked_to_see():
+    watch = Watch()
+    for seen in (True, False, True):
+        with watch if seen else nullcontext():
+            until_s = time.process_time() + 0.05
+            while time.process_time() < until_s:
+                pass
+
+    used = watch.read()
+    assert 0.1 <= used["cpu_s"] < 0.15
+    assert used["seconds"] >= 0.09
 
 
 def test_the_start_of_the_program_is_one_day_of_the_whole(tiny):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -76,6 +77,26 @@ def test_several_ranges_are_settled_at_once(tmp_path_factory, added, settled):
 
     found = [time // MINUTE_MS for part in book.of(BTC) for time in range(part.start_ms, part.end_ms, MINUTE_MS)]
     assert found == sorted(added - settled)
+
+
+def test_many_series_are_settled_with_one_write(state, path, monkeypatch):
+    book = UnsureBook(state, "one")
+    book.add([(BTC, minute(0)), (BTC, minute(5)), (ETH, minute(0)), (ETH, minute(7))])
+    moved = []
+    replace = Path.replace
+    monkeypatch.setattr(Path, "replace", lambda self, target: moved.append(target) or replace(self, target))
+
+    book.settle_all([(BTC, [minute(0)]), (ETH, [minute(0), minute(7)])])
+
+    assert moved == [path]
+    assert UnsureBook(state, "one").of(BTC) == [minute(5)]
+    assert not UnsureBook(state, "one").of(ETH)
+
+
+def test_where_nothing_is_unsure_nobody_is_asked_what_is_settled(state):
+    UnsureBook(state, "one").settle_all(pytest.fail(str(number)) for number in range(1))
+
+    assert not state.exists()
 
 
 @pytest.mark.parametrize(

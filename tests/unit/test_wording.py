@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import time
 
 import pytest
 from hypothesis import given
@@ -14,8 +15,9 @@ from laklak.copying import CopyReport, summarise_copy
 from laklak.ledger import Ledger
 from laklak.model import MINUTE_MS, Series, TimeRange
 from laklak.plan import SeriesPlan
-from laklak.report import Report
-from laklak.wording import copy_summary_lines, status_line
+from laklak.report import FileTally, Report
+from laklak.text import duration_text
+from laklak.wording import copy_summary_lines, figures_of, status_line
 
 BTC = Series.parse("binance:BTCUSDT:1m")
 BAD = "a\x1b[2Jb\nc\u202ed\x07e"
@@ -38,6 +40,50 @@ def test_the_share_is_never_more_than_what_is_there(wanted, data):
 
 def test_nothing_wanted_is_all_of_it():
     assert status_line(Report()).startswith("100.0 % 0 of 0 candles")
+
+
+def running(wanted, written, *, seconds=100.0, **figures):
+    """A report of a run that has stored so much in so many seconds."""
+    report = report_of(wanted, 0)
+    report.ledgers[0].written = written
+    report.fetching_since_s = time.monotonic() - seconds
+    for name, value in figures.items():
+        setattr(report, name, value)
+    return report
+
+
+def test_before_anything_has_come_nothing_is_foretold():
+    assert figures_of(running(1000, 0, requests_planned=1, budget=1200))["eta"] == "-"
+
+
+def test_what_has_only_one_source_goes_on_at_the_rate_so_far():
+    assert figures_of(running(1_000_000, 250_000))["eta"] == "5 min"
+
+
+def test_a_few_requests_behind_many_quick_files_take_as_long_as_their_weight():
+    files = FileTally(planned=10, read=10, candles=9_000_000)
+    report = running(10_000_000, 9_100_000, files=files, requests=120, candle_requests=100, requests_planned=1000,
+                     retries=20, weight=600, budget=1200)  # fmt: skip
+
+    # 920 requests of weight 5 at 19.6 a second; the rate so far would foretell 10 s.
+    assert figures_of(report)["eta"] == duration_text(920 * 5 / 19.6) == "4 min"
+
+
+def test_many_files_behind_a_few_requests_take_as_long_as_the_files_did():
+    files = FileTally(planned=100, read=10, candles=100_000)
+    report = running(1_000_000, 200_000, files=files, requests=100, candle_requests=100, requests_planned=100,
+                     weight=500, budget=1200)  # fmt: skip
+
+    # 800,000 candles, and at most so many are in the 90 files left, at 1000 a second; the rate so far says 2000.
+    assert figures_of(report)["eta"] == "13 min"
+
+
+def test_no_more_requests_are_foretold_than_candles_are_missing():
+    report = running(
+        1000, 990, seconds=1.0, requests=10, candle_requests=10, requests_planned=500, weight=10, budget=60
+    )
+
+    assert figures_of(report)["eta"] == duration_text(10 / 0.98)
 
 
 @pytest.fixture
