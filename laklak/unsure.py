@@ -68,11 +68,7 @@ class UnsureBook:
         if self._ranges:
             self._write(_IF_NOT_ADDED)
 
-    def settle(self, series: Series, *spans: TimeRange) -> None:
-        """Do what settle_all does, for one series."""
-        self.settle_all([(series, spans)])
-
-    def settle_all(self, written: Iterable[tuple[Series, Iterable[TimeRange]]]) -> None:
+    def settle(self, written: Iterable[tuple[Series, Iterable[TimeRange]]]) -> None:
         """All candles of these spans have been written and acknowledged since: forget what was unsure of them.
 
         The file is written once, however many series there are; without anything unsure nothing is looked at.

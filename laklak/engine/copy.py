@@ -236,7 +236,7 @@ class Copy:
 
     def _settle(self, unsure: UnsureBook) -> None:
         """Forget what was unsure of the series that are whole now, where candles were written for it."""
-        unsure.settle_all((plan.series, plan.candles) for ledger, plan in self._plans.items() if not ledger.missing)
+        unsure.settle((plan.series, plan.candles) for ledger, plan in self._plans.items() if not ledger.missing)
 
     async def _read(self, source: Store, parts: Iterator[Part], parcels: MemoryObjectSendStream[_Parcel]) -> None:
         async with parcels:

@@ -128,7 +128,7 @@ class Fetch:
         self._report.writer.of_s = time.monotonic() - self._report.fetching_since_s
         for ledger in self._report.ledgers:
             self._writer.log_series(ledger)
-        self._unsure.settle_all(
+        self._unsure.settle(
             (ledger.plan.series, [ledger.plan.wanted]) for ledger in self._report.ledgers if not ledger.missing
         )
 

@@ -31,7 +31,7 @@ def test_it_outlives_the_process_and_is_of_one_store(tmp_path):
 def test_when_all_is_settled_nothing_is_left_behind(tmp_path):
     book = UnsureBook(tmp_path / "state", "one")
     book.add([(BTC, TimeRange(0, 120_000))])
-    book.settle(BTC, TimeRange(0, 600_000))
+    book.settle([(BTC, [TimeRange(0, 600_000)])])
 
     assert not book
     assert list((tmp_path / "state").iterdir()) == []
@@ -42,7 +42,7 @@ def test_unsure_is_what_was_added_and_not_settled_each_minute_once(tmp_path_fact
     book = UnsureBook(tmp_path_factory.mktemp("state"), "one")
     book.add([(BTC, span) for span in added])
     for span in settled:
-        book.settle(BTC, span)
+        book.settle([(BTC, [span])])
 
     assert minutes(book.of(BTC)) == sorted(set(minutes(added)) - set(minutes(settled)))
 

@@ -36,7 +36,7 @@ def path(state):
     book = UnsureBook(state, "one")
     book.add([(BTC, minute(0))])
     (path,) = state.iterdir()
-    book.settle(BTC, minute(0))
+    book.settle([(BTC, [minute(0)])])
     return path
 
 
@@ -73,7 +73,7 @@ def test_the_narrowest_gaps_are_counted_in(numbers):
 def test_several_ranges_are_settled_at_once(tmp_path_factory, added, settled):
     book = UnsureBook(tmp_path_factory.mktemp("state"), "one")
     book.add([(BTC, minute(number)) for number in added])
-    book.settle(BTC, *(minute(number) for number in settled))
+    book.settle([(BTC, [minute(number) for number in settled])])
 
     found = [time // MINUTE_MS for part in book.of(BTC) for time in range(part.start_ms, part.end_ms, MINUTE_MS)]
     assert found == sorted(added - settled)
@@ -86,7 +86,7 @@ def test_many_series_are_settled_with_one_write(state, path, monkeypatch):
     replace = Path.replace
     monkeypatch.setattr(Path, "replace", lambda self, target: moved.append(target) or replace(self, target))
 
-    book.settle_all([(BTC, [minute(0)]), (ETH, [minute(0), minute(7)])])
+    book.settle([(BTC, [minute(0)]), (ETH, [minute(0), minute(7)])])
 
     assert moved == [path]
     assert UnsureBook(state, "one").of(BTC) == [minute(5)]
@@ -94,7 +94,7 @@ def test_many_series_are_settled_with_one_write(state, path, monkeypatch):
 
 
 def test_where_nothing_is_unsure_nobody_is_asked_what_is_settled(state):
-    UnsureBook(state, "one").settle_all(pytest.fail(str(number)) for number in range(1))
+    UnsureBook(state, "one").settle(pytest.fail(str(number)) for number in range(1))
 
     assert not state.exists()
 
@@ -151,7 +151,7 @@ def test_a_book_that_cannot_be_written_is_a_warning_once(tmp_path):
 
     (line,) = told
     assert "restart it before the next run" in line
-    book.settle(BTC, minute(0))
+    book.settle([(BTC, [minute(0)])])
     assert len(told) == 2
     assert "writes again" in told[1]
 
