@@ -186,7 +186,7 @@ class Candles(Protocol):
         """The candles whose open_time lies in one of `wanted`."""
         ...
 
-    def spelled(self, around: Sequence[str], start: int = 0, stop: int | None = None) -> bytes:
+    def encode(self, around: Sequence[str], start: int = 0, stop: int | None = None) -> bytes:
         """The candles `start` to `stop` as one text, in UTF-8.
 
         Each is its five texts and its open_time with the seven pieces of `around` before, between and after them:
@@ -218,7 +218,7 @@ class CandleBatch:
             tuple(_picked(column, parts) for column in self.values),
         )
 
-    def spelled(self, around: Sequence[str], start: int = 0, stop: int | None = None) -> bytes:
+    def encode(self, around: Sequence[str], start: int = 0, stop: int | None = None) -> bytes:
         a, b, c, d, e, f, g = around
         rows = islice(zip(*self.texts, self.open_times, strict=True), start, stop)
         return "".join(
@@ -255,8 +255,8 @@ class PackedCandles(ABC):
     def only(self, wanted: Sequence[TimeRange]) -> CandleBatch:
         return self.unpacked().only(wanted)
 
-    def spelled(self, around: Sequence[str], start: int = 0, stop: int | None = None) -> bytes:
-        return self.unpacked().spelled(around, start, stop)
+    def encode(self, around: Sequence[str], start: int = 0, stop: int | None = None) -> bytes:
+        return self.unpacked().encode(around, start, stop)
 
 
 def places(open_times: Sequence[int], ranges: Sequence[TimeRange]) -> list[slice]:

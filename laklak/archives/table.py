@@ -70,7 +70,7 @@ class CandleTable:
         return CandleTable.of(self.series, pl.concat([self.frame[part] for part in parts]))
 
     @uninterrupted
-    def spelled(self, around: Sequence[str], start: int = 0, stop: int | None = None) -> bytes:
+    def encode(self, around: Sequence[str], start: int = 0, stop: int | None = None) -> bytes:
         # In polars, while other threads run.
         import polars as pl
 

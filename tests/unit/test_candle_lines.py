@@ -48,4 +48,4 @@ def test_cells_are_read_back_as_they_were(rows, lines_per_part, first, last):
     assert list(map(list, packed.texts)) == list(map(list, batch.texts))
     assert list(map(list, packed.values)) == list(map(list, batch.values))
     assert list(packed.only(wanted).open_times) == list(batch.only(wanted).open_times)
-    assert packed.spelled("abcdefg") == batch.spelled("abcdefg")
+    assert packed.encode("abcdefg") == batch.encode("abcdefg")

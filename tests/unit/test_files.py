@@ -477,7 +477,7 @@ def test_a_file_that_polars_gives_up_at_ctrl_c_is_read_again(monkeypatch):
 def test_candles_that_polars_does_not_spell_at_ctrl_c_are_spelled_again(monkeypatch):
     (found, _), _ = read(of_yesterday)
     around = ("<", ",", ",", ",", ",", " ", ">\n")
-    before, given_up = found.candles.spelled(around), []
+    before, given_up = found.candles.encode(around), []
     select = DataFrame.select
 
     def select_or_not(*words):
@@ -488,7 +488,7 @@ def test_candles_that_polars_does_not_spell_at_ctrl_c_are_spelled_again(monkeypa
 
     monkeypatch.setattr(DataFrame, "select", select_or_not)
 
-    assert (found.candles.spelled(around), len(given_up)) == (before, 1)
+    assert (found.candles.encode(around), len(given_up)) == (before, 1)
 
 
 def test_a_ctrl_c_of_the_user_is_not_held_back():
