@@ -2,12 +2,16 @@
 
     ticking group   progress, and the watch for a machine that slept
       writer group    a writer or two: parcels -> batches -> store, acknowledged to the ledgers
-        worker group    per venue one dispatcher and a pool of workers: question -> answer -> parcel
+        worker group    per venue one dispatcher and a pool of workers: question -> answer -> parcel,
+                        and a pool for bulk files: file -> candles -> parcel
+
+What a worker hands on is packed for the store already (Store.pack).
 
 Groups are nested by lifetime: when the workers end the queue closes, the writer drains it and ends, then the ticking
 ends.  A question holds a place in `_room` from before its request is sent until the store has acknowledged its rows,
-so what is in flight is bounded, and so is the queue.  A stop cuts waits short, lets what is on the wire finish,
-drains and reports; whatever was not acknowledged is simply missing and asked again by the next run.
+so what is in flight is bounded, and so is the queue; candles of files hold room in their reader's memory instead.  A
+stop cuts waits short, lets what is on the wire finish, drains and reports; whatever was not acknowledged is simply
+missing and asked again by the next run.
 """
 
 from __future__ import annotations

@@ -8,9 +8,11 @@ import json
 import pytest
 
 import laklak as library
+from laklak.errors import StoreError
 from laklak.simulator import Fault, Override, SymbolOverride
 from laklak.simulator.badrows import STICKY_KINDS
 from laklak.simulator.rules import KLINES
+from laklak.stores.sqlite import SqliteStore
 
 MINUTE_MS = 60_000
 DAY_MS = 86_400_000
@@ -273,6 +275,24 @@ def test_a_refetch_keeps_the_candle_of_a_minute_the_venue_lost(venue, check_sum,
     check_sum(summary.as_json())
     assert (summary.exit, summary.stored_before, summary.written, summary.holes) == (0, 1, 1439, 0)
     assert stored() == truth(["LTCUSDT"], END_MS - DAY_MS)
+
+
+def test_a_store_that_cannot_be_asked_ends_a_refetch_with_its_own_error(venue, check_sum, monkeypatch):
+    running = venue(latency_s=0.02)
+    backfill("LTCUSDT", "DOTUSDT", "AVAXUSDT", days=2)
+    running.change("LTCUSDT", holes=frozenset({NOON_MS}))
+    ask = SqliteStore.open_times
+
+    async def fail_for_a_minute(store, series, span):
+        if span.end_ms - span.start_ms < MINUTE_MS:
+            raise StoreError("the store does not answer")
+        return await ask(store, series, span)
+
+    monkeypatch.setattr(SqliteStore, "open_times", fail_for_a_minute)
+    summary = backfill("LTCUSDT", "DOTUSDT", "AVAXUSDT", days=2, refetch=True, chunk=10, batch_size=10)
+    check_sum(summary.as_json())
+    assert (summary.exit, summary.error) == (1, "store_failed: the store does not answer")
+    assert summary.missing > 0
 
 
 def test_a_refetch_does_not_ask_known_holes(venue, check_sum):

@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
@@ -14,7 +15,7 @@ from typing import Self
 _START_S = 30.0
 
 
-class InfluxProcess:
+class InfluxProcess(ABC):
     """One server; the port and the data stay the same over `stop`, `kill` and `start`.
 
     Args:
@@ -33,9 +34,9 @@ class InfluxProcess:
     def server(self) -> str:
         return f"localhost:{self.port}"
 
+    @abstractmethod
     def command(self) -> Sequence[str]:
         """The words that start it."""
-        raise NotImplementedError
 
     def start(self) -> Self:
         """Start it and return when it answers."""
