@@ -10,8 +10,8 @@ work (pages decoded x the cost of a page measured alone) is taken off, which is 
 short.  `lag` is the longest time between two turns of the loop.  Every case is a process of its own, and the stored
 rows are counted afterwards; CPU and lag are those of the repeat with the median CPU, wall of the quickest and slowest.
 
-On two cores of an AMD EPYC that others were using too (Python 3.11, SQLite 3.40): 4096 rows a statement take 0.9 CPU
-seconds idle and 1.1 busy, executemany 1.5 and 3.7.
+On two quiet cores (Python 3.11, SQLite 3.40): 4096 rows a statement take 1.0 CPU seconds idle and 1.1 busy, executemany
+1.5 and 3.8.
 """
 
 from __future__ import annotations
@@ -108,7 +108,9 @@ def deliveries(rows: int, rng: random.Random) -> list[list[Delivery]]:
         page = number // (8 * SERIES) * 8 + number % 8
         first = START_MS + page * PAGE_ROWS * 60_000
         open_times = range(first, first + PAGE_ROWS * 60_000, 60_000)
-        pages.append(Delivery(series, CandleBatch(series, list(open_times), ((),) * 5, values)))
+        # Packed as the engine does it where candles are made.
+        batch = CandleBatch(series, list(open_times), ((),) * 5, values)
+        pages.append(Delivery(series, sqlite_write.pack(batch)))
     size = min(PAGES_A_WRITE, len(pages) // 2)
     return [pages[i : i + size] for i in range(0, len(pages), size)]
 
@@ -119,7 +121,8 @@ def row_by_row(turn: Turn, batch: Sequence[Delivery]) -> None:
         for delivery in batch:
             assert delivery.candles is not None
             series_id = sqlite_write._series_id(connection, delivery.series)
-            rows = zip(delivery.candles.open_times, *delivery.candles.values, strict=True)
+            values = [column.tolist() for column in sqlite_write.pack(delivery.candles).columns]
+            rows = zip(delivery.candles.open_times, *values, strict=True)
             connection.executemany(ROW_SQL, ((series_id, *row) for row in rows))
 
 

@@ -88,7 +88,7 @@ def test_encode_a_page_as_lines(benchmark, checked):
 def test_pack_a_page_for_sqlite(benchmark, checked):
     packed = benchmark(pack, checked.candles)
 
-    assert len(packed.cells) == 7 * PAGE
+    assert [len(column) for column in packed.columns] == [PAGE] * 5
 
 
 def test_pack_a_page_for_influxdb(benchmark, checked):
@@ -120,7 +120,7 @@ def test_pack_a_monthly_file_for_sqlite(benchmark, month):
 
     packed = benchmark(pack, candles)
 
-    assert len(packed.cells) == 7 * file.candles
+    assert [len(column) for column in packed.columns] == [file.candles] * 5
 
 
 def test_pack_a_monthly_file_for_influxdb(benchmark, month):

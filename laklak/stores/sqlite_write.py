@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 import time
+from array import array
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
-from itertools import chain, islice, repeat
-from typing import Any, Final
+from itertools import accumulate
+from typing import Any, Final, Literal
 
 from laklak.model import CandleBatch, Candles, PackedCandles, RunRecord, Series
 from laklak.stores.base import Delivery
@@ -40,31 +42,41 @@ AND EXISTS (SELECT 1 FROM candle AS c WHERE c.series_id = absence.series_id AND 
 
 @dataclass(slots=True, eq=False)
 class CandleRows(PackedCandles):
-    """Candles as the cells of their rows in one flat list, as a statement binds them.
+    """Candles as flat columns of 64-bit integers and doubles, a fifth of what cells of Python take.
 
-    The first of the seven cells of a row is the id of its series, which is filled in when the row is written.
+    `columns` are memoryviews of format `d`; `open_times` is a memoryview of format `q`, or a range.
     """
 
     series: Series
     open_times: Sequence[int]
-    cells: list[int | float | None]
+    columns: tuple[Any, ...]
+
+    def fill(self, cells: list[int | float], row: int, series_id: int, part: slice) -> None:
+        """Put the candles of `part` into `cells`, seven to a row, from `row` on."""
+        count = part.stop - part.start
+        first, after = row * _CELLS, (row + count) * _CELLS
+        cells[first:after:_CELLS] = [series_id] * count
+        cells[first + 1 : after : _CELLS] = self.open_times[part]
+        for number, column in enumerate(self.columns, 2):
+            cells[first + number : after : _CELLS] = column[part].tolist()
 
     def unpacked(self) -> CandleBatch:
-        values: Any = tuple(self.cells[column::_CELLS] for column in range(2, _CELLS))
-        texts = tuple(list(map(repr, column)) for column in values)
-        return CandleBatch(self.series, self.open_times, texts, values)
+        texts = tuple(list(map(repr, column)) for column in self.columns)
+        return CandleBatch(self.series, self.open_times, texts, self.columns)
 
 
 def pack(candles: Candles) -> CandleRows:
-    """The cells of candles, made in C: nothing here runs once a candle. What is packed already stays as it is."""
+    """The columns of candles, made in C: nothing here runs once a candle. What is packed already stays as it is."""
     if isinstance(candles, CandleRows):
         return candles
-    rows = chain.from_iterable(zip(repeat(None), candles.open_times, *candles.values, strict=False))
-    cells: list[int | float | None] = []
-    # In slices, since nobody else has the interpreter while one is made, the thread that writes above all.
-    while part := list(islice(rows, 512 * _CELLS)):
-        cells += part
-    return CandleRows(candles.series, candles.open_times, cells)
+    times = candles.open_times
+    if not isinstance(times, range):
+        times = _flat(times, "q")
+    return CandleRows(candles.series, times, tuple(_flat(column, "d") for column in candles.values))
+
+
+def _flat(column: Sequence[int] | Sequence[float], form: Literal["q", "d"]) -> Any:
+    return memoryview(column if isinstance(column, array | memoryview) else array(form, column))
 
 
 @contextlib.contextmanager
@@ -150,15 +162,19 @@ def _first_time(delivery: Delivery) -> int:
 
 def _insert_candles(turn: Turn, series_ids: Mapping[Series, int], deliveries: Sequence[Delivery]) -> None:
     packed = [pack(delivery.candles) for delivery in deliveries if delivery.candles]
-    for rows in packed:
-        rows.cells[::_CELLS] = [series_ids[rows.series]] * len(rows)
-    cells = chain.from_iterable(rows.cells for rows in packed)
-    left = sum(map(len, packed))
-    while left:
+    # Where each lies among all rows of the transaction: a statement takes rows of as many of them as it has room for.
+    starts = [0, *accumulate(map(len, packed))]
+    done, total = 0, starts[-1]
+    while done < total:
         turn.check()
-        size = min(ROWS_PER_STATEMENT, 1 << (left.bit_length() - 1))
-        turn.connection.execute(_insert_sql(size), list(islice(cells, size * _CELLS)))
-        left -= size
+        size = min(ROWS_PER_STATEMENT, 1 << ((total - done).bit_length() - 1))
+        cells: list[int | float] = [0] * (size * _CELLS)
+        for index in range(bisect_right(starts, done) - 1, bisect_left(starts, done + size)):
+            rows, start = packed[index], starts[index]
+            first, after = max(done, start), min(done + size, starts[index + 1])
+            rows.fill(cells, first - done, series_ids[rows.series], slice(first - start, after - start))
+        turn.connection.execute(_insert_sql(size), cells)
+        done += size
 
 
 @cache

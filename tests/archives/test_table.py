@@ -79,7 +79,7 @@ def test_an_empty_table_is_nothing():
 
     assert (len(empty), list(empty.open_times), bool(empty)) == (0, [], False)
     assert candle_lines(empty, KEY) == b""
-    assert empty.texts == empty.values == ([], [], [], [], [])
+    assert [[list(column) for column in columns] for columns in (empty.texts, empty.values)] == [[[]] * 5] * 2
     assert len(empty.only([DAY.span])) == 0
 
 

@@ -7,11 +7,12 @@ import sqlite3
 import struct
 from contextlib import closing
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from laklak.model import MINUTE_MS, CandleBatch, Series, TimeRange
-from laklak.stores import open_store
+from laklak.stores import open_store, sqlite_write
 from laklak.stores.base import Delivery
 
 SERIES = Series.parse("binance:BTCUSDT:1m")
@@ -51,3 +52,36 @@ def test_a_stored_value_is_the_float_of_its_text(tmp_path_factory, texts):
     assert [[bits(value) for value in row] for row in seen] == expected
     assert [[bits(value) for value in row] for row in zip(*read.values, strict=True)] == expected
     assert kinds == [("real", "real")]
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.lists(st.tuples(st.sampled_from(["BTCUSDT", "ETHUSDT"]), st.integers(0, 11)), max_size=8),
+    st.integers(0, 4).map(lambda power: 1 << power),
+)
+def test_deliveries_of_any_size_are_stored_whole_whatever_a_statement_holds(tmp_path_factory, sizes, statement):
+    deliveries, expected = [], {"BTCUSDT": [], "ETHUSDT": []}
+    for number, (symbol, count) in enumerate(sizes):
+        rows = [(number * 1000 + i, *(number + i / 7 + column for column in range(5))) for i in range(count)]
+        expected[symbol] += rows
+        times, *values = zip(*rows, strict=True) if rows else [()] * 6
+        series = Series.parse(f"binance:{symbol}:1m")
+        batch = CandleBatch(series, [time * MINUTE_MS for time in times], ((),) * 5, tuple(values))
+        deliveries.append(Delivery(series, batch))
+    path = tmp_path_factory.mktemp("sizes") / "candles.db"
+
+    async def main():
+        async with open_store(str(path)) as store:
+            await store.write(deliveries)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sqlite_write, "ROWS_PER_STATEMENT", statement)
+        asyncio.run(main())
+    for symbol, rows in expected.items():
+        with closing(sqlite3.connect(path)) as connection:
+            stored = connection.execute(
+                "SELECT open_time / 60000, open, high, low, close, volume FROM candles"
+                " WHERE symbol = ? ORDER BY open_time",
+                [symbol],
+            ).fetchall()
+        assert stored == rows
