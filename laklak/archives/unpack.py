@@ -66,8 +66,8 @@ def unpack(body: bytes, file: ArchiveFile) -> bytes:
         raise _bad(file, "its member is encrypted")
     if member.method not in (_STORED, _DEFLATED):
         raise _bad(file, f"its member is packed in a way that candles are not (method {member.method})")
-    packed = _packed(body[:directory_at], member, file)
-    csv = packed if member.method == _STORED else _inflated(packed, file)
+    packed = _packed(body, directory_at, member, file)
+    csv = bytes(packed) if member.method == _STORED else _inflated(packed, file)
     if len(csv) > file.csv_bytes_max:
         raise _bad(file, f"it holds more than {file.csv_bytes_max} bytes")
     if len(csv) != member.csv_bytes:
@@ -94,22 +94,22 @@ def _directory(body: bytes, file: ArchiveFile) -> tuple[_Member, int]:
     return _Member(body[name_at : name_at + lengths[0]], flags, method, crc, packed, csv), at
 
 
-def _packed(body: bytes, member: _Member, file: ArchiveFile) -> bytes:
-    """The bytes of the member as they are packed; `body` ends where the directory begins."""
-    if len(body) < _LOCAL.size or body[: len(_LOCAL_MARK)] != _LOCAL_MARK:
+def _packed(body: bytes, end: int, member: _Member, file: ArchiveFile) -> memoryview:
+    """The bytes of the member as they are packed, uncopied; the directory begins at `end`."""
+    if end < _LOCAL.size or body[: len(_LOCAL_MARK)] != _LOCAL_MARK:
         raise _bad(file, "it does not begin with its member")
     _, flags, method, name_bytes, extra_bytes = _LOCAL.unpack_from(body)
     name_end = _LOCAL.size + name_bytes
     if (body[_LOCAL.size : name_end], flags, method) != (member.name, member.flags, member.method):
         raise _bad(file, "its directory and its member tell two stories")
     start = name_end + extra_bytes
-    packed = body[start : start + member.packed_bytes]
-    if len(packed) != member.packed_bytes or len(body) - start - len(packed) > _DESCRIPTOR_BYTES_MAX:
+    packed = memoryview(body)[start : min(end, start + member.packed_bytes)]
+    if len(packed) != member.packed_bytes or end - start - len(packed) > _DESCRIPTOR_BYTES_MAX:
         raise _bad(file, "its member is cut off or has something behind it")
     return packed
 
 
-def _inflated(packed: bytes, file: ArchiveFile) -> bytes:
+def _inflated(packed: memoryview, file: ArchiveFile) -> bytes:
     """What deflated bytes stand for, but never more than one byte above the bounds."""
     bound = min(file.csv_bytes_max, RATIO_MAX * len(packed))
     stream = isal_zlib.decompressobj(-isal_zlib.MAX_WBITS)

@@ -265,6 +265,21 @@ def test_a_row_that_breaks_a_rule_is_refused_as_it_is_from_the_api(cells, reason
     assert orjson.loads(refusal.row) == answered(1, cells)
 
 
+@pytest.mark.parametrize("volume", ["5.", ".5", ".", "00", "00.5", "01", "01.5", "1.2.3", "1..2", "", "1" * 20])
+def test_digits_and_points_that_are_no_decimal_are_refused(volume):
+    checked = read(csv_of([(0, GOOD), (1, (*GOOD[:4], volume)), (2, GOOD)]))
+
+    assert minutes(checked) == [0, 2]
+    assert [refusal.reason for refusal in checked.refusals] == ["volume is not a decimal number"]
+
+
+@pytest.mark.parametrize("volume", ["0", "0.0", "0.5", "0.99999999999999999", "1.00", "10", "9" * 19, "1." + "0" * 18])
+def test_decimals_at_the_edge_of_what_is_one_are_kept(volume):
+    checked = read(csv_of([(0, GOOD), (1, (*GOOD[:4], volume)), (2, GOOD)]))
+
+    assert (minutes(checked), checked.candles.texts[4][1]) == ([0, 1, 2], volume)
+
+
 def test_a_refused_row_is_the_same_row_in_microseconds():
     bad = [(0, GOOD), (1, ("10", "9.9", "9", "9.5", "1"))]
 
