@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -29,7 +30,7 @@ from laklak.errors import PermanentError, TransientError
 from laklak.ledger import Ledger
 from laklak.model import Series
 from laklak.quality import Checked
-from laklak.stopping import Stopper
+from laklak.stopping import Stopped, Stopper
 
 log = logging.getLogger(__name__)
 
@@ -95,8 +96,9 @@ class FileAgenda:
         """The next file, or None when all are through. `done` is due for each one taken. Raises Stopped."""
         # Files of an archive that is down are through at once, thousands of them: others must have their turn, and a
         # stop its effect.
-        with self._stopper.interruptible():
-            await lowlevel.checkpoint()
+        await lowlevel.checkpoint()
+        if self._stopper.requested:
+            raise Stopped
         while not self._waiting:
             if not self._outstanding:
                 return None
@@ -145,7 +147,8 @@ class FileReader:
         self._stopper = stopper
         # Days are many and small: all files together are to take what so many months of minutes would.
         self.memory = Memory(unpacked * _CANDLES_OF_A_LARGE_FILE)
-        self._threads = anyio.CapacityLimiter(unpacked)
+        # More threads than cores only take memory.
+        self._threads = anyio.CapacityLimiter(min(unpacked, os.cpu_count() or 1))
         self._under_way: Counter[Series] = Counter()
         self._waiting: dict[Series, list[tuple[FilePart, Downloaded]]] = {}
         self._fetched_again: set[FilePart] = set()
