@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -29,6 +28,7 @@ from laklak.download import Downloader
 from laklak.errors import PermanentError, TransientError
 from laklak.ledger import Ledger
 from laklak.model import Series
+from laklak.process import cores
 from laklak.quality import Checked
 from laklak.stopping import Stopped, Stopper
 
@@ -148,7 +148,7 @@ class FileReader:
         # Days are many and small: all files together are to take what so many months of minutes would.
         self.memory = Memory(unpacked * _CANDLES_OF_A_LARGE_FILE)
         # More threads than cores only take memory.
-        self._threads = anyio.CapacityLimiter(min(unpacked, os.cpu_count() or 1))
+        self._threads = anyio.CapacityLimiter(min(unpacked, cores()))
         self._under_way: Counter[Series] = Counter()
         self._waiting: dict[Series, list[tuple[FilePart, Downloaded]]] = {}
         self._fetched_again: set[FilePart] = set()

@@ -167,7 +167,7 @@ class Candles(Protocol):
     """Checked candles of one series, oldest first, in columns of equal length: what is settled, counted and stored.
 
     `open_times` rises strictly.  `texts` and `values` are (open, high, low, close, volume): the venue's own digits,
-    and float(text) of each.  A CandleBatch holds lists, a table of an archive makes them when they are asked for; of
+    and float(text) of each.  A CandleBatch holds them, a table of an archive makes them when they are asked for; of
     candles that a store has packed or given, the digits are the shortest that mean the same double.
     """
 
@@ -197,7 +197,7 @@ class Candles(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class CandleBatch:
-    """Candles in plain lists: what a page of rows gives (see Candles)."""
+    """Candles in plain sequences: what a page of rows gives (see Candles)."""
 
     series: Series
     open_times: Sequence[int]
@@ -239,7 +239,7 @@ class PackedCandles(ABC):
 
     @abstractmethod
     def unpacked(self) -> CandleBatch:
-        """The same candles in lists."""
+        """The same candles in plain sequences."""
 
     @property
     def texts(self) -> tuple[Sequence[str], ...]:

@@ -70,6 +70,11 @@ def ignore_signals() -> None:
         signal.signal(number, signal.SIG_IGN)
 
 
+def cores() -> int:
+    """Those that this process may use; a container often has fewer than the machine."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 @contextlib.contextmanager
 def at_signals(call: Callable[[int, float], None]) -> Iterator[None]:
     """Inside of it a signal calls `call` with its exit status and its seconds of grace; needs a running loop."""

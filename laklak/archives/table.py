@@ -26,8 +26,8 @@ VALUES: Final = ("open_value", "high_value", "low_value", "close_value", "volume
 class CandleTable:
     """Candles in a frame (see laklak.model.Candles); `open_times` is a `range` wherever no minute is absent.
 
-    `texts` makes its lists anew each time it is asked for; `values` are memoryviews of format `d`, of which nothing is
-    copied.
+    `texts` makes its lists anew each time it is asked for; `values` are memoryviews of format `d`, without an
+    object for each number.
     """
 
     series: Series
@@ -85,7 +85,7 @@ class CandleTable:
 
 
 def _flat(column: Column) -> memoryview:
-    """The numbers of a column as they lie in memory: a list takes 0.02 CPU s a million, and nobody else may run."""
+    """The numbers of a column: a list of them takes 0.02 CPU s a million, and the interpreter lock as long."""
     from nanoarrow import c_array_stream
 
     (whole,) = c_array_stream(column.rechunk())

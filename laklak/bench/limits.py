@@ -107,7 +107,7 @@ async def make(spec: dict[str, Any]) -> dict[str, Any]:
 async def _write_rows(reference: Reference, access: StoreAccess) -> dict[str, float]:
     """Rows packed beforehand through the SQLite store's own `write`, with nothing beside it; closed in the end.
 
-    They are packed a lot at a time, while the watch stands still: all of them at once would take 200 bytes a row.
+    They are packed a lot at a time, while the watch stands still: all of them at once would be a hundred MB.
     """
     watch = Watch()
     async with AsyncExitStack() as closing:

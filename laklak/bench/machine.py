@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from laklak._version import __version__
+from laklak.process import cores
 
 _LIBRARIES: Final = ("aiohttp", "uvloop", "orjson", "polars")
 
@@ -23,7 +24,7 @@ def describe() -> dict[str, Any]:
         **{name: _version_of(name) for name in _LIBRARIES},
         "system": f"{platform.system()} {platform.release()}",
         "processor": _processor(),
-        "cores": _cores(),
+        "cores": cores(),
         "memory_bytes": _memory_bytes(),
         "load_at_start": round(os.getloadavg()[0], 2),
     }
@@ -58,11 +59,6 @@ def _processor() -> str:
         lines = []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return f"{names[0]} ({platform.machine()})" if names else platform.processor() or platform.machine()
-
-
-def _cores() -> int:
-    # Those that this process may use; a container often has fewer than the machine.
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _memory_bytes() -> int | None:

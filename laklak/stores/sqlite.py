@@ -204,7 +204,7 @@ class SqliteStore(StoreBase):
         return [Absence(*row) for row in found]
 
     def pack(self, candles: Candles) -> Candles:
-        """The candles as the cells of their rows."""
+        """The candles as flat columns."""
         return pack(candles)
 
     async def write(self, deliveries: Sequence[Delivery]) -> Written:

@@ -22,8 +22,8 @@ from laklak.stores.sqlite_lane import Turn
 ROWS_PER_STATEMENT: Final = 4096
 """Candles bound to one INSERT; a power of two, since what is left over goes in statements of halving size.
 
-Each statement is four fights for the interpreter lock; binding this many values holds the lock for 1.5 ms.  Seven
-values a row stay below the 32,766 that SQLite allows from 3.32 on.
+Each statement is four fights for the interpreter lock, which is held while its cells are made and bound.  Seven values
+a row stay below the 32,766 that SQLite allows from 3.32 on.
 """
 _CELLS: Final = 7
 
@@ -71,12 +71,12 @@ def pack(candles: Candles) -> CandleRows:
         return candles
     times = candles.open_times
     if not isinstance(times, range):
-        times = _flat(times, "q")
-    return CandleRows(candles.series, times, tuple(_flat(column, "d") for column in candles.values))
+        times = _packed(times, "q")
+    return CandleRows(candles.series, times, tuple(_packed(column, "d") for column in candles.values))
 
 
-def _flat(column: Sequence[int] | Sequence[float], form: Literal["q", "d"]) -> Any:
-    return memoryview(column if isinstance(column, array | memoryview) else array(form, column))
+def _packed(column: Sequence[int] | Sequence[float], typecode: Literal["q", "d"]) -> Any:
+    return memoryview(column if isinstance(column, array | memoryview) else array(typecode, column))
 
 
 @contextlib.contextmanager
