@@ -12,7 +12,7 @@ from typing import Any, Final
 from laklak._version import __version__
 from laklak.process import cores
 
-_LIBRARIES: Final = ("aiohttp", "uvloop", "orjson", "polars")
+_LIBRARIES: Final = ("aiohttp", "uvloop", "orjson", "isal", "polars", "nanoarrow")
 
 
 def describe() -> dict[str, Any]:

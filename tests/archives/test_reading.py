@@ -391,7 +391,7 @@ def test_a_file_and_a_page_with_the_same_rows_give_the_same(rows, with_header, u
     assert facts(checked) == facts(check_page(page, SERIES, DAY.span))
 
 
-@settings(max_examples=300)
+@settings(max_examples=120)
 @given(st.lists(st.tuples(*[decimals] * 5), min_size=1, max_size=10))
 @example([("179769313486231570.81", "2.225073858507201", "1234567890123456789.5", "0.100000000000000006", "0.3")])
 def test_floats_are_those_of_the_text_bit_for_bit(numbers):

@@ -168,7 +168,7 @@ def contents(draw, day):
     return draw(st.binary(max_size=100)) if kind == "anything" else bytes(csv)
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=250, deadline=None)
 @given(data=st.data())
 def test_files_that_are_read_together_give_what_they_give_one_by_one(download, data):
     days = data.draw(st.lists(st.integers(0, DAYS - 1), min_size=2, max_size=DAYS, unique=True))
