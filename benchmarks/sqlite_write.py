@@ -10,8 +10,8 @@ work (pages decoded x the cost of a page measured alone) is taken off, which is 
 short.  `lag` is the longest time between two turns of the loop.  Every case is a process of its own, and the stored
 rows are counted afterwards; CPU and lag are those of the repeat with the median CPU, wall of the quickest and slowest.
 
-On two quiet cores (Python 3.11, SQLite 3.40): 4096 rows a statement take 1.0 CPU seconds idle and 1.1 busy, executemany
-1.5 and 3.8.
+On two cores of an AMD EPYC that others were using too (Python 3.11, SQLite 3.40): 4096 rows a statement take 1.0 CPU
+seconds idle and 1.1 to 1.7 busy, executemany 1.5 to 1.6 and 4 to 15 (medians of three, in runs hours apart).
 """
 
 from __future__ import annotations

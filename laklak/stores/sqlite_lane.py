@@ -4,7 +4,7 @@ Why a lane gives way: a busy event loop lets go of the interpreter lock every mi
 back before a waiting thread has woken up; and since the lock did change hands, CPython does not count that as waiting
 and never forces a handover.  Measured on two cores: every statement of the thread then takes a tenth of a second or
 more, a million candles 60 to 300 s in one run out of four.  So while a lane has work, the loop blocks itself every
-2 ms for 50 microseconds, long enough for the thread to wake: about 2 s a million in every run
+2 ms for 50 microseconds, long enough for the thread to wake: 2 to 3.5 s a million in every run
 (benchmarks/sqlite_write.py).
 """
 
