@@ -20,6 +20,8 @@ class Ledger:
         self.newly_rejected = 0
         """Of those, the ones that were not remembered as rejected before."""
         self.kept = 0
+        self.outside = 0
+        """Minutes of the plan that lie outside the life of the series, as its candles have shown: not wanted."""
         self.exhausted = False
         """Every first question has been handed out."""
         self.open_questions = 0
@@ -27,6 +29,11 @@ class Ledger:
         self._absent: list[TimeRange] = []
         self._doubts = Doubts()
         self._troubles: dict[str, tuple[int, str]] = {}
+
+    @property
+    def wanted_count(self) -> int:
+        """What is wanted, by what is known of the series by now; `outside` is negative where it is longer."""
+        return self.plan.wanted_count - self.outside
 
     @property
     def holes(self) -> int:
@@ -43,7 +50,7 @@ class Ledger:
 
     @property
     def missing(self) -> int:
-        return self.plan.wanted_count - self.stored_before - self.written - self.holes - self.rejected
+        return self.wanted_count - self.stored_before - self.written - self.holes - self.rejected
 
     def doubt(self, doubts: Doubts) -> None:
         """Collect what a first answer left in doubt."""

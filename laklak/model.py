@@ -300,6 +300,8 @@ class Absence:
     """A minute the venue has no usable candle for, confirmed twice: remembered as data, not asked again.
 
     `hole`: two complete answers lack it. `rejected`: its row broke the rules twice; `row` is that row as JSON.
+    `confirmed_at_ms` is this machine's clock, `venue_ms` the venue's at that moment; `file_ms`, also by the venue's
+    clock, when the bulk file that should have the minute was last found to lack it. None is never, or not noted.
     """
 
     open_time_ms: int
@@ -307,6 +309,23 @@ class Absence:
     confirmed_at_ms: int
     reason: str
     row: str | None = None
+    venue_ms: int | None = None
+    file_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """What a store remembers beside candles, one of each `kind` about a venue or a series.
+
+    `about`: `binance` or `binance:BTCUSDT:1m`. `value`: JSON; empty when it has been forgotten. `noted_at_ms`: this
+    machine's clock, `venue_ms`: the venue's at that moment, for either may be wrong.
+    """
+
+    about: str
+    kind: str
+    value: str
+    noted_at_ms: int
+    venue_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -118,7 +118,7 @@ class Report:
 
     @property
     def wanted(self) -> int:
-        return sum(ledger.plan.wanted_count for ledger in self.ledgers)
+        return sum(ledger.wanted_count for ledger in self.ledgers)
 
     @property
     def stored_before(self) -> int:

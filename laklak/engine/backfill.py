@@ -19,6 +19,7 @@ from laklak.engine.tally import tally
 from laklak.errors import StoreError
 from laklak.feed import Feed
 from laklak.job import Job
+from laklak.knowledge import Knowledge
 from laklak.model import RunRecord
 from laklak.report import Estimate, Report, Summary, summarise
 from laklak.stopping import Stopped, Stopper
@@ -88,20 +89,32 @@ class Backfill:
                 with nullcontext() if self.job.dry_run else store.exclusive():
                     # Not before: a run that held the store until now may have left something in it.
                     unsure = UnsureBook(self.job.state_dir, store.identity, self._observer.warn)
+                    with self.stopper.interruptible():
+                        knowledge = await Knowledge.of(store)
                     async with AsyncExitStack() as stack:
-                        preparation = Preparation(self.job, store, unsure, self.report, self._observer, self.stopper)
+                        preparation = Preparation(
+                            self.job, store, unsure, knowledge, self.report, self._observer, self.stopper
+                        )
                         self._feeds = preparation.feeds
                         with self.stopper.interruptible():
                             estimate = await preparation.run(stack)
                         if not self.job.dry_run:
                             preparation.check_room(info.free_bytes, estimate)
                             self._fetch = Fetch(
-                                self.job, store, unsure, self._feeds, self.report, self._observer, self.stopper
+                                self.job,
+                                store,
+                                unsure,
+                                knowledge,
+                                self._feeds,
+                                self.report,
+                                self._observer,
+                                self.stopper,
                             )
                             await self._fetch.run()
                     if not self.job.dry_run and not self._hurried:
                         # Who stops a run does not wait for a store that another program holds.
                         with anyio.move_on_after(RECORD_WITHIN_S if self.stopper.requested else None):
+                            await self._remember(store, knowledge)
                             await self._record(store, started_ms)
         except Stopped:
             log.info("stopped while planning")
@@ -120,6 +133,13 @@ class Backfill:
     def _summary(self) -> Summary:
         error = self._fetch.error if self._fetch is not None else None
         return summarise(self.report, error=error, exit_code=self._exit_code)
+
+    async def _remember(self, store: Store, knowledge: Knowledge) -> None:
+        """Write down what was learned; where that fails, the next run asks once more, which is no error."""
+        try:
+            await knowledge.save(store)
+        except StoreError as exc:
+            log.warning("not remembered error=%s", exc)
 
     async def _record(self, store: Store, started_ms: int) -> None:
         """Write the run into the store; a full store has no room for that, which is no new error."""

@@ -45,6 +45,7 @@ from laklak.errors import (
 from laklak.feed import Feed
 from laklak.files import FileReader, NoCandles
 from laklak.job import Job
+from laklak.knowledge import Knowledge
 from laklak.ledger import Ledger
 from laklak.model import Absence, Candles, Chunk, TimeRange
 from laklak.plan import plan_chunks
@@ -78,6 +79,7 @@ class Fetch:
         job: Job,
         store: Store,
         unsure: UnsureBook,
+        knowledge: Knowledge,
         feeds: Sequence[Feed],
         report: Report,
         observer: Observer,
@@ -86,6 +88,7 @@ class Fetch:
         self._job = job
         self._store = store
         self._unsure = unsure
+        self._knowledge = knowledge
         self._feeds = feeds
         self._report = report
         self._observer = observer

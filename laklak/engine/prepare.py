@@ -14,6 +14,7 @@ from laklak.engine.observer import Observer
 from laklak.errors import StoreUnavailable
 from laklak.feed import Feed
 from laklak.job import Job
+from laklak.knowledge import Knowledge
 from laklak.ledger import Ledger
 from laklak.model import Instrument, Series, TimeRange, iso
 from laklak.plan import SeriesPlan, alternatives, best_page, cost_of, gaps, plan_chunks
@@ -42,11 +43,19 @@ class Preparation:
     """The planning half of a run: fills `report` and `feeds`, changes nothing in the store but its origin."""
 
     def __init__(
-        self, job: Job, store: Store, unsure: UnsureBook, report: Report, observer: Observer, stopper: Stopper
+        self,
+        job: Job,
+        store: Store,
+        unsure: UnsureBook,
+        knowledge: Knowledge,
+        report: Report,
+        observer: Observer,
+        stopper: Stopper,
     ) -> None:
         self._job = job
         self._store = store
         self._unsure = unsure
+        self._knowledge = knowledge
         self._report = report
         self._observer = observer
         self._stopper = stopper

@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Literal, Protocol, Self
 
 from laklak.findings import Finding
-from laklak.model import Absence, Candles, Interval, RunRecord, Series, TimeRange
+from laklak.model import Absence, Candles, Interval, Note, RunRecord, Series, TimeRange
 
 Origin = Literal["real", "simulated"]
 
@@ -159,6 +159,14 @@ class Store(Protocol):
         ...
 
     async def set_origin(self, origin: Origin) -> None: ...
+
+    async def notes(self) -> list[Note]:
+        """The newest note of each kind about each thing; forgotten ones are left out."""
+        ...
+
+    async def put_notes(self, notes: Sequence[Note]) -> None:
+        """Remember these instead of the ones of the same kind about the same thing."""
+        ...
 
     def check_range(self, span: TimeRange) -> None:
         """Raise StoreUnavailable when the store would not keep all of `span`; names what it would."""

@@ -19,12 +19,12 @@ from typing import Any, Final
 
 from laklak.errors import StoreError, StoreFull, StoreUnavailable
 from laklak.findings import Finding
-from laklak.model import DAY_MS, Absence, Candles, Interval, RunRecord, Series, TimeRange, iso
+from laklak.model import DAY_MS, Absence, Candles, Interval, Note, RunRecord, Series, TimeRange, iso
 from laklak.stores import sqlite_file
 from laklak.stores.base import Columns, Delivery, Origin, StoreBase, StoreInfo, Written, held_span
 from laklak.stores.lock import StoreLock
 from laklak.stores.sqlite_lane import Lane, Turn
-from laklak.stores.sqlite_write import pack, transaction, write_deliveries, write_meta, write_run
+from laklak.stores.sqlite_write import pack, transaction, write_deliveries, write_meta, write_notes, write_run
 from laklak.text import size_text
 
 _READERS: Final = 2
@@ -52,7 +52,7 @@ WHERE series_id = (SELECT id FROM series WHERE venue = ? AND symbol = ? AND inte
 AND open_time >= ? AND open_time < ? AND open_time % ? = 0"""
 
 _ABSENCES: Final = """
-SELECT open_time, kind, confirmed_at, reason, row FROM absence
+SELECT open_time, kind, confirmed_at, reason, row, venue_at, file_at FROM absence
 WHERE series_id = (SELECT id FROM series WHERE venue = ? AND symbol = ? AND interval = ?)
 AND open_time >= ? AND open_time < ? AND NOT EXISTS (
     SELECT 1 FROM candle WHERE candle.series_id = absence.series_id AND candle.open_time = absence.open_time)
@@ -69,6 +69,8 @@ ORDER BY open_time DESC LIMIT ?"""
 _ORIGIN: Final = """
 SELECT value FROM meta WHERE key = 'origin'
 AND (EXISTS (SELECT 1 FROM candle) OR EXISTS (SELECT 1 FROM absence))"""
+
+_NOTES: Final = "SELECT about, kind, value, noted_at, venue_at FROM laklak_notes WHERE value <> '' ORDER BY about, kind"
 
 _EDGES: Final = """
 SELECT interval, (SELECT min(open_time) FROM candle WHERE series_id = series.id),
@@ -229,6 +231,14 @@ class SqliteStore(StoreBase):
 
     async def set_origin(self, origin: Origin) -> None:
         await self._change(partial(write_meta, key="origin", value=origin))
+
+    async def notes(self) -> list[Note]:
+        if self._nothing:
+            return []
+        return [Note(*row) for row in await self._reader().run(partial(_fetch_all, _NOTES, ()))]
+
+    async def put_notes(self, notes: Sequence[Note]) -> None:
+        await self._change(partial(write_notes, notes=notes))
 
     def check_range(self, span: TimeRange) -> None:
         """A file keeps everything."""

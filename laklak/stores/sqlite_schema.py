@@ -4,6 +4,7 @@
     candle(series_id, open_time, open .. volume)    the candles, in one b-tree ordered by series and time
     absence(series_id, open_time, kind, ...)        minutes the venue has no usable candle for
     meta(key, value)                                `origin`: real or simulated
+    laklak_notes(about, kind, value, ...)           what is remembered about venues and series, as JSON
 
     candles         what people select, delete and update: one row a candle, with names and readable times
     laklak_holes    the absences that are not stored after all, with names; deleting there asks the venue again
@@ -132,6 +133,16 @@ CREATE TRIGGER laklak_holes_delete INSTEAD OF DELETE ON laklak_holes BEGIN
         (SELECT id FROM series WHERE venue = OLD.venue AND symbol = OLD.symbol AND interval = OLD.interval);
 END"""
 
+_NOTES: Final = """
+CREATE TABLE laklak_notes (
+    about TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    value TEXT NOT NULL,
+    noted_at INTEGER NOT NULL,
+    venue_at INTEGER,
+    PRIMARY KEY (about, kind)
+) WITHOUT ROWID"""
+
 MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
     (
         _SERIES,
@@ -145,6 +156,11 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
         _CANDLES_UPDATE,
         _HOLES,
         _HOLES_DELETE,
+    ),
+    (
+        "ALTER TABLE absence ADD COLUMN venue_at INTEGER",
+        "ALTER TABLE absence ADD COLUMN file_at INTEGER",
+        _NOTES,
     ),
 )
 """Step i leads from version i to version i + 1; step 0 is creation. A step that has been released never changes."""

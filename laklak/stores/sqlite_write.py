@@ -14,7 +14,7 @@ from functools import cache
 from itertools import accumulate
 from typing import Any, Final, Literal
 
-from laklak.model import CandleBatch, Candles, PackedCandles, RunRecord, Series
+from laklak.model import CandleBatch, Candles, Note, PackedCandles, RunRecord, Series
 from laklak.stores.base import Delivery
 from laklak.stores.sqlite_file import BUSY_TIMEOUT_S, is_busy
 from laklak.stores.sqlite_lane import Turn
@@ -29,11 +29,12 @@ _CELLS: Final = 7
 
 
 _ABSENCE_SQL: Final = """
-INSERT INTO absence (series_id, open_time, kind, confirmed_at, reason, row)
-SELECT ?1, ?2, ?3, ?4, ?5, ?6
+INSERT INTO absence (series_id, open_time, kind, confirmed_at, reason, row, venue_at, file_at)
+SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8
 WHERE NOT EXISTS (SELECT 1 FROM candle WHERE series_id = ?1 AND open_time = ?2)
 ON CONFLICT (series_id, open_time) DO UPDATE
-SET kind = excluded.kind, confirmed_at = excluded.confirmed_at, reason = excluded.reason, row = excluded.row"""
+SET kind = excluded.kind, confirmed_at = excluded.confirmed_at, reason = excluded.reason, row = excluded.row,
+    venue_at = excluded.venue_at, file_at = excluded.file_at"""
 
 _FORGET_SQL: Final = """
 DELETE FROM absence WHERE series_id = ? AND open_time BETWEEN ? AND ?
@@ -139,6 +140,15 @@ def write_meta(turn: Turn, key: str, value: str) -> None:
         )
 
 
+def write_notes(turn: Turn, notes: Sequence[Note]) -> None:
+    """Put notes in the place of those of the same kind about the same thing."""
+    rows = [(note.about, note.kind, note.value, note.noted_at_ms, note.venue_ms) for note in notes]
+    with transaction(turn) as connection:
+        connection.executemany(
+            "INSERT OR REPLACE INTO laklak_notes (about, kind, value, noted_at, venue_at) VALUES (?, ?, ?, ?, ?)", rows
+        )
+
+
 def _stamp(time_ms: int) -> str:
     # Always to the second, so that the texts sort as the times do.
     return f"{datetime.fromtimestamp(time_ms // 1000, UTC):%Y-%m-%dT%H:%M:%SZ}"
@@ -190,7 +200,7 @@ def _insert_sql(rows: int) -> str:
 def _settle_absences(connection: sqlite3.Connection, series_id: int, delivery: Delivery) -> None:
     for absence in delivery.absences:
         row = (absence.open_time_ms, absence.kind, absence.confirmed_at_ms, absence.reason, absence.row)
-        connection.execute(_ABSENCE_SQL, (series_id, *row))
+        connection.execute(_ABSENCE_SQL, (series_id, *row, absence.venue_ms, absence.file_ms))
     if delivery.candles:
         open_times = delivery.candles.open_times
         connection.execute(_FORGET_SQL, (series_id, open_times[0], open_times[-1]))

@@ -20,6 +20,7 @@ from laklak.findings import Checkup, Finding
 from laklak.settings import load_settings
 from laklak.simulator import Override
 from laklak.stores.lock import StoreLock
+from laklak.stores.sqlite_schema import SCHEMA_VERSION
 from laklak.terminal import emit
 from laklak.wording import finding_lines
 
@@ -87,7 +88,7 @@ def test_where_all_is_well_nothing_is_wrong(venue, here, looked):
     found = looked(exit_status=0)
     assert found.troubles == []
     found.has("store", "ok", "sqlite:///laklak.db: 1 series, 1,440 candles, 2026-02-28T00:00Z to 2026-03-01T00:00Z")
-    found.has("store", "ok", f"SQLite {sqlite3.sqlite_version}, store version 1")
+    found.has("store", "ok", f"SQLite {sqlite3.sqlite_version}, store version {SCHEMA_VERSION}")
     found.has("store", "ok", "it can be read and written")
     found.has("store", "ok", "no other backfill is filling it")
     found.has("store", "ok", "its candles are simulated ones")

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from laklak.model import DAY_MS, MINUTE_MS, Absence, CandleBatch, RunRecord, Series, TimeRange
+from laklak.model import DAY_MS, MINUTE_MS, Absence, CandleBatch, Note, RunRecord, Series, TimeRange
 from laklak.stores.base import Delivery
 
 START = 1_767_225_600_000
@@ -313,3 +313,41 @@ def test_a_store_may_be_closed_twice(use):
         await store.close()
 
     use(work)
+
+
+def test_the_newest_note_of_each_kind_is_remembered_and_a_forgotten_one_is_not(use):
+    first = [
+        Note("binance", "listing", '["币安人生USDT","A B=C,D"]', START, START + 5),
+        Note("binance:BTCUSDT:1m", "first", '{"ms":1}', START),
+        Note("binance:BTCUSDT:1m", "ended", '{"ms":2}', START),
+    ]
+    later = [
+        Note("binance:BTCUSDT:1m", "first", '{"ms":3}', START + 7, START + 9),
+        Note("binance:BTCUSDT:1m", "ended", "", START),
+    ]
+
+    async def work(store):
+        await store.put_notes(first)
+        before = await store.notes()
+        await store.put_notes(later)
+        return before, await store.notes()
+
+    before, after = use(work)
+    assert {(note.about, note.kind): note for note in before} == {(note.about, note.kind): note for note in first}
+    assert {(note.about, note.kind): note for note in after} == {
+        ("binance", "listing"): first[0],
+        ("binance:BTCUSDT:1m", "first"): later[0],
+    }
+
+
+def test_an_absence_keeps_what_the_venue_s_clock_said_and_when_its_file_was_asked(use, series):
+    absences = [
+        Absence(START, "hole", START + DAY_MS, "two complete answers lack it", None, START + 7, START + 9),
+        Absence(START + MINUTE_MS, "rejected", START + DAY_MS, "a price is not above zero", "[1]"),
+    ]
+
+    async def work(store):
+        await store.write([Delivery(series, None, absences)])
+        return await store.absences(series, DAYS)
+
+    assert use(work) == absences

@@ -15,8 +15,9 @@ from pathlib import Path
 import pytest
 
 from laklak.errors import StoreUnavailable
+from laklak.model import Absence, TimeRange
 from laklak.stores import open_store
-from laklak.stores.sqlite_schema import APPLICATION_ID
+from laklak.stores.sqlite_schema import APPLICATION_ID, MIGRATIONS, SCHEMA_VERSION
 
 
 async def enter(path: Path) -> None:
@@ -55,7 +56,7 @@ def test_a_new_store_says_whose_it_is_in_the_file_itself(path):
         async with open_store(str(path)):
             return header_on_disk(path)
 
-    assert asyncio.run(main()) == (0x4C414B4C, 1)
+    assert asyncio.run(main()) == (0x4C414B4C, SCHEMA_VERSION)
 
 
 def test_a_closed_store_is_one_file(path, series, deliver):
@@ -73,7 +74,7 @@ def test_an_empty_file_becomes_a_store(path):
 
     asyncio.run(enter(path))
 
-    assert header_on_disk(path) == (APPLICATION_ID, 1)
+    assert header_on_disk(path) == (APPLICATION_ID, SCHEMA_VERSION)
 
 
 @pytest.mark.parametrize("mode", ["delete", "wal"])
@@ -82,7 +83,7 @@ def test_a_database_in_which_nothing_was_made_becomes_a_store(path, mode):
 
     asyncio.run(enter(path))
 
-    assert header_on_disk(path) == (APPLICATION_ID, 1)
+    assert header_on_disk(path) == (APPLICATION_ID, SCHEMA_VERSION)
 
 
 @pytest.mark.parametrize("mode", ["delete", "wal"])
@@ -108,9 +109,27 @@ def test_what_another_program_has_only_in_its_log_yet_is_respected(path):
 
 def test_a_newer_store_is_refused_untouched(path):
     asyncio.run(enter(path))
-    make(path, "PRAGMA user_version = 2")
+    make(path, f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
 
-    assert "version 2" in str(refused(path))
+    assert f"version {SCHEMA_VERSION + 1}" in str(refused(path))
+
+
+def test_a_store_of_the_first_version_is_brought_up_to_date_with_what_it_knows(path, series, deliver):
+    make(
+        path,
+        *MIGRATIONS[0],
+        "INSERT INTO series VALUES (1, 'binance', 'BTCUSDT', '1m')",
+        "INSERT INTO absence VALUES (1, 1767225600000, 'hole', 5, 'two complete answers lack it', NULL)",
+        f"PRAGMA application_id = {APPLICATION_ID}",
+        "PRAGMA user_version = 1",
+    )
+
+    async def main():
+        async with open_store(str(path)) as store:
+            return await store.absences(series, TimeRange(0, 1 << 60)), await store.notes()
+
+    assert asyncio.run(main()) == ([Absence(1767225600000, "hole", 5, "two complete answers lack it")], [])
+    assert header_on_disk(path) == (APPLICATION_ID, SCHEMA_VERSION)
 
 
 def test_our_header_without_a_version_but_with_tables_is_refused_untouched(path):
@@ -124,7 +143,7 @@ def test_our_header_without_a_version_and_without_tables_becomes_a_store(path):
 
     asyncio.run(enter(path))
 
-    assert header_on_disk(path) == (APPLICATION_ID, 1)
+    assert header_on_disk(path) == (APPLICATION_ID, SCHEMA_VERSION)
 
 
 @pytest.mark.parametrize(
@@ -266,4 +285,4 @@ def test_a_creation_that_was_cut_off_is_no_obstacle(path):
 
         asyncio.run(enter(place))
 
-        assert header_on_disk(place) == (APPLICATION_ID, 1)
+        assert header_on_disk(place) == (APPLICATION_ID, SCHEMA_VERSION)

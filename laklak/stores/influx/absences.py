@@ -1,6 +1,7 @@
 """Holes and rejects, kept in the measurement `laklak_holes` with the tags of the candles that are not there.
 
-Fields: `kind` (`hole` or `rejected`; `stored` once a candle came after all), `confirmed_at` (ms), `reason`, `row`.
+Fields: `kind` (`hole` or `rejected`; `stored` once a candle came after all), `confirmed_at` (ms), `reason`, `row`,
+`venue_at` and `file_at` (ms by the venue's clock, 0 for none; older points have neither).
 A point that is no longer true is overwritten and not deleted: a DELETE of 1.x cannot be told the retention policy.
 """
 
@@ -94,5 +95,7 @@ def _line(key: str, absence: Absence) -> str:
         "confirmed_at": absence.confirmed_at_ms,
         "reason": absence.reason,
         "row": absence.row or "",
+        "venue_at": absence.venue_ms or 0,
+        "file_at": absence.file_ms or 0,
     }
     return point_line(key, fields, absence.open_time_ms)

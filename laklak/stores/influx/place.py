@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Final, Protocol
 
-from laklak.model import DAY_MS, MINUTE_MS, Absence, Series, TimeRange
+from laklak.model import DAY_MS, MINUTE_MS, Absence, Note, Series, TimeRange
 from laklak.stores.base import Columns
 from laklak.stores.influx.address import Address
 from laklak.stores.influx.answer import Verdict
@@ -16,6 +16,7 @@ from laklak.stores.influx.caller import Caller
 HOLES: Final = "laklak_holes"
 RUNS: Final = "laklak_runs"
 META: Final = "laklak_meta"
+NOTES: Final = "laklak_notes"
 
 Edges = Mapping[Series, tuple[int, int]]
 """The times of the first and of the last point of each series."""
@@ -182,6 +183,10 @@ class Place(Protocol):
 
     async def absences(self, series: Series, span: TimeRange) -> list[Absence]:
         """The entries of laklak_holes that still hold, rising."""
+        ...
+
+    async def notes(self) -> list[Note]:
+        """The newest point of laklak_notes for each kind about each thing."""
         ...
 
     async def newest_schema(self) -> int | None: ...

@@ -1,8 +1,8 @@
 """The InfluxDB store, 1.x and 2.x: a measurement of candles per venue, and what is known about them beside it.
 
 `binance_ohlc` (tags exchange, symbol, timeframe; float fields open, high, low, close, volume; time = open_time),
-`laklak_holes`, `laklak_runs` and `laklak_meta`, all in one database and retention policy, or in one bucket.  Nothing
-else there is read or changed.
+`laklak_holes`, `laklak_runs`, `laklak_notes` and `laklak_meta`, all in one database and retention policy, or in one
+bucket.  Nothing else there is read or changed.
 """
 
 from __future__ import annotations
@@ -18,20 +18,22 @@ from typing import Final
 from laklak.errors import StoreError, StoreRefused, StoreUnavailable
 from laklak.findings import Finding
 from laklak.lineprotocol import key_of, point_line
-from laklak.model import DAY_MS, Absence, Candles, RunRecord, Series, TimeRange, iso
+from laklak.model import DAY_MS, Absence, Candles, Note, RunRecord, Series, TimeRange, iso
 from laklak.stores.base import Columns, Delivery, Origin, StoreBase, StoreInfo, Written, held_span
 from laklak.stores.influx import examine
 from laklak.stores.influx.absences import AbsenceBook
 from laklak.stores.influx.caller import OPENING_PATIENCE_S
 from laklak.stores.influx.contents import Contents
 from laklak.stores.influx.dead_letter import DeadLetter
-from laklak.stores.influx.place import META, RUNS, Place, Retention, clipped
+from laklak.stores.influx.place import META, NOTES, RUNS, Place, Retention, clipped
 from laklak.stores.influx.read import CandleReader
 from laklak.stores.influx.write import CandleWriter
 from laklak.stores.lock import StoreLock
 
 SCHEMA_VERSION: Final = 1
 """The version that a store is marked with; a store with a higher one is not touched."""
+
+_NOTES_PER_WRITE: Final = 1_000
 
 
 class InfluxStore(StoreBase):
@@ -288,8 +290,29 @@ class InfluxStore(StoreBase):
         self._must_exist()
         await self._put(RUNS, _run_fields(run), run.ended_ms)
 
+    async def notes(self) -> list[Note]:
+        return [] if self._nothing else [note for note in await self._place.notes() if note.value]
+
+    async def put_notes(self, notes: Sequence[Note]) -> None:
+        """Add a point for each note, at the server's time: the newest one counts."""
+        self._must_exist()
+        now_ms = self._now_ms()
+        lines = [
+            point_line(
+                key_of(NOTES, {"about": note.about, "kind": note.kind}),
+                {"value": note.value, "noted_at": note.noted_at_ms, "venue_at": note.venue_ms or 0},
+                now_ms,
+            )
+            for note in notes
+        ]
+        for start in range(0, len(lines), _NOTES_PER_WRITE):
+            await self._send(NOTES, "".join(lines[start : start + _NOTES_PER_WRITE]))
+
     async def _put(self, measurement: str, fields: Mapping[str, str | int | float], time_ms: int) -> None:
-        verdict = await self._place.write(point_line(key_of(measurement, {}), fields, time_ms).encode())
+        await self._send(measurement, point_line(key_of(measurement, {}), fields, time_ms))
+
+    async def _send(self, measurement: str, lines: str) -> None:
+        verdict = await self._place.write(lines.encode())
         if verdict.kind != "ok":
             address = self._address
             raise StoreError(

@@ -8,13 +8,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from laklak.lineprotocol import FIELDS, TAGS, series_of, tags_of
-from laklak.model import Absence, Series, TimeRange
+from laklak.model import Absence, Note, Series, TimeRange
 from laklak.stores.base import Columns
 from laklak.stores.influx.address import Address1
 from laklak.stores.influx.answer import Verdict
 from laklak.stores.influx.caller import Caller
 from laklak.stores.influx.greeting import check_greeting
-from laklak.stores.influx.place import HOLES, META, Days, Edges, Layout, Opened, Retention
+from laklak.stores.influx.place import HOLES, META, NOTES, Days, Edges, Layout, Opened, Retention
 from laklak.stores.influx.v1 import influxql, server
 from laklak.stores.influx.v1.client import Client1, Rows
 
@@ -26,7 +26,7 @@ _COUNTED: Final = influxql.name("close")
 _EDGES: Final = ("first", "last")
 _FIELDS: Final = ", ".join(influxql.name(field) for field in FIELDS)
 _GROUPS: Final = "GROUP BY " + ", ".join(influxql.name(tag) for tag in TAGS)
-_ABSENCE: Final = '"kind", "confirmed_at", "reason", "row"'
+_ABSENCE: Final = '"kind", "confirmed_at", "reason", "row", "venue_at", "file_at"'
 _HOLDS: Final = "(\"kind\" = 'hole' OR \"kind\" = 'rejected')"
 
 
@@ -165,9 +165,19 @@ class Place1:
         conditions = (influxql.tagged(tags_of(series)), _HOLDS, influxql.within(span))
         found = await self._client.query(influxql.select(_ABSENCE, self._source(HOLES), *conditions))
         return [
-            Absence(open_time, kind, confirmed_at, reason, row or None)
+            Absence(open_time, kind, confirmed_at, reason, row or None, venue_ms or None, file_ms or None)
             for rows in found[0]
-            for open_time, kind, confirmed_at, reason, row in rows.values
+            for open_time, kind, confirmed_at, reason, row, venue_ms, file_ms in rows.values
+        ]
+
+    async def notes(self) -> list[Note]:
+        newest = influxql.select(
+            'last("value"), "noted_at", "venue_at"', self._source(NOTES), then='GROUP BY "about", "kind"'
+        )
+        return [
+            Note(rows.tags["about"], rows.tags["kind"], value, noted_at_ms, venue_ms or None)
+            for rows in (await self._client.query(newest))[0]
+            for _, value, noted_at_ms, venue_ms in rows.values
         ]
 
     async def newest_schema(self) -> int | None:

@@ -11,13 +11,13 @@ from typing import Any, Final
 
 from laklak.errors import StoreError, StoreUnavailable
 from laklak.lineprotocol import FIELDS, TAGS, series_of, tags_of
-from laklak.model import DAY_MS, Absence, Series, TimeRange
+from laklak.model import DAY_MS, Absence, Note, Series, TimeRange
 from laklak.stores.base import Columns
 from laklak.stores.influx.address import Address2
 from laklak.stores.influx.answer import Verdict
 from laklak.stores.influx.caller import Caller
 from laklak.stores.influx.greeting import check_greeting
-from laklak.stores.influx.place import HOLES, META, Days, Edges, Layout, Opened, Retention
+from laklak.stores.influx.place import HOLES, META, NOTES, Days, Edges, Layout, Opened, Retention
 from laklak.stores.influx.v2 import flux
 from laklak.stores.influx.v2.client import Client2
 from laklak.stores.influx.v2.tables import Table, time_ns, times_ms
@@ -29,6 +29,8 @@ _NS_PER_MS: Final = 1_000_000
 # A point is counted by its close; the writer sends the five fields of a candle in one line.
 _COUNTED: Final = ("close",)
 _ABSENCE: Final = ("kind", "confirmed_at", "reason", "row")
+_ABSENCE_SINCE: Final = ("venue_at", "file_at")
+_NOTE: Final = ("value", "noted_at", "venue_at")
 _TYPES: Final = {"double": "float", "long": "integer", "unsignedLong": "unsigned"}
 _BY_DAY: Final = ' |> aggregateWindow(every: 1d, fn: count, createEmpty: false, timeSrc: "_start")'
 # No server takes a bucket with such a name, but it looks first whether the token may make one.
@@ -226,14 +228,37 @@ class Place2:
     # What is known beside candles
 
     async def absences(self, series: Series, span: TimeRange) -> list[Absence]:
-        question = self._points(HOLES, _ABSENCE, span, series) + flux.without(tags=True) + flux.as_rows()
-        wanted = {"_time", *_ABSENCE}
-        return [
-            Absence(time_ns(time) // _NS_PER_MS, "hole" if kind == "hole" else "rejected", int(at), reason, row or None)
+        fields = (*_ABSENCE, *_ABSENCE_SINCE)
+        question = self._points(HOLES, fields, span, series) + flux.without(tags=True) + flux.as_rows()
+        known, possible = {"_time", *_ABSENCE}, {"_time", *fields}
+        found = [
+            Absence(
+                time_ns(time) // _NS_PER_MS,
+                "hole" if kind == "hole" else "rejected",
+                int(at),
+                reason,
+                row or None,
+                int(venue_ms or 0) or None,
+                int(file_ms or 0) or None,
+            )
             for table in await self._client.query(question)
-            if set(table.columns) == wanted
-            for time, kind, at, reason, row in zip(*(table[name] for name in ("_time", *_ABSENCE)), strict=True)
+            if known <= set(table.columns) <= possible
+            for time, kind, at, reason, row, venue_ms, file_ms in zip(
+                *(_column(table, name) for name in ("_time", *fields)), strict=True
+            )
             if kind in ("hole", "rejected")
+        ]
+        return sorted(found, key=lambda absence: absence.open_time_ms)
+
+    async def notes(self) -> list[Note]:
+        newest = self._points(NOTES, _NOTE, flux.ALL_TIME) + " |> last()" + flux.without() + flux.as_rows()
+        return [
+            Note(about, kind, value, int(noted_at), int(venue_ms or 0) or None)
+            for table in await self._client.query(newest)
+            if {"about", "kind", "value", "noted_at"} <= set(table.columns)
+            for about, kind, value, noted_at, venue_ms in zip(
+                *(_column(table, name) for name in ("about", "kind", *_NOTE)), strict=True
+            )
         ]
 
     async def newest_schema(self) -> int | None:
@@ -262,6 +287,11 @@ def _by_series(table: Table, column: str) -> Iterator[tuple[Series, str]]:
 def _on_grid(table: Table, series: Series) -> list[int | None]:
     step_ms = series.interval.ms
     return [None if time_ms is None or time_ms % step_ms else time_ms for time_ms in times_ms(table["_time"])]
+
+
+def _column(table: Table, name: str) -> Sequence[str]:
+    """The cells of a column; empty ones where no point has the field."""
+    return table[name] if name in table.columns else [""] * len(table)
 
 
 def _floats(cells: Any) -> list[float]:

@@ -1,0 +1,54 @@
+"""What is remembered of a store during a run."""
+
+from __future__ import annotations
+
+import asyncio
+
+from laklak.knowledge import Knowledge
+from laklak.model import Note, Series
+
+BTC = Series.parse("binance:BTCUSDT:1m")
+
+
+class Shelf:
+    """A store that keeps notes and nothing else."""
+
+    def __init__(self, *notes: Note) -> None:
+        self.kept = list(notes)
+        self.puts: list[list[Note]] = []
+
+    async def notes(self):
+        return self.kept
+
+    async def put_notes(self, notes):
+        self.puts.append(list(notes))
+
+
+def test_what_is_put_is_there_at_once_and_written_once():
+    shelf = Shelf(Note("binance", "listing", '["AUSDT"]', 5))
+    knowledge = asyncio.run(Knowledge.of(shelf))
+    knowledge.put(BTC, "first", {"ms": 60_000}, venue_ms=120_000)
+
+    asyncio.run(knowledge.save(shelf))
+    asyncio.run(knowledge.save(shelf))
+
+    assert (knowledge.value("binance", "listing"), knowledge.value(BTC, "first")) == (["AUSDT"], {"ms": 60_000})
+    assert [[(note.about, note.kind, note.value, note.venue_ms) for note in put] for put in shelf.puts] == [
+        [("binance:BTCUSDT:1m", "first", '{"ms":60000}', 120_000)]
+    ]
+
+
+def test_what_is_forgotten_is_written_as_empty():
+    shelf = Shelf(Note("binance", "listing", "[]", 5))
+    knowledge = asyncio.run(Knowledge.of(shelf))
+    knowledge.forget("binance", "listing")
+    knowledge.forget("binance", "first")
+
+    asyncio.run(knowledge.save(shelf))
+
+    assert (knowledge.note("binance", "listing"), knowledge.of_kind("listing")) == (None, {})
+    assert [(note.about, note.value) for note in shelf.puts[0]] == [("binance", "")]
+
+
+def test_a_note_that_cannot_be_read_counts_as_none():
+    assert Knowledge([Note("binance", "listing", "{", 5)]).value("binance", "listing") is None
