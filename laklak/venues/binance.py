@@ -68,6 +68,14 @@ class Binance:
             1,
         )
 
+    def newest_candle_request(self, series: Series) -> Request:
+        """Ask for the newest candle, which may be the forming one: without times the most recent rows come."""
+        return Request(
+            "/fapi/v1/klines",
+            (("symbol", series.symbol), ("interval", series.interval.name), ("limit", "1")),
+            1,
+        )
+
     def parse_candles(self, body: bytes) -> Page:
         """Read a klines answer: at most 1500 rows of 12 cells, oldest first; DecodeError if it is none."""
         rows = _json(body)

@@ -126,6 +126,7 @@ def test_every_request_is_a_path_and_texts(venue):
     requests = [
         venue.candles_request(chunk_of(venue, 5)),
         venue.first_candle_request(chunk_of(venue, 5).series, 0),
+        venue.newest_candle_request(chunk_of(venue, 5).series),
         venue.instruments_request(),
         venue.clock_request(),
     ]
@@ -145,6 +146,7 @@ def test_a_symbol_is_sent_as_it_is(venue):
 
         assert symbol in [value for _, value in venue.candles_request(chunk).query]
         assert symbol in [value for _, value in venue.first_candle_request(chunk.series, 0).query]
+        assert symbol in [value for _, value in venue.newest_candle_request(chunk.series).query]
 
 
 @every_venue
