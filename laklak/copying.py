@@ -92,7 +92,7 @@ def plan_copy(series: Series, span: TimeRange, source: Presence, destination: Pr
     return CopyPlan(
         series=series,
         wanted=span,
-        listing_ms=None,
+        first_ms=None,
         stored=count(stored, interval),
         holes=kinds["hole"],
         rejected=kinds["rejected"],

@@ -9,10 +9,12 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Final
 
 from laklak.model import Note, Series
 from laklak.stores.base import Store
+
+_CLOCK_SLACK_MS: Final = 60 * 60_000
 
 
 class Knowledge:
@@ -39,6 +41,16 @@ class Knowledge:
             return None if note is None else json.loads(note.value)
         except ValueError:
             return None
+
+    def fact(self, about: str | Series, kind: str, venue_now_ms: int) -> Any:
+        """The same, but None for what was noted in the future: one of the clocks was wrong then, or is wrong now."""
+        note = self.note(about, kind)
+        if note is None:
+            return None
+        noted_ms, now_ms = (
+            (note.noted_at_ms, time.time_ns() // 1_000_000) if note.venue_ms is None else (note.venue_ms, venue_now_ms)
+        )
+        return self.value(about, kind) if noted_ms <= now_ms + _CLOCK_SLACK_MS else None
 
     def of_kind(self, kind: str) -> dict[str, Note]:
         """All notes of a kind, by what they are about."""

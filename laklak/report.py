@@ -289,5 +289,7 @@ class Estimate:
 def _fields(outcome: Summary | Estimate) -> dict[str, Any]:
     values = {name: getattr(outcome, name) for name in outcome.__dataclass_fields__}
     values["failed_series"] = [asdict(failed) for failed in outcome.failed_series]
-    values["ended_series"] = [{"series": one.series, "ended": iso(one.ended_ms)} for one in outcome.ended_series]
+    values["ended_series"] = [
+        {"series": one.series, "ended": when(one.ended_ms), "status": one.status} for one in outcome.ended_series
+    ]
     return values

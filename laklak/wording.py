@@ -13,6 +13,7 @@ from typing import Final
 
 from laklak.copying import CopyReport, CopySummary
 from laklak.findings import Checkup
+from laklak.ledger import NOT_YET
 from laklak.model import Series, iso
 from laklak.plan import Cost
 from laklak.report import Estimate, Report, Summary
@@ -175,7 +176,9 @@ def summary_lines(summary: Summary) -> Iterable[str]:
     yield from _file_lines(summary)
     if summary.rows_rejected:
         yield f"  {counted(summary.rows_rejected, 'row')} of the venue refused"
-    yield from _failed_lines(summary.failed_series)
+    told, failed = _not_yet_lines(summary)
+    yield from told
+    yield from _failed_lines(failed)
     if summary.missing and summary.error is None:
         yield "  run the same command again to get what is missing; what is stored is not asked again"
 
@@ -221,6 +224,21 @@ def _verdict(summary: Summary | CopySummary) -> str:
     if summary.exit and not summary.missing:
         return "complete but for what is named below"
     return "complete" if summary.complete else "incomplete"
+
+
+def _not_yet_lines(summary: Summary) -> tuple[list[str], list[FailedSeries]]:
+    """What most series of a venue lack alike at their end, said once for each venue; and the other failures."""
+    alike: dict[tuple[str, str], list[FailedSeries]] = {}
+    for failed in summary.failed_series:
+        if failed.reason == NOT_YET:
+            alike.setdefault((failed.series.partition(":")[0], failed.detail.partition(": ")[2]), []).append(failed)
+    lines: list[str] = []
+    told: set[str] = set()
+    for (venue, what), some in alike.items():
+        if len(some) > 1 and 2 * len(some) > summary.series:
+            lines.append(f"  {venue} gives {what}: {len(some):,} series wait for it")
+            told.update(failed.series for failed in some)
+    return lines, [failed for failed in summary.failed_series if failed.series not in told]
 
 
 def _failed_lines(failed_series: Sequence[FailedSeries]) -> Iterable[str]:

@@ -105,6 +105,7 @@ class Backfill:
                                 store,
                                 unsure,
                                 knowledge,
+                                preparation.lives,
                                 self._feeds,
                                 self.report,
                                 self._observer,

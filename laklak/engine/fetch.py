@@ -19,7 +19,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Final
@@ -28,8 +28,9 @@ import anyio
 from anyio.abc import TaskGroup
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
-from laklak.agenda import Entry
+from laklak.agenda import Entry, next_round
 from laklak.archives.solver import FilePart
+from laklak.engine.life import Lives, ended_line
 from laklak.engine.observer import Observer
 from laklak.engine.tally import tally
 from laklak.engine.writing import Parcel, Writer
@@ -48,16 +49,15 @@ from laklak.job import Job
 from laklak.knowledge import Knowledge
 from laklak.ledger import Ledger
 from laklak.model import Absence, Candles, Chunk, TimeRange
-from laklak.plan import plan_chunks
+from laklak.plan import merge, plan_chunks
 from laklak.quality import Checked, check_page
 from laklak.report import Report
 from laklak.settle import (
     SECOND_ANSWER_AFTER_S,
+    Edge,
     Question,
     first_answer,
-    probe_answer,
     second_answer,
-    second_questions,
 )
 from laklak.stopping import Stopped, Stopper
 from laklak.stores.base import Delivery, Store
@@ -69,6 +69,8 @@ log = logging.getLogger(__name__)
 TICK_S: Final = 0.5
 SLEPT_S: Final = 10.0
 _REFUSALS_SHOWN: Final = 8
+LONG_EMPTY_PAGE: Final = 100
+"""An answer to a question for so many candles that has none is worth one more question: where the series ends."""
 
 
 class Fetch:
@@ -80,6 +82,7 @@ class Fetch:
         store: Store,
         unsure: UnsureBook,
         knowledge: Knowledge,
+        lives: Mapping[str, Lives],
         feeds: Sequence[Feed],
         report: Report,
         observer: Observer,
@@ -89,6 +92,7 @@ class Fetch:
         self._store = store
         self._unsure = unsure
         self._knowledge = knowledge
+        self._lives = lives
         self._feeds = feeds
         self._report = report
         self._observer = observer
@@ -97,6 +101,7 @@ class Fetch:
         self._workers: anyio.CancelScope | None = None
         self._writers: anyio.CancelScope | None = None
         self._writer = Writer(job, store, unsure, report, self._abort)
+        self._learning: dict[Ledger, asyncio.Event] = {}
         self._refusals = 0
         self._dead_told = False
         self.error: LaklakError | None = None
@@ -236,7 +241,7 @@ class Fetch:
             if isinstance(checked, NoCandles):
                 self._no_candles(feed, reader, ledger, found.parts, checked)
                 continue
-            delivery = await self._take_in(reader, ledger, found.parts, checked)
+            delivery = await self._take_in(feed, reader, ledger, found.parts, checked)
             release = partial(reader.memory.give_back, found.room)
             if delivery.rows:
                 ready.append(Parcel(ledger, delivery, release))
@@ -245,10 +250,13 @@ class Fetch:
         return ready
 
     async def _take_in(
-        self, reader: FileReader, ledger: Ledger, parts: Sequence[FilePart], checked: Checked
+        self, feed: Feed, reader: FileReader, ledger: Ledger, parts: Sequence[FilePart], checked: Checked
     ) -> Delivery:
         wanted = tuple(piece for part in parts for piece in part.wanted)
         span = TimeRange(parts[0].file.span.start_ms, parts[-1].file.span.end_ms)
+        self._saw(feed, ledger, checked)
+        earlier = self._earlier(feed, reader, ledger, parts, checked)
+        wanted = tuple(merge([earlier, *wanted])) if earlier else wanted
         outcome = first_answer(Chunk(ledger.plan.series, span, wanted), checked)
         self._report.files.read += len(parts)
         self._report.files.candles += len(outcome.candles)
@@ -256,6 +264,29 @@ class Fetch:
         self._report.rows_rejected += outcome.rows_refused
         candles = await reader.in_thread(self._store.pack, outcome.candles)
         return await self._delivery(ledger, candles, outcome.absences)
+
+    def _earlier(
+        self, feed: Feed, reader: FileReader, ledger: Ledger, parts: Sequence[FilePart], checked: Checked
+    ) -> TimeRange | None:
+        """The range before what was wanted so far of which files have candles, if they have any; it is wanted now."""
+        asked_start_ms, start_ms = ledger.plan.asked_start_ms, ledger.start_ms
+        times, file = checked.candles.open_times, parts[0].file
+        if asked_start_ms is None or not len(times) or times[0] >= start_ms:
+            return None
+        first_ms = next((time for time in times if time >= asked_start_ms), start_ms)
+        if first_ms >= start_ms:
+            return None
+        ledger.begins(first_ms)
+        self._lives[feed.venue.name].remember_first(ledger.plan.series, first_ms, "file")
+        if first_ms == file.span.start_ms > asked_start_ms:
+            # The file before it may have more; nothing of it is wanted as long as nobody has seen that it is there.
+            of = reader.archive.month_file if file.kind == "month" else reader.archive.day_file
+            before = of(file.series, first_ms - 1)
+            if before.span.start_ms >= reader.archive.first_ms:
+                feed.agenda.hold(ledger)
+                feed.files.add([(ledger, FilePart(before, ()))])
+                self._report.files.planned += 1
+        return TimeRange(first_ms, min(start_ms, parts[-1].file.span.end_ms))
 
     def _no_candles(
         self, feed: Feed, reader: FileReader, ledger: Ledger, parts: Sequence[FilePart], why: NoCandles
@@ -296,34 +327,63 @@ class Fetch:
         """Close a question; when it was the last of its series, ask for what is in doubt again."""
         feed.agenda.done(ledger)
         if ledger.exhausted and not ledger.open_questions and ledger.refused is None:
-            plan = ledger.plan
-            at = asyncio.get_running_loop().time() + SECOND_ANSWER_AFTER_S
-            for question in second_questions(
-                plan.series,
-                ledger.take_doubts(),
-                feed.venue.page_tiers,
-                feed.page,
-                wanted=plan.wanted,
-                listing_ms=plan.listing_ms,
-            ):
-                feed.agenda.later(ledger, question, at)
+            self._ask_again(feed, ledger)
         feed.changed.set()
+
+    def _ask_again(self, feed: Feed, ledger: Ledger) -> None:
+        """Ask for what is in doubt, two seconds after the first answers."""
+        now_s = asyncio.get_running_loop().time()
+        round_ = next_round(ledger, feed.venue.page_tiers, feed.page, edges=feed.no_api is None)
+        for question in round_.questions:
+            feed.agenda.later(ledger, question, now_s + (0.0 if round_.waited else SECOND_ANSWER_AFTER_S))
+
+    async def _learn_edge(self, feed: Feed, ledger: Ledger, edge: Edge) -> None:
+        """Ask the venue for the first or the newest candle of a series; raises as Transport.ask."""
+        series, lives = ledger.plan.series, self._lives[feed.venue.name]
+        ledger.edges_asked.add(edge)
+        if edge == "first":
+            first_ms = await lives.first(series)
+            if first_ms is not None:
+                self._begin(feed, ledger, first_ms)
+            return
+        newest = await lives.newest(series)
+        ledger.newest_answered = True
+        ledger.saw(-1 if newest.open_ms is None else newest.open_ms)
+        if newest.ended:
+            end_ms = ledger.plan.wanted.start_ms if newest.open_ms is None else newest.open_ms + series.interval.ms
+            ledger.ends(max(end_ms, ledger.newest_ms + series.interval.ms))
+            self._observer.warn(ended_line([one for one in self._report.ended if one.series == str(series)]))
+
+    def _begin(self, feed: Feed, ledger: Ledger, first_ms: int) -> None:
+        """Nothing is wanted before the first candle; where it is earlier than was thought, more is asked for."""
+        more = ledger.begins(first_ms)
+        now_s = asyncio.get_running_loop().time()
+        for chunk in plan_chunks(ledger.plan.series, [more] if more else [], feed.venue.page_tiers, feed.page):
+            self._report.requests_planned += 1
+            feed.agenda.later(ledger, Question(chunk), now_s)
 
     async def _answer(self, feed: Feed, ledger: Ledger, question: Question) -> Delivery | None:
         """Ask the venue and say what is to be stored; None when there is nothing."""
         chunk = question.chunk
         if self._stopper.requested or ledger.refused is not None:
             return None
-        if not feed.asks_api:
+        if not (feed.asks_api or (question.edge is not None and feed.no_api is None)):
             why = feed.no_api or "not in the bulk files, and nothing else is to be asked"
             ledger.trouble("no_source", chunk.wanted_count, why)
             return None
-        if question.probe_from_ms is not None:
-            request = feed.venue.first_candle_request(chunk.series, question.probe_from_ms)
-        else:
-            request = feed.venue.candles_request(chunk)
+        while (learning := self._learning.get(ledger)) is not None:
+            # Where its end is being asked for, hundreds of questions beyond it may not be worth asking.
+            await learning.wait()
+        if not chunk.range.clip(ledger.life):
+            return None
+        if ledger.newest_answered and chunk.range.start_ms > ledger.newest_ms:
+            ledger.not_yet(chunk.wanted_count)
+            return None
         try:
-            page = await feed.transport.ask(request, feed.venue.parse_candles, candles=True)
+            if question.edge is not None:
+                await self._learn_edge(feed, ledger, question.edge)
+                return None
+            page = await feed.transport.ask(feed.venue.candles_request(chunk), feed.venue.parse_candles, candles=True)
         except PermanentError as exc:
             self._refused(ledger, exc)
             return None
@@ -332,24 +392,51 @@ class Fetch:
             return None
         now_ms = feed.clock.now_ms()
         stamp_ms = time.time_ns() // 1_000_000
-        if question.probe_from_ms is not None:
-            # The first candle may be the forming one. A row that is no candle tells nothing: the gap is asked in pages.
-            seen = TimeRange(question.probe_from_ms, now_ms + chunk.series.interval.ms)
-            times = check_page(page, chunk.series, seen).candles.open_times
-            first = None if not page.rows else times[0] if times else chunk.range.start_ms
-            absences, rest = probe_answer(chunk, first, venue_now_ms=now_ms, confirmed_at_ms=stamp_ms)
-            ledger.doubt(rest)
-            return await self._delivery(ledger, chunk.nothing, absences)
         checked = check_page(page, chunk.series, chunk.range)
+        self._saw(feed, ledger, checked)
         if question.doubts is None:
             outcome = first_answer(chunk, checked)
+            if not page.rows:
+                await self._look_for_edge(feed, ledger, chunk)
         else:
-            outcome = second_answer(chunk, question.doubts, checked, venue_now_ms=now_ms, confirmed_at_ms=stamp_ms)
+            outcome = second_answer(
+                chunk,
+                question.doubts,
+                checked,
+                venue_now_ms=now_ms,
+                confirmed_at_ms=stamp_ms,
+                newest_ms=ledger.newest_ms,
+            )
             ledger.trouble("undecided", outcome.undecided, "not there yet, or answered in two different ways")
         ledger.doubt(outcome.doubts)
         self._report.rows_rejected += outcome.rows_refused
         # Packed while its cells are at hand: a page is worked through from its bytes to what is written in one go.
         return await self._delivery(ledger, self._store.pack(outcome.candles), outcome.absences)
+
+    def _saw(self, feed: Feed, ledger: Ledger, checked: Checked) -> None:
+        """Take notice of how far the venue has gone on with the series."""
+        if len(checked.candles):
+            newest_ms = checked.candles.open_times[-1]
+            ledger.saw(newest_ms)
+            self._lives[feed.venue.name].saw(ledger.plan.series.interval, newest_ms)
+
+    async def _look_for_edge(self, feed: Feed, ledger: Ledger, chunk: Chunk) -> None:
+        """A long empty answer: ask where the series begins or ends, before hundreds like it are asked for."""
+        if chunk.limit < LONG_EMPTY_PAGE:
+            return
+        edge: Edge = "newest"
+        if chunk.range.start_ms <= ledger.newest_ms:
+            edge = "first"
+        if edge in ledger.edges_asked or (edge == "first" and ledger.first_known):
+            return
+        self._learning[ledger] = learned = asyncio.Event()
+        try:
+            await self._learn_edge(feed, ledger, edge)
+        except (PermanentError, TransientError) as exc:
+            log.warning("%s candle not learned series=%s error=%s", edge, ledger.plan.series, exc)
+        finally:
+            del self._learning[ledger]
+            learned.set()
 
     async def _delivery(self, ledger: Ledger, candles: Candles, absences: Sequence[Absence]) -> Delivery:
         if absences and self._job.refetch:

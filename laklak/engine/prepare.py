@@ -10,6 +10,7 @@ from typing import Final
 from laklak.agenda import Agenda
 from laklak.archives.solver import Split
 from laklak.engine.filling import check_room, each, survey_sure
+from laklak.engine.life import Lives, ended_line
 from laklak.engine.observer import Observer
 from laklak.errors import StoreUnavailable
 from laklak.feed import Feed
@@ -17,7 +18,7 @@ from laklak.job import Job
 from laklak.knowledge import Knowledge
 from laklak.ledger import Ledger
 from laklak.model import Instrument, Series, TimeRange, iso
-from laklak.plan import SeriesPlan, alternatives, best_page, cost_of, gaps, plan_chunks
+from laklak.plan import SeriesPlan, alternatives, best_page, cost_of, gaps, newest_held, plan_chunks, runs, union
 from laklak.report import Estimate, Report
 from laklak.resolve import Target, clip_to_clock, resolve
 from laklak.stopping import Stopper
@@ -60,6 +61,8 @@ class Preparation:
         self._observer = observer
         self._stopper = stopper
         self.feeds: list[Feed] = []
+        self.lives: dict[str, Lives] = {}
+        """By venue: when its series begin and end."""
 
     async def run(self, stack: AsyncExitStack) -> Estimate:
         """Connect to the venues (closed with `stack`), hold the wanted against the store, and say what it takes."""
@@ -70,7 +73,7 @@ class Preparation:
             self.feeds.append(feed)
             await stack.enter_async_context(feed)
             await self._check_origin(feed)
-            span, targets = self._targets(feed)
+            span, targets = await self._targets(feed)
             spans.append(span)
             plans.append((feed, await each(targets, self._plan)))
         self._report.start_ms = min((span.start_ms for span in spans), default=None)
@@ -106,7 +109,7 @@ class Preparation:
                 feed.agenda.hold(ledger)
         self._report.files.planned += len(feed.files)
 
-    def _targets(self, feed: Feed) -> tuple[TimeRange, Sequence[Target]]:
+    async def _targets(self, feed: Feed) -> tuple[TimeRange, Sequence[Target]]:
         clock_ms = feed.clock.now_ms()
         span = clip_to_clock(self._job.start_ms, self._job.end_ms, self._job.days, clock_ms, self._job.interval)
         if self._job.within_retention:
@@ -120,20 +123,22 @@ class Preparation:
         if feed.no_api is not None:
             self._observer.warn(f"going on with the bulk files alone, what they lack stays missing: {feed.no_api}")
             instruments = {one.symbol: Instrument(one.symbol, "unknown", None, None) for one in asked}
-        resolved = resolve(asked, instruments, self._job.interval, span, clock_ms)
+        resolved = resolve(asked, instruments, self._job.interval, span)
         self._report.failed += resolved.failed
-        self._report.ended += resolved.ended
         if resolved.failed:
             unknown = [failed.series for failed in resolved.failed]
             self._observer.warn(f"{feed.venue.name} does not know: {some_of(unknown)}")
-        if resolved.ended:
-            ended = [f"{one.series} ({iso(one.ended_ms)})" for one in resolved.ended]
-            self._observer.warn(f"trading has ended, clipped to its end: {some_of(ended)}")
-        wanted = [target.wanted for target in resolved.targets if target.wanted]
+        lives = Lives(feed, self._store, self._knowledge, self._report, recheck=self._job.recheck)
+        self.lives[feed.venue.name] = lives
+        before = len(self._report.ended)
+        targets = await each(resolved.targets, lives.settle)
+        if ended := self._report.ended[before:]:
+            self._observer.warn(ended_line(ended))
+        wanted = [target.wanted for target in targets if target.wanted]
         if wanted:
             earliest_ms = min(part.start_ms for part in wanted)
             self._store.check_range(TimeRange(earliest_ms, span.end_ms))
-        return span, resolved.targets
+        return span, targets
 
     async def _plan(self, target: Target) -> SeriesPlan:
         stored = 0
@@ -151,15 +156,21 @@ class Preparation:
             )
             stored, known, missing = presence.stored, list(presence.absences), presence.missing
         holes = sum(one.kind == "hole" for one in known)
+        interval = target.series.interval
+        not_held = union([*missing, *runs((one.open_time_ms for one in known), interval)])
+        seen = (newest_held(target.wanted, not_held, interval), target.newest_ms)
         return SeriesPlan(
             target.series,
             target.wanted,
-            target.listing_ms,
+            target.first_ms,
             stored,
             holes,
             len(known) - holes,
             missing,
             known_rejected,
+            newest_ms=max((one for one in seen if one is not None), default=None),
+            asked_start_ms=target.asked_start_ms,
+            doubtful_first=target.doubtful_first,
         )
 
     async def _check_origin(self, feed: Feed) -> None:

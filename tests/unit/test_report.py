@@ -55,10 +55,12 @@ def test_what_another_run_could_change_is_exit_1(left):
 
 
 def test_a_series_that_has_ended_is_named_and_no_failure():
-    summary = summarise(report(ledger(written=10), ended=[EndedSeries("binance:OLD:1m", 300_000)]))
+    summary = summarise(report(ledger(written=10), ended=[EndedSeries("binance:OLD:1m", 300_000, "SETTLING")]))
 
     assert summary.exit == 0
-    assert summary.as_json()["ended_series"] == [{"series": "binance:OLD:1m", "ended": "1970-01-01T00:05Z"}]
+    assert summary.as_json()["ended_series"] == [
+        {"series": "binance:OLD:1m", "ended": "1970-01-01T00:05Z", "status": "SETTLING"}
+    ]
 
 
 @pytest.mark.parametrize(
