@@ -33,6 +33,8 @@ class Ledger:
         self.first_known = plan.first_ms is not None
         self.newest_ms: int = -1 if plan.newest_ms is None else plan.newest_ms
         """The newest candle that is known of, from whatever answer: the series has gone on until there."""
+        self.oldest_ms: int = _NEVER_MS if plan.oldest_ms is None else plan.oldest_ms
+        """The oldest candle of what is wanted that is known of: the first one cannot be later."""
         self._planned_ms = plan.wanted.start_ms
         self.waited = False
         """A question about an end took the time that has to pass between two answers."""
@@ -53,9 +55,10 @@ class Ledger:
         """What is wanted, by what is known of the series by now; `outside` is negative where it is longer."""
         return self.plan.wanted_count - self.outside - self._beyond_life
 
-    def saw(self, open_ms: int) -> None:
-        """Take notice of a candle that the venue has."""
+    def saw(self, open_ms: int, oldest_ms: int | None = None) -> None:
+        """Take notice of a candle that the venue has, the newest one of several; `oldest_ms`: the oldest of them."""
         self.newest_ms = max(self.newest_ms, open_ms)
+        self.oldest_ms = min(self.oldest_ms, open_ms if oldest_ms is None else oldest_ms)
         if open_ms >= self.life.end_ms:
             # It lives after all.
             self.ends(_NEVER_MS)

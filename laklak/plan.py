@@ -125,6 +125,16 @@ def _pieces(ranges: Iterable[TimeRange], most_ms: int) -> Iterator[TimeRange]:
             yield TimeRange(start_ms, min(part.end_ms, start_ms + most_ms))
 
 
+def oldest_held(wanted: TimeRange, not_held: Sequence[TimeRange]) -> int | None:
+    """The same for the oldest one."""
+    start_ms = wanted.start_ms
+    for part in not_held:
+        if part.start_ms > start_ms:
+            break
+        start_ms = part.end_ms
+    return start_ms if start_ms < wanted.end_ms else None
+
+
 @dataclass(frozen=True, slots=True)
 class SeriesPlan:
     """One series of a run: what is wanted, what the store has, what is to fetch.
@@ -144,6 +154,8 @@ class SeriesPlan:
     """Minutes asked again although they are remembered as rejected."""
     newest_ms: int | None = None
     """The open_time of the newest candle that is known of so far: the series has gone on until there."""
+    oldest_ms: int | None = None
+    """The open_time of the oldest candle of `wanted` that is known of so far."""
     asked_start_ms: int | None = None
     """Where the range that was asked for begins; `wanted` may begin later."""
     doubtful_first: bool = False

@@ -342,13 +342,14 @@ class Fetch:
         series, lives = ledger.plan.series, self._lives[feed.venue.name]
         ledger.edges_asked.add(edge)
         if edge == "first":
-            first_ms = await lives.first(series)
+            first_ms = await lives.first(series, ledger.oldest_ms)
             if first_ms is not None:
                 self._begin(feed, ledger, first_ms)
             return
         newest = await lives.newest(series)
         ledger.newest_answered = True
-        ledger.saw(-1 if newest.open_ms is None else newest.open_ms)
+        if newest.open_ms is not None:
+            ledger.saw(newest.open_ms)
         if newest.ended:
             end_ms = ledger.plan.wanted.start_ms if newest.open_ms is None else newest.open_ms + series.interval.ms
             ledger.ends(max(end_ms, ledger.newest_ms + series.interval.ms))
@@ -416,8 +417,8 @@ class Fetch:
     def _saw(self, feed: Feed, ledger: Ledger, checked: Checked) -> None:
         """Take notice of how far the venue has gone on with the series."""
         if len(checked.candles):
-            newest_ms = checked.candles.open_times[-1]
-            ledger.saw(newest_ms)
+            oldest_ms, newest_ms = checked.candles.open_times[0], checked.candles.open_times[-1]
+            ledger.saw(newest_ms, oldest_ms)
             self._lives[feed.venue.name].saw(ledger.plan.series.interval, newest_ms)
 
     async def _look_for_edge(self, feed: Feed, ledger: Ledger, chunk: Chunk) -> None:

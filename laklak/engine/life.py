@@ -80,7 +80,7 @@ class Lives:
             try:
                 if self._can_ask and (known_ms := await self._asked_first(target)) is not None:
                     start_ms = known_ms
-                    doubtful = listed_ms is not None and series.interval.floor(listed_ms) < known_ms
+                    doubtful = listed_ms is not None and series.interval.ceil(listed_ms) < known_ms
                     if not doubtful:
                         self.remember_first(series, known_ms, "klines")
             except (TransientError, PermanentError) as exc:
@@ -131,11 +131,16 @@ class Lives:
 
     # What is asked of the venue
 
-    async def first(self, series: Series) -> int | None:
-        """Ask for the first candle of a series and remember it; raises what Transport.ask raises."""
+    async def first(self, series: Series, oldest_ms: int) -> int | None:
+        """Ask for the first candle of a series and remember it; raises what Transport.ask raises.
+
+        None where there is none, or where it would be later than one that has been seen (`oldest_ms`).
+        """
         first_ms = await first_open_ms(self._feed, series)
-        if first_ms is not None:
-            self.remember_first(series, first_ms, "klines")
+        if first_ms is None or first_ms > oldest_ms:
+            log.warning("no first candle series=%s answer=%s seen=%s", series, first_ms, oldest_ms)
+            return None
+        self.remember_first(series, first_ms, "klines")
         return first_ms
 
     async def newest(self, series: Series) -> Newest:

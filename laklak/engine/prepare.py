@@ -18,7 +18,18 @@ from laklak.job import Job
 from laklak.knowledge import Knowledge
 from laklak.ledger import Ledger
 from laklak.model import Instrument, Series, TimeRange, iso
-from laklak.plan import SeriesPlan, alternatives, best_page, cost_of, gaps, newest_held, plan_chunks, runs, union
+from laklak.plan import (
+    SeriesPlan,
+    alternatives,
+    best_page,
+    cost_of,
+    gaps,
+    newest_held,
+    oldest_held,
+    plan_chunks,
+    runs,
+    union,
+)
 from laklak.report import Estimate, Report
 from laklak.resolve import Target, clip_to_clock, resolve
 from laklak.stopping import Stopper
@@ -169,6 +180,7 @@ class Preparation:
             missing,
             known_rejected,
             newest_ms=max((one for one in seen if one is not None), default=None),
+            oldest_ms=oldest_held(target.wanted, not_held),
             asked_start_ms=target.asked_start_ms,
             doubtful_first=target.doubtful_first,
         )
