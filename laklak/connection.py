@@ -37,7 +37,9 @@ def what_failed(exc: Exception) -> str:
         return "no such host"  # the resolver counts its own errors below zero
     if number:
         return os.strerror(number).lower()
-    return "no answer in time" if isinstance(exc, TimeoutError) else type(exc).__name__
+    if isinstance(exc, TimeoutError):
+        return str(exc) or "no answer in time"
+    return type(exc).__name__
 
 
 def proxy_for(url: URL) -> URL | None:

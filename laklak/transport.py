@@ -33,6 +33,7 @@ from laklak.errors import (
     VenueUnreachable,
 )
 from laklak.limiter import Limiter, Payment
+from laklak.line import Line
 from laklak.model import iso
 from laklak.stopping import Stopper
 from laklak.text import duration_text
@@ -40,7 +41,10 @@ from laklak.venues.base import DecodeError, Kind, Request, Venue, Verdict
 
 log = logging.getLogger(__name__)
 
-ATTEMPT_TIMEOUT_S: Final = 20.0
+SILENCE_S: Final = 20.0
+"""An attempt is given up when nothing comes for so long, however long all of it takes."""
+
+LONGEST_ANSWER_S: Final = 900.0
 TRIES: Final = 6
 _BODY_MOST: Final = 64 * 1024 * 1024
 _LONGEST_BAN_S: Final = 4 * 86_400.0  # three days are documented
@@ -107,7 +111,7 @@ class Transport:
         connections: int,
         max_wait_s: float,
         firewall_wait_s: float,
-        attempt_timeout_s: float = ATTEMPT_TIMEOUT_S,
+        silence_s: float = SILENCE_S,
         backoff: Callable[[int, float], float] = backoff_s,
     ) -> None:
         self._venue = venue
@@ -121,7 +125,7 @@ class Transport:
         self._connections = connections
         self._max_wait_s = max_wait_s
         self._firewall_wait_s = firewall_wait_s
-        self._attempt_timeout_s = attempt_timeout_s
+        self.line = Line(connections, silence_s=silence_s, longest_s=LONGEST_ANSWER_S)
         self._backoff = backoff
         self._proxy = proxy_for(self._base)
         self._session: aiohttp.ClientSession | None = None
@@ -220,21 +224,11 @@ class Transport:
 
     async def _attempt(self, request: Request, parse: Callable[[bytes], Answer], *, candles: bool) -> Answer:
         with self._stopper.interruptible():
-            payment = await self._limiter.pay(request.weight)
-        self.traffic.requests += 1
-        self.traffic.candle_requests += candles
+            await self.line.enter()
         try:
-            status, headers, body = await self._send(request, payment)
-        except (aiohttp.ClientError, TimeoutError, OSError, UnicodeError) as exc:
-            raise self._translated(exc) from exc
-        except asyncio.CancelledError as exc:
-            # Closing a session cancels its look-ups of names, and that reaches whoever waits for one.
-            task = asyncio.current_task()
-            if task is None or task.cancelling():
-                raise
-            raise TransientError(f"the connection to {self._host} was dropped") from exc
+            status, headers, body = await self._paid(request, candles=candles)
         finally:
-            self._limiter.answered(payment)
+            self.line.leave()
         verdict = self._venue.classify(status, headers, body)
         if verdict.kind is not Kind.OK:
             raise self._refused(verdict)
@@ -247,20 +241,42 @@ class Transport:
         self._candles_served = self._candles_served or candles
         return answer
 
+    async def _paid(self, request: Request, *, candles: bool) -> tuple[int, Mapping[str, str], bytes]:
+        """Pay for one attempt and make it."""
+        with self._stopper.interruptible():
+            payment = await self._limiter.pay(request.weight)
+        self.traffic.requests += 1
+        self.traffic.candle_requests += candles
+        try:
+            return await self._send(request, payment)
+        except (aiohttp.ClientError, TimeoutError, OSError, UnicodeError) as exc:
+            raise self._translated(exc) from exc
+        except asyncio.CancelledError as exc:
+            # Closing a session cancels its look-ups of names, and that reaches whoever waits for one.
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            raise TransientError(f"the connection to {self._host} was dropped") from exc
+        finally:
+            self._limiter.answered(payment)
+
     async def _send(self, request: Request, payment: Payment) -> tuple[int, Mapping[str, str], bytes]:
         if self._session is None:
             raise RuntimeError("the transport is used outside `async with`")
         url = self._base.joinpath(request.path.lstrip("/")).with_query(request.query)
         sent_s = time.monotonic()
-        async with self._session.get(
-            url, proxy=self._proxy, allow_redirects=False, middlewares=(_OneSend(),)
-        ) as response:
+        async with (
+            self.line.answer() as answer,
+            self._session.get(url, proxy=self._proxy, allow_redirects=False, middlewares=(_OneSend(),)) as response,
+        ):
+            answer.begins()
             self._limiter.answered(payment, self._venue.used_weight(response.headers))
             self.simulated = self.simulated or SIMULATOR_HEADER in response.headers
             parts = []
             size = 0
             async for part in response.content.iter_any():
                 size += len(part)
+                answer.takes(len(part))
                 if size > _BODY_MOST:
                     raise _TooLarge(f"an answer of more than {_BODY_MOST} bytes")
                 parts.append(part)
@@ -356,7 +372,8 @@ class Transport:
         return aiohttp.ClientSession(
             # One more than there are workers: the clock may be asked beside them.
             connector=aiohttp.TCPConnector(limit=self._connections + 1, ttl_dns_cache=300),
-            timeout=aiohttp.ClientTimeout(total=self._attempt_timeout_s),
+            # How long to wait is the line's to say.
+            timeout=aiohttp.ClientTimeout(total=None),
             cookie_jar=aiohttp.DummyCookieJar(),
             headers={"User-Agent": f"laklak/{__version__}", "Accept": "application/json"},
         )

@@ -18,7 +18,7 @@ FOLDER = Path(laklak.__file__).parent
 LAYERS: list[set[str]] = [
     {"_version", "model", "errors", "bans", "clock", "logfile", "stopping"},
     {"text", "process", "connection", "findings", "plan", "quality", "lineprotocol", "taskgroup"},
-    {"times", "assets", "unsure", "settings_sources", "settle", "limiter", "resolve", "simulator"},
+    {"times", "assets", "unsure", "settings_sources", "settle", "limiter", "line", "resolve", "simulator"},
     {"venues", "archives", "stores"},
     {"settings", "transport", "download", "ledger", "knowledge"},
     {"job", "agenda", "files", "report"},
