@@ -20,8 +20,9 @@ from typing import Final, Self
 import aiohttp
 from yarl import URL
 
+from laklak import tls
 from laklak._version import __version__
-from laklak.connection import SIMULATOR_HEADER, backoff_s, host_text, proxy_for, what_failed
+from laklak.connection import SIMULATOR_HEADER, backoff_s, connector_to, host_text, is_not_yet, proxy_for, what_failed
 from laklak.errors import PermanentError, TransientError
 from laklak.line import Line, Reception
 from laklak.stopping import Stopper
@@ -200,12 +201,18 @@ class Downloader:
             aiohttp.ClientHttpProxyError,
             UnicodeError,
         )
-        self.dead = self.dead or (not self._answered and isinstance(exc, for_good))
+        lost = isinstance(exc, for_good) and not is_not_yet(exc)
+        self.dead = self.dead or (not self._answered and lost)
+        if tls.fault_of(exc) is not None:
+            way_out = f"; {tls.CERT_FILE} may name the root" if tls.is_untrusted(exc) else ""
+            return TransientError(
+                f"no trusted connection to {self.host}: {tls.why(exc, self._base.host or '')}{way_out}"
+            )
         return TransientError(f"the connection to {self.host} failed: {what_failed(exc)}")
 
     def _new_session(self) -> aiohttp.ClientSession:
         return aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=self._connections, ttl_dns_cache=300),
+            connector=connector_to(self._base, connections=self._connections),
             # How long to wait is the line's to say.
             timeout=aiohttp.ClientTimeout(total=None),
             cookie_jar=aiohttp.DummyCookieJar(),

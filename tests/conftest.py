@@ -31,6 +31,8 @@ def clean_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in list(os.environ):
         if name.startswith(_FOREIGN_PREFIXES) or name.lower() in _FOREIGN_NAMES:
             monkeypatch.delenv(name)
+    # Nothing here comes up late unless a test says so.
+    monkeypatch.setenv("LAKLAK_START_WAIT", "0")
     home = tmp_path / "home"
     home.mkdir()
     monkeypatch.setenv("HOME", str(home))
