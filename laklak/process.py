@@ -75,6 +75,11 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def is_attended() -> bool:
+    """Whether a person at a terminal is told what happens; a timer or a container has none."""
+    return sys.stderr is not None and sys.stderr.isatty()
+
+
 @contextlib.contextmanager
 def at_signals(call: Callable[[int, float], None]) -> Iterator[None]:
     """Inside of it a signal calls `call` with its exit status and its seconds of grace; needs a running loop."""

@@ -23,6 +23,7 @@ from laklak.archives import ARCHIVES
 from laklak.errors import SettingsError, UsageError
 from laklak.lineprotocol import key_of
 from laklak.model import Interval, StoreAccess
+from laklak.process import is_attended
 from laklak.settings_sources import (
     Given,
     as_text,
@@ -137,6 +138,9 @@ class Settings:
             measurement=self.influxdb_measurement,
             state_dir=self.state_dir,
             max_wait_s=self.max_wait_s,
+            start_wait_s=self.start_wait_s,
+            # Who sits before it learns of a wrong port at once; a timer may have been faster than the server.
+            refusal_wait_s=0.0 if is_attended() else self.start_wait_s,
         )
 
 

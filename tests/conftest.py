@@ -20,7 +20,16 @@ settings.register_profile("laklak", deadline=None, suppress_health_check=[Health
 settings.load_profile("laklak")
 
 _FOREIGN_PREFIXES = ("LAKLAK_", "INFLUXDB_", "INFLUX_")
-_FOREIGN_NAMES = {"http_proxy", "https_proxy", "all_proxy", "no_proxy", "no_color", "force_color", "ssl_cert_file"}
+_FOREIGN_NAMES = {
+    "http_proxy",
+    "https_proxy",
+    "all_proxy",
+    "no_proxy",
+    "no_color",
+    "force_color",
+    "ssl_cert_file",
+    "ssl_cert_dir",
+}
 
 
 @pytest.fixture(autouse=True)

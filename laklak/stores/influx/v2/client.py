@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 import aiohttp
 import orjson
 
+from laklak import tls
 from laklak.errors import StoreError
 from laklak.model import DAY_MS
 from laklak.stores.influx.address import Address2
@@ -69,6 +70,7 @@ class Client2:
             connection_pool_maxsize=self._connections,
             allow_redirects=False,
             proxy=self.caller.proxy(),
+            ssl_context=tls.context() if self.address.tls else None,
         )
         self._client.api_client.user_agent = USER_AGENT
 
@@ -108,9 +110,9 @@ class Client2:
                 _preload_content=False,
                 **packed,
             )
-            return self.caller.act_on(judge_write(*await _taken(response), all_or_nothing=True))
+            return self.caller.act_on(judge_write(*await self._taken(response), all_or_nothing=True))
 
-        return await self.caller.persist(attempt)
+        return await self.caller.persist(attempt, sends=len(body))
 
     async def query(self, flux: str, *, types: bool = False) -> list[Table]:
         """Run Flux; the tables that it gave, with the types of their columns if asked for.
@@ -131,10 +133,15 @@ class Client2:
             )
             async with response:
                 if response.status != 200:
-                    self.caller.act_on(judge_query(*await _taken(response)))
-                return await self._tables(await response.read())
+                    self.caller.act_on(judge_query(*await self._taken(response)))
+                return await self._tables(await self.caller.body_of(response))
 
         return await self.caller.persist(attempt)
+
+    async def _taken(self, response: aiohttp.ClientResponse) -> tuple[int, Mapping[str, str], bytes]:
+        """Status, headers and the beginning of the body; the connection is given back."""
+        async with response:
+            return response.status, response.headers, await self.caller.body_of(response, BODY_MAX)
 
     async def _tables(self, body: bytes) -> list[Table]:
         if not is_whole(body):
@@ -191,7 +198,7 @@ class Client2:
 
     async def _ask(self, request: Request) -> tuple[int, Mapping[str, str], bytes]:
         async def attempt() -> tuple[int, Mapping[str, str], bytes]:
-            status, headers, body = await _taken(await request())
+            status, headers, body = await self._taken(await request())
             if status == 429 or status >= 500:
                 self.caller.act_on(judge_query(status, headers, body))
             return status, headers, body
@@ -212,12 +219,6 @@ class Client2:
         if self._client is None:
             raise StoreError(f"the store {self.address.display} is closed")
         return self._client.api_client
-
-
-async def _taken(response: aiohttp.ClientResponse) -> tuple[int, Mapping[str, str], bytes]:
-    """Status, headers and the beginning of the body; the connection is given back."""
-    async with response:
-        return response.status, response.headers, await response.content.read(BODY_MAX)
 
 
 def _bucket(facts: Mapping[str, Any]) -> Bucket:
