@@ -21,6 +21,20 @@ STOPS: Final = {signal.SIGINT: (130, 30.0), signal.SIGTERM: (143, 8.0)}
 Result = TypeVar("Result")
 
 
+def unsupported_system() -> str | None:
+    """Why laklak cannot run here; None where it can. It needs POSIX: its locks, its signals."""
+    try:
+        import fcntl  # noqa: F401
+    except ImportError:
+        posix = False
+    else:
+        posix = hasattr(signal, "pthread_sigmask")
+    if posix:
+        return None
+    system = "Windows" if sys.platform == "win32" else f"this system ({sys.platform})"
+    return f"laklak runs on Linux and macOS, not on {system} itself: run it inside WSL (wsl --install), or in Docker"
+
+
 class StoppedEarly(BaseException):
     """A signal with no run there to be told. Not a KeyboardInterrupt: of that typer makes an exit without a word."""
 

@@ -29,6 +29,7 @@ from laklak.stores.influx.place import META, NOTES, RUNS, Place, Retention, clip
 from laklak.stores.influx.read import CandleReader
 from laklak.stores.influx.write import CandleWriter
 from laklak.stores.lock import StoreLock
+from laklak.text import MOVES_STATE
 
 SCHEMA_VERSION: Final = 1
 """The version that a store is marked with; a store with a higher one is not touched."""
@@ -164,12 +165,12 @@ class InfluxStore(StoreBase):
         except OSError as exc:
             raise StoreUnavailable(
                 f"cannot make the folder {self._state_dir} for the lock of the store: {exc.strerror or exc}",
-                hint="make it, or set another state folder",
+                hint=f"make it, or set another one: {MOVES_STATE}",
             ) from exc
         return lock
 
     def _lock(self) -> StoreLock:
-        return StoreLock(os.path.join(self._state_dir, self._address.lock_name), self.display)
+        return StoreLock(os.path.join(self._state_dir, self._address.lock_name), self.display, moved_by=MOVES_STATE)
 
     # What there is
 
