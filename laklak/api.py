@@ -375,7 +375,8 @@ async def stored_candles(
     last: int | None = None,
 ) -> Columns:
     """Read the columns of a series from an existing store; StoreUnavailable when there is none."""
-    async with open_store(store, create=False) as opened:
+    # Whoever reads waits for the answer: nothing is waited for that may come up one day.
+    async with open_store(replace(store, refusal_wait_s=0.0), create=False) as opened:
         if not opened.exists:
             raise StoreUnavailable(
                 f"there is no store {opened.display}",

@@ -45,7 +45,7 @@ from laklak.limiter import Limiter, Payment
 from laklak.line import Line
 from laklak.model import iso
 from laklak.stopping import Stopper
-from laklak.text import duration_text
+from laklak.text import duration_text, size_text
 from laklak.venues.base import DecodeError, Kind, Request, Venue, Verdict
 
 log = logging.getLogger(__name__)
@@ -62,6 +62,7 @@ _SHORTEST_PAUSE_S: Final = 1.0
 _LONGEST_PAUSE_S: Final = 31 * 86_400.0
 _WORTH_TELLING_S: Final = 2.0
 _NETWORK_PAUSE_S: Final = 1.0
+_SLOW_ANSWER_S: Final = 10.0
 
 Answer = TypeVar("Answer")
 
@@ -142,6 +143,7 @@ class Transport:
         self._firewall_wait_s = firewall_wait_s
         self._start_wait_s = min(start_wait_s, max_wait_s)
         self._no_network_since_s: float | None = None
+        self._slow_told = False
         self.line = Line(connections, silence_s=silence_s, longest_s=LONGEST_ANSWER_S)
         self._backoff = backoff
         self._proxy = proxy_for(self._base)
@@ -315,11 +317,19 @@ class Transport:
             async for part in response.content.iter_any():
                 size += len(part)
                 answer.takes(len(part))
+                self._tell_if_slow(size, time.monotonic() - sent_s)
                 if size > _BODY_MOST:
                     raise _TooLarge(f"it sent more than {_BODY_MOST:,} bytes")
                 parts.append(part)
             self.round_trip_s = time.monotonic() - sent_s
             return response.status, response.headers, parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def _tell_if_slow(self, size: int, seconds: float) -> None:
+        """Say once that an answer is still coming: somebody may sit before it and see nothing."""
+        if seconds >= _SLOW_ANSWER_S and not self._slow_told:
+            self._slow_told = True
+            rate = size_text(int(size / seconds))
+            self._tell(f"{self._host} answers slowly, {rate} a second: going on as long as something comes")
 
     def _refused(self, verdict: Verdict) -> Exception:
         """The exception for an answer that is no success; pauses the scope where the venue says so."""

@@ -42,6 +42,20 @@ def test_an_answer_that_takes_longer_than_silence_may_last_is_not_cut_off():
     assert seconds > 4
 
 
+def test_that_an_answer_comes_slowly_is_told_once(monkeypatch):
+    monkeypatch.setattr("laklak.transport._SLOW_ANSWER_S", 0.1)
+    told = []
+
+    async def conversation(transport, line):
+        await ask(transport, candles(400))
+        await ask(transport, candles(400))
+
+    over_a_slow_line(conversation, 60_000, tell=told.append)
+
+    (line,) = told
+    assert "answers slowly" in line
+
+
 def test_many_answers_over_a_slow_line_are_each_fetched_once():
     async def conversation(transport, line):
         async with asyncio.TaskGroup() as group:
