@@ -14,14 +14,17 @@ from typing import Final, Self
 
 GOOD_ANSWER_S: Final = 5.0
 """Where answers side by side would take longer than that, more of them only wait for each other."""
-_AT_FIRST: Final = 2
+_AT_FIRST: Final = 4
 _USUAL_BYTES: Final = 130_000.0  # a page of 1000 candles
 _TELLING_BYTES: Final = 16_384
+_TELLING_S: Final = 5.0
 _GROWTH: Final = 1.4
 _LOSS: Final = 0.5
+_TRIED_EVERY: Final = 4
 # Between two pieces of an answer that a line really carries there is less; more is a server that has stopped.
 _LONGEST_GAP_S: Final = 3.0
 _SHORTEST_S: Final = 0.001
+_MOST_PATIENCE: Final = 10
 
 
 class LineGauge:
@@ -32,24 +35,32 @@ class LineGauge:
 
     * as many answers fit as it carries within GOOD_ANSWER_S, and one more, so that it never waits for a question;
     * where twice as many carry almost twice as much, it is not the line that is full: a server may give each
-      connection its share.  So the width is doubled as long as that pays, and what has paid is kept.
+      connection its share.  So from time to time the width is doubled, as long as that pays, and what has paid is kept.
 
-    On a fast line, after the first answers, that is `most`.
+    On a fast line that is `most`, from the first pieces of the first large answer on.
     """
 
     def __init__(self, most: int) -> None:
         self._most = most
         self.width = min(most, _AT_FIRST)
-        self.rate: float | None = None
         self.answer_bytes = _USUAL_BYTES
+        self._rate: float | None = None
         self._coming = 0
         self._now_s = 0.0
+        # Since it was last judged:
         self._busy_s = 0.0
         self._bytes = 0
         self._answers = 0
+        # The width for which the rate was worth it, that rate, and the width that is tried.
         self._proven = 1
         self._proven_rate = 0.0
-        self._tried = self.width
+        self._tried = 1
+        self._judged = 0
+
+    @property
+    def rate(self) -> float | None:
+        """What the line carries, in bytes a second; None while that is not known."""
+        return self._rate if self._bytes < _TELLING_BYTES else self._bytes / max(_SHORTEST_S, self._busy_s)
 
     def began(self, now_s: float) -> None:
         """A body begins to come."""
@@ -60,6 +71,8 @@ class LineGauge:
         """So many bytes of a body came."""
         self._pass(now_s)
         self._bytes += size
+        if self._rate is None or self._busy_s >= _TELLING_S:
+            self._judge()
 
     def ended(self, size: int, now_s: float) -> None:
         """A body has come, or will not go on; all of it was `size` bytes."""
@@ -68,7 +81,10 @@ class LineGauge:
         self._answers += 1
         # Small ones beside large ones say nothing about the large ones.
         self.answer_bytes = max(1.0, size, 0.8 * self.answer_bytes + 0.2 * size)
-        if self._telling():
+        if self._answers >= _AT_FIRST and self._rate is None:
+            # All of them were small, and such do no harm.
+            self.width = self._most
+        if self._answers >= self.width:
             self._judge()
 
     def _pass(self, now_s: float) -> None:
@@ -76,21 +92,21 @@ class LineGauge:
             self._busy_s += min(_LONGEST_GAP_S, now_s - self._now_s)
         self._now_s = now_s
 
-    def _telling(self) -> bool:
-        if self._bytes >= _TELLING_BYTES:
-            return self.rate is None or self._answers >= self.width
-        return self._answers >= 4 * self.width
-
     def _judge(self) -> None:
-        self.rate = rate = self._bytes / max(_SHORTEST_S, self._busy_s)
+        if self._bytes < _TELLING_BYTES:
+            return
+        rate = self._bytes / max(_SHORTEST_S, self._busy_s)
+        self._judged += 1
+        if self._rate is None or rate < _LOSS * self._proven_rate:
+            # The first time it is not known for how many at once it was.
+            self._proven, self._proven_rate, self._tried = 1, rate, 1
+        elif rate >= _GROWTH * self._proven_rate:
+            self._proven, self._proven_rate, self._tried = self.width, rate, 2 * self.width
+        else:
+            self._tried = self._proven if self._judged % _TRIED_EVERY else 2 * self.width
+        self._rate = rate
         self._bytes = self._answers = 0
         self._busy_s = 0.0
-        if rate >= _GROWTH * self._proven_rate:
-            self._proven, self._proven_rate, self._tried = self.width, rate, 2 * self.width
-        elif rate < _LOSS * self._proven_rate:
-            self._proven, self._proven_rate, self._tried = 1, rate, 1
-        else:
-            self._tried = self._proven
         fits = 1 + int(GOOD_ANSWER_S * rate / self.answer_bytes)
         self.width = max(1, min(self._most, max(fits, self._tried)))
 
@@ -131,9 +147,11 @@ class Line:
     @property
     def patience_s(self) -> float:
         """How long an answer may be silent: longer while a slow line brings others before it."""
-        if self.gauge.rate is None:
+        rate = self.gauge.rate
+        if rate is None:
             return self.silence_s
-        return self.silence_s + self.in_flight * self.gauge.answer_bytes / max(1.0, self.gauge.rate)
+        others_s = self.in_flight * self.gauge.answer_bytes / max(1.0, rate)
+        return min(self.silence_s + others_s, _MOST_PATIENCE * self.silence_s)
 
     def answer(self) -> Reception:
         """One answer to come: `async with line.answer() as answer: ...`, TimeoutError where it does not come."""
@@ -149,16 +167,19 @@ class Reception:
         self._size = 0
 
     async def __aenter__(self) -> Self:
-        now_s = self._now_s()
-        self._end_s = now_s + self._line.longest_s
-        self._timeout = asyncio.timeout_at(min(self._end_s, now_s + self._line.patience_s))
+        self._loop = asyncio.get_running_loop()
+        self._heard_s = self._loop.time()
+        self._end_s = self._heard_s + self._line.longest_s
+        self._timeout = asyncio.timeout(None)
         await self._timeout.__aenter__()
+        self._arm(self._heard_s + self._line.silence_s)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        now_s = self._now_s()
+        self._timer.cancel()
+        now_s = self._loop.time()
         if self._begun:
             self._line.gauge.ended(self._size, now_s)
         try:
@@ -171,20 +192,27 @@ class Reception:
     def begins(self) -> None:
         """The body comes next."""
         self._begun = True
-        self._line.gauge.began(self._heard())
+        self._hear()
+        self._line.gauge.began(self._heard_s)
 
     def takes(self, size: int) -> None:
         """A piece of the body has come."""
         self._size += size
-        self._line.gauge.took(size, self._heard())
+        self._hear()
+        self._line.gauge.took(size, self._heard_s)
 
-    def _heard(self) -> float:
-        now_s = self._now_s()
+    def _hear(self) -> None:
+        self._heard_s = self._loop.time()
         self._line.heard_s = time.monotonic()
-        if not self._timeout.expired():
-            self._timeout.reschedule(min(self._end_s, now_s + self._line.patience_s))
-        return now_s
 
-    @staticmethod
-    def _now_s() -> float:
-        return asyncio.get_running_loop().time()
+    def _arm(self, when_s: float) -> None:
+        self._timer = self._loop.call_at(min(when_s, self._end_s), self._look)
+
+    def _look(self) -> None:
+        """It may have been silent for too long; by now more may be known of the line than when it was asked for."""
+        now_s = self._loop.time()
+        patient_until_s = self._heard_s + self._line.patience_s
+        if now_s < min(patient_until_s, self._end_s):
+            self._arm(patient_until_s)
+        else:
+            self._timeout.reschedule(now_s)
