@@ -256,7 +256,8 @@ class Transport:
                 self._tell(f"{fault}: waiting for the network, at most {duration_text(self._start_wait_s)}")
         left_s = self._no_network_since_s + self._start_wait_s - now_s
         if left_s <= 0:
-            raise VenueUnreachable(str(fault), hint=self._reach_hint) from fault
+            later = "; where the network comes up later, a longer LAKLAK_START_WAIT"
+            raise VenueUnreachable(str(fault), hint=self._reach_hint + later) from fault
         log.debug("network not up yet host=%s error=%s", self._host, fault)
         self.traffic.retries += 1
         with self._stopper.interruptible():

@@ -1,4 +1,4 @@
-"""Systems that laklak does not run on, and folders that it may not write: one clear line each."""
+"""Systems that laklak does not run on, folders that it may not write, what platforms set: one clear line, or none."""
 
 from __future__ import annotations
 
@@ -83,3 +83,36 @@ def test_a_state_folder_that_cannot_be_made_is_told_with_the_setting_that_moves_
 
     assert ended.exit == 2
     assert "LAKLAK_STATE_DIR" in ended.lines("hint")[0]
+
+
+def test_an_address_in_a_network_of_no_proxy_is_asked_directly_and_a_slip_in_it_is_told_once(venue, laklak):
+    venue()
+    ended = laklak(
+        *("backfill", "LTCUSDT", "--days", "1"), HTTP_PROXY="http://127.0.0.1:9", NO_PROXY="127.0.0.0/8, 10.0.0.0/33"
+    )
+
+    assert ended.exit == 0
+    (line,) = ended.lines("warning")
+    assert "NO_PROXY: '10.0.0.0/33' not understood" in line
+
+
+def test_a_slip_in_no_proxy_is_a_finding_of_check(venue, here, monkeypatch):
+    venue()
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    monkeypatch.setenv("NO_PROXY", "127.0.0.0/8,<local>")
+
+    found = here("check", "--json").json["findings"]
+
+    assert [one["about"] for one in found if "NO_PROXY" in one["text"]] == ["settings"]
+
+
+def test_in_a_pod_beside_a_service_called_laklak_it_runs(venue, laklak):
+    venue()
+    pod = {
+        "LAKLAK_SERVICE_HOST": "10.96.12.7",
+        "LAKLAK_PORT": "tcp://10.96.12.7:8080",
+        "LAKLAK_PORT_8080_TCP_PORT": "8080",
+    }
+
+    assert laklak("backfill", "LTCUSDT", "--days", "1", **pod).exit == 0
+    assert laklak("backfill", "LTCUSDT", "--days", "1", **pod, LAKLAK_BUGDET="1").exit == 2

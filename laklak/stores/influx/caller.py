@@ -274,6 +274,8 @@ def gzipped(data: bytes) -> bytes:
 def _reach_hint(address: Address, fault: str) -> str:
     if fault.startswith("the proxy"):
         return f"check HTTPS_PROXY, or put {address.host} into NO_PROXY"
+    if "name server" in fault:
+        return "check the network and the name server; where they come up later, a longer LAKLAK_START_WAIT"
     if address.tls and fault.startswith("TLS"):
         return f"where the server has no TLS, write {address.scheme_of(tls=False)}://{address.server}/..."
     tls = f"{address.scheme_of(tls=True)}://"
