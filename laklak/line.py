@@ -129,20 +129,27 @@ class Line:
         self.heard_s = time.monotonic()
         """When anything last came (monotonic); its making while nothing has."""
         self._turn = asyncio.Lock()
-        self._left = asyncio.Event()
+        self._changed = asyncio.Event()
 
     async def enter(self) -> None:
         """Wait for a place; first come, first served. `leave` is due for each."""
         async with self._turn:
             while self.in_flight >= self.gauge.width:
-                self._left.clear()
-                await self._left.wait()
+                self._changed.clear()
+                await self._changed.wait()
             self.in_flight += 1
 
     def leave(self) -> None:
         """Give the place back."""
         self.in_flight -= 1
-        self._left.set()
+        self._changed.set()
+
+    def took(self, size: int, now_s: float) -> None:
+        """A piece of an answer has come; there may be more places by what it tells."""
+        before = self.gauge.width
+        self.gauge.took(size, now_s)
+        if self.gauge.width > before:
+            self._changed.set()
 
     @property
     def patience_s(self) -> float:
@@ -199,7 +206,7 @@ class Reception:
         """A piece of the body has come."""
         self._size += size
         self._hear()
-        self._line.gauge.took(size, self._heard_s)
+        self._line.took(size, self._heard_s)
 
     def _hear(self) -> None:
         self._heard_s = self._loop.time()

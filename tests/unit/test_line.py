@@ -225,6 +225,23 @@ def test_while_a_slow_line_brings_others_an_answer_may_be_silent_for_longer():
     assert line.patience_s == pytest.approx(20.0 + 8 * PAGE / 20_000)
 
 
+def test_whoever_waits_may_ask_as_soon_as_the_first_piece_tells_that_the_line_is_fast(virtually):
+    async def main():
+        line = Line(16, silence_s=20.0, longest_s=900.0)
+        for _ in range(4):
+            await line.enter()
+        waiting = asyncio.ensure_future(line.enter())
+        await asyncio.sleep(0.1)
+        assert not waiting.done()
+        async with line.answer() as answer:
+            answer.begins()
+            answer.takes(65_536)
+            async with asyncio.timeout(1.0):
+                await waiting
+
+    virtually(main())
+
+
 def test_whoever_is_cancelled_while_waiting_takes_no_place(virtually):
     async def main():
         line = Line(1, silence_s=20.0, longest_s=900.0)
