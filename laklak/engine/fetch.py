@@ -428,7 +428,7 @@ class Fetch:
         edge: Edge = "newest"
         if chunk.range.start_ms <= ledger.newest_ms:
             edge = "first"
-        if edge in ledger.edges_asked or (edge == "first" and ledger.first_known):
+        if ledger in self._learning or edge in ledger.edges_asked or (edge == "first" and ledger.first_known):
             return
         self._learning[ledger] = learned = asyncio.Event()
         try:

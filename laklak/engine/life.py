@@ -204,9 +204,11 @@ class Lives:
         return first_ms if type(first_ms) is int else None
 
     def remember_first(self, series: Series, first_ms: int, source: str) -> None:
-        """Remember the first candle, and who has shown it."""
+        """Remember the first candle, and who has shown it; a later one takes the place of what klines said alone."""
+        known = self._knowledge.fact(series, "first", self._feed.clock.now_ms())
         known_ms = self.known_first(series)
-        if known_ms is None or first_ms < known_ms:
+        of_klines = isinstance(known, dict) and known.get("source") == "klines"
+        if known_ms is None or first_ms < known_ms or (of_klines and first_ms > known_ms):
             fact = {"ms": first_ms, "time": iso(first_ms), "source": source}
             self._knowledge.put(series, "first", fact, venue_ms=self._feed.clock.now_ms())
 

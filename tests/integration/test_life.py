@@ -129,6 +129,32 @@ def test_a_first_candle_that_is_shown_too_late_once_is_asked_for_again_where_the
     assert stored_of(sql)[0] == ms("2026-03-01T08:00")
 
 
+@pytest.mark.parametrize("lies", [1, 1000])
+def test_a_first_candle_that_is_shown_too_early_leaves_no_holes_before_the_true_one(lies, liar, sql):
+    venue = liar("2026-03-03T12:00:30")
+    venue.list("AAAUSDT", onboard="2026-03-01T08:00", first="2026-03-01T08:00")
+    told = []
+
+    def early(symbol, query, rows):
+        if query.get("startTime") == "0" and len(told) < lies:
+            told.append(query)
+            open_ms = ms("2026-02-25T08:00")
+            return [[open_ms, *rows[0][1:6], open_ms + 59_999, *rows[0][7:]]]
+        return rows
+
+    venue.tell_rows = early
+
+    summary = backfill("AAAUSDT", start="2026-02-20")
+
+    if lies == 1:
+        assert outcome(summary) == (0, 52 * 60, 0, 0)
+        assert holes(sql) == 0
+        assert backfill("AAAUSDT", start="2026-02-20").wanted == 52 * 60
+    else:
+        # Who insists is believed: two answers lack what lies between.
+        assert (summary.exit, summary.written, summary.holes) == (0, 52 * 60, 4 * 1440)
+
+
 @pytest.mark.parametrize("source", ["auto", "archive"])
 def test_a_bulk_file_with_earlier_candles_widens_what_is_wanted_in_the_same_run(source, liar, sql):
     venue = liar("2026-03-03T12:00:30", files=True)
