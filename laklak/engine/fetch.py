@@ -52,6 +52,7 @@ from laklak.model import Absence, Candles, Chunk, TimeRange
 from laklak.plan import merge, plan_chunks
 from laklak.quality import Checked, check_page
 from laklak.report import Report
+from laklak.resolve import BegunSeries
 from laklak.settle import (
     SECOND_ANSWER_AFTER_S,
     Edge,
@@ -277,6 +278,7 @@ class Fetch:
         if first_ms >= start_ms:
             return None
         ledger.begins(first_ms)
+        self._report.begun[str(ledger.plan.series)] = BegunSeries(str(ledger.plan.series), first_ms)
         self._lives[feed.venue.name].remember_first(ledger.plan.series, first_ms, "file")
         if first_ms == file.span.start_ms > asked_start_ms:
             # The file before it may have more; nothing of it is wanted as long as nobody has seen that it is there.
@@ -358,6 +360,7 @@ class Fetch:
     def _begin(self, feed: Feed, ledger: Ledger, first_ms: int) -> None:
         """Nothing is wanted before the first candle; where it is earlier than was thought, more is asked for."""
         more = ledger.begins(first_ms)
+        self._report.begun[str(ledger.plan.series)] = BegunSeries(str(ledger.plan.series), first_ms)
         now_s = asyncio.get_running_loop().time()
         for chunk in plan_chunks(ledger.plan.series, [more] if more else [], feed.venue.page_tiers, feed.page):
             self._report.requests_planned += 1
@@ -423,18 +426,17 @@ class Fetch:
 
     async def _look_for_edge(self, feed: Feed, ledger: Ledger, chunk: Chunk) -> None:
         """A long empty answer: ask where the series begins or ends, before hundreds like it are asked for."""
-        if chunk.limit < LONG_EMPTY_PAGE:
-            return
-        edge: Edge = "newest"
-        if chunk.range.start_ms <= ledger.newest_ms:
-            edge = "first"
-        if ledger in self._learning or edge in ledger.edges_asked or (edge == "first" and ledger.first_known):
+        if chunk.limit < LONG_EMPTY_PAGE or ledger in self._learning:
             return
         self._learning[ledger] = learned = asyncio.Event()
         try:
-            await self._learn_edge(feed, ledger, edge)
+            if chunk.range.start_ms > ledger.newest_ms and "newest" not in ledger.edges_asked:
+                await self._learn_edge(feed, ledger, "newest")
+            before_others = chunk.range.start_ms <= ledger.newest_ms and not ledger.first_known
+            if before_others and "first" not in ledger.edges_asked:
+                await self._learn_edge(feed, ledger, "first")
         except (PermanentError, TransientError) as exc:
-            log.warning("%s candle not learned series=%s error=%s", edge, ledger.plan.series, exc)
+            log.warning("ends not learned series=%s error=%s", ledger.plan.series, exc)
         finally:
             del self._learning[ledger]
             learned.set()

@@ -242,6 +242,7 @@ class Preparation:
                 for part in splits[plan.series].rest
             ),
             failed_series=tuple(self._report.failed),
+            begun_series=self._report.begun_series,
             ended_series=tuple(self._report.ended),
             alternatives=table,
         )
