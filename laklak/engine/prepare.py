@@ -9,6 +9,7 @@ from typing import Final
 
 from laklak.agenda import Agenda
 from laklak.archives.solver import Split
+from laklak.engine.addresses import AddressBook
 from laklak.engine.filling import check_room, each, survey_sure
 from laklak.engine.observer import Observer
 from laklak.errors import StoreUnavailable
@@ -48,6 +49,7 @@ class Preparation:
         store: Store,
         unsure: UnsureBook,
         knowledge: Knowledge,
+        addresses: AddressBook,
         report: Report,
         observer: Observer,
         stopper: Stopper,
@@ -56,6 +58,7 @@ class Preparation:
         self._store = store
         self._unsure = unsure
         self._knowledge = knowledge
+        self._addresses = addresses
         self._report = report
         self._observer = observer
         self._stopper = stopper
@@ -68,6 +71,7 @@ class Preparation:
         for name in dict.fromkeys(one.venue for one in self._job.asked):
             feed = Feed(name, self._job, self._stopper, self._observer.warn)
             self.feeds.append(feed)
+            await self._addresses.check_unasked(feed)
             await stack.enter_async_context(feed)
             await self._check_origin(feed)
             span, targets = self._targets(feed)
@@ -168,6 +172,7 @@ class Preparation:
         refusal = mixing_refusal(self._store, present, feed)
         if refusal is not None and not self._job.force:
             raise refusal
+        await self._addresses.check(feed)
         if present is None and not self._job.dry_run:
             await self._store.set_origin(feed.origin)
 
