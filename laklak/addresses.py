@@ -55,6 +55,10 @@ class Addresses:
     def of(self, source: Source) -> frozenset[str]:
         return self.api if source == "api" else self.files
 
+    def only(self, other: Addresses) -> Addresses:
+        """What is known of the sources of which `other` knows something."""
+        return Addresses(*(self.of(source) if other.of(source) else frozenset() for source in SOURCES))
+
     @classmethod
     def single(cls, addresses: Mapping[Source, str]) -> Addresses:
         """One address of each source that there is."""

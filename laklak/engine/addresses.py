@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Collection, Iterable
 from typing import Final
 
-from laklak.addresses import NOTE, SIMULATOR, SOURCES, Addresses, Source, address_of, fits, known, mixture
+from laklak.addresses import NOTE, SIMULATOR, Addresses, Source, address_of, fits, known, mixture
 from laklak.archives import ARCHIVES
 from laklak.errors import StoreUnavailable
 from laklak.feed import Feed
@@ -72,7 +72,8 @@ async def merge_notes(
         # Where neither has a note and both count as the same, the copy needs none either.
         if noted is None and ours is None and (venue not in held or theirs == there):
             continue
-        addresses = (there | theirs).as_value()
+        kept = Addresses.noted(notes.value(venue, NOTE)) if venue in held else Addresses()
+        addresses = (kept | there.only(theirs) | theirs).as_value()
         if addresses != notes.value(venue, NOTE):
             notes.put(venue, NOTE, addresses, venue_ms=None if noted is None else noted.venue_ms)
     _carry(given, notes, series)
@@ -145,20 +146,20 @@ class AddressBook:
             self._refuse_unfit(feed, source, address, await self._there(feed, source, address))
             # All that the run may take candles from belongs together, and is one write.
             taken = {**feed.sources, source: address}
-            addresses = await self._before(venue, taken) | Addresses.single(taken)
+            added = Addresses.single(taken)
+            addresses = await self._before(venue, added) | added
             self._knowledge.put(venue, NOTE, addresses.as_value(), venue_ms=feed.venue_now_ms)
             await self._knowledge.save(self._store)
             self._noted.update((venue, one, where) for one, where in taken.items())
 
-    async def _before(self, venue: str, taken: Iterable[Source]) -> Addresses:
+    async def _before(self, venue: str, added: Addresses) -> Addresses:
         """What the note is to go on saying. With it, what counted for want of a note has to be spelled out."""
         noted = Addresses.noted(self._knowledge.value(venue, NOTE))
         if any(one[0] == venue for one in self._noted):
             return noted
         if self._held is not None and venue not in self._held:
             return Addresses()
-        there = await self._all_known(venue)
-        return noted | Addresses(*(there.of(one) if one in taken else frozenset() for one in SOURCES))
+        return noted | (await self._all_known(venue)).only(added)
 
     def _refuse_unfit(self, feed: Feed, source: Source, address: str, there: frozenset[str] | None) -> None:
         if there is None or self._job.other_address or fits(address, there, mixing=self._job.force):

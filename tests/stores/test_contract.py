@@ -340,6 +340,21 @@ def test_the_newest_note_of_each_kind_is_remembered_and_a_forgotten_one_is_not(u
     }
 
 
+def test_a_later_note_counts_though_the_clock_was_set_back(use, monkeypatch):
+    moments = iter(range(START, 0, -DAY_MS))
+    monkeypatch.setattr("laklak.stores.influx.store.InfluxStore._now_ms", lambda store: next(moments))
+
+    def said(value):
+        async def work(store):
+            before = [note.value for note in await store.notes()]
+            await store.put_notes([Note("binance", "address", value, START)])
+            return before
+
+        return use(work)
+
+    assert [said("1"), said("2"), said("3"), said("4")] == [[], ["1"], ["2"], ["3"]]
+
+
 def test_an_absence_keeps_what_the_venue_s_clock_said_and_when_its_file_was_asked(use, series):
     absences = [
         Absence(START, "hole", START + DAY_MS, "two complete answers lack it", None, START + 7, START + 9),

@@ -185,8 +185,8 @@ class Place(Protocol):
         """The entries of laklak_holes that still hold, rising."""
         ...
 
-    async def notes(self) -> list[Note]:
-        """The newest point of laklak_notes for each kind about each thing."""
+    async def notes(self) -> list[tuple[int, Note]]:
+        """The newest point of laklak_notes for each kind about each thing, with its time in ms."""
         ...
 
     async def newest_schema(self) -> int | None: ...

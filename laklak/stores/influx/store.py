@@ -82,6 +82,7 @@ class InfluxStore(StoreBase):
         self._version = ""
         self._clock_ahead_ms = 0
         self._new = False
+        self._newest_note_ms = 0
 
     def __repr__(self) -> str:
         return f"<InfluxStore {self.display} version={self._version or '?'}>"
@@ -291,12 +292,19 @@ class InfluxStore(StoreBase):
         await self._put(RUNS, _run_fields(run), run.ended_ms)
 
     async def notes(self) -> list[Note]:
-        return [] if self._nothing else [note for note in await self._place.notes() if note.value]
+        if self._nothing:
+            return []
+        found = await self._place.notes()
+        self._newest_note_ms = max((time_ms for time_ms, _ in found), default=0)
+        return [note for _, note in found if note.value]
 
     async def put_notes(self, notes: Sequence[Note]) -> None:
-        """Add a point for each note, at the server's time: the newest one counts."""
+        """Add a point for each note, at the server's time: the newest one counts.
+
+        Its clock is known to a second only and may have been set back, so a point comes after those that were read.
+        """
         self._must_exist()
-        now_ms = self._now_ms()
+        now_ms = self._newest_note_ms = max(self._now_ms(), self._newest_note_ms + 1)
         lines = [
             point_line(
                 key_of(NOTES, {"about": note.about, "kind": note.kind}),

@@ -170,14 +170,14 @@ class Place1:
             for open_time, kind, confirmed_at, reason, row, venue_ms, file_ms in rows.values
         ]
 
-    async def notes(self) -> list[Note]:
+    async def notes(self) -> list[tuple[int, Note]]:
         newest = influxql.select(
             'last("value"), "noted_at", "venue_at"', self._source(NOTES), then='GROUP BY "about", "kind"'
         )
         return [
-            Note(rows.tags["about"], rows.tags["kind"], value, noted_at_ms, venue_ms or None)
+            (time_ms, Note(rows.tags["about"], rows.tags["kind"], value, noted_at_ms, venue_ms or None))
             for rows in (await self._client.query(newest))[0]
-            for _, value, noted_at_ms, venue_ms in rows.values
+            for time_ms, value, noted_at_ms, venue_ms in rows.values
         ]
 
     async def newest_schema(self) -> int | None:

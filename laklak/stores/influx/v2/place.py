@@ -250,14 +250,14 @@ class Place2:
         ]
         return sorted(found, key=lambda absence: absence.open_time_ms)
 
-    async def notes(self) -> list[Note]:
+    async def notes(self) -> list[tuple[int, Note]]:
         newest = self._points(NOTES, _NOTE, flux.ALL_TIME) + " |> last()" + flux.without() + flux.as_rows()
         return [
-            Note(about, kind, value, int(noted_at), int(venue_ms or 0) or None)
+            (time_ns(time) // _NS_PER_MS, Note(about, kind, value, int(noted_at), int(venue_ms or 0) or None))
             for table in await self._client.query(newest)
             if {"about", "kind", "value", "noted_at"} <= set(table.columns)
-            for about, kind, value, noted_at, venue_ms in zip(
-                *(_column(table, name) for name in ("about", "kind", *_NOTE)), strict=True
+            for time, about, kind, value, noted_at, venue_ms in zip(
+                *(_column(table, name) for name in ("_time", "about", "kind", *_NOTE)), strict=True
             )
         ]
 
