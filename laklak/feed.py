@@ -63,12 +63,13 @@ class Feed:
             heaviest=self._heaviest,
             next_minute_s=self.clock.next_minute_s,
         )
+        self.bans = BanBook(job.state_dir, name, _origin(settings.url), longest_s=self.venue.longest_ban_s)
         self.transport = Transport(
             self.venue,
             settings.url,
             self.limiter,
             clock=self.clock,
-            bans=BanBook(job.state_dir, name, _origin(settings.url)),
+            bans=self.bans,
             stopper=stopper,
             tell=tell,
             connections=job.workers,
@@ -176,7 +177,7 @@ class Feed:
     @property
     def venue_now_ms(self) -> int | None:
         """The venue's clock, for what is noted; None where it could not be asked."""
-        return None if self.no_api is not None else self.clock.now_ms()
+        return self.clock.read_ms
 
     async def read_clock(self, *, tries: int = 2) -> None:
         """Take the venue's time."""

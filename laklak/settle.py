@@ -104,7 +104,9 @@ def second_answer(
         if settled and _inside(time, doubts.unproven):
             once_lacking.append(time)
         elif settled and time not in doubts.refused:
-            absences.append(Absence(time, "hole", confirmed_at_ms, "two complete answers lack it"))
+            absences.append(
+                Absence(time, "hole", confirmed_at_ms, "two complete answers lack it", venue_ms=venue_now_ms)
+            )
         else:
             undecided += 1
     repeated = 0
@@ -115,7 +117,7 @@ def second_answer(
         if not _wanted(time, chunk):
             continue
         if same:
-            absences.append(Absence(time, "rejected", confirmed_at_ms, refusal.reason, refusal.row))
+            absences.append(Absence(time, "rejected", confirmed_at_ms, refusal.reason, refusal.row, venue_now_ms))
         else:
             undecided += 1
     absences.sort(key=lambda absence: absence.open_time_ms)
@@ -140,7 +142,7 @@ def probe_answer(
     before = bound if first_candle_ms is None else min(first_candle_ms, bound)
     cut = max(chunk.range.start_ms, min(chunk.range.end_ms, interval.ceil(before)))
     absences = [
-        Absence(time, "hole", confirmed_at_ms, "before the first candle of the series")
+        Absence(time, "hole", confirmed_at_ms, "before the first candle of the series", venue_ms=venue_now_ms)
         for time in range(chunk.range.start_ms, cut, interval.ms)
     ]
     rest = TimeRange(cut, chunk.range.end_ms)

@@ -72,6 +72,7 @@ class Preparation:
             feed = Feed(name, self._job, self._stopper, self._observer.warn)
             self.feeds.append(feed)
             await self._addresses.check_unasked(feed)
+            self._look_at_bans(feed)
             await stack.enter_async_context(feed)
             await self._check_origin(feed)
             span, targets = self._targets(feed)
@@ -91,6 +92,22 @@ class Preparation:
         if not self._job.dry_run:
             self._observer.planned(estimate)
         return estimate
+
+    def _look_at_bans(self, feed: Feed) -> None:
+        """Forget the ban of the venue where that is asked for; one that was noted in the future begins now, once."""
+        if not self._job.forget_ban:
+            settled = feed.bans.settle()
+            if settled is not None:
+                self._observer.warn(
+                    f"{feed.shown_url} is not to be asked before {iso(settled.until_ms)}: a ban is remembered, but "
+                    f"{settled.doubt}; --forget-ban forgets it"
+                )
+            return
+        ban = feed.bans.forget()
+        if ban is not None:
+            self._observer.warn(
+                f"forgotten: {feed.shown_url} was not to be asked before {iso(ban.until_ms)}: {ban.reason}"
+            )
 
     def _assign(self, feed: Feed, ledgers: Sequence[Ledger], splits: Mapping[Series, Split]) -> None:
         """Give every missing stretch to the files or to the API."""
