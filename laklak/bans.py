@@ -69,7 +69,7 @@ class BanBook:
     """
 
     def __init__(self, folder: Path, venue: str, origin: str, *, longest_s: float) -> None:
-        self._origin = origin
+        self.origin = origin
         self._longest_ms = int(longest_s * 1000)
         digest = hashlib.sha256(origin.encode()).hexdigest()[:12]
         self._path = folder / f"{_PREFIX}{venue}-{digest}.json"
@@ -87,7 +87,7 @@ class BanBook:
     def remember(self, until_ms: int, reason: str, *, venue_ms: int | None = None) -> None:
         """Write it down, with the time by both clocks; an earlier and longer ban stays."""
         if until_ms > (self.until_ms() or 0):
-            self._write(Ban(self._origin, until_ms, reason, _now_ms(), venue_ms))
+            self._write(Ban(self.origin, until_ms, reason, _now_ms(), venue_ms))
 
     def settle(self) -> Believed | None:
         """Write down again, as noted now, what was noted in the future: else it would begin anew with each reading.
@@ -97,7 +97,7 @@ class BanBook:
         found = self.current()
         if found is None or found.ban.noted_at_ms <= _now_ms():
             return None
-        self._write(Ban(self._origin, found.until_ms, found.ban.reason, _now_ms(), None))
+        self._write(Ban(self.origin, found.until_ms, found.ban.reason, _now_ms(), None))
         return found
 
     def forget(self) -> Ban | None:

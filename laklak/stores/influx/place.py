@@ -8,7 +8,7 @@ from datetime import date
 from typing import Final, Protocol
 
 from laklak.model import DAY_MS, MINUTE_MS, Absence, Note, Series, TimeRange
-from laklak.stores.base import Columns
+from laklak.stores.base import AbsenceCount, Columns
 from laklak.stores.influx.address import Address
 from laklak.stores.influx.answer import Verdict
 from laklak.stores.influx.caller import Caller
@@ -183,6 +183,10 @@ class Place(Protocol):
 
     async def absences(self, series: Series, span: TimeRange) -> list[Absence]:
         """The entries of laklak_holes that still hold, rising."""
+        ...
+
+    async def absence_counts(self) -> list[AbsenceCount]:
+        """How many entries of laklak_holes still hold, by venue and kind."""
         ...
 
     async def notes(self) -> list[tuple[int, Note]]:

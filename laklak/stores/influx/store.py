@@ -19,7 +19,7 @@ from laklak.errors import StoreError, StoreRefused, StoreUnavailable
 from laklak.findings import Finding
 from laklak.lineprotocol import key_of, point_line
 from laklak.model import DAY_MS, Absence, Candles, Note, RunRecord, Series, TimeRange, iso
-from laklak.stores.base import Columns, Delivery, Origin, StoreBase, StoreInfo, Written, held_span
+from laklak.stores.base import AbsenceCount, Columns, Delivery, Origin, StoreBase, StoreInfo, Written, held_span
 from laklak.stores.influx import examine
 from laklak.stores.influx.absences import AbsenceBook
 from laklak.stores.influx.caller import OPENING_PATIENCE_S
@@ -206,6 +206,9 @@ class InfluxStore(StoreBase):
 
     async def absences(self, series: Series, span: TimeRange) -> list[Absence]:
         return [] if self._nothing else await self._absences.known(series, clipped(span))
+
+    async def absence_counts(self) -> Sequence[AbsenceCount]:
+        return [] if self._nothing else await self._place.absence_counts()
 
     async def read(self, series: Series, span: TimeRange, *, last: int | None = None) -> Columns:
         if self._nothing:
