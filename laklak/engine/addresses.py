@@ -73,9 +73,9 @@ async def merge_notes(
         if noted is None and ours is None and (venue not in held or theirs == there):
             continue
         kept = Addresses.noted(notes.value(venue, NOTE)) if venue in held else Addresses()
-        addresses = (kept | there.only(theirs) | theirs).as_value()
-        if addresses != notes.value(venue, NOTE):
-            notes.put(venue, NOTE, addresses, venue_ms=None if noted is None else noted.venue_ms)
+        addresses = kept | there.only(theirs) | theirs
+        # Also where it says nothing new: a server with a retention drops old notes as it drops old candles.
+        notes.put(venue, NOTE, addresses.as_value(), venue_ms=None if noted is None else noted.venue_ms)
     _carry(given, notes, series)
     return notes
 
