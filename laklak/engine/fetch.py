@@ -30,6 +30,7 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 
 from laklak.agenda import Entry, next_round
 from laklak.archives.solver import FilePart
+from laklak.engine.addresses import AddressBook
 from laklak.engine.life import Lives, ended_line
 from laklak.engine.observer import Observer
 from laklak.engine.tally import tally
@@ -84,6 +85,7 @@ class Fetch:
         unsure: UnsureBook,
         knowledge: Knowledge,
         lives: Mapping[str, Lives],
+        addresses: AddressBook,
         feeds: Sequence[Feed],
         report: Report,
         observer: Observer,
@@ -94,6 +96,7 @@ class Fetch:
         self._unsure = unsure
         self._knowledge = knowledge
         self._lives = lives
+        self._addresses = addresses
         self._feeds = feeds
         self._report = report
         self._observer = observer
@@ -204,12 +207,15 @@ class Fetch:
                 delivery = None
                 try:
                     delivery = await self._answer(feed, ledger, question)
+                    if delivery is not None and delivery.rows:
+                        await self._addresses.note(feed, "api")
                 except Stopped:
                     log.debug("given up series=%s", ledger.plan.series)
                 except FatalError as exc:
                     ledger.trouble("no_source", question.chunk.wanted_count, str(exc))
                     self._lost(feed, exc)
                 except StoreError as exc:
+                    delivery = None
                     self._abort(exc)
                 self._done(feed, ledger)
                 if delivery is not None and delivery.rows:
@@ -227,12 +233,16 @@ class Fetch:
                     finally:
                         feed.files.done()
                         self._done(feed, ledger)
+                    if ready:
+                        await self._addresses.note(feed, "files")
                     # While a worker waits for its next file, no candles of its last one may stay in memory: not by
                     # a name either.
                     while ready:
                         await parcels.send(ready.pop())
             except Stopped:
                 log.debug("no more files venue=%s", feed.venue.name)
+            except StoreError as exc:
+                self._abort(exc)
 
     async def _read_file(self, feed: Feed, reader: FileReader, ledger: Ledger, part: FilePart) -> list[Parcel]:
         """Get a file and say what is to be stored of it and of those read with it; the rest is asked for elsewhere."""
