@@ -11,6 +11,7 @@ from yarl import URL
 
 from laklak.agenda import Agenda
 from laklak.archives import ARCHIVES
+from laklak.archives.evidence import Evidence
 from laklak.archives.solver import Preference, Solver
 from laklak.bans import BanBook
 from laklak.clock import VenueClock
@@ -76,6 +77,7 @@ class Feed:
         )
         self.reader = _file_reader(name, settings.archive_url, job, stopper)
         self.files = FileAgenda(stopper)
+        self.evidence = Evidence(None if self.reader is None else self.reader.archive, self.clock.now_ms)
         self.no_api: str | None = None
         """Why nothing can be asked of the venue itself in this run, though its files can be had."""
         self._files_only = job.source == "archive"

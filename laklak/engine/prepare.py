@@ -8,15 +8,17 @@ from dataclasses import replace
 from typing import Final
 
 from laklak.agenda import Agenda
+from laklak.archives.evidence import FILES_A_RUN, DueDay, choose
 from laklak.archives.solver import Split
 from laklak.engine.filling import check_room, each, survey_sure
+from laklak.engine.holding import hold_against_files, spans_read
 from laklak.engine.observer import Observer
 from laklak.errors import StoreUnavailable
 from laklak.feed import Feed
 from laklak.job import Job
 from laklak.knowledge import Knowledge
 from laklak.ledger import Ledger
-from laklak.model import Instrument, Series, TimeRange, iso
+from laklak.model import Absence, Instrument, Series, TimeRange, iso
 from laklak.plan import SeriesPlan, alternatives, best_page, cost_of, gaps, plan_chunks
 from laklak.report import Estimate, Report
 from laklak.resolve import Target, clip_to_clock, resolve
@@ -60,6 +62,7 @@ class Preparation:
         self._observer = observer
         self._stopper = stopper
         self.feeds: list[Feed] = []
+        self._due_holes: dict[Series, Sequence[DueDay]] = {}
 
     async def run(self, stack: AsyncExitStack) -> Estimate:
         """Connect to the venues (closed with `stack`), hold the wanted against the store, and say what it takes."""
@@ -76,13 +79,21 @@ class Preparation:
         self._report.start_ms = min((span.start_ms for span in spans), default=None)
         self._report.end_ms = max((span.end_ms for span in spans), default=None)
         splits = {plan.series: _split(feed, plan) for feed, own in plans for plan in own}
+        choice = choose(self._due_holes, spans_read(splits), FILES_A_RUN)
         for feed, venue_plans in plans:
             # Series that are nearly complete come first: most of them are whole again soon.
             ledgers = [Ledger(plan) for plan in sorted(venue_plans, key=lambda plan: plan.missing_count)]
             self._report.ledgers += ledgers
             self._assign(feed, ledgers, splits)
+            if not self._job.dry_run:
+                await hold_against_files(self._store, feed, ledgers, choice, self._report)
         self._report.series = len(self._report.ledgers) + len(self._report.failed)
-        estimate = self._estimate(plans, splits)
+        estimate = replace(
+            self._estimate(plans, splits),
+            holes_held=choice.holes,
+            hole_files=choice.files,
+            holes_later=choice.later_holes,
+        )
         self._report.requests_planned = estimate.requests
         if not self._job.dry_run:
             self._observer.planned(estimate)
@@ -151,6 +162,7 @@ class Preparation:
             )
             stored, known, missing = presence.stored, list(presence.absences), presence.missing
         holes = sum(one.kind == "hole" for one in known)
+        self._note_due(target.series, known)
         return SeriesPlan(
             target.series,
             target.wanted,
@@ -161,6 +173,13 @@ class Preparation:
             missing,
             known_rejected,
         )
+
+    def _note_due(self, series: Series, known: Sequence[Absence]) -> None:
+        """Keep which known holes are to be held against files."""
+        feed = next(feed for feed in self.feeds if feed.venue.name == series.venue)
+        due = feed.evidence.due_days(series, known)
+        if due:
+            self._due_holes[series] = due
 
     async def _check_origin(self, feed: Feed) -> None:
         """Real and simulated candles never share a store unless the user insists."""
