@@ -316,7 +316,7 @@ class Fetch:
         """Name what stays missing, for its file cannot be had now; in a refetch what is stored stays so."""
         if verdict.unproven:
             left = await self._delivery(ledger, _nothing_of(ledger), verdict.unproven)
-            why = f"the API lacks them, and the bulk file that may have them cannot be had now: {verdict.why}"
+            why = f"the API gives none that is sound, and the file that may cannot be had now: {verdict.why}"
             ledger.trouble("unproven", len(left.absences), why)
 
     def _ask_elsewhere(self, feed: Feed, ledger: Ledger, part: FilePart, why: NoCandles) -> None:
