@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import signal
 import threading
 import time
@@ -602,6 +603,45 @@ def test_a_region_that_is_refused_at_the_end_does_not_keep_files_from_being_aske
     summary = backfill("AAAUSDT", **MORNING, chunk=1000, workers=1)
 
     assert account(summary) == (0, 90, 0, 0)
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_whatever_fails_every_run_ends_and_adds_up_and_in_the_end_both_sources_are_stored(
+    seed, lying, check_sum, stored, monkeypatch
+):
+    monkeypatch.setattr("laklak.connection._BACKOFF_MOST_S", 0.01)
+    dice = random.Random(seed)
+    names = ["AAAUSDT", "BBBUSDT", "CCCUSDT"]
+    everything = minutes("2026-03-01", 2 * 1440)
+    for name in names:
+        spans = [minutes(dice.choice(sorted(everything)), dice.choice([1, 5, 40, 300])) for _ in range(6)]
+        lying.list(name, first="2026-02-01", holes=set().union(*spans[:4]), file_holes=set().union(*spans[2:]))
+
+    def tell(asked):
+        if asked.path.startswith(FILES):
+            # The same for a file and its checksum, however often it is asked.
+            drawn = random.Random(f"{seed} {asked.path.removesuffix('.CHECKSUM')}").random()
+            return (503, b"") if drawn < 0.3 else (404, b"") if drawn < 0.6 else None
+        return (503, b"") if asked.path == KLINES and dice.random() < 0.1 else None
+
+    lying.tell = tell
+    span = {"start": "2026-03-01", "end": "2026-03-03", "chunk": dice.choice([99, 400]), "workers": dice.choice([1, 4])}
+    for options in ({}, {"source": "rest"}, {}, {"refetch": True}, {"recheck": True}):
+        summary = backfill(*names, **span, **options)
+        check_sum(summary.as_json())
+        assert summary.error is None
+        assert summary.files.done == summary.files.planned
+    lying.tell = lambda asked: None
+    # The second one settles what two answers of the first one contradicted.
+    for options in ({}, {"recheck": True}, {}):
+        summary = backfill(*names, **span, **options)
+    symbols = lying.symbols
+    both = {
+        (name, open_ms) for name in names for open_ms in everything & symbols[name].holes & symbols[name].file_holes
+    }
+
+    assert (summary.exit, summary.missing, summary.holes) == (0, 0, len(both))
+    assert set(stored()) == {(name, open_ms) for name in names for open_ms in everything} - both
 
 
 # Every store
