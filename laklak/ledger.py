@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from laklak.model import TimeRange
 from laklak.plan import SeriesPlan
 from laklak.resolve import FailedSeries
 from laklak.settle import Doubts
 from laklak.stores.base import Delivery
+
+MENDED_FIRST: Final = ("other_types", "store_refused", "source_unsound")
+"""Reasons for which candles are missing until somebody mends a store."""
 
 
 class Ledger:
@@ -70,6 +75,16 @@ class Ledger:
         rejected = [absence.open_time_ms for absence in delivery.absences if absence.kind == "rejected"]
         self.new_rejected += len(rejected)
         self.newly_rejected += sum(time not in self.plan.known_rejected for time in rejected)
+
+    @property
+    def got_all(self) -> bool:
+        """Nothing is missing that could be written."""
+        return self.missing == self.plan.blocked_count
+
+    @property
+    def blocked(self) -> int:
+        """Of `missing`, so many that no other run gets before something is mended."""
+        return min(self.missing, sum(self._troubles.get(reason, (0, ""))[0] for reason in MENDED_FIRST))
 
     def trouble(self, reason: str, candles: int, detail: str) -> None:
         """So many wanted candles were not got, and why (the last detail of each reason is kept)."""

@@ -47,7 +47,7 @@ from laklak.files import FileReader, NoCandles
 from laklak.job import Job
 from laklak.ledger import Ledger
 from laklak.model import Absence, Candles, Chunk, TimeRange
-from laklak.plan import plan_chunks
+from laklak.plan import parted, plan_chunks
 from laklak.quality import Checked, check_page
 from laklak.report import Report
 from laklak.settle import (
@@ -133,7 +133,9 @@ class Fetch:
         for ledger in self._report.ledgers:
             self._writer.log_series(ledger)
         self._unsure.settle(
-            (ledger.plan.series, [ledger.plan.wanted]) for ledger in self._report.ledgers if not ledger.missing
+            (ledger.plan.series, parted([ledger.plan.wanted], ledger.plan.blocked)[0])
+            for ledger in self._report.ledgers
+            if ledger.got_all
         )
 
     def _start(self, workers: TaskGroup, feed: Feed, send: MemoryObjectSendStream[Parcel]) -> None:

@@ -9,7 +9,7 @@ from typing import Final
 
 from laklak.agenda import Agenda
 from laklak.archives.solver import Split
-from laklak.engine.filling import check_room, each, survey_sure
+from laklak.engine.filling import Closed, check_room, each, find_closed, survey_sure
 from laklak.engine.observer import Observer
 from laklak.errors import StoreUnavailable
 from laklak.feed import Feed
@@ -51,6 +51,7 @@ class Preparation:
         self._observer = observer
         self._stopper = stopper
         self.feeds: list[Feed] = []
+        self._closed = Closed()
 
     async def run(self, stack: AsyncExitStack) -> Estimate:
         """Connect to the venues (closed with `stack`), hold the wanted against the store, and say what it takes."""
@@ -63,6 +64,7 @@ class Preparation:
             await self._check_origin(feed)
             span, targets = self._targets(feed)
             spans.append(span)
+            await self._find_closed(name, [target.wanted for target in targets if target.wanted])
             plans.append((feed, await each(targets, self._plan)))
         self._report.start_ms = min((span.start_ms for span in spans), default=None)
         self._report.end_ms = max((span.end_ms for span in spans), default=None)
@@ -70,6 +72,8 @@ class Preparation:
         for feed, venue_plans in plans:
             # Series that are nearly complete come first: most of them are whole again soon.
             ledgers = [Ledger(plan) for plan in sorted(venue_plans, key=lambda plan: plan.missing_count)]
+            for ledger in ledgers:
+                self._closed.tell(ledger)
             self._report.ledgers += ledgers
             self._assign(feed, ledgers, splits)
         self._report.series = len(self._report.ledgers) + len(self._report.failed)
@@ -96,6 +100,12 @@ class Preparation:
             for _ in split.files:
                 feed.agenda.hold(ledger)
         self._report.files.planned += len(feed.files)
+
+    async def _find_closed(self, venue: str, wanted: Sequence[TimeRange]) -> None:
+        if wanted:
+            around = TimeRange(min(wanted).start_ms, max(part.end_ms for part in wanted))
+            found = await find_closed(self._store, {venue: around}, self._observer.warn)
+            self._closed = Closed({**self._closed.by_venue, **found.by_venue})
 
     def _targets(self, feed: Feed) -> tuple[TimeRange, Sequence[Target]]:
         clock_ms = feed.clock.now_ms()
@@ -142,6 +152,7 @@ class Preparation:
             )
             stored, known, missing = presence.stored, list(presence.absences), presence.missing
         holes = sum(one.kind == "hole" for one in known)
+        can_be_written, blocked = self._closed.parted(target.series, missing)
         return SeriesPlan(
             target.series,
             target.wanted,
@@ -149,8 +160,9 @@ class Preparation:
             stored,
             holes,
             len(known) - holes,
-            missing,
+            tuple(can_be_written),
             known_rejected,
+            tuple(blocked),
         )
 
     async def _check_origin(self, feed: Feed) -> None:
@@ -186,6 +198,7 @@ class Preparation:
             holes=self._report.holes,
             rejected=self._report.rejected,
             to_fetch=sum(plan.missing_count for _, own in plans for plan in own),
+            blocked=sum(plan.blocked_count for _, own in plans for plan in own),
             requests=sum(cost.requests for _, cost in costs),
             weight=sum(cost.weight for _, cost in costs),
             budget=sum(feed.budget for feed in self.feeds),

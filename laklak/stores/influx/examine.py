@@ -4,13 +4,23 @@ from __future__ import annotations
 
 from typing import Final
 
+import anyio
+
 from laklak.errors import StoreError
-from laklak.findings import Finding
+from laklak.findings import Fact, Finding
+from laklak.model import iso
 from laklak.stores.influx.contents import Contents
+from laklak.stores.influx.look import Look
 from laklak.stores.influx.place import Place, Retention
+from laklak.stores.influx.removal import Removal
+from laklak.text import counted, some_of
 
 # The server's time comes in whole seconds.
 _CLOCK_OFF_MS: Final = 5_000
+# A check has 13 s for all of a store.
+_LOOK_S: Final = 4.0
+_SHOWN: Final = 5
+_BESIDE_SHOWN: Final = 3
 
 
 def server_finding(place: Place, version: str) -> Finding:
@@ -45,13 +55,12 @@ def retention_finding(retention: Retention) -> Finding | None:
     )
 
 
-async def write_finding(place: Place, contents: Contents) -> Finding:
-    """Whether candles can be written: by the types that are there, and by a write of nothing, which proves the right.
+async def write_finding(place: Place) -> Finding:
+    """Whether candles can be written: a write of nothing proves the right.
 
     1.6.7 and 2.7.12 look for the database and the rights of the user first; then there is no point to take.
     """
     try:
-        await contents.check_fields()
         verdict = await place.write(b"")
     except StoreError as exc:
         return Finding.of(exc)
@@ -72,3 +81,82 @@ async def making_finding(place: Place) -> Finding:
         place.making_hint,
         {"reason": "store_unavailable"},
     )
+
+
+async def types_findings(place: Place, contents: Contents) -> list[Finding]:
+    """A warning for each stretch in which the server refuses candles, since fields are no floats there."""
+    with anyio.move_on_after(_LOOK_S):
+        found = [
+            Finding(
+                "warning",
+                f"{measurement} keeps other types than floats from {iso(one.span.start_ms)} to {iso(one.span.end_ms)} "
+                f"({one.conflicts}): InfluxDB refuses candles there, and they stay missing",
+                place.types_remedy(measurement, one.shard),
+                {
+                    "measurement": measurement,
+                    "start": iso(one.span.start_ms),
+                    "end": iso(one.span.end_ms),
+                    "conflicts": one.conflicts,
+                    "shard": one.shard.number,
+                },
+            )
+            for measurement, one in await contents.closed()
+        ]
+        unplaced = await contents.unplaced_types()
+        if unplaced:
+            text = f"there are other types than floats, and the server does not say where: {some_of(unplaced)}"
+            found.append(Finding("warning", text, "what InfluxDB refuses goes to the dead letter"))
+        return _few(found, "more stretches with other types than floats")
+    return [_unfinished("types of fields")]
+
+
+async def doubles_findings(place: Place, contents: Contents) -> list[Finding]:
+    """A warning for series that differ from ours in a tag and double what a query by symbol gives."""
+    found: list[Finding] = []
+    with anyio.move_on_after(_LOOK_S) as looking:
+        look = await place.look()
+        doubles = await contents.doubles() if look is not None else []
+        for measurement, one in doubles[:_SHOWN]:
+            if look is not None:
+                removal = Removal(look, measurement, one, await contents.foreign_tags(measurement))
+                found.append(await _double_finding(place, look, removal))
+        if len(doubles) > _SHOWN:
+            names = [f"{measurement},{one.like}" for measurement, one in doubles[_SHOWN:]]
+            text = f"{len(names):,} more kinds of series double rows of a query by symbol: {some_of(names)}"
+            found.append(Finding("warning", text, "remove the ones above and check again", {"doubles": len(doubles)}))
+    return [*found, _unfinished("series that double ours")] if looking.cancelled_caught else found
+
+
+async def _double_finding(place: Place, look: Look, removal: Removal) -> Finding:
+    one, statement = removal.doubles, removal.statement
+    points = await removal.points()
+    others = await removal.in_other_policies()
+    many = "points" if points is None else counted(points, "point")
+    span = f"{iso(one.first_ms)} to {iso(one.last_ms)}"
+    text = (
+        f"{removal.measurement} has {counted(len(one.series), 'series')} that double rows of a query by symbol: "
+        f"{one.like}, {many}, {span}, beside {some_of([str(series) for series in one.beside], _BESIDE_SHOWN)}"
+    )
+    along = f"; it also takes what is like them in the retention policies {some_of(others)}" if others else ""
+    facts: dict[str, Fact] = {
+        "measurement": removal.measurement,
+        "series": len(one.series),
+        "like": one.like,
+        "points": points,
+        "first": iso(one.first_ms),
+        "last": iso(one.last_ms),
+        "statement": statement,
+        "other_policies": ", ".join(others),
+    }
+    return Finding("warning", text, f"to remove them {place.how_to_run(statement, look)}{along}", facts)
+
+
+def _few(found: list[Finding], more: str) -> list[Finding]:
+    rest = len(found) - _SHOWN
+    return (
+        found if rest <= 0 else [*found[:_SHOWN], Finding("warning", f"{rest:,} {more}", "mend the ones above first")]
+    )
+
+
+def _unfinished(what: str) -> Finding:
+    return Finding("warning", f"the {what} were not looked through within {_LOOK_S:g} s", "check again later")

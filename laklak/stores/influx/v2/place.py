@@ -6,8 +6,10 @@ import math
 import shlex
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from itertools import compress
 from typing import Any, Final
+from urllib.parse import urlencode
 
 from laklak.errors import StoreError, StoreUnavailable
 from laklak.lineprotocol import FIELDS, TAGS, series_of, tags_of
@@ -17,6 +19,7 @@ from laklak.stores.influx.address import Address2
 from laklak.stores.influx.answer import Verdict
 from laklak.stores.influx.caller import Caller
 from laklak.stores.influx.greeting import check_greeting
+from laklak.stores.influx.look import Look, Shard
 from laklak.stores.influx.place import HOLES, META, Days, Edges, Layout, Opened, Retention
 from laklak.stores.influx.v2 import flux
 from laklak.stores.influx.v2.client import Client2
@@ -44,6 +47,7 @@ class Place2:
     def __init__(self, address: Address2, *, connections: int, gzip: bool) -> None:
         self.address = address
         self._client = Client2(address, connections=connections, gzip=gzip)
+        self._look: tuple[Look | None] | None = None
 
     @property
     def caller(self) -> Caller:
@@ -205,6 +209,25 @@ class Place2:
             if kind != "double":
                 conflicts.update(f"{field} is {_TYPES.get(kind, kind)}" for field in table["_field"])
         return Layout(tuple(sorted(foreign)), tuple(sorted(conflicts)))
+
+    async def look(self) -> Look | None:
+        if self._look is None:
+            name = await self._client.find_influxql_name()
+            self._look = (None if name is None else Look(partial(self._client.query_influxql, name), *name),)
+        return self._look[0]
+
+    def how_to_run(self, statement: str, look: Look) -> str:
+        # `influx delete` cannot tell a series from those that carry more tags.
+        where = urlencode({"db": look.database, "rp": look.policy})
+        return f"send as InfluxQL, by POST to /query?{where} as q: {statement}"
+
+    def types_remedy(self, measurement: str, shard: Shard) -> str:
+        return (
+            "nothing mends that in this bucket: to delete the points is not enough, for the shard takes on their types "
+            "again when the server is restarted, and cannot be read then (2.7.12); fill another bucket, to which "
+            f"laklak copy brings what is sound, or keep candles beside {measurement}, in another measurement by "
+            "LAKLAK_INFLUXDB_MEASUREMENT"
+        )
 
     async def series_edges(self, measurement: str, field: str) -> Edges:
         points = self._points(measurement, (field,), flux.ALL_TIME)
