@@ -9,6 +9,7 @@ from typing import Final
 from laklak.lineprotocol import TAGS, series_of
 from laklak.model import Series, TimeRange, iso
 from laklak.stores.influx.doubles import Doubles, find_doubles
+from laklak.stores.influx.look import Tagged
 from laklak.stores.influx.place import Edges, Place
 from laklak.stores.influx.read import CandleReader
 from laklak.stores.influx.types import Closed, FieldTypes
@@ -92,15 +93,16 @@ class Contents:
         ours, _ = await self._measurements()
         return [f"{name}: {one}" for name in ours for one in (await self._reader.layout(name)).conflicts]
 
-    async def doubles(self) -> list[tuple[str, Doubles]]:
-        """The series that double what a query by symbol gives, by measurement."""
-        found: list[tuple[str, Doubles]] = []
+    async def doubles(self) -> list[tuple[str, Doubles, list[Tagged]]]:
+        """The series that double what a query by symbol gives, with their measurement and all that is in it."""
+        found: list[tuple[str, Doubles, list[Tagged]]] = []
         look = await self._place.look()
         if look is None:
             return found
         for measurement in (await self._measurements())[0]:
             read = partial(self._is_read, measurement=measurement)
-            found += [(measurement, one) for one in find_doubles(await look.series(measurement), read)]
+            series = await look.series(measurement)
+            found += [(measurement, one, series) for one in find_doubles(series, read)]
         return found
 
     async def foreign_tags(self, measurement: str) -> tuple[str, ...]:

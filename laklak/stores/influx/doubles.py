@@ -43,7 +43,8 @@ _UNITS_MS: Final = {
 class Doubles:
     """Series that differ from ours in the same way, and the ones of ours that they stand beside.
 
-    `apart` are the tags by which a condition tells exactly these from all others, empty for a tag that they lack.
+    `apart` are the tags by which a condition tells exactly these from all others, empty for a tag that they lack;
+    series with any other tag more are no part of it.
     """
 
     series: tuple[Tagged, ...]
@@ -53,9 +54,15 @@ class Doubles:
     @property
     def like(self) -> str:
         """The tags of the first one, and how many more there are."""
-        tags = self.series[0].tags
         more = f" and {len(self.series) - 1:,} more" if len(self.series) > 1 else ""
-        return ",".join(f"{key}={tags[key]}" for key in sorted(tags)) + more
+        return self.series[0].name + more
+
+    def along(self, found: Iterable[Tagged]) -> list[Tagged]:
+        """What of a measurement a condition takes along that cannot say of a tag that it is not there."""
+        told = [(key, value) for key, value in self.apart.items() if value]
+        own = {id(one) for one in self.series}
+        taken = (one for one in found if all(one.tags.get(key) == value for key, value in told))
+        return [one for one in taken if id(one) not in own]
 
     @property
     def first_ms(self) -> int:
@@ -117,7 +124,7 @@ def _told_apart(
     apart: Mapping[str, str], group: Sequence[tuple[Tagged, list[Series]]], found: Sequence[Tagged]
 ) -> list[Doubles]:
     """One group where what they have in common tells them from all others, else each of them by all its tags."""
-    if sum(_fits(one, apart) for one in found) == len(group):
+    if len(group) > 1 and sum(_fits(one, apart) for one in found) == len(group):
         beside = dict.fromkeys(series for _, near in group for series in near)
         return [Doubles(tuple(one for one, _ in group), tuple(beside), apart)]
     return [Doubles((one,), tuple(near), {**dict.fromkeys(TAGS, ""), **one.tags}) for one, near in group]

@@ -10,7 +10,6 @@ from laklak.errors import StoreError
 from laklak.findings import Fact, Finding
 from laklak.model import iso
 from laklak.stores.influx.contents import Contents
-from laklak.stores.influx.look import Look
 from laklak.stores.influx.place import Place, Retention
 from laklak.stores.influx.removal import Removal
 from laklak.text import counted, some_of
@@ -116,26 +115,26 @@ async def doubles_findings(place: Place, contents: Contents) -> list[Finding]:
     with anyio.move_on_after(_LOOK_S) as looking:
         look = await place.look()
         doubles = await contents.doubles() if look is not None else []
-        for measurement, one in doubles[:_SHOWN]:
+        for measurement, one, series in doubles[:_SHOWN]:
             if look is not None:
-                removal = Removal(look, measurement, one, await contents.foreign_tags(measurement))
-                found.append(await _double_finding(place, look, removal))
+                removal = Removal(look, measurement, one, series, await contents.foreign_tags(measurement))
+                found.append(await _double_finding(place, removal))
         if len(doubles) > _SHOWN:
-            names = [f"{measurement},{one.like}" for measurement, one in doubles[_SHOWN:]]
+            names = [f"{measurement},{one.like}" for measurement, one, _ in doubles[_SHOWN:]]
             text = f"{len(names):,} more kinds of series double rows of a query by symbol: {some_of(names)}"
             found.append(Finding("warning", text, "remove the ones above and check again", {"doubles": len(doubles)}))
     return [*found, _unfinished("series that double ours")] if looking.cancelled_caught else found
 
 
-async def _double_finding(place: Place, look: Look, removal: Removal) -> Finding:
+async def _double_finding(place: Place, removal: Removal) -> Finding:
     one, statement = removal.doubles, removal.statement
     points = await removal.points()
     others = await removal.in_other_policies()
     many = "points" if points is None else counted(points, "point")
     span = f"{iso(one.first_ms)} to {iso(one.last_ms)}"
     text = (
-        f"{removal.measurement} has {counted(len(one.series), 'series')} that double rows of a query by symbol: "
-        f"{one.like}, {many}, {span}, beside {some_of([str(series) for series in one.beside], _BESIDE_SHOWN)}"
+        f"{counted(len(one.series), 'series')} of {removal.measurement} beside ours, which doubles rows of a query by "
+        f"symbol: {one.like}, {many}, {span}, beside {some_of([str(series) for series in one.beside], _BESIDE_SHOWN)}"
     )
     along = f"; it also takes what is like them in the retention policies {some_of(others)}" if others else ""
     facts: dict[str, Fact] = {
@@ -148,7 +147,7 @@ async def _double_finding(place: Place, look: Look, removal: Removal) -> Finding
         "statement": statement,
         "other_policies": ", ".join(others),
     }
-    return Finding("warning", text, f"to remove them {place.how_to_run(statement, look)}{along}", facts)
+    return Finding("warning", text, f"{place.how_to_remove(removal)}{along}", facts)
 
 
 def _few(found: list[Finding], more: str) -> list[Finding]:

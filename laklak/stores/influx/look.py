@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from laklak.errors import StoreDown, StoreError
 from laklak.lineprotocol import FIELDS
@@ -43,14 +43,21 @@ class Tagged:
     last_ms: int
     like_candles: bool = True
 
+    @property
+    def name(self) -> str:
+        """Its tags, as in `exchange=binance,symbol=BTCUSDT`."""
+        return ",".join(f"{key}={self.tags[key]}" for key in sorted(self.tags)) or "points without tags"
+
 
 class Look:
     """Questions about the measurements of one database and retention policy."""
 
-    def __init__(self, ask: Ask, database: str, policy: str) -> None:
+    def __init__(self, ask: Ask, database: str, policy: str, *, deletes: Literal["all", "this", "none"]) -> None:
+        """`deletes`: which policies a DELETE reaches, which cannot name one."""
         self._ask = ask
         self.database = database
         self.policy = policy
+        self.deletes = deletes
 
     async def kinds(self, measurement: str) -> dict[str, set[str]]:
         """The types that each field of a candle has in some shard."""

@@ -13,6 +13,7 @@ from laklak.stores.influx.address import Address
 from laklak.stores.influx.answer import Verdict
 from laklak.stores.influx.caller import Caller
 from laklak.stores.influx.look import Look, Shard
+from laklak.stores.influx.removal import Removal
 
 HOLES: Final = "laklak_holes"
 RUNS: Final = "laklak_runs"
@@ -179,8 +180,8 @@ class Place(Protocol):
         """Questions in InfluxQL; None where the server takes none for this database."""
         ...
 
-    def how_to_run(self, statement: str, look: Look) -> str:
-        """How a user runs an InfluxQL statement that changes something."""
+    def how_to_remove(self, removal: Removal) -> str:
+        """How a user removes doubles and nothing else; says so where that cannot be."""
         ...
 
     def types_remedy(self, measurement: str, shard: Shard) -> str:

@@ -16,6 +16,7 @@ from laklak.stores.influx.caller import Caller
 from laklak.stores.influx.greeting import check_greeting
 from laklak.stores.influx.look import Look, Shard
 from laklak.stores.influx.place import HOLES, META, Days, Edges, Layout, Opened, Retention
+from laklak.stores.influx.removal import Removal
 from laklak.stores.influx.v1 import influxql, server
 from laklak.stores.influx.v1.client import Client1, Rows
 
@@ -142,10 +143,10 @@ class Place1:
         return found
 
     async def look(self) -> Look | None:
-        return Look(self._client.query, self.address.database, self._policy)
+        return Look(self._client.query, self.address.database, self._policy, deletes="all")
 
-    def how_to_run(self, statement: str, look: Look) -> str:
-        return f"in the database {look.database} run: {statement}"
+    def how_to_remove(self, removal: Removal) -> str:
+        return f"to remove them run in the database {removal.look.database}: {removal.statement}"
 
     def types_remedy(self, measurement: str, shard: Shard) -> str:
         span = f"{iso(shard.span.start_ms)} to {iso(shard.span.end_ms)}"

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import csv
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 import aiohttp
@@ -43,6 +43,15 @@ class Bucket:
     duration_ms: int | None
     shard_ms: int
     id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class InfluxqlName:
+    """A bucket in the words of InfluxQL; `default`: it is meant where the policy is not named."""
+
+    database: str
+    policy: str
+    default: bool = field(compare=False)
 
 
 class Client2:
@@ -151,33 +160,33 @@ class Client2:
 
     # InfluxQL
 
-    async def find_influxql_name(self) -> tuple[str, str] | None:
-        """The database and the retention policy that the bucket is called in InfluxQL; None where it is not."""
+    async def find_influxql_name(self) -> InfluxqlName | None:
+        """What the bucket is called in InfluxQL; None where it is not."""
         found = await self.find_bucket()
         if isinstance(found, Verdict):
             return None
         for name in await self._names(bucketID=found.id):
             # A bucket is called by its own name only while that name is not given to another one.
-            if (await self._names(db=name[0])).get(name) == found.id:
+            if (await self._names(db=name.database)).get(name) == found.id:
                 return name
         return None
 
-    async def _names(self, **which: str) -> Mapping[tuple[str, str], str]:
-        """What buckets are called: (database, retention policy) -> id, given ones first; {} if unknown."""
+    async def _names(self, **which: str) -> Mapping[InfluxqlName, str]:
+        """What buckets are called: name -> id, given ones first; {} if unknown."""
 
-        async def attempt() -> Mapping[tuple[str, str], str]:
+        async def attempt() -> Mapping[InfluxqlName, str]:
             response = await self._get("/api/v2/dbrps", {"org": self.address.org, **which})
             async with response:
                 return _names_in(await response.read()) if response.status == 200 else {}
 
         return await self.caller.persist(attempt)
 
-    async def query_influxql(self, name: tuple[str, str], statements: str) -> list[list[Rows]]:
+    async def query_influxql(self, name: InfluxqlName, statements: str) -> list[list[Rows]]:
         """Run InfluxQL statements on what find_influxql_name gave; what each of them gave, times in ms.
 
         Raises StoreError with the server's sentence when one of them fails.
         """
-        parameters = {"db": name[0], "rp": name[1], "epoch": "ms", "q": statements}
+        parameters = {"db": name.database, "rp": name.policy, "epoch": "ms", "q": statements}
 
         async def attempt() -> list[list[Rows]]:
             response = await self._get("/query", parameters)
@@ -270,12 +279,13 @@ async def _taken(response: aiohttp.ClientResponse) -> tuple[int, Mapping[str, st
         return response.status, response.headers, await response.content.read(BODY_MAX)
 
 
-def _names_in(body: bytes) -> Mapping[tuple[str, str], str]:
+def _names_in(body: bytes) -> Mapping[InfluxqlName, str]:
     try:
         mappings = sorted(orjson.loads(body)["content"], key=lambda one: bool(one.get("virtual")))
-        names: dict[tuple[str, str], str] = {}
+        names: dict[InfluxqlName, str] = {}
         for one in mappings:
-            names.setdefault((one["database"], one["retention_policy"]), one["bucketID"])
+            name = InfluxqlName(one["database"], one["retention_policy"], bool(one.get("default")))
+            names.setdefault(name, one["bucketID"])
         return names
     except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError):
         # Some other program that speaks for a server: it is not asked in InfluxQL.

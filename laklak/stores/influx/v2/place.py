@@ -21,9 +21,11 @@ from laklak.stores.influx.caller import Caller
 from laklak.stores.influx.greeting import check_greeting
 from laklak.stores.influx.look import Look, Shard
 from laklak.stores.influx.place import HOLES, META, Days, Edges, Layout, Opened, Retention
+from laklak.stores.influx.removal import Removal
 from laklak.stores.influx.v2 import flux
 from laklak.stores.influx.v2.client import Client2
 from laklak.stores.influx.v2.tables import Table, time_ns, times_ms
+from laklak.text import some_of
 
 # A script of so many questions takes some 50 ms to compile.
 _SPANS_PER_QUERY: Final = 25
@@ -213,13 +215,29 @@ class Place2:
     async def look(self) -> Look | None:
         if self._look is None:
             name = await self._client.find_influxql_name()
-            self._look = (None if name is None else Look(partial(self._client.query_influxql, name), *name),)
+            if name is None:
+                self._look = (None,)
+            else:
+                ask = partial(self._client.query_influxql, name)
+                self._look = (Look(ask, name.database, name.policy, deletes="this" if name.default else "none"),)
         return self._look[0]
 
-    def how_to_run(self, statement: str, look: Look) -> str:
-        # `influx delete` cannot tell a series from those that carry more tags.
-        where = urlencode({"db": look.database, "rp": look.policy})
-        return f"send as InfluxQL, by POST to /query?{where} as q: {statement}"
+    def how_to_remove(self, removal: Removal) -> str:
+        if removal.look.deletes == "this":
+            where = urlencode({"db": removal.look.database})
+            return f"to remove them send as InfluxQL, by POST to /query?{where} as q: {removal.statement}"
+        # By its predicate a series cannot be told from those that carry more tags.
+        along = [one.name for one in removal.along]
+        if along:
+            return (
+                f"InfluxDB has no statement that removes them from this bucket and not {some_of(along, 3)} along with "
+                "them: remove those first where they are named here too, or fill another bucket, to which laklak copy "
+                "brings what is sound"
+            )
+        predicate = " AND ".join(f"{name}={_text(value)}" for name, value in removal.predicate.items())
+        words = ("influx", "delete", "--org", self.address.org, "--bucket", self.address.database)
+        span = ("--start", flux.moment(removal.doubles.first_ms), "--stop", flux.moment(removal.doubles.last_ms + 1))
+        return f"to remove them: {shlex.join([*words, *span, '--predicate', predicate])}"
 
     def types_remedy(self, measurement: str, shard: Shard) -> str:
         return (
@@ -270,6 +288,10 @@ class Place2:
         question = self._points(META, (field,), flux.ALL_TIME) + f" |> {function}()" + flux.without("_time", "_field")
         found = [table for table in await self._client.query(question) if table.columns == ("_value",)]
         return found[0]["_value"][0] if found else None
+
+
+def _text(value: str) -> str:
+    return '"' + value.replace("\\", r"\\").replace('"', r"\"") + '"'
 
 
 def _by_series(table: Table, column: str) -> Iterator[tuple[Series, str]]:
