@@ -9,7 +9,7 @@ from typing import Final
 from laklak.lineprotocol import TAGS, series_of
 from laklak.model import Series, TimeRange, iso
 from laklak.stores.influx.doubles import Doubles, find_doubles
-from laklak.stores.influx.look import Tagged
+from laklak.stores.influx.look import Look, Tagged
 from laklak.stores.influx.place import Edges, Place
 from laklak.stores.influx.read import CandleReader
 from laklak.stores.influx.types import Closed, FieldTypes
@@ -29,6 +29,7 @@ class Contents:
         self._place = place
         self._reader = reader
         self._types = types
+        self._lists: dict[str, list[Tagged]] = {}
         pieces = [re.escape(piece) for piece in measurement.split("{venue}")]
         self._ours = re.compile(".+".join(pieces))
 
@@ -75,16 +76,23 @@ class Contents:
         named = [(series_of(one.tags), (one.first_ms, one.last_ms)) for one in found]
         return {series: times for series, times in named if series is not None}
 
-    async def closed(self) -> list[tuple[str, Closed]]:
-        """Where fields of candles are no floats; where their points are deleted, as far as the server tells."""
-        found: list[tuple[str, Closed]] = []
+    async def find_closed(self) -> None:
+        """Look for shards where fields of candles are no floats, of deleted points as far as the server tells."""
         look = await self._place.look()
         for measurement in (await self._measurements())[0]:
             if look is not None and await self._types.mixed(measurement):
-                times = [time_ms for one in await look.series(measurement) for time_ms in (one.first_ms, one.last_ms)]
+                series = await self._listed(look, measurement)
+                times = [time_ms for one in series for time_ms in (one.first_ms, one.last_ms)]
                 span = TimeRange(min(times), max(times) + 1) if times else TimeRange(0, 0)
-                found += [(measurement, one) for one in await self._types.closed_in_all(measurement, span)]
-        return found
+                await self._types.look_at_all(measurement, span)
+
+    def closed(self) -> list[tuple[str, Closed]]:
+        """What was found so far, with the measurements."""
+        return self._types.found()
+
+    async def empty(self) -> bool:
+        """Whether there are no measurements of candles."""
+        return not (await self._measurements())[0]
 
     async def unplaced_types(self) -> list[str]:
         """The fields that are no floats somewhere, where the server cannot be asked where: `close is integer`."""
@@ -101,9 +109,15 @@ class Contents:
             return found
         for measurement in (await self._measurements())[0]:
             read = partial(self._is_read, measurement=measurement)
-            series = await look.series(measurement)
+            series = await self._listed(look, measurement)
             found += [(measurement, one, series) for one in find_doubles(series, read)]
         return found
+
+    async def _listed(self, look: Look, measurement: str) -> list[Tagged]:
+        """What is in a measurement, asked once for all that looks at it: a second for thousands of series."""
+        if measurement not in self._lists:
+            self._lists[measurement] = await look.series(measurement)
+        return self._lists[measurement]
 
     async def foreign_tags(self, measurement: str) -> tuple[str, ...]:
         """The tags of a measurement that no candle has."""

@@ -88,7 +88,15 @@ def find_doubles(found: Sequence[Tagged], is_read: Callable[[Series], bool]) -> 
             beside = [series for series in near if _means(one.tags, series)]
             if beside:
                 groups.setdefault(_difference(one.tags, beside[0]), []).append((one, beside))
-    doubles = [made for apart, group in groups.items() for made in _told_apart(dict(apart), group, found)]
+    having: dict[tuple[str, str], list[Tagged]] = {}
+    for one in found:
+        for tag in one.tags.items():
+            having.setdefault(tag, []).append(one)
+    doubles = []
+    for apart, group in groups.items():
+        # Of thousands, only those are looked at that have the rarest of the tags.
+        near_these = min((having[tag] for tag in apart if tag[1]), key=len, default=found)
+        doubles += _told_apart(dict(apart), group, near_these)
     return sorted(doubles, key=lambda made: (-len(made.series), made.like))
 
 

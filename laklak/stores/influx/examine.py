@@ -12,6 +12,7 @@ from laklak.model import iso
 from laklak.stores.influx.contents import Contents
 from laklak.stores.influx.place import Place, Retention
 from laklak.stores.influx.removal import Removal
+from laklak.stores.influx.types import Closed
 from laklak.text import counted, some_of
 
 # The server's time comes in whole seconds.
@@ -19,6 +20,11 @@ _CLOCK_OFF_MS: Final = 5_000
 # A check has 13 s for all of a store.
 _LOOK_S: Final = 4.0
 _SHOWN: Final = 5
+_UNASKED: Final = (
+    "the name of this bucket in InfluxQL belongs to another one: not looked for are days of other types, and series "
+    "that double rows"
+)
+_NAME_IT: Final = "give it a name of its own by influx v1 dbrp create, and check again"
 _BESIDE_SHOWN: Final = 3
 
 
@@ -84,29 +90,32 @@ async def making_finding(place: Place) -> Finding:
 
 async def types_findings(place: Place, contents: Contents) -> list[Finding]:
     """A warning for each stretch in which the server refuses candles, since fields are no floats there."""
-    with anyio.move_on_after(_LOOK_S):
-        found = [
-            Finding(
-                "warning",
-                f"{measurement} keeps other types than floats from {iso(one.span.start_ms)} to {iso(one.span.end_ms)} "
-                f"({one.conflicts}): InfluxDB refuses candles there, and they stay missing",
-                place.types_remedy(measurement, one.shard),
-                {
-                    "measurement": measurement,
-                    "start": iso(one.span.start_ms),
-                    "end": iso(one.span.end_ms),
-                    "conflicts": one.conflicts,
-                    "shard": one.shard.number,
-                },
-            )
-            for measurement, one in await contents.closed()
-        ]
+    unplaced: list[str] = []
+    with anyio.move_on_after(_LOOK_S) as looking:
+        await contents.find_closed()
         unplaced = await contents.unplaced_types()
-        if unplaced:
-            text = f"there are other types than floats, and the server does not say where: {some_of(unplaced)}"
-            found.append(Finding("warning", text, "what InfluxDB refuses goes to the dead letter"))
-        return _few(found, "more stretches with other types than floats")
-    return [_unfinished("types of fields")]
+    found = [_closed_finding(place, measurement, one) for measurement, one in contents.closed()]
+    if unplaced:
+        text = f"there are other types than floats, and the server does not say where: {some_of(unplaced)}"
+        found.append(Finding("warning", text, "what InfluxDB refuses goes to the dead letter"))
+    few = _few(found, "more stretches with other types than floats")
+    return [*few, _unfinished("types of fields")] if looking.cancelled_caught else few
+
+
+def _closed_finding(place: Place, measurement: str, one: Closed) -> Finding:
+    start, end = iso(one.span.start_ms), iso(one.span.end_ms)
+    facts: dict[str, Fact] = {
+        "measurement": measurement,
+        "start": start,
+        "end": end,
+        "conflicts": one.conflicts,
+        "shard": one.shard.number,
+    }
+    text = (
+        f"{measurement} keeps other types than floats from {start} to {end} ({one.conflicts}): InfluxDB refuses "
+        "candles there, and they stay missing"
+    )
+    return Finding("warning", text, place.types_remedy(measurement, one.shard), facts)
 
 
 async def doubles_findings(place: Place, contents: Contents) -> list[Finding]:
@@ -114,6 +123,8 @@ async def doubles_findings(place: Place, contents: Contents) -> list[Finding]:
     found: list[Finding] = []
     with anyio.move_on_after(_LOOK_S) as looking:
         look = await place.look()
+        if look is None and not await contents.empty():
+            found.append(Finding("warning", _UNASKED, _NAME_IT))
         doubles = await contents.doubles() if look is not None else []
         for measurement, one, series in doubles[:_SHOWN]:
             if look is not None:
@@ -132,9 +143,11 @@ async def _double_finding(place: Place, removal: Removal) -> Finding:
     others = await removal.in_other_policies()
     many = "points" if points is None else counted(points, "point")
     span = f"{iso(one.first_ms)} to {iso(one.last_ms)}"
+    double = "doubles" if len(one.series) == 1 else "double"
+    beside = some_of([str(series) for series in one.beside], _BESIDE_SHOWN)
     text = (
-        f"{counted(len(one.series), 'series')} of {removal.measurement} beside ours, which doubles rows of a query by "
-        f"symbol: {one.like}, {many}, {span}, beside {some_of([str(series) for series in one.beside], _BESIDE_SHOWN)}"
+        f"{counted(len(one.series), 'series')} of {removal.measurement} beside ours {double} rows of a query by symbol: "
+        f"{one.like}, {many}, {span}, beside {beside}"
     )
     along = f"; it also takes what is like them in the retention policies {some_of(others)}" if others else ""
     facts: dict[str, Fact] = {
@@ -158,4 +171,4 @@ def _few(found: list[Finding], more: str) -> list[Finding]:
 
 
 def _unfinished(what: str) -> Finding:
-    return Finding("warning", f"the {what} were not looked through within {_LOOK_S:g} s", "check again later")
+    return Finding("warning", f"not all {what} were looked through within {_LOOK_S:g} s", "check again later")

@@ -70,11 +70,19 @@ class FieldTypes:
             found = [await self._look_at(look, measurement, fields, shard) for shard in shards]
         return list(_joined(one for one in found if one is not None))
 
-    async def closed_in_all(self, measurement: str, span: TimeRange) -> list[Closed]:
-        """The same for `span` and for all shards that the server tells of."""
+    def found(self) -> list[tuple[str, Closed]]:
+        """All closed stretches that were found so far, with their measurements."""
+        by_measurement: dict[str, list[Closed]] = {}
+        for (measurement, _), one in self._found.items():
+            if one is not None:
+                by_measurement.setdefault(measurement, []).append(one)
+        return [(measurement, one) for measurement, found in by_measurement.items() for one in _joined(found)]
+
+    async def look_at_all(self, measurement: str, span: TimeRange) -> None:
+        """Look at `span`, and at all shards that the server tells of."""
         await self.closed(measurement, span)
         spans = [span, *(one.span for one in self._shards or ())]
-        return await self.closed(measurement, TimeRange(min(spans).start_ms, max(one.end_ms for one in spans)))
+        await self.closed(measurement, TimeRange(min(spans).start_ms, max(one.end_ms for one in spans)))
 
     async def open_parts(self, measurement: str, span: TimeRange) -> list[TimeRange]:
         """`span` without what is closed.

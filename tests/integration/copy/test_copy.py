@@ -175,9 +175,8 @@ def test_rows_that_are_not_whole_are_told_with_what_they_lack_and_the_command_th
     venue()
     assert here("backfill", "LTCUSDT", "--days", "1", "--store", influxd.url("unsound"), "--log-file", "none").exit == 0
     key, first_ms = "binance_ohlc,exchange=binance,symbol=LTCUSDT,timeframe=1m", START_MS + 10 * MINUTE_MS
-    influxd.ask(
-        f"DELETE FROM binance_ohlc WHERE time >= {first_ms}ms AND time < {first_ms + 5 * MINUTE_MS}ms", "unsound"
-    )
+    span = f"time >= {first_ms}ms AND time < {first_ms + 5 * MINUTE_MS}ms"
+    influxd.ask(f"DELETE FROM binance_ohlc WHERE {span}", "unsound")
     for minute in range(5):
         without = "close=1,open=1,high=2" if minute else "close=1,open=1,high=2,low=1"
         influxd.put(f"{key} {without} {first_ms + minute * MINUTE_MS}\n", "unsound")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 
+import anyio
 import pytest
 
 from laklak.errors import StoreUnavailable
@@ -247,8 +248,35 @@ def test_a_bucket_whose_name_in_influxql_is_given_to_another_is_not_taken_for_it
     mapping = {"database": "plain", "retention_policy": "autogen", "default": True}
     server.api("POST", "/api/v2/dbrps", {**mapping, "orgID": server._org_id, "bucketID": server.bucket_id("other")})
     server.put(f"binance_ohlc,symbol=X close=1i {MONDAY}\n", "other")
+    server.put(f"binance_ohlc,symbol=X close=1 {MONDAY}\n", "plain")
 
-    assert use(ask_closed, server.url("plain"), token=server.token) == []
+    async def work(store):
+        return await ask_closed(store), [one.text for one in await store.examine() if one.verdict == "warning"]
+
+    closed, (warning,) = use(work, server.url("plain"), token=server.token)
+
+    assert closed == []
+    assert warning.startswith("the name of this bucket in InfluxQL belongs to another one: not looked for are days of")
+
+
+def test_what_was_found_until_it_took_too_long_is_told(use, box, spoil, monkeypatch):
+    spoil()
+    spoil(value="1", time_ms=MONDAY - DAY_MS)
+    spoil(value="1", time_ms=MONDAY + 20 * WEEK_MS)
+    kinds_in = Look.kinds_in
+
+    async def slow(self, measurement, fields, span):
+        if span.start_ms > WEEK.end_ms:
+            await anyio.sleep(60)
+        return await kinds_in(self, measurement, fields, span)
+
+    monkeypatch.setattr("laklak.stores.influx.examine._LOOK_S", 1.0)
+    monkeypatch.setattr(Look, "kinds_in", slow)
+
+    found = [one.text for one in use(lambda store: store.examine()) if one.verdict == "warning"]
+
+    assert found[0].startswith("binance_ohlc keeps other types than floats from 2026-01-0")
+    assert found[1] == "not all types of fields were looked through within 1 s"
 
 
 def test_nothing_is_closed_where_there_is_no_database(open_store, box):
