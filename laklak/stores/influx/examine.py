@@ -146,8 +146,8 @@ async def _double_finding(place: Place, removal: Removal) -> Finding:
     double = "doubles" if len(one.series) == 1 else "double"
     beside = some_of([str(series) for series in one.beside], _BESIDE_SHOWN)
     text = (
-        f"{counted(len(one.series), 'series')} of {removal.measurement} beside ours {double} rows of a query by symbol: "
-        f"{one.like}, {many}, {span}, beside {beside}"
+        f"{counted(len(one.series), 'series')} of {removal.measurement} beside ours {double} rows of a query by "
+        f"symbol: {one.like}, {many}, {span}, beside {beside}"
     )
     along = f"; it also takes what is like them in the retention policies {some_of(others)}" if others else ""
     facts: dict[str, Fact] = {
