@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Iterator
+from dataclasses import replace
 from typing import Final, Protocol, TypeVar
 
 import anyio
@@ -73,7 +74,7 @@ async def survey_sure(
     if not shown:
         return presence
     missing = union([*presence.missing, *runs(shown, series.interval)])
-    return Presence(presence.stored - len(shown), presence.absences, tuple(missing))
+    return replace(presence, stored=presence.stored - len(shown), missing=tuple(missing))
 
 
 async def _shown(store: Store, series: Series, parts: Iterable[TimeRange]) -> list[int]:

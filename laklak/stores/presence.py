@@ -11,30 +11,39 @@ from dataclasses import dataclass
 
 from laklak.model import DAY_MS, Absence, Series, TimeRange
 from laklak.plan import gaps, merge
-from laklak.stores.base import Store
+from laklak.stores.base import NO_STRAYS, Store, Strays
 
 
 @dataclass(frozen=True, slots=True)
 class Presence:
-    """candles in the range = stored + len(absences) + candles in `missing`."""
+    """candles in the range = stored + len(absences) + candles in `missing`.
+
+    Of the missing ones so many are `not_whole`: something stands there that is no candle. `strays` are off the grid.
+    """
 
     stored: int
     absences: tuple[Absence, ...]
     missing: tuple[TimeRange, ...]
+    not_whole: int = 0
+    strays: Strays = NO_STRAYS
 
 
 async def survey(store: Store, series: Series, span: TimeRange, *, recheck: bool = False) -> Presence:
-    """Say what `store` holds of `span`, a range on the grid. With `recheck` known absences count as missing."""
+    """Say what `store` holds of `span`, a range on the grid.
+
+    With `recheck` known absences count as missing, and nothing that was noted about what is stored is believed.
+    """
     wanted = span.count(series.interval)
     if not wanted:
         return Presence(0, (), ())
+    odd = await store.odd(series, span, anew=recheck)
     stored = await store.count(series, span)
     absences = [] if recheck else await store.absences(series, span)
     absences = [absence for absence in absences if not absence.open_time_ms % series.interval.ms]
     if stored + len(absences) == wanted:
-        return Presence(stored, tuple(absences), ())
+        return Presence(stored, tuple(absences), (), 0, odd.strays)
     if not stored and not absences:
-        return Presence(0, (), (span,))
+        return Presence(0, (), (span,), len(odd.not_whole), odd.strays)
     by_day = await store.count_by_day(series, span)
     absent_days: dict[int, list[int]] = {}
     for absence in absences:
@@ -49,4 +58,6 @@ async def survey(store: Store, series: Series, span: TimeRange, *, recheck: bool
             missing += gaps(day, sorted([*present, *absent]), series.interval)
         elif not count:
             missing.append(day)
-    return Presence(stored, tuple(absences), tuple(merge(missing)))
+    known = {absence.open_time_ms for absence in absences}
+    not_whole = sum(open_time not in known for open_time in odd.not_whole)
+    return Presence(stored, tuple(absences), tuple(merge(missing)), not_whole, odd.strays)

@@ -12,6 +12,7 @@ import contextlib
 import os
 import sqlite3
 from array import array
+from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, AsyncExitStack
 from functools import partial
@@ -19,11 +20,22 @@ from typing import Any, Final
 
 from laklak.errors import StoreError, StoreFull, StoreUnavailable
 from laklak.findings import Finding
-from laklak.model import DAY_MS, Absence, Candles, Interval, Note, RunRecord, Series, TimeRange, iso
+from laklak.model import DAY_MS, MINUTE_MS, Absence, Candles, Interval, Note, RunRecord, Series, TimeRange, iso
 from laklak.stores import sqlite_file
-from laklak.stores.base import Columns, Delivery, Origin, StoreBase, StoreInfo, Written, held_span
+from laklak.stores.base import (
+    Columns,
+    Delivery,
+    Oddities,
+    Origin,
+    StoreBase,
+    StoreInfo,
+    Strays,
+    Written,
+    held_span,
+)
 from laklak.stores.lock import StoreLock
 from laklak.stores.sqlite_lane import Lane, Turn
+from laklak.stores.sqlite_schema import ODD, SOUND
 from laklak.stores.sqlite_write import pack, transaction, write_deliveries, write_meta, write_notes, write_run
 from laklak.text import size_text
 
@@ -49,21 +61,34 @@ SELECT group_concat(day || ':' || candles) FROM (
 _OPEN_TIMES: Final = """
 SELECT group_concat(open_time) FROM candle
 WHERE series_id = (SELECT id FROM series WHERE venue = ? AND symbol = ? AND interval = ?)
-AND open_time >= ? AND open_time < ? AND open_time % ? = 0"""
+AND open_time >= ? AND open_time < ? AND open_time % ? = 0 AND typeof(open_time) = 'integer'"""
 
-_ABSENCES: Final = """
+_ODD_ROWS: Final = f"""
+SELECT open_time FROM candle INDEXED BY candle_odd
+WHERE series_id = (SELECT id FROM series WHERE venue = ? AND symbol = ? AND interval = ?)
+AND open_time >= ? AND open_time < ? AND {ODD}"""  # noqa: S608, made of constants
+
+_OFF_GRID: Final = "(typeof(open_time) <> 'integer' OR open_time % ? <> 0)"
+
+_STRAYS: Final = f"""
+SELECT count(*), min(open_time) FROM candle
+WHERE series_id = (SELECT id FROM series WHERE venue = ? AND symbol = ? AND interval = ?)
+AND open_time >= ? AND open_time < ? AND {_OFF_GRID}"""  # noqa: S608, made of constants
+
+_ABSENCES: Final = f"""
 SELECT open_time, kind, confirmed_at, reason, row, venue_at, file_at FROM absence
 WHERE series_id = (SELECT id FROM series WHERE venue = ? AND symbol = ? AND interval = ?)
 AND open_time >= ? AND open_time < ? AND NOT EXISTS (
-    SELECT 1 FROM candle WHERE candle.series_id = absence.series_id AND candle.open_time = absence.open_time)
-ORDER BY open_time"""
+    SELECT 1 FROM candle
+    WHERE candle.series_id = absence.series_id AND candle.open_time = absence.open_time AND {SOUND})
+ORDER BY open_time"""  # noqa: S608, made of constants
 
 # Newest first, so that `last` stops early; a negative LIMIT is none.
-_READ: Final = """
+_READ: Final = f"""
 SELECT open_time, open, high, low, close, volume FROM candle
 WHERE series_id = (SELECT id FROM series WHERE venue = ? AND symbol = ? AND interval = ?)
-AND open_time >= ? AND open_time < ?
-ORDER BY open_time DESC LIMIT ?"""
+AND open_time >= ? AND open_time < ? AND open_time % ? = 0 AND typeof(open_time) = 'integer' AND {SOUND}
+ORDER BY open_time DESC LIMIT ?"""  # noqa: S608, made of constants
 
 # A store without candles and absences has no origin, whatever a run has announced that then got nothing.
 _ORIGIN: Final = """
@@ -77,12 +102,15 @@ SELECT interval, (SELECT min(open_time) FROM candle WHERE series_id = series.id)
     (SELECT max(open_time) FROM candle WHERE series_id = series.id) FROM series"""
 
 _HOLDINGS: Final = """
-SELECT venue, symbol, interval,
-    (SELECT min(open_time) FROM candle WHERE series_id = series.id),
-    (SELECT max(open_time) FROM candle WHERE series_id = series.id),
+SELECT id, venue, symbol, interval,
     (SELECT min(open_time) FROM absence WHERE series_id = series.id),
     (SELECT max(open_time) FROM absence WHERE series_id = series.id)
 FROM series ORDER BY venue, symbol, interval"""
+
+_EDGE: Final = f"""
+SELECT open_time FROM candle
+WHERE series_id = ? AND open_time % ? = 0 AND typeof(open_time) = 'integer' AND {SOUND}
+ORDER BY open_time {{order}} LIMIT 1"""  # noqa: S608, made of constants
 
 
 class SqliteStore(StoreBase):
@@ -175,29 +203,22 @@ class SqliteStore(StoreBase):
         """Every series with a candle or a known absence: from its first to the end of its last, on the grid."""
         if self._nothing:
             return {}
-        found = {}
-        for venue, symbol, name, *edges in await self._reader().run(partial(_fetch_all, _HOLDINGS, ())):
-            series = Series(venue, symbol, Interval.parse(name))
-            span = held_span(series.interval, [edge for edge in edges if edge is not None])
-            if span:
-                found[series] = span
-        return found
+        return await self._reader().run(_holdings)
+
+    async def odd(self, series: Series, span: TimeRange, *, anew: bool = False) -> Oddities:
+        """See Store. Nothing is ever believed here: the file itself knows what is odd in it."""
+        if self._nothing or not span:
+            return Oddities()
+        return await self._reader().run(partial(_odd, self.path, series, span))
 
     async def count(self, series: Series, span: TimeRange) -> int:
-        row = await self._one(_COUNT, _on_grid(series, span))
-        return int(row[0]) if row else 0
+        return 0 if self._nothing else await self._reader().run(partial(_count, series, span))
 
     async def count_by_day(self, series: Series, span: TimeRange) -> dict[int, int]:
-        row = await self._one(_COUNT_BY_DAY, _on_grid(series, span))
-        if not row or row[0] is None:
-            return {}
-        days = (part.partition(":") for part in row[0].split(","))
-        return {int(day) * DAY_MS: int(candles) for day, _, candles in days}
+        return {} if self._nothing else await self._reader().run(partial(_count_by_day, series, span))
 
     async def open_times(self, series: Series, span: TimeRange) -> list[int]:
-        row = await self._one(_OPEN_TIMES, _on_grid(series, span))
-        # Sorted here: SQLite does not promise the order in which an aggregate sees its rows.
-        return sorted(map(int, row[0].split(","))) if row and row[0] is not None else []
+        return [] if self._nothing else await self._reader().run(partial(_open_times, series, span))
 
     async def absences(self, series: Series, span: TimeRange) -> list[Absence]:
         if self._nothing:
@@ -223,7 +244,7 @@ class SqliteStore(StoreBase):
         if self._nothing:
             return Columns(array("q"), tuple(array("d") for _ in range(5)))
         limit = -1 if last is None else max(0, last)
-        return await self._reader().run(partial(_read, (*_within(series, span), limit)))
+        return await self._reader().run(partial(_read, (*_on_grid(series, span), limit)))
 
     async def origin(self) -> Origin | None:
         row = await self._one(_ORIGIN, ())
@@ -312,6 +333,84 @@ def _fetch_one(sql: str, parameters: tuple[object, ...], turn: Turn) -> tuple[An
 
 def _fetch_all(sql: str, parameters: tuple[object, ...], turn: Turn) -> list[Any]:
     return turn.connection.execute(sql, parameters).fetchall()
+
+
+def _count(series: Series, span: TimeRange, turn: Turn) -> int:
+    counted = int(turn.connection.execute(_COUNT, _on_grid(series, span)).fetchone()[0])
+    return counted - len(_odd_among_counted(series, span, turn))
+
+
+def _count_by_day(series: Series, span: TimeRange, turn: Turn) -> dict[int, int]:
+    row = turn.connection.execute(_COUNT_BY_DAY, _on_grid(series, span)).fetchone()
+    days = [part.partition(":") for part in row[0].split(",")] if row[0] is not None else []
+    counts = Counter({int(day) * DAY_MS: int(rows) for day, _, rows in days})
+    counts.subtract(int(time_ms) // DAY_MS * DAY_MS for time_ms in _odd_among_counted(series, span, turn))
+    return {day: count for day, count in counts.items() if count}
+
+
+def _open_times(series: Series, span: TimeRange, turn: Turn) -> list[int]:
+    row = turn.connection.execute(_OPEN_TIMES, _on_grid(series, span)).fetchone()
+    if row[0] is None:
+        return []
+    # Sorted here: SQLite does not promise the order in which an aggregate sees its rows.
+    return sorted(set(map(int, row[0].split(","))).difference(_odd_among_counted(series, span, turn)))
+
+
+def _odd_rows(series: Series, span: TimeRange, turn: Turn) -> list[int | float]:
+    """The open_times of rows that are no candles, rising, but for whole minutes that are off a longer grid."""
+    try:
+        rows = turn.connection.execute(_ODD_ROWS, _within(series, span)).fetchall()
+    except sqlite3.OperationalError as exc:
+        if "no such index" not in str(exc):
+            raise
+        rows = turn.connection.execute(_ODD_ROWS.replace("INDEXED BY candle_odd", ""), _within(series, span)).fetchall()
+    return sorted(row[0] for row in rows)
+
+
+def _odd_among_counted(series: Series, span: TimeRange, turn: Turn) -> list[int | float]:
+    # SQLite takes the remainder of whole numbers: 60000.5 % 60000 is 0.
+    return [time_ms for time_ms in _odd_rows(series, span, turn) if not int(time_ms) % series.interval.ms]
+
+
+def _odd(path: str, series: Series, span: TimeRange, turn: Turn) -> Oddities:
+    odd = _odd_rows(series, span, turn)
+    on_grid = [time_ms for time_ms in odd if isinstance(time_ms, int) and not time_ms % series.interval.ms]
+    strays, first_ms = len(odd) - len(on_grid), min(set(odd).difference(on_grid), default=0)
+    if series.interval.ms > MINUTE_MS:
+        strays, first_ms = turn.connection.execute(_STRAYS, _on_grid(series, span)).fetchone()
+    if not strays:
+        return Oddities(on_grid)
+    return Oddities(on_grid, Strays(strays, int(first_ms * 1_000_000), (_removal(series, span),), f"in sqlite3 {path}"))
+
+
+def _removal(series: Series, span: TimeRange) -> str:
+    """The statement that removes the rows of a series off its grid."""
+    venue, symbol, interval = (_text(name) for name in (series.venue, series.symbol, series.interval.name))
+    return (
+        "DELETE FROM candle WHERE series_id = "  # noqa: S608, made of quoted parts
+        f"(SELECT id FROM series WHERE venue = {venue} AND symbol = {symbol} AND interval = {interval})"
+        f" AND open_time >= {span.start_ms} AND open_time < {span.end_ms}"
+        f" AND {_OFF_GRID.replace('?', str(series.interval.ms))};"
+    )
+
+
+def _text(value: str) -> str:
+    return "'" + value.replace("'", "''") + "'"
+
+
+def _holdings(turn: Turn) -> dict[Series, TimeRange]:
+    found = {}
+    for number, venue, symbol, name, *absent in turn.connection.execute(_HOLDINGS).fetchall():
+        series = Series(venue, symbol, Interval.parse(name))
+        edges = [
+            row[0]
+            for order in ("ASC", "DESC")
+            for row in turn.connection.execute(_EDGE.format(order=order), (number, series.interval.ms))
+        ]
+        span = held_span(series.interval, [*edges, *(edge for edge in absent if edge is not None)])
+        if span:
+            found[series] = span
+    return found
 
 
 def _read(parameters: tuple[object, ...], turn: Turn) -> Columns:

@@ -1,40 +1,74 @@
-"""Candles read back from InfluxDB: counts first, timestamps only where they are needed, values in slices."""
+"""Candles read back from InfluxDB: counts where a seal holds, else every point; values in slices."""
 
 from __future__ import annotations
 
 import time
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any, Final
 
 from laklak.errors import StoreUnavailable
 from laklak.lineprotocol import FIELDS
 from laklak.model import DAY_MS, Series, TimeRange
-from laklak.stores.base import Columns
-from laklak.stores.influx.place import Days, Layout, Place, parts
+from laklak.stores.base import Columns, Oddities, Strays
+from laklak.stores.influx.place import Days, Layout, Place, parts, whole_days
+from laklak.stores.influx.proof import (
+    DayProof,
+    bits_of,
+    clipped_proof,
+    counts_of,
+    full_day,
+    prove,
+    stretches,
+    times_of,
+)
+from laklak.stores.influx.seals import SealBook
 
 _CANDLES_PER_QUERY: Final = 50_000
 _REMEMBERED_S: Final = 5.0
+_LOOKS_AT_MOST: Final = 16
+# Of more strays than a person will ever remove by hand, the next runs name the others.
+_STRAYS_NAMED: Final = 1_000
 _NS_PER_MS: Final = 1_000_000
 # Holes that are closer than this are looked up together.
 _NEAR_MS: Final = DAY_MS // 4
 
 
+@dataclass(slots=True)
+class _Look:
+    """What a look at a range has shown: candles a day, and of days that were looked at point by point all there is."""
+
+    span: TimeRange
+    counts: Mapping[int, int]
+    proofs: Mapping[int, DayProof]
+    until_s: float
+    given: set[str | int] = field(default_factory=set)
+
+    def gives(self, what: str | int) -> bool:
+        """Whether it may still answer that question: soon, and once, for others write too."""
+        if what in self.given or time.monotonic() >= self.until_s:
+            return False
+        self.given.add(what)
+        return True
+
+
 class CandleReader:
     """Reads the candles of one database.
 
-    Points off the grid of the interval are no candles.  No server can be asked for the grid, so a range is taken as
-    counted when the count of each day is possible and its first and last point are on the grid; otherwise every
-    timestamp is looked at.
+    A candle is a point with five numbers on the grid of its interval.  No server can count those, so a day whose seal
+    does not hold (see laklak.stores.influx.seals) is looked at point by point, and of the others the points with a
+    `close` are counted.
     """
 
     def __init__(self, place: Place, measurement: str) -> None:
         self._place = place
         self._measurement = measurement
         self._layouts: dict[str, Layout] = {}
-        # By day, of ranges that were not full when they were counted, and until when that holds; each is given once.
-        self._counted: dict[Series, tuple[TimeRange | None, dict[int, int], float]] = {}
+        self.seals = SealBook(place, self.measurement_of)
+        # The last few, for the questions that follow: a server takes as long for each of them as for the first.
+        self._looks: dict[Series, _Look] = {}
 
     def measurement_of(self, venue: str) -> str:
         """The measurement that keeps the candles of a venue."""
@@ -63,56 +97,152 @@ class CandleReader:
             known = self._layouts[measurement] = await self._place.layout(measurement)
         return known
 
+    async def odd(self, series: Series, span: TimeRange, *, anew: bool = False) -> Oddities:
+        """What stands in `span` and is no candle. With `anew` no seal is believed."""
+        if not span:
+            return Oddities()
+        proofs = (await self._look(series, span, anew=anew)).proofs
+        strays_ns = [time_ns for proof in proofs.values() for time_ns in proof.strays_ns]
+        not_whole = [
+            time_ms for day_ms, proof in proofs.items() for time_ms in times_of(series.interval, day_ms, proof.broken)
+        ]
+        if not strays_ns:
+            return Oddities(not_whole)
+        removal = self._place.removal(self.measurement_of(series.venue), series, strays_ns[:_STRAYS_NAMED])
+        return Oddities(not_whole, Strays(len(strays_ns), strays_ns[0], removal.statements, removal.remark))
+
     async def count(self, series: Series, span: TimeRange) -> int:
         """Candles in `span`."""
-        by_day = await self._count_days(series, span)
-        count = sum(by_day.values())
-        if count != span.count(series.interval):
-            # The question that follows on a range that is not full; a server takes as long for it as for the first.
-            self._counted[series] = (span, by_day, time.monotonic() + _REMEMBERED_S)
-        return count
+        return sum((await self._counts(series, span, "count")).values())
 
     async def count_by_day(self, series: Series, span: TimeRange) -> dict[int, int]:
         """The same per UTC day; days without candles are left out."""
-        counted_span, by_day, until_s = self._counted.pop(series, (None, {}, 0.0))
-        fresh = counted_span == span and time.monotonic() < until_s
-        return by_day if fresh else await self._count_days(series, span)
+        return dict(await self._counts(series, span, "days"))
 
-    def changed(self, series: Series) -> None:
-        """Forget what was counted of a series that is written to."""
-        self._counted.pop(series, None)
-
-    async def _count_days(self, series: Series, span: TimeRange) -> dict[int, int]:
+    async def _counts(self, series: Series, span: TimeRange, question: str) -> Mapping[int, int]:
         if not span:
             return {}
-        found = await self._place.days(await self._checked(series), series, span)
-        if found is None:
-            return {}
-        if _possible(series, found):
-            return dict(found.counts)
-        exact: dict[int, int] = {}
-        for open_time in await self.open_times(series, span):
-            day = open_time - open_time % DAY_MS
-            exact[day] = exact.get(day, 0) + 1
-        return exact
+        look = self._looks.get(series)
+        if look is None or look.span != span or not look.gives(question):
+            look = await self._look(series, span)
+            look.given.add(question)
+        return look.counts
+
+    def changed(self, series: Series) -> None:
+        """Forget what was seen of a series that is written to."""
+        self._looks.pop(series, None)
+
+    async def _look(self, series: Series, span: TimeRange, *, anew: bool = False) -> _Look:
+        measurement = await self._checked(series)
+        days, fragments = await self._count_days(measurement, series, span)
+        proofs = await self._prove(measurement, series, self._doubtful(days, anew=anew), days)
+        self.seals.looked(series, span, days, proofs)
+        for part in fragments:
+            for day, proof in prove(series.interval, await self._place.points(measurement, series, part)).items():
+                proofs[day] = proofs.get(day, DayProof()).also(proof)
+        inside = {day: clipped_proof(series.interval, day, proof, span) for day, proof in proofs.items()}
+        counts = {day: days.parts.get(day, count) for day, count in days.counts.items() if day not in proofs}
+        counts = {day: count for day, count in (counts | counts_of(inside)).items() if count}
+        look = _Look(span, dict(sorted(counts.items())), inside, time.monotonic() + _REMEMBERED_S)
+        self._looks.pop(series, None)
+        self._looks[series] = look
+        while len(self._looks) > _LOOKS_AT_MOST:
+            del self._looks[next(iter(self._looks))]
+        return look
+
+    async def open_parts(self, series: Series, span: TimeRange) -> list[TimeRange]:
+        """`span` without what no candle can be in, in order."""
+        return [span]
+
+    async def _count_days(self, measurement: str, series: Series, span: TimeRange) -> tuple[Days, Sequence[TimeRange]]:
+        """What the server says of the days of a range that are open as a whole; and the other parts of it."""
+        counts: dict[int, int] = {}
+        parts: dict[int, int] = {}
+        seals: dict[int, int] = {}
+        fragments: list[TimeRange] = []
+        for opened in await self.open_parts(series, whole_days(span)):
+            whole = TimeRange(-(-opened.start_ms // DAY_MS) * DAY_MS, opened.end_ms // DAY_MS * DAY_MS)
+            if asked := whole.clip(span):
+                days = await self._place.days(measurement, series, asked)
+                counts.update(days.counts)
+                parts.update(days.parts)
+                seals.update(days.seals)
+            edges = (TimeRange(opened.start_ms, whole.start_ms), TimeRange(whole.end_ms, opened.end_ms))
+            fragments += [part for edge in edges if (part := edge.clip(span))] if whole else [opened.clip(span)]
+        return Days(counts, parts, seals), [part for part in fragments if part]
+
+    @staticmethod
+    def _doubtful(days: Days, *, anew: bool) -> list[int]:
+        """The days that are to be looked at point by point, rising."""
+        doubtful = [day for day, count in days.counts.items() if anew or days.seals.get(day) != count]
+        if doubtful and not days.seals:
+            # Nobody has ever looked here, and points that lack just the close are not counted.
+            doubtful += range(min(doubtful), max(doubtful), DAY_MS)
+        return sorted(set(doubtful))
+
+    async def _prove(
+        self, measurement: str, series: Series, doubtful: Sequence[int], days: Days
+    ) -> dict[int, DayProof]:
+        proofs: dict[int, DayProof] = {}
+        full = full_day(series.interval)
+        counted = [day for day in doubtful if days.counts.get(day) == full.bit_count()]
+        for part in stretches(counted):
+            proofs |= dict.fromkeys(await self._place.full_days(measurement, series, part), DayProof(full))
+        left = [day for day in doubtful if day not in proofs]
+        for part in stretches(left, max(DAY_MS, _CANDLES_PER_QUERY * series.interval.ms // DAY_MS * DAY_MS)):
+            found = await self._place.points(measurement, series, part)
+            proofs |= dict.fromkeys(range(part.start_ms, part.end_ms, DAY_MS), DayProof())
+            proofs |= prove(series.interval, found)
+        return proofs
 
     async def open_times(self, series: Series, span: TimeRange) -> list[int]:
-        """The open_times in `span` that lie on the grid, rising."""
+        """The open_times in `span`, rising."""
+        if not span:
+            return []
         measurement = await self._checked(series)
-        times: list[int] = []
-        for part in await self._slices(series, span):
-            times += await self._place.times(measurement, series, [part])
+        look = self._looks.get(series)
+        if look is None or span.clip(look.span) != span or span.end_ms - span.start_ms > DAY_MS:
+            return [time_ms async for part in self._whole(measurement, series, span) for time_ms in part]
+        return [time_ms for part in span.days() for time_ms in await self._of_day(measurement, series, part, look)]
+
+    async def _of_day(self, measurement: str, series: Series, part: TimeRange, look: _Look) -> list[int]:
+        """The open_times of a part of a day, the cheapest way."""
+        day_ms = part.start_ms - part.start_ms % DAY_MS
+        proof = look.proofs.get(day_ms)
+        if not look.gives(day_ms):
+            return [time_ms async for found in self._whole(measurement, series, part) for time_ms in found]
+        if proof is not None:
+            return times_of(series.interval, day_ms, proof.whole & bits_of(series.interval, day_ms, part))
+        if day_ms not in look.counts:
+            return []
+        # Its seal holds: whatever has a close is a whole candle.
+        times = await self._place.times(measurement, series, [part])
+        self.seals.learn(series, part, times)
         return times
+
+    async def _whole(self, measurement: str, series: Series, span: TimeRange) -> AsyncIterator[list[int]]:
+        step_ns = series.interval.ms * _NS_PER_MS
+        for part in await self._slices(series, span):
+            for opened in await self.open_parts(series, part):
+                found = await self._place.points(measurement, series, opened)
+                yield [time_ns // _NS_PER_MS for time_ns in found.whole_ns if not time_ns % step_ns]
 
     async def stored_among(self, series: Series, open_times: Sequence[int]) -> set[int]:
         """Which of these minutes, rising, have a candle."""
         if not open_times:
             return set()
         measurement = self.measurement_of(series.venue)
-        return set(await self._place.times(measurement, series, list(_runs(open_times)))).intersection(open_times)
+        spans = [part for run in _runs(open_times) for part in await self.open_parts(series, run)]
+        found = set(await self._place.times(measurement, series, spans)).intersection(open_times)
+        # Few have anything there: those are looked at once more, for a close alone is no candle.
+        whole: set[int] = set()
+        for span in _runs(sorted(found)):
+            async for times in self._whole(measurement, series, span):
+                whole.update(times)
+        return whole & found
 
     async def candles(self, series: Series, span: TimeRange, last: int | None = None) -> Columns:
-        """Candles in `span`, oldest first; with `last` only the newest so many. A field that is missing is NaN."""
+        """Candles in `span`, oldest first; with `last` only the newest so many."""
         if last is not None:
             return await self._newest(series, span, last)
         return await self._gather(series, await self._slices(series, span))
@@ -134,7 +264,8 @@ class CandleReader:
 
     async def _gather(self, series: Series, spans: Sequence[TimeRange]) -> Columns:
         measurement = self.measurement_of(series.venue)
-        return _joined([await self._place.candles(measurement, series, part) for part in spans])
+        opened = [part for span in spans for part in await self.open_parts(series, span)]
+        return _joined([await self._place.candles(measurement, series, part) for part in opened])
 
     async def _slices(self, series: Series, span: TimeRange) -> list[TimeRange]:
         """`span` cut so that an answer is never large; what lies before the first and after the last is left out."""
@@ -149,17 +280,9 @@ class CandleReader:
         return self.measurement_of(series.venue)
 
 
-def _possible(series: Series, days: Days) -> bool:
-    """Whether so many points a day, from a first to a last one, can all be candles on the grid."""
-    step_ns = series.interval.ms * _NS_PER_MS
-    if days.first_ns % step_ns or days.last_ns % step_ns:
-        return False
-    if sum(days.counts.values()) > (days.last_ns - days.first_ns) // step_ns + 1:
-        return False
-    return all(count <= DAY_MS // series.interval.ms for count in days.counts.values())
-
-
 def _runs(open_times: Sequence[int]) -> Iterator[TimeRange]:
+    if not open_times:
+        return
     start = 0
     for i, (before, after) in enumerate(pairwise(open_times), 1):
         if after - before > _NEAR_MS:

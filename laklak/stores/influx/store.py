@@ -1,8 +1,8 @@
 """The InfluxDB store, 1.x and 2.x: a measurement of candles per venue, and what is known about them beside it.
 
 `binance_ohlc` (tags exchange, symbol, timeframe; float fields open, high, low, close, volume; time = open_time),
-`laklak_holes`, `laklak_runs`, `laklak_notes` and `laklak_meta`, all in one database and retention policy, or in one
-bucket.  Nothing else there is read or changed.
+`laklak_holes`, `laklak_seals`, `laklak_runs`, `laklak_notes` and `laklak_meta`, all in one database and retention
+policy, or in one bucket.  Nothing else there is read or changed.
 """
 
 from __future__ import annotations
@@ -10,16 +10,18 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Final
+
+import anyio
 
 from laklak.errors import StoreError, StoreRefused, StoreUnavailable
 from laklak.findings import Finding
 from laklak.lineprotocol import key_of, point_line
 from laklak.model import DAY_MS, Absence, Candles, Note, RunRecord, Series, TimeRange, iso
-from laklak.stores.base import Columns, Delivery, Origin, StoreBase, StoreInfo, Written, held_span
+from laklak.stores.base import Columns, Delivery, Oddities, Origin, StoreBase, StoreInfo, Written, held_span
 from laklak.stores.influx import examine
 from laklak.stores.influx.absences import AbsenceBook
 from laklak.stores.influx.caller import OPENING_PATIENCE_S
@@ -34,6 +36,7 @@ SCHEMA_VERSION: Final = 1
 """The version that a store is marked with; a store with a higher one is not touched."""
 
 _NOTES_PER_WRITE: Final = 1_000
+_SEALING_S: Final = 1.0
 
 
 class InfluxStore(StoreBase):
@@ -82,6 +85,7 @@ class InfluxStore(StoreBase):
         self._version = ""
         self._clock_ahead_ms = 0
         self._new = False
+        self._opened: CandleReader | None = None
 
     def __repr__(self) -> str:
         return f"<InfluxStore {self.display} version={self._version or '?'}>"
@@ -114,7 +118,7 @@ class InfluxStore(StoreBase):
         self._new, self._nothing = opened.made, not opened.exists
         if opened.exists:
             await self._check_schema()
-            self._reader = CandleReader(place, self._measurement)
+            self._reader = self._opened = CandleReader(place, self._measurement)
             self._contents = Contents(place, self._reader, self._measurement)
             self._absences = AbsenceBook(place, self._reader)
             self._writer = CandleWriter(
@@ -137,7 +141,14 @@ class InfluxStore(StoreBase):
 
     async def close(self) -> None:
         """Close the connections. Everything that was acknowledged is on the server already. Idempotent."""
-        await self._place.close()
+        try:
+            if self._opened is not None:
+                # What is not noted is looked at again by the next run: nobody waits for that.
+                with anyio.move_on_after(_SEALING_S):
+                    await self._opened.seals.send_all(self.retention.oldest_ms(self._now_ms()))
+                self._opened.seals.stop()
+        finally:
+            await self._place.close()
 
     def exclusive(self) -> AbstractContextManager[object]:
         """The lock that a backfill takes, so that there is one at a time on this machine; StoreBusy on entering.
@@ -146,7 +157,6 @@ class InfluxStore(StoreBase):
         """
         if self._nothing:
             return contextlib.nullcontext()
-        lock = self._lock()
         try:
             os.makedirs(self._state_dir, exist_ok=True)
         except OSError as exc:
@@ -154,7 +164,13 @@ class InfluxStore(StoreBase):
                 f"cannot make the folder {self._state_dir} for the lock of the store: {exc.strerror or exc}",
                 hint="make it, or set another state folder",
             ) from exc
-        return lock
+        return self._hold()
+
+    @contextlib.contextmanager
+    def _hold(self) -> Iterator[object]:
+        with self._lock() as held:
+            self._reader.seals.open()
+            yield held
 
     def _lock(self) -> StoreLock:
         return StoreLock(os.path.join(self._state_dir, self._address.lock_name), self.display)
@@ -193,6 +209,9 @@ class InfluxStore(StoreBase):
             if span:
                 spans[series] = span
         return spans
+
+    async def odd(self, series: Series, span: TimeRange, *, anew: bool = False) -> Oddities:
+        return Oddities() if self._nothing else await self._reader.odd(series, clipped(span), anew=anew)
 
     async def count(self, series: Series, span: TimeRange) -> int:
         return 0 if self._nothing else await self._reader.count(series, clipped(span))
@@ -261,6 +280,19 @@ class InfluxStore(StoreBase):
         Not one transaction: when it raises, a part may be stored. Writing again leaves one candle of each.
         """
         self._must_exist()
+        seals = self._reader.seals
+        try:
+            refused = await self._write(deliveries)
+        except BaseException:
+            seals.stop()
+            raise
+        for number, delivery in enumerate(deliveries):
+            if delivery.candles:
+                seals.wrote(delivery.series, delivery.candles.open_times, set(refused.get(number, ())))
+        await seals.send(self.retention.oldest_ms(self._now_ms()))
+        return Written(refused, self._dead_letter if refused else None)
+
+    async def _write(self, deliveries: Sequence[Delivery]) -> dict[int, list[int]]:
         refused = await self._writer.write(deliveries)
         written: dict[Series, set[int]] = {}
         absent = {delivery.series for delivery in deliveries if delivery.absences}
@@ -274,7 +306,7 @@ class InfluxStore(StoreBase):
         for delivery in deliveries:
             if delivery.absences:
                 await self._absences.record(delivery.series, delivery.absences, written.get(delivery.series, ()))
-        return Written(refused, self._dead_letter if refused else None)
+        return refused
 
     async def set_origin(self, origin: Origin) -> None:
         """Remember where the candles come from; StoreUnavailable when this user may not write."""
