@@ -97,6 +97,7 @@ class Report:
     failed: list[FailedSeries] = field(default_factory=list)
     ended: list[EndedSeries] = field(default_factory=list)
     series: int = 0
+    not_whole: int = 0
     rows_rejected: int = 0
     errors: int = 0
     requests: int = 0
@@ -159,8 +160,9 @@ class Report:
 class Summary:
     """The outcome of a backfill; `as_json()` is what --json prints.
 
-    wanted = stored_before + written + holes + rejected + missing, in candles.  `exit` is the exit status, `seconds`
-    the whole run, `weight` what the run paid, `error` a short word and a sentence when the run did not end by itself.
+    wanted = stored_before + written + holes + rejected + missing, in candles.  So many were `not_whole` when the run
+    began: something stood there that is no candle.  `exit` is the exit status, `seconds` the whole run, `weight` what
+    the run paid, `error` a short word and a sentence when the run did not end by itself.
     """
 
     exit: int
@@ -175,6 +177,7 @@ class Summary:
     holes: int
     rejected: int
     missing: int
+    not_whole: int
     rows_rejected: int
     failed_series: Sequence[FailedSeries]
     ended_series: Sequence[EndedSeries]
@@ -218,6 +221,7 @@ def summarise(report: Report, *, error: LaklakError | None = None, exit_code: in
         holes=report.holes,
         rejected=report.rejected,
         missing=missing,
+        not_whole=report.not_whole,
         rows_rejected=report.rows_rejected,
         failed_series=failures,
         ended_series=tuple(report.ended),

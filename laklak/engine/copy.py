@@ -24,6 +24,7 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 
 from laklak.copying import CopyJob, CopyPlan, CopyReport, CopySummary, Part, parts_of, plan_copy, summarise_copy, take
 from laklak.engine.filling import announce, check_room, each, sent, survey_sure
+from laklak.engine.oddities import STRAYS_FILE, OddityBook
 from laklak.errors import LaklakError, StoreError, StoreFull, StoreUnavailable, UsageError
 from laklak.ledger import Ledger
 from laklak.model import Series, TimeRange, iso
@@ -202,11 +203,20 @@ class Copy:
     async def _plan(
         self, source: Store, destination: Store, unsure: UnsureBook, spans: Mapping[Series, TimeRange]
     ) -> None:
+        file = self.job.state_dir / STRAYS_FILE
+        refetched = f"not copied; laklak backfill --store {mask_url(self.job.source.where)} fetches them again"
+        odd_there = OddityBook(file, self._observer.warn, refetched, where=" in the source")
+        odd_here = OddityBook(file.with_name(f"copy-{STRAYS_FILE}"), self._observer.warn, "copied again")
+
         async def plan(wanted: tuple[Series, TimeRange]) -> CopyPlan:
             there, here = await survey(source, *wanted), await survey_sure(destination, unsure, *wanted)
+            odd_there.add(wanted[0], there.not_whole, there.strays)
+            odd_here.add(wanted[0], here.not_whole, here.strays)
             return plan_copy(*wanted, there, here)
 
-        plans = await each(spans.items(), plan)
+        plans = await each(spans.items(), plan, self._observer.note)
+        odd_there.tell()
+        odd_here.tell()
         self._plans = {Ledger(one): one for one in plans}
         self.report.ledgers = list(self._plans)
         self.report.start_ms = min(span.start_ms for span in spans.values())

@@ -14,11 +14,12 @@ from laklak.plan import runs, union
 from laklak.stores.base import Delivery, Store, StoreInfo
 from laklak.stores.presence import Presence, survey
 from laklak.taskgroup import task_group
-from laklak.text import size_text
+from laklak.text import counted, size_text
 from laklak.unsure import UnsureBook
 
 SPARE_BYTES: Final = 1 << 30
 _SURVEYS_AT_ONCE: Final = 4
+_TOLD_EVERY_S: Final = 5.0
 
 One = TypeVar("One")
 Found = TypeVar("Found")
@@ -49,18 +50,40 @@ def check_room(store: Store, free_bytes: int | None, candles: int, *, hint: str)
         )
 
 
-async def each(items: Iterable[One], ask: Callable[[One], Awaitable[Found]]) -> list[Found]:
-    """What `ask` gives for every item, in their order; it is asked for a few of them at once."""
+async def each(
+    items: Iterable[One],
+    ask: Callable[[One], Awaitable[Found]],
+    note: Callable[[str], None] | None = None,
+    *,
+    told_every_s: float = _TOLD_EVERY_S,
+) -> list[Found]:
+    """What `ask` gives for every item, in their order; it is asked for a few of them at once.
+
+    Where that takes long, `note` is told from time to time how far it is: the items are series, and a store is asked.
+    """
     found: dict[int, Found] = {}
+    asked = list(items)
     places = anyio.CapacityLimiter(_SURVEYS_AT_ONCE)
 
     async def one(number: int, item: One) -> None:
         async with places:
             found[number] = await ask(item)
 
-    async with task_group() as group:
-        for number, item in enumerate(items):
-            group.start_soon(one, number, item)
+    async def tell(note: Callable[[str], None]) -> None:
+        while True:
+            await anyio.sleep(told_every_s)
+            note(
+                f"looking at what is stored: {len(found):,} of {counted(len(asked), 'series')}; "
+                "days that nobody has proven yet are looked at point by point, once"
+            )
+
+    async with task_group() as telling:
+        if note is not None and asked:
+            telling.start_soon(tell, note)
+        async with task_group() as group:
+            for number, item in enumerate(asked):
+                group.start_soon(one, number, item)
+        telling.cancel_scope.cancel()
     return [found[number] for number in sorted(found)]
 
 

@@ -11,6 +11,7 @@ from laklak.agenda import Agenda
 from laklak.archives.solver import Split
 from laklak.engine.filling import check_room, each, survey_sure
 from laklak.engine.observer import Observer
+from laklak.engine.oddities import STRAYS_FILE, OddityBook
 from laklak.errors import StoreUnavailable
 from laklak.feed import Feed
 from laklak.job import Job
@@ -60,6 +61,8 @@ class Preparation:
         self._observer = observer
         self._stopper = stopper
         self.feeds: list[Feed] = []
+        remedy = "to be fetched again" if job.dry_run else "fetched again"
+        self._oddities = OddityBook(job.state_dir / STRAYS_FILE, observer.warn, remedy)
 
     async def run(self, stack: AsyncExitStack) -> Estimate:
         """Connect to the venues (closed with `stack`), hold the wanted against the store, and say what it takes."""
@@ -72,7 +75,9 @@ class Preparation:
             await self._check_origin(feed)
             span, targets = self._targets(feed)
             spans.append(span)
-            plans.append((feed, await each(targets, self._plan)))
+            plans.append((feed, await each(targets, self._plan, self._observer.note)))
+        self._report.not_whole = self._oddities.not_whole
+        self._oddities.tell()
         self._report.start_ms = min((span.start_ms for span in spans), default=None)
         self._report.end_ms = max((span.end_ms for span in spans), default=None)
         splits = {plan.series: _split(feed, plan) for feed, own in plans for plan in own}
@@ -143,12 +148,15 @@ class Preparation:
             known_rejected = frozenset(one.open_time_ms for one in remembered if one.kind == "rejected")
         missing: tuple[TimeRange, ...]
         if self._job.refetch:
+            odd = await self._store.odd(target.series, target.wanted, anew=self._job.recheck)
+            self._oddities.add(target.series, len(odd.not_whole), odd.strays)
             known = [] if self._job.recheck else await self._store.absences(target.series, target.wanted)
             missing = tuple(gaps(target.wanted, (one.open_time_ms for one in known), target.series.interval))
         else:
             presence = await survey_sure(
                 self._store, self._unsure, target.series, target.wanted, recheck=self._job.recheck
             )
+            self._oddities.add(target.series, presence.not_whole, presence.strays)
             stored, known, missing = presence.stored, list(presence.absences), presence.missing
         holes = sum(one.kind == "hole" for one in known)
         return SeriesPlan(

@@ -15,6 +15,7 @@ SUMMARY_KEYS = [
     "holes",
     "rejected",
     "missing",
+    "not_whole",
     "rows_rejected",
     "failed_series",
     "ended_series",
