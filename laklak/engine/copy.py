@@ -32,7 +32,7 @@ from laklak.resolve import FailedSeries
 from laklak.stopping import Stopped, Stopper
 from laklak.stores import open_store
 from laklak.stores.base import Columns, Delivery, Store
-from laklak.stores.presence import survey
+from laklak.stores.presence import take_stock
 from laklak.taskgroup import task_group
 from laklak.text import mask_url, some_of
 from laklak.unsure import UnsureBook
@@ -204,13 +204,13 @@ class Copy:
         self, source: Store, destination: Store, unsure: UnsureBook, spans: Mapping[Series, TimeRange]
     ) -> None:
         file = self.job.state_dir / STRAYS_FILE
-        refetched = f"not copied; laklak backfill --store {mask_url(self.job.source.where)} fetches them again"
-        odd_there = OddityBook(file, self._observer.warn, refetched, where=" in the source")
+        # What is not whole there is wanted, and named when it was read.
+        odd_there = OddityBook(file, self._observer.warn, "", where=" in the source")
         odd_here = OddityBook(file.with_name(f"copy-{STRAYS_FILE}"), self._observer.warn, "copied again")
 
         async def plan(wanted: tuple[Series, TimeRange]) -> CopyPlan:
-            there, here = await survey(source, *wanted), await survey_sure(destination, unsure, *wanted)
-            odd_there.add(wanted[0], there.not_whole, there.strays)
+            there, here = await take_stock(source, *wanted), await survey_sure(destination, unsure, *wanted)
+            odd_there.add(wanted[0], (), there.strays)
             odd_here.add(wanted[0], here.not_whole, here.strays)
             return plan_copy(*wanted, there, here)
 
@@ -266,7 +266,7 @@ class Copy:
         ledger = part.ledger
         columns = Columns((), ((),) * 5)
         if part.candles:
-            columns = await source.read(ledger.plan.series, part.range)
+            columns = await source.read(ledger.plan.series, part.range, whole=False)
         absences = await source.absences(ledger.plan.series, part.range) if part.absences else []
         taken = take(part, columns, absences)
         ledger.trouble("source_unsound", taken.unsound, "the source does not have five finite numbers for them")

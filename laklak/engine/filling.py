@@ -12,7 +12,7 @@ from laklak.errors import StoreUnavailable
 from laklak.model import DAY_MS, Series, TimeRange, places
 from laklak.plan import runs, union
 from laklak.stores.base import Delivery, Store, StoreInfo
-from laklak.stores.presence import Presence, survey
+from laklak.stores.presence import Presence, take_stock
 from laklak.taskgroup import task_group
 from laklak.text import counted, size_text
 from laklak.unsure import UnsureBook
@@ -91,7 +91,7 @@ async def survey_sure(
     store: Store, unsure: UnsureBook, series: Series, span: TimeRange, *, recheck: bool = False
 ) -> Presence:
     """What `store` holds for sure of `span`: candles that it shows and may not have are missing (see laklak.unsure)."""
-    presence = await survey(store, series, span, recheck=recheck)
+    presence = await take_stock(store, series, span, recheck=recheck)
     parts = [part.clip(span) for part in unsure.of(series)]
     shown = await _shown(store, series, [part for part in parts if part])
     if not shown:

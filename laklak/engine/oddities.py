@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
-from laklak.model import Series, iso
+from laklak.model import Series, TimeRange, iso
 from laklak.stores.base import Strays
 from laklak.text import counted, shown_path
 
@@ -42,10 +42,10 @@ class OddityBook:
         """Candles that stood there and were not whole."""
         return sum(count for _, count in self._not_whole)
 
-    def add(self, series: Series, not_whole: int, strays: Strays) -> None:
+    def add(self, series: Series, not_whole: Iterable[TimeRange], strays: Strays) -> None:
         """Remember what was found in one series."""
-        if not_whole:
-            self._not_whole.append((series, not_whole))
+        if count := sum(part.count(series.interval) for part in not_whole):
+            self._not_whole.append((series, count))
         if strays.count:
             self._strays.append((series, strays))
 
@@ -63,19 +63,17 @@ class OddityBook:
             count = sum(count for _, count in more)
             yield f"and {len(more)} more series: {_were_not_whole(count)}{self._where}: {self._remedy}"
         for series, strays in self._strays[:_SERIES_SHOWN]:
-            yield f"{series}: {_strays_words(strays.count)}{self._where}, {self._removal(series, strays)}"
+            yield f"{series}: {_strays_words(strays.count)}{self._where}{self._removal(strays)}"
         if more_strays := self._strays[_SERIES_SHOWN:]:
             count = sum(strays.count for _, strays in more_strays)
             yield f"and {len(more_strays)} more series: {_strays_words(count)}{self._where}; they stay where they are"
         yield from self._put_down()
 
-    def _removal(self, series: Series, strays: Strays) -> str:
-        first_ms, rest_ns = divmod(strays.first_ns, _NS_PER_MS)
-        first = iso(first_ms) if not rest_ns else f"{iso(first_ms)} and {rest_ns} ns"
+    def _removal(self, strays: Strays) -> str:
         shown = strays.statements[:_STATEMENTS_SHOWN]
         more = f" (and {strays.count - len(shown):,} more like it)" if len(shown) < len(strays.statements) else ""
         return (
-            f"the first at {first}: no candles, and never removed by laklak; to remove them, {strays.remark}: "
+            f"{_first(strays)}: no candles, and never removed by laklak; to remove them, {strays.remark}: "
             f"{' ; '.join(shown)}{more}"
         )
 
@@ -95,6 +93,13 @@ class OddityBook:
 
 def _all_named(found: Sequence[tuple[Series, Strays]]) -> bool:
     return all(len(strays.statements) in (1, strays.count) for _, strays in found)
+
+
+def _first(strays: Strays) -> str:
+    if strays.first_ns is None:
+        return ""
+    first_ms, rest_ns = divmod(strays.first_ns, _NS_PER_MS)
+    return f", the first at {iso(first_ms)}" + (f" and {rest_ns} ns" if rest_ns else "")
 
 
 def _were_not_whole(count: int) -> str:

@@ -18,7 +18,7 @@ from laklak.job import Job
 from laklak.knowledge import Knowledge
 from laklak.ledger import Ledger
 from laklak.model import Instrument, Series, TimeRange, iso
-from laklak.plan import SeriesPlan, alternatives, best_page, cost_of, gaps, plan_chunks
+from laklak.plan import SeriesPlan, alternatives, best_page, cost_of, gaps, plan_chunks, runs
 from laklak.report import Estimate, Report
 from laklak.resolve import Target, clip_to_clock, resolve
 from laklak.stopping import Stopper
@@ -149,7 +149,7 @@ class Preparation:
         missing: tuple[TimeRange, ...]
         if self._job.refetch:
             odd = await self._store.odd(target.series, target.wanted, anew=self._job.recheck)
-            self._oddities.add(target.series, len(odd.not_whole), odd.strays)
+            self._oddities.add(target.series, runs(odd.not_whole, target.series.interval), odd.strays)
             known = [] if self._job.recheck else await self._store.absences(target.series, target.wanted)
             missing = tuple(gaps(target.wanted, (one.open_time_ms for one in known), target.series.interval))
         else:

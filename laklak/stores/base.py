@@ -63,12 +63,12 @@ class Written:
 class Strays:
     """Points of a series off the grid of its interval: no candles, and never deleted by us.
 
-    `first_ns` is the time of the first one; `statements` remove exactly those that they name, and as long as there are
-    no more of them than a person reads, all of them.  `remark` says where to run them, and what else they take.
+    `first_ns` is the time of the first one, if it has any. `statements` remove exactly those that they name: all of
+    them, or the first of very many.  `remark` says where to run them, and what else they take.
     """
 
     count: int = 0
-    first_ns: int = 0
+    first_ns: int | None = None
     statements: tuple[str, ...] = ()
     remark: str = ""
 
@@ -185,8 +185,11 @@ class Store(Protocol):
         """
         ...
 
-    async def read(self, series: Series, span: TimeRange, *, last: int | None = None) -> Columns:
-        """Stored candles in `span`, oldest first; with `last`, only the newest so many."""
+    async def read(self, series: Series, span: TimeRange, *, last: int | None = None, whole: bool = True) -> Columns:
+        """Stored candles in `span`, oldest first; with `last`, only the newest so many.
+
+        Without `whole` also what stands on the grid and is not whole: a number that is missing is NaN.
+        """
         ...
 
     async def origin(self) -> Origin | None:

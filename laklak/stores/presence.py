@@ -7,10 +7,10 @@ minutes on the grid and gives no absence of a minute that is stored, so the two 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from laklak.model import DAY_MS, Absence, Series, TimeRange
-from laklak.plan import gaps, merge
+from laklak.plan import gaps, merge, runs
 from laklak.stores.base import NO_STRAYS, Store, Strays
 
 
@@ -18,32 +18,41 @@ from laklak.stores.base import NO_STRAYS, Store, Strays
 class Presence:
     """candles in the range = stored + len(absences) + candles in `missing`.
 
-    Of the missing ones so many are `not_whole`: something stands there that is no candle. `strays` are off the grid.
+    In the part `not_whole` of the missing something stands that is no candle. `strays` are off the grid.
     """
 
     stored: int
     absences: tuple[Absence, ...]
     missing: tuple[TimeRange, ...]
-    not_whole: int = 0
+    not_whole: tuple[TimeRange, ...] = ()
     strays: Strays = NO_STRAYS
 
 
-async def survey(store: Store, series: Series, span: TimeRange, *, recheck: bool = False) -> Presence:
-    """Say what `store` holds of `span`, a range on the grid.
+async def take_stock(store: Store, series: Series, span: TimeRange, *, recheck: bool = False) -> Presence:
+    """Say what `store` holds of `span`, a range on the grid, and what else stands there.
 
     With `recheck` known absences count as missing, and nothing that was noted about what is stored is believed.
     """
+    # First: what counts as a candle is found out with it.
+    odd = await store.odd(series, span, anew=recheck)
+    presence = await survey(store, series, span, recheck=recheck)
+    known = {absence.open_time_ms for absence in presence.absences}
+    not_whole = runs((open_time for open_time in odd.not_whole if open_time not in known), series.interval)
+    return replace(presence, not_whole=tuple(not_whole), strays=odd.strays)
+
+
+async def survey(store: Store, series: Series, span: TimeRange, *, recheck: bool = False) -> Presence:
+    """Say what `store` holds of `span`, a range on the grid. With `recheck` known absences count as missing."""
     wanted = span.count(series.interval)
     if not wanted:
         return Presence(0, (), ())
-    odd = await store.odd(series, span, anew=recheck)
     stored = await store.count(series, span)
     absences = [] if recheck else await store.absences(series, span)
     absences = [absence for absence in absences if not absence.open_time_ms % series.interval.ms]
     if stored + len(absences) == wanted:
-        return Presence(stored, tuple(absences), (), 0, odd.strays)
+        return Presence(stored, tuple(absences), ())
     if not stored and not absences:
-        return Presence(0, (), (span,), len(odd.not_whole), odd.strays)
+        return Presence(0, (), (span,))
     by_day = await store.count_by_day(series, span)
     absent_days: dict[int, list[int]] = {}
     for absence in absences:
@@ -58,6 +67,4 @@ async def survey(store: Store, series: Series, span: TimeRange, *, recheck: bool
             missing += gaps(day, sorted([*present, *absent]), series.interval)
         elif not count:
             missing.append(day)
-    known = {absence.open_time_ms for absence in absences}
-    not_whole = sum(open_time not in known for open_time in odd.not_whole)
-    return Presence(stored, tuple(absences), tuple(merge(missing)), not_whole, odd.strays)
+    return Presence(stored, tuple(absences), tuple(merge(missing)))

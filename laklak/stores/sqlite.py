@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, AsyncExitStack
 from functools import partial
+from math import nan
 from typing import Any, Final
 
 from laklak.errors import StoreError, StoreFull, StoreUnavailable
@@ -53,7 +54,7 @@ AND open_time >= ? AND open_time < ? AND open_time % ? = 0"""
 
 _COUNT_BY_DAY: Final = """
 SELECT group_concat(day || ':' || candles) FROM (
-    SELECT open_time / 86400000 AS day, count(*) AS candles FROM candle
+    SELECT CAST(open_time / 86400000 AS INTEGER) AS day, count(*) AS candles FROM candle
     WHERE series_id = (SELECT id FROM series WHERE venue = ? AND symbol = ? AND interval = ?)
     AND open_time >= ? AND open_time < ? AND open_time % ? = 0
     GROUP BY day)"""
@@ -63,17 +64,18 @@ SELECT group_concat(open_time) FROM candle
 WHERE series_id = (SELECT id FROM series WHERE venue = ? AND symbol = ? AND interval = ?)
 AND open_time >= ? AND open_time < ? AND open_time % ? = 0 AND typeof(open_time) = 'integer'"""
 
+# A text or a blob for a time is greater than any number, and in no range.
 _ODD_ROWS: Final = f"""
 SELECT open_time FROM candle INDEXED BY candle_odd
 WHERE series_id = (SELECT id FROM series WHERE venue = ? AND symbol = ? AND interval = ?)
-AND open_time >= ? AND open_time < ? AND {ODD}"""  # noqa: S608, made of constants
+AND (open_time >= ? AND open_time < ? OR open_time >= '') AND {ODD}"""  # noqa: S608, made of constants
 
 _OFF_GRID: Final = "(typeof(open_time) <> 'integer' OR open_time % ? <> 0)"
 
 _STRAYS: Final = f"""
 SELECT count(*), min(open_time) FROM candle
 WHERE series_id = (SELECT id FROM series WHERE venue = ? AND symbol = ? AND interval = ?)
-AND open_time >= ? AND open_time < ? AND {_OFF_GRID}"""  # noqa: S608, made of constants
+AND (open_time >= ? AND open_time < ? OR open_time >= '') AND {_OFF_GRID}"""  # noqa: S608, made of constants
 
 _ABSENCES: Final = f"""
 SELECT open_time, kind, confirmed_at, reason, row, venue_at, file_at FROM absence
@@ -84,11 +86,12 @@ AND open_time >= ? AND open_time < ? AND NOT EXISTS (
 ORDER BY open_time"""  # noqa: S608, made of constants
 
 # Newest first, so that `last` stops early; a negative LIMIT is none.
-_READ: Final = f"""
+_READ: Final = """
 SELECT open_time, open, high, low, close, volume FROM candle
 WHERE series_id = (SELECT id FROM series WHERE venue = ? AND symbol = ? AND interval = ?)
-AND open_time >= ? AND open_time < ? AND open_time % ? = 0 AND typeof(open_time) = 'integer' AND {SOUND}
-ORDER BY open_time DESC LIMIT ?"""  # noqa: S608, made of constants
+AND open_time >= ? AND open_time < ? AND open_time % ? = 0 AND typeof(open_time) = 'integer'
+ORDER BY open_time DESC LIMIT ?"""
+_READ_WHOLE: Final = _READ.replace("ORDER BY", f"AND {SOUND}\nORDER BY")
 
 # A store without candles and absences has no origin, whatever a run has announced that then got nothing.
 _ORIGIN: Final = """
@@ -97,20 +100,20 @@ AND (EXISTS (SELECT 1 FROM candle) OR EXISTS (SELECT 1 FROM absence))"""
 
 _NOTES: Final = "SELECT about, kind, value, noted_at, venue_at FROM laklak_notes WHERE value <> '' ORDER BY about, kind"
 
-_EDGES: Final = """
-SELECT interval, (SELECT min(open_time) FROM candle WHERE series_id = series.id),
-    (SELECT max(open_time) FROM candle WHERE series_id = series.id) FROM series"""
+# People can put a text where a time belongs.
+_FIRST: Final = (
+    "(SELECT open_time FROM candle WHERE series_id = series.id AND typeof(open_time) = 'integer'"
+    " ORDER BY open_time LIMIT 1)"
+)
+_FIRST_LAST: Final = f"{_FIRST}, {_FIRST.replace('LIMIT', 'DESC LIMIT')}"
 
-_HOLDINGS: Final = """
-SELECT id, venue, symbol, interval,
+_EDGES: Final = f"SELECT interval, {_FIRST_LAST} FROM series"  # noqa: S608, made of constants
+
+_HOLDINGS: Final = f"""
+SELECT venue, symbol, interval, {_FIRST_LAST},
     (SELECT min(open_time) FROM absence WHERE series_id = series.id),
     (SELECT max(open_time) FROM absence WHERE series_id = series.id)
-FROM series ORDER BY venue, symbol, interval"""
-
-_EDGE: Final = f"""
-SELECT open_time FROM candle
-WHERE series_id = ? AND open_time % ? = 0 AND typeof(open_time) = 'integer' AND {SOUND}
-ORDER BY open_time {{order}} LIMIT 1"""  # noqa: S608, made of constants
+FROM series ORDER BY venue, symbol, interval"""  # noqa: S608, made of constants
 
 
 class SqliteStore(StoreBase):
@@ -203,7 +206,13 @@ class SqliteStore(StoreBase):
         """Every series with a candle or a known absence: from its first to the end of its last, on the grid."""
         if self._nothing:
             return {}
-        return await self._reader().run(_holdings)
+        found = {}
+        for venue, symbol, name, *edges in await self._reader().run(partial(_fetch_all, _HOLDINGS, ())):
+            series = Series(venue, symbol, Interval.parse(name))
+            span = held_span(series.interval, [edge for edge in edges if edge is not None])
+            if span:
+                found[series] = span
+        return found
 
     async def odd(self, series: Series, span: TimeRange, *, anew: bool = False) -> Oddities:
         """See Store. Nothing is ever believed here: the file itself knows what is odd in it."""
@@ -240,11 +249,13 @@ class SqliteStore(StoreBase):
             )
         return Written()
 
-    async def read(self, series: Series, span: TimeRange, *, last: int | None = None) -> Columns:
+    async def read(self, series: Series, span: TimeRange, *, last: int | None = None, whole: bool = True) -> Columns:
         if self._nothing:
             return Columns(array("q"), tuple(array("d") for _ in range(5)))
         limit = -1 if last is None else max(0, last)
-        return await self._reader().run(partial(_read, (*_on_grid(series, span), limit)))
+        return await self._reader().run(
+            partial(_read, _READ_WHOLE if whole else _READ, (*_on_grid(series, span), limit))
+        )
 
     async def origin(self) -> Origin | None:
         row = await self._one(_ORIGIN, ())
@@ -356,31 +367,34 @@ def _open_times(series: Series, span: TimeRange, turn: Turn) -> list[int]:
     return sorted(set(map(int, row[0].split(","))).difference(_odd_among_counted(series, span, turn)))
 
 
-def _odd_rows(series: Series, span: TimeRange, turn: Turn) -> list[int | float]:
-    """The open_times of rows that are no candles, rising, but for whole minutes that are off a longer grid."""
+def _odd_rows(series: Series, span: TimeRange, turn: Turn) -> list[Any]:
+    """The open_times of rows that cannot be candles, whatever they are; not whole minutes off a longer grid."""
     try:
         rows = turn.connection.execute(_ODD_ROWS, _within(series, span)).fetchall()
     except sqlite3.OperationalError as exc:
+        # Somebody has dropped it: it takes longer, and is no less true.
         if "no such index" not in str(exc):
             raise
         rows = turn.connection.execute(_ODD_ROWS.replace("INDEXED BY candle_odd", ""), _within(series, span)).fetchall()
-    return sorted(row[0] for row in rows)
+    return [row[0] for row in rows]
 
 
 def _odd_among_counted(series: Series, span: TimeRange, turn: Turn) -> list[int | float]:
     # SQLite takes the remainder of whole numbers: 60000.5 % 60000 is 0.
-    return [time_ms for time_ms in _odd_rows(series, span, turn) if not int(time_ms) % series.interval.ms]
+    times = [time_ms for time_ms in _odd_rows(series, span, turn) if isinstance(time_ms, int | float)]
+    return [time_ms for time_ms in times if not int(time_ms) % series.interval.ms]
 
 
 def _odd(path: str, series: Series, span: TimeRange, turn: Turn) -> Oddities:
     odd = _odd_rows(series, span, turn)
-    on_grid = [time_ms for time_ms in odd if isinstance(time_ms, int) and not time_ms % series.interval.ms]
-    strays, first_ms = len(odd) - len(on_grid), min(set(odd).difference(on_grid), default=0)
-    if series.interval.ms > MINUTE_MS:
+    on_grid = sorted(time_ms for time_ms in odd if isinstance(time_ms, int) and not time_ms % series.interval.ms)
+    strays = len(odd) - len(on_grid)
+    if strays or series.interval.ms > MINUTE_MS:
         strays, first_ms = turn.connection.execute(_STRAYS, _on_grid(series, span)).fetchone()
     if not strays:
         return Oddities(on_grid)
-    return Oddities(on_grid, Strays(strays, int(first_ms * 1_000_000), (_removal(series, span),), f"in sqlite3 {path}"))
+    first_ns = int(first_ms * 1_000_000) if isinstance(first_ms, int | float) else None
+    return Oddities(on_grid, Strays(strays, first_ns, (_removal(series, span),), f"in sqlite3 {path}"))
 
 
 def _removal(series: Series, span: TimeRange) -> str:
@@ -389,7 +403,7 @@ def _removal(series: Series, span: TimeRange) -> str:
     return (
         "DELETE FROM candle WHERE series_id = "  # noqa: S608, made of quoted parts
         f"(SELECT id FROM series WHERE venue = {venue} AND symbol = {symbol} AND interval = {interval})"
-        f" AND open_time >= {span.start_ms} AND open_time < {span.end_ms}"
+        f" AND (open_time >= {span.start_ms} AND open_time < {span.end_ms} OR open_time >= '')"
         f" AND {_OFF_GRID.replace('?', str(series.interval.ms))};"
     )
 
@@ -398,29 +412,20 @@ def _text(value: str) -> str:
     return "'" + value.replace("'", "''") + "'"
 
 
-def _holdings(turn: Turn) -> dict[Series, TimeRange]:
-    found = {}
-    for number, venue, symbol, name, *absent in turn.connection.execute(_HOLDINGS).fetchall():
-        series = Series(venue, symbol, Interval.parse(name))
-        edges = [
-            row[0]
-            for order in ("ASC", "DESC")
-            for row in turn.connection.execute(_EDGE.format(order=order), (number, series.interval.ms))
-        ]
-        span = held_span(series.interval, [*edges, *(edge for edge in absent if edge is not None)])
-        if span:
-            found[series] = span
-    return found
-
-
-def _read(parameters: tuple[object, ...], turn: Turn) -> Columns:
+def _read(sql: str, parameters: tuple[object, ...], turn: Turn) -> Columns:
     # Into flat arrays, slice by slice: a list of rows of float objects would take eight times the memory.
     columns: list[array[Any]] = [array("q"), *(array("d") for _ in range(5))]
-    cursor = turn.connection.execute(_READ, parameters)
+    cursor = turn.connection.execute(sql, parameters)
     while rows := cursor.fetchmany(_FETCH_ROWS):
         turn.check()
         for column, cells in zip(columns, zip(*rows, strict=True), strict=True):
-            column.extend(cells)
+            before = len(column)
+            try:
+                column.extend(cells)
+            except TypeError:
+                # People can put a text where a number belongs; up to it the cells are in already.
+                del column[before:]
+                column.extend([cell if isinstance(cell, float) else nan for cell in cells])
     for column in columns:
         column.reverse()
     return Columns(columns[0], tuple(columns[1:]))

@@ -193,7 +193,7 @@ class Place(Protocol):
         ...
 
     async def candles(self, measurement: str, series: Series, span: TimeRange) -> Columns:
-        """The whole candles in `span`, oldest first."""
+        """What stands on the grid in `span`, oldest first; a field that is missing is NaN."""
         ...
 
     # Whole measurements

@@ -6,7 +6,8 @@ import time
 from array import array
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import compress, pairwise
+from math import isnan
 from typing import Any, Final
 
 from laklak.errors import StoreUnavailable
@@ -241,13 +242,13 @@ class CandleReader:
                 whole.update(times)
         return whole & found
 
-    async def candles(self, series: Series, span: TimeRange, last: int | None = None) -> Columns:
-        """Candles in `span`, oldest first; with `last` only the newest so many."""
+    async def candles(self, series: Series, span: TimeRange, last: int | None = None, *, whole: bool = True) -> Columns:
+        """Candles in `span`, oldest first; with `last` only the newest so many. See Store.read for `whole`."""
         if last is not None:
-            return await self._newest(series, span, last)
-        return await self._gather(series, await self._slices(series, span))
+            return await self._newest(series, span, last, whole)
+        return await self._gather(series, await self._slices(series, span), whole)
 
-    async def _newest(self, series: Series, span: TimeRange, last: int) -> Columns:
+    async def _newest(self, series: Series, span: TimeRange, last: int, whole: bool) -> Columns:
         measurement = self.measurement_of(series.venue)
         edges = await self._place.edges(measurement, series, span) if span and last > 0 else None
         found = _joined([])
@@ -256,16 +257,17 @@ class CandleReader:
             # Where candles are missing, the newest so many reach back further than so many minutes.
             width = min(width, _CANDLES_PER_QUERY)
             start_ms = max(edges.start_ms, end_ms - width * series.interval.ms)
-            found = _joined([await self._gather(series, [TimeRange(start_ms, end_ms)]), found])
+            found = _joined([await self._gather(series, [TimeRange(start_ms, end_ms)], whole), found])
             width, end_ms = width * 4, start_ms
         return (
             Columns(found.open_times[-last:], tuple(column[-last:] for column in found.values)) if last > 0 else found
         )
 
-    async def _gather(self, series: Series, spans: Sequence[TimeRange]) -> Columns:
+    async def _gather(self, series: Series, spans: Sequence[TimeRange], whole: bool) -> Columns:
         measurement = self.measurement_of(series.venue)
         opened = [part for span in spans for part in await self.open_parts(series, span)]
-        return _joined([await self._place.candles(measurement, series, part) for part in opened])
+        found = _joined([await self._place.candles(measurement, series, part) for part in opened])
+        return _only_whole(found) if whole else found
 
     async def _slices(self, series: Series, span: TimeRange) -> list[TimeRange]:
         """`span` cut so that an answer is never large; what lies before the first and after the last is left out."""
@@ -289,6 +291,15 @@ def _runs(open_times: Sequence[int]) -> Iterator[TimeRange]:
             yield TimeRange(open_times[start], before + 1)
             start = i
     yield TimeRange(open_times[start], open_times[-1] + 1)
+
+
+def _only_whole(columns: Columns) -> Columns:
+    # No number that a server keeps is infinite; a sum may be, but it is NaN only where a number is.
+    if not any(isnan(sum(column)) for column in columns.values):
+        return columns
+    kept = [not any(map(isnan, row)) for row in zip(*columns.values, strict=True)]
+    values = tuple(array("d", compress(column, kept)) for column in columns.values)
+    return Columns(array("q", compress(columns.open_times, kept)), values)
 
 
 def _joined(found: Sequence[Columns]) -> Columns:

@@ -225,10 +225,10 @@ class InfluxStore(StoreBase):
     async def absences(self, series: Series, span: TimeRange) -> list[Absence]:
         return [] if self._nothing else await self._absences.known(series, clipped(span))
 
-    async def read(self, series: Series, span: TimeRange, *, last: int | None = None) -> Columns:
+    async def read(self, series: Series, span: TimeRange, *, last: int | None = None, whole: bool = True) -> Columns:
         if self._nothing:
             return Columns((), ((),) * 5)
-        return await self._reader.candles(series, clipped(span), last)
+        return await self._reader.candles(series, clipped(span), last, whole=whole)
 
     async def origin(self) -> Origin | None:
         """Whether the candles here came from a real venue or a simulator; None while there are none."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from array import array
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -139,10 +140,12 @@ class Place1:
     async def candles(self, measurement: str, series: Series, span: TimeRange) -> Columns:
         columns: list[array[Any]] = [array("q"), *(array("d") for _ in FIELDS)]
         select = await self._select(_FIELDS, measurement, series, span)
-        found = _on_grid((await self._client.query(select, epoch="ns"))[0], series)
-        rows = [row for row in found if None not in row]
+        rows = _on_grid((await self._client.query(select, epoch="ns"))[0], series)
         for column, cells in zip(columns, zip(*rows, strict=True), strict=False):
-            column.extend([cell // _NS_PER_MS for cell in cells] if column.typecode == "q" else cells)
+            if column.typecode == "q":
+                column.extend([cell // _NS_PER_MS for cell in cells])
+            else:
+                column.extend(cells if None not in cells else [math.nan if cell is None else cell for cell in cells])
         return Columns(columns[0], tuple(columns[1:]))
 
     async def _select(self, what: str, measurement: str, series: Series, span: TimeRange, then: str = "") -> str:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 from array import array
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import compress
 from typing import Final
 
@@ -238,15 +239,14 @@ class Place2:
         values = tuple(array("d") for _ in FIELDS)
         question = self._points(measurement, FIELDS, span, series) + flux.without(tags=True) + flux.as_rows()
         for table in await self._client.query(question):
-            if set(table.columns) != {"_time", *FIELDS}:
+            if not {"_time", *FIELDS}.issuperset(table.columns):
                 continue
-            grid, cells = _on_grid(table, series), [table[field] for field in FIELDS]
-            kept = [
-                time_ms is not None and all(row) for time_ms, row in zip(grid, zip(*cells, strict=True), strict=True)
-            ]
-            times.extend([time_ms for time_ms in compress(grid, kept) if time_ms is not None])
-            for column, own in zip(values, cells, strict=True):
-                column.extend(map(float, compress(own, kept)))
+            grid = _on_grid(table, series)
+            kept = [time_ms is not None for time_ms in grid]
+            times.extend([time_ms for time_ms in grid if time_ms is not None])
+            for field, column in zip(FIELDS, values, strict=True):
+                cells = table[field] if field in table.columns else [""] * len(table)
+                column.extend(_floats(compress(cells, kept)))
         return Columns(times, values)
 
     def _points(self, measurement: str, fields: Sequence[str], span: TimeRange, series: Series | None = None) -> str:
@@ -373,3 +373,7 @@ def _on_grid(table: Table, series: Series) -> list[int | None]:
 def _column(table: Table, name: str) -> Sequence[str]:
     """The cells of a column; empty ones where no point has the field."""
     return table[name] if name in table.columns else [""] * len(table)
+
+
+def _floats(cells: Iterable[str]) -> list[float]:
+    return [float(cell) if cell else math.nan for cell in cells]
