@@ -38,7 +38,7 @@ from laklak.stores.lock import StoreLock
 from laklak.stores.sqlite_lane import Lane, Turn
 from laklak.stores.sqlite_schema import ODD, SOUND
 from laklak.stores.sqlite_write import pack, transaction, write_deliveries, write_meta, write_notes, write_run
-from laklak.text import size_text
+from laklak.text import counted, size_text
 
 _READERS: Final = 2
 # How long `examine` waits for another writer.
@@ -69,6 +69,8 @@ _ODD_ROWS: Final = f"""
 SELECT open_time FROM candle INDEXED BY candle_odd
 WHERE series_id = (SELECT id FROM series WHERE venue = ? AND symbol = ? AND interval = ?)
 AND (open_time >= ? AND open_time < ? OR open_time >= '') AND {ODD}"""  # noqa: S608, made of constants
+
+_COUNT_ODD: Final = f"SELECT count(*) FROM candle INDEXED BY candle_odd WHERE {ODD}"  # noqa: S608, made of constants
 
 _OFF_GRID: Final = "(typeof(open_time) <> 'integer' OR open_time % ? <> 0)"
 
@@ -321,12 +323,31 @@ def _examine(turn: Turn) -> list[Finding]:
         # An empty transaction takes what a write takes, and writes nothing.
         with transaction(turn, patience_s=_PROBE_S):
             pass
-        return [kept_by, Finding("ok", "it can be read and written")]
+        return [kept_by, Finding("ok", "it can be read and written"), *_odd_finding(turn)]
     except sqlite3.OperationalError as exc:
         if not sqlite_file.is_busy(exc):
             raise
         busy = f"another program has been writing for {_PROBE_S:g} s; a backfill waits {sqlite_file.BUSY_TIMEOUT_S:g} s"
         return [kept_by, Finding("warning", busy, "end its transaction")]
+
+
+def _odd_finding(turn: Turn) -> list[Finding]:
+    """A warning where people have put what is no candle of any interval; quick, where there is the index."""
+    try:
+        odd = turn.connection.execute(_COUNT_ODD).fetchone()[0]
+    except sqlite3.OperationalError:
+        return []
+    if not odd:
+        return []
+    rows = f"{counted(odd, 'row')} of the table candle {'is no candle' if odd == 1 else 'are no candles'}"
+    return [
+        Finding(
+            "warning",
+            f"{rows}: without five finite numbers, or between two minutes",
+            "the next run fetches again what is not whole, and says what removes the others",
+            {"odd_rows": odd},
+        )
+    ]
 
 
 def _within(series: Series, span: TimeRange) -> tuple[str | int, ...]:
@@ -347,8 +368,8 @@ def _fetch_all(sql: str, parameters: tuple[object, ...], turn: Turn) -> list[Any
 
 
 def _count(series: Series, span: TimeRange, turn: Turn) -> int:
-    counted = int(turn.connection.execute(_COUNT, _on_grid(series, span)).fetchone()[0])
-    return counted - len(_odd_among_counted(series, span, turn))
+    rows = int(turn.connection.execute(_COUNT, _on_grid(series, span)).fetchone()[0])
+    return rows - len(_odd_among_counted(series, span, turn))
 
 
 def _count_by_day(series: Series, span: TimeRange, turn: Turn) -> dict[int, int]:

@@ -176,6 +176,19 @@ def test_copy_is_given_what_is_not_whole_as_it_is(filled, series):
     assert math.isnan(columns.values[2][4])
 
 
+def test_a_check_counts_the_rows_that_are_no_candles(filled):
+    async def look(store):
+        return [finding for finding in await store.examine() if finding.verdict == "warning"]
+
+    assert ask(filled, look) == []
+    put(filled, START + 3 * MINUTE_MS, open="abc")
+    put(filled, START + 17_000)
+
+    (finding,) = ask(filled, look)
+    assert finding.text.startswith("2 rows of the table candle are no candles: ")
+    assert finding.facts == {"odd_rows": 2}
+
+
 def test_a_file_without_the_index_is_counted_all_the_same(filled, series):
     put(filled, START + 3 * MINUTE_MS, open="abc")
     sql(filled, "DROP INDEX candle_odd")
