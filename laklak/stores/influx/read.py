@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from array import array
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import compress, pairwise
 from math import isnan
@@ -60,14 +60,14 @@ class CandleReader:
 
     A candle is a point with five numbers on the grid of its interval.  No server can count those, so a day whose seal
     does not hold (see laklak.stores.influx.seals) is looked at point by point, and of the others the points with a
-    `close` are counted.
+    `close` are counted.  `oldest_ms` gives what the server still takes.
     """
 
-    def __init__(self, place: Place, measurement: str) -> None:
+    def __init__(self, place: Place, measurement: str, oldest_ms: Callable[[], int | None] = lambda: None) -> None:
         self._place = place
         self._measurement = measurement
         self._layouts: dict[str, Layout] = {}
-        self.seals = SealBook(place, self.measurement_of)
+        self.seals = SealBook(place, self.measurement_of, oldest_ms)
         # The last few, for the questions that follow: a server takes as long for each of them as for the first.
         self._looks: dict[Series, _Look] = {}
 
@@ -138,6 +138,7 @@ class CandleReader:
         days, fragments = await self._count_days(measurement, series, span)
         proofs = await self._prove(measurement, series, self._doubtful(days, anew=anew), days)
         self.seals.looked(series, span, days, proofs)
+        await self.seals.send()
         for part in fragments:
             for day, proof in prove(series.interval, await self._place.points(measurement, series, part)).items():
                 proofs[day] = proofs.get(day, DayProof()).also(proof)

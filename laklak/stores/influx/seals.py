@@ -99,9 +99,10 @@ class _Series:
 class SealBook:
     """The days of the series that this run has looked at or written to. Notes nothing until it is `open`ed."""
 
-    def __init__(self, place: Place, measurement_of: Callable[[str], str]) -> None:
+    def __init__(self, place: Place, measurement_of: Callable[[str], str], oldest_ms: Callable[[], int | None]) -> None:
         self._place = place
         self._measurement_of = measurement_of
+        self._oldest_ms = oldest_ms
         self._open = False
         self._series: dict[Series, _Series] = {}
         self._lines: dict[tuple[Series, int], int] = {}
@@ -165,11 +166,12 @@ class SealBook:
                 self._seal(series, day_ms, _Day(full, full))
                 kept.fill(day_ms)
 
-    async def send(self, oldest_ms: int | None, *, least: int = _LINES_PER_WRITE) -> None:
+    async def send(self, *, least: int = _LINES_PER_WRITE) -> None:
         """Note what is known, once that is `least` days; without those that begin before what the server keeps."""
         if not self._lines or len(self._lines) < least:
             return
         sealed, self._lines = self._lines, {}
+        oldest_ms = self._oldest_ms()
         lines = [
             self._line(series, day_ms, count)
             for (series, day_ms), count in sealed.items()
@@ -185,13 +187,13 @@ class SealBook:
             log.warning("days not sealed error=%s", exc)
             self.stop()
 
-    async def send_all(self, oldest_ms: int | None) -> None:
+    async def send_all(self) -> None:
         """Note everything, at the end of a run: also the days that are not full."""
         for series, kept in self._series.items():
             for day_ms, day in kept.days.items():
                 if day.certain:
                     self._seal(series, day_ms, day)
-        await self.send(oldest_ms, least=1)
+        await self.send(least=1)
 
     def _seal(self, series: Series, day_ms: int, day: _Day) -> None:
         if day.count and day.count != day.told:

@@ -36,7 +36,7 @@ SCHEMA_VERSION: Final = 1
 """The version that a store is marked with; a store with a higher one is not touched."""
 
 _NOTES_PER_WRITE: Final = 1_000
-_SEALING_S: Final = 1.0
+_SEALING_S: Final = 2.0
 
 
 class InfluxStore(StoreBase):
@@ -118,7 +118,7 @@ class InfluxStore(StoreBase):
         self._new, self._nothing = opened.made, not opened.exists
         if opened.exists:
             await self._check_schema()
-            self._reader = self._opened = CandleReader(place, self._measurement)
+            self._reader = self._opened = CandleReader(place, self._measurement, self._oldest_ms)
             self._contents = Contents(place, self._reader, self._measurement)
             self._absences = AbsenceBook(place, self._reader)
             self._writer = CandleWriter(
@@ -145,7 +145,7 @@ class InfluxStore(StoreBase):
             if self._opened is not None:
                 # What is not noted is looked at again by the next run: nobody waits for that.
                 with anyio.move_on_after(_SEALING_S):
-                    await self._opened.seals.send_all(self.retention.oldest_ms(self._now_ms()))
+                    await self._opened.seals.send_all()
                 self._opened.seals.stop()
         finally:
             await self._place.close()
@@ -264,6 +264,9 @@ class InfluxStore(StoreBase):
             return span
         return TimeRange(max(span.start_ms, min(oldest_ms, span.end_ms)), span.end_ms)
 
+    def _oldest_ms(self) -> int | None:
+        return self.retention.oldest_ms(self._now_ms())
+
     def _now_ms(self) -> int:
         # The server's clock: it is the one that drops.
         return time.time_ns() // 1_000_000 + self._clock_ahead_ms
@@ -289,7 +292,7 @@ class InfluxStore(StoreBase):
         for number, delivery in enumerate(deliveries):
             if delivery.candles:
                 seals.wrote(delivery.series, delivery.candles.open_times, set(refused.get(number, ())))
-        await seals.send(self.retention.oldest_ms(self._now_ms()))
+        await seals.send()
         return Written(refused, self._dead_letter if refused else None)
 
     async def _write(self, deliveries: Sequence[Delivery]) -> dict[int, list[int]]:

@@ -142,6 +142,17 @@ def test_days_that_were_proven_are_sealed_and_days_with_odd_points_are_not(use, 
     assert seals(box) == {("BTCUSDT", START): 1440, ("BTCUSDT", START + DAY_MS): 100}
 
 
+def test_however_many_days_were_proven_all_of_them_are_sealed(use, box):
+    series = Series.parse("binance:BTCUSDT:1d")
+    span = TimeRange(START - 6000 * DAY_MS, START)
+    box.put(lines(series, grid(series, span)))
+
+    presence = use(lambda store: held(store, series, span))
+
+    assert (presence.stored, presence.missing) == (6000, ())
+    assert set(seals(box)) == {("BTCUSDT", time_ms) for time_ms in grid(series, span)}
+
+
 def test_who_does_not_hold_the_store_notes_nothing(use, box, series):
     box.put(lines(series, grid(series)))
 
