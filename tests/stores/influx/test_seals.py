@@ -143,14 +143,16 @@ def test_days_that_were_proven_are_sealed_and_days_with_odd_points_are_not(use, 
 
 
 def test_however_many_days_were_proven_all_of_them_are_sealed(use, box):
-    series = Series.parse("binance:BTCUSDT:1d")
-    span = TimeRange(START - 6000 * DAY_MS, START)
-    box.put(lines(series, grid(series, span)))
+    many = [Series.parse(f"binance:S{i}USDT:1d") for i in range(60)]
+    span = TimeRange(START, START + 90 * DAY_MS)
+    box.put("".join(lines(series, grid(series, span)) for series in many))
 
-    presence = use(lambda store: held(store, series, span))
+    async def work(store):
+        with store.exclusive():
+            return [await take_stock(store, series, span) for series in many]
 
-    assert (presence.stored, presence.missing) == (6000, ())
-    assert set(seals(box)) == {("BTCUSDT", time_ms) for time_ms in grid(series, span)}
+    assert {presence.stored for presence in use(work)} == {90}
+    assert set(seals(box)) == {(series.symbol, time_ms) for series in many for time_ms in grid(series, span)}
 
 
 def test_who_does_not_hold_the_store_notes_nothing(use, box, series):
