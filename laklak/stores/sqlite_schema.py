@@ -53,11 +53,14 @@ _VALUES: Final = ("open", "high", "low", "close", "volume")
 SOUND: Final = "(" + " AND ".join(f"{value} > -9e999 AND {value} < 9e999" for value in _VALUES) + ")"
 """Whether a row has five finite numbers: texts and blobs are greater than any number, 9e999 is infinite."""
 
-ODD: Final = f"(typeof(open_time) <> 'integer' OR open_time % 60000 <> 0 OR NOT {SOUND})"
-"""Whether a row cannot be a candle, of whatever interval."""
+_LARGEST: Final = "1.7976931348623157e308"
+_NOT_FINITE: Final = " OR ".join(f"{value} NOT BETWEEN -{_LARGEST} AND {_LARGEST}" for value in _VALUES)
 
-# Empty as a rule, so that counting candles takes as long as counting rows: 50 ns each, and 150 to look at five values.
-# Rows are written as fast as without it; making it for a file that is there takes some 0.2 s a million rows.
+ODD: Final = f"(open_time | 0 <> open_time OR open_time % 60000 <> 0 OR {_NOT_FINITE})"
+"""Whether a row cannot be a candle, of whatever interval; only a whole number is itself or zero, bit by bit."""
+
+# Empty as a rule, so that candles of a minute are counted as rows are: 36 ns each, where a look at five values takes
+# 150.  It costs 0.06 CPU seconds for a million candles written; this spelling of ODD is the cheapest one of eight.
 _CANDLE_ODD: Final = f"CREATE INDEX candle_odd ON candle (series_id, open_time) WHERE {ODD}"
 
 _ABSENCE: Final = """
