@@ -349,6 +349,7 @@ async def aread_candles(
 ) -> polars.DataFrame:
     """Read stored candles: open_time (Datetime ms UTC), open, high, low, close, volume (Float64), sorted.
 
+    Whole candles only: a row or point without five finite numbers, or off the grid of the interval, is left out.
     `series` as in `binance:BTCUSDT:1m`; `start` is inclusive, `end` exclusive; `last` keeps the newest so many.
     Raises UsageError for a bad series or time, StoreError when the store cannot be read.
     """

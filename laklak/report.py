@@ -98,6 +98,7 @@ class Report:
     begun: dict[str, BegunSeries] = field(default_factory=dict)
     ended: list[EndedSeries] = field(default_factory=list)
     series: int = 0
+    not_whole: int = 0
     rows_rejected: int = 0
     errors: int = 0
     requests: int = 0
@@ -174,7 +175,8 @@ class Summary:
 
     wanted = stored_before + written + holes + rejected + missing, in candles; `holes_filled` of the written ones were
     known holes until bulk files had them, and of the missing so many are `blocked` that no other run gets before
-    something is mended: `failed_series` says what.  `exit` is the exit status, `seconds` the whole run, `weight` what
+    something is mended: `failed_series` says what.  So many were `not_whole` when the run began: something stood there
+    that is no candle.  `exit` is the exit status, `seconds` the whole run, `weight` what
     the run paid, `error` a short word and a sentence when the run did not end by itself.
     """
 
@@ -191,6 +193,7 @@ class Summary:
     rejected: int
     missing: int
     blocked: int
+    not_whole: int
     rows_rejected: int
     holes_filled: int
     failed_series: Sequence[FailedSeries]
@@ -237,6 +240,7 @@ def summarise(report: Report, *, error: LaklakError | None = None, exit_code: in
         rejected=report.rejected,
         missing=missing,
         blocked=report.blocked,
+        not_whole=report.not_whole,
         rows_rejected=report.rows_rejected,
         holes_filled=report.holes_filled,
         failed_series=failures,

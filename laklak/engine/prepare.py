@@ -15,6 +15,7 @@ from laklak.engine.filling import Closed, check_room, each, find_closed, survey_
 from laklak.engine.holding import hold_against_files, spans_read
 from laklak.engine.life import Lives, ended_line
 from laklak.engine.observer import Observer
+from laklak.engine.oddities import STRAYS_FILE, OddityBook
 from laklak.errors import StoreUnavailable
 from laklak.feed import Feed
 from laklak.job import Job
@@ -81,6 +82,8 @@ class Preparation:
         """By venue: when its series begin and end."""
         self._due_holes: dict[Series, Sequence[DueDay]] = {}
         self._closed = Closed()
+        remedy = "to be fetched again" if job.dry_run else "fetched again"
+        self._oddities = OddityBook(job.state_dir / STRAYS_FILE, observer.warn, remedy)
 
     async def run(self, stack: AsyncExitStack) -> Estimate:
         """Connect to the venues (closed with `stack`), hold the wanted against the store, and say what it takes."""
@@ -96,7 +99,9 @@ class Preparation:
             span, targets = await self._targets(feed)
             spans.append(span)
             await self._find_closed(name, [target.wanted for target in targets if target.wanted])
-            plans.append((feed, await each(targets, self._plan)))
+            plans.append((feed, await each(targets, self._plan, self._observer.note)))
+        self._report.not_whole = self._oddities.not_whole
+        self._oddities.tell()
         self._report.start_ms = min((span.start_ms for span in spans), default=None)
         self._report.end_ms = max((span.end_ms for span in spans), default=None)
         splits = {plan.series: _split(feed, plan) for feed, own in plans for plan in own}
@@ -201,12 +206,15 @@ class Preparation:
             known_rejected = frozenset(one.open_time_ms for one in remembered if one.kind == "rejected")
         missing: tuple[TimeRange, ...]
         if self._job.refetch:
+            odd = await self._store.odd(target.series, target.wanted, anew=self._job.recheck)
+            self._oddities.add(target.series, runs(odd.not_whole, target.series.interval), odd.strays)
             known = [] if self._job.recheck else await self._store.absences(target.series, target.wanted)
             missing = tuple(gaps(target.wanted, (one.open_time_ms for one in known), target.series.interval))
         else:
             presence = await survey_sure(
                 self._store, self._unsure, target.series, target.wanted, recheck=self._job.recheck
             )
+            self._oddities.add(target.series, presence.not_whole, presence.strays)
             stored, known, missing = presence.stored, list(presence.absences), presence.missing
         holes = sum(one.kind == "hole" for one in known)
         interval = target.series.interval

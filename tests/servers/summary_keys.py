@@ -16,6 +16,7 @@ SUMMARY_KEYS = [
     "rejected",
     "missing",
     "blocked",
+    "not_whole",
     "rows_rejected",
     "holes_filled",
     "failed_series",
