@@ -108,7 +108,8 @@ class Preparation:
 
     def _targets(self, feed: Feed) -> tuple[TimeRange, Sequence[Target]]:
         clock_ms = feed.clock.now_ms()
-        span = clip_to_clock(self._job.start_ms, self._job.end_ms, self._job.days, clock_ms, self._job.interval)
+        job = self._job
+        span = clip_to_clock(job.start_ms, job.end_ms, job.days, clock_ms, job.interval, job.settle_s)
         if self._job.within_retention:
             asked_for, span = span, self._store.within_retention(span)
             if not span:
