@@ -16,6 +16,7 @@ from laklak.bans import BanBook
 from laklak.clock import VenueClock
 from laklak.errors import PermanentError, RegionRefused, SettingsError, TransientError, TryLater, VenueUnreachable
 from laklak.files import FileAgenda, FileReader
+from laklak.fresh import Fresh
 from laklak.job import Job
 from laklak.limiter import Limiter
 from laklak.plan import best_page, page_weight
@@ -76,6 +77,7 @@ class Feed:
         )
         self.reader = _file_reader(name, settings.archive_url, job, stopper)
         self.files = FileAgenda(stopper)
+        self.fresh = Fresh(name, job.interval)
         self.no_api: str | None = None
         """Why nothing can be asked of the venue itself in this run, though its files can be had."""
         self._files_only = job.source == "archive"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from laklak.model import TimeRange
 from laklak.plan import SeriesPlan
 from laklak.resolve import FailedSeries
@@ -20,6 +22,8 @@ class Ledger:
         self.newly_rejected = 0
         """Of those, the ones that were not remembered as rejected before."""
         self.kept = 0
+        self.corrected: set[int] = set()
+        """Candles stored before that the venue has other values for by now; written, and beside the sum."""
         self.outside = 0
         """Minutes of the plan that lie outside the life of the series, as its candles have shown: not wanted."""
         self.exhausted = False
@@ -70,9 +74,11 @@ class Ledger:
         self._absent, self._doubts = [], Doubts(probed=doubts.probed)
         return doubts
 
-    def acknowledged(self, delivery: Delivery, refused: int = 0) -> None:
-        """The store holds this now, but for so many candles that it refused."""
-        self.written += len(delivery.candles) - refused if delivery.candles else 0
+    def acknowledged(self, delivery: Delivery, refused: Collection[int] = ()) -> None:
+        """The store holds this now, but for the candles that it refused (their open_times)."""
+        corrected = delivery.corrected.difference(refused)
+        self.corrected |= corrected
+        self.written += len(delivery.candles) - len(refused) - len(corrected) if delivery.candles else 0
         self.new_holes += sum(absence.kind == "hole" for absence in delivery.absences)
         rejected = [absence.open_time_ms for absence in delivery.absences if absence.kind == "rejected"]
         self.new_rejected += len(rejected)

@@ -141,6 +141,10 @@ class Report:
         return sum(ledger.missing for ledger in self.ledgers)
 
     @property
+    def corrected(self) -> int:
+        return sum(len(ledger.corrected) for ledger in self.ledgers)
+
+    @property
     def newly_rejected(self) -> int:
         return sum(ledger.newly_rejected for ledger in self.ledgers)
 
@@ -161,6 +165,7 @@ class Summary:
 
     wanted = stored_before + written + holes + rejected + missing, in candles.  `exit` is the exit status, `seconds`
     the whole run, `weight` what the run paid, `error` a short word and a sentence when the run did not end by itself.
+    `corrected` are candles among those stored before that were written again, for the venue has other values by now.
     """
 
     exit: int
@@ -175,6 +180,7 @@ class Summary:
     holes: int
     rejected: int
     missing: int
+    corrected: int
     rows_rejected: int
     failed_series: Sequence[FailedSeries]
     ended_series: Sequence[EndedSeries]
@@ -218,6 +224,7 @@ def summarise(report: Report, *, error: LaklakError | None = None, exit_code: in
         holes=report.holes,
         rejected=report.rejected,
         missing=missing,
+        corrected=report.corrected,
         rows_rejected=report.rows_rejected,
         failed_series=failures,
         ended_series=tuple(report.ended),

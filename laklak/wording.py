@@ -167,6 +167,11 @@ def summary_lines(summary: Summary) -> Iterable[str]:
         f"  stored before {summary.stored_before:,}, written {summary.written:,}, holes {summary.holes:,}, "
         f"rejected {summary.rejected:,}, missing {summary.missing:,}"
     )
+    if summary.corrected:
+        yield (
+            f"  corrected {counted(summary.corrected, 'candle')} stored before: fetched within a minute of the close, "
+            "changed since; the log names them"
+        )
     limited = f", {summary.rate_limited} times told to wait" if summary.rate_limited else ""
     yield (
         f"  {counted(summary.requests, 'request')} ({summary.retries} retried{limited}), weight {summary.weight:,}, "

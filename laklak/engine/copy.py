@@ -279,10 +279,10 @@ class Copy:
                     return
                 self.report.dead_letter = written.dead_letter or self.report.dead_letter
                 for number, parcel in enumerate(batch):
-                    refused = len(written.refused.get(number, ()))
+                    refused = written.refused.get(number, ())
                     parcel.ledger.acknowledged(parcel.delivery, refused)
                     parcel.ledger.trouble(
-                        "store_refused", refused, f"the destination refused them; see {written.dead_letter}"
+                        "store_refused", len(refused), f"the destination refused them; see {written.dead_letter}"
                     )
 
     def _abort(self, error: LaklakError) -> None:

@@ -47,8 +47,8 @@ from laklak.files import FileReader, NoCandles
 from laklak.job import Job
 from laklak.knowledge import Knowledge
 from laklak.ledger import Ledger
-from laklak.model import Absence, Candles, Chunk, TimeRange
-from laklak.plan import plan_chunks
+from laklak.model import Absence, Candles, Chunk, TimeRange, iso
+from laklak.plan import plan_chunks, runs
 from laklak.quality import Checked, check_page
 from laklak.report import Report
 from laklak.settle import (
@@ -135,6 +135,9 @@ class Fetch:
         self._report.writer.of_s = time.monotonic() - self._report.fetching_since_s
         for ledger in self._report.ledgers:
             self._writer.log_series(ledger)
+        for feed in self._feeds:
+            corrected = {ledger.plan.series: ledger.corrected for ledger in self._report.ledgers if ledger.corrected}
+            feed.fresh.note(self._knowledge, corrected, feed.clock.now_ms())
         self._unsure.settle(
             (ledger.plan.series, [ledger.plan.wanted]) for ledger in self._report.ledgers if not ledger.missing
         )
@@ -236,7 +239,7 @@ class Fetch:
             if isinstance(checked, NoCandles):
                 self._no_candles(feed, reader, ledger, found.parts, checked)
                 continue
-            delivery = await self._take_in(reader, ledger, found.parts, checked)
+            delivery = await self._take_in(feed, reader, ledger, found.parts, checked)
             release = partial(reader.memory.give_back, found.room)
             if delivery.rows:
                 ready.append(Parcel(ledger, delivery, release))
@@ -245,17 +248,19 @@ class Fetch:
         return ready
 
     async def _take_in(
-        self, reader: FileReader, ledger: Ledger, parts: Sequence[FilePart], checked: Checked
+        self, feed: Feed, reader: FileReader, ledger: Ledger, parts: Sequence[FilePart], checked: Checked
     ) -> Delivery:
         wanted = tuple(piece for part in parts for piece in part.wanted)
         span = TimeRange(parts[0].file.span.start_ms, parts[-1].file.span.end_ms)
-        outcome = first_answer(Chunk(ledger.plan.series, span, wanted), checked)
+        chunk = Chunk(ledger.plan.series, span, wanted)
+        outcome = first_answer(chunk, checked)
         self._report.files.read += len(parts)
         self._report.files.candles += len(outcome.candles)
         ledger.doubt(outcome.doubts)
         self._report.rows_rejected += outcome.rows_refused
-        candles = await reader.in_thread(self._store.pack, outcome.candles)
-        return await self._delivery(ledger, candles, outcome.absences)
+        corrected = self._look_again(feed, chunk, checked)
+        candles = await reader.in_thread(self._store.pack, _with_corrected(outcome.candles, chunk, checked, corrected))
+        return await self._delivery(ledger, candles, outcome.absences, corrected)
 
     def _no_candles(
         self, feed: Feed, reader: FileReader, ledger: Ledger, parts: Sequence[FilePart], why: NoCandles
@@ -348,10 +353,21 @@ class Fetch:
             ledger.trouble("undecided", outcome.undecided, "not there yet, or answered in two different ways")
         ledger.doubt(outcome.doubts)
         self._report.rows_rejected += outcome.rows_refused
+        corrected = self._look_again(feed, chunk, checked)
+        candles = _with_corrected(outcome.candles, chunk, checked, corrected)
         # Packed while its cells are at hand: a page is worked through from its bytes to what is written in one go.
-        return await self._delivery(ledger, self._store.pack(outcome.candles), outcome.absences)
+        return await self._delivery(ledger, self._store.pack(candles), outcome.absences, corrected)
 
-    async def _delivery(self, ledger: Ledger, candles: Candles, absences: Sequence[Absence]) -> Delivery:
+    def _look_again(self, feed: Feed, chunk: Chunk, checked: Checked) -> frozenset[int]:
+        """The candles of an answer that were stored just after their close and are not what they were."""
+        corrected = feed.fresh.look(chunk.series, chunk.wanted, checked.candles, feed.clock.now_ms())
+        for time_ms in sorted(corrected):
+            log.info("changed after its close series=%s open_time=%s", chunk.series, iso(time_ms))
+        return corrected
+
+    async def _delivery(
+        self, ledger: Ledger, candles: Candles, absences: Sequence[Absence], corrected: frozenset[int] = frozenset()
+    ) -> Delivery:
         if absences and self._job.refetch:
             # A refetched minute that the venue does not have keeps the candle it has: stored beats hole.
             span = TimeRange(absences[0].open_time_ms, absences[-1].open_time_ms + 1)
@@ -359,7 +375,7 @@ class Fetch:
             kept = sum(absence.open_time_ms in stored for absence in absences)
             ledger.kept += kept
             absences = [absence for absence in absences if absence.open_time_ms not in stored]
-        return Delivery(ledger.plan.series, candles if len(candles) else None, absences)
+        return Delivery(ledger.plan.series, candles if len(candles) else None, absences, corrected)
 
     def _refused(self, ledger: Ledger, exc: PermanentError) -> None:
         """Nothing more of this series is asked; its minutes stay missing. Several workers may learn it at once."""
@@ -446,3 +462,10 @@ class Fetch:
                 log.warning("clock not read again venue=%s error=%s", feed.venue.name, exc)
             except FatalError as exc:
                 self._lost(feed, exc)
+
+
+def _with_corrected(candles: Candles, chunk: Chunk, checked: Checked, corrected: frozenset[int]) -> Candles:
+    """What is to be written of an answer: what was wanted, and what is to take the place of what is stored."""
+    if not corrected:
+        return candles
+    return checked.candles.only([*chunk.wanted, *runs(sorted(corrected), chunk.series.interval)])

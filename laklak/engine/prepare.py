@@ -13,11 +13,12 @@ from laklak.engine.filling import check_room, each, survey_sure
 from laklak.engine.observer import Observer
 from laklak.errors import StoreUnavailable
 from laklak.feed import Feed
+from laklak.fresh import Fresh, chunks_with, take_along
 from laklak.job import Job
 from laklak.knowledge import Knowledge
 from laklak.ledger import Ledger
 from laklak.model import Instrument, Series, TimeRange, iso
-from laklak.plan import SeriesPlan, alternatives, best_page, cost_of, gaps, plan_chunks
+from laklak.plan import SeriesPlan, alternatives, best_page, cost_of, gaps
 from laklak.report import Estimate, Report
 from laklak.resolve import Target, clip_to_clock, resolve
 from laklak.stopping import Stopper
@@ -69,6 +70,7 @@ class Preparation:
             feed = Feed(name, self._job, self._stopper, self._observer.warn)
             self.feeds.append(feed)
             await stack.enter_async_context(feed)
+            feed.fresh = Fresh.of(self._knowledge, name, self._job.interval, feed.clock.now_ms())
             await self._check_origin(feed)
             span, targets = self._targets(feed)
             spans.append(span)
@@ -94,7 +96,13 @@ class Preparation:
         feed.agenda = Agenda(
             (
                 ledger,
-                plan_chunks(ledger.plan.series, splits[ledger.plan.series].rest, feed.venue.page_tiers, feed.page),
+                chunks_with(
+                    ledger.plan.series,
+                    splits[ledger.plan.series].rest,
+                    feed.fresh.along(ledger.plan),
+                    feed.venue.page_tiers,
+                    feed.page,
+                ),
             )
             for ledger in asked
         )
@@ -174,7 +182,7 @@ class Preparation:
 
     def _estimate(self, plans: Sequence[tuple[Feed, list[SeriesPlan]]], splits: Mapping[Series, Split]) -> Estimate:
         of_api = [
-            (feed, [replace(plan, missing=splits[plan.series].rest) for plan in own] if feed.asks_api else [])
+            (feed, [_of_api(feed, plan, splits[plan.series]) for plan in own] if feed.asks_api else [])
             for feed, own in plans
         ]
         costs = [(feed, cost_of(own, feed.venue.page_tiers, feed.page)) for feed, own in of_api]
@@ -229,6 +237,11 @@ class Preparation:
         if not self._job.force:
             hint = "make room, ask for fewer days, use another --store, or --force"
             check_room(self._store, free_bytes, estimate.to_fetch, hint=hint)
+
+
+def _of_api(feed: Feed, plan: SeriesPlan, split: Split) -> SeriesPlan:
+    """What is to be asked of the API, with what is taken along."""
+    return replace(plan, missing=tuple(take_along(split.rest, feed.fresh.along(plan), plan.series.interval, feed.page)))
 
 
 def _split(feed: Feed, plan: SeriesPlan) -> Split:

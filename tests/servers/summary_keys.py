@@ -15,6 +15,7 @@ SUMMARY_KEYS = [
     "holes",
     "rejected",
     "missing",
+    "corrected",
     "rows_rejected",
     "failed_series",
     "ended_series",

@@ -21,7 +21,7 @@ LAYERS: list[set[str]] = [
     {"times", "assets", "unsure", "settings_sources", "settle", "limiter", "resolve", "simulator"},
     {"venues", "archives", "stores"},
     {"settings", "transport", "download", "ledger", "knowledge"},
-    {"job", "agenda", "files", "report"},
+    {"job", "agenda", "files", "report", "fresh"},
     {"copying"},
     {"feed", "wording"},
     {"engine", "terminal"},
