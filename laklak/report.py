@@ -12,6 +12,7 @@ from laklak.errors import LaklakError, TryLater
 from laklak.ledger import Ledger
 from laklak.model import iso
 from laklak.plan import Alternative
+from laklak.refetched import Refetched
 from laklak.resolve import EndedSeries, FailedSeries
 
 SCHEMA: Final = 1
@@ -109,6 +110,7 @@ class Report:
     requests_planned: int = 0
     files: FileTally = field(default_factory=FileTally)
     writer: WriterTally = field(default_factory=WriterTally)
+    refetched: Refetched | None = None
     on_the_wire: int = 0
     paused_for_s: float = 0.0
     banned_until_ms: int | None = None
@@ -165,7 +167,8 @@ class Summary:
 
     wanted = stored_before + written + holes + rejected + missing, in candles.  `exit` is the exit status, `seconds`
     the whole run, `weight` what the run paid, `error` a short word and a sentence when the run did not end by itself.
-    `corrected` are candles among those stored before that were written again, for the venue has other values by now.
+    `corrected` are candles among those stored before that were written again, for the venue has other values by now;
+    `refetched` is None without --refetch.
     """
 
     exit: int
@@ -181,6 +184,7 @@ class Summary:
     rejected: int
     missing: int
     corrected: int
+    refetched: Refetched | None
     rows_rejected: int
     failed_series: Sequence[FailedSeries]
     ended_series: Sequence[EndedSeries]
@@ -199,7 +203,8 @@ class Summary:
     hint: str | None
 
     def as_json(self) -> dict[str, Any]:
-        tallies = {"files": self.files.as_json(), "writer": self.writer.as_json()}
+        refetched = None if self.refetched is None else self.refetched.as_json()
+        tallies = {"files": self.files.as_json(), "writer": self.writer.as_json(), "refetched": refetched}
         return {"schema": SCHEMA, "version": __version__, **_fields(self), **tallies}
 
 
@@ -225,6 +230,7 @@ def summarise(report: Report, *, error: LaklakError | None = None, exit_code: in
         rejected=report.rejected,
         missing=missing,
         corrected=report.corrected,
+        refetched=report.refetched,
         rows_rejected=report.rows_rejected,
         failed_series=failures,
         ended_series=tuple(report.ended),

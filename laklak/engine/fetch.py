@@ -19,10 +19,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Final
+from typing import Final, Protocol, TypeVar
 
 import anyio
 from anyio.abc import TaskGroup
@@ -50,6 +50,7 @@ from laklak.ledger import Ledger
 from laklak.model import Absence, Candles, Chunk, TimeRange, iso
 from laklak.plan import plan_chunks, runs
 from laklak.quality import Checked, check_page
+from laklak.refetched import Compared, compare
 from laklak.report import Report
 from laklak.settle import (
     SECOND_ANSWER_AFTER_S,
@@ -69,6 +70,15 @@ log = logging.getLogger(__name__)
 TICK_S: Final = 0.5
 SLEPT_S: Final = 10.0
 _REFUSALS_SHOWN: Final = 8
+
+Given = TypeVar("Given")
+Result = TypeVar("Result")
+
+
+class InThread(Protocol):
+    """Does work in one of the threads that read files."""
+
+    async def __call__(self, work: Callable[[Given], Result], given: Given) -> Result: ...
 
 
 class Fetch:
@@ -230,6 +240,8 @@ class Fetch:
                         await parcels.send(ready.pop())
             except Stopped:
                 log.debug("no more files venue=%s", feed.venue.name)
+            except StoreError as exc:
+                self._abort(exc)
 
     async def _read_file(self, feed: Feed, reader: FileReader, ledger: Ledger, part: FilePart) -> list[Parcel]:
         """Get a file and say what is to be stored of it and of those read with it; the rest is asked for elsewhere."""
@@ -259,7 +271,9 @@ class Fetch:
         ledger.doubt(outcome.doubts)
         self._report.rows_rejected += outcome.rows_refused
         corrected = self._look_again(feed, chunk, checked)
-        candles = await reader.in_thread(self._store.pack, _with_corrected(outcome.candles, chunk, checked, corrected))
+        candles = await self._packed(
+            ledger, _with_corrected(outcome.candles, chunk, checked, corrected), reader.in_thread
+        )
         return await self._delivery(ledger, candles, outcome.absences, corrected)
 
     def _no_candles(
@@ -356,7 +370,25 @@ class Fetch:
         corrected = self._look_again(feed, chunk, checked)
         candles = _with_corrected(outcome.candles, chunk, checked, corrected)
         # Packed while its cells are at hand: a page is worked through from its bytes to what is written in one go.
-        return await self._delivery(ledger, self._store.pack(candles), outcome.absences, corrected)
+        return await self._delivery(ledger, await self._packed(ledger, candles), outcome.absences, corrected)
+
+    async def _packed(self, ledger: Ledger, candles: Candles, in_thread: InThread | None = None) -> Candles:
+        """What is to be written of candles, packed: of a refetch only what is not stored as it is."""
+        pack = self._store.pack
+        if self._report.refetched is None or not len(candles):
+            return pack(candles) if in_thread is None else await in_thread(pack, candles)
+        series = ledger.plan.series
+        span = TimeRange(candles.open_times[0], candles.open_times[-1] + series.interval.ms)
+        stored, unsure = await self._store.read(series, span), self._unsure.of(series)
+
+        def work(fetched: Candles) -> Compared:
+            found = compare(stored, fetched, unsure)
+            return replace(found, write=pack(found.write))
+
+        compared = work(candles) if in_thread is None else await in_thread(work, candles)
+        self._report.refetched.add(series, compared)
+        ledger.kept += compared.same
+        return compared.write
 
     def _look_again(self, feed: Feed, chunk: Chunk, checked: Checked) -> frozenset[int]:
         """The candles of an answer that were stored just after their close and are not what they were."""

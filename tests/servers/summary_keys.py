@@ -16,6 +16,7 @@ SUMMARY_KEYS = [
     "rejected",
     "missing",
     "corrected",
+    "refetched",
     "rows_rejected",
     "failed_series",
     "ended_series",
