@@ -44,6 +44,7 @@ from laklak.errors import (
 )
 from laklak.feed import Feed
 from laklak.files import FileReader, NoCandles
+from laklak.forms import read_answer, unread_detail, with_neighbours
 from laklak.job import Job
 from laklak.knowledge import Knowledge
 from laklak.ledger import Ledger
@@ -325,8 +326,12 @@ class Fetch:
                 wanted=plan.wanted,
                 listing_ms=plan.listing_ms,
             ):
-                feed.agenda.later(ledger, question, at)
+                feed.agenda.later(ledger, with_neighbours(question, feed.venue.page_tiers, self._closed_ms(feed)), at)
         feed.changed.set()
+
+    def _closed_ms(self, feed: Feed) -> int:
+        """Until when candles are wanted by now."""
+        return feed.clock.now_ms() - round(self._job.settle_s * 1000)
 
     async def _answer(self, feed: Feed, ledger: Ledger, question: Question) -> Delivery | None:
         """Ask the venue and say what is to be stored; None when there is nothing."""
@@ -342,7 +347,8 @@ class Fetch:
         else:
             request = feed.venue.candles_request(chunk)
         try:
-            page = await feed.transport.ask(request, feed.venue.parse_candles, candles=True)
+            read = partial(read_answer, feed.venue, question)
+            page, checked = await feed.transport.ask(request, read, candles=True)
         except PermanentError as exc:
             self._refused(ledger, exc)
             return None
@@ -359,12 +365,14 @@ class Fetch:
             absences, rest = probe_answer(chunk, first, venue_now_ms=now_ms, confirmed_at_ms=stamp_ms)
             ledger.doubt(rest)
             return await self._delivery(ledger, chunk.nothing, absences)
-        checked = check_page(page, chunk.series, chunk.range)
         if question.doubts is None:
             outcome = first_answer(chunk, checked)
         else:
             outcome = second_answer(chunk, question.doubts, checked, venue_now_ms=now_ms, confirmed_at_ms=stamp_ms)
-            ledger.trouble("undecided", outcome.undecided, "not there yet, or answered in two different ways")
+            why = unread_detail(checked) or "not there yet, or answered in two different ways"
+            ledger.trouble("undecided", outcome.undecided, why)
+            if outcome.undecided:
+                log.warning("undecided series=%s range=%s reason=%s", chunk.series, chunk.range, why)
         ledger.doubt(outcome.doubts)
         self._report.rows_rejected += outcome.rows_refused
         corrected = self._look_again(feed, chunk, checked)
