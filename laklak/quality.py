@@ -210,9 +210,10 @@ def _check_rows(page: Page, series: Series, span: TimeRange, *, moved: bool) -> 
             refuse(None, reason, row, form=moved or type(open_time) is not int)
             continue
         candle = _candle(cells[1:])
-        form = moved or not all(map(_is_number, cells[1:]))
-        if not isinstance(candle, str) and (moved or (uneven and not _row_closes(page, index, series.interval.ms))):
-            candle, form = _MOVED, True
+        others = moved or (uneven and not _row_closes(page, index, series.interval.ms))
+        form = others or not all(map(_is_number, cells[1:]))
+        if others and not isinstance(candle, str):
+            candle = _MOVED
         if open_time in refused and refused[open_time] == row:
             continue
         if open_time in good or open_time in refused:
