@@ -5,11 +5,13 @@ from __future__ import annotations
 import heapq
 from collections import deque
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from itertools import count
 
 from laklak.ledger import Ledger
-from laklak.model import Chunk
-from laklak.settle import Question
+from laklak.model import Chunk, Series, TimeRange
+from laklak.plan import Tiers
+from laklak.settle import Doubts, Edge, Question, doubts_within, open_edges, second_questions
 
 Entry = tuple[Ledger, Question]
 
@@ -90,3 +92,56 @@ class Agenda:
         if self._later or self.outstanding or not self._leftover:
             return None
         return self._leftover.popleft()
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """Questions about what is in doubt; `waited`: the time that has to pass between two answers has passed."""
+
+    questions: Iterable[Question]
+    waited: bool
+
+
+def next_round(ledger: Ledger, tiers: Tiers, page: int, *, edges: bool) -> Round:
+    """What to ask about a series when all of its questions are answered: maybe nothing.
+
+    Where doubts hang on an end of the series that is not known, the venue is asked for that end first, where it can be
+    asked at all (`edges`), each once.  What then lies after the newest candle has not come yet and is not asked again.
+    """
+    series, doubts = ledger.plan.series, ledger.take_doubts()
+    edge = _edge(ledger, doubts)
+    if edge is not None and edges:
+        ledger.doubt(doubts)
+        ledger.edges_asked.add(edge[0])
+        ledger.waited = True
+        return Round([Question(Chunk(series, edge[1], (edge[1],)), edge=edge[0])], waited=False)
+    waited, ledger.waited = ledger.waited, False
+    return Round(second_questions(series, _come(ledger, doubts), tiers, page), waited)
+
+
+def _edge(ledger: Ledger, doubts: Doubts) -> tuple[Edge, TimeRange] | None:
+    first_known, newest_ms = ledger.first_known, ledger.newest_ms
+    edges = open_edges(
+        ledger.plan.series, doubts, start_ms=ledger.start_ms, first_known=first_known, newest_ms=newest_ms
+    )
+    for edge in edges:
+        if edge[0] not in ledger.edges_asked:
+            return edge
+    # Something may say that there are earlier candles than the first one that was shown.
+    again = ledger.plan.doubtful_first and "first" not in ledger.edges_asked
+    return ("first", ledger.plan.wanted) if again else None
+
+
+def _come(ledger: Ledger, doubts: Doubts) -> Doubts:
+    """The doubts about minutes in which the series lives and that have come, as far as that is known."""
+    alive = doubts_within(doubts, ledger.life)
+    if not ledger.newest_answered:
+        return alive
+    series = ledger.plan.series
+    come = doubts_within(alive, TimeRange(ledger.life.start_ms, ledger.newest_ms + series.interval.ms))
+    ledger.not_yet(_lacking(alive, series) - _lacking(come, series))
+    return come
+
+
+def _lacking(doubts: Doubts, series: Series) -> int:
+    return sum(part.count(series.interval) for part in (*doubts.absent, *doubts.unproven))

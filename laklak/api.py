@@ -75,6 +75,8 @@ def order(
     force: bool = False,
     dry_run: bool = False,
     within_retention: bool = False,
+    other_address: bool = False,
+    forget_ban: bool = False,
 ) -> Order:
     """Make the job that `settings` and `symbols` ask for; without symbols the asset list says which.
 
@@ -100,6 +102,8 @@ def order(
         force=force,
         dry_run=dry_run,
         within_retention=within_retention,
+        other_address=other_address,
+        forget_ban=forget_ban,
     )
     return Order(job, notes, warnings)
 
@@ -223,6 +227,8 @@ async def backfill(
     recheck: bool = False,
     force: bool = False,
     within_retention: bool = False,
+    other_address: bool = False,
+    forget_ban: bool = False,
     log_file: str | os.PathLike[str] | None = None,
     source: str | None = None,
     archive_connections: int | None = None,
@@ -267,6 +273,8 @@ async def backfill(
         force=force,
         dry_run=dry_run,
         within_retention=within_retention,
+        other_address=other_address,
+        forget_ban=forget_ban,
     )
     return await Backfill(ordered.job, Silent()).run()
 
@@ -279,6 +287,7 @@ def copy_job(
     *,
     force: bool = False,
     within_retention: bool = False,
+    other_address: bool = False,
 ) -> CopyJob:
     """Make the job of a copy; logins, waiting and what else `settings` say about stores count for both.
 
@@ -293,6 +302,7 @@ def copy_job(
         series=tuple(dict.fromkeys(typed_series(text, settings) for text in series or ())),
         force=force,
         within_retention=within_retention,
+        other_address=other_address,
     )
 
 
@@ -305,6 +315,7 @@ async def copy(
     max_wait: str | float | None = None,
     force: bool = False,
     within_retention: bool = False,
+    other_address: bool = False,
     log_file: str | os.PathLike[str] | None = None,
 ) -> CopySummary:
     """Copy what `source` has and `destination` lacks, as `laklak copy` does, and give the summary.
@@ -318,7 +329,13 @@ async def copy(
         open_log(os.fspath(log_file), verbose=False)
     names = [series] if isinstance(series, str) else list(series) if series is not None else None
     job = copy_job(
-        os.fspath(source), os.fspath(destination), names, settings, force=force, within_retention=within_retention
+        os.fspath(source),
+        os.fspath(destination),
+        names,
+        settings,
+        force=force,
+        within_retention=within_retention,
+        other_address=other_address,
     )
     return await Copy(job, Silent()).run()
 

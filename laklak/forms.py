@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
-from laklak.model import Chunk, Page, TimeRange
+from laklak.model import Chunk, TimeRange
 from laklak.plan import Tiers
 from laklak.quality import Checked, check_page
 from laklak.settle import Question
@@ -20,16 +20,14 @@ from laklak.venues.base import DecodeError
 _SHOWN: Final = 200
 
 
-def read_answer(venue: Venue, question: Question, body: bytes) -> tuple[Page, Checked]:
-    """The rows of an answer, and what they are to a question for a range; DecodeError where they are not understood."""
-    page, chunk = venue.parse_candles(body), question.chunk
-    if question.probe_from_ms is not None:
-        return page, Checked(chunk.nothing, ())
-    checked = check_page(page, chunk.series, chunk.range)
+def read_answer(venue: Venue, question: Question, body: bytes) -> Checked:
+    """The candles of an answer and what was refused of it; DecodeError where its rows are not understood."""
+    chunk = question.chunk
+    checked = check_page(venue.parse_candles(body), chunk.series, chunk.range)
     if checked.refusals and checked.not_understood and not _too_few_to_tell(question, venue.page_tiers):
         first = checked.refusals[0]
         raise DecodeError(f"no row has the form that is known ({first.reason}): {first.row[:_SHOWN]}")
-    return page, checked
+    return checked
 
 
 def with_neighbours(question: Question, tiers: Tiers, closed_ms: int) -> Question:

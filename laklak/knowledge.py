@@ -9,10 +9,12 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Final
 
 from laklak.model import Note, Series
 from laklak.stores.base import Store
+
+_CLOCK_SLACK_MS: Final = 60 * 60_000
 
 
 class Knowledge:
@@ -40,9 +42,28 @@ class Knowledge:
         except ValueError:
             return None
 
+    def fact(self, about: str | Series, kind: str, venue_now_ms: int) -> Any:
+        """The same, but None for what was noted in the future: one of the clocks was wrong then, or is wrong now."""
+        note = self.note(about, kind)
+        if note is None:
+            return None
+        noted_ms, now_ms = (
+            (note.noted_at_ms, time.time_ns() // 1_000_000) if note.venue_ms is None else (note.venue_ms, venue_now_ms)
+        )
+        return self.value(about, kind) if noted_ms <= now_ms + _CLOCK_SLACK_MS else None
+
     def of_kind(self, kind: str) -> dict[str, Note]:
         """All notes of a kind, by what they are about."""
         return {about: note for (about, one), note in self._notes.items() if one == kind and note.value}
+
+    def all(self) -> list[Note]:
+        """Every note that has not been forgotten."""
+        return [note for note in self._notes.values() if note.value]
+
+    def take(self, note: Note) -> None:
+        """Remember a note of another store, with the times at which it was taken."""
+        self._notes[note.about, note.kind] = note
+        self._changed.add((note.about, note.kind))
 
     def put(self, about: str | Series, kind: str, value: Any, *, venue_ms: int | None) -> None:
         """Remember `value`, anything that JSON can spell, as of now; `venue_ms` is the venue's clock."""
@@ -56,9 +77,15 @@ class Knowledge:
     async def save(self, store: Store) -> None:
         """Write what has changed since it was read or saved; raises StoreError."""
         changed = sorted(self._changed)
-        if changed:
+        if not changed:
+            return
+        # What changes while it is being written is written the next time, and so is what could not be.
+        self._changed.clear()
+        try:
             await store.put_notes([self._notes[key] for key in changed])
-            self._changed.difference_update(changed)
+        except BaseException:
+            self._changed.update(changed)
+            raise
 
     def _set(self, about: str, kind: str, value: str, venue_ms: int | None) -> None:
         self._notes[about, kind] = Note(about, kind, value, time.time_ns() // 1_000_000, venue_ms)

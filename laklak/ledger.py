@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import Final
 
-from laklak.model import TimeRange
+from laklak.model import TimeRange, iso
 from laklak.plan import SeriesPlan
 from laklak.resolve import FailedSeries
-from laklak.settle import Doubts
+from laklak.settle import Doubts, Edge
 from laklak.stores.base import Delivery
+
+NOT_YET: Final = "not_yet"
+"""The reason of what is missing because the venue's candles do not reach there yet."""
+_NEVER_MS: Final = 1 << 62
 
 
 class Ledger:
@@ -25,7 +30,22 @@ class Ledger:
         self.corrected: set[int] = set()
         """Candles stored before that the venue has other values for by now; written, and beside the sum."""
         self.outside = 0
-        """Minutes of the plan that lie outside the life of the series, as its candles have shown: not wanted."""
+        """Minutes that turned out not to be wanted, beside those outside of `life`; negative where there are more."""
+        self.life = TimeRange(-_NEVER_MS, _NEVER_MS)
+        """From the first candle to the end of the last one, as far as this run has learned; else without end."""
+        # Where the range begins with the first candle that is known of, and that one is lacking, it is not known.
+        self.first_known = plan.first_ms is not None and plan.first_ms < plan.wanted.start_ms
+        self.newest_ms: int = -1 if plan.newest_ms is None else plan.newest_ms
+        """The newest candle that is known of, from whatever answer: the series has gone on until there."""
+        self.oldest_ms: int = _NEVER_MS if plan.oldest_ms is None else plan.oldest_ms
+        """The oldest candle of what is wanted that is known of: the first one cannot be later."""
+        self._planned_ms = plan.wanted.start_ms
+        self.waited = False
+        """A question about an end took the time that has to pass between two answers."""
+        self.newest_answered = False
+        """The venue has been asked for its newest candle in this run: what is lacking later has not come yet."""
+        self.edges_asked: set[Edge] = set()
+        self._beyond_life = 0
         self.exhausted = False
         """Every first question has been handed out."""
         self.open_questions = 0
@@ -37,7 +57,47 @@ class Ledger:
     @property
     def wanted_count(self) -> int:
         """What is wanted, by what is known of the series by now; `outside` is negative where it is longer."""
-        return self.plan.wanted_count - self.outside
+        return self.plan.wanted_count - self.outside - self._beyond_life
+
+    def saw(self, open_ms: int, oldest_ms: int | None = None) -> None:
+        """Take notice of a candle that the venue has, the newest one of several; `oldest_ms`: the oldest of them."""
+        self.newest_ms = max(self.newest_ms, open_ms)
+        self.oldest_ms = min(self.oldest_ms, open_ms if oldest_ms is None else oldest_ms)
+        if open_ms >= self.life.end_ms:
+            # It lives after all.
+            self.ends(_NEVER_MS)
+
+    def begins(self, first_ms: int) -> TimeRange:
+        """Nothing is wanted before the first candle; give the range before the planned one that is wanted now, if any.
+
+        Of several that have been shown the earliest counts.
+        """
+        if self.first_known:
+            first_ms = min(first_ms, self.start_ms)
+        self.first_known = True
+        asked_start_ms = self.plan.asked_start_ms
+        more = TimeRange(
+            max(first_ms, self._planned_ms if asked_start_ms is None else asked_start_ms), self._planned_ms
+        )
+        if more:
+            self.outside -= more.count(self.plan.series.interval)
+            self._planned_ms = more.start_ms
+        self._live(TimeRange(first_ms, self.life.end_ms))
+        return more
+
+    @property
+    def start_ms(self) -> int:
+        """Where what is wanted begins, by what is known now."""
+        return max(self._planned_ms, self.life.start_ms)
+
+    def ends(self, end_ms: int) -> None:
+        """Nothing is wanted from `end_ms` on."""
+        self._live(TimeRange(self.life.start_ms, end_ms))
+
+    def _live(self, life: TimeRange) -> None:
+        interval = self.plan.series.interval
+        self.life = life
+        self._beyond_life = self.plan.missing_count - sum(part.clip(life).count(interval) for part in self.plan.missing)
 
     @property
     def holes(self) -> int:
@@ -61,17 +121,13 @@ class Ledger:
         if doubts:
             self._absent += doubts.absent
             refused = {**self._doubts.refused, **doubts.refused} if doubts.refused else self._doubts.refused
-            self._doubts = Doubts(
-                refused=refused,
-                probed=self._doubts.probed or doubts.probed,
-                unproven=self._doubts.unproven + doubts.unproven,
-            )
+            self._doubts = Doubts(refused=refused, unproven=self._doubts.unproven + doubts.unproven)
 
     def take_doubts(self) -> Doubts:
         """All doubts collected, once: they are asked again now."""
         collected = self._doubts
-        doubts = Doubts(tuple(self._absent), collected.refused, collected.probed, collected.unproven)
-        self._absent, self._doubts = [], Doubts(probed=doubts.probed)
+        doubts = Doubts(tuple(self._absent), collected.refused, collected.unproven)
+        self._absent, self._doubts = [], Doubts()
         return doubts
 
     def acknowledged(self, delivery: Delivery, refused: Collection[int] = ()) -> None:
@@ -83,6 +139,11 @@ class Ledger:
         rejected = [absence.open_time_ms for absence in delivery.absences if absence.kind == "rejected"]
         self.new_rejected += len(rejected)
         self.newly_rejected += sum(time not in self.plan.known_rejected for time in rejected)
+
+    def not_yet(self, candles: int) -> None:
+        """So many wanted candles lie after the newest one that the venue has."""
+        since = "no candles" if self.newest_ms < 0 else f"no candles after {iso(self.newest_ms)}"
+        self.trouble(NOT_YET, candles, f"{since} yet")
 
     def trouble(self, reason: str, candles: int, detail: str) -> None:
         """So many wanted candles were not got, and why (the last detail of each reason is kept)."""

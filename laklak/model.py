@@ -332,12 +332,20 @@ class Note:
 
 @dataclass(frozen=True, slots=True)
 class Instrument:
-    """What a venue lists: `first_ms` is a lower bound of the first candle, `end_ms` the end of trading, if any."""
+    """What a venue says of a symbol: its `status`, when it was listed and when trading ends.
+
+    All of it is a hint: such dates have been weeks off, and a status can outlive the candles.  None is no date.
+    """
 
     symbol: str
     status: str
     first_ms: int | None
     end_ms: int | None
+
+    @property
+    def trades(self) -> bool:
+        """Whether candles are to be expected; also where nothing is said."""
+        return self.status.upper() in ("TRADING", "UNKNOWN", "")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,6 +1,6 @@
 """What to ask for: wanted minus stored minus known absences, cut into requests, with their price.  Pure.
 
-    wanted   [max(start, listing), min(end, end of trading))   on the grid of the interval
+    wanted   the range asked for, from the first candle of the series to its last   on the grid of the interval
     missing  the parts of it that are neither stored nor known to be absent
     chunk    one request; every chunk stands alone, so they are fetched in any order, many at a time
 
@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from laklak.model import Chunk, Instrument, Interval, Series, TimeRange
+from laklak.model import Chunk, Interval, Series, TimeRange
 
 Tiers = Sequence[tuple[int, int]]
 WINDOW_S: Final = 60.0
@@ -22,12 +22,20 @@ PACE: Final = 0.98
 """The share of a budget that is used: the rest is slack for requests that arrive late and bunched."""
 
 
-def wanted_range(span: TimeRange, instrument: Instrument, interval: Interval) -> TimeRange:
-    """Clip `span` to the life of an instrument; on the grid, empty when nothing is left."""
-    first_ms = span.start_ms if instrument.first_ms is None else max(span.start_ms, instrument.first_ms)
-    end_ms = span.end_ms if instrument.end_ms is None else min(span.end_ms, instrument.end_ms)
-    start_ms = interval.ceil(first_ms)
-    return TimeRange(start_ms, max(start_ms, interval.ceil(end_ms)))
+def on_grid(span: TimeRange, interval: Interval) -> TimeRange:
+    """From the first to the end of the last candle that opens in `span`; may be empty."""
+    start_ms = interval.ceil(span.start_ms)
+    return TimeRange(start_ms, max(start_ms, interval.ceil(span.end_ms)))
+
+
+def newest_held(wanted: TimeRange, not_held: Sequence[TimeRange], interval: Interval) -> int | None:
+    """The open_time of the newest candle of `wanted` outside of `not_held` (in order, disjoint); None if none is."""
+    end_ms = wanted.end_ms
+    for part in reversed(not_held):
+        if part.end_ms < end_ms:
+            break
+        end_ms = part.start_ms
+    return end_ms - interval.ms if end_ms > wanted.start_ms else None
 
 
 def page_weight(candles: int, tiers: Tiers) -> int:
@@ -117,6 +125,16 @@ def _pieces(ranges: Iterable[TimeRange], most_ms: int) -> Iterator[TimeRange]:
             yield TimeRange(start_ms, min(part.end_ms, start_ms + most_ms))
 
 
+def oldest_held(wanted: TimeRange, not_held: Sequence[TimeRange]) -> int | None:
+    """The same for the oldest one."""
+    start_ms = wanted.start_ms
+    for part in not_held:
+        if part.start_ms > start_ms:
+            break
+        start_ms = part.end_ms
+    return start_ms if start_ms < wanted.end_ms else None
+
+
 @dataclass(frozen=True, slots=True)
 class SeriesPlan:
     """One series of a run: what is wanted, what the store has, what is to fetch.
@@ -126,13 +144,22 @@ class SeriesPlan:
 
     series: Series
     wanted: TimeRange
-    listing_ms: int | None
+    first_ms: int | None
+    """The open_time of the first candle of the series, where candles have shown it."""
     stored: int
     holes: int
     rejected: int
     missing: tuple[TimeRange, ...]
     known_rejected: frozenset[int] = frozenset()
     """Minutes asked again although they are remembered as rejected."""
+    newest_ms: int | None = None
+    """The open_time of the newest candle that is known of so far: the series has gone on until there."""
+    oldest_ms: int | None = None
+    """The open_time of the oldest candle of `wanted` that is known of so far."""
+    asked_start_ms: int | None = None
+    """Where the range that was asked for begins; `wanted` may begin later."""
+    doubtful_first: bool = False
+    """`wanted` begins where one answer says, and something else says that there are earlier candles."""
 
     @property
     def wanted_count(self) -> int:

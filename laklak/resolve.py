@@ -8,7 +8,7 @@ from difflib import get_close_matches
 
 from laklak.errors import SettingsError, SymbolError
 from laklak.model import Instrument, Interval, Series, TimeRange, iso
-from laklak.plan import wanted_range
+from laklak.plan import on_grid
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,11 +22,25 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One series to fill: the wanted range is on the grid and may be empty."""
+    """One series to fill: the wanted range is on the grid and may be empty.
+
+    `first_ms`: its first candle, where one has shown it. `newest_ms`: a candle that it is known to have.
+    `asked_start_ms`: where the range that was asked for begins, before `wanted` was cut.
+    `doubtful_first`: see SeriesPlan.
+    """
 
     series: Series
     wanted: TimeRange
-    listing_ms: int | None
+    instrument: Instrument
+    first_ms: int | None = None
+    newest_ms: int | None = None
+    asked_start_ms: int | None = None
+    doubtful_first: bool = False
+
+    @property
+    def trades(self) -> bool:
+        """Whether the venue says that candles are to be expected."""
+        return self.instrument.trades
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,17 +54,25 @@ class FailedSeries:
 
 @dataclass(frozen=True, slots=True)
 class EndedSeries:
-    """A series whose trading has ended; its range is clipped there."""
+    """A series that has no candles from `ended_ms` on (None: none at all), and what the venue says of it."""
 
     series: str
-    ended_ms: int
+    ended_ms: int | None
+    status: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class BegunSeries:
+    """A series whose first candle lies in the range that was asked for: nothing is wanted before it."""
+
+    series: str
+    first_ms: int
 
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
     targets: tuple[Target, ...]
     failed: tuple[FailedSeries, ...]
-    ended: tuple[EndedSeries, ...]
 
 
 def clip_to_clock(
@@ -84,13 +106,12 @@ def resolve(
     instruments: Mapping[str, Instrument],
     interval: Interval,
     span: TimeRange,
-    clock_ms: int,
 ) -> Resolved:
     """Hold one venue's symbols against its listing, each once.
 
     A symbol that a list names and the venue does not know fails alone; one typed by hand raises SymbolError.
     """
-    targets, failed, ended = [], [], []
+    targets, failed = [], []
     seen = set()
     for one in asked:
         if one.symbol in seen:
@@ -108,10 +129,9 @@ def resolve(
             detail = f"{one.venue} does not know this symbol" + (f"; {suggestion}" if suggestion else "")
             failed.append(FailedSeries(str(series), "unknown_symbol", detail))
             continue
-        if instrument.end_ms is not None and instrument.end_ms <= clock_ms:
-            ended.append(EndedSeries(str(series), instrument.end_ms))
-        targets.append(Target(series, wanted_range(span, instrument, interval), instrument.first_ms))
-    return Resolved(tuple(targets), tuple(failed), tuple(ended))
+        wanted = on_grid(span, interval)
+        targets.append(Target(series, wanted, instrument, asked_start_ms=wanted.start_ms))
+    return Resolved(tuple(targets), tuple(failed))
 
 
 def _suggestion(symbol: str, known: Iterable[str]) -> str | None:

@@ -5,13 +5,17 @@ A minute that a first answer lacks, or whose row it had to refuse, is in *doubt*
 
     second answer      lacked before                                refused before
     good row           stored                                       stored
-    lacks it           hole, if it closed 10 minutes ago            undecided
+    lacks it           hole, if it closed 10 minutes ago and        undecided
+                       the series is known to have gone on
     same row refused   undecided                                    rejected, kept with its row
     other row refused  undecided                                    undecided
 
 A row of a form that is not known is rejected only where the answer shows the known one beside it (Checked.proves).
 An answer with rows of minutes that nobody asked for may be one to another question: what it lacks proves nothing, and
 has to be lacking in two others.  Undecided minutes stay missing and are asked again in the next run.
+
+No second answer settles what lies beyond the ends of a series: before its first candle nothing is wanted, and after its
+newest one nothing has come yet.  Where doubts hang on an end, the venue is asked for that end (`open_edges`).
 """
 
 from __future__ import annotations
@@ -19,7 +23,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Literal
 
 from laklak.model import Absence, Candles, Chunk, Series, TimeRange
 from laklak.plan import Tiers, gaps, merge, plan_chunks, runs
@@ -29,17 +33,18 @@ SECOND_ANSWER_AFTER_S: Final = 2.0
 HOLE_CLOSED_FOR_MS: Final = 10 * 60_000
 
 
+Edge = Literal["first", "newest"]
+
+
 @dataclass(frozen=True, slots=True)
 class Doubts:
     """Minutes of one series to ask again: ranges that were lacking, and refused rows by open_time.
 
     `unproven` ranges were lacking in an answer that proves nothing: they need two complete answers still.
-    `probed`: a probe has been answered; what it left is asked in pages, for another one would tell no more.
     """
 
     absent: tuple[TimeRange, ...] = ()
     refused: Mapping[int, Refusal] = field(default_factory=dict)
-    probed: bool = False
     unproven: tuple[TimeRange, ...] = ()
 
     def __bool__(self) -> bool:
@@ -51,14 +56,14 @@ class Question:
     """One thing to ask the venue.
 
     A first question has no `doubts`; a second one carries those it settles, which are its chunk's wanted minutes.
-    `probe_from_ms` makes it one for the first candle at or after that moment: it settles a gap at the start of a
-    series that is longer than a page, however long.  `failed_at_s` (monotonic) marks a question that failed all its
+    With an `edge` it is one for the first or the newest candle that the venue has of the series, on which the chunk
+    hangs.  `failed_at_s` (monotonic) marks a question that failed all its
     tries once and gets a second round at the end of the run; `failure` says why.
     """
 
     chunk: Chunk
     doubts: Doubts | None = None
-    probe_from_ms: int | None = None
+    edge: Edge | None = None
     failed_at_s: float | None = None
     failure: str = ""
 
@@ -88,11 +93,12 @@ def first_answer(chunk: Chunk, checked: Checked) -> Outcome:
 
 
 def second_answer(
-    chunk: Chunk, doubts: Doubts, checked: Checked, *, venue_now_ms: int, confirmed_at_ms: int
+    chunk: Chunk, doubts: Doubts, checked: Checked, *, venue_now_ms: int, confirmed_at_ms: int, newest_ms: int
 ) -> Outcome:
     """Take the second complete answer: every doubt becomes a candle, a hole, a reject, or stays undecided.
 
-    `venue_now_ms` is the venue's clock, `confirmed_at_ms` the stamp of what is remembered.
+    `venue_now_ms` is the venue's clock, `confirmed_at_ms` the stamp of what is remembered.  `newest_ms` is the newest
+    candle that the series is known to have: what it lacks after that has not come yet, and is no hole.
     """
     interval = chunk.series.interval
     candles = checked.candles.only(chunk.wanted)
@@ -101,11 +107,13 @@ def second_answer(
     once_lacking = []
     undecided = 0
     for time in _times(_absent(chunk, checked.candles.open_times, refused_now), interval.ms):
-        settled = not checked.strays and time + interval.ms + HOLE_CLOSED_FOR_MS <= venue_now_ms
+        settled = not checked.strays and time < newest_ms and time + interval.ms + HOLE_CLOSED_FOR_MS <= venue_now_ms
         if settled and _inside(time, doubts.unproven):
             once_lacking.append(time)
         elif settled and time not in doubts.refused:
-            absences.append(Absence(time, "hole", confirmed_at_ms, "two complete answers lack it"))
+            absences.append(
+                Absence(time, "hole", confirmed_at_ms, "two complete answers lack it", venue_ms=venue_now_ms)
+            )
         else:
             undecided += 1
     repeated = 0
@@ -117,7 +125,7 @@ def second_answer(
         if not _wanted(time, chunk):
             continue
         if same and checked.proves(refusal):
-            absences.append(Absence(time, "rejected", confirmed_at_ms, refusal.reason, refusal.row))
+            absences.append(Absence(time, "rejected", confirmed_at_ms, refusal.reason, refusal.row, venue_now_ms))
         else:
             undecided += 1
     absences.sort(key=lambda absence: absence.open_time_ms)
@@ -130,40 +138,32 @@ def second_answer(
     )
 
 
-def probe_answer(
-    chunk: Chunk, first_candle_ms: int | None, *, venue_now_ms: int, confirmed_at_ms: int
-) -> tuple[list[Absence], Doubts]:
-    """Take the answer to a probe: nothing before `first_candle_ms` exists (None: nothing at all).
+def open_edges(
+    series: Series, doubts: Doubts, *, start_ms: int, first_known: bool, newest_ms: int
+) -> Iterator[tuple[Edge, TimeRange]]:
+    """Which ends of a series have to be known before these doubts can be settled, and the range that hangs on each.
 
-    What is left of the gap, from the first candle on or closed too recently, is to be asked in pages.
+    A minute after the newest candle that is known of (`newest_ms`) may be one that has not come yet; a lacking one
+    where the range begins (`start_ms`) may lie before the first candle, as long as that is not known.
     """
-    interval = chunk.series.interval
-    bound = venue_now_ms - HOLE_CLOSED_FOR_MS - interval.ms + 1
-    before = bound if first_candle_ms is None else min(first_candle_ms, bound)
-    cut = max(chunk.range.start_ms, min(chunk.range.end_ms, interval.ceil(before)))
-    absences = [
-        Absence(time, "hole", confirmed_at_ms, "before the first candle of the series")
-        for time in range(chunk.range.start_ms, cut, interval.ms)
-    ]
-    rest = TimeRange(cut, chunk.range.end_ms)
-    return absences, Doubts((rest,) if rest else (), probed=True)
+    lacking = merge(sorted([*doubts.absent, *doubts.unproven]))
+    if lacking and lacking[-1].end_ms - series.interval.ms > newest_ms:
+        yield "newest", lacking[-1]
+    if lacking and not first_known and lacking[0].start_ms == start_ms:
+        yield "first", lacking[0]
 
 
-def second_questions(
-    series: Series, doubts: Doubts, tiers: Tiers, page: int, *, wanted: TimeRange, listing_ms: int | None
-) -> Iterator[Question]:
-    """Ask for all doubts of a series again, in the cheapest pages that cover them.
+def doubts_within(doubts: Doubts, life: TimeRange) -> Doubts:
+    """The doubts about minutes of a range; rows that were refused are doubts wherever they are."""
+    absent, unproven = (
+        tuple(part for part in (one.clip(life) for one in parts) if part) for parts in (doubts.absent, doubts.unproven)
+    )
+    return Doubts(absent, doubts.refused, unproven)
 
-    A gap longer than a page at the start of what is wanted is asked by one probe, once: from the listing on where
-    that falls into the first candle of the range, else from the start of the gap, for candles before it tell nothing.
-    """
+
+def second_questions(series: Series, doubts: Doubts, tiers: Tiers, page: int) -> Iterator[Question]:
+    """Ask for all doubts of a series again, in the cheapest pages that cover them."""
     absent = merge(sorted(doubts.absent))
-    leading = absent and absent[0].start_ms == wanted.start_ms and absent[0].count(series.interval) > page
-    if leading and not doubts.probed:
-        gap = absent.pop(0)
-        listed_here = listing_ms is not None and series.interval.ceil(listing_ms) == gap.start_ms
-        probe_from_ms = listing_ms if listing_ms is not None and listed_here else gap.start_ms
-        yield Question(Chunk(series, gap, (gap,)), Doubts((gap,)), probe_from_ms)
     refused_times = sorted(doubts.refused)
     doubtful = merge(sorted([*absent, *doubts.unproven, *runs(refused_times, series.interval)]))
     for chunk in plan_chunks(series, doubtful, tiers, page):

@@ -13,10 +13,11 @@ from typing import Final
 
 from laklak.copying import CopyReport, CopySummary
 from laklak.findings import Checkup
+from laklak.ledger import NOT_YET
 from laklak.model import Series, iso
 from laklak.plan import Cost
 from laklak.report import Estimate, Report, Summary
-from laklak.resolve import FailedSeries
+from laklak.resolve import BegunSeries, FailedSeries
 from laklak.stores.base import Columns
 from laklak.text import counted, duration_text, size_text, some_of
 
@@ -141,9 +142,20 @@ def plan_line(estimate: Estimate) -> str:
     return f"{todo}: {'; '.join(parts)}"
 
 
+def begun_lines(begun: Sequence[BegunSeries]) -> Iterable[str]:
+    """Where nothing is wanted at the beginning of a range: `BTCUSDT: first candle ...: nothing is wanted before`."""
+    texts = [f"{Series.parse(one.series).symbol} {iso(one.first_ms)}" for one in begun]
+    if len(texts) == 1:
+        symbol, _, first = texts[0].partition(" ")
+        yield f"{symbol}: first candle {first}: nothing is wanted before"
+    elif texts:
+        yield f"first candles, nothing is wanted before: {some_of(texts)}"
+
+
 def estimate_lines(estimate: Estimate) -> Iterable[str]:
     """The plan of a dry run with its alternatives."""
     yield plan_line(estimate)
+    yield from (f"  {line}" for line in begun_lines(estimate.begun_series))
     yield f"  stored {estimate.stored_before:,}, holes {estimate.holes:,}, rejected {estimate.rejected:,}"
     if estimate.to_fetch and estimate.alternatives:
         yield "  chunk   budget   requests      weight   time"
@@ -182,9 +194,12 @@ def summary_lines(summary: Summary) -> Iterable[str]:
         f"{duration_text(summary.seconds)}, {summary.candles_per_second:,.0f} candles/s"
     )
     yield from _file_lines(summary)
+    yield from (f"  {line}" for line in begun_lines(summary.begun_series))
     if summary.rows_rejected:
         yield f"  {counted(summary.rows_rejected, 'row')} of the venue refused"
-    yield from _failed_lines(summary.failed_series)
+    told, failed = _not_yet_lines(summary)
+    yield from told
+    yield from _failed_lines(failed)
     if summary.missing and summary.error is None:
         yield "  run the same command again to get what is missing; what is stored is not asked again"
 
@@ -230,6 +245,21 @@ def _verdict(summary: Summary | CopySummary) -> str:
     if summary.exit and not summary.missing:
         return "complete but for what is named below"
     return "complete" if summary.complete else "incomplete"
+
+
+def _not_yet_lines(summary: Summary) -> tuple[list[str], list[FailedSeries]]:
+    """What most series of a venue lack alike at their end, said once for each venue; and the other failures."""
+    alike: dict[tuple[str, str], list[FailedSeries]] = {}
+    for failed in summary.failed_series:
+        if failed.reason == NOT_YET:
+            alike.setdefault((failed.series.partition(":")[0], failed.detail.partition(": ")[2]), []).append(failed)
+    lines: list[str] = []
+    told: set[str] = set()
+    for (venue, what), some in alike.items():
+        if len(some) > 1 and 2 * len(some) > summary.series:
+            lines.append(f"  {venue} gives {what}: {len(some):,} series wait for it")
+            told.update(failed.series for failed in some)
+    return lines, [failed for failed in summary.failed_series if failed.series not in told]
 
 
 def _failed_lines(failed_series: Sequence[FailedSeries]) -> Iterable[str]:

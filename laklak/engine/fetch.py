@@ -19,7 +19,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Final, Protocol, TypeVar
@@ -28,8 +28,10 @@ import anyio
 from anyio.abc import TaskGroup
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
-from laklak.agenda import Entry
+from laklak.agenda import Entry, next_round
 from laklak.archives.solver import FilePart
+from laklak.engine.addresses import AddressBook
+from laklak.engine.life import Lives, ended_line
 from laklak.engine.observer import Observer
 from laklak.engine.tally import tally
 from laklak.engine.writing import Parcel, Writer
@@ -49,17 +51,17 @@ from laklak.job import Job
 from laklak.knowledge import Knowledge
 from laklak.ledger import Ledger
 from laklak.model import Absence, Candles, Chunk, TimeRange, iso
-from laklak.plan import plan_chunks, runs
-from laklak.quality import Checked, check_page
+from laklak.plan import merge, plan_chunks, runs
+from laklak.quality import Checked
 from laklak.refetched import Compared, compare
 from laklak.report import Report
+from laklak.resolve import BegunSeries
 from laklak.settle import (
     SECOND_ANSWER_AFTER_S,
+    Edge,
     Question,
     first_answer,
-    probe_answer,
     second_answer,
-    second_questions,
 )
 from laklak.stopping import Stopped, Stopper
 from laklak.stores.base import Delivery, Store
@@ -71,6 +73,8 @@ log = logging.getLogger(__name__)
 TICK_S: Final = 0.5
 SLEPT_S: Final = 10.0
 _REFUSALS_SHOWN: Final = 8
+LONG_EMPTY_PAGE: Final = 100
+"""An answer to a question for so many candles that has none is worth one more question: where the series ends."""
 
 Given = TypeVar("Given")
 Result = TypeVar("Result")
@@ -91,6 +95,8 @@ class Fetch:
         store: Store,
         unsure: UnsureBook,
         knowledge: Knowledge,
+        lives: Mapping[str, Lives],
+        addresses: AddressBook,
         feeds: Sequence[Feed],
         report: Report,
         observer: Observer,
@@ -100,6 +106,8 @@ class Fetch:
         self._store = store
         self._unsure = unsure
         self._knowledge = knowledge
+        self._lives = lives
+        self._addresses = addresses
         self._feeds = feeds
         self._report = report
         self._observer = observer
@@ -108,6 +116,7 @@ class Fetch:
         self._workers: anyio.CancelScope | None = None
         self._writers: anyio.CancelScope | None = None
         self._writer = Writer(job, store, unsure, report, self._abort)
+        self._learning: dict[Ledger, asyncio.Event] = {}
         self._refusals = 0
         self._dead_told = False
         self.error: LaklakError | None = None
@@ -212,12 +221,15 @@ class Fetch:
                 delivery = None
                 try:
                     delivery = await self._answer(feed, ledger, question)
+                    if delivery is not None and delivery.rows:
+                        await self._addresses.note(feed, "api")
                 except Stopped:
                     log.debug("given up series=%s", ledger.plan.series)
                 except FatalError as exc:
                     ledger.trouble("no_source", question.chunk.wanted_count, str(exc))
                     self._lost(feed, exc)
                 except StoreError as exc:
+                    delivery = None
                     self._abort(exc)
                 self._done(feed, ledger)
                 if delivery is not None and delivery.rows:
@@ -235,6 +247,8 @@ class Fetch:
                     finally:
                         feed.files.done()
                         self._done(feed, ledger)
+                    if ready:
+                        await self._addresses.note(feed, "files")
                     # While a worker waits for its next file, no candles of its last one may stay in memory: not by
                     # a name either.
                     while ready:
@@ -265,6 +279,9 @@ class Fetch:
     ) -> Delivery:
         wanted = tuple(piece for part in parts for piece in part.wanted)
         span = TimeRange(parts[0].file.span.start_ms, parts[-1].file.span.end_ms)
+        self._saw(feed, ledger, checked)
+        earlier = self._earlier(feed, reader, ledger, parts, checked)
+        wanted = tuple(merge([earlier, *wanted])) if earlier else wanted
         chunk = Chunk(ledger.plan.series, span, wanted)
         outcome = first_answer(chunk, checked)
         self._report.files.read += len(parts)
@@ -276,6 +293,30 @@ class Fetch:
             ledger, _with_corrected(outcome.candles, chunk, checked, corrected), reader.in_thread
         )
         return await self._delivery(ledger, candles, outcome.absences, corrected)
+
+    def _earlier(
+        self, feed: Feed, reader: FileReader, ledger: Ledger, parts: Sequence[FilePart], checked: Checked
+    ) -> TimeRange | None:
+        """The range before what was wanted so far of which files have candles, if they have any; it is wanted now."""
+        asked_start_ms, start_ms = ledger.plan.asked_start_ms, ledger.start_ms
+        times, file = checked.candles.open_times, parts[0].file
+        if asked_start_ms is None or not len(times) or times[0] >= start_ms:
+            return None
+        first_ms = next((time for time in times if time >= asked_start_ms), start_ms)
+        if first_ms >= start_ms:
+            return None
+        ledger.begins(first_ms)
+        self._report.begun[str(ledger.plan.series)] = BegunSeries(str(ledger.plan.series), first_ms)
+        self._lives[feed.venue.name].remember_first(ledger.plan.series, first_ms, "file")
+        if first_ms == file.span.start_ms > asked_start_ms:
+            # The file before it may have more; nothing of it is wanted as long as nobody has seen that it is there.
+            of = reader.archive.month_file if file.kind == "month" else reader.archive.day_file
+            before = of(file.series, first_ms - 1)
+            if before.span.start_ms >= reader.archive.first_ms:
+                feed.agenda.hold(ledger)
+                feed.files.add([(ledger, FilePart(before, ()))])
+                self._report.files.planned += 1
+        return TimeRange(first_ms, min(start_ms, parts[-1].file.span.end_ms))
 
     def _no_candles(
         self, feed: Feed, reader: FileReader, ledger: Ledger, parts: Sequence[FilePart], why: NoCandles
@@ -316,39 +357,71 @@ class Fetch:
         """Close a question; when it was the last of its series, ask for what is in doubt again."""
         feed.agenda.done(ledger)
         if ledger.exhausted and not ledger.open_questions and ledger.refused is None:
-            plan = ledger.plan
-            at = asyncio.get_running_loop().time() + SECOND_ANSWER_AFTER_S
-            for question in second_questions(
-                plan.series,
-                ledger.take_doubts(),
-                feed.venue.page_tiers,
-                feed.page,
-                wanted=plan.wanted,
-                listing_ms=plan.listing_ms,
-            ):
-                feed.agenda.later(ledger, with_neighbours(question, feed.venue.page_tiers, self._closed_ms(feed)), at)
+            self._ask_again(feed, ledger)
         feed.changed.set()
+
+    def _ask_again(self, feed: Feed, ledger: Ledger) -> None:
+        """Ask for what is in doubt, two seconds after the first answers."""
+        now_s = asyncio.get_running_loop().time()
+        round_ = next_round(ledger, feed.venue.page_tiers, feed.page, edges=feed.no_api is None)
+        for question in round_.questions:
+            question = with_neighbours(question, feed.venue.page_tiers, self._closed_ms(feed))
+            feed.agenda.later(ledger, question, now_s + (0.0 if round_.waited else SECOND_ANSWER_AFTER_S))
 
     def _closed_ms(self, feed: Feed) -> int:
         """Until when candles are wanted by now."""
         return feed.clock.now_ms() - round(self._job.settle_s * 1000)
+
+    async def _learn_edge(self, feed: Feed, ledger: Ledger, edge: Edge) -> None:
+        """Ask the venue for the first or the newest candle of a series; raises as Transport.ask."""
+        series, lives = ledger.plan.series, self._lives[feed.venue.name]
+        ledger.edges_asked.add(edge)
+        if edge == "first":
+            first_ms = await lives.first(series, ledger.oldest_ms)
+            if first_ms is not None:
+                self._begin(feed, ledger, first_ms)
+            return
+        newest = await lives.newest(series)
+        ledger.newest_answered = True
+        if newest.open_ms is not None:
+            ledger.saw(newest.open_ms)
+        if newest.ended:
+            end_ms = ledger.plan.wanted.start_ms if newest.open_ms is None else newest.open_ms + series.interval.ms
+            ledger.ends(max(end_ms, ledger.newest_ms + series.interval.ms))
+            self._observer.warn(ended_line([one for one in self._report.ended if one.series == str(series)]))
+
+    def _begin(self, feed: Feed, ledger: Ledger, first_ms: int) -> None:
+        """Nothing is wanted before the first candle; where it is earlier than was thought, more is asked for."""
+        more = ledger.begins(first_ms)
+        self._report.begun[str(ledger.plan.series)] = BegunSeries(str(ledger.plan.series), first_ms)
+        now_s = asyncio.get_running_loop().time()
+        for chunk in plan_chunks(ledger.plan.series, [more] if more else [], feed.venue.page_tiers, feed.page):
+            self._report.requests_planned += 1
+            feed.agenda.later(ledger, Question(chunk), now_s)
 
     async def _answer(self, feed: Feed, ledger: Ledger, question: Question) -> Delivery | None:
         """Ask the venue and say what is to be stored; None when there is nothing."""
         chunk = question.chunk
         if self._stopper.requested or ledger.refused is not None:
             return None
-        if not feed.asks_api:
+        if not (feed.asks_api or (question.edge is not None and feed.no_api is None)):
             why = feed.no_api or "not in the bulk files, and nothing else is to be asked"
             ledger.trouble("no_source", chunk.wanted_count, why)
             return None
-        if question.probe_from_ms is not None:
-            request = feed.venue.first_candle_request(chunk.series, question.probe_from_ms)
-        else:
-            request = feed.venue.candles_request(chunk)
+        while (learning := self._learning.get(ledger)) is not None:
+            # Where its end is being asked for, hundreds of questions beyond it may not be worth asking.
+            await learning.wait()
+        if not chunk.range.clip(ledger.life):
+            return None
+        if ledger.newest_answered and chunk.range.start_ms > ledger.newest_ms:
+            ledger.not_yet(chunk.wanted_count)
+            return None
         try:
+            if question.edge is not None:
+                await self._learn_edge(feed, ledger, question.edge)
+                return None
             read = partial(read_answer, feed.venue, question)
-            page, checked = await feed.transport.ask(request, read, candles=True)
+            checked = await feed.transport.ask(feed.venue.candles_request(chunk), read, candles=True)
         except PermanentError as exc:
             self._refused(ledger, exc)
             return None
@@ -357,18 +430,20 @@ class Fetch:
             return None
         now_ms = feed.clock.now_ms()
         stamp_ms = time.time_ns() // 1_000_000
-        if question.probe_from_ms is not None:
-            # The first candle may be the forming one. A row that is no candle tells nothing: the gap is asked in pages.
-            seen = TimeRange(question.probe_from_ms, now_ms + chunk.series.interval.ms)
-            times = check_page(page, chunk.series, seen).candles.open_times
-            first = None if not page.rows else times[0] if times else chunk.range.start_ms
-            absences, rest = probe_answer(chunk, first, venue_now_ms=now_ms, confirmed_at_ms=stamp_ms)
-            ledger.doubt(rest)
-            return await self._delivery(ledger, chunk.nothing, absences)
+        self._saw(feed, ledger, checked)
         if question.doubts is None:
             outcome = first_answer(chunk, checked)
+            if not len(checked.candles) and not checked.refusals:
+                await self._look_for_edge(feed, ledger, chunk)
         else:
-            outcome = second_answer(chunk, question.doubts, checked, venue_now_ms=now_ms, confirmed_at_ms=stamp_ms)
+            outcome = second_answer(
+                chunk,
+                question.doubts,
+                checked,
+                venue_now_ms=now_ms,
+                confirmed_at_ms=stamp_ms,
+                newest_ms=ledger.newest_ms,
+            )
             why = unread_detail(checked) or "not there yet, or answered in two different ways"
             ledger.trouble("undecided", outcome.undecided, why)
             if outcome.undecided:
@@ -404,6 +479,30 @@ class Fetch:
         for time_ms in sorted(corrected):
             log.info("changed after its close series=%s open_time=%s", chunk.series, iso(time_ms))
         return corrected
+
+    def _saw(self, feed: Feed, ledger: Ledger, checked: Checked) -> None:
+        """Take notice of how far the venue has gone on with the series."""
+        if len(checked.candles):
+            oldest_ms, newest_ms = checked.candles.open_times[0], checked.candles.open_times[-1]
+            ledger.saw(newest_ms, oldest_ms)
+            self._lives[feed.venue.name].saw(ledger.plan.series.interval, newest_ms)
+
+    async def _look_for_edge(self, feed: Feed, ledger: Ledger, chunk: Chunk) -> None:
+        """A long empty answer: ask where the series begins or ends, before hundreds like it are asked for."""
+        if chunk.limit < LONG_EMPTY_PAGE or ledger in self._learning:
+            return
+        self._learning[ledger] = learned = asyncio.Event()
+        try:
+            if chunk.range.start_ms > ledger.newest_ms and "newest" not in ledger.edges_asked:
+                await self._learn_edge(feed, ledger, "newest")
+            before_others = chunk.range.start_ms <= ledger.newest_ms and not ledger.first_known
+            if before_others and "first" not in ledger.edges_asked:
+                await self._learn_edge(feed, ledger, "first")
+        except (PermanentError, TransientError) as exc:
+            log.warning("ends not learned series=%s error=%s", ledger.plan.series, exc)
+        finally:
+            del self._learning[ledger]
+            learned.set()
 
     async def _delivery(
         self, ledger: Ledger, candles: Candles, absences: Sequence[Absence], corrected: frozenset[int] = frozenset()

@@ -9,7 +9,9 @@ from typing import Final
 
 from laklak.agenda import Agenda
 from laklak.archives.solver import Split
+from laklak.engine.addresses import AddressBook
 from laklak.engine.filling import check_room, each, survey_sure
+from laklak.engine.life import Lives, ended_line
 from laklak.engine.observer import Observer
 from laklak.errors import StoreUnavailable
 from laklak.feed import Feed
@@ -18,7 +20,17 @@ from laklak.job import Job
 from laklak.knowledge import Knowledge
 from laklak.ledger import Ledger
 from laklak.model import Instrument, Series, TimeRange, iso
-from laklak.plan import SeriesPlan, alternatives, best_page, cost_of, gaps
+from laklak.plan import (
+    SeriesPlan,
+    alternatives,
+    best_page,
+    cost_of,
+    gaps,
+    newest_held,
+    oldest_held,
+    runs,
+    union,
+)
 from laklak.report import Estimate, Report
 from laklak.resolve import Target, clip_to_clock, resolve
 from laklak.stopping import Stopper
@@ -49,6 +61,7 @@ class Preparation:
         store: Store,
         unsure: UnsureBook,
         knowledge: Knowledge,
+        addresses: AddressBook,
         report: Report,
         observer: Observer,
         stopper: Stopper,
@@ -57,10 +70,13 @@ class Preparation:
         self._store = store
         self._unsure = unsure
         self._knowledge = knowledge
+        self._addresses = addresses
         self._report = report
         self._observer = observer
         self._stopper = stopper
         self.feeds: list[Feed] = []
+        self.lives: dict[str, Lives] = {}
+        """By venue: when its series begin and end."""
 
     async def run(self, stack: AsyncExitStack) -> Estimate:
         """Connect to the venues (closed with `stack`), hold the wanted against the store, and say what it takes."""
@@ -69,10 +85,12 @@ class Preparation:
         for name in dict.fromkeys(one.venue for one in self._job.asked):
             feed = Feed(name, self._job, self._stopper, self._observer.warn)
             self.feeds.append(feed)
+            await self._addresses.check_unasked(feed)
+            self._look_at_bans(feed)
             await stack.enter_async_context(feed)
             feed.fresh = Fresh.of(self._knowledge, name, self._job.interval, feed.clock.now_ms())
             await self._check_origin(feed)
-            span, targets = self._targets(feed)
+            span, targets = await self._targets(feed)
             spans.append(span)
             plans.append((feed, await each(targets, self._plan)))
         self._report.start_ms = min((span.start_ms for span in spans), default=None)
@@ -89,6 +107,22 @@ class Preparation:
         if not self._job.dry_run:
             self._observer.planned(estimate)
         return estimate
+
+    def _look_at_bans(self, feed: Feed) -> None:
+        """Forget the ban of the venue where that is asked for; one that was noted in the future begins now, once."""
+        if not self._job.forget_ban:
+            settled = feed.bans.settle()
+            if settled is not None:
+                self._observer.warn(
+                    f"{feed.shown_url} is not to be asked before {iso(settled.until_ms)}: a ban is remembered, but "
+                    f"{settled.doubt}; --forget-ban forgets it"
+                )
+            return
+        ban = feed.bans.forget()
+        if ban is not None:
+            self._observer.warn(
+                f"forgotten: {feed.shown_url} was not to be asked before {iso(ban.until_ms)}: {ban.reason}"
+            )
 
     def _assign(self, feed: Feed, ledgers: Sequence[Ledger], splits: Mapping[Series, Split]) -> None:
         """Give every missing stretch to the files or to the API."""
@@ -114,7 +148,7 @@ class Preparation:
                 feed.agenda.hold(ledger)
         self._report.files.planned += len(feed.files)
 
-    def _targets(self, feed: Feed) -> tuple[TimeRange, Sequence[Target]]:
+    async def _targets(self, feed: Feed) -> tuple[TimeRange, Sequence[Target]]:
         clock_ms = feed.clock.now_ms()
         job = self._job
         span = clip_to_clock(job.start_ms, job.end_ms, job.days, clock_ms, job.interval, job.settle_s)
@@ -129,20 +163,22 @@ class Preparation:
         if feed.no_api is not None:
             self._observer.warn(f"going on with the bulk files alone, what they lack stays missing: {feed.no_api}")
             instruments = {one.symbol: Instrument(one.symbol, "unknown", None, None) for one in asked}
-        resolved = resolve(asked, instruments, self._job.interval, span, clock_ms)
+        resolved = resolve(asked, instruments, self._job.interval, span)
         self._report.failed += resolved.failed
-        self._report.ended += resolved.ended
         if resolved.failed:
             unknown = [failed.series for failed in resolved.failed]
             self._observer.warn(f"{feed.venue.name} does not know: {some_of(unknown)}")
-        if resolved.ended:
-            ended = [f"{one.series} ({iso(one.ended_ms)})" for one in resolved.ended]
-            self._observer.warn(f"trading has ended, clipped to its end: {some_of(ended)}")
-        wanted = [target.wanted for target in resolved.targets if target.wanted]
+        lives = Lives(feed, self._store, self._knowledge, self._report, recheck=self._job.recheck)
+        self.lives[feed.venue.name] = lives
+        before = len(self._report.ended)
+        targets = await each(resolved.targets, lives.settle)
+        if ended := self._report.ended[before:]:
+            self._observer.warn(ended_line(ended))
+        wanted = [target.wanted for target in targets if target.wanted]
         if wanted:
             earliest_ms = min(part.start_ms for part in wanted)
             self._store.check_range(TimeRange(earliest_ms, span.end_ms))
-        return span, resolved.targets
+        return span, targets
 
     async def _plan(self, target: Target) -> SeriesPlan:
         stored = 0
@@ -160,15 +196,22 @@ class Preparation:
             )
             stored, known, missing = presence.stored, list(presence.absences), presence.missing
         holes = sum(one.kind == "hole" for one in known)
+        interval = target.series.interval
+        not_held = union([*missing, *runs((one.open_time_ms for one in known), interval)])
+        seen = (newest_held(target.wanted, not_held, interval), target.newest_ms)
         return SeriesPlan(
             target.series,
             target.wanted,
-            target.listing_ms,
+            target.first_ms,
             stored,
             holes,
             len(known) - holes,
             missing,
             known_rejected,
+            newest_ms=max((one for one in seen if one is not None), default=None),
+            oldest_ms=oldest_held(target.wanted, not_held),
+            asked_start_ms=target.asked_start_ms,
+            doubtful_first=target.doubtful_first,
         )
 
     async def _check_origin(self, feed: Feed) -> None:
@@ -177,6 +220,7 @@ class Preparation:
         refusal = mixing_refusal(self._store, present, feed)
         if refusal is not None and not self._job.force:
             raise refusal
+        await self._addresses.check(feed)
         if present is None and not self._job.dry_run:
             await self._store.set_origin(feed.origin)
 
@@ -228,6 +272,7 @@ class Preparation:
                 for part in splits[plan.series].rest
             ),
             failed_series=tuple(self._report.failed),
+            begun_series=self._report.begun_series,
             ended_series=tuple(self._report.ended),
             alternatives=table,
         )

@@ -23,6 +23,7 @@ from typing import Any, TypeVar
 
 import pytest
 from influxd import Influxd
+from lying_venue import LyingVenue
 from summary_keys import SUMMARY_KEYS
 
 from laklak.simulator import CandleSource, Hit, RecordedSource, Simulator, SimulatorSettings, load_recorded
@@ -367,3 +368,19 @@ def served_twice() -> Callable[[Sequence[Hit]], int]:
         return sum(times - 1 for times in asked.values())
 
     return count
+
+
+@pytest.fixture
+def liar(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., LyingVenue]]:
+    """Start a venue that lies as it is told: `liar("2026-03-03T12:00:30")`; with `files`, bulk files are asked too."""
+    with contextlib.ExitStack() as running:
+
+        def start(clock: str, *, files: bool = False) -> LyingVenue:
+            one = running.enter_context(LyingVenue(clock))
+            monkeypatch.setenv("LAKLAK_BINANCE_URL", one.url)
+            monkeypatch.setenv("LAKLAK_BINANCE_BUDGET", "max")
+            if files:
+                monkeypatch.setenv("LAKLAK_BINANCE_ARCHIVE_URL", one.url)
+            return one
+
+        yield start

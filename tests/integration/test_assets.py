@@ -85,21 +85,25 @@ def test_a_symbol_that_has_ended_is_clipped_with_one_warning_and_exit_0(typed, v
     ended = here("backfill", *(("LTCUSDT", "DOTUSDT") if typed else ()), "--days", "2", "--json")
     answer = check_sum(ended.json)
     assert (ended.exit, answer["complete"], answer["wanted"]) == (0, True, 1440 + 2880)
-    assert answer["ended_series"] == [{"series": "binance:LTCUSDT:1m", "ended": "2026-02-28T00:00Z"}]
+    assert answer["ended_series"] == [
+        {"series": "binance:LTCUSDT:1m", "ended": "2026-02-28T00:00Z", "status": "SETTLING"}
+    ]
     assert answer["failed_series"] == []
     (warning,) = ended.lines("warning")
-    assert "binance:LTCUSDT:1m" in warning
+    assert warning == "LTCUSDT: no candle since 2026-02-28T00:00Z (SETTLING)"
     expected = truth(["LTCUSDT"], END_MS - 2 * DAY_MS, last_ms) | truth(["DOTUSDT"], END_MS - 2 * DAY_MS)
     assert stored() == expected
     again = here("backfill", "LTCUSDT", "DOTUSDT", "--days", "2", "--json")
-    assert (again.exit, again.json["candle_requests"]) == (0, 0)
+    # Whether candles have come again.
+    assert (again.exit, again.json["candle_requests"]) == (0, 1)
 
 
 def test_a_symbol_that_ended_before_the_range_wants_nothing(venue, here, check_sum):
     running = venue(overrides={"LTCUSDT": SymbolOverride(delivery_ms=END_MS - 3 * DAY_MS)})
     ended = here("backfill", "LTCUSDT", *DAY, "--json")
     assert (ended.exit, check_sum(ended.json)["wanted"]) == (0, 0)
-    assert running.candle_hits == []
+    # For its newest candle, and for that of another symbol.
+    assert [hit.query["limit"] for hit in running.candle_hits] == ["1", "1"]
 
 
 def test_a_symbol_that_will_end_later_is_no_warning(venue, here):
@@ -115,7 +119,8 @@ def test_a_symbol_listed_in_the_range_wants_only_what_is_after_that(venue, here,
     ended = here("backfill", "LTCUSDT", "--days", "3", "--json")
     assert (ended.exit, check_sum(ended.json)["wanted"]) == (0, 1438)
     assert stored() == truth(["LTCUSDT"], END_MS - DAY_MS + 120_000)
-    assert min(int(hit.query["startTime"]) for hit in running.candle_hits) == END_MS - DAY_MS + 120_000
+    first, *pages = [int(hit.query["startTime"]) for hit in running.candle_hits]
+    assert (first, min(pages)) == (0, END_MS - DAY_MS + 120_000)
 
 
 def test_a_refused_status_is_missing_and_the_others_go_on(venue, here, check_sum, stored):

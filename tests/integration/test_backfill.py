@@ -214,7 +214,7 @@ def test_symbols_of_any_letters_go_through_the_whole_chain(venue, laklak, here, 
             return Override(body=b"[" + b",".join(rows) + b"]")
         if path.endswith("exchangeInfo"):
             limits = [{"rateLimitType": "REQUEST_WEIGHT", "interval": "MINUTE", "intervalNum": 1, "limit": 2400}]
-            symbols = [{"symbol": name, "status": "TRADING", "onboardDate": 0} for name in names]
+            symbols = [{"symbol": name, "status": "TRADING", "onboardDate": 1} for name in names]
             return Override(body=json.dumps({"rateLimits": limits, "symbols": symbols}, ensure_ascii=False).encode())
         return None
 

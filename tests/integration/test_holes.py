@@ -138,32 +138,27 @@ def test_a_minute_that_closed_less_than_ten_minutes_ago_is_missing_and_no_hole(v
     assert (summary.exit, summary.holes, summary.missing) == (1, 1, 1)
 
 
-def test_a_late_listing_is_settled_with_one_probe(venue, here, check_sum, stored, truth, sql):
+def test_a_late_first_candle_is_settled_with_one_question_and_no_holes(venue, here, check_sum, stored, truth, sql):
     first_ms = END_MS - DAY_MS - 17 * MINUTE_MS
     running = venue(overrides={"LTCUSDT": SymbolOverride(onboard_ms=END_MS - 4 * DAY_MS, first_ms=first_ms)})
     ended = here("backfill", "LTCUSDT", "--days", "4", "--json")
+    assert len(running.candle_hits) <= 6 + 1
     answer = check_sum(ended.json)
     assert (ended.exit, answer["complete"]) == (0, True)
-    assert (answer["written"], answer["holes"]) == (1440 + 17, 3 * 1440 - 17)
+    assert (answer["wanted"], answer["written"], answer["holes"]) == (1440 + 17, 1440 + 17, 0)
     assert stored() == truth(["LTCUSDT"], first_ms)
-    probes = [hit for hit in running.candle_hits if hit.query["limit"] == "1"]
-    assert [(hit.query["startTime"], hit.weight) for hit in probes] == [(str(END_MS - 4 * DAY_MS), 1)]
-    # Nothing but the six pages of the plan and the probe.
-    assert len(running.candle_hits) == 7
-    assert sql("SELECT count(*), min(open_time), max(open_time) FROM laklak_holes WHERE kind = 'hole'") == [
-        (3 * 1440 - 17, END_MS - 4 * DAY_MS, first_ms - MINUTE_MS)
-    ]
+    assert sql("SELECT count(*) FROM laklak_holes") == [(0,)]
     again = here("backfill", "LTCUSDT", "--days", "4", "--json")
-    assert (again.exit, again.json["candle_requests"], again.json["holes"]) == (0, 0, 3 * 1440 - 17)
+    assert (again.exit, again.json["candle_requests"], again.json["wanted"]) == (0, 0, 1440 + 17)
 
 
-def test_a_series_without_any_candle_is_all_holes_and_settled_cheaply(venue, check_sum):
+def test_a_series_without_any_candle_is_missing_and_settled_cheaply(venue, check_sum, sql):
     running = venue(overrides={"LTCUSDT": SymbolOverride(first_ms=END_MS + DAY_MS)})
     summary = backfill("LTCUSDT", days=4)
     check_sum(summary.as_json())
-    # Minutes that closed less than ten minutes ago stay open.
-    assert (summary.exit, summary.holes, summary.missing) == (1, 5760 - 10, 10)
+    assert (summary.exit, summary.holes, summary.missing) == (1, 0, 5760)
     assert len(running.candle_hits) <= 6 + 2
+    assert sql("SELECT count(*) FROM laklak_holes") == [(0,)]
 
 
 def test_a_range_in_the_middle_of_a_long_outage_is_settled(venue, stored, truth):
@@ -171,7 +166,7 @@ def test_a_range_in_the_middle_of_a_long_outage_is_settled(venue, stored, truth)
     running = venue(overrides={"LTCUSDT": SymbolOverride(holes=holes)})
     summary = backfill("LTCUSDT", days=4)
     assert (summary.exit, summary.holes, summary.written) == (0, 2880, 2880)
-    assert len(running.candle_hits) <= 6 + 4
+    assert len(running.candle_hits) <= 6 + 2 + 4
     again = backfill("LTCUSDT", days=4)
     assert (again.exit, again.candle_requests) == (0, 0)
 

@@ -19,6 +19,7 @@ SUMMARY_KEYS = [
     "refetched",
     "rows_rejected",
     "failed_series",
+    "begun_series",
     "ended_series",
     "requests",
     "candle_requests",

@@ -160,16 +160,16 @@ def test_an_answer_without_a_row_that_can_be_read_is_none_and_shows_one():
 def test_a_few_rows_that_cannot_be_read_are_in_doubt_first_and_no_answer_the_second_time():
     body = orjson.dumps([unread(minute) for minute in range(5)])
 
-    _, checked = read_answer(BINANCE, question(0, 5), body)
+    checked = read_answer(BINANCE, question(0, 5), body)
     assert unread_detail(checked).startswith("a row of a form that is not known (open is not a decimal number): [")
     with pytest.raises(DecodeError):
         read_answer(BINANCE, question(0, 5, refused=range(5)), body)
 
 
 def test_an_empty_answer_and_one_that_says_nothing_true_are_answers():
-    assert not read_answer(BINANCE, question(0, 100), b"[]")[1].refusals
+    assert not read_answer(BINANCE, question(0, 100), b"[]").refusals
     bad = orjson.dumps([row(minute, close="99") for minute in range(100)])
-    assert len(read_answer(BINANCE, question(0, 100), bad)[1].refusals) == 100
+    assert len(read_answer(BINANCE, question(0, 100), bad).refusals) == 100
 
 
 def neighbours(start, end, refused, closed=10_000):

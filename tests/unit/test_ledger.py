@@ -67,13 +67,31 @@ def test_doubts_are_collected_and_handed_out_once():
     assert not again
 
 
-def test_that_a_probe_was_answered_is_not_forgotten():
-    ledger = ledger_of()
-    ledger.doubt(Doubts((span(0, 2),), probed=True))
-    ledger.take_doubts()
-    ledger.doubt(Doubts((span(3, 4),)))
+def test_nothing_is_wanted_outside_of_the_life_that_candles_have_shown():
+    one = ledger_of(100)
+    one.begins(10 * MINUTE_MS)
+    one.ends(90 * MINUTE_MS)
 
-    assert ledger.take_doubts().probed
+    assert (one.wanted_count, one.missing) == (80, 80)
+
+
+def test_a_series_that_has_candles_after_its_end_lives_on():
+    one = ledger_of(100)
+    one.ends(90 * MINUTE_MS)
+
+    one.saw(95 * MINUTE_MS)
+
+    assert one.wanted_count == 100
+
+
+def test_an_earlier_first_candle_than_planned_widens_what_is_wanted_back_to_what_was_asked():
+    plan = SeriesPlan(SERIES, span(20, 100), 20 * MINUTE_MS, 0, 0, 0, (span(20, 100),), asked_start_ms=5 * MINUTE_MS)
+    one = Ledger(plan)
+
+    more = [one.begins(minute * MINUTE_MS) for minute in (15, 17, 2)]
+
+    assert [part for part in more if part] == [span(15, 20), span(5, 15)]
+    assert (one.wanted_count, one.start_ms) == (95, 5 * MINUTE_MS)
 
 
 def test_the_gravest_trouble_is_the_failure_with_its_last_detail():

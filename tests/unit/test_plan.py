@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from laklak.model import MINUTE_MS, Instrument, Interval, Series, TimeRange
+from laklak.model import MINUTE_MS, Interval, Series, TimeRange
 from laklak.plan import (
     SeriesPlan,
     alternatives,
@@ -14,10 +14,11 @@ from laklak.plan import (
     cost_of,
     gaps,
     merge,
+    newest_held,
+    on_grid,
     page_weight,
     plan_chunks,
     runs,
-    wanted_range,
 )
 from laklak.venues import VENUES
 
@@ -152,35 +153,19 @@ def test_more_than_the_largest_page_has_no_price():
         page_weight(1501, TIERS)
 
 
-def instrument(first_ms=None, end_ms=None):
-    return Instrument("X", "TRADING", first_ms, end_ms)
+def test_a_range_off_the_grid_wants_the_candles_that_open_inside_it():
+    assert on_grid(TimeRange(10 * MINUTE_MS + 1, 20 * MINUTE_MS + 1), MINUTE) == span(11, 21)
+    assert on_grid(TimeRange(10 * MINUTE_MS + 1, 10 * MINUTE_MS + 2), MINUTE).count(MINUTE) == 0
 
 
 @pytest.mark.parametrize(
-    ("life", "wanted"),
-    [
-        (instrument(), span(10, 20)),
-        (instrument(first_ms=5 * MINUTE_MS), span(10, 20)),
-        (instrument(first_ms=12 * MINUTE_MS), span(12, 20)),
-        (instrument(first_ms=12 * MINUTE_MS + 1), span(13, 20)),
-        (instrument(end_ms=15 * MINUTE_MS), span(10, 15)),
-        (instrument(end_ms=15 * MINUTE_MS + 1), span(10, 16)),
-        (instrument(end_ms=25 * MINUTE_MS), span(10, 20)),
-    ],
+    ("not_held", "newest"),
+    [([], 19), ([(10, 20)], None), ([(12, 20)], 11), ([(10, 15)], 19), ([(12, 14), (15, 20)], 14), ([(12, 19)], 19)],
 )
-def test_wanted_is_clipped_to_the_life_of_the_instrument(life, wanted):
-    assert wanted_range(span(10, 20), life, MINUTE) == wanted
+def test_the_newest_candle_held_is_the_last_one_outside_of_what_is_not_held(not_held, newest):
+    found = newest_held(span(10, 20), [span(*part) for part in not_held], MINUTE)
 
-
-@pytest.mark.parametrize("life", [instrument(first_ms=30 * MINUTE_MS), instrument(end_ms=0), instrument(end_ms=1)])
-def test_nothing_is_wanted_of_an_instrument_that_did_not_trade_then(life):
-    assert wanted_range(span(10, 20), life, MINUTE).count(MINUTE) == 0
-
-
-def test_a_range_off_the_grid_wants_the_candles_that_open_inside_it():
-    asked = TimeRange(10 * MINUTE_MS + 1, 20 * MINUTE_MS + 1)
-
-    assert wanted_range(asked, instrument(), MINUTE) == span(11, 21)
+    assert found == (None if newest is None else newest * MINUTE_MS)
 
 
 def plan_of(*missing):

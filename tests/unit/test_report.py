@@ -55,10 +55,12 @@ def test_what_another_run_could_change_is_exit_1(left):
 
 
 def test_a_series_that_has_ended_is_named_and_no_failure():
-    summary = summarise(report(ledger(written=10), ended=[EndedSeries("binance:OLD:1m", 300_000)]))
+    summary = summarise(report(ledger(written=10), ended=[EndedSeries("binance:OLD:1m", 300_000, "SETTLING")]))
 
     assert summary.exit == 0
-    assert summary.as_json()["ended_series"] == [{"series": "binance:OLD:1m", "ended": "1970-01-01T00:05Z"}]
+    assert summary.as_json()["ended_series"] == [
+        {"series": "binance:OLD:1m", "ended": "1970-01-01T00:05Z", "status": "SETTLING"}
+    ]
 
 
 @pytest.mark.parametrize(
@@ -124,7 +126,7 @@ def test_the_json_of_an_estimate_is_plain_data():
         store="s", start="a", end="b", series=1, wanted=10, stored_before=1, holes=2, rejected=3, to_fetch=4,
         requests=1, weight=1, budget=1200, chunk=1000, seconds_estimated=0.5, seconds_auto=0.4,
         files=1, file_candles=2, file_bytes=82, file_seconds=0.1, out_of_reach=0,
-        failed_series=(FailedSeries("x", "y", "z"),), ended_series=(),
+        failed_series=(FailedSeries("x", "y", "z"),), begun_series=(), ended_series=(),
         alternatives=(Alternative(499, 1200, 1, 1, 0.4),),
     )  # fmt: skip
 

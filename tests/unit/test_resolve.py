@@ -79,7 +79,7 @@ LISTED = {
 
 
 def resolved(*symbols, typed=False):
-    return resolve([Asked(symbol, "binance", typed) for symbol in symbols], LISTED, MINUTE, SPAN, CLOCK)
+    return resolve([Asked(symbol, "binance", typed) for symbol in symbols], LISTED, MINUTE, SPAN)
 
 
 def test_every_symbol_becomes_one_target_in_the_order_asked():
@@ -92,23 +92,11 @@ def test_every_symbol_becomes_one_target_in_the_order_asked():
     ]
 
 
-def test_the_wanted_range_starts_at_the_listing_rounded_up():
-    (target,) = resolved("NEWUSDT").targets
+def test_dates_of_the_listing_cut_nothing():
+    targets = resolved("NEWUSDT", "OLDUSDT", "GONEUSDT", "SOONUSDT").targets
 
-    assert target.wanted == TimeRange(NOW - 4 * MINUTE_MS, NOW)
-    assert target.listing_ms == NOW - 4 * MINUTE_MS - 1
-
-
-def test_a_series_that_has_ended_is_clipped_and_named_and_no_failure():
-    outcome = resolved("OLDUSDT", "GONEUSDT")
-
-    assert [target.wanted.count(MINUTE) for target in outcome.targets] == [4, 0]
-    assert [one.series for one in outcome.ended] == ["binance:OLDUSDT:1m", "binance:GONEUSDT:1m"]
-    assert outcome.failed == ()
-
-
-def test_a_series_that_will_end_has_not_ended():
-    assert resolved("SOONUSDT").ended == ()
+    assert {target.wanted for target in targets} == {SPAN}
+    assert {target.asked_start_ms for target in targets} == {SPAN.start_ms}
 
 
 def test_a_listed_symbol_that_the_venue_does_not_know_fails_alone():

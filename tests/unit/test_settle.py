@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from laklak.agenda import Agenda
+from laklak.agenda import Agenda, next_round
 from laklak.ledger import Ledger
 from laklak.model import MINUTE_MS, Chunk, Interval, Page, Series, TimeRange
 from laklak.plan import SeriesPlan, plan_chunks, runs
 from laklak.quality import check_page
-from laklak.settle import Doubts, first_answer, probe_answer, second_answer, second_questions
+from laklak.settle import Doubts, doubts_within, first_answer, open_edges, second_answer, second_questions
 from laklak.stores.base import Delivery
 
 MINUTE = Interval.parse("1m")
@@ -42,9 +42,14 @@ def minutes_of(ranges):
     return [time // MINUTE_MS for part in ranges for time in range(part.start_ms, part.end_ms, MINUTE_MS)]
 
 
-def second(chunk, doubts, rows, now_minute=LONG_AGO):
+def second(chunk, doubts, rows, now_minute=LONG_AGO, newest=LONG_AGO):
     return second_answer(
-        chunk, doubts, checked(chunk, rows), venue_now_ms=now_minute * MINUTE_MS, confirmed_at_ms=12345
+        chunk,
+        doubts,
+        checked(chunk, rows),
+        venue_now_ms=now_minute * MINUTE_MS,
+        confirmed_at_ms=12345,
+        newest_ms=newest * MINUTE_MS,
     )
 
 
@@ -151,6 +156,13 @@ def test_a_minute_is_a_hole_only_when_it_closed_ten_minutes_ago(now_minute, hole
     assert outcome.undecided == 1 - holes
 
 
+@pytest.mark.parametrize(("newest", "holes"), [(-1, 0), (0, 0), (1, 1)])
+def test_a_minute_is_a_hole_only_when_the_series_is_known_to_have_gone_on(newest, holes):
+    outcome = second(chunk_of(0, 1), LACKING, [], newest=newest)
+
+    assert (len(outcome.absences), outcome.undecided) == (holes, 1 - holes)
+
+
 def test_the_same_bad_row_twice_counts_once():
     first = first_answer(chunk_of(0, 1), checked(chunk_of(0, 1), [row(0, "99")]))
     again = second(chunk_of(0, 1), first.doubts, [row(0, "99")])
@@ -161,15 +173,15 @@ def test_the_same_bad_row_twice_counts_once():
 # Second questions
 
 
-def questions(doubts, page=20, wanted=(0, 1000), listing=None):
-    return list(second_questions(SERIES, doubts, TIERS, page, wanted=span(*wanted), listing_ms=listing))
+def questions(doubts, page=20):
+    return list(second_questions(SERIES, doubts, TIERS, page))
 
 
 def test_the_second_question_is_the_smallest_page_that_covers_the_run():
     (question,) = questions(Doubts(absent=(span(100, 103),)))
 
     assert question.chunk.range == span(100, 103)
-    assert question.probe_from_ms is None
+    assert question.edge is None
 
 
 def test_second_questions_carry_exactly_the_doubts_they_settle():
@@ -186,69 +198,43 @@ def test_second_questions_carry_exactly_the_doubts_they_settle():
         assert sorted(both) == minutes_of(one.chunk.wanted)
 
 
-def test_a_leading_gap_longer_than_a_page_is_asked_by_one_probe():
-    probe, *rest = questions(Doubts((span(0, 300), span(500, 501))))
-
-    assert probe.probe_from_ms == 0
-    assert probe.chunk.range == span(0, 300)
-    assert [one.chunk.range for one in rest] == [span(500, 501)]
+def edges(absent, newest=LONG_AGO, first_known=True, unproven=()):
+    doubts = Doubts(tuple(span(*part) for part in absent), unproven=tuple(span(*part) for part in unproven))
+    return list(open_edges(SERIES, doubts, start_ms=0, first_known=first_known, newest_ms=newest * MINUTE_MS))
 
 
-def test_the_probe_starts_at_the_listing_when_that_is_where_the_wanted_range_starts():
-    listing = 5 * MINUTE_MS - 20_000
-
-    assert questions(Doubts((span(5, 300),)), wanted=(5, 1000), listing=listing)[0].probe_from_ms == listing
-
-
-def test_the_probe_starts_at_the_gap_when_the_series_is_older_than_the_wanted_range():
-    # A candle from before the range would say nothing about the gap.
-    assert questions(Doubts((span(500, 800),)), wanted=(500, 1000), listing=0)[0].probe_from_ms == 500 * MINUTE_MS
+def test_what_is_lacking_after_the_newest_candle_hangs_on_the_end_of_the_series():
+    assert edges([(5, 9)], newest=7) == [("newest", span(5, 9))]
+    assert edges([(1, 2)], newest=7, unproven=[(8, 9)]) == [("newest", span(8, 9))]
+    assert edges([(5, 8)], newest=8) == []
 
 
-@pytest.mark.parametrize("gap", [(0, 20), (1, 300), (600, 1000)])
-def test_a_gap_that_is_short_or_not_at_the_start_is_asked_in_pages(gap):
-    assert all(one.probe_from_ms is None for one in questions(Doubts((span(*gap),))))
+def test_what_is_lacking_where_the_range_begins_hangs_on_the_first_candle_as_long_as_that_is_not_known():
+    assert edges([(0, 3)], first_known=False) == [("first", span(0, 3))]
+    assert edges([(0, 3)], first_known=True) == []
+    assert edges([(1, 3)], first_known=False) == []
 
 
-def probe(first, now_minute=LONG_AGO, gap=(0, 300)):
-    first_ms = None if first is None else first * MINUTE_MS
-    absences, doubts = probe_answer(chunk_of(*gap), first_ms, venue_now_ms=now_minute * MINUTE_MS, confirmed_at_ms=1)
-    assert {absence.kind for absence in absences} <= {"hole"}
-    return [absence.open_time_ms // MINUTE_MS for absence in absences], minutes_of(doubts.absent), doubts
+def test_both_ends_may_be_in_doubt():
+    found = edges([(0, 3), (8, 9)], newest=7, first_known=False)
+
+    assert found == [("newest", span(8, 9)), ("first", span(0, 3))]
 
 
-@pytest.mark.parametrize(("first", "holes"), [(300, 300), (900, 300), (120, 120), (1, 1), (0, 0), (-7, 0), (None, 300)])
-def test_a_probe_makes_holes_of_what_lies_before_the_first_candle(first, holes):
-    found, rest, _ = probe(first)
+def test_doubts_outside_of_the_life_of_a_series_go_but_for_refused_rows():
+    refusal = refused_before("x").refused[0]
+    doubts = Doubts((span(0, 5), span(8, 12)), {0: refusal}, (span(20, 30),))
 
-    assert found == list(range(holes))
-    assert rest == list(range(holes, 300))
+    left = doubts_within(doubts, span(3, 10))
 
-
-def test_a_probe_leaves_minutes_that_closed_too_recently():
-    found, rest, _ = probe(None, now_minute=300)
-
-    assert found == list(range(290))
-    assert rest == list(range(290, 300))
-
-
-@pytest.mark.parametrize(("first", "now_minute"), [(0, LONG_AGO), (-7, LONG_AGO), (None, 5)])
-def test_a_gap_that_a_probe_could_not_settle_is_then_asked_in_pages(first, now_minute):
-    _, _, doubts = probe(first, now_minute)
-    ledger = Ledger(SeriesPlan(SERIES, span(0, 1000), None, 0, 0, 0, (span(0, 1000),)))
-    ledger.doubt(doubts)
-
-    again = questions(ledger.take_doubts())
-
-    assert all(one.probe_from_ms is None for one in again)
-    assert minutes_of(part for one in again for part in one.chunk.wanted) == list(range(300))
+    assert (left.absent, left.unproven, left.refused) == ((span(3, 5), span(8, 10)), (), {0: refusal})
 
 
 def test_many_refused_rows_are_asked_again_without_walking_all_of_them_for_every_page():
     refusal = refused_before("99").refused[0]
     doubts = Doubts(refused={minute * MINUTE_MS: refusal for minute in range(0, 100_000, 2)})
 
-    asked = questions(doubts, wanted=(0, 100_000))
+    asked = questions(doubts)
 
     assert sum(len(one.doubts.refused) for one in asked) == 50_000
 
@@ -268,7 +254,7 @@ class Venue:
     now_s: float = 0.0
     lacked: dict[int, list[float]] = field(default_factory=dict)
     answers: int = 0
-    probes: int = 0
+    edges: int = 0
 
     def rows(self, start, end, limit):
         self.answers += 1
@@ -296,7 +282,7 @@ class Venue:
 
 def fill(venue, wanted, page, now_minute, failing=()):
     """Do what the engine does, without waiting: questions, answers, deliveries, one after the other."""
-    plan = SeriesPlan(SERIES, wanted, wanted.start_ms, 0, 0, 0, (wanted,))
+    plan = SeriesPlan(SERIES, wanted, None, 0, 0, 0, (wanted,))
     ledger = Ledger(plan)
     agenda = Agenda([(ledger, plan_chunks(SERIES, plan.missing, TIERS, page))])
     store, absent = {}, {}
@@ -309,10 +295,9 @@ def fill(venue, wanted, page, now_minute, failing=()):
         delivery = answer(venue, ledger, question, now_minute * MINUTE_MS, failing)
         agenda.done(ledger)
         if ledger.exhausted and not ledger.open_questions:
-            for again in second_questions(
-                SERIES, ledger.take_doubts(), TIERS, page, wanted=wanted, listing_ms=plan.listing_ms
-            ):
-                agenda.later(ledger, again, venue.now_s + 2)
+            after = next_round(ledger, TIERS, page, edges=True)
+            for again in after.questions:
+                agenda.later(ledger, again, venue.now_s + (0 if after.waited else 2))
         if delivery is not None:
             deliver(store, absent, delivery)
             ledger.acknowledged(delivery)
@@ -324,20 +309,25 @@ def answer(venue, ledger, question, now_ms, failing):
     if chunk.range.start_ms // MINUTE_MS in failing:
         ledger.trouble("fetch_failed", chunk.wanted_count, "failed")
         return None
-    times = {"venue_now_ms": now_ms, "confirmed_at_ms": 1}
-    if question.probe_from_ms is not None:
-        venue.probes += 1
-        found = venue.rows(question.probe_from_ms // MINUTE_MS, 10_000, 1)
-        absences, rest = probe_answer(chunk, found[0][0] if found else None, **times)
-        ledger.doubt(rest)
-        return Delivery(SERIES, None, absences)
+    if question.edge is not None:
+        venue.edges += 1
+        if question.edge == "newest":
+            ledger.newest_answered = True
+            ledger.saw(max(venue.minutes, default=-1) * MINUTE_MS)
+        elif venue.minutes:
+            assert not ledger.begins(min(venue.minutes) * MINUTE_MS)
+        return None
     start, end = chunk.range.start_ms // MINUTE_MS, chunk.range.end_ms // MINUTE_MS
     page = checked(chunk, venue.rows(start, end, chunk.limit))
+    if len(page.candles):
+        ledger.saw(page.candles.open_times[-1])
     if question.doubts is None:
         outcome = first_answer(chunk, page)
         ledger.doubt(outcome.doubts)
     else:
-        outcome = second_answer(chunk, question.doubts, page, **times)
+        outcome = second_answer(
+            chunk, question.doubts, page, venue_now_ms=now_ms, confirmed_at_ms=1, newest_ms=ledger.newest_ms
+        )
         ledger.trouble("undecided", outcome.undecided, "undecided")
     return Delivery(SERIES, outcome.candles, outcome.absences)
 
@@ -383,15 +373,17 @@ def test_the_account_of_a_series_adds_up_and_holes_are_proven(venue, page, now_m
     holes = {minute for minute, kind in absent.items() if kind == "hole"}
     assert ledger.written == len(store)
     assert (ledger.holes, ledger.rejected) == (len(holes), len(absent) - len(holes))
-    assert ledger.written + ledger.holes + ledger.rejected + ledger.missing + ledger.stored_before == LENGTH
+    parts = ledger.written + ledger.holes + ledger.rejected + ledger.missing + ledger.stored_before
+    assert parts == ledger.wanted_count <= LENGTH
     assert ledger.missing >= 0
     for minute in holes:
         assert minute + 1 + 10 <= now_minute
         assert max(venue.lacked[minute]) - min(venue.lacked[minute]) >= 2
         assert len(venue.lacked[minute]) >= 2
+        assert minute < max(has)
     assert set(store) <= has - bad
     assert {minute for minute, kind in absent.items() if kind == "rejected"} <= has & venue.bad_for_good
-    assert venue.probes <= 1
+    assert venue.edges <= 2
     assert ledger.missing == 0 or ledger.failure() is not None
 
 
@@ -407,27 +399,40 @@ def test_a_venue_that_only_stumbles_once_is_copied_completely(venue, page, now_m
 
     assert set(store) == has - bad
     assert {m for m, kind in absent.items() if kind == "rejected"} == has & bad
-    assert {m for m, kind in absent.items() if kind == "hole"} == set(range(LENGTH)) - has
-    assert ledger.missing == 0
-    assert ledger.failure() is None
+    life = set(range(min(has), max(has))) if has else set()
+    assert {m for m, kind in absent.items() if kind == "hole"} == life - has
+    not_yet = LENGTH - 1 - max(has, default=-1)
+    assert ledger.missing == not_yet
+    assert (ledger.failure() is None) == (not_yet == 0)
 
 
-def test_a_late_listing_costs_one_probe():
+def test_a_late_first_candle_costs_one_question_and_leaves_no_holes():
     venue = Venue(set(range(120, LENGTH)))
 
-    ledger, _, _ = fill(venue, span(0, LENGTH), 20, LENGTH + 11)
+    ledger, _, absent = fill(venue, span(0, LENGTH), 20, LENGTH + 11)
 
-    assert (venue.probes, ledger.holes, ledger.written) == (1, 120, LENGTH - 120)
-    assert venue.answers == 8 + 1
+    assert (venue.edges, ledger.wanted_count, ledger.written) == (1, LENGTH - 120, LENGTH - 120)
+    assert absent == {}
+    assert venue.answers == 8
 
 
-def test_a_venue_that_answers_nothing_at_first_costs_one_probe_and_then_the_pages():
+def test_a_venue_that_answers_nothing_at_first_costs_two_questions_and_then_the_pages():
     venue = Venue(set(range(LENGTH)), flicker=set(range(LENGTH)))
 
     ledger, _, _ = fill(venue, span(0, LENGTH), 20, LENGTH + 11)
 
     assert ledger.written == LENGTH
-    assert (venue.probes, venue.answers) == (1, 8 + 1 + 8)
+    assert (venue.edges, venue.answers) == (2, 8 + 8)
+
+
+def test_the_tail_after_the_newest_candle_is_missing_and_no_hole_however_often_it_is_asked():
+    venue = Venue(set(range(100)))
+
+    ledger, _, absent = fill(venue, span(0, LENGTH), 20, LENGTH + 500)
+
+    assert (ledger.written, ledger.missing, absent) == (100, LENGTH - 100, {})
+    assert ledger.failure().reason == "not_yet"
+    assert "no candles after 1970-01-01T01:39Z yet" in ledger.failure().detail
 
 
 def test_runs_of_absent_minutes_come_back_as_they_were():
@@ -436,3 +441,14 @@ def test_runs_of_absent_minutes_come_back_as_they_were():
     outcome = first_answer(chunk, checked(chunk, [row(minute) for minute in (2, 3, 7)]))
 
     assert list(outcome.doubts.absent) == runs([0, MINUTE_MS, *(m * MINUTE_MS for m in (4, 5, 6, 8, 9))], MINUTE)
+
+
+def test_what_is_remembered_says_what_the_venues_clock_said_too():
+    chunk = chunk_of(0, 3)
+    rows = [row(0), row(1, "99")]
+    doubts = first_answer(chunk, checked(chunk, rows)).doubts
+
+    absences = second(chunk, doubts, rows).absences
+
+    assert [one.kind for one in absences] == ["rejected", "hole"]
+    assert {(one.confirmed_at_ms, one.venue_ms) for one in absences} == {(12345, LONG_AGO * MINUTE_MS)}

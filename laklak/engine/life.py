@@ -1,0 +1,239 @@
+"""When the series of a venue live: from the first candle that it has of each to the last.  Dates decide nothing.
+
+A listing says when a symbol was listed, when it ends and whether it trades; it has been wrong in all of these.  So
+where a range begins before the first candle that is known of, the venue is asked for that candle, once, and it is
+remembered (a note `first` of the series).  A series ends where its newest candle is far behind the venue's newest ones:
+a day, or an hour where the venue says that it does not trade.  It is asked for again in every run, for candles may come
+again; a note `ended` only says that this has to be asked before anything else.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+import anyio
+
+from laklak.engine.edges import first_open_ms, newest_open_ms
+from laklak.errors import PermanentError, TransientError
+from laklak.feed import Feed
+from laklak.knowledge import Knowledge
+from laklak.model import DAY_MS, Interval, Series, TimeRange, iso
+from laklak.report import Report
+from laklak.resolve import BegunSeries, EndedSeries, Target
+from laklak.stores.base import Store
+from laklak.text import some_of
+
+log = logging.getLogger(__name__)
+
+ENDED_AFTER_MS: Final = DAY_MS
+"""A symbol that trades, and whose newest candle is further behind the venue's than this, has ended."""
+ENDED_AFTER_NOT_TRADING_MS: Final = 60 * 60_000
+"""The same for one that the venue calls something else than trading."""
+_REFERENCES: Final = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Newest:
+    """The newest candle of a series, None where there is none, and whether the series has ended with it."""
+
+    open_ms: int | None
+    ended: bool
+
+
+class Lives:
+    """What is known, and learned in a run, of the ends of one venue's series.
+
+    Args:
+        feed: the venue, connected.
+        recheck: what is remembered does not count.
+    """
+
+    def __init__(self, feed: Feed, store: Store, knowledge: Knowledge, report: Report, *, recheck: bool) -> None:
+        self._feed = feed
+        self._store = store
+        self._knowledge = knowledge
+        self._report = report
+        self._recheck = recheck
+        self._newest: dict[Interval, int] = {}
+        self._references_asked: set[str] = set()
+        self._one_at_a_time = anyio.Lock()
+
+    # Before the run
+
+    async def settle(self, target: Target) -> Target:
+        """Cut what is wanted of a series to its life, as far as it is known or has to be asked for now."""
+        if not target.wanted:
+            return target
+        return await self._cut_end(await self._cut_start(target))
+
+    async def _cut_start(self, target: Target) -> Target:
+        series, span = target.series, target.wanted
+        listed_ms = self._listed_ms(target)
+        known_ms = self.known_first(series)
+        start_ms, doubtful = known_ms, False
+        if known_ms is None and (listed_ms is None or listed_ms > span.start_ms):
+            # Where nothing comes, or nobody can be asked, the listing is the best guess.
+            start_ms = listed_ms
+            try:
+                if self._can_ask and (known_ms := await self._asked_first(target)) is not None:
+                    start_ms = known_ms
+                    doubtful = listed_ms is not None and series.interval.ceil(listed_ms) < known_ms
+                    if not doubtful:
+                        self.remember_first(series, known_ms, "klines")
+            except (TransientError, PermanentError) as exc:
+                log.warning("first candle not learned series=%s error=%s", series, exc)
+                start_ms = None
+        if start_ms is not None:
+            start_ms = min(max(span.start_ms, series.interval.floor(start_ms)), span.end_ms)
+            span = TimeRange(start_ms, span.end_ms)
+        if known_ms is not None and known_ms > target.wanted.start_ms:
+            self._report.begun[str(series)] = BegunSeries(str(series), known_ms)
+        return replace(target, wanted=span, first_ms=None if doubtful else known_ms, doubtful_first=doubtful)
+
+    async def _asked_first(self, target: Target) -> int | None:
+        first_ms = await first_open_ms(self._feed, target.series)
+        if first_ms is None or first_ms <= target.wanted.start_ms:
+            return first_ms
+        # What is stored is evidence, too, and beats the answer.
+        before = TimeRange(target.wanted.start_ms, min(first_ms, target.wanted.end_ms))
+        stored = await self._store.open_times(target.series, before)
+        return stored[0] if stored else first_ms
+
+    async def _cut_end(self, target: Target) -> Target:
+        series, span = target.series, target.wanted
+        end_ms = target.instrument.end_ms
+        suspect = (
+            not target.trades
+            or (end_ms is not None and end_ms <= self._feed.clock.now_ms())
+            or self._knowledge.note(series, "ended") is not None
+        )
+        if not (span and suspect and self._can_ask):
+            return target
+        try:
+            newest = await self.newest(series)
+        except (TransientError, PermanentError) as exc:
+            log.warning("newest candle not learned series=%s error=%s", series, exc)
+            return target
+        if not newest.ended:
+            return replace(target, newest_ms=newest.open_ms)
+        end_ms = span.start_ms if newest.open_ms is None else newest.open_ms + series.interval.ms
+        return replace(
+            target,
+            wanted=TimeRange(span.start_ms, max(span.start_ms, min(span.end_ms, end_ms))),
+            newest_ms=newest.open_ms,
+        )
+
+    def _listed_ms(self, target: Target) -> int | None:
+        """When the symbol was listed, where that can be: not in the future, and not at the beginning of time."""
+        listed_ms = target.instrument.first_ms
+        return listed_ms if listed_ms is not None and 0 < listed_ms <= self._feed.clock.now_ms() else None
+
+    # What is asked of the venue
+
+    async def first(self, series: Series, oldest_ms: int) -> int | None:
+        """Ask for the first candle of a series and remember it; raises what Transport.ask raises.
+
+        None where there is none, or where it would be later than one that has been seen (`oldest_ms`).
+        """
+        first_ms = await first_open_ms(self._feed, series)
+        if first_ms is None or first_ms > oldest_ms:
+            log.warning("no first candle series=%s answer=%s seen=%s", series, first_ms, oldest_ms)
+            return None
+        self.remember_first(series, first_ms, "klines")
+        return first_ms
+
+    async def newest(self, series: Series) -> Newest:
+        """Ask for the newest candle of a series, and say whether it has ended; raises what Transport.ask raises."""
+        open_ms = await newest_open_ms(self._feed, series)
+        instrument = self._feed.listing.instruments.get(series.symbol)
+        trades = instrument is None or instrument.trades
+        ended = not trades if open_ms is None else await self._has_ended(series, open_ms, trades=trades)
+        self._remember_end(series, open_ms, "" if instrument is None else instrument.status, ended=ended)
+        return Newest(open_ms, ended)
+
+    async def _has_ended(self, series: Series, open_ms: int, *, trades: bool) -> bool:
+        self.saw(series.interval, open_ms)
+        allowed_ms = ENDED_AFTER_MS if trades else ENDED_AFTER_NOT_TRADING_MS
+        now_ms = self._feed.clock.now_ms()
+        if series.interval.floor(now_ms) - open_ms <= allowed_ms:
+            return False
+        before = None if self._recheck else self._knowledge.fact(series, "ended", now_ms)
+        if isinstance(before, dict) and before.get("last_ms") == open_ms:
+            # Nothing has come since this was held against other series.
+            return True
+        return await self._venue_newest_ms(series) - open_ms > allowed_ms
+
+    def saw(self, interval: Interval, open_ms: int) -> None:
+        """Take notice of a candle of the venue, of whatever series."""
+        self._newest[interval] = max(open_ms, self._newest.get(interval, 0))
+
+    async def _venue_newest_ms(self, series: Series) -> int:
+        """The newest candle of any series of the venue; its clock where there is no other series to ask.
+
+        A venue whose candles are hours behind its clock has not ended.
+        """
+        interval = series.interval
+        now_ms = interval.floor(self._feed.clock.now_ms())
+        async with self._one_at_a_time:
+            for symbol in self._references(series):
+                if now_ms - self._newest.get(interval, 0) <= ENDED_AFTER_NOT_TRADING_MS:
+                    break
+                self._references_asked.add(symbol)
+                try:
+                    open_ms = await newest_open_ms(self._feed, replace(series, symbol=symbol))
+                except (TransientError, PermanentError) as exc:
+                    log.warning("newest candle not learned symbol=%s error=%s", symbol, exc)
+                    continue
+                self.saw(interval, open_ms or 0)
+        return self._newest[interval] if self._references_asked else now_ms
+
+    def _references(self, series: Series) -> list[str]:
+        """A few symbols to compare with that are said to trade, the oldest ones, not asked yet."""
+        trading = [one for one in self._feed.listing.instruments.values() if one.trades and one.symbol != series.symbol]
+        trading.sort(key=lambda one: (one.first_ms or self._feed.clock.now_ms(), one.symbol))
+        left = max(0, _REFERENCES - len(self._references_asked))
+        return [one.symbol for one in trading if one.symbol not in self._references_asked][:left]
+
+    # What is remembered
+
+    def known_first(self, series: Series) -> int | None:
+        """The first candle of a series, as it is remembered."""
+        fact = None if self._recheck else self._knowledge.fact(series, "first", self._feed.clock.now_ms())
+        first_ms = fact.get("ms") if isinstance(fact, dict) else None
+        return first_ms if type(first_ms) is int else None
+
+    def remember_first(self, series: Series, first_ms: int, source: str) -> None:
+        """Remember the first candle, and who has shown it; a later one takes the place of what klines said alone."""
+        known = self._knowledge.fact(series, "first", self._feed.clock.now_ms())
+        known_ms = self.known_first(series)
+        of_klines = isinstance(known, dict) and known.get("source") == "klines"
+        if known_ms is None or first_ms < known_ms or (of_klines and first_ms > known_ms):
+            fact = {"ms": first_ms, "time": iso(first_ms), "source": source}
+            self._knowledge.put(series, "first", fact, venue_ms=self._feed.clock.now_ms())
+
+    def _remember_end(self, series: Series, open_ms: int | None, status: str, *, ended: bool) -> None:
+        if not ended:
+            self._knowledge.forget(series, "ended")
+            return
+        end_ms = None if open_ms is None else open_ms + series.interval.ms
+        self._report.ended = [one for one in self._report.ended if one.series != str(series)]
+        self._report.ended.append(EndedSeries(str(series), end_ms, status))
+        fact = {"last_ms": open_ms, "status": status}
+        if self._knowledge.value(series, "ended") != fact:
+            self._knowledge.put(series, "ended", fact, venue_ms=self._feed.clock.now_ms())
+
+    @property
+    def _can_ask(self) -> bool:
+        return self._feed.no_api is None
+
+
+def ended_line(ended: Sequence[EndedSeries]) -> str:
+    """What to say of series that have ended: `BTCSTUSDT: no candle since 2025-03-01T09:00Z (PENDING_TRADING)`."""
+    texts = []
+    for one in ended:
+        since = "no candle at all" if one.ended_ms is None else f"no candle since {iso(one.ended_ms)}"
+        texts.append(f"{Series.parse(one.series).symbol}: {since}{f' ({one.status})' if one.status else ''}")
+    return some_of(texts)
