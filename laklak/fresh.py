@@ -18,10 +18,12 @@ from typing import Any, Final
 
 from laklak.knowledge import Knowledge
 from laklak.model import DAY_MS, Candles, Chunk, Interval, Series, TimeRange, iso
-from laklak.plan import SeriesPlan, Tiers, gaps, page_weight, plan_chunks
+from laklak.plan import SeriesPlan, Tiers, gaps, page_weight, plan_chunks, runs, union
 
 log = logging.getLogger(__name__)
 
+KIND: Final = "fresh:"
+"""A note about a venue, of this and an interval: {"<open_ms>": {"BTCUSDT": "<digest>"}}."""
 FRESH_MS: Final = 60_000
 """A candle may still change for so long after its close."""
 KEPT_MS: Final = 35 * DAY_MS
@@ -104,7 +106,7 @@ class Fresh:
 
     @property
     def _kind(self) -> str:
-        return f"fresh:{self._interval}"
+        return f"{KIND}{self._interval}"
 
     def _is_fresh(self, time_ms: int, now_ms: int) -> bool:
         return time_ms + self._interval.ms + FRESH_MS > now_ms
@@ -117,6 +119,38 @@ class Fresh:
             digest = _digest_at(candles, newest_ms, self._interval)
             if digest is not None:
                 self._new[name] = (newest_ms, digest)
+
+
+def asked_anew(plan: SeriesPlan, along: Sequence[int]) -> SeriesPlan:
+    """The plan with these candles, which are stored, as ones that are missing: --recheck asks for them anyway."""
+    if not along:
+        return plan
+    again = runs(along, plan.series.interval)
+    return replace(plan, stored=plan.stored - len(along), missing=tuple(union([*plan.missing, *again])))
+
+
+def carry(given: Knowledge, notes: Knowledge, series: Collection[Series]) -> None:
+    """Take over from another store's notes which candles of these series are to be looked at again."""
+    for venue, interval in sorted({(one.venue, one.interval.name) for one in series}):
+        kind = f"{KIND}{interval}"
+        note = given.note(venue, kind)
+        if note is None:
+            continue
+        names = {one.symbol for one in series if (one.venue, one.interval.name) == (venue, interval)}
+        kept: dict[int, dict[str, str]] = {}
+        for time_ms, name, digest in _entries(notes.value(venue, kind)):
+            kept.setdefault(time_ms, {})[name] = digest
+        for time_ms, name, digest in _entries(given.value(venue, kind)):
+            if name in names:
+                kept.setdefault(time_ms, {}).setdefault(name, digest)
+        value = _bounded(kept)
+        if value != (notes.value(venue, kind) or {}):
+            notes.put(venue, kind, value, venue_ms=note.venue_ms)
+
+
+def count(value: Any) -> int:
+    """How many candles a note tells of."""
+    return sum(1 for _ in _entries(value))
 
 
 def take_along(

@@ -15,7 +15,7 @@ from laklak.engine.life import Lives, ended_line
 from laklak.engine.observer import Observer
 from laklak.errors import StoreUnavailable
 from laklak.feed import Feed
-from laklak.fresh import Fresh, chunks_with, take_along
+from laklak.fresh import Fresh, asked_anew, chunks_with, take_along
 from laklak.job import Job
 from laklak.knowledge import Knowledge
 from laklak.ledger import Ledger
@@ -92,7 +92,10 @@ class Preparation:
             await self._check_origin(feed)
             span, targets = await self._targets(feed)
             spans.append(span)
-            plans.append((feed, await each(targets, self._plan)))
+            planned = await each(targets, self._plan)
+            if self._job.recheck:
+                planned = [asked_anew(plan, feed.fresh.along(plan)) for plan in planned]
+            plans.append((feed, planned))
         self._report.start_ms = min((span.start_ms for span in spans), default=None)
         self._report.end_ms = max((span.end_ms for span in spans), default=None)
         splits = {plan.series: _split(feed, plan) for feed, own in plans for plan in own}

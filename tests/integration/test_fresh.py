@@ -290,3 +290,46 @@ def test_a_candle_is_remembered_for_a_month_and_no_longer(changing):
     changing.clock_ms = NOON_MS + 36 * 24 * 60 * MINUTE_MS
 
     assert backfill(days=37, start=None).corrected == 0
+
+
+# Where else it is known
+
+
+@pytest.mark.usefixtures("at_once")
+def test_recheck_asks_for_it_whatever_else_is_asked(changing, check_sum, stored):
+    half_made(changing)
+    changing.clock_ms = NOON_MS + 2 * MINUTE_MS
+    again = backfill(end="2026-03-01T12:00", recheck=True)
+
+    check_sum(again.as_json())
+    assert (again.exit, again.stored_before, again.written) == (0, 59, 1)
+    assert stored() == truth(START, NOON_MS)
+    assert backfill(end="2026-03-01T12:00", recheck=True).candle_requests == 0
+
+
+@pytest.mark.usefixtures("at_once")
+def test_a_refetch_with_recheck_asks_for_everything_once(changing, check_sum):
+    half_made(changing)
+    changing.clock_ms = NOON_MS + 2 * MINUTE_MS
+    again = backfill(end="2026-03-01T12:00", refetch=True, recheck=True)
+
+    check_sum(again.as_json())
+    assert (again.refetched.same, again.refetched.changed) == (59, 1)
+
+
+@pytest.mark.usefixtures("at_once")
+def test_a_copy_takes_along_what_is_to_be_looked_at_again(changing, here, stored):
+    half_made(changing)
+    assert here("copy", "laklak.db", "other.db").exit == 0
+    changing.clock_ms = NOON_MS + 5 * MINUTE_MS + 10_000
+
+    assert backfill(store="other.db").corrected == 1
+    assert stored("other.db") == truth(START, NOON_MS + 5 * MINUTE_MS)
+
+
+@pytest.mark.usefixtures("at_once")
+def test_check_counts_it(changing, here):
+    changing.clock_ms = NOON_MS + 200
+    backfill("AAAUSDT", "BBBUSDT")
+
+    assert "2 young candles" in here("check").out
