@@ -18,7 +18,7 @@ from typing import Any, Final
 
 from laklak.knowledge import Knowledge
 from laklak.model import DAY_MS, Candles, Chunk, Interval, Series, TimeRange, iso
-from laklak.plan import SeriesPlan, Tiers, gaps, page_weight, plan_chunks, runs, union
+from laklak.plan import SeriesPlan, Tiers, gaps, page_weight, plan_chunks, runs
 
 log = logging.getLogger(__name__)
 
@@ -121,14 +121,6 @@ class Fresh:
                 self._new[name] = (newest_ms, digest)
 
 
-def asked_anew(plan: SeriesPlan, along: Sequence[int]) -> SeriesPlan:
-    """The plan with these candles, which are stored, as ones that are missing: --recheck asks for them anyway."""
-    if not along:
-        return plan
-    again = runs(along, plan.series.interval)
-    return replace(plan, stored=plan.stored - len(along), missing=tuple(union([*plan.missing, *again])))
-
-
 def carry(given: Knowledge, notes: Knowledge, series: Collection[Series]) -> None:
     """Take over from another store's notes which candles of these series are to be looked at again."""
     for venue, interval in sorted({(one.venue, one.interval.name) for one in series}):
@@ -168,12 +160,13 @@ def take_along(
 
 
 def chunks_with(
-    series: Series, missing: Sequence[TimeRange], along: Sequence[int], tiers: Tiers, page: int
+    series: Series, missing: Sequence[TimeRange], along: Sequence[int], tiers: Tiers, page: int, *, anyway: bool = False
 ) -> Iterator[Chunk]:
     """The requests for what is missing, as many as without `along`: it is looked at where a request can hold it.
 
     A candle right before what is missing may make its request dearer, for it is the one that usually changed; any
-    other goes where it costs nothing.  `wanted` of the chunks is what is missing, as ever.
+    other goes where it costs nothing, or `anyway` into a request of its own that wants nothing else.  `wanted` of the
+    chunks is what is missing, as ever.
     """
     chunks = plan_chunks(series, take_along(missing, along, series.interval, page), tiers, page)
     if not along:
@@ -192,6 +185,8 @@ def chunks_with(
                 found.append(time_ms)
         left = [time_ms for time_ms in left if time_ms not in found]
         yield chunk
+    for part in runs(left, series.interval) if anyway else ():
+        yield from (Chunk(series, piece.range, ()) for piece in plan_chunks(series, [part], tiers, page))
 
 
 def _widened(chunk: Chunk, time_ms: int, tiers: Tiers) -> Chunk | None:

@@ -507,8 +507,8 @@ class Fetch:
     async def _delivery(
         self, ledger: Ledger, candles: Candles, absences: Sequence[Absence], corrected: frozenset[int] = frozenset()
     ) -> Delivery:
-        if absences and (self._job.refetch or self._job.recheck):
-            # A minute asked again that the venue does not have keeps the candle it has: stored beats hole.
+        if absences and self._job.refetch:
+            # A refetched minute that the venue does not have keeps the candle it has: stored beats hole.
             span = TimeRange(absences[0].open_time_ms, absences[-1].open_time_ms + 1)
             stored = set(await self._store.open_times(ledger.plan.series, span))
             kept = sum(absence.open_time_ms in stored for absence in absences)

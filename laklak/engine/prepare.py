@@ -15,7 +15,7 @@ from laklak.engine.life import Lives, ended_line
 from laklak.engine.observer import Observer
 from laklak.errors import StoreUnavailable
 from laklak.feed import Feed
-from laklak.fresh import Fresh, asked_anew, chunks_with, take_along
+from laklak.fresh import Fresh, chunks_with, take_along
 from laklak.job import Job
 from laklak.knowledge import Knowledge
 from laklak.ledger import Ledger
@@ -92,10 +92,7 @@ class Preparation:
             await self._check_origin(feed)
             span, targets = await self._targets(feed)
             spans.append(span)
-            planned = await each(targets, self._plan)
-            if self._job.recheck:
-                planned = [asked_anew(plan, feed.fresh.along(plan)) for plan in planned]
-            plans.append((feed, planned))
+            plans.append((feed, await each(targets, self._plan)))
         self._report.start_ms = min((span.start_ms for span in spans), default=None)
         self._report.end_ms = max((span.end_ms for span in spans), default=None)
         splits = {plan.series: _split(feed, plan) for feed, own in plans for plan in own}
@@ -129,7 +126,7 @@ class Preparation:
 
     def _assign(self, feed: Feed, ledgers: Sequence[Ledger], splits: Mapping[Series, Split]) -> None:
         """Give every missing stretch to the files or to the API."""
-        asked = [ledger for ledger in ledgers if splits[ledger.plan.series].rest]
+        asked = [ledger for ledger in ledgers if splits[ledger.plan.series].rest or self._asks_along(feed, ledger.plan)]
         feed.agenda = Agenda(
             (
                 ledger,
@@ -139,17 +136,22 @@ class Preparation:
                     feed.fresh.along(ledger.plan),
                     feed.venue.page_tiers,
                     feed.page,
+                    anyway=self._job.recheck,
                 ),
             )
             for ledger in asked
         )
         for ledger in ledgers:
             split = splits[ledger.plan.series]
-            ledger.exhausted = not split.rest
+            ledger.exhausted = ledger not in asked
             feed.files.add((ledger, part) for part in split.files)
             for _ in split.files:
                 feed.agenda.hold(ledger)
         self._report.files.planned += len(feed.files)
+
+    def _asks_along(self, feed: Feed, plan: SeriesPlan) -> bool:
+        """Whether candles that may have changed are asked for although nothing else is."""
+        return self._job.recheck and feed.asks_api and bool(feed.fresh.along(plan))
 
     async def _targets(self, feed: Feed) -> tuple[TimeRange, Sequence[Target]]:
         clock_ms = feed.clock.now_ms()
@@ -229,7 +231,7 @@ class Preparation:
 
     def _estimate(self, plans: Sequence[tuple[Feed, list[SeriesPlan]]], splits: Mapping[Series, Split]) -> Estimate:
         of_api = [
-            (feed, [_of_api(feed, plan, splits[plan.series]) for plan in own] if feed.asks_api else [])
+            (feed, [self._of_api(feed, plan, splits[plan.series]) for plan in own] if feed.asks_api else [])
             for feed, own in plans
         ]
         costs = [(feed, cost_of(own, feed.venue.page_tiers, feed.page)) for feed, own in of_api]
@@ -280,16 +282,18 @@ class Preparation:
             alternatives=table,
         )
 
+    def _of_api(self, feed: Feed, plan: SeriesPlan, split: Split) -> SeriesPlan:
+        """What is to be asked of the API, with what is taken along."""
+        along, interval = feed.fresh.along(plan), plan.series.interval
+        if self._job.recheck:
+            return replace(plan, missing=tuple(union([*split.rest, *runs(along, interval)])))
+        return replace(plan, missing=tuple(take_along(split.rest, along, interval, feed.page)))
+
     def check_room(self, free_bytes: int | None, estimate: Estimate) -> None:
         """Raise StoreUnavailable when the store's disk has less room than the plan needs and 1 GiB to spare."""
         if not self._job.force:
             hint = "make room, ask for fewer days, use another --store, or --force"
             check_room(self._store, free_bytes, estimate.to_fetch, hint=hint)
-
-
-def _of_api(feed: Feed, plan: SeriesPlan, split: Split) -> SeriesPlan:
-    """What is to be asked of the API, with what is taken along."""
-    return replace(plan, missing=tuple(take_along(split.rest, feed.fresh.along(plan), plan.series.interval, feed.page)))
 
 
 def _split(feed: Feed, plan: SeriesPlan) -> Split:

@@ -302,7 +302,8 @@ def test_recheck_asks_for_it_whatever_else_is_asked(changing, check_sum, stored)
     again = backfill(end="2026-03-01T12:00", recheck=True)
 
     check_sum(again.as_json())
-    assert (again.exit, again.stored_before, again.written) == (0, 59, 1)
+    assert (again.exit, again.stored_before, again.written, again.corrected) == (0, 60, 0, 1)
+    assert (again.candle_requests, again.weight) == (1, 3)
     assert stored() == truth(START, NOON_MS)
     assert backfill(end="2026-03-01T12:00", recheck=True).candle_requests == 0
 
