@@ -13,6 +13,8 @@ from laklak.stores.base import Delivery
 
 NOT_YET: Final = "not_yet"
 """The reason of what is missing because the venue's candles do not reach there yet."""
+MENDED_FIRST: Final = ("other_types", "store_refused", "source_unsound")
+"""Reasons for which candles are missing until somebody mends a store."""
 _NEVER_MS: Final = 1 << 62
 
 
@@ -46,6 +48,10 @@ class Ledger:
         """The venue has been asked for its newest candle in this run: what is lacking later has not come yet."""
         self.edges_asked: set[Edge] = set()
         self._beyond_life = 0
+        self.reopened: set[int] = set()
+        """Known holes that are held against bulk files in this run: holes still, unless a file has them."""
+        self.filled = 0
+        """Of those, the ones that a file had."""
         self.exhausted = False
         """Every first question has been handed out."""
         self.open_questions = 0
@@ -135,7 +141,13 @@ class Ledger:
         corrected = delivery.corrected.difference(refused)
         self.corrected |= corrected
         self.written += len(delivery.candles) - len(refused) - len(corrected) if delivery.candles else 0
-        self.new_holes += sum(absence.kind == "hole" for absence in delivery.absences)
+        if self.reopened and delivery.candles:
+            filled = self.reopened.intersection(delivery.candles.open_times).difference(refused)
+            self.reopened -= filled
+            self.new_holes -= len(filled)
+            self.filled += len(filled)
+        holes = [absence.open_time_ms for absence in delivery.absences if absence.kind == "hole"]
+        self.new_holes += sum(time not in self.reopened for time in holes)
         rejected = [absence.open_time_ms for absence in delivery.absences if absence.kind == "rejected"]
         self.new_rejected += len(rejected)
         self.newly_rejected += sum(time not in self.plan.known_rejected for time in rejected)
@@ -144,6 +156,16 @@ class Ledger:
         """So many wanted candles lie after the newest one that the venue has."""
         since = "no candles" if self.newest_ms < 0 else f"no candles after {iso(self.newest_ms)}"
         self.trouble(NOT_YET, candles, f"{since} yet")
+
+    @property
+    def got_all(self) -> bool:
+        """Nothing is missing that could be written."""
+        return self.missing == self.plan.blocked_count
+
+    @property
+    def blocked(self) -> int:
+        """Of `missing`, so many that no other run gets before something is mended."""
+        return min(self.missing, sum(self._troubles.get(reason, (0, ""))[0] for reason in MENDED_FIRST))
 
     def trouble(self, reason: str, candles: int, detail: str) -> None:
         """So many wanted candles were not got, and why (the last detail of each reason is kept)."""

@@ -152,6 +152,14 @@ class Report:
         return sum(len(ledger.corrected) for ledger in self.ledgers)
 
     @property
+    def holes_filled(self) -> int:
+        return sum(ledger.filled for ledger in self.ledgers)
+
+    @property
+    def blocked(self) -> int:
+        return sum(ledger.blocked for ledger in self.ledgers)
+
+    @property
     def newly_rejected(self) -> int:
         return sum(ledger.newly_rejected for ledger in self.ledgers)
 
@@ -170,8 +178,10 @@ class Report:
 class Summary:
     """The outcome of a backfill; `as_json()` is what --json prints.
 
-    wanted = stored_before + written + holes + rejected + missing, in candles.  `exit` is the exit status, `seconds`
-    the whole run, `weight` what the run paid, `error` a short word and a sentence when the run did not end by itself.
+    wanted = stored_before + written + holes + rejected + missing, in candles; `holes_filled` of the written ones were
+    known holes until bulk files had them, and of the missing so many are `blocked` that no other run gets before
+    something is mended: `failed_series` says what.  `exit` is the exit status, `seconds` the whole run, `weight` what
+    the run paid, `error` a short word and a sentence when the run did not end by itself.
     `corrected` are candles among those stored before that were written again, for the venue has other values by now;
     `refetched` is None without --refetch.
     """
@@ -188,9 +198,11 @@ class Summary:
     holes: int
     rejected: int
     missing: int
+    blocked: int
     corrected: int
     refetched: Refetched | None
     rows_rejected: int
+    holes_filled: int
     failed_series: Sequence[FailedSeries]
     begun_series: Sequence[BegunSeries]
     ended_series: Sequence[EndedSeries]
@@ -235,9 +247,11 @@ def summarise(report: Report, *, error: LaklakError | None = None, exit_code: in
         holes=report.holes,
         rejected=report.rejected,
         missing=missing,
+        blocked=report.blocked,
         corrected=report.corrected,
         refetched=report.refetched,
         rows_rejected=report.rows_rejected,
+        holes_filled=report.holes_filled,
         failed_series=failures,
         begun_series=report.begun_series,
         ended_series=tuple(report.ended),
@@ -272,8 +286,10 @@ class Estimate:
     """What --dry-run says: the plan, its price and what it would cost otherwise. Nothing was fetched or stored.
 
     `to_fetch` = `file_candles` of bulk files + what is asked of the API + `out_of_reach`, which no source gives that
-    may be used.  `requests` to `seconds_auto` are those of the API; `file_bytes` is about what the files
-    will have, `file_seconds` what they take where the line and the store keep up.
+    may be used; `blocked` are missing too and are not asked for, since the store could not take them.  `requests` to
+    `seconds_auto` are those of the API; `file_bytes` is about what the files will have, `file_seconds` what they take
+    where the line and the store keep up.  `holes_held` of the `holes` are held against `hole_files` daily files that
+    may have them by now, `holes_later` more in later runs.
     """
 
     store: str
@@ -285,6 +301,7 @@ class Estimate:
     holes: int
     rejected: int
     to_fetch: int
+    blocked: int
     requests: int
     weight: int
     budget: int
@@ -300,6 +317,9 @@ class Estimate:
     begun_series: Sequence[BegunSeries]
     ended_series: Sequence[EndedSeries]
     alternatives: Sequence[Alternative]
+    holes_held: int = 0
+    hole_files: int = 0
+    holes_later: int = 0
     exit: int = 0
 
     def as_json(self) -> dict[str, Any]:

@@ -22,7 +22,17 @@ from laklak.errors import StoreError, StoreFull, StoreUnavailable
 from laklak.findings import Finding
 from laklak.model import DAY_MS, Absence, Candles, Interval, Note, RunRecord, Series, TimeRange, iso
 from laklak.stores import sqlite_file
-from laklak.stores.base import AbsenceCount, Columns, Delivery, Origin, StoreBase, StoreInfo, Written, held_span
+from laklak.stores.base import (
+    AbsenceCount,
+    ClosedSpan,
+    Columns,
+    Delivery,
+    Origin,
+    StoreBase,
+    StoreInfo,
+    Written,
+    held_span,
+)
 from laklak.stores.lock import StoreLock
 from laklak.stores.sqlite_lane import Lane, Turn
 from laklak.stores.sqlite_write import pack, transaction, write_deliveries, write_meta, write_notes, write_run
@@ -255,6 +265,10 @@ class SqliteStore(StoreBase):
 
     def within_retention(self, span: TimeRange) -> TimeRange:
         return span
+
+    async def closed_spans(self, venue: str, span: TimeRange) -> Sequence[ClosedSpan]:
+        """A file takes every candle."""
+        return ()
 
     async def record_run(self, run: RunRecord) -> None:
         await self._change(partial(write_run, run=run))
