@@ -148,7 +148,7 @@ def count(value: Any) -> int:
 def take_along(
     missing: Sequence[TimeRange], along: Sequence[int], interval: Interval, page: int
 ) -> Sequence[TimeRange]:
-    """The ranges to ask: each begins one candle earlier where that one is to be looked at, if it takes no page more."""
+    """What will be asked, for the estimate: each range begins one candle earlier where that takes no page more."""
     if not along:
         return missing
     return [
@@ -168,13 +168,14 @@ def chunks_with(
     other goes where it costs nothing, or `anyway` into a request of its own that wants nothing else.  `wanted` of the
     chunks is what is missing, as ever.
     """
-    chunks = plan_chunks(series, take_along(missing, along, series.interval, page), tiers, page)
     if not along:
-        yield from chunks
+        yield from plan_chunks(series, missing, tiers, page)
         return
+    chunks = plan_chunks(series, [*missing[:-1], *_recut(missing[-1:], along, series.interval, page)], tiers, page)
     left = list(along)
     for chunk in chunks:
-        found = [time_ms for time_ms in left if _inside(time_ms, [chunk.range])]
+        # Of all of them, not only of those that are left: an earlier request may have found room for one of these, too.
+        found = [time_ms for time_ms in along if _inside(time_ms, [chunk.range])]
         if found:
             pieces = [piece for part in chunk.wanted for piece in gaps(part, found, series.interval)]
             chunk = replace(chunk, wanted=tuple(pieces))
@@ -187,6 +188,14 @@ def chunks_with(
         yield chunk
     for part in runs(left, series.interval) if anyway else ():
         yield from (Chunk(series, piece.range, ()) for piece in plan_chunks(series, [part], tiers, page))
+
+
+def _recut(tail: Sequence[TimeRange], along: Sequence[int], interval: Interval, page: int) -> Sequence[TimeRange]:
+    """The last range to be asked: where it takes several pages, all cuts move by one, instead of a page over its size.
+
+    No other one: what is left of it for its last page may share that with the next range, and just so.
+    """
+    return take_along(tail, along, interval, page) if tail and tail[0].count(interval) > page else tail
 
 
 def _widened(chunk: Chunk, time_ms: int, tiers: Tiers) -> Chunk | None:

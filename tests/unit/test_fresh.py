@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from laklak.fresh import KEPT_MS, NOTE_BYTES_MAX, Fresh, chunks_with, take_along
@@ -64,6 +64,9 @@ def test_a_candle_somewhere_else_is_taken_along_only_where_that_costs_nothing(mi
 minutes = st.sets(st.integers(0, 60), min_size=1)
 
 
+@settings(max_examples=300)
+@example({0, 1, 3}, {2}, 3)
+@example({5, 7}, {4}, 3)
 @given(minutes, st.sets(st.integers(0, 60), max_size=3), st.sampled_from([1, 3, 4, 7, 20, 25]))
 def test_what_is_taken_along_changes_neither_what_is_wanted_nor_how_many_requests_there_are(absent, along, page):
     tiers = ((4, 1), (20, 2), (25, 5))
