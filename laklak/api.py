@@ -124,6 +124,7 @@ def _job(settings: Settings, asked: Sequence[Asked], **modes: bool) -> Job:
         batch_size=settings.batch_size,
         in_flight=settings.in_flight,
         max_wait_s=settings.max_wait_s,
+        settle_s=settings.settle_s,
         state_dir=settings.state_dir,
         **modes,
     )

@@ -12,6 +12,7 @@ from laklak.errors import LaklakError, TryLater
 from laklak.ledger import Ledger
 from laklak.model import iso
 from laklak.plan import Alternative
+from laklak.refetched import Refetched
 from laklak.resolve import BegunSeries, EndedSeries, FailedSeries
 
 SCHEMA: Final = 1
@@ -111,6 +112,7 @@ class Report:
     requests_planned: int = 0
     files: FileTally = field(default_factory=FileTally)
     writer: WriterTally = field(default_factory=WriterTally)
+    refetched: Refetched | None = None
     on_the_wire: int = 0
     paused_for_s: float = 0.0
     banned_until_ms: int | None = None
@@ -147,6 +149,10 @@ class Report:
         return sum(ledger.missing for ledger in self.ledgers)
 
     @property
+    def corrected(self) -> int:
+        return sum(len(ledger.corrected) for ledger in self.ledgers)
+
+    @property
     def holes_filled(self) -> int:
         return sum(ledger.filled for ledger in self.ledgers)
 
@@ -178,6 +184,8 @@ class Summary:
     something is mended: `failed_series` says what.  So many were `not_whole` when the run began: something stood there
     that is no candle.  `exit` is the exit status, `seconds` the whole run, `weight` what
     the run paid, `error` a short word and a sentence when the run did not end by itself.
+    `corrected` are candles among those stored before that were written again, for the venue has other values by now;
+    `refetched` is None without --refetch.
     """
 
     exit: int
@@ -194,6 +202,8 @@ class Summary:
     missing: int
     blocked: int
     not_whole: int
+    corrected: int
+    refetched: Refetched | None
     rows_rejected: int
     holes_filled: int
     failed_series: Sequence[FailedSeries]
@@ -214,7 +224,8 @@ class Summary:
     hint: str | None
 
     def as_json(self) -> dict[str, Any]:
-        tallies = {"files": self.files.as_json(), "writer": self.writer.as_json()}
+        refetched = None if self.refetched is None else self.refetched.as_json()
+        tallies = {"files": self.files.as_json(), "writer": self.writer.as_json(), "refetched": refetched}
         return {"schema": SCHEMA, "version": __version__, **_fields(self), **tallies}
 
 
@@ -241,6 +252,8 @@ def summarise(report: Report, *, error: LaklakError | None = None, exit_code: in
         missing=missing,
         blocked=report.blocked,
         not_whole=report.not_whole,
+        corrected=report.corrected,
+        refetched=report.refetched,
         rows_rejected=report.rows_rejected,
         holes_filled=report.holes_filled,
         failed_series=failures,

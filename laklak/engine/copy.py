@@ -323,11 +323,11 @@ class Copy:
                     return
                 self.report.dead_letter = written.dead_letter or self.report.dead_letter
                 for number, parcel in enumerate(batch):
-                    refused = len(written.refused.get(number, ()))
+                    refused = written.refused.get(number, ())
                     parcel.ledger.acknowledged(parcel.delivery, refused)
                     parcel.ledger.trouble(
                         "store_refused",
-                        refused,
+                        len(refused),
                         f"the destination refused them, {written.dead_letter} says why; mend that and copy again",
                     )
 

@@ -36,11 +36,15 @@ class Columns:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """What one answer gave: candles to store, and minutes confirmed absent. Either may be empty."""
+    """What one answer gave: candles to store, and minutes confirmed absent. Either may be empty.
+
+    `corrected` are those of its candles that were stored before with other values.
+    """
 
     series: Series
     candles: Candles | None
     absences: Sequence[Absence] = ()
+    corrected: frozenset[int] = frozenset()
 
     @property
     def rows(self) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import os
 import sqlite3
 from array import array
@@ -16,7 +17,6 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, AsyncExitStack
 from functools import partial
-from math import nan
 from typing import Any, Final
 
 from laklak.errors import StoreError, StoreFull, StoreUnavailable
@@ -464,16 +464,18 @@ def _read(sql: str, parameters: tuple[object, ...], turn: Turn) -> Columns:
     while rows := cursor.fetchmany(_FETCH_ROWS):
         turn.check()
         for column, cells in zip(columns, zip(*rows, strict=True), strict=True):
-            before = len(column)
-            try:
-                column.extend(cells)
-            except TypeError:
-                # People can put a text where a number belongs; up to it the cells are in already.
-                del column[before:]
-                column.extend([cell if isinstance(cell, float) else nan for cell in cells])
+            column.extend(_numbers(column.typecode, cells))
     for column in columns:
         column.reverse()
     return Columns(columns[0], tuple(columns[1:]))
+
+
+def _numbers(typecode: str, cells: Sequence[Any]) -> array[Any]:
+    """Cells as numbers; text that somebody wrote into the table is none, and no candle: NaN."""
+    try:
+        return array(typecode, cells)
+    except TypeError:
+        return array(typecode, [cell if isinstance(cell, float | int) else math.nan for cell in cells])
 
 
 def _identity(path: str) -> tuple[int, int] | None:

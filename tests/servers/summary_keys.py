@@ -17,6 +17,8 @@ SUMMARY_KEYS = [
     "missing",
     "blocked",
     "not_whole",
+    "corrected",
+    "refetched",
     "rows_rejected",
     "holes_filled",
     "failed_series",
