@@ -167,7 +167,7 @@ def test_a_store_that_cannot_be_read_ends_a_refetch_with_its_own_error(source, a
     archive(clock_ms=PUBLISHED_MS)
     backfill(source=source, **RECORDING, days=None)
 
-    async def fail(store, series, span, last=None):
+    async def fail(store, series, span, last=None, whole=True):
         raise StoreError("the store does not answer")
 
     monkeypatch.setattr(SqliteStore, "read", fail)
