@@ -76,6 +76,8 @@ def order(
     force: bool = False,
     dry_run: bool = False,
     within_retention: bool = False,
+    other_address: bool = False,
+    forget_ban: bool = False,
 ) -> Order:
     """Make the job that `settings` and `symbols` ask for; without symbols the asset list says which.
 
@@ -101,6 +103,8 @@ def order(
         force=force,
         dry_run=dry_run,
         within_retention=within_retention,
+        other_address=other_address,
+        forget_ban=forget_ban,
     )
     return Order(job, notes, warnings)
 
@@ -122,6 +126,7 @@ def _job(settings: Settings, asked: Sequence[Asked], **modes: bool) -> Job:
         in_flight=settings.in_flight,
         max_wait_s=settings.max_wait_s,
         start_wait_s=settings.start_wait_s,
+        settle_s=settings.settle_s,
         state_dir=settings.state_dir,
         **modes,
     )
@@ -226,6 +231,8 @@ async def backfill(
     recheck: bool = False,
     force: bool = False,
     within_retention: bool = False,
+    other_address: bool = False,
+    forget_ban: bool = False,
     log_file: str | os.PathLike[str] | None = None,
     source: str | None = None,
     archive_connections: int | None = None,
@@ -270,6 +277,8 @@ async def backfill(
         force=force,
         dry_run=dry_run,
         within_retention=within_retention,
+        other_address=other_address,
+        forget_ban=forget_ban,
     )
     return await Backfill(ordered.job, Silent()).run()
 
@@ -282,6 +291,7 @@ def copy_job(
     *,
     force: bool = False,
     within_retention: bool = False,
+    other_address: bool = False,
 ) -> CopyJob:
     """Make the job of a copy; logins, waiting and what else `settings` say about stores count for both.
 
@@ -296,6 +306,7 @@ def copy_job(
         series=tuple(dict.fromkeys(typed_series(text, settings) for text in series or ())),
         force=force,
         within_retention=within_retention,
+        other_address=other_address,
     )
 
 
@@ -308,6 +319,7 @@ async def copy(
     max_wait: str | float | None = None,
     force: bool = False,
     within_retention: bool = False,
+    other_address: bool = False,
     log_file: str | os.PathLike[str] | None = None,
 ) -> CopySummary:
     """Copy what `source` has and `destination` lacks, as `laklak copy` does, and give the summary.
@@ -321,7 +333,13 @@ async def copy(
         open_log(os.fspath(log_file), verbose=False)
     names = [series] if isinstance(series, str) else list(series) if series is not None else None
     job = copy_job(
-        os.fspath(source), os.fspath(destination), names, settings, force=force, within_retention=within_retention
+        os.fspath(source),
+        os.fspath(destination),
+        names,
+        settings,
+        force=force,
+        within_retention=within_retention,
+        other_address=other_address,
     )
     return await Copy(job, Silent()).run()
 
@@ -336,6 +354,7 @@ async def aread_candles(
 ) -> polars.DataFrame:
     """Read stored candles: open_time (Datetime ms UTC), open, high, low, close, volume (Float64), sorted.
 
+    Whole candles only: a row or point without five finite numbers, or off the grid of the interval, is left out.
     `series` as in `binance:BTCUSDT:1m`; `start` is inclusive, `end` exclusive; `last` keeps the newest so many.
     Raises UsageError for a bad series or time, StoreError when the store cannot be read.
     """

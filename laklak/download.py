@@ -44,6 +44,10 @@ _FAILURES_OF_A_DEAD_ONE: Final = 8
 DEAD_AFTER_S: Final = 30.0
 
 
+class TooLarge(PermanentError):
+    """A file came that is larger than any that would be sound."""
+
+
 @dataclass(slots=True)
 class Downloads:
     """What went over the wire: requests of any kind, those that were tried again, and bytes of bodies."""
@@ -188,7 +192,7 @@ class Downloader:
             self.traffic.received_bytes += len(part)
             answer.takes(len(part))
             if size > most_bytes:
-                raise PermanentError(f"a file of more than {most_bytes:,} bytes", reason="archive_refused")
+                raise TooLarge(f"a file of more than {most_bytes:,} bytes", reason="archive_refused")
             parts.append(part)
         return parts[0] if len(parts) == 1 else b"".join(parts)
 

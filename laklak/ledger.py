@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Final
 
 from laklak.model import TimeRange, iso
@@ -12,6 +13,8 @@ from laklak.stores.base import Delivery
 
 NOT_YET: Final = "not_yet"
 """The reason of what is missing because the venue's candles do not reach there yet."""
+MENDED_FIRST: Final = ("other_types", "store_refused", "source_unsound")
+"""Reasons for which candles are missing until somebody mends a store."""
 _NEVER_MS: Final = 1 << 62
 
 
@@ -26,11 +29,14 @@ class Ledger:
         self.newly_rejected = 0
         """Of those, the ones that were not remembered as rejected before."""
         self.kept = 0
+        self.corrected: set[int] = set()
+        """Candles stored before that the venue has other values for by now; written, and beside the sum."""
         self.outside = 0
         """Minutes that turned out not to be wanted, beside those outside of `life`; negative where there are more."""
         self.life = TimeRange(-_NEVER_MS, _NEVER_MS)
         """From the first candle to the end of the last one, as far as this run has learned; else without end."""
-        self.first_known = plan.first_ms is not None
+        # Where the range begins with the first candle that is known of, and that one is lacking, it is not known.
+        self.first_known = plan.first_ms is not None and plan.first_ms < plan.wanted.start_ms
         self.newest_ms: int = -1 if plan.newest_ms is None else plan.newest_ms
         """The newest candle that is known of, from whatever answer: the series has gone on until there."""
         self.oldest_ms: int = _NEVER_MS if plan.oldest_ms is None else plan.oldest_ms
@@ -42,6 +48,10 @@ class Ledger:
         """The venue has been asked for its newest candle in this run: what is lacking later has not come yet."""
         self.edges_asked: set[Edge] = set()
         self._beyond_life = 0
+        self.reopened: set[int] = set()
+        """Known holes that are held against bulk files in this run: holes still, unless a file has them."""
+        self.filled = 0
+        """Of those, the ones that a file had."""
         self.exhausted = False
         """Every first question has been handed out."""
         self.open_questions = 0
@@ -126,10 +136,18 @@ class Ledger:
         self._absent, self._doubts = [], Doubts()
         return doubts
 
-    def acknowledged(self, delivery: Delivery, refused: int = 0) -> None:
-        """The store holds this now, but for so many candles that it refused."""
-        self.written += len(delivery.candles) - refused if delivery.candles else 0
-        self.new_holes += sum(absence.kind == "hole" for absence in delivery.absences)
+    def acknowledged(self, delivery: Delivery, refused: Collection[int] = ()) -> None:
+        """The store holds this now, but for the candles that it refused (their open_times)."""
+        corrected = delivery.corrected.difference(refused)
+        self.corrected |= corrected
+        self.written += len(delivery.candles) - len(refused) - len(corrected) if delivery.candles else 0
+        if self.reopened and delivery.candles:
+            filled = self.reopened.intersection(delivery.candles.open_times).difference(refused)
+            self.reopened -= filled
+            self.new_holes -= len(filled)
+            self.filled += len(filled)
+        holes = [absence.open_time_ms for absence in delivery.absences if absence.kind == "hole"]
+        self.new_holes += sum(time not in self.reopened for time in holes)
         rejected = [absence.open_time_ms for absence in delivery.absences if absence.kind == "rejected"]
         self.new_rejected += len(rejected)
         self.newly_rejected += sum(time not in self.plan.known_rejected for time in rejected)
@@ -138,6 +156,16 @@ class Ledger:
         """So many wanted candles lie after the newest one that the venue has."""
         since = "no candles" if self.newest_ms < 0 else f"no candles after {iso(self.newest_ms)}"
         self.trouble(NOT_YET, candles, f"{since} yet")
+
+    @property
+    def got_all(self) -> bool:
+        """Nothing is missing that could be written."""
+        return self.missing == self.plan.blocked_count
+
+    @property
+    def blocked(self) -> int:
+        """Of `missing`, so many that no other run gets before something is mended."""
+        return min(self.missing, sum(self._troubles.get(reason, (0, ""))[0] for reason in MENDED_FIRST))
 
     def trouble(self, reason: str, candles: int, detail: str) -> None:
         """So many wanted candles were not got, and why (the last detail of each reason is kept)."""

@@ -12,7 +12,8 @@ from laklak.errors import LaklakError, TryLater
 from laklak.ledger import Ledger
 from laklak.model import iso
 from laklak.plan import Alternative
-from laklak.resolve import EndedSeries, FailedSeries
+from laklak.refetched import Refetched
+from laklak.resolve import BegunSeries, EndedSeries, FailedSeries
 
 SCHEMA: Final = 1
 
@@ -95,8 +96,10 @@ class Report:
     end_ms: int | None = None
     ledgers: list[Ledger] = field(default_factory=list)
     failed: list[FailedSeries] = field(default_factory=list)
+    begun: dict[str, BegunSeries] = field(default_factory=dict)
     ended: list[EndedSeries] = field(default_factory=list)
     series: int = 0
+    not_whole: int = 0
     rows_rejected: int = 0
     errors: int = 0
     requests: int = 0
@@ -109,12 +112,17 @@ class Report:
     requests_planned: int = 0
     files: FileTally = field(default_factory=FileTally)
     writer: WriterTally = field(default_factory=WriterTally)
+    refetched: Refetched | None = None
     on_the_wire: int = 0
     paused_for_s: float = 0.0
     banned_until_ms: int | None = None
     dead_letter: str | None = None
     fetching_since_s: float | None = None
     seconds: float = 0.0
+
+    @property
+    def begun_series(self) -> tuple[BegunSeries, ...]:
+        return tuple(self.begun[name] for name in sorted(self.begun))
 
     @property
     def wanted(self) -> int:
@@ -141,6 +149,18 @@ class Report:
         return sum(ledger.missing for ledger in self.ledgers)
 
     @property
+    def corrected(self) -> int:
+        return sum(len(ledger.corrected) for ledger in self.ledgers)
+
+    @property
+    def holes_filled(self) -> int:
+        return sum(ledger.filled for ledger in self.ledgers)
+
+    @property
+    def blocked(self) -> int:
+        return sum(ledger.blocked for ledger in self.ledgers)
+
+    @property
     def newly_rejected(self) -> int:
         return sum(ledger.newly_rejected for ledger in self.ledgers)
 
@@ -159,8 +179,13 @@ class Report:
 class Summary:
     """The outcome of a backfill; `as_json()` is what --json prints.
 
-    wanted = stored_before + written + holes + rejected + missing, in candles.  `exit` is the exit status, `seconds`
-    the whole run, `weight` what the run paid, `error` a short word and a sentence when the run did not end by itself.
+    wanted = stored_before + written + holes + rejected + missing, in candles; `holes_filled` of the written ones were
+    known holes until bulk files had them, and of the missing so many are `blocked` that no other run gets before
+    something is mended: `failed_series` says what.  So many were `not_whole` when the run began: something stood there
+    that is no candle.  `exit` is the exit status, `seconds` the whole run, `weight` what
+    the run paid, `error` a short word and a sentence when the run did not end by itself.
+    `corrected` are candles among those stored before that were written again, for the venue has other values by now;
+    `refetched` is None without --refetch.
     """
 
     exit: int
@@ -175,8 +200,14 @@ class Summary:
     holes: int
     rejected: int
     missing: int
+    blocked: int
+    not_whole: int
+    corrected: int
+    refetched: Refetched | None
     rows_rejected: int
+    holes_filled: int
     failed_series: Sequence[FailedSeries]
+    begun_series: Sequence[BegunSeries]
     ended_series: Sequence[EndedSeries]
     requests: int
     candle_requests: int
@@ -193,7 +224,8 @@ class Summary:
     hint: str | None
 
     def as_json(self) -> dict[str, Any]:
-        tallies = {"files": self.files.as_json(), "writer": self.writer.as_json()}
+        refetched = None if self.refetched is None else self.refetched.as_json()
+        tallies = {"files": self.files.as_json(), "writer": self.writer.as_json(), "refetched": refetched}
         return {"schema": SCHEMA, "version": __version__, **_fields(self), **tallies}
 
 
@@ -218,8 +250,14 @@ def summarise(report: Report, *, error: LaklakError | None = None, exit_code: in
         holes=report.holes,
         rejected=report.rejected,
         missing=missing,
+        blocked=report.blocked,
+        not_whole=report.not_whole,
+        corrected=report.corrected,
+        refetched=report.refetched,
         rows_rejected=report.rows_rejected,
+        holes_filled=report.holes_filled,
         failed_series=failures,
+        begun_series=report.begun_series,
         ended_series=tuple(report.ended),
         requests=report.requests,
         candle_requests=report.candle_requests,
@@ -252,8 +290,10 @@ class Estimate:
     """What --dry-run says: the plan, its price and what it would cost otherwise. Nothing was fetched or stored.
 
     `to_fetch` = `file_candles` of bulk files + what is asked of the API + `out_of_reach`, which no source gives that
-    may be used.  `requests` to `seconds_auto` are those of the API; `file_bytes` is about what the files
-    will have, `file_seconds` what they take where the line and the store keep up.
+    may be used; `blocked` are missing too and are not asked for, since the store could not take them.  `requests` to
+    `seconds_auto` are those of the API; `file_bytes` is about what the files will have, `file_seconds` what they take
+    where the line and the store keep up.  `holes_held` of the `holes` are held against `hole_files` daily files that
+    may have them by now, `holes_later` more in later runs.
     """
 
     store: str
@@ -265,6 +305,7 @@ class Estimate:
     holes: int
     rejected: int
     to_fetch: int
+    blocked: int
     requests: int
     weight: int
     budget: int
@@ -277,8 +318,12 @@ class Estimate:
     file_seconds: float
     out_of_reach: int
     failed_series: Sequence[FailedSeries]
+    begun_series: Sequence[BegunSeries]
     ended_series: Sequence[EndedSeries]
     alternatives: Sequence[Alternative]
+    holes_held: int = 0
+    hole_files: int = 0
+    holes_later: int = 0
     exit: int = 0
 
     def as_json(self) -> dict[str, Any]:
@@ -289,6 +334,7 @@ class Estimate:
 def _fields(outcome: Summary | Estimate) -> dict[str, Any]:
     values = {name: getattr(outcome, name) for name in outcome.__dataclass_fields__}
     values["failed_series"] = [asdict(failed) for failed in outcome.failed_series]
+    values["begun_series"] = [{"series": one.series, "first": iso(one.first_ms)} for one in outcome.begun_series]
     values["ended_series"] = [
         {"series": one.series, "ended": when(one.ended_ms), "status": one.status} for one in outcome.ended_series
     ]

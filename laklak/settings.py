@@ -90,8 +90,9 @@ class Settings:
     lines go into one request, packed where `influxdb_gzip`.
     `assets`: the asset list, None to look for one. `venue`: the venue of bare symbols. `interval`: candle length.
     `days`, `start`, `end`: what was asked for, None where it was not; times are valid text for `parse_time`, and
-    `days` and `start` are never both set. `max_wait_s`: longest wait for a ban or a limit.
-    `start_wait_s`: wait for a network that is not up yet, at the start. `log_file`: None is off.
+    `days` and `start` are never both set. `max_wait_s`: longest wait for a ban or a limit. `start_wait_s`: wait for a
+    network that is not up yet, at the start. `settle_s`: how long after its close a candle is taken for final, and
+    wanted. `log_file`: None is off.
     `source`: the API, the bulk files, or for every stretch the better one. `workers`: requests at once, per venue.
     `archive_connections`: files fetched at once. `archive_files`: months of minutes that bulk files may
     take in memory, unpacked. `batch_size`: rows written at once, at most. `in_flight`: chunks taken from the
@@ -114,6 +115,7 @@ class Settings:
     end: str | None
     max_wait_s: float
     start_wait_s: float
+    settle_s: float
     log_file: str | None
     source: Literal["auto", "rest", "archive"]
     workers: int
@@ -302,6 +304,12 @@ SPECS: Final[Mapping[str, Spec]] = {
         parse=_duration,
         default="30s",
         help="longest wait at the start for a network, or without a terminal a store, that is not up yet",
+        unit="s",
+    ),
+    "settle": Spec(
+        parse=_duration,
+        default="5s",
+        help="how long after its close a candle is wanted, by the venue's clock",
         unit="s",
     ),
     "log_file": Spec(

@@ -10,6 +10,7 @@ A minute that a first answer lacks, or whose row it had to refuse, is in *doubt*
     same row refused   undecided                                    rejected, kept with its row
     other row refused  undecided                                    undecided
 
+A row of a form that is not known is rejected only where the answer shows the known one beside it (Checked.proves).
 An answer with rows of minutes that nobody asked for may be one to another question: what it lacks proves nothing, and
 has to be lacking in two others.  Undecided minutes stay missing and are asked again in the next run.
 
@@ -110,18 +111,21 @@ def second_answer(
         if settled and _inside(time, doubts.unproven):
             once_lacking.append(time)
         elif settled and time not in doubts.refused:
-            absences.append(Absence(time, "hole", confirmed_at_ms, "two complete answers lack it"))
+            absences.append(
+                Absence(time, "hole", confirmed_at_ms, "two complete answers lack it", venue_ms=venue_now_ms)
+            )
         else:
             undecided += 1
     repeated = 0
     for time, refusal in refused_now.items():
         before = doubts.refused.get(time)
         same = before is not None and before.row == refusal.row
-        repeated += same
+        # What was taken along is no matter of this question.
+        repeated += same or not _wanted(time, chunk)
         if not _wanted(time, chunk):
             continue
-        if same:
-            absences.append(Absence(time, "rejected", confirmed_at_ms, refusal.reason, refusal.row))
+        if same and checked.proves(refusal):
+            absences.append(Absence(time, "rejected", confirmed_at_ms, refusal.reason, refusal.row, venue_now_ms))
         else:
             undecided += 1
     absences.sort(key=lambda absence: absence.open_time_ms)

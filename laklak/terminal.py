@@ -15,7 +15,7 @@ from laklak.copying import CopyReport
 from laklak.errors import LaklakError
 from laklak.report import Estimate, Report
 from laklak.text import duration_text
-from laklak.wording import copy_plan_line, copy_status_line, figures_of, plan_line, status_line
+from laklak.wording import begun_lines, copy_plan_line, copy_status_line, figures_of, plan_line, status_line
 
 if TYPE_CHECKING:
     from rich.live import Live
@@ -91,6 +91,8 @@ class Terminal:
 
     def planned(self, estimate: Estimate) -> None:
         self.note(plan_line(estimate))
+        for line in begun_lines(estimate.begun_series):
+            self.note(line)
 
     def stopping(self, line: str) -> None:
         log.info("%s", line)

@@ -17,7 +17,7 @@ from laklak.ledger import NOT_YET
 from laklak.model import Series, iso
 from laklak.plan import Cost
 from laklak.report import Estimate, Report, Summary
-from laklak.resolve import FailedSeries
+from laklak.resolve import BegunSeries, FailedSeries
 from laklak.stores.base import Columns
 from laklak.text import counted, duration_text, size_text, some_of
 
@@ -114,12 +114,30 @@ def _files(report: Report) -> str:
 
 def plan_line(estimate: Estimate) -> str:
     """One line before fetching: what is to be done, how long that takes, what other pages would save."""
+    return f"{_to_fetch(estimate)}{_held_holes(estimate)}"
+
+
+def _held_holes(estimate: Estimate) -> str:
+    """How many known holes are held against bulk files, if any are."""
+    if not estimate.holes_held:
+        return ""
+    are = "is" if estimate.holes_held == 1 else "are"
+    later = f", {estimate.holes_later:,} more in later runs" if estimate.holes_later else ""
+    held = f"{counted(estimate.holes_held, 'known hole')} {are} held against {counted(estimate.hole_files, 'file')}"
+    return f"; {held}{later}"
+
+
+def _to_fetch(estimate: Estimate) -> str:
     span = f"{estimate.start} to {estimate.end}"
+    if not estimate.to_fetch and estimate.blocked:
+        head = f"plan: {estimate.series} series, {span}: nothing to fetch of {estimate.wanted:,} candles"
+        return f"{head}{_and_blocked(estimate.blocked)}"
     if not estimate.to_fetch:
         return (
             f"plan: {estimate.series} series, {span}: nothing to fetch, all {estimate.wanted:,} candles accounted for"
         )
     todo = f"plan: {estimate.series} series, {span}: {estimate.to_fetch:,} of {estimate.wanted:,} candles to fetch"
+    todo += _and_blocked(estimate.blocked)
     saved_s = estimate.seconds_estimated - estimate.seconds_auto
     auto = f"; --chunk auto would save {duration_text(saved_s)}" if saved_s >= 1 else ""
     by_api = (
@@ -142,9 +160,20 @@ def plan_line(estimate: Estimate) -> str:
     return f"{todo}: {'; '.join(parts)}"
 
 
+def begun_lines(begun: Sequence[BegunSeries]) -> Iterable[str]:
+    """Where nothing is wanted at the beginning of a range: `BTCUSDT: first candle ...: nothing is wanted before`."""
+    texts = [f"{Series.parse(one.series).symbol} {iso(one.first_ms)}" for one in begun]
+    if len(texts) == 1:
+        symbol, _, first = texts[0].partition(" ")
+        yield f"{symbol}: first candle {first}: nothing is wanted before"
+    elif texts:
+        yield f"first candles, nothing is wanted before: {some_of(texts)}"
+
+
 def estimate_lines(estimate: Estimate) -> Iterable[str]:
     """The plan of a dry run with its alternatives."""
     yield plan_line(estimate)
+    yield from (f"  {line}" for line in begun_lines(estimate.begun_series))
     yield f"  stored {estimate.stored_before:,}, holes {estimate.holes:,}, rejected {estimate.rejected:,}"
     if estimate.to_fetch and estimate.alternatives:
         yield "  chunk   budget   requests      weight   time"
@@ -168,28 +197,45 @@ def summary_lines(summary: Summary) -> Iterable[str]:
         f"  stored before {summary.stored_before:,}, written {summary.written:,}, holes {summary.holes:,}, "
         f"rejected {summary.rejected:,}, missing {summary.missing:,}"
     )
+    if summary.corrected:
+        yield (
+            f"  corrected {counted(summary.corrected, 'candle')} stored before: fetched within a minute of the close, "
+            "changed since; the log names them"
+        )
+    if summary.refetched is not None:
+        found = summary.refetched
+        named = "; the log names the first of those that changed" if found.changed else ""
+        yield f"  refetched: {found.same:,} the same, {found.changed:,} changed, {found.new:,} new{named}"
     limited = f", {summary.rate_limited} times told to wait" if summary.rate_limited else ""
     yield (
         f"  {counted(summary.requests, 'request')} ({summary.retries} retried{limited}), weight {summary.weight:,}, "
         f"{duration_text(summary.seconds)}, {summary.candles_per_second:,.0f} candles/s"
     )
     yield from _file_lines(summary)
+    yield from (f"  {line}" for line in begun_lines(summary.begun_series))
+    if summary.holes_filled:
+        were = "was" if summary.holes_filled == 1 else "were"
+        yield f"  {counted(summary.holes_filled, 'known hole')} {were} filled from files that have the candles by now"
     if summary.rows_rejected:
         yield f"  {counted(summary.rows_rejected, 'row')} of the venue refused"
     told, failed = _not_yet_lines(summary)
     yield from told
     yield from _failed_lines(failed)
-    if summary.missing and summary.error is None:
-        yield "  run the same command again to get what is missing; what is stored is not asked again"
+    yield from _again(summary, "run the same command again to get what is missing; what is stored is not asked again")
+
+
+def _and_blocked(count: int) -> str:
+    return f", {count:,} that the store could not take" if count else ""
 
 
 def copy_plan_line(report: CopyReport) -> str:
     """One line before candles move: what is to be done."""
     span = f"{iso(report.start_ms or 0)} to {iso(report.end_ms or 0)}"
     head = f"plan: {len(report.ledgers)} series, {span}:"
+    to_copy = report.missing - report.blocked
     if not report.missing:
         return f"{head} nothing to copy, all {report.wanted:,} candles accounted for"
-    return f"{head} {report.missing:,} of {report.wanted:,} candles to copy"
+    return f"{head} {to_copy:,} of {report.wanted:,} candles to copy{_and_blocked(report.blocked)}"
 
 
 def copy_summary_lines(summary: CopySummary) -> Iterable[str]:
@@ -214,8 +260,19 @@ def copy_summary_lines(summary: CopySummary) -> Iterable[str]:
         names = some_of(summary.outside_retention)
         yield f"  of {counted(len(summary.outside_retention), 'series')} the destination would keep nothing: {names}"
     yield from _failed_lines(summary.failed_series)
-    if summary.missing and summary.error is None:
-        yield "  run the same command again to copy what is missing"
+    yield from _again(summary, "run the same command again to copy what is missing")
+
+
+def _again(summary: Summary | CopySummary, advice: str) -> Iterable[str]:
+    """What to do about what is missing; a run that cannot help is not advised."""
+    if not summary.missing or summary.error is not None:
+        return
+    if summary.missing > summary.blocked:
+        yield f"  {advice}"
+    if summary.blocked:
+        blocked = counted(summary.blocked, "candle")
+        stays = "stays" if summary.blocked == 1 else "stay"
+        yield f"  {blocked} {stays} missing, however often this is run, until what is named above is mended"
 
 
 def _verdict(summary: Summary | CopySummary) -> str:

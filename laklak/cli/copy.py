@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from laklak.cli.options import AsJson, Config, Force, NoProgress, Quiet, Verbose, settings_of
+from laklak.cli.options import AsJson, Config, Force, NoProgress, OtherAddress, Quiet, Verbose, settings_of
 from laklak.cli.work import perform, start_log
 
 
@@ -28,6 +28,7 @@ def copy(
     within_retention: Annotated[
         bool, typer.Option("--within-retention", help="Leave out what DST's retention would drop.")
     ] = False,
+    other_address: OtherAddress = False,
 ) -> int:
     """Copy candles, holes and rejects that one store has and another lacks. No venue is asked.
 
@@ -48,7 +49,15 @@ def copy(
     check_typed_store(destination, "DST")
     settings = settings_of({"log_file": log_file, "config": config, "max_wait": max_wait})
     terminal = Terminal(quiet=quiet, progress=not no_progress)
-    job = copy_job(source, destination, series or None, settings, force=force, within_retention=within_retention)
+    job = copy_job(
+        source,
+        destination,
+        series or None,
+        settings,
+        force=force,
+        within_retention=within_retention,
+        other_address=other_address,
+    )
     start_log("copy", settings, terminal, verbose=verbose)
     doubt = no_proxy_warning()
     # Only a server that is asked by TLS is asked through a proxy.

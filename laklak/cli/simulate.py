@@ -48,8 +48,8 @@ def simulate(
 ) -> int:
     """Run a faithful local Binance on 127.0.0.1, for tests, demonstrations and measurements.
 
-    Its public archive of zip files is at the same address. Its clock stands still at the end of the candles, so that
-    --days works. Stop it with Ctrl-C.
+    Its public archive of zip files is at the same address. Its clock stands still just after the end of the candles, so
+    that --days works. Stop it with Ctrl-C.
     """
     from laklak.simulator import Simulator, SimulatorSettings, generate, load_recorded, parse_fault
 

@@ -11,6 +11,7 @@ from typing import Final
 import anyio
 
 from laklak._version import __version__
+from laklak.engine.addresses import AddressBook
 from laklak.engine.fetch import Fetch
 from laklak.engine.filling import announce
 from laklak.engine.observer import Observer
@@ -21,6 +22,7 @@ from laklak.feed import Feed
 from laklak.job import Job
 from laklak.knowledge import Knowledge
 from laklak.model import RunRecord
+from laklak.refetched import Refetched
 from laklak.report import Estimate, Report, Summary, summarise
 from laklak.stopping import Stopped, Stopper
 from laklak.stores import open_store
@@ -41,7 +43,11 @@ class Backfill:
     ) -> None:
         """`notes` and `warnings` are told after the store, which is always named first."""
         self.job = job
-        self.report = Report(store=mask_url(job.store.where), started_s=time.monotonic())
+        self.report = Report(
+            store=mask_url(job.store.where),
+            started_s=time.monotonic(),
+            refetched=Refetched() if job.refetch else None,
+        )
         self.stopper = Stopper()
         self._observer = observer
         self._notes, self._warnings = notes, warnings
@@ -91,9 +97,10 @@ class Backfill:
                     unsure = UnsureBook(self.job.state_dir, store.identity, self._observer.warn)
                     with self.stopper.interruptible():
                         knowledge = await Knowledge.of(store)
+                    addresses = AddressBook(self.job, store, knowledge)
                     async with AsyncExitStack() as stack:
                         preparation = Preparation(
-                            self.job, store, unsure, knowledge, self.report, self._observer, self.stopper
+                            self.job, store, unsure, knowledge, addresses, self.report, self._observer, self.stopper
                         )
                         self._feeds = preparation.feeds
                         with self.stopper.interruptible():
@@ -106,6 +113,7 @@ class Backfill:
                                 unsure,
                                 knowledge,
                                 preparation.lives,
+                                addresses,
                                 self._feeds,
                                 self.report,
                                 self._observer,

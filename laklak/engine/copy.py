@@ -22,8 +22,21 @@ from typing import Final, Protocol
 import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
-from laklak.copying import CopyJob, CopyPlan, CopyReport, CopySummary, Part, parts_of, plan_copy, summarise_copy, take
-from laklak.engine.filling import announce, check_room, each, sent, survey_sure
+from laklak.copying import (
+    CopyJob,
+    CopyPlan,
+    CopyReport,
+    CopySummary,
+    Part,
+    Unsound,
+    parts_of,
+    plan_copy,
+    summarise_copy,
+    take,
+)
+from laklak.engine.addresses import merge_notes
+from laklak.engine.filling import announce, check_room, each, find_closed, sent, survey_sure
+from laklak.engine.oddities import STRAYS_FILE, OddityBook
 from laklak.errors import LaklakError, StoreError, StoreFull, StoreUnavailable, UsageError
 from laklak.ledger import Ledger
 from laklak.model import Series, TimeRange, iso
@@ -31,7 +44,7 @@ from laklak.resolve import FailedSeries
 from laklak.stopping import Stopped, Stopper
 from laklak.stores import open_store
 from laklak.stores.base import Columns, Delivery, Store
-from laklak.stores.presence import survey
+from laklak.stores.presence import take_stock
 from laklak.taskgroup import task_group
 from laklak.text import mask_url, some_of
 from laklak.unsure import UnsureBook
@@ -74,6 +87,7 @@ class Copy:
         self._exit_code: int | None = None
         self._error: LaklakError | None = None
         self._plans: dict[Ledger, CopyPlan] = {}
+        self._unsound: dict[Ledger, Unsound] = {}
         self._readers: anyio.CancelScope | None = None
         self._writers: anyio.CancelScope | None = None
 
@@ -161,12 +175,18 @@ class Copy:
                         f"{destination.display} holds {present} candles; {source.display} has {given} ones",
                         hint="copy to another store, or --force to mix them",
                     )
-                await self._plan(source, destination, unsure, self._kept(destination, holdings))
+                kept = self._kept(destination, holdings)
+                notes = await merge_notes(
+                    source, destination, kept, mixing=self.job.force, other_address=self.job.other_address
+                )
+                await self._plan(source, destination, unsure, kept)
                 if not self.job.force:
                     hint = "make room, copy to another place, or --force"
                     check_room(destination, free_bytes, self.report.missing, hint=hint)
                 if self.report.missing and present is None and given is not None:
                     await destination.set_origin(given)
+                if self.report.missing:
+                    await notes.save(destination)
             self._observer.planned_copy(self.report)
             await self._move(source, destination, unsure)
             self._settle(unsure)
@@ -202,12 +222,30 @@ class Copy:
     async def _plan(
         self, source: Store, destination: Store, unsure: UnsureBook, spans: Mapping[Series, TimeRange]
     ) -> None:
-        async def plan(wanted: tuple[Series, TimeRange]) -> CopyPlan:
-            there, here = await survey(source, *wanted), await survey_sure(destination, unsure, *wanted)
-            return plan_copy(*wanted, there, here)
+        around: dict[str, TimeRange] = {}
+        for series, span in spans.items():
+            before = around.get(series.venue, span)
+            around[series.venue] = TimeRange(min(before, span).start_ms, max(before.end_ms, span.end_ms))
+        await find_closed(source, around, self._observer.warn, "is not copied")
+        closed = await find_closed(destination, around, self._observer.warn, "cannot be copied to there")
 
-        plans = await each(spans.items(), plan)
+        file = self.job.state_dir / STRAYS_FILE
+        # What is not whole there is wanted, and named when it was read.
+        odd_there = OddityBook(file, self._observer.warn, "", where=" in the source")
+        odd_here = OddityBook(file.with_name(f"copy-{STRAYS_FILE}"), self._observer.warn, "copied again")
+
+        async def plan(wanted: tuple[Series, TimeRange]) -> CopyPlan:
+            there, here = await take_stock(source, *wanted), await survey_sure(destination, unsure, *wanted)
+            odd_there.add(wanted[0], (), there.strays)
+            odd_here.add(wanted[0], here.not_whole, here.strays)
+            return plan_copy(*wanted, there, here, closed.on_grid(wanted[0]))
+
+        plans = await each(spans.items(), plan, self._observer.note)
+        odd_there.tell()
+        odd_here.tell()
         self._plans = {Ledger(one): one for one in plans}
+        for ledger in self._plans:
+            closed.tell(ledger)
         self.report.ledgers = list(self._plans)
         self.report.start_ms = min(span.start_ms for span in spans.values())
         self.report.end_ms = max(span.end_ms for span in spans.values())
@@ -236,7 +274,7 @@ class Copy:
 
     def _settle(self, unsure: UnsureBook) -> None:
         """Forget what was unsure of the series that are whole now, where candles were written for it."""
-        unsure.settle((plan.series, plan.candles) for ledger, plan in self._plans.items() if not ledger.missing)
+        unsure.settle((plan.series, plan.candles) for ledger, plan in self._plans.items() if ledger.got_all)
 
     async def _read(self, source: Store, parts: Iterator[Part], parcels: MemoryObjectSendStream[_Parcel]) -> None:
         async with parcels:
@@ -256,12 +294,18 @@ class Copy:
         ledger = part.ledger
         columns = Columns((), ((),) * 5)
         if part.candles:
-            columns = await source.read(ledger.plan.series, part.range)
+            columns = await source.read(ledger.plan.series, part.range, whole=False)
         absences = await source.absences(ledger.plan.series, part.range) if part.absences else []
         taken = take(part, columns, absences)
-        ledger.trouble("source_unsound", taken.unsound, "the source does not have five finite numbers for them")
+        unsound = self._unsound.setdefault(ledger, Unsound())
+        unsound.add(taken.not_whole)
+        if taken.unsound:
+            words = unsound.words(ledger.plan.series, self.job.source, source.display)
+            ledger.trouble("source_unsound", taken.unsound, words)
         ledger.trouble(
-            "source_changed", taken.gone, "they were there when the copy was planned, not when they were read"
+            "source_changed",
+            taken.gone,
+            f"they were deleted from {source.display} after this copy was planned; another copy counts what is there",
         )
         return taken.delivery
 
@@ -279,10 +323,12 @@ class Copy:
                     return
                 self.report.dead_letter = written.dead_letter or self.report.dead_letter
                 for number, parcel in enumerate(batch):
-                    refused = len(written.refused.get(number, ()))
+                    refused = written.refused.get(number, ())
                     parcel.ledger.acknowledged(parcel.delivery, refused)
                     parcel.ledger.trouble(
-                        "store_refused", refused, f"the destination refused them; see {written.dead_letter}"
+                        "store_refused",
+                        len(refused),
+                        f"the destination refused them, {written.dead_letter} says why; mend that and copy again",
                     )
 
     def _abort(self, error: LaklakError) -> None:

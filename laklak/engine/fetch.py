@@ -8,10 +8,11 @@
 What a worker hands on is packed for the store already (Store.pack).
 
 Groups are nested by lifetime: when the workers end the queue closes, the writer drains it and ends, then the ticking
-ends.  A question holds a place in `_room` from before its request is sent until the store has acknowledged its rows,
-so what is in flight is bounded, and so is the queue; candles of files hold room in their reader's memory instead.  A
-stop cuts waits short, lets what is on the wire finish, drains and reports; whatever was not acknowledged is simply
-missing and asked again by the next run.
+ends.  Files may still be needed when all questions are answered: what the API lacks is held against the file of its
+day, and a venue's dispatcher is not through before that is.  A question holds a place in `_room` from before its
+request is sent until the store has acknowledged its rows, so what is in flight is bounded, and so is the queue; candles
+of files hold room in their reader's memory instead.  A stop cuts waits short, lets what is on the wire finish, drains
+and reports; whatever was not acknowledged is simply missing and asked again by the next run.
 """
 
 from __future__ import annotations
@@ -19,17 +20,19 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Final
+from typing import Final, Protocol, TypeVar
 
 import anyio
 from anyio.abc import TaskGroup
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
 from laklak.agenda import Entry, next_round
+from laklak.archives.evidence import Verdict
 from laklak.archives.solver import FilePart
+from laklak.engine.addresses import AddressBook
 from laklak.engine.life import Lives, ended_line
 from laklak.engine.observer import Observer
 from laklak.engine.tally import tally
@@ -45,13 +48,16 @@ from laklak.errors import (
 )
 from laklak.feed import Feed
 from laklak.files import FileReader, NoCandles
+from laklak.forms import read_answer, unread_detail, with_neighbours
 from laklak.job import Job
 from laklak.knowledge import Knowledge
 from laklak.ledger import Ledger
-from laklak.model import Absence, Candles, Chunk, TimeRange
-from laklak.plan import merge, plan_chunks
-from laklak.quality import Checked, check_page
+from laklak.model import Absence, CandleBatch, Candles, Chunk, TimeRange, iso
+from laklak.plan import merge, parted, plan_chunks, runs, union
+from laklak.quality import Checked
+from laklak.refetched import Compared, compare
 from laklak.report import Report
+from laklak.resolve import BegunSeries
 from laklak.settle import (
     SECOND_ANSWER_AFTER_S,
     Edge,
@@ -72,6 +78,15 @@ _REFUSALS_SHOWN: Final = 8
 LONG_EMPTY_PAGE: Final = 100
 """An answer to a question for so many candles that has none is worth one more question: where the series ends."""
 
+Given = TypeVar("Given")
+Result = TypeVar("Result")
+
+
+class InThread(Protocol):
+    """Does work in one of the threads that read files."""
+
+    async def __call__(self, work: Callable[[Given], Result], given: Given) -> Result: ...
+
 
 class Fetch:
     """The fetching half of a run, for feeds that have their agendas. `error` is what ended it early, if anything."""
@@ -83,6 +98,7 @@ class Fetch:
         unsure: UnsureBook,
         knowledge: Knowledge,
         lives: Mapping[str, Lives],
+        addresses: AddressBook,
         feeds: Sequence[Feed],
         report: Report,
         observer: Observer,
@@ -93,6 +109,7 @@ class Fetch:
         self._unsure = unsure
         self._knowledge = knowledge
         self._lives = lives
+        self._addresses = addresses
         self._feeds = feeds
         self._report = report
         self._observer = observer
@@ -140,8 +157,13 @@ class Fetch:
         self._report.writer.of_s = time.monotonic() - self._report.fetching_since_s
         for ledger in self._report.ledgers:
             self._writer.log_series(ledger)
+        for feed in self._feeds:
+            corrected = {ledger.plan.series: ledger.corrected for ledger in self._report.ledgers if ledger.corrected}
+            feed.fresh.note(self._knowledge, corrected, feed.clock.now_ms())
         self._unsure.settle(
-            (ledger.plan.series, [ledger.plan.wanted]) for ledger in self._report.ledgers if not ledger.missing
+            (ledger.plan.series, parted([ledger.plan.wanted], ledger.plan.blocked)[0])
+            for ledger in self._report.ledgers
+            if ledger.got_all
         )
 
     def _start(self, workers: TaskGroup, feed: Feed, send: MemoryObjectSendStream[Parcel]) -> None:
@@ -151,8 +173,10 @@ class Fetch:
         for _ in range(self._job.workers):
             workers.start_soon(self._work, feed, take.clone(), send.clone())
         take.close()
-        if feed.reader is not None and feed.files.open:
-            # As many for a single file too: its days may have to take the place of a month.
+        if feed.reader is not None:
+            feed.files.expect(True)
+            # As many for a single file too, or for none yet: days may have to take the place of a month, and what the
+            # API lacks is held against files.
             for _ in range(self._job.archive_connections):
                 workers.start_soon(self._work_files, feed, feed.reader, send.clone())
 
@@ -171,6 +195,8 @@ class Fetch:
                     await questions.send(entry)
             except Stopped:
                 log.debug("no new questions venue=%s", feed.venue.name)
+            finally:
+                feed.files.expect(False)
 
     async def _next(self, feed: Feed) -> Entry | None:
         """The next question of a venue; waits for its time, or for others to finish; None at the end."""
@@ -184,7 +210,7 @@ class Fetch:
                     return entry
                 # Nothing has worked since this failed: a second round would fail as well.
                 ledger.trouble("fetch_failed", question.chunk.wanted_count, question.failure)
-                feed.agenda.done(ledger)
+                self._done(feed, ledger)
                 continue
             if feed.agenda.finished:
                 return None
@@ -203,12 +229,15 @@ class Fetch:
                 delivery = None
                 try:
                     delivery = await self._answer(feed, ledger, question)
+                    if delivery is not None and delivery.rows:
+                        await self._addresses.note(feed, "api")
                 except Stopped:
                     log.debug("given up series=%s", ledger.plan.series)
                 except FatalError as exc:
                     ledger.trouble("no_source", question.chunk.wanted_count, str(exc))
                     self._lost(feed, exc)
                 except StoreError as exc:
+                    delivery = None
                     self._abort(exc)
                 self._done(feed, ledger)
                 if delivery is not None and delivery.rows:
@@ -223,15 +252,22 @@ class Fetch:
                     ledger, part = entry
                     try:
                         ready = await self._read_file(feed, reader, ledger, part)
+                    except StoreError as exc:
+                        ready = []
+                        self._abort(exc)
                     finally:
                         feed.files.done()
                         self._done(feed, ledger)
+                    if ready:
+                        await self._addresses.note(feed, "files")
                     # While a worker waits for its next file, no candles of its last one may stay in memory: not by
                     # a name either.
                     while ready:
                         await parcels.send(ready.pop())
             except Stopped:
                 log.debug("no more files venue=%s", feed.venue.name)
+            except StoreError as exc:
+                self._abort(exc)
 
     async def _read_file(self, feed: Feed, reader: FileReader, ledger: Ledger, part: FilePart) -> list[Parcel]:
         """Get a file and say what is to be stored of it and of those read with it; the rest is asked for elsewhere."""
@@ -239,7 +275,7 @@ class Fetch:
         for found in await reader.read(part):
             checked = found.checked
             if isinstance(checked, NoCandles):
-                self._no_candles(feed, reader, ledger, found.parts, checked)
+                ready += await self._no_candles(feed, reader, ledger, found.parts, checked)
                 continue
             delivery = await self._take_in(feed, reader, ledger, found.parts, checked)
             release = partial(reader.memory.give_back, found.room)
@@ -252,18 +288,22 @@ class Fetch:
     async def _take_in(
         self, feed: Feed, reader: FileReader, ledger: Ledger, parts: Sequence[FilePart], checked: Checked
     ) -> Delivery:
-        wanted = tuple(piece for part in parts for piece in part.wanted)
+        wanted = tuple(piece for part in parts if not part.proof for piece in part.wanted)
         span = TimeRange(parts[0].file.span.start_ms, parts[-1].file.span.end_ms)
         self._saw(feed, ledger, checked)
         earlier = self._earlier(feed, reader, ledger, parts, checked)
         wanted = tuple(merge([earlier, *wanted])) if earlier else wanted
-        outcome = first_answer(Chunk(ledger.plan.series, span, wanted), checked)
+        chunk = Chunk(ledger.plan.series, span, wanted)
+        outcome = first_answer(chunk, checked)
+        verdict = feed.evidence.heard(parts, checked)
+        corrected = self._look_again(feed, chunk, checked)
+        candles = _with_others(outcome.candles, chunk, checked, corrected, verdict.found)
         self._report.files.read += len(parts)
-        self._report.files.candles += len(outcome.candles)
+        self._report.files.candles += len(candles) - len(corrected)
         ledger.doubt(outcome.doubts)
         self._report.rows_rejected += outcome.rows_refused
-        candles = await reader.in_thread(self._store.pack, outcome.candles)
-        return await self._delivery(ledger, candles, outcome.absences)
+        candles = await self._packed(ledger, candles, reader.in_thread)
+        return await self._delivery(ledger, candles, verdict.proven, corrected)
 
     def _earlier(
         self, feed: Feed, reader: FileReader, ledger: Ledger, parts: Sequence[FilePart], checked: Checked
@@ -277,6 +317,7 @@ class Fetch:
         if first_ms >= start_ms:
             return None
         ledger.begins(first_ms)
+        self._report.begun[str(ledger.plan.series)] = BegunSeries(str(ledger.plan.series), first_ms)
         self._lives[feed.venue.name].remember_first(ledger.plan.series, first_ms, "file")
         if first_ms == file.span.start_ms > asked_start_ms:
             # The file before it may have more; nothing of it is wanted as long as nobody has seen that it is there.
@@ -288,9 +329,11 @@ class Fetch:
                 self._report.files.planned += 1
         return TimeRange(first_ms, min(start_ms, parts[-1].file.span.end_ms))
 
-    def _no_candles(
+    async def _no_candles(
         self, feed: Feed, reader: FileReader, ledger: Ledger, parts: Sequence[FilePart], why: NoCandles
-    ) -> None:
+    ) -> list[Parcel]:
+        """Name what gave nothing and ask elsewhere; what is left to be stored is known all the same."""
+        ready = []
         for part in parts:
             if reader.is_worth_another(part, why):
                 log.warning("fetched again file=%s error=%s", part.file, why.detail)
@@ -303,7 +346,40 @@ class Fetch:
                 self._dead_told = True
                 self._observer.warn(f"going on without the bulk files: {why.detail}")
             self._report.files.trouble(why.reason, why.detail)
-            self._ask_elsewhere(feed, ledger, part, why)
+            delivery = await self._take_silence(feed, ledger, part, why)
+            if delivery.rows:
+                ready.append(Parcel(ledger, delivery, _nothing_to_release))
+            if not part.proof:
+                self._ask_elsewhere(feed, ledger, part, why)
+        return ready
+
+    async def _take_silence(self, feed: Feed, ledger: Ledger, part: FilePart, why: NoCandles) -> Delivery:
+        """Say what is to be remembered although the file that might have it gives nothing."""
+        words = f"{part.file.name} is not there" if why.absent else f"{part.file.name} is not sound ({why.reason})"
+        verdict = feed.evidence.not_heard(part, words if why.reached else why.detail, reached=why.reached)
+        await self._left_open(ledger, verdict)
+        return await self._delivery(ledger, _nothing_of(ledger), verdict.proven)
+
+    def _ask_files(self, feed: Feed, ledger: Ledger) -> None:
+        """Put the files on the list that what the API has settled is held against."""
+        parts = [] if self._stopper.requested else feed.evidence.parts(ledger.plan.series)
+        for _ in parts:
+            feed.agenda.hold(ledger)
+        feed.files.add((ledger, part) for part in parts)
+        self._report.files.planned += len(parts)
+
+    async def _proven(self, feed: Feed, ledger: Ledger, absences: Sequence[Absence]) -> Sequence[Absence]:
+        """What may be remembered of what the API has settled; the rest waits for its file, or stays missing."""
+        verdict = feed.evidence.sift(ledger.plan.series, absences)
+        await self._left_open(ledger, verdict)
+        return verdict.proven
+
+    async def _left_open(self, ledger: Ledger, verdict: Verdict) -> None:
+        """Name what stays missing, for its file cannot be had now; in a refetch what is stored stays so."""
+        if verdict.unproven:
+            left = await self._delivery(ledger, _nothing_of(ledger), verdict.unproven)
+            why = f"the API gives none that is sound, and the file that may cannot be had now: {verdict.why}"
+            ledger.trouble("unproven", len(left.absences), why)
 
     def _ask_elsewhere(self, feed: Feed, ledger: Ledger, part: FilePart, why: NoCandles) -> None:
         """Put what takes the place of a file on the lists: other files, or questions to the API."""
@@ -324,10 +400,12 @@ class Fetch:
                 ledger.trouble("no_source", chunk.wanted_count, why.detail)
 
     def _done(self, feed: Feed, ledger: Ledger) -> None:
-        """Close a question; when it was the last of its series, ask for what is in doubt again."""
+        """Close a question; when it was the last of its series, ask again for what is in doubt, then the files."""
         feed.agenda.done(ledger)
         if ledger.exhausted and not ledger.open_questions and ledger.refused is None:
             self._ask_again(feed, ledger)
+        if feed.agenda.through(ledger):
+            self._ask_files(feed, ledger)
         feed.changed.set()
 
     def _ask_again(self, feed: Feed, ledger: Ledger) -> None:
@@ -335,7 +413,12 @@ class Fetch:
         now_s = asyncio.get_running_loop().time()
         round_ = next_round(ledger, feed.venue.page_tiers, feed.page, edges=feed.no_api is None)
         for question in round_.questions:
+            question = with_neighbours(question, feed.venue.page_tiers, self._closed_ms(feed))
             feed.agenda.later(ledger, question, now_s + (0.0 if round_.waited else SECOND_ANSWER_AFTER_S))
+
+    def _closed_ms(self, feed: Feed) -> int:
+        """Until when candles are wanted by now."""
+        return feed.clock.now_ms() - round(self._job.settle_s * 1000)
 
     async def _learn_edge(self, feed: Feed, ledger: Ledger, edge: Edge) -> None:
         """Ask the venue for the first or the newest candle of a series; raises as Transport.ask."""
@@ -358,6 +441,7 @@ class Fetch:
     def _begin(self, feed: Feed, ledger: Ledger, first_ms: int) -> None:
         """Nothing is wanted before the first candle; where it is earlier than was thought, more is asked for."""
         more = ledger.begins(first_ms)
+        self._report.begun[str(ledger.plan.series)] = BegunSeries(str(ledger.plan.series), first_ms)
         now_s = asyncio.get_running_loop().time()
         for chunk in plan_chunks(ledger.plan.series, [more] if more else [], feed.venue.page_tiers, feed.page):
             self._report.requests_planned += 1
@@ -384,7 +468,8 @@ class Fetch:
             if question.edge is not None:
                 await self._learn_edge(feed, ledger, question.edge)
                 return None
-            page = await feed.transport.ask(feed.venue.candles_request(chunk), feed.venue.parse_candles, candles=True)
+            read = partial(read_answer, feed.venue, question)
+            checked = await feed.transport.ask(feed.venue.candles_request(chunk), read, candles=True)
         except PermanentError as exc:
             self._refused(ledger, exc)
             return None
@@ -393,11 +478,10 @@ class Fetch:
             return None
         now_ms = feed.clock.now_ms()
         stamp_ms = time.time_ns() // 1_000_000
-        checked = check_page(page, chunk.series, chunk.range)
         self._saw(feed, ledger, checked)
         if question.doubts is None:
             outcome = first_answer(chunk, checked)
-            if not page.rows:
+            if not len(checked.candles) and not checked.refusals:
                 await self._look_for_edge(feed, ledger, chunk)
         else:
             outcome = second_answer(
@@ -408,11 +492,42 @@ class Fetch:
                 confirmed_at_ms=stamp_ms,
                 newest_ms=ledger.newest_ms,
             )
-            ledger.trouble("undecided", outcome.undecided, "not there yet, or answered in two different ways")
+            why = unread_detail(checked) or "not there yet, or answered in two different ways"
+            ledger.trouble("undecided", outcome.undecided, why)
+            if outcome.undecided:
+                log.warning("undecided series=%s range=%s reason=%s", chunk.series, chunk.range, why)
         ledger.doubt(outcome.doubts)
         self._report.rows_rejected += outcome.rows_refused
+        corrected = self._look_again(feed, chunk, checked)
+        candles = _with_others(outcome.candles, chunk, checked, corrected)
         # Packed while its cells are at hand: a page is worked through from its bytes to what is written in one go.
-        return await self._delivery(ledger, self._store.pack(outcome.candles), outcome.absences)
+        candles = await self._packed(ledger, candles)
+        return await self._delivery(ledger, candles, await self._proven(feed, ledger, outcome.absences), corrected)
+
+    async def _packed(self, ledger: Ledger, candles: Candles, in_thread: InThread | None = None) -> Candles:
+        """What is to be written of candles, packed: of a refetch only what is not stored as it is."""
+        pack = self._store.pack
+        if self._report.refetched is None or not len(candles):
+            return pack(candles) if in_thread is None else await in_thread(pack, candles)
+        series = ledger.plan.series
+        span = TimeRange(candles.open_times[0], candles.open_times[-1] + series.interval.ms)
+        stored, unsure = await self._store.read(series, span, whole=False), self._unsure.of(series)
+
+        def work(fetched: Candles) -> Compared:
+            found = compare(stored, fetched, unsure)
+            return replace(found, write=pack(found.write))
+
+        compared = work(candles) if in_thread is None else await in_thread(work, candles)
+        self._report.refetched.add(series, compared)
+        ledger.kept += compared.same
+        return compared.write
+
+    def _look_again(self, feed: Feed, chunk: Chunk, checked: Checked) -> frozenset[int]:
+        """The candles of an answer that were stored just after their close and are not what they were."""
+        corrected = feed.fresh.look(chunk.series, chunk.wanted, checked.candles, feed.clock.now_ms())
+        for time_ms in sorted(corrected):
+            log.info("changed after its close series=%s open_time=%s", chunk.series, iso(time_ms))
+        return corrected
 
     def _saw(self, feed: Feed, ledger: Ledger, checked: Checked) -> None:
         """Take notice of how far the venue has gone on with the series."""
@@ -423,23 +538,24 @@ class Fetch:
 
     async def _look_for_edge(self, feed: Feed, ledger: Ledger, chunk: Chunk) -> None:
         """A long empty answer: ask where the series begins or ends, before hundreds like it are asked for."""
-        if chunk.limit < LONG_EMPTY_PAGE:
-            return
-        edge: Edge = "newest"
-        if chunk.range.start_ms <= ledger.newest_ms:
-            edge = "first"
-        if edge in ledger.edges_asked or (edge == "first" and ledger.first_known):
+        if chunk.limit < LONG_EMPTY_PAGE or ledger in self._learning:
             return
         self._learning[ledger] = learned = asyncio.Event()
         try:
-            await self._learn_edge(feed, ledger, edge)
+            if chunk.range.start_ms > ledger.newest_ms and "newest" not in ledger.edges_asked:
+                await self._learn_edge(feed, ledger, "newest")
+            before_others = chunk.range.start_ms <= ledger.newest_ms and not ledger.first_known
+            if before_others and "first" not in ledger.edges_asked:
+                await self._learn_edge(feed, ledger, "first")
         except (PermanentError, TransientError) as exc:
-            log.warning("%s candle not learned series=%s error=%s", edge, ledger.plan.series, exc)
+            log.warning("ends not learned series=%s error=%s", ledger.plan.series, exc)
         finally:
             del self._learning[ledger]
             learned.set()
 
-    async def _delivery(self, ledger: Ledger, candles: Candles, absences: Sequence[Absence]) -> Delivery:
+    async def _delivery(
+        self, ledger: Ledger, candles: Candles, absences: Sequence[Absence], corrected: frozenset[int] = frozenset()
+    ) -> Delivery:
         if absences and self._job.refetch:
             # A refetched minute that the venue does not have keeps the candle it has: stored beats hole.
             span = TimeRange(absences[0].open_time_ms, absences[-1].open_time_ms + 1)
@@ -447,7 +563,7 @@ class Fetch:
             kept = sum(absence.open_time_ms in stored for absence in absences)
             ledger.kept += kept
             absences = [absence for absence in absences if absence.open_time_ms not in stored]
-        return Delivery(ledger.plan.series, candles if len(candles) else None, absences)
+        return Delivery(ledger.plan.series, candles if len(candles) else None, absences, corrected)
 
     def _refused(self, ledger: Ledger, exc: PermanentError) -> None:
         """Nothing more of this series is asked; its minutes stay missing. Several workers may learn it at once."""
@@ -534,3 +650,20 @@ class Fetch:
                 log.warning("clock not read again venue=%s error=%s", feed.venue.name, exc)
             except FatalError as exc:
                 self._lost(feed, exc)
+
+
+def _with_others(
+    candles: Candles, chunk: Chunk, checked: Checked, corrected: frozenset[int], found: Sequence[TimeRange] = ()
+) -> Candles:
+    """What is to be written of an answer: what was wanted, what takes the place of stored candles, and of holes."""
+    if not (corrected or found):
+        return candles
+    return checked.candles.only(union([*chunk.wanted, *runs(sorted(corrected), chunk.series.interval), *found]))
+
+
+def _nothing_of(ledger: Ledger) -> CandleBatch:
+    return CandleBatch(ledger.plan.series, (), ((),) * 5, ((),) * 5)
+
+
+def _nothing_to_release() -> None:
+    """What came without candles takes no room."""

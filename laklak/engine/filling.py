@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Final, Protocol, TypeVar
 
 import anyio
 
 from laklak.errors import StoreUnavailable
-from laklak.model import DAY_MS, Series, TimeRange, places
-from laklak.plan import runs, union
-from laklak.stores.base import Delivery, Store, StoreInfo
-from laklak.stores.presence import Presence, survey
+from laklak.ledger import Ledger
+from laklak.model import DAY_MS, Series, TimeRange, iso, places
+from laklak.plan import parted, runs, union
+from laklak.stores.base import ClosedSpan, Delivery, Store, StoreInfo
+from laklak.stores.presence import Presence, take_stock
 from laklak.taskgroup import task_group
-from laklak.text import size_text
+from laklak.text import counted, size_text, some_of
 from laklak.unsure import UnsureBook
 
 SPARE_BYTES: Final = 1 << 30
 _SURVEYS_AT_ONCE: Final = 4
+_CLOSED_SHOWN: Final = 3
+_TOLD_EVERY_S: Final = 5.0
 
 One = TypeVar("One")
 Found = TypeVar("Found")
@@ -48,18 +52,40 @@ def check_room(store: Store, free_bytes: int | None, candles: int, *, hint: str)
         )
 
 
-async def each(items: Iterable[One], ask: Callable[[One], Awaitable[Found]]) -> list[Found]:
-    """What `ask` gives for every item, in their order; it is asked for a few of them at once."""
+async def each(
+    items: Iterable[One],
+    ask: Callable[[One], Awaitable[Found]],
+    note: Callable[[str], None] | None = None,
+    *,
+    told_every_s: float = _TOLD_EVERY_S,
+) -> list[Found]:
+    """What `ask` gives for every item, in their order; it is asked for a few of them at once.
+
+    Where that takes long, `note` is told from time to time how far it is: the items are series, and a store is asked.
+    """
     found: dict[int, Found] = {}
+    asked = list(items)
     places = anyio.CapacityLimiter(_SURVEYS_AT_ONCE)
 
     async def one(number: int, item: One) -> None:
         async with places:
             found[number] = await ask(item)
 
-    async with task_group() as group:
-        for number, item in enumerate(items):
-            group.start_soon(one, number, item)
+    async def tell(note: Callable[[str], None]) -> None:
+        while True:
+            await anyio.sleep(told_every_s)
+            note(
+                f"looking at what is stored: {len(found):,} of {counted(len(asked), 'series')}; "
+                "days that nobody has proven yet are looked at point by point, once"
+            )
+
+    async with task_group() as telling:
+        if note is not None and asked:
+            telling.start_soon(tell, note)
+        async with task_group() as group:
+            for number, item in enumerate(asked):
+                group.start_soon(one, number, item)
+        telling.cancel_scope.cancel()
     return [found[number] for number in sorted(found)]
 
 
@@ -67,13 +93,13 @@ async def survey_sure(
     store: Store, unsure: UnsureBook, series: Series, span: TimeRange, *, recheck: bool = False
 ) -> Presence:
     """What `store` holds for sure of `span`: candles that it shows and may not have are missing (see laklak.unsure)."""
-    presence = await survey(store, series, span, recheck=recheck)
+    presence = await take_stock(store, series, span, recheck=recheck)
     parts = [part.clip(span) for part in unsure.of(series)]
     shown = await _shown(store, series, [part for part in parts if part])
     if not shown:
         return presence
     missing = union([*presence.missing, *runs(shown, series.interval)])
-    return Presence(presence.stored - len(shown), presence.absences, tuple(missing))
+    return replace(presence, stored=presence.stored - len(shown), missing=tuple(missing))
 
 
 async def _shown(store: Store, series: Series, parts: Iterable[TimeRange]) -> list[int]:
@@ -88,6 +114,48 @@ async def _shown(store: Store, series: Series, parts: Iterable[TimeRange]) -> li
         for place in places(times, pieces):
             shown += times[place]
     return shown
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """Where a store takes no candles, by venue."""
+
+    by_venue: Mapping[str, Sequence[ClosedSpan]] = field(default_factory=dict)
+
+    def parted(self, series: Series, missing: Iterable[TimeRange]) -> tuple[list[TimeRange], list[TimeRange]]:
+        """What of `missing` (in order, disjoint) can be written, and what cannot."""
+        return parted(missing, self.on_grid(series))
+
+    def on_grid(self, series: Series) -> list[TimeRange]:
+        """The open_times that cannot be written, in order and disjoint."""
+        spans = [one.on_grid(series.interval) for one in self.by_venue.get(series.venue, ())]
+        return [span for span in spans if span]
+
+    def tell(self, ledger: Ledger) -> None:
+        """Enter what cannot be written into the account of a series, with the reason."""
+        plan = ledger.plan
+        for one in self.by_venue.get(plan.series.venue, ()):
+            _, shut = parted(plan.blocked, [one.on_grid(plan.series.interval)])
+            count = sum(part.count(plan.series.interval) for part in shut)
+            ledger.trouble("other_types", count, f"{one.reason}; laklak check says what mends it")
+
+
+async def find_closed(
+    store: Store,
+    spans: Mapping[str, TimeRange],
+    warn: Callable[[str], None],
+    so: str = "stays missing and is not asked for",
+) -> Closed:
+    """Ask where `store` takes no candles of the venues, each in a range, and say `so`; StoreUnavailable if nowhere."""
+    found = {venue: await store.closed_spans(venue, span) for venue, span in spans.items()}
+    told = [one for closed in found.values() for one in closed]
+    for one in told[:_CLOSED_SHOWN]:
+        span = f"{iso(one.span.start_ms)} to {iso(one.span.end_ms)}"
+        warn(f"{one.reason}: {span} {so}; {one.remedy}")
+    if len(told) > _CLOSED_SHOWN:
+        rest = [f"{iso(one.span.start_ms)} to {iso(one.span.end_ms)}" for one in told[_CLOSED_SHOWN:]]
+        warn(f"the same holds for {len(rest)} more: {some_of(rest)}")
+    return Closed(found)
 
 
 def sent(deliveries: Iterable[Delivery]) -> Iterator[tuple[Series, TimeRange]]:

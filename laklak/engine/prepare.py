@@ -8,16 +8,21 @@ from dataclasses import replace
 from typing import Final
 
 from laklak.agenda import Agenda
+from laklak.archives.evidence import FILES_A_RUN, DueDay, choose
 from laklak.archives.solver import Split
-from laklak.engine.filling import check_room, each, survey_sure
+from laklak.engine.addresses import AddressBook
+from laklak.engine.filling import Closed, check_room, each, find_closed, survey_sure
+from laklak.engine.holding import hold_against_files, spans_read
 from laklak.engine.life import Lives, ended_line
 from laklak.engine.observer import Observer
+from laklak.engine.oddities import STRAYS_FILE, OddityBook
 from laklak.errors import StoreUnavailable
 from laklak.feed import Feed
+from laklak.fresh import Fresh, chunks_with, take_along
 from laklak.job import Job
 from laklak.knowledge import Knowledge
 from laklak.ledger import Ledger
-from laklak.model import Instrument, Series, TimeRange, iso
+from laklak.model import Absence, Instrument, Series, TimeRange, iso
 from laklak.plan import (
     SeriesPlan,
     alternatives,
@@ -26,7 +31,6 @@ from laklak.plan import (
     gaps,
     newest_held,
     oldest_held,
-    plan_chunks,
     runs,
     union,
 )
@@ -60,6 +64,7 @@ class Preparation:
         store: Store,
         unsure: UnsureBook,
         knowledge: Knowledge,
+        addresses: AddressBook,
         report: Report,
         observer: Observer,
         stopper: Stopper,
@@ -68,12 +73,17 @@ class Preparation:
         self._store = store
         self._unsure = unsure
         self._knowledge = knowledge
+        self._addresses = addresses
         self._report = report
         self._observer = observer
         self._stopper = stopper
         self.feeds: list[Feed] = []
         self.lives: dict[str, Lives] = {}
         """By venue: when its series begin and end."""
+        self._due_holes: dict[Series, Sequence[DueDay]] = {}
+        self._closed = Closed()
+        remedy = "to be fetched again" if job.dry_run else "fetched again"
+        self._oddities = OddityBook(job.state_dir / STRAYS_FILE, observer.warn, remedy)
 
     async def run(self, stack: AsyncExitStack) -> Estimate:
         """Connect to the venues (closed with `stack`), hold the wanted against the store, and say what it takes."""
@@ -82,47 +92,97 @@ class Preparation:
         for name in dict.fromkeys(one.venue for one in self._job.asked):
             feed = Feed(name, self._job, self._stopper, self._observer.warn)
             self.feeds.append(feed)
+            await self._addresses.check_unasked(feed)
+            self._look_at_bans(feed)
             await stack.enter_async_context(feed)
+            feed.fresh = Fresh.of(self._knowledge, name, self._job.interval, feed.clock.now_ms())
             await self._check_origin(feed)
             span, targets = await self._targets(feed)
             spans.append(span)
-            plans.append((feed, await each(targets, self._plan)))
+            await self._find_closed(name, [target.wanted for target in targets if target.wanted])
+            plans.append((feed, await each(targets, self._plan, self._observer.note)))
+        self._report.not_whole = self._oddities.not_whole
+        self._oddities.tell()
         self._report.start_ms = min((span.start_ms for span in spans), default=None)
         self._report.end_ms = max((span.end_ms for span in spans), default=None)
         splits = {plan.series: _split(feed, plan) for feed, own in plans for plan in own}
+        choice = choose(self._due_holes, spans_read(splits), FILES_A_RUN)
         for feed, venue_plans in plans:
             # Series that are nearly complete come first: most of them are whole again soon.
             ledgers = [Ledger(plan) for plan in sorted(venue_plans, key=lambda plan: plan.missing_count)]
+            for ledger in ledgers:
+                self._closed.tell(ledger)
             self._report.ledgers += ledgers
             self._assign(feed, ledgers, splits)
+            if not self._job.dry_run:
+                await hold_against_files(self._store, feed, ledgers, choice, self._report)
         self._report.series = len(self._report.ledgers) + len(self._report.failed)
-        estimate = self._estimate(plans, splits)
+        estimate = replace(
+            self._estimate(plans, splits),
+            holes_held=choice.holes,
+            hole_files=choice.files,
+            holes_later=choice.later_holes,
+        )
         self._report.requests_planned = estimate.requests
         if not self._job.dry_run:
             self._observer.planned(estimate)
         return estimate
 
+    def _look_at_bans(self, feed: Feed) -> None:
+        """Forget the ban of the venue where that is asked for; one that was noted in the future begins now, once."""
+        if not self._job.forget_ban:
+            settled = feed.bans.settle()
+            if settled is not None:
+                self._observer.warn(
+                    f"{feed.shown_url} is not to be asked before {iso(settled.until_ms)}: a ban is remembered, but "
+                    f"{settled.doubt}; --forget-ban forgets it"
+                )
+            return
+        ban = feed.bans.forget()
+        if ban is not None:
+            self._observer.warn(
+                f"forgotten: {feed.shown_url} was not to be asked before {iso(ban.until_ms)}: {ban.reason}"
+            )
+
     def _assign(self, feed: Feed, ledgers: Sequence[Ledger], splits: Mapping[Series, Split]) -> None:
         """Give every missing stretch to the files or to the API."""
-        asked = [ledger for ledger in ledgers if splits[ledger.plan.series].rest]
+        asked = [ledger for ledger in ledgers if splits[ledger.plan.series].rest or self._asks_along(feed, ledger.plan)]
         feed.agenda = Agenda(
             (
                 ledger,
-                plan_chunks(ledger.plan.series, splits[ledger.plan.series].rest, feed.venue.page_tiers, feed.page),
+                chunks_with(
+                    ledger.plan.series,
+                    splits[ledger.plan.series].rest,
+                    feed.fresh.along(ledger.plan),
+                    feed.venue.page_tiers,
+                    feed.page,
+                    anyway=self._job.recheck,
+                ),
             )
             for ledger in asked
         )
         for ledger in ledgers:
             split = splits[ledger.plan.series]
-            ledger.exhausted = not split.rest
+            ledger.exhausted = ledger not in asked
             feed.files.add((ledger, part) for part in split.files)
             for _ in split.files:
                 feed.agenda.hold(ledger)
         self._report.files.planned += len(feed.files)
 
+    def _asks_along(self, feed: Feed, plan: SeriesPlan) -> bool:
+        """Whether candles that may have changed are asked for although nothing else is."""
+        return self._job.recheck and feed.asks_api and bool(feed.fresh.along(plan))
+
+    async def _find_closed(self, venue: str, wanted: Sequence[TimeRange]) -> None:
+        if wanted:
+            around = TimeRange(min(wanted).start_ms, max(part.end_ms for part in wanted))
+            found = await find_closed(self._store, {venue: around}, self._observer.warn)
+            self._closed = Closed({**self._closed.by_venue, **found.by_venue})
+
     async def _targets(self, feed: Feed) -> tuple[TimeRange, Sequence[Target]]:
         clock_ms = feed.clock.now_ms()
-        span = clip_to_clock(self._job.start_ms, self._job.end_ms, self._job.days, clock_ms, self._job.interval)
+        job = self._job
+        span = clip_to_clock(job.start_ms, job.end_ms, job.days, clock_ms, job.interval, job.settle_s)
         if self._job.within_retention:
             asked_for, span = span, self._store.within_retention(span)
             if not span:
@@ -159,17 +219,22 @@ class Preparation:
             known_rejected = frozenset(one.open_time_ms for one in remembered if one.kind == "rejected")
         missing: tuple[TimeRange, ...]
         if self._job.refetch:
+            odd = await self._store.odd(target.series, target.wanted, anew=self._job.recheck)
+            self._oddities.add(target.series, runs(odd.not_whole, target.series.interval), odd.strays)
             known = [] if self._job.recheck else await self._store.absences(target.series, target.wanted)
             missing = tuple(gaps(target.wanted, (one.open_time_ms for one in known), target.series.interval))
         else:
             presence = await survey_sure(
                 self._store, self._unsure, target.series, target.wanted, recheck=self._job.recheck
             )
+            self._oddities.add(target.series, presence.not_whole, presence.strays)
             stored, known, missing = presence.stored, list(presence.absences), presence.missing
         holes = sum(one.kind == "hole" for one in known)
         interval = target.series.interval
         not_held = union([*missing, *runs((one.open_time_ms for one in known), interval)])
         seen = (newest_held(target.wanted, not_held, interval), target.newest_ms)
+        self._note_due(target.series, known)
+        can_be_written, blocked = self._closed.parted(target.series, missing)
         return SeriesPlan(
             target.series,
             target.wanted,
@@ -177,13 +242,21 @@ class Preparation:
             stored,
             holes,
             len(known) - holes,
-            missing,
+            tuple(can_be_written),
             known_rejected,
+            blocked=tuple(blocked),
             newest_ms=max((one for one in seen if one is not None), default=None),
             oldest_ms=oldest_held(target.wanted, not_held),
             asked_start_ms=target.asked_start_ms,
             doubtful_first=target.doubtful_first,
         )
+
+    def _note_due(self, series: Series, known: Sequence[Absence]) -> None:
+        """Keep which known holes are to be held against files."""
+        feed = next(feed for feed in self.feeds if feed.venue.name == series.venue)
+        due = feed.evidence.due_days(series, known)
+        if due:
+            self._due_holes[series] = due
 
     async def _check_origin(self, feed: Feed) -> None:
         """Real and simulated candles never share a store unless the user insists."""
@@ -191,12 +264,13 @@ class Preparation:
         refusal = mixing_refusal(self._store, present, feed)
         if refusal is not None and not self._job.force:
             raise refusal
+        await self._addresses.check(feed)
         if present is None and not self._job.dry_run:
             await self._store.set_origin(feed.origin)
 
     def _estimate(self, plans: Sequence[tuple[Feed, list[SeriesPlan]]], splits: Mapping[Series, Split]) -> Estimate:
         of_api = [
-            (feed, [replace(plan, missing=splits[plan.series].rest) for plan in own] if feed.asks_api else [])
+            (feed, [self._of_api(feed, plan, splits[plan.series]) for plan in own] if feed.asks_api else [])
             for feed, own in plans
         ]
         costs = [(feed, cost_of(own, feed.venue.page_tiers, feed.page)) for feed, own in of_api]
@@ -218,6 +292,7 @@ class Preparation:
             holes=self._report.holes,
             rejected=self._report.rejected,
             to_fetch=sum(plan.missing_count for _, own in plans for plan in own),
+            blocked=sum(plan.blocked_count for _, own in plans for plan in own),
             requests=sum(cost.requests for _, cost in costs),
             weight=sum(cost.weight for _, cost in costs),
             budget=sum(feed.budget for feed in self.feeds),
@@ -242,9 +317,17 @@ class Preparation:
                 for part in splits[plan.series].rest
             ),
             failed_series=tuple(self._report.failed),
+            begun_series=self._report.begun_series,
             ended_series=tuple(self._report.ended),
             alternatives=table,
         )
+
+    def _of_api(self, feed: Feed, plan: SeriesPlan, split: Split) -> SeriesPlan:
+        """What is to be asked of the API, with what is taken along."""
+        along, interval = feed.fresh.along(plan), plan.series.interval
+        if self._job.recheck:
+            return replace(plan, missing=tuple(union([*split.rest, *runs(along, interval)])))
+        return replace(plan, missing=tuple(take_along(split.rest, along, interval, feed.page)))
 
     def check_room(self, free_bytes: int | None, estimate: Estimate) -> None:
         """Raise StoreUnavailable when the store's disk has less room than the plan needs and 1 GiB to spare."""

@@ -17,12 +17,12 @@ FOLDER = Path(laklak.__file__).parent
 # From the ground up. A module may import from layers below its own, and a room (a folder) from itself.
 LAYERS: list[set[str]] = [
     {"_version", "model", "errors", "bans", "clock", "logfile", "stopping"},
-    {"text", "process", "noproxy", "tls", "findings", "plan", "quality", "lineprotocol", "taskgroup"},
+    {"text", "process", "noproxy", "tls", "addresses", "findings", "plan", "quality", "lineprotocol", "taskgroup"},
     {"times", "assets", "unsure", "settings_sources", "settle", "limiter", "line", "resolve", "simulator"},
     {"connection"},
     {"venues", "archives", "stores"},
-    {"settings", "transport", "download", "ledger", "knowledge"},
-    {"job", "agenda", "files", "report"},
+    {"settings", "transport", "download", "ledger", "knowledge", "refetched", "forms"},
+    {"job", "agenda", "files", "report", "fresh"},
     {"copying"},
     {"feed", "wording"},
     {"engine", "terminal"},

@@ -127,3 +127,44 @@ def test_a_refusal_for_good_is_the_failure_whatever_else_went_wrong():
     ledger.refuse("symbol_status", "code -1122")
 
     assert ledger.failure().reason == "symbol_status"
+
+
+def test_a_known_hole_that_a_file_has_is_a_candle_and_no_hole_any_more():
+    ledger = ledger_of(100, stored=95, holes=5)
+    ledger.reopened = {minute * MINUTE_MS for minute in range(5)}
+
+    ledger.acknowledged(delivery(candles=3))
+
+    assert (ledger.written, ledger.holes, ledger.filled, ledger.missing) == (3, 2, 3, 0)
+
+
+def test_a_known_hole_that_is_one_still_counts_once():
+    ledger = ledger_of(100, stored=95, holes=5)
+    ledger.reopened = {minute * MINUTE_MS for minute in range(5)}
+
+    ledger.acknowledged(delivery(holes=5))
+
+    assert (ledger.new_holes, ledger.holes, ledger.missing) == (0, 5, 0)
+
+
+def test_what_is_blocked_is_missing_and_no_more_than_that():
+    ledger = ledger_of(10, stored=4)
+    ledger.trouble("other_types", 5, "why")
+    ledger.trouble("fetch_failed", 1, "why")
+
+    assert (ledger.missing, ledger.blocked) == (6, 5)
+
+    ledger.acknowledged(delivery(3))
+
+    assert (ledger.missing, ledger.blocked) == (3, 3)
+
+
+def test_all_is_got_when_only_what_cannot_be_written_is_missing():
+    ledger = Ledger(SeriesPlan(SERIES, span(0, 10), None, 4, 0, 0, (span(4, 7),), blocked=(span(7, 10),)))
+
+    assert not ledger.got_all
+
+    ledger.acknowledged(delivery(3))
+
+    assert ledger.got_all
+    assert ledger.missing == 3

@@ -1,8 +1,8 @@
 """The InfluxDB store, 1.x and 2.x: a measurement of candles per venue, and what is known about them beside it.
 
 `binance_ohlc` (tags exchange, symbol, timeframe; float fields open, high, low, close, volume; time = open_time),
-`laklak_holes`, `laklak_runs`, `laklak_notes` and `laklak_meta`, all in one database and retention policy, or in one
-bucket.  Nothing else there is read or changed.
+`laklak_holes`, `laklak_seals`, `laklak_runs`, `laklak_notes` and `laklak_meta`, all in one database and retention
+policy, or in one bucket.  Nothing else there is read or changed.
 """
 
 from __future__ import annotations
@@ -10,16 +10,29 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Final
+
+import anyio
 
 from laklak.errors import StoreError, StoreRefused, StoreUnavailable
 from laklak.findings import Finding
 from laklak.lineprotocol import key_of, point_line
 from laklak.model import DAY_MS, Absence, Candles, Note, RunRecord, Series, TimeRange, iso
-from laklak.stores.base import Columns, Delivery, Origin, StoreBase, StoreInfo, Written, held_span
+from laklak.stores.base import (
+    AbsenceCount,
+    ClosedSpan,
+    Columns,
+    Delivery,
+    Oddities,
+    Origin,
+    StoreBase,
+    StoreInfo,
+    Written,
+    held_span,
+)
 from laklak.stores.influx import examine
 from laklak.stores.influx.absences import AbsenceBook
 from laklak.stores.influx.caller import OPENING_PATIENCE_S
@@ -27,6 +40,7 @@ from laklak.stores.influx.contents import Contents
 from laklak.stores.influx.dead_letter import DeadLetter
 from laklak.stores.influx.place import META, NOTES, RUNS, Place, Retention, clipped
 from laklak.stores.influx.read import CandleReader
+from laklak.stores.influx.types import FieldTypes
 from laklak.stores.influx.write import CandleWriter
 from laklak.stores.lock import StoreLock
 from laklak.text import MOVES_STATE
@@ -35,6 +49,7 @@ SCHEMA_VERSION: Final = 1
 """The version that a store is marked with; a store with a higher one is not touched."""
 
 _NOTES_PER_WRITE: Final = 1_000
+_SEALING_S: Final = 2.0
 
 
 class InfluxStore(StoreBase):
@@ -89,6 +104,8 @@ class InfluxStore(StoreBase):
         self._version = ""
         self._clock_ahead_ms = 0
         self._new = False
+        self._newest_note_ms = 0
+        self._opened: CandleReader | None = None
 
     def __repr__(self) -> str:
         return f"<InfluxStore {self.display} version={self._version or '?'}>"
@@ -127,8 +144,9 @@ class InfluxStore(StoreBase):
         self._new, self._nothing = opened.made, not opened.exists
         if opened.exists:
             await self._check_schema()
-            self._reader = CandleReader(place, self._measurement)
-            self._contents = Contents(place, self._reader, self._measurement)
+            self._types = FieldTypes(place)
+            self._reader = self._opened = CandleReader(place, self._types, self._measurement, self._oldest_ms)
+            self._contents = Contents(place, self._reader, self._types, self._measurement)
             self._absences = AbsenceBook(place, self._reader)
             self._writer = CandleWriter(
                 place,
@@ -150,7 +168,14 @@ class InfluxStore(StoreBase):
 
     async def close(self) -> None:
         """Close the connections. Everything that was acknowledged is on the server already. Idempotent."""
-        await self._place.close()
+        try:
+            if self._opened is not None:
+                # What is not noted is looked at again by the next run: nobody waits for that.
+                with anyio.move_on_after(_SEALING_S):
+                    await self._opened.seals.send_all()
+                self._opened.seals.stop()
+        finally:
+            await self._place.close()
 
     def exclusive(self) -> AbstractContextManager[object]:
         """The lock that a backfill takes, so that there is one at a time on this machine; StoreBusy on entering.
@@ -159,7 +184,6 @@ class InfluxStore(StoreBase):
         """
         if self._nothing:
             return contextlib.nullcontext()
-        lock = self._lock()
         try:
             os.makedirs(self._state_dir, exist_ok=True)
         except OSError as exc:
@@ -167,7 +191,13 @@ class InfluxStore(StoreBase):
                 f"cannot make the folder {self._state_dir} for the lock of the store: {exc.strerror or exc}",
                 hint=f"make it, or set another one: {MOVES_STATE}",
             ) from exc
-        return lock
+        return self._hold()
+
+    @contextlib.contextmanager
+    def _hold(self) -> Iterator[object]:
+        with self._lock() as held:
+            self._reader.seals.open()
+            yield held
 
     def _lock(self) -> StoreLock:
         return StoreLock(os.path.join(self._state_dir, self._address.lock_name), self.display, moved_by=MOVES_STATE)
@@ -191,8 +221,10 @@ class InfluxStore(StoreBase):
         if self._nothing:
             found.append(await examine.making_finding(self._place))
         else:
-            found.append(await examine.write_finding(self._place, self._contents))
+            found.append(await examine.write_finding(self._place))
             found.append(examine.retention_finding(self.retention))
+            found += await examine.types_findings(self._place, self._contents)
+            found += await examine.doubles_findings(self._place, self._contents)
         return [*(finding for finding in found if finding), self._lock().examine()]
 
     async def holdings(self) -> dict[Series, TimeRange]:
@@ -207,6 +239,9 @@ class InfluxStore(StoreBase):
                 spans[series] = span
         return spans
 
+    async def odd(self, series: Series, span: TimeRange, *, anew: bool = False) -> Oddities:
+        return Oddities() if self._nothing else await self._reader.odd(series, clipped(span), anew=anew)
+
     async def count(self, series: Series, span: TimeRange) -> int:
         return 0 if self._nothing else await self._reader.count(series, clipped(span))
 
@@ -219,10 +254,13 @@ class InfluxStore(StoreBase):
     async def absences(self, series: Series, span: TimeRange) -> list[Absence]:
         return [] if self._nothing else await self._absences.known(series, clipped(span))
 
-    async def read(self, series: Series, span: TimeRange, *, last: int | None = None) -> Columns:
+    async def absence_counts(self) -> Sequence[AbsenceCount]:
+        return [] if self._nothing else await self._place.absence_counts()
+
+    async def read(self, series: Series, span: TimeRange, *, last: int | None = None, whole: bool = True) -> Columns:
         if self._nothing:
             return Columns((), ((),) * 5)
-        return await self._reader.candles(series, clipped(span), last)
+        return await self._reader.candles(series, clipped(span), last, whole=whole)
 
     async def origin(self) -> Origin | None:
         """Whether the candles here came from a real venue or a simulator; None while there are none."""
@@ -258,6 +296,33 @@ class InfluxStore(StoreBase):
             return span
         return TimeRange(max(span.start_ms, min(oldest_ms, span.end_ms)), span.end_ms)
 
+    async def closed_spans(self, venue: str, span: TimeRange) -> Sequence[ClosedSpan]:
+        """The shards in which fields of candles are no floats; StoreUnavailable when they are all of `span`."""
+        span = clipped(span)
+        if self._nothing or not span:
+            return ()
+        measurement = self._reader.measurement_of(venue)
+        closed = await self._types.closed(measurement, span)
+        if closed and not await self._types.open_parts(measurement, span):
+            conflicts = ", ".join(sorted({one.conflicts for one in closed}))
+            where = f"{measurement} in the {self._address.noun} {self._address.database}"
+            raise StoreUnavailable(
+                f"{where} keeps other types than floats: {conflicts}",
+                hint=f"InfluxDB would refuse every candle of {iso(span.start_ms)} to {iso(span.end_ms)}: "
+                f"{self._place.types_remedy(measurement, closed[0].shard)}",
+            )
+        return [
+            ClosedSpan(
+                one.span,
+                f"{measurement} keeps other types than floats there ({one.conflicts})",
+                self._place.types_remedy(measurement, one.shard),
+            )
+            for one in closed
+        ]
+
+    def _oldest_ms(self) -> int | None:
+        return self.retention.oldest_ms(self._now_ms())
+
     def _now_ms(self) -> int:
         # The server's clock: it is the one that drops.
         return time.time_ns() // 1_000_000 + self._clock_ahead_ms
@@ -274,6 +339,19 @@ class InfluxStore(StoreBase):
         Not one transaction: when it raises, a part may be stored. Writing again leaves one candle of each.
         """
         self._must_exist()
+        seals = self._reader.seals
+        try:
+            refused = await self._write(deliveries)
+        except BaseException:
+            seals.stop()
+            raise
+        for number, delivery in enumerate(deliveries):
+            if delivery.candles:
+                seals.wrote(delivery.series, delivery.candles.open_times, set(refused.get(number, ())))
+        await seals.send()
+        return Written(refused, self._dead_letter if refused else None)
+
+    async def _write(self, deliveries: Sequence[Delivery]) -> dict[int, list[int]]:
         refused = await self._writer.write(deliveries)
         written: dict[Series, set[int]] = {}
         absent = {delivery.series for delivery in deliveries if delivery.absences}
@@ -287,7 +365,7 @@ class InfluxStore(StoreBase):
         for delivery in deliveries:
             if delivery.absences:
                 await self._absences.record(delivery.series, delivery.absences, written.get(delivery.series, ()))
-        return Written(refused, self._dead_letter if refused else None)
+        return refused
 
     async def set_origin(self, origin: Origin) -> None:
         """Remember where the candles come from; StoreUnavailable when this user may not write."""
@@ -304,12 +382,19 @@ class InfluxStore(StoreBase):
         await self._put(RUNS, _run_fields(run), run.ended_ms)
 
     async def notes(self) -> list[Note]:
-        return [] if self._nothing else [note for note in await self._place.notes() if note.value]
+        if self._nothing:
+            return []
+        found = await self._place.notes()
+        self._newest_note_ms = max((time_ms for time_ms, _ in found), default=0)
+        return [note for _, note in found if note.value]
 
     async def put_notes(self, notes: Sequence[Note]) -> None:
-        """Add a point for each note, at the server's time: the newest one counts."""
+        """Add a point for each note, at the server's time: the newest one counts.
+
+        Its clock is known to a second only and may have been set back, so a point comes after those that were read.
+        """
         self._must_exist()
-        now_ms = self._now_ms()
+        now_ms = self._newest_note_ms = max(self._now_ms(), self._newest_note_ms + 1)
         lines = [
             point_line(
                 key_of(NOTES, {"about": note.about, "kind": note.kind}),

@@ -21,7 +21,7 @@ def behind(url, line):
 def test_an_answer_that_takes_longer_than_silence_may_last_is_taken_whole(
     use, box, series, deliver, monkeypatch, caplog
 ):
-    use(lambda store: store.write([deliver(series, 2_000)]), box)
+    use(lambda store: store.write([deliver(series, 3_000)]), box)
     with slow_line(f"http://127.0.0.1:{box.server.port}", 60_000) as line:
         monkeypatch.setattr(caller, "SILENCE_S", 1.5)
         columns = use(
@@ -30,6 +30,6 @@ def test_an_answer_that_takes_longer_than_silence_may_last_is_taken_whole(
             **({"token": box.secret} if box.secret else {}),
         )
 
-    assert len(columns.open_times) == 2_000
+    assert len(columns.open_times) == 3_000
     assert line.carried / 60_000 > caller.SILENCE_S
     assert "passing fault" not in caplog.text
