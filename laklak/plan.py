@@ -160,6 +160,8 @@ class SeriesPlan:
     """Where the range that was asked for begins; `wanted` may begin later."""
     doubtful_first: bool = False
     """`wanted` begins where one answer says, and something else says that there are earlier candles."""
+    files_only: bool = False
+    """Only bulk files have the series: nobody else is asked for what they lack."""
 
     @property
     def wanted_count(self) -> int:

@@ -48,10 +48,12 @@ def check_room(store: Store, free_bytes: int | None, candles: int, *, hint: str)
         )
 
 
-async def each(items: Iterable[One], ask: Callable[[One], Awaitable[Found]]) -> list[Found]:
+async def each(
+    items: Iterable[One], ask: Callable[[One], Awaitable[Found]], *, at_once: int = _SURVEYS_AT_ONCE
+) -> list[Found]:
     """What `ask` gives for every item, in their order; it is asked for a few of them at once."""
     found: dict[int, Found] = {}
-    places = anyio.CapacityLimiter(_SURVEYS_AT_ONCE)
+    places = anyio.CapacityLimiter(at_once)
 
     async def one(number: int, item: One) -> None:
         async with places:

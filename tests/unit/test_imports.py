@@ -20,7 +20,7 @@ LAYERS: list[set[str]] = [
     {"text", "process", "connection", "addresses", "findings", "plan", "quality", "lineprotocol", "taskgroup"},
     {"times", "assets", "unsure", "settings_sources", "settle", "limiter", "resolve", "simulator"},
     {"venues", "archives", "stores"},
-    {"settings", "transport", "download", "ledger", "knowledge"},
+    {"settings", "transport", "download", "ledger", "knowledge", "unlisted"},
     {"job", "agenda", "files", "report"},
     {"copying"},
     {"feed", "wording"},
