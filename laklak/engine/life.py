@@ -22,7 +22,7 @@ from laklak.feed import Feed
 from laklak.knowledge import Knowledge
 from laklak.model import DAY_MS, Instrument, Interval, Series, TimeRange, iso
 from laklak.report import Report
-from laklak.resolve import BegunSeries, EndedSeries, Target
+from laklak.resolve import NOT_LISTED, BegunSeries, EndedSeries, Target
 from laklak.stores.base import Store
 from laklak.text import some_of
 

@@ -274,6 +274,29 @@ def test_a_symbol_that_goes_on_though_it_is_not_listed_is_wanted_up_to_now(lying
     assert times() == minutes_of("2026-03-10T11:00", "2026-03-10T13:00")
 
 
+def test_a_symbol_that_has_stopped_hours_ago_has_ended_and_is_asked_again_in_the_next_run(lying, here, times):
+    old = lying.list("OLDUSDT", first="2025-11-10", last="2026-03-10T09:00", listed=False)
+    words = ("backfill", "OLDUSDT", "--start", "2026-03-10T08:00")
+    assert here(*words).exit == 0
+    assert times() == minutes_of("2026-03-10T08:00", "2026-03-10T09:01")
+    old.last_ms = None
+    assert here(*words).exit == 0
+    assert times() == minutes_of("2026-03-10T08:00", "2026-03-10T12:00")
+
+
+def test_holes_of_files_alone_are_not_held_against_them_again_and_again(lying, here, sql, check_sum):
+    """Once more when the file cannot come late any more, as all holes are."""
+    files_alone(lying, last="2026-03-08T10:00", file_holes=set(minutes_of("2026-03-07T03:00", "2026-03-07T03:30")))
+    words = ("backfill", "OLDUSDT", "--start", "2026-03-05", "--end", "2026-03-08T05:00", "--json")
+    assert check_sum(here(*words).json)["holes"] == 30
+    lying.forget()
+    assert (check_sum(here(*words).json)["exit"], zips(lying)) == (0, [])
+    lying.clock_ms += 6 * 86_400_000
+    assert (check_sum(here(*words).json)["holes"], zips(lying)) == (30, ["OLDUSDT-1m-2026-03-07.zip"])
+    lying.forget()
+    assert (check_sum(here(*words).json)["holes"], zips(lying)) == (30, [])
+
+
 def test_klines_that_answer_with_nothing_leave_it_to_the_files(lying, here, times):
     files_alone(lying).refused = None
     lying.tell_rows = lambda symbol, query, rows: [] if symbol == "OLDUSDT" else rows
