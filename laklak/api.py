@@ -202,14 +202,14 @@ def _hint_of_symbol(text: str) -> str | None:
 
 
 def _listed(settings: Settings, folder: Path, notes: list[str], warnings: list[str]) -> list[Asked]:
-    path, which = find_assets(folder, settings.assets)
-    assets = read_assets(path, {*VENUES, *PLANNED})
+    found = find_assets(folder, settings.assets)
+    assets = read_assets(found.path, {*VENUES, *PLANNED})
     built = [asset for asset in assets if asset.venue in VENUES]
-    notes.append(f"assets: {which}: {len(built):,} symbols")
+    notes.append(f"assets: {found.words}: {len(built):,} symbols")
     for venue, count in Counter(asset.venue for asset in assets if asset.venue in PLANNED).items():
         symbols = "symbol" if count == 1 else "symbols"
         warnings.append(f"{count} {symbols} of {venue} skipped: this venue is not built yet")
-    return [Asked(asset.symbol, asset.venue, typed=False) for asset in built]
+    return [Asked(asset.symbol, asset.venue, typed=False, packaged=found.packaged) for asset in built]
 
 
 async def backfill(

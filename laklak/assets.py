@@ -31,14 +31,25 @@ class Asset:
     line: int
 
 
-def find_assets(folder: Path, given: str | None) -> tuple[Path, str]:
-    """Give the list to use, and words saying which: `given`, else assets.txt in `folder`, else the packaged list."""
+@dataclass(frozen=True, slots=True)
+class AssetList:
+    """The list to use, in words too; `packaged`: nobody chose it, it came with laklak."""
+
+    path: Path
+    words: str
+    packaged: bool = False
+
+
+def find_assets(folder: Path, given: str | None) -> AssetList:
+    """Give the list to use: `given`, else assets.txt in `folder`, else the packaged list."""
     if given is not None:
-        return Path(given), f"{shown_path(Path(given))} (given)"
+        return AssetList(Path(given), f"{shown_path(Path(given))} (given)")
     local = folder / "assets.txt"
     if os.path.exists(local):
-        return local, f"{shown_path(local)} (found in this folder)"
-    return _packaged_assets(), "the list that comes with laklak (no assets.txt in this folder)"
+        return AssetList(local, f"{shown_path(local)} (found in this folder)")
+    return AssetList(
+        _packaged_assets(), "the list that comes with laklak (no assets.txt in this folder)", packaged=True
+    )
 
 
 def _packaged_assets() -> Path:

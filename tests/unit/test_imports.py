@@ -21,7 +21,7 @@ LAYERS: list[set[str]] = [
     {"times", "assets", "unsure", "settings_sources", "settle", "limiter", "line", "resolve", "simulator"},
     {"connection"},
     {"venues", "archives", "stores"},
-    {"settings", "transport", "download", "ledger", "knowledge", "refetched", "forms"},
+    {"settings", "transport", "download", "ledger", "knowledge", "refetched", "forms", "unlisted"},
     {"job", "agenda", "files", "report", "fresh"},
     {"copying"},
     {"feed", "wording"},
