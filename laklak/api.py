@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from laklak.assets import find_assets, read_assets
+from laklak.connection import no_proxy_warning
 from laklak.copying import CopyJob, CopyReport, CopySummary
 from laklak.engine import Backfill, Check, Copy
 from laklak.errors import StoreUnavailable, UsageError
@@ -83,7 +84,7 @@ def order(
     UsageError names a symbol, a venue or a line of the list that is wrong.
     """
     notes: list[str] = []
-    warnings: list[str] = []
+    warnings: list[str] = [doubt] if (doubt := no_proxy_warning()) else []
     if symbols is not None and not symbols:
         raise UsageError("an empty list of symbols", hint="name some, or leave them out for the asset list")
     if symbols and settings.origins["assets"].startswith("flag"):
@@ -124,6 +125,7 @@ def _job(settings: Settings, asked: Sequence[Asked], **modes: bool) -> Job:
         batch_size=settings.batch_size,
         in_flight=settings.in_flight,
         max_wait_s=settings.max_wait_s,
+        start_wait_s=settings.start_wait_s,
         settle_s=settings.settle_s,
         state_dir=settings.state_dir,
         **modes,
@@ -136,6 +138,8 @@ def check(settings: Settings, *, folder: Path) -> Check:
     A venue that was chosen on the command line is looked at alone, else also those of the asset list.
     """
     found: list[tuple[str, Finding]] = []
+    if doubt := no_proxy_warning():
+        found.append(("settings", Finding("warning", doubt)))
     asked: list[Asked] = []
     notes: list[str] = []
     warnings: list[str] = []
@@ -390,7 +394,8 @@ async def stored_candles(
     last: int | None = None,
 ) -> Columns:
     """Read the columns of a series from an existing store; StoreUnavailable when there is none."""
-    async with open_store(store, create=False) as opened:
+    # Whoever reads waits for the answer: nothing is waited for that may come up one day.
+    async with open_store(replace(store, refusal_wait_s=0.0), create=False) as opened:
         if not opened.exists:
             raise StoreUnavailable(
                 f"there is no store {opened.display}",

@@ -124,7 +124,9 @@ class BanBook:
             temporary.write_text(json.dumps(entry))
             temporary.replace(self._path)
         except OSError as exc:
-            log.warning("ban not remembered path=%s error=%s", self._path, exc)
+            log.warning(
+                "ban not remembered path=%s error=%s hint=LAKLAK_STATE_DIR names another folder", self._path, exc
+            )
 
 
 def lasting_bans(folder: Path, venue: str, *, longest_s: float) -> Sequence[Believed]:

@@ -20,18 +20,21 @@ from typing import Final, Self
 import aiohttp
 from yarl import URL
 
+from laklak import tls
 from laklak._version import __version__
-from laklak.connection import SIMULATOR_HEADER, backoff_s, host_text, proxy_for, what_failed
+from laklak.connection import SIMULATOR_HEADER, backoff_s, connector_to, host_text, is_not_yet, proxy_for, what_failed
 from laklak.errors import PermanentError, TransientError
+from laklak.line import Line, Reception
 from laklak.stopping import Stopper
 
 log = logging.getLogger(__name__)
 
 TRIES: Final = 6
 _LOOK_BYTES: Final = 65_536
-_CONNECT_S: Final = 10.0
 _SILENCE_S: Final = 20.0
-_FILE_S: Final = 300.0
+_FILE_S: Final = 3600.0
+# So small a body goes beside the others: a file is worth nothing without its checksum.
+_SMALL_BYTES: Final = 65_536
 _ABSENT: Final = (404, 410)
 _PASSING: Final = (408, 425, 429)
 # The API has the same candles: an archive that has not answered once is given up early.
@@ -70,7 +73,7 @@ class Downloader:
         self._base = URL(url)
         self._stopper = stopper
         self._connections = connections
-        self._silence_s = silence_s
+        self.line = Line(connections, silence_s=silence_s, longest_s=_FILE_S)
         self._backoff = backoff
         self._proxy = proxy_for(self._base)
         self._session: aiohttp.ClientSession | None = None
@@ -143,16 +146,29 @@ class Downloader:
             self.dead = True
 
     async def _attempt(self, path: str, most_bytes: int) -> bytes | None:
+        if most_bytes <= _SMALL_BYTES:
+            return await self._fetch(path, most_bytes)
+        await self.line.enter()
+        try:
+            return await self._fetch(path, most_bytes)
+        finally:
+            self.line.leave()
+
+    async def _fetch(self, path: str, most_bytes: int) -> bytes | None:
         if self._session is None:
             raise RuntimeError("the downloader is used outside `async with`")
         self.traffic.requests += 1
         url = self._base.joinpath(path.lstrip("/"), encoded=True)
         try:
-            async with self._session.get(url, proxy=self._proxy, allow_redirects=False) as response:
+            async with (
+                self.line.answer() as answer,
+                self._session.get(url, proxy=self._proxy, allow_redirects=False) as response,
+            ):
                 self._answered = True
+                answer.begins()
                 self.simulated = self.simulated or SIMULATOR_HEADER in response.headers
                 if response.status == 200:
-                    return await self._body(response, most_bytes)
+                    return await self._body(response, answer, most_bytes)
                 status = response.status
         except (aiohttp.ClientError, TimeoutError, OSError, UnicodeError) as exc:
             raise self._translated(exc) from exc
@@ -168,17 +184,15 @@ class Downloader:
             raise TransientError(f"{self.host} answered with status {status}")
         raise PermanentError(f"{self.host} answered with status {status}", reason="archive_refused")
 
-    async def _body(self, response: aiohttp.ClientResponse, most_bytes: int) -> bytes:
+    async def _body(self, response: aiohttp.ClientResponse, answer: Reception, most_bytes: int) -> bytes:
         parts = []
         size = 0
-        began_s = time.monotonic()
         async for part in response.content.iter_any():
             size += len(part)
             self.traffic.received_bytes += len(part)
+            answer.takes(len(part))
             if size > most_bytes:
                 raise TooLarge(f"a file of more than {most_bytes:,} bytes", reason="archive_refused")
-            if time.monotonic() - began_s > _FILE_S:
-                raise TransientError(f"{self.host} took more than {_FILE_S:.0f} s for a file")
             parts.append(part)
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
@@ -191,13 +205,20 @@ class Downloader:
             aiohttp.ClientHttpProxyError,
             UnicodeError,
         )
-        self.dead = self.dead or (not self._answered and isinstance(exc, for_good))
+        lost = isinstance(exc, for_good) and not is_not_yet(exc)
+        self.dead = self.dead or (not self._answered and lost)
+        if tls.fault_of(exc) is not None:
+            way_out = f"; {tls.CERT_FILE} may name the root" if tls.is_untrusted(exc) else ""
+            return TransientError(
+                f"no trusted connection to {self.host}: {tls.why(exc, self._base.host or '')}{way_out}"
+            )
         return TransientError(f"the connection to {self.host} failed: {what_failed(exc)}")
 
     def _new_session(self) -> aiohttp.ClientSession:
         return aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=self._connections, ttl_dns_cache=300),
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_S, sock_read=self._silence_s),
+            connector=connector_to(self._base, connections=self._connections),
+            # How long to wait is the line's to say.
+            timeout=aiohttp.ClientTimeout(total=None),
             cookie_jar=aiohttp.DummyCookieJar(),
             headers={"User-Agent": f"laklak/{__version__}", "Accept-Encoding": "identity"},
             # What is packed is packed already; unpacking is bounded elsewhere.

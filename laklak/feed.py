@@ -79,6 +79,7 @@ class Feed:
             connections=job.workers,
             max_wait_s=job.max_wait_s,
             firewall_wait_s=settings.firewall_wait_s,
+            start_wait_s=job.start_wait_s,
         )
         self.reader = _file_reader(name, settings.archive_url, job, stopper)
         self._addresses: dict[Source, str] = {"api": address_of(settings.url)}

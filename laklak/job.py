@@ -18,7 +18,8 @@ class Job:
 
     `source` where candles are taken from. `workers` requests at once per venue, `archive_connections` files fetched
     at once and `archive_files` months of minutes unpacked, `batch_size` rows a write, `in_flight` chunks taken and not
-    acknowledged. `settle_s` how long after its close a candle is wanted.
+    acknowledged. `settle_s` how long after its close a candle is wanted. `start_wait_s`: how long a network that is not
+    up yet is waited for, before anything was answered.
     """
 
     store: StoreAccess
@@ -44,3 +45,4 @@ class Job:
     forget_ban: bool = False
     dry_run: bool = False
     within_retention: bool = False
+    start_wait_s: float = 0.0

@@ -356,7 +356,8 @@ class StoreAccess:
     `password`, `token` and `org`: for an InfluxDB address that has none of its own.
     `measurement`: where candles are kept, with `{venue}` for the venue's name. `batch_lines`: lines in one request.
     `state_dir`: where the lock of a store on a server is kept; a file's is beside it.
-    `max_wait_s`: how long a server that is down is waited for.
+    `max_wait_s`: how long a server that is down is waited for. At the start that is shorter: `start_wait_s` for a
+    network that is not up yet, `refusal_wait_s` for a server that refuses the connection.
     """
 
     where: str = field(repr=False)
@@ -368,6 +369,8 @@ class StoreAccess:
     measurement: str = "{venue}_ohlc"
     state_dir: Path | None = None
     max_wait_s: float = 600.0
+    start_wait_s: float = 0.0
+    refusal_wait_s: float = 0.0
 
 
 _RESULTS: Final = {0: "complete", 1: "incomplete", 2: "refused", 75: "try later", 130: "interrupted", 143: "terminated"}

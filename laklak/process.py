@@ -21,6 +21,20 @@ STOPS: Final = {signal.SIGINT: (130, 30.0), signal.SIGTERM: (143, 8.0)}
 Result = TypeVar("Result")
 
 
+def unsupported_system() -> str | None:
+    """Why laklak cannot run here; None where it can. It needs POSIX: its locks, its signals."""
+    try:
+        import fcntl  # noqa: F401
+    except ImportError:
+        posix = False
+    else:
+        posix = hasattr(signal, "pthread_sigmask")
+    if posix:
+        return None
+    system = "Windows" if sys.platform == "win32" else f"this system ({sys.platform})"
+    return f"laklak runs on Linux and macOS, not on {system} itself: run it inside WSL (wsl --install), or in Docker"
+
+
 class StoppedEarly(BaseException):
     """A signal with no run there to be told. Not a KeyboardInterrupt: of that typer makes an exit without a word."""
 
@@ -73,6 +87,11 @@ def ignore_signals() -> None:
 def cores() -> int:
     """Those that this process may use; a container often has fewer than the machine."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def is_attended() -> bool:
+    """Whether a person at a terminal is told what happens; a timer or a container has none."""
+    return sys.stderr is not None and sys.stderr.isatty()
 
 
 @contextlib.contextmanager

@@ -23,6 +23,7 @@ from laklak.archives import ARCHIVES
 from laklak.errors import SettingsError, UsageError
 from laklak.lineprotocol import key_of
 from laklak.model import Interval, StoreAccess
+from laklak.process import is_attended
 from laklak.settings_sources import (
     Given,
     as_text,
@@ -89,8 +90,9 @@ class Settings:
     lines go into one request, packed where `influxdb_gzip`.
     `assets`: the asset list, None to look for one. `venue`: the venue of bare symbols. `interval`: candle length.
     `days`, `start`, `end`: what was asked for, None where it was not; times are valid text for `parse_time`, and
-    `days` and `start` are never both set. `max_wait_s`: longest wait for a ban or a limit. `settle_s`: how long
-    after its close a candle is taken for final, and wanted. `log_file`: None is off.
+    `days` and `start` are never both set. `max_wait_s`: longest wait for a ban or a limit. `start_wait_s`: wait for a
+    network that is not up yet, at the start. `settle_s`: how long after its close a candle is taken for final, and
+    wanted. `log_file`: None is off.
     `source`: the API, the bulk files, or for every stretch the better one. `workers`: requests at once, per venue.
     `archive_connections`: files fetched at once. `archive_files`: months of minutes that bulk files may
     take in memory, unpacked. `batch_size`: rows written at once, at most. `in_flight`: chunks taken from the
@@ -112,6 +114,7 @@ class Settings:
     start: str | None
     end: str | None
     max_wait_s: float
+    start_wait_s: float
     settle_s: float
     log_file: str | None
     source: Literal["auto", "rest", "archive"]
@@ -137,6 +140,9 @@ class Settings:
             measurement=self.influxdb_measurement,
             state_dir=self.state_dir,
             max_wait_s=self.max_wait_s,
+            start_wait_s=self.start_wait_s,
+            # Who sits before it learns of a wrong port at once; a timer may have been faster than the server.
+            refusal_wait_s=0.0 if is_attended() else self.start_wait_s,
         )
 
 
@@ -293,6 +299,12 @@ SPECS: Final[Mapping[str, Spec]] = {
     "end": Spec(parse=_time, default=None, help="moment to stop before [default: now]"),
     "max_wait": Spec(
         parse=_duration, default="10m", help="longest wait for a ban, a limit, or a store that is down", unit="s"
+    ),
+    "start_wait": Spec(
+        parse=_duration,
+        default="30s",
+        help="longest wait at the start for a network, or without a terminal a store, that is not up yet",
+        unit="s",
     ),
     "settle": Spec(
         parse=_duration,

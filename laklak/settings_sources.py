@@ -36,6 +36,14 @@ INFLUX_NAMES: Final = frozenset(
     [*_INFLUX_1, *_INFLUX_2_HOSTS, *_INFLUX_2_BUCKETS, *(name for names in _INFLUX_ACCOUNT.values() for name in names)]
 )
 
+_LINKED_PREFIXES: Final = (PREFIX, "INFLUXDB_", "INFLUX_")
+_LINK = re.compile(
+    r"[A-Z0-9_]+_(?:SERVICE_HOST|SERVICE_PORT(?:_[A-Z0-9_]+)?"
+    r"|PORT_[0-9]{1,5}_(?:TCP|UDP|SCTP)(?:_(?:ADDR|PORT|PROTO|START|END|PORT_START|PORT_END))?)"
+)
+_LINK_ADDRESS = re.compile(r"(?:tcp|udp|sctp)://\S+")
+_LINK_CONTAINER = re.compile(r"/[\w.-]+/[\w.-]+")
+
 _MAX_BYTES = 1_000_000
 _LINE_END = re.compile(r"\r\n|\n|\r")
 _TOML_PLACE = re.compile(r" \(at (?:line (\d+), column \d+|end of document)\)$")
@@ -84,10 +92,11 @@ def nearest_key(word: str, keys: Iterable[str]) -> str | None:
 
 def environment_names(environment: Mapping[str, str]) -> dict[str, Given]:
     """Give the variables of the environment that concern laklak, by name."""
+    links = service_links(environment)
     return {
         name: Given(as_text(value, name, "environment"), f"environment {name}")
         for name, value in environment.items()
-        if _concerns_us(name) and value.strip()
+        if _concerns_us(name) and name not in links and value.strip()
     }
 
 
@@ -102,14 +111,17 @@ def dotenv_names(path: Path) -> dict[str, Given]:
     from dotenv.parser import parse_stream
 
     names: dict[str, Given] = {}
-    for binding in parse_stream(io.StringIO(read_text(path, limit_bytes=_MAX_BYTES, error=SettingsError))):
+    bindings = list(parse_stream(io.StringIO(read_text(path, limit_bytes=_MAX_BYTES, error=SettingsError))))
+    # Some write down what `env` says in a pod.
+    links = service_links({binding.key: binding.value for binding in bindings if binding.key})
+    for binding in bindings:
         statement = binding.original.string
         blank = statement[: len(statement) - len(statement.lstrip())]
         line = binding.original.line + len(_LINE_END.findall(blank))
         origin = f"{shown_path(path)}:{line}"
         # A statement that cannot be read has no key; its own first word then says whose it is.
         name = binding.key or re.split(r"[=\s]", statement.strip().removeprefix("export").lstrip())[0]
-        if not _concerns_us(name):
+        if not _concerns_us(name) or name in links:
             continue
         if binding.error:
             raise SettingsError(
@@ -119,6 +131,34 @@ def dotenv_names(path: Path) -> dict[str, Given]:
         if binding.value and binding.value.strip():
             names[name] = Given(as_text(binding.value, name, origin), origin, path.parent)
     return names
+
+
+def service_links(variables: Mapping[str, str | None]) -> set[str]:
+    """Give the names that a platform has set to tell of services called like us, `laklak` or `influxdb` with more.
+
+    Kubernetes puts them into every pod of a namespace, Docker into linked containers:
+
+        LAKLAK_SERVICE_HOST=10.96.12.7         LAKLAK_SERVICE_PORT=8080      LAKLAK_SERVICE_PORT_HTTP=8080
+        LAKLAK_PORT=tcp://10.96.12.7:8080      LAKLAK_PORT_8080_TCP=tcp://10.96.12.7:8080
+        LAKLAK_PORT_8080_TCP_ADDR=10.96.12.7   LAKLAK_PORT_8080_TCP_PORT=8080, ..._PROTO=tcp
+        LAKLAK_NAME=/web/laklak                LAKLAK_ENV_PATH=... (Docker)
+
+    A service `laklak-web` has LAKLAK_WEB_ in place of LAKLAK_.  Where a name alone could be a slip for a setting, the
+    value decides.
+    """
+    links = {
+        name
+        for name, value in variables.items()
+        if name.startswith(_LINKED_PREFIXES) and (_LINK.fullmatch(name) or _is_link_by_value(name, value or ""))
+    }
+    containers = tuple(name.removesuffix("NAME") + "ENV_" for name in links if name.endswith("_NAME"))
+    return links | {name for name in variables if containers and name.startswith(containers)}
+
+
+def _is_link_by_value(name: str, value: str) -> bool:
+    if name.endswith("_PORT"):
+        return _LINK_ADDRESS.fullmatch(value.strip()) is not None
+    return name.endswith("_NAME") and _LINK_CONTAINER.fullmatch(value.strip()) is not None
 
 
 def _concerns_us(name: str) -> bool:

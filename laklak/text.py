@@ -19,6 +19,13 @@ _SECRET_PARAMETER = re.compile(
     r"([?&;](?:p|[^=&;]*(?:token|passw|pwd|secret|api_?key)[^=&;]*)=)[^&]*", re.IGNORECASE | re.DOTALL
 )
 
+MOVES_STORE = "--store or LAKLAK_STORE puts the store elsewhere"
+"""What to do where the place of a store cannot be written."""
+MOVES_STATE = "LAKLAK_STATE_DIR names another folder"
+"""What to do where the state folder cannot be written."""
+MOVES_LOG = "--log-file or LAKLAK_LOG_FILE puts it elsewhere, none switches it off"
+"""What to do where the log cannot be written."""
+
 
 def mask_url(text: str) -> str:
     """Give `text`, one URL or what was meant to be one, as it may be shown: no password, no token.

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-import ssl
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -20,10 +19,20 @@ from typing import Final, Self, TypeVar
 import aiohttp
 from yarl import URL
 
+from laklak import tls
 from laklak._version import __version__
 from laklak.bans import BanBook, Believed
 from laklak.clock import VenueClock
-from laklak.connection import SIMULATOR_HEADER, backoff_s, host_text, proxy_for, what_failed
+from laklak.connection import (
+    SIMULATOR_HEADER,
+    Said,
+    backoff_s,
+    connector_to,
+    host_text,
+    is_not_yet,
+    proxy_for,
+    what_failed,
+)
 from laklak.errors import (
     PermanentError,
     RegionBlocked,
@@ -33,19 +42,25 @@ from laklak.errors import (
     VenueUnreachable,
 )
 from laklak.limiter import Limiter, Payment
+from laklak.line import Line
 from laklak.model import iso
 from laklak.stopping import Stopper
-from laklak.text import duration_text
+from laklak.text import duration_text, size_text
 from laklak.venues.base import DecodeError, Kind, Request, Venue, Verdict
 
 log = logging.getLogger(__name__)
 
-ATTEMPT_TIMEOUT_S: Final = 20.0
+SILENCE_S: Final = 20.0
+"""An attempt is given up when nothing comes for so long, however long all of it takes."""
+
+LONGEST_ANSWER_S: Final = 900.0
 TRIES: Final = 6
 _BODY_MOST: Final = 64 * 1024 * 1024
 _BAN_DEFAULT_S: Final = 120.0
 _SHORTEST_PAUSE_S: Final = 1.0
 _WORTH_TELLING_S: Final = 2.0
+_NETWORK_PAUSE_S: Final = 1.0
+_SLOW_ANSWER_S: Final = 10.0
 
 Answer = TypeVar("Answer")
 
@@ -64,11 +79,15 @@ class _Limited(Exception):
     """The scope was paused; ask again, the limiter waits."""
 
 
-class _SentTwice(aiohttp.ClientError):
+class _NotYet(TransientError):
+    """The network is not up yet, as far as can be seen, and nothing has been answered so far."""
+
+
+class _SentTwice(Said):
     """aiohttp was about to repeat a request by itself."""
 
 
-class _TooLarge(aiohttp.ClientError):
+class _TooLarge(Said):
     """A body that no venue sends."""
 
 
@@ -105,7 +124,8 @@ class Transport:
         connections: int,
         max_wait_s: float,
         firewall_wait_s: float,
-        attempt_timeout_s: float = ATTEMPT_TIMEOUT_S,
+        start_wait_s: float = 0.0,
+        silence_s: float = SILENCE_S,
         backoff: Callable[[int, float], float] = backoff_s,
     ) -> None:
         self._venue = venue
@@ -119,7 +139,10 @@ class Transport:
         self._connections = connections
         self._max_wait_s = max_wait_s
         self._firewall_wait_s = firewall_wait_s
-        self._attempt_timeout_s = attempt_timeout_s
+        self._start_wait_s = min(start_wait_s, max_wait_s)
+        self._no_network_since_s: float | None = None
+        self._slow_told = False
+        self.line = Line(connections, silence_s=silence_s, longest_s=LONGEST_ANSWER_S)
         self._backoff = backoff
         self._proxy = proxy_for(self._base)
         self._session: aiohttp.ClientSession | None = None
@@ -207,6 +230,9 @@ class Transport:
                 return await self._attempt(request, parse, candles=candles)
             except _Limited:
                 continue
+            except _NotYet as exc:
+                await self._wait_for_network(exc)
+                continue
             except TransientError as exc:
                 if attempt >= tries:
                     raise
@@ -216,23 +242,32 @@ class Transport:
                 await asyncio.sleep(self._backoff(attempt, random.random()))
             attempt += 1
 
+    async def _wait_for_network(self, fault: _NotYet) -> None:
+        """Wait a moment before the next try; VenueUnreachable when the network has been waited for long enough.
+
+        A timer may have started us before the network was there, at boot or after a sleep.
+        """
+        now_s = time.monotonic()
+        if self._no_network_since_s is None:
+            self._no_network_since_s = now_s
+            if self._start_wait_s:
+                self._tell(f"{fault}: waiting for the network, at most {duration_text(self._start_wait_s)}")
+        left_s = self._no_network_since_s + self._start_wait_s - now_s
+        if left_s <= 0:
+            later = "; where the network comes up later, a longer LAKLAK_START_WAIT"
+            raise VenueUnreachable(str(fault), hint=self._reach_hint + later) from fault
+        log.debug("network not up yet host=%s error=%s", self._host, fault)
+        self.traffic.retries += 1
+        with self._stopper.interruptible():
+            await asyncio.sleep(min(left_s, _NETWORK_PAUSE_S))
+
     async def _attempt(self, request: Request, parse: Callable[[bytes], Answer], *, candles: bool) -> Answer:
         with self._stopper.interruptible():
-            payment = await self._limiter.pay(request.weight)
-        self.traffic.requests += 1
-        self.traffic.candle_requests += candles
+            await self.line.enter()
         try:
-            status, headers, body = await self._send(request, payment)
-        except (aiohttp.ClientError, TimeoutError, OSError, UnicodeError) as exc:
-            raise self._translated(exc) from exc
-        except asyncio.CancelledError as exc:
-            # Closing a session cancels its look-ups of names, and that reaches whoever waits for one.
-            task = asyncio.current_task()
-            if task is None or task.cancelling():
-                raise
-            raise TransientError(f"the connection to {self._host} was dropped") from exc
+            status, headers, body = await self._paid(request, candles=candles)
         finally:
-            self._limiter.answered(payment)
+            self.line.leave()
         verdict = self._venue.classify(status, headers, body)
         if verdict.kind is not Kind.OK:
             raise self._refused(verdict)
@@ -245,25 +280,55 @@ class Transport:
         self._candles_served = self._candles_served or candles
         return answer
 
+    async def _paid(self, request: Request, *, candles: bool) -> tuple[int, Mapping[str, str], bytes]:
+        """Pay for one attempt and make it."""
+        with self._stopper.interruptible():
+            payment = await self._limiter.pay(request.weight)
+        self.traffic.requests += 1
+        self.traffic.candle_requests += candles
+        try:
+            return await self._send(request, payment)
+        except (aiohttp.ClientError, TimeoutError, OSError, UnicodeError) as exc:
+            raise self._translated(exc) from exc
+        except asyncio.CancelledError as exc:
+            # Closing a session cancels its look-ups of names, and that reaches whoever waits for one.
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            raise TransientError(f"the connection to {self._host} was dropped") from exc
+        finally:
+            self._limiter.answered(payment)
+
     async def _send(self, request: Request, payment: Payment) -> tuple[int, Mapping[str, str], bytes]:
         if self._session is None:
             raise RuntimeError("the transport is used outside `async with`")
         url = self._base.joinpath(request.path.lstrip("/")).with_query(request.query)
         sent_s = time.monotonic()
-        async with self._session.get(
-            url, proxy=self._proxy, allow_redirects=False, middlewares=(_OneSend(),)
-        ) as response:
+        async with (
+            self.line.answer() as answer,
+            self._session.get(url, proxy=self._proxy, allow_redirects=False, middlewares=(_OneSend(),)) as response,
+        ):
+            answer.begins()
             self._limiter.answered(payment, self._venue.used_weight(response.headers))
             self.simulated = self.simulated or SIMULATOR_HEADER in response.headers
             parts = []
             size = 0
             async for part in response.content.iter_any():
                 size += len(part)
+                answer.takes(len(part))
+                self._tell_if_slow(size, time.monotonic() - sent_s)
                 if size > _BODY_MOST:
-                    raise _TooLarge(f"an answer of more than {_BODY_MOST} bytes")
+                    raise _TooLarge(f"it sent more than {_BODY_MOST:,} bytes")
                 parts.append(part)
             self.round_trip_s = time.monotonic() - sent_s
             return response.status, response.headers, parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def _tell_if_slow(self, size: int, seconds: float) -> None:
+        """Say once that an answer is still coming: somebody may sit before it and see nothing."""
+        if seconds >= _SLOW_ANSWER_S and not self._slow_told:
+            self._slow_told = True
+            rate = size_text(int(size / seconds))
+            self._tell(f"{self._host} answers slowly, {rate} a second: going on as long as something comes")
 
     def _refused(self, verdict: Verdict) -> Exception:
         """The exception for an answer that is no success; pauses the scope where the venue says so."""
@@ -339,26 +404,38 @@ class Transport:
         )
 
     def _translated(self, exc: Exception) -> TransientError | VenueUnreachable:
-        """Foreign exceptions as ours; a name that does not resolve and TLS are fatal while nothing has worked yet."""
+        """Foreign exceptions as ours; a name that nobody knows and TLS are fatal while nothing has worked yet."""
         starting = self._last_success_s is None
+        not_yet = is_not_yet(exc)
+        hint = self._reach_hint
         if isinstance(exc, aiohttp.ClientConnectorDNSError):
-            message = f"cannot find the host {exc.host}"
+            message = f"cannot find the host {exc.host}" + (f", {what_failed(exc)}" if not_yet else "")
         elif isinstance(exc, UnicodeError):
-            message = f"cannot find the host {self._host}: this is no name of a host"
-        elif isinstance(exc, aiohttp.ClientSSLError | ssl.SSLError):
-            message = f"no trusted connection to {self._host}: {exc.__class__.__name__}"
-        elif isinstance(exc, aiohttp.ClientProxyConnectionError | aiohttp.ClientHttpProxyError):
-            message = f"the proxy {self._proxy_shown} does not let us through"
+            message = f"cannot find the host {self._host}: {what_failed(exc)}"
+        elif tls.fault_of(exc) is not None:
+            message = f"no trusted connection to {self._host}: {tls.why(exc, self._base.host or '')}"
+            hint = tls.hint(exc) or hint
+        elif isinstance(exc, aiohttp.ClientHttpProxyError):
+            message = f"the proxy {self._proxy_shown} does not let us through: HTTP status {exc.status}"
+        elif isinstance(exc, aiohttp.ClientProxyConnectionError):
+            message = f"the proxy {self._proxy_shown} does not let us through: {what_failed(exc)}"
         else:
-            return TransientError(f"the connection to {self._host} failed: {what_failed(exc)}")
-        hint = f"check the network, HTTPS_PROXY, and LAKLAK_{self._venue.name.upper()}_URL"
-        return VenueUnreachable(message, hint=hint) if starting else TransientError(message)
+            message = f"the connection to {self._host} failed: {what_failed(exc)}"
+            return _NotYet(message) if starting and not_yet else TransientError(message)
+        if not starting:
+            return TransientError(message)
+        return _NotYet(message) if not_yet else VenueUnreachable(message, hint=hint)
+
+    @property
+    def _reach_hint(self) -> str:
+        return f"check the network, HTTPS_PROXY, and LAKLAK_{self._venue.name.upper()}_URL"
 
     def _new_session(self) -> aiohttp.ClientSession:
         return aiohttp.ClientSession(
             # One more than there are workers: the clock may be asked beside them.
-            connector=aiohttp.TCPConnector(limit=self._connections + 1, ttl_dns_cache=300),
-            timeout=aiohttp.ClientTimeout(total=self._attempt_timeout_s),
+            connector=connector_to(self._base, connections=self._connections + 1),
+            # How long to wait is the line's to say.
+            timeout=aiohttp.ClientTimeout(total=None),
             cookie_jar=aiohttp.DummyCookieJar(),
             headers={"User-Agent": f"laklak/{__version__}", "Accept": "application/json"},
         )

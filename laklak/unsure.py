@@ -19,7 +19,7 @@ from typing import Final
 
 from laklak.model import Series, TimeRange
 from laklak.plan import union
-from laklak.text import shown_path
+from laklak.text import MOVES_STATE, shown_path
 
 log = logging.getLogger(__name__)
 
@@ -131,7 +131,8 @@ class UnsureBook:
         if otherwise not in self._told:
             self._told.add(otherwise)
             reason = (problem.strerror if isinstance(problem, OSError) else None) or str(problem)
-            self._warn(f"{shown_path(self._path)} cannot be {what} ({reason}): {otherwise}")
+            moves = f"; {MOVES_STATE}" if what == "written" else ""
+            self._warn(f"{shown_path(self._path)} cannot be {what} ({reason}): {otherwise}{moves}")
 
 
 def _span(entry: object) -> TimeRange:

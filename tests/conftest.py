@@ -20,7 +20,16 @@ settings.register_profile("laklak", deadline=None, suppress_health_check=[Health
 settings.load_profile("laklak")
 
 _FOREIGN_PREFIXES = ("LAKLAK_", "INFLUXDB_", "INFLUX_")
-_FOREIGN_NAMES = {"http_proxy", "https_proxy", "all_proxy", "no_proxy", "no_color", "force_color", "ssl_cert_file"}
+_FOREIGN_NAMES = {
+    "http_proxy",
+    "https_proxy",
+    "all_proxy",
+    "no_proxy",
+    "no_color",
+    "force_color",
+    "ssl_cert_file",
+    "ssl_cert_dir",
+}
 
 
 @pytest.fixture(autouse=True)
@@ -31,6 +40,8 @@ def clean_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in list(os.environ):
         if name.startswith(_FOREIGN_PREFIXES) or name.lower() in _FOREIGN_NAMES:
             monkeypatch.delenv(name)
+    # Nothing here comes up late unless a test says so.
+    monkeypatch.setenv("LAKLAK_START_WAIT", "0")
     home = tmp_path / "home"
     home.mkdir()
     monkeypatch.setenv("HOME", str(home))

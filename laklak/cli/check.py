@@ -26,7 +26,8 @@ def check(
 ) -> int:
     """Look for what is wrong: settings, asset list, store and venue; nothing is made or changed.
 
-    Costs the venue two small requests, none during a ban. Ends within 15 s. Exit status: 0, or 2 when a backfill could
+    Costs the venue two small requests, none during a ban. Ends within 15 s, unless a slow line keeps bringing
+    answers. Exit status: 0, or 2 when a backfill could
     not run.
     """
     from laklak import api

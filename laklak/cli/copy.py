@@ -39,6 +39,7 @@ def copy(
     LAKLAK_INFLUXDB_PASSWORD (or LAKLAK_INFLUXDB_TOKEN) counts for both stores.
     """
     from laklak.api import copy_job
+    from laklak.connection import no_proxy_warning
     from laklak.copying import summarise_copy
     from laklak.engine import Copy
     from laklak.settings import check_typed_store
@@ -58,5 +59,9 @@ def copy(
         other_address=other_address,
     )
     start_log("copy", settings, terminal, verbose=verbose)
+    doubt = no_proxy_warning()
+    # Only a server that is asked by TLS is asked through a proxy.
+    if doubt and "+https://" in f"{source} {destination}".lower():
+        terminal.warn(doubt)
     work = Copy(job, terminal)
     return perform(work, terminal, lambda exc: summarise_copy(work.report, error=exc), as_json=as_json, quiet=quiet)

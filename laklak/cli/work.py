@@ -33,10 +33,11 @@ Result = TypeVar("Result")
 def start_log(command: str, settings: Settings, terminal: Terminal, *, verbose: bool) -> None:
     """Open the log that the settings name and begin it; a log that cannot be kept is a warning."""
     from laklak.logfile import open_log
+    from laklak.text import MOVES_LOG
 
     problem = open_log(settings.log_file, verbose=verbose)
     if problem is not None:
-        terminal.warn(f"no log: {settings.log_file}: {problem}; going on without")
+        terminal.warn(f"no log: {settings.log_file}: {problem}; going on without; {MOVES_LOG}")
     log.info("laklak %s %s", __version__, command)
 
 

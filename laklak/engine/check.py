@@ -1,7 +1,7 @@
 """What stands in the way of a backfill: the store and the venues are reached as a run would reach them.
 
 Nothing is fetched, stored, made or changed, and trouble at one place does not hide another: the store and every
-venue are looked at side by side, each for `LIMIT_S` at most.
+venue are looked at side by side, until each has answered or been silent for `LIMIT_S`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ import asyncio
 import platform
 import sqlite3
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from importlib import metadata
 from typing import Final
@@ -40,7 +41,9 @@ from laklak.taskgroup import task_group
 from laklak.text import counted, duration_text, mask_url, size_text, some_of
 
 LIMIT_S: Final = 13.0
-"""How long the store, or a venue, may take to answer."""
+"""How long the store, or a venue, may be silent."""
+_LONGEST_LIMITS: Final = 10
+"""How many times as long it may take in all, where something keeps coming."""
 _STORE_PATIENCE_S: Final = 1.0
 _MEMORY_S: Final = 5.0
 _CLOCK_OFF_MS: Final = 1_000
@@ -60,8 +63,9 @@ def versions() -> dict[str, str]:
 
 @dataclass(slots=True)
 class _Seen:
-    """What the looks at different places have to be held against each other."""
+    """What the looks at different places have to be held against each other; `asking` is being asked still."""
 
+    asking: Store | None = None
     store: Store | None = None
     origin: Origin | None = None
     addresses: dict[str, Addresses] = field(default_factory=dict)
@@ -98,7 +102,7 @@ class Check:
         self._cut_short = False
 
     async def run(self, *, limit_s: float = LIMIT_S) -> Checkup:
-        """Look, and give what was found; the store, and each venue, may take `limit_s`."""
+        """Look, and give what was found; the store, and each venue, may be silent for `limit_s`."""
         self._limit_s = limit_s
         started_s = time.monotonic()
         # In this order they are shown, whichever answers first.
@@ -122,14 +126,34 @@ class Check:
             cut_short=self._cut_short,
         )
 
+    @asynccontextmanager
+    async def _while_it_speaks(self, heard_s: Callable[[], float | None]) -> AsyncIterator[anyio.CancelScope]:
+        """A scope that ends when nothing has come for the limit, as `heard_s` tells (monotonic), or all takes too long.
+
+        A slow line that brings something is no trouble.
+        """
+        with anyio.CancelScope(deadline=anyio.current_time() + self._limit_s) as scope:
+            async with task_group() as watching:
+                watching.start_soon(self._watch, scope, heard_s)
+                yield scope
+                watching.cancel_scope.cancel()
+
+    async def _watch(self, scope: anyio.CancelScope, heard_s: Callable[[], float | None]) -> None:
+        ends = anyio.current_time() + _LONGEST_LIMITS * self._limit_s
+        while True:
+            await asyncio.sleep(self._limit_s / 20)
+            silent_s = time.monotonic() - (heard_s() or 0.0)
+            scope.deadline = min(ends, max(scope.deadline, anyio.current_time() - silent_s + self._limit_s))
+
     def _add(self, about: str, *findings: Finding) -> None:
         self._findings.setdefault(about, []).extend(findings)
 
     # The store
 
     async def _look_at_store(self) -> None:
+        started_s = time.monotonic()
         # In a thread with a loop of its own: a file on a disk that has gone blocks whoever touches it.
-        with anyio.move_on_after(self._limit_s) as scope:
+        async with self._while_it_speaks(lambda: self._seen.asking.heard_s if self._seen.asking else None) as scope:
             await to_thread.run_sync(lambda: asyncio.run(self._ask_store()), abandon_on_cancel=True)
         if scope.cancelled_caught:
             self._cut_short = True
@@ -137,7 +161,7 @@ class Check:
                 "store",
                 Finding(
                     "problem",
-                    f"{mask_url(self._job.store.where)} has not answered within {self._limit_s:g} s",
+                    f"{mask_url(self._job.store.where)} has not answered within {self._waited_text(started_s)}",
                     "look whether its disk or server is there, and whether another program holds it",
                 ),
             )
@@ -146,7 +170,8 @@ class Check:
         # A server that is down is waited for in a run; here somebody waits for the answer.
         access = replace(self._job.store, max_wait_s=_STORE_PATIENCE_S)
         try:
-            async with open_store(access, create=False) as store:
+            self._seen.asking = open_store(access, create=False)
+            async with self._seen.asking as store:
                 info = await store.describe()
                 holds = info.holds if store.exists else "not there yet"
                 self._add("store", Finding("ok", f"{store.display}: {holds}", facts={"exists": store.exists}))
@@ -233,7 +258,7 @@ class Check:
         if feed.transport.proxy is not None:
             self._add(name, Finding("ok", f"asked through the proxy {feed.transport.proxy}"))
         started_s = time.monotonic()
-        with anyio.move_on_after(self._limit_s) as scope:
+        async with self._while_it_speaks(lambda: feed.transport.line.heard_s) as scope:
             try:
                 async with feed:
                     self._add(name, *self._of_venue(feed, time.monotonic() - started_s))
@@ -244,7 +269,7 @@ class Check:
                 self._add(name, Finding.of(exc))
         if scope.cancelled_caught:
             self._cut_short = True
-            self._add(name, self._no_answer(feed))
+            self._add(name, self._no_answer(feed, self._waited_text(started_s)))
 
     def _of_venue(self, feed: Feed, seconds: float) -> list[Finding]:
         if feed.no_api is not None:
@@ -254,7 +279,7 @@ class Check:
         symbols = len(feed.listing.instruments)
         reached = f"{feed.shown_url}: {kind} answers and lists {counted(symbols, 'symbol')} ({duration_text(seconds)})"
         facts = {"simulated": feed.transport.simulated, "symbols": symbols}
-        return [Finding("ok", reached, facts=facts), _clock(feed), _weight(feed, self._job)]
+        return [Finding("ok", reached, facts=facts), *_line(feed, self._job), _clock(feed), _weight(feed, self._job)]
 
     def _of_listing(self, feed: Feed) -> list[Finding]:
         """What is odd with symbols of the asset list, and what a run does about those that are not listed."""
@@ -307,8 +332,12 @@ class Check:
             facts,
         )
 
-    def _no_answer(self, feed: Feed) -> Finding:
-        name, limit = feed.shown_url, f"{self._limit_s:g} s"
+    def _waited_text(self, started_s: float) -> str:
+        waited_s = time.monotonic() - started_s
+        return duration_text(waited_s) if waited_s > 2 * self._limit_s else f"{self._limit_s:g} s"
+
+    def _no_answer(self, feed: Feed, limit: str) -> Finding:
+        name = feed.shown_url
         if feed.transport.traffic.requests > bool(feed.listing.instruments):
             return Finding(
                 "problem",
@@ -334,6 +363,18 @@ def _room(free_bytes: int) -> Finding:
         "make room, use another --store, or --force",
         facts,
     )
+
+
+def _line(feed: Feed, job: Job) -> Iterator[Finding]:
+    """That the line to the venue is slow, if it is; a small answer does not tell."""
+    gauge = feed.transport.line.gauge
+    if gauge.rate is not None and gauge.width < job.workers:
+        yield Finding(
+            "warning",
+            f"its answers come at {size_text(int(gauge.rate))} a second: the line is slow, or the venue is",
+            "a run asks for as few at once as that carries; it takes longer, and lacks nothing",
+            {"bytes_per_second": int(gauge.rate)},
+        )
 
 
 def _clock(feed: Feed) -> Finding:

@@ -144,6 +144,11 @@ class Store(Protocol):
         """The same for two spellings of one store, as far as that can be told without asking it."""
         ...
 
+    @property
+    def heard_s(self) -> float | None:
+        """When anything last came from its server (monotonic); None while nothing has, or where there is none."""
+        ...
+
     bytes_per_candle: int
     """What a candle takes on the disk, to tell beforehand whether there is room."""
     writes_at_once: int
@@ -266,6 +271,11 @@ class StoreBase(ABC):
     def exists(self) -> bool:
         """Once entered: whether there is a store; False only when it was opened without making one."""
         return not self._nothing
+
+    @property
+    def heard_s(self) -> float | None:
+        """When anything last came from its server (monotonic); None while nothing has, or where there is none."""
+        return None
 
     async def __aenter__(self) -> Self:
         try:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import json
 import os
 import time
@@ -15,6 +14,8 @@ from typing import Self
 from laklak.errors import StoreBusy, StoreUnavailable
 from laklak.findings import Finding
 from laklak.model import iso
+from laklak.process import unsupported_system
+from laklak.text import MOVES_STORE
 
 
 class StoreLock:
@@ -29,8 +30,10 @@ class StoreLock:
         StoreUnavailable: the lock file cannot be made.
     """
 
-    def __init__(self, path: str, subject: str) -> None:
+    def __init__(self, path: str, subject: str, *, moved_by: str = MOVES_STORE) -> None:
+        """`moved_by` says which setting puts the lock file elsewhere."""
         self._path = path
+        self._moved_by = moved_by
         self._subject = subject
         self._handle: int | None = None
 
@@ -66,7 +69,7 @@ class StoreLock:
             # trying holds it for a moment, in which a backfill that starts would be turned away.
             holder = _read_holder(handle)
             if holder is not None:
-                fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                _lock(handle, shared=True)
             return None
         except BlockingIOError:
             return self._busy(holder)
@@ -78,7 +81,7 @@ class StoreLock:
     def __enter__(self) -> Self:
         handle = self._open()
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _lock(handle, shared=False)
         except BlockingIOError as exc:
             holder = _read_holder(handle)
             os.close(handle)
@@ -124,8 +127,17 @@ class StoreLock:
     def _unavailable(self, exc: OSError) -> StoreUnavailable:
         return StoreUnavailable(
             f"cannot lock {self._path}: {exc.strerror or exc}",
-            hint="the folder of the store must exist and be writable for you",
+            hint=f"its folder must exist and be writable for you; {self._moved_by}",
         )
+
+
+def _lock(handle: int, *, shared: bool) -> None:
+    """Take the lock at once or raise BlockingIOError; OSError with the reason where the system has no such locks."""
+    try:
+        import fcntl
+    except ImportError:
+        raise OSError(errno.ENOSYS, unsupported_system() or os.strerror(errno.ENOSYS)) from None
+    fcntl.flock(handle, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
 
 
 def _read_holder(handle: int) -> tuple[int, str] | None:

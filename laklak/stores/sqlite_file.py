@@ -17,7 +17,7 @@ from urllib.parse import quote
 
 from laklak.errors import LaklakError, StoreError, StoreFull, StoreUnavailable
 from laklak.stores.sqlite_schema import APPLICATION_ID, MIGRATIONS, SCHEMA_VERSION
-from laklak.text import size_text
+from laklak.text import MOVES_STORE, size_text
 
 BUSY_TIMEOUT_S: Final = 30.0
 """How long another program may hold the write lock before that is an error."""
@@ -47,7 +47,8 @@ def check_place(path: str) -> None:
             mode = os.stat(path).st_mode
     except (FileNotFoundError, NotADirectoryError) as exc:
         raise StoreUnavailable(
-            f"the folder {folder} of the store {path} does not exist", hint=f"make it with `mkdir -p {folder}`"
+            f"the folder {folder} of the store {path} does not exist",
+            hint=f"make it with `mkdir -p {folder}`, or {MOVES_STORE}",
         ) from exc
     except OSError as exc:
         raise StoreUnavailable(
@@ -61,7 +62,8 @@ def check_place(path: str) -> None:
         if os.path.exists(place) and not os.access(place, needed):
             raise StoreUnavailable(
                 f"no right to write {place}",
-                hint="the store and its folder must be writable (SQLite keeps two files beside it while it is open)",
+                hint="the store and its folder must be writable (SQLite keeps two files beside it while it is open); "
+                + MOVES_STORE,
             )
 
 
@@ -170,7 +172,10 @@ def translate(exc: sqlite3.Error, path: str, *, opening: bool = False) -> Laklak
     if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
         return kind(f"the store {path} is damaged: {exc}", hint=_DAMAGED_HINT)
     if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_CANTOPEN):
-        return kind(f"the store {path} cannot be opened for writing: {exc}", hint="check the rights of file and folder")
+        return kind(
+            f"the store {path} cannot be opened for writing: {exc}",
+            hint=f"check the rights of file and folder; {MOVES_STORE}",
+        )
     return kind(f"the store {path} failed: {exc} ({getattr(exc, 'sqlite_errorname', type(exc).__name__)})")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import json
 import os
@@ -13,12 +14,13 @@ import time
 from pathlib import Path
 
 import pytest
+from slow_line import slow_line
 
 from laklak.api import check
 from laklak.engine.check import LIMIT_S
 from laklak.findings import Checkup, Finding
 from laklak.settings import load_settings
-from laklak.simulator import Override
+from laklak.simulator import Override, generate
 from laklak.stores.lock import StoreLock
 from laklak.stores.sqlite_schema import SCHEMA_VERSION
 from laklak.terminal import emit
@@ -457,6 +459,44 @@ def test_it_ends_in_time_though_store_and_venue_hang(venue, laklak, listed):
     texts = [one["text"] for one in ended.json["findings"] if one["verdict"] == "problem"]
     assert len(texts) == 2
     assert all("has not answered within 2 s" in text for text in texts)
+
+
+def test_a_slow_line_that_keeps_bringing_something_is_waited_for_and_told(venue, listed, monkeypatch):
+    running = venue(generate(symbols=60, days=1))
+    with slow_line(running.url, 8_000) as line:
+        monkeypatch.setenv("LAKLAK_BINANCE_URL", line.url)
+        since = time.monotonic()
+        checkup = looked_within(1.5)
+        seconds = time.monotonic() - since
+    texts = [finding.text for about, finding in checkup.findings if about == "binance"]
+    assert any("lists 60 symbols" in text for text in texts)
+    assert any("the line is slow" in text for text in texts)
+    assert seconds > 1.5
+
+
+def test_a_venue_that_trickles_for_ever_is_given_up(listed, monkeypatch):
+    monkeypatch.setattr("laklak.engine.check._LONGEST_LIMITS", 2)
+
+    async def serve(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n")
+        with contextlib.suppress(ConnectionError):
+            while not reader.at_eof():
+                writer.write(b" ")
+                await writer.drain()
+                await asyncio.sleep(0.01)
+        writer.close()
+
+    async def main():
+        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        monkeypatch.setenv("LAKLAK_BINANCE_URL", f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+        settings = load_settings({}, environment=os.environ, folder=Path.cwd())
+        async with server:
+            return await check(settings, folder=Path.cwd()).run(limit_s=0.3)
+
+    checkup = asyncio.run(main())
+    assert checkup.cut_short
+    assert any("has not answered within" in finding.text for about, finding in checkup.findings if about == "binance")
 
 
 def test_a_signal_ends_it_at_once(venue, laklak, listed):

@@ -235,7 +235,7 @@ def test_a_server_that_drips_is_given_up(monkeypatch):
 
     _, (error, _) = talk([answer()], failure(TransientError))
 
-    assert "for a file" in str(error)
+    assert "not all of an answer" in str(error)
 
 
 def test_no_more_connections_are_used_than_allowed():

@@ -40,7 +40,7 @@ async def opened(url: str, **values: Any) -> AsyncIterator[Any]:
     next_minute_s, budget = values.pop("next_minute_s", 0.05), values.pop("budget", 2400)
     limiter = Limiter(budget, advertised=budget, heaviest=10, next_minute_s=lambda: next_minute_s)
     folder = values.pop("folder", Path("state"))
-    settings: dict[str, Any] = {"connections": 4, "max_wait_s": 30.0, "firewall_wait_s": 1.0, "attempt_timeout_s": 5.0}
+    settings: dict[str, Any] = {"connections": 4, "max_wait_s": 30.0, "firewall_wait_s": 1.0, "silence_s": 5.0}
     settings |= {"backoff": lambda attempt, share: 0.0, **values}
     bans = BanBook(folder, "binance", str(URL(url).origin()), longest_s=BINANCE.longest_ban_s)
     transport: Any = Transport(BINANCE, url, limiter, clock=clock, bans=bans, stopper=stopper, **settings)

@@ -17,8 +17,9 @@ FOLDER = Path(laklak.__file__).parent
 # From the ground up. A module may import from layers below its own, and a room (a folder) from itself.
 LAYERS: list[set[str]] = [
     {"_version", "model", "errors", "bans", "clock", "logfile", "stopping"},
-    {"text", "process", "connection", "addresses", "findings", "plan", "quality", "lineprotocol", "taskgroup"},
-    {"times", "assets", "unsure", "settings_sources", "settle", "limiter", "resolve", "simulator"},
+    {"text", "process", "noproxy", "tls", "addresses", "findings", "plan", "quality", "lineprotocol", "taskgroup"},
+    {"times", "assets", "unsure", "settings_sources", "settle", "limiter", "line", "resolve", "simulator"},
+    {"connection"},
     {"venues", "archives", "stores"},
     {"settings", "transport", "download", "ledger", "knowledge", "refetched", "forms", "unlisted"},
     {"job", "agenda", "files", "report", "fresh"},

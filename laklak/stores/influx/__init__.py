@@ -56,4 +56,6 @@ def open_influx(
         lines_per_batch=access.batch_lines,
         in_flight=_IN_FLIGHT,
         measurement=access.measurement,
+        start_wait_s=access.start_wait_s,
+        refusal_wait_s=access.refusal_wait_s,
     )

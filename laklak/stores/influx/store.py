@@ -43,6 +43,7 @@ from laklak.stores.influx.read import CandleReader
 from laklak.stores.influx.types import FieldTypes
 from laklak.stores.influx.write import CandleWriter
 from laklak.stores.lock import StoreLock
+from laklak.text import MOVES_STATE
 
 SCHEMA_VERSION: Final = 1
 """The version that a store is marked with; a store with a higher one is not touched."""
@@ -63,6 +64,8 @@ class InfluxStore(StoreBase):
         dead_letter: the file for lines that the server refuses.
         lines_per_batch: lines in one request; `in_flight` of them are sent side by side.
         measurement: where candles are kept, with `{venue}` for the venue's name.
+        start_wait_s: how long a network that is not up yet is waited for on entering.
+        refusal_wait_s: how long a server that refuses the connection is waited for on entering.
 
     Raises:
         StoreUnavailable: on entering, when the server or the database cannot be used; one sentence says why.
@@ -84,6 +87,8 @@ class InfluxStore(StoreBase):
         lines_per_batch: int,
         in_flight: int,
         measurement: str,
+        start_wait_s: float = 0.0,
+        refusal_wait_s: float = 0.0,
     ) -> None:
         self._place = place
         self._address = place.address
@@ -94,6 +99,8 @@ class InfluxStore(StoreBase):
         self._lines_per_batch = lines_per_batch
         self._in_flight = in_flight
         self._measurement = measurement
+        self._start_wait_s = min(start_wait_s, max_wait_s)
+        self._refusal_wait_s = min(refusal_wait_s, max_wait_s)
         self._version = ""
         self._clock_ahead_ms = 0
         self._new = False
@@ -123,9 +130,15 @@ class InfluxStore(StoreBase):
         """How long the server keeps what is written, once entered."""
         return self._place.retention
 
+    @property
+    def heard_s(self) -> float | None:
+        """When anything last came from the server (monotonic); None while nothing has."""
+        return self._place.caller.heard_s
+
     async def _open(self) -> None:
         place, caller = self._place, self._place.caller
         caller.patience_s = min(OPENING_PATIENCE_S, self._max_wait_s)
+        caller.start_wait_s, caller.refusal_wait_s = self._start_wait_s, self._refusal_wait_s
         opened = await place.open(create=self._create)
         self._version, self._clock_ahead_ms = opened.version, opened.clock_ahead_ms
         self._new, self._nothing = opened.made, not opened.exists
@@ -176,7 +189,7 @@ class InfluxStore(StoreBase):
         except OSError as exc:
             raise StoreUnavailable(
                 f"cannot make the folder {self._state_dir} for the lock of the store: {exc.strerror or exc}",
-                hint="make it, or set another state folder",
+                hint=f"make it, or set another one: {MOVES_STATE}",
             ) from exc
         return self._hold()
 
@@ -187,7 +200,7 @@ class InfluxStore(StoreBase):
             yield held
 
     def _lock(self) -> StoreLock:
-        return StoreLock(os.path.join(self._state_dir, self._address.lock_name), self.display)
+        return StoreLock(os.path.join(self._state_dir, self._address.lock_name), self.display, moved_by=MOVES_STATE)
 
     # What there is
 

@@ -12,6 +12,7 @@ from talks import BINANCE, SOURCE, ask, candles, head_of, opened, raw_server, re
 from laklak.errors import TransientError, VenueError
 from laklak.model import MINUTE_MS, Chunk, Interval, Series, TimeRange
 from laklak.simulator import Override
+from laklak.simulator.settings import SETTLE_MS
 from laklak.transport import TRIES
 
 # Success
@@ -26,7 +27,7 @@ def test_an_answer_is_parsed_paid_and_counted():
 
     at, rows, traffic, paid, in_flight = talk(conversation)
 
-    assert (at, rows) == (SOURCE.end_ms, 100)
+    assert (at, rows) == (SOURCE.end_ms + SETTLE_MS, 100)
     assert (traffic.requests, traffic.candle_requests, traffic.retries) == (2, 1, 0)
     assert (paid, in_flight) == (3, 0)
 
@@ -118,7 +119,7 @@ def test_a_payment_is_closed_when_no_answer_comes():
             await beside.ask(tries=1)
         return beside.transport.limiter.in_flight, beside.transport.limiter.window_weight
 
-    assert talk(conversation, answers=[Override(fault="hang")], attempt_timeout_s=0.2) == (0, 1)
+    assert talk(conversation, answers=[Override(fault="hang")], silence_s=0.2) == (0, 1)
 
 
 # Passing faults
@@ -132,7 +133,7 @@ def test_a_passing_fault_is_tried_again(fault):
 
     answers = [Override(fault=fault)] * 2
 
-    assert talk(conversation, answers=answers, attempt_timeout_s=0.3) == (100, 2)
+    assert talk(conversation, answers=answers, silence_s=0.3) == (100, 2)
 
 
 def test_after_the_last_try_it_is_a_transient_error():
@@ -185,7 +186,7 @@ def test_an_answer_that_does_not_end_is_cut_off(monkeypatch):
 
     async def main():
         async with raw_server(serve) as url, opened(url) as transport:
-            with pytest.raises(TransientError, match="TooLarge"):
+            with pytest.raises(TransientError, match="it sent more than"):
                 await ask(transport, tries=1)
 
     asyncio.run(main())
@@ -229,7 +230,7 @@ def test_whatever_a_server_sends_no_foreign_exception_comes_out(rubbish):
         await writer.drain()
 
     async def main():
-        async with raw_server(serve) as url, opened(url, attempt_timeout_s=1.0) as transport:
+        async with raw_server(serve) as url, opened(url, silence_s=1.0) as transport:
             with pytest.raises(TransientError) as caught:
                 await ask(transport, tries=2)
             assert transport.limiter.in_flight == 0
@@ -256,7 +257,7 @@ def test_every_failure_of_a_venue_is_one_of_ours(fault, learnt):
         return caught.value
 
     answers = [None] * learnt + [Override(fault=fault)] * 8
-    error = talk(conversation, answers=answers, attempt_timeout_s=0.3, max_wait_s=0.5)
+    error = talk(conversation, answers=answers, silence_s=0.3, max_wait_s=0.5)
 
     assert "127.0.0.1" in str(error)
     assert json.loads(orjson.dumps(error.reason))

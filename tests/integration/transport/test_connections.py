@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import socket
 import time
 from collections.abc import Awaitable, Callable
@@ -74,6 +75,12 @@ async def at_once():
     pass
 
 
+async def answer_time(reader, writer):
+    await head_of(reader)
+    writer.write(response())
+    await writer.drain()
+
+
 def test_a_host_that_is_not_found_is_unreachable_with_a_hint():
     async def main():
         async with opened("http://venue.example") as transport:
@@ -87,6 +94,95 @@ def test_a_host_that_is_not_found_is_unreachable_with_a_hint():
     assert requests == 1
 
 
+def late(look_up, monkeypatch):
+    """A loop where looking up a name does `look_up` and then finds this machine."""
+
+    async def getaddrinfo(self, host, port, **kwargs):
+        await look_up()
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))]
+
+    monkeypatch.setattr(NoNames, "getaddrinfo", getaddrinfo)
+
+
+def missing(times, fault):
+    """Fail so many times."""
+    left = [fault] * times
+
+    async def look_up():
+        if left:
+            raise left.pop()
+
+    return look_up
+
+
+NO_SERVER = socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+
+
+@pytest.mark.parametrize("fault", [NO_SERVER, OSError(errno.ENETUNREACH, "Network is unreachable")])
+def test_a_network_that_comes_up_late_is_waited_for_with_one_line(fault, monkeypatch):
+    monkeypatch.setattr("laklak.transport._NETWORK_PAUSE_S", 0.01)
+    late(missing(8, fault), monkeypatch)
+    told = []
+
+    async def main():
+        async with raw_server(answer_time) as url:
+            name = url.replace("127.0.0.1", "venue.example")
+            async with opened(name, start_wait_s=30.0, tell=told.append) as transport:
+                return await ask(transport, tries=1), transport.limiter.in_flight
+
+    assert without_names(main(), at_once) == (1_771_977_600_000, 0)
+    (line,) = told
+    assert "venue.example" in line
+    assert line.endswith("waiting for the network, at most 30 s")
+
+
+def test_a_network_that_stays_away_is_unreachable_after_the_wait(monkeypatch):
+    monkeypatch.setattr("laklak.transport._NETWORK_PAUSE_S", 0.02)
+    late(missing(10_000, NO_SERVER), monkeypatch)
+
+    async def main():
+        async with opened("http://venue.example", start_wait_s=0.5) as transport:
+            with pytest.raises(VenueUnreachable, match=r"venue\.example, the name server does not answer"):
+                await ask(transport)
+            return transport.traffic.requests
+
+    assert without_names(main(), at_once) >= 2
+
+
+def test_no_network_is_waited_for_longer_than_max_wait(monkeypatch):
+    late(missing(10_000, NO_SERVER), monkeypatch)
+    told = []
+
+    async def main():
+        async with opened("http://venue.example", start_wait_s=30.0, max_wait_s=0.0, tell=told.append) as transport:
+            with pytest.raises(VenueUnreachable):
+                await ask(transport)
+            return transport.traffic.requests
+
+    assert without_names(main(), at_once) == 1
+    assert told == []
+
+
+def test_a_stop_ends_the_wait_for_a_network(monkeypatch):
+    late(missing(10_000, NO_SERVER), monkeypatch)
+
+    async def main():
+        async with opened("http://venue.example", start_wait_s=30.0) as transport:
+            asyncio.get_running_loop().call_later(0.1, transport.stopper.request)
+            with pytest.raises(Stopped):
+                await ask(transport)
+
+    without_names(main(), at_once)
+
+
+def test_a_network_that_goes_away_later_is_a_passing_fault(monkeypatch):
+    async def conversation(beside):
+        await beside.ask()
+        return beside.transport._translated(OSError(errno.ENETUNREACH, "x"))
+
+    assert type(talk(conversation, start_wait_s=30.0)) is TransientError
+
+
 def test_tls_with_a_server_that_speaks_none_is_unreachable():
     async def serve(reader, writer):
         await reader.read(100)
@@ -95,7 +191,7 @@ def test_tls_with_a_server_that_speaks_none_is_unreachable():
 
     async def main():
         async with raw_server(serve) as url, opened(url.replace("http:", "https:")) as transport:
-            with pytest.raises(VenueUnreachable, match="no trusted connection"):
+            with pytest.raises(VenueUnreachable, match=r"no trusted connection to .*: it does not speak TLS"):
                 await ask(transport)
 
     asyncio.run(main())

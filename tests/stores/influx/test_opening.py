@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 import socket
-import ssl
 import subprocess
 import threading
 from pathlib import Path
@@ -13,7 +13,7 @@ import pytest
 from influxd import Influxd
 from influxd2 import Influxd2
 
-from laklak.errors import StoreBusy
+from laklak.errors import StoreBusy, StoreUnavailable
 from laklak.model import DAY_MS, TimeRange
 
 START = 1_767_225_600_000
@@ -45,8 +45,63 @@ def test_a_server_that_is_starting_is_waited_for(use, own_box):
     starting = threading.Timer(0.5, box.server.start)
     starting.start()
 
-    assert use(lambda store: store.describe(), box, max_wait_s=600).holds.startswith("empty")
+    assert use(lambda store: store.describe(), box, refusal_wait_s=60.0).holds.startswith("empty")
     starting.join()
+
+
+def test_where_somebody_waits_for_the_answer_a_port_where_nobody_listens_is_tried_once(refusal, box, caplog):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+
+    refusal(address(box.kind, port), max_wait_s=600, start_wait_s=30.0)
+
+    assert "again_in_s" not in caplog.text
+
+
+def test_nobody_waits_longer_for_a_server_than_max_wait(refusal, box, caplog):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+
+    refusal(address(box.kind, port), max_wait_s=0, refusal_wait_s=600.0)
+
+    assert "again_in_s" not in caplog.text
+
+
+class LateNames(asyncio.SelectorEventLoop):
+    """A loop on a machine whose name server answers the third time."""
+
+    asked = 0
+
+    async def getaddrinfo(self, host, port, **kwargs):
+        self.asked += 1
+        if self.asked < 3:
+            raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+        return await super().getaddrinfo("127.0.0.1", port, **kwargs)
+
+
+def test_a_name_server_that_comes_up_late_is_waited_for(open_store, box):
+    async def main():
+        url = box.url.replace("localhost", "store.example")
+        async with open_store(url, token=box.secret, start_wait_s=30.0) as store:
+            return (await store.describe()).holds
+
+    with asyncio.Runner(loop_factory=LateNames) as runner:
+        assert runner.run(main()).startswith("empty")
+
+
+def test_a_name_server_that_does_not_come_up_is_told(open_store, box):
+    LateNames.asked, before = -1_000_000, LateNames.asked
+
+    async def main():
+        async with open_store(box.url.replace("localhost", "store.example"), token=box.secret):
+            pass
+
+    try:
+        with asyncio.Runner(loop_factory=LateNames) as runner, pytest.raises(StoreUnavailable) as caught:
+            runner.run(main())
+    finally:
+        LateNames.asked = before
+    assert "cannot be reached: The name server does not answer" in str(caught.value)
 
 
 def test_an_unknown_host_is_told_at_once(refusal, box):
@@ -137,7 +192,7 @@ def tls_server(server_name, request):
 def test_a_certificate_that_nobody_vouches_for_is_told(refusal, tls_server):
     error = refusal(tls_server.url("x"), token=getattr(tls_server, "token", None))
 
-    assert "TLS failed: self-signed certificate" in str(error)
+    assert "TLS failed: self-signed certificate, issued by localhost" in str(error)
     assert "SSL_CERT_FILE" in error.hint
 
 
@@ -150,10 +205,7 @@ def test_a_tls_server_asked_in_plain_is_told_with_its_spelling(refusal, tls_serv
 
 
 def test_a_tls_server_is_used_when_its_certificate_is_known(use, tls_server, certificate, monkeypatch, series, deliver):
-    trusted = str(certificate[1])
-    # aiohttp, which talks to 1.x, looks at the variable when it is imported.
-    monkeypatch.setattr("aiohttp.connector._SSL_CONTEXT_VERIFIED", ssl.create_default_context(cafile=trusted))
-    monkeypatch.setenv("SSL_CERT_FILE", trusted)
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate[1]))
 
     async def work(store):
         await store.write([deliver(series, 3)])

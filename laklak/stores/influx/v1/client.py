@@ -10,7 +10,9 @@ from typing import Any, Final
 
 import aiohttp
 import orjson
+from yarl import URL
 
+from laklak.connection import connector_to
 from laklak.errors import StoreError
 from laklak.stores.influx.address import Address1
 from laklak.stores.influx.answer import OK, Verdict, judge_query, judge_statement, judge_write
@@ -54,7 +56,7 @@ class Client1:
             headers["Authorization"] = f"Basic {b64encode(login.encode()).decode()}"
         self._session = aiohttp.ClientSession(
             self.address.http_url,
-            connector=aiohttp.TCPConnector(limit=self._connections),
+            connector=connector_to(URL(self.address.http_url), connections=self._connections),
             timeout=TIMEOUT,
             headers=headers,
             proxy=self.caller.proxy(),
@@ -95,7 +97,7 @@ class Client1:
             ) as response:
                 return await self._judge(_judge_write, response)
 
-        return await self.caller.persist(attempt)
+        return await self.caller.persist(attempt, sends=len(body))
 
     async def query(self, statements: str, *, epoch: str = "ms") -> list[list[Rows]]:
         """Run InfluxQL statements; what each of them gave, in order. Times are integers in the unit `epoch`.
@@ -123,7 +125,7 @@ class Client1:
     ) -> Verdict:
         if response.status == 200 and judge is judge_query:
             return OK
-        body = await response.content.read(BODY_MAX)
+        body = await self.caller.body_of(response, BODY_MAX)
         return self.caller.act_on(judge(response.status, response.headers, body))
 
     async def _gather(self, response: aiohttp.ClientResponse) -> list[list[Rows]]:
@@ -131,6 +133,7 @@ class Client1:
         unfinished = True
         rest = b""
         async for data in response.content.iter_any():
+            self.caller.heard()
             *pieces, rest = (rest + data).split(b"\n") if b"\n" in data else (rest + data,)
             for piece in pieces:
                 if piece:

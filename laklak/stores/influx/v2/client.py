@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 import aiohttp
 import orjson
 
+from laklak import tls
 from laklak.errors import StoreError
 from laklak.model import DAY_MS
 from laklak.stores.influx.address import Address2
@@ -80,6 +81,7 @@ class Client2:
             connection_pool_maxsize=self._connections,
             allow_redirects=False,
             proxy=self.caller.proxy(),
+            ssl_context=tls.context() if self.address.tls else None,
         )
         self._client.api_client.user_agent = USER_AGENT
 
@@ -119,9 +121,9 @@ class Client2:
                 _preload_content=False,
                 **packed,
             )
-            return self.caller.act_on(judge_write(*await _taken(response), all_or_nothing=True))
+            return self.caller.act_on(judge_write(*await self._taken(response), all_or_nothing=True))
 
-        return await self.caller.persist(attempt)
+        return await self.caller.persist(attempt, sends=len(body))
 
     async def query(self, flux: str, *, types: bool = False) -> list[Table]:
         """Run Flux; the tables that it gave, with the types of their columns if asked for.
@@ -142,10 +144,15 @@ class Client2:
             )
             async with response:
                 if response.status != 200:
-                    self.caller.act_on(judge_query(*await _taken(response)))
-                return await self._tables(await response.read())
+                    self.caller.act_on(judge_query(*await self._taken(response)))
+                return await self._tables(await self.caller.body_of(response))
 
         return await self.caller.persist(attempt)
+
+    async def _taken(self, response: aiohttp.ClientResponse) -> tuple[int, Mapping[str, str], bytes]:
+        """Status, headers and the beginning of the body; the connection is given back."""
+        async with response:
+            return response.status, response.headers, await self.caller.body_of(response, BODY_MAX)
 
     async def _tables(self, body: bytes) -> list[Table]:
         if not is_whole(body):
@@ -177,7 +184,7 @@ class Client2:
         async def attempt() -> Mapping[InfluxqlName, str]:
             response = await self._get("/api/v2/dbrps", {"org": self.address.org, **which})
             async with response:
-                return _names_in(await response.read()) if response.status == 200 else {}
+                return _names_in(await self.caller.body_of(response)) if response.status == 200 else {}
 
         return await self.caller.persist(attempt)
 
@@ -192,8 +199,8 @@ class Client2:
             response = await self._get("/query", parameters)
             async with response:
                 if response.status != 200:
-                    self.caller.act_on(judge_query(*await _taken(response)))
-                answers, unfinished = take_piece(await response.read(), self.caller)
+                    self.caller.act_on(judge_query(*await self._taken(response)))
+                answers, unfinished = take_piece(await self.caller.body_of(response), self.caller)
                 if unfinished:
                     raise Passing("the answer was cut off")
                 return answers
@@ -250,7 +257,7 @@ class Client2:
 
     async def _ask(self, request: Request) -> tuple[int, Mapping[str, str], bytes]:
         async def attempt() -> tuple[int, Mapping[str, str], bytes]:
-            status, headers, body = await _taken(await request())
+            status, headers, body = await self._taken(await request())
             if status == 429 or status >= 500:
                 self.caller.act_on(judge_query(status, headers, body))
             return status, headers, body
@@ -271,12 +278,6 @@ class Client2:
         if self._client is None:
             raise StoreError(f"the store {self.address.display} is closed")
         return self._client.api_client
-
-
-async def _taken(response: aiohttp.ClientResponse) -> tuple[int, Mapping[str, str], bytes]:
-    """Status, headers and the beginning of the body; the connection is given back."""
-    async with response:
-        return response.status, response.headers, await response.content.read(BODY_MAX)
 
 
 def _names_in(body: bytes) -> Mapping[InfluxqlName, str]:

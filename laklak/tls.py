@@ -1,0 +1,122 @@
+"""TLS: what is trusted, and in words why somebody is not.
+
+The roots are those of the system, or what SSL_CERT_FILE and SSL_CERT_DIR name, as OpenSSL has it.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import ssl
+from typing import Any, Final
+
+CERT_FILE: Final = "SSL_CERT_FILE"
+
+# OpenSSL's X509_V_ERR_...
+_EXPIRED: Final = 10
+_NOT_YET_VALID: Final = 9
+_WRONG_HOST: Final = (62, 64)
+_NO_TLS: Final = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST", "UNKNOWN_PROTOCOL", "PACKET_LENGTH")
+
+
+class _Witness(ssl.SSLObject):
+    """Remembers on the error whose signature the refused certificate bears: the error itself does not say."""
+
+    def do_handshake(self) -> None:
+        try:
+            super().do_handshake()
+        except ssl.SSLCertVerificationError as exc:
+            exc.issuers = _issuers(self)  # type: ignore[attr-defined]
+            raise
+
+
+def context() -> ssl.SSLContext:
+    """What every connection here trusts; made when it is needed, from the variables as they are then."""
+    return _context(os.environ.get(CERT_FILE), os.environ.get("SSL_CERT_DIR"))
+
+
+@functools.lru_cache(maxsize=4)
+def _context(_cert_file: str | None, _cert_folder: str | None) -> ssl.SSLContext:
+    made = ssl.create_default_context()
+    made.set_alpn_protocols(("http/1.1",))
+    made.sslobject_class = _Witness
+    return made
+
+
+def fault_of(exc: BaseException) -> ssl.SSLError | None:
+    """The TLS error in an exception of aiohttp, or itself; None where it is another one."""
+    for one in (getattr(exc, "certificate_error", None), getattr(exc, "os_error", None), exc):
+        if isinstance(one, ssl.SSLError):
+            return one
+    return None
+
+
+def is_untrusted(exc: BaseException) -> bool:
+    """Whether a certificate was refused that another root would make good."""
+    fault = fault_of(exc)
+    ours = isinstance(fault, ssl.SSLCertVerificationError)
+    return ours and getattr(fault, "verify_code", 0) not in (_EXPIRED, _NOT_YET_VALID, *_WRONG_HOST)
+
+
+def why(exc: BaseException, host: str) -> str:
+    """Why there is no TLS with `host`, in words: `self-signed certificate in certificate chain, issued by Corp CA`."""
+    fault = fault_of(exc)
+    if not isinstance(fault, ssl.SSLCertVerificationError):
+        reason = str(getattr(fault, "reason", None) or fault or exc)
+        return "it does not speak TLS" if reason in _NO_TLS else reason.replace("_", " ").lower()
+    code = getattr(fault, "verify_code", 0)
+    reason = str(getattr(fault, "verify_message", "") or fault.reason or fault)
+    if code in _WRONG_HOST:
+        reason = f"its certificate is not valid for {host}"
+    elif code in (_EXPIRED, _NOT_YET_VALID):
+        reason = f"its certificate {'has expired' if code == _EXPIRED else 'is not valid yet'}"
+    issuers = getattr(fault, "issuers", ())
+    return f"{reason}, issued by {', signed by '.join(issuers)}" if issuers else reason
+
+
+def hint(exc: BaseException) -> str | None:
+    """What to do about it; None where it is not about a certificate."""
+    fault = fault_of(exc)
+    if not isinstance(fault, ssl.SSLCertVerificationError):
+        return None
+    code = getattr(fault, "verify_code", 0)
+    if code in (_EXPIRED, _NOT_YET_VALID):
+        return "check the date of this machine; else whoever runs the server has to renew its certificate"
+    if code in _WRONG_HOST:
+        return "check the address: the name in it has to be one of those that the certificate is for"
+    trust = f"if you trust who issued it (your company, as a rule), let {CERT_FILE} name a PEM file with their root"
+    problem = _problem_of_file(os.environ.get(CERT_FILE))
+    return f"{trust}; {problem}" if problem else trust
+
+
+def _problem_of_file(path: str | None) -> str | None:
+    # OpenSSL passes over a file that it cannot use, without a word.
+    if not path:
+        return None
+    try:
+        ssl.create_default_context(cafile=path)
+    except ssl.SSLError:
+        return f"{path}, which it names now, has no certificate in it"
+    except OSError as exc:
+        return f"{path}, which it names now, cannot be read: {(exc.strerror or str(exc)).lower()}"
+    return f"{path}, which it names now, does not have it"
+
+
+def _issuers(connection: ssl.SSLObject) -> tuple[str, ...]:
+    """Who signed the certificate that came, and who is at the top of what came with it; nothing where that is unknown.
+
+    Only from Python 3.13 on there is a public way to the chain, and none to the names in it.
+    """
+    try:
+        chain: Any = connection._sslobj.get_unverified_chain()  # type: ignore[attr-defined]
+        names = [_name(one.get_info()["issuer"]) for one in (chain[0], chain[-1])]
+    except Exception:  # whatever a private way may do one day: it is the reason that counts
+        return ()
+    return tuple(dict.fromkeys(name for name in names if name))
+
+
+def _name(parts: Any) -> str:
+    fields = {key: value for part in parts for key, value in part}
+    name = fields.get("commonName") or fields.get("organizationalUnitName") or ""
+    organization = fields.get("organizationName") or ""
+    return f"{name} ({organization})" if name and organization and organization not in name else name or organization
