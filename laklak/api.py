@@ -20,6 +20,8 @@ from laklak.findings import Finding
 from laklak.job import Job
 from laklak.logfile import open_log
 from laklak.model import Interval, Series, StoreAccess, TimeRange, check_symbol
+from laklak.old_config import FILE_NAME as OLD_CONFIG
+from laklak.old_config import lines_for_dotenv
 from laklak.report import Estimate, Report, Summary
 from laklak.resolve import Asked
 from laklak.settings import Settings, load_settings, shown_settings
@@ -90,6 +92,9 @@ def order(
         asked = [typed_symbol(text, settings.venue, settings.interval) for text in symbols]
     else:
         asked = _listed(settings, folder, notes, warnings)
+    if lines := _old_config_lines(settings, folder):
+        notes += [f"{OLD_CONFIG} names an InfluxDB; to fill that one, put into .env:", *(f"  {one}" for one in lines)]
+        warnings.append(f"{_not_read(settings)}; `laklak check` gives the lines for .env")
     if settings.days is None and settings.start is None:
         raise UsageError("no range given", hint="say how far back: --days 90, or --start 2026-01-01 [--end 2026-02-01]")
     job = _job(
@@ -140,10 +145,23 @@ def check(settings: Settings, *, folder: Path) -> Check:
         found.append(("assets", Finding.of(exc)))
     found += [("assets", Finding("ok", line.removeprefix("assets: "))) for line in notes]
     found += [("assets", Finding("warning", line)) for line in warnings]
+    if lines := _old_config_lines(settings, folder):
+        hint = f"to fill the InfluxDB that it names, put these lines into .env: {' '.join(lines)}"
+        found.append(("settings", Finding("warning", _not_read(settings), hint)))
     venues = [settings.venue]
     if not settings.origins["venue"].startswith("flag"):
         venues += [one.venue for one in asked]
     return Check(_job(settings, asked), tuple(dict.fromkeys(venues)), settings=shown_settings(settings), findings=found)
+
+
+def _old_config_lines(settings: Settings, folder: Path) -> list[str]:
+    """The lines for .env that config.py of older scripts is worth, where nothing has named a store."""
+    return lines_for_dotenv(folder) if settings.origins["store"] == "default" else []
+
+
+def _not_read(settings: Settings) -> str:
+    store = os.path.abspath(settings.store)
+    return f"{OLD_CONFIG} in this folder is not read, and nothing names a store: it is {store}"
 
 
 def typed_symbol(text: str, venue: str, interval: str) -> Asked:
@@ -193,14 +211,14 @@ def _hint_of_symbol(text: str) -> str | None:
 
 
 def _listed(settings: Settings, folder: Path, notes: list[str], warnings: list[str]) -> list[Asked]:
-    path, which = find_assets(folder, settings.assets)
-    assets = read_assets(path, {*VENUES, *PLANNED})
+    found = find_assets(folder, settings.assets, settings.config_folder)
+    assets = read_assets(found.path, {*VENUES, *PLANNED})
     built = [asset for asset in assets if asset.venue in VENUES]
-    notes.append(f"assets: {which}: {len(built):,} symbols")
+    notes.append(f"assets: {found.words}: {len(built):,} symbols")
     for venue, count in Counter(asset.venue for asset in assets if asset.venue in PLANNED).items():
         symbols = "symbol" if count == 1 else "symbols"
         warnings.append(f"{count} {symbols} of {venue} skipped: this venue is not built yet")
-    return [Asked(asset.symbol, asset.venue, typed=False) for asset in built]
+    return [Asked(asset.symbol, asset.venue, typed=False, packaged=found.packaged) for asset in built]
 
 
 async def backfill(

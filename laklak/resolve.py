@@ -13,11 +13,12 @@ from laklak.plan import on_grid
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A symbol of a venue as the user gave it; `typed` by hand, or read from a list."""
+    """A symbol of a venue as the user gave it; `typed` by hand, or read from a list, maybe the `packaged` one."""
 
     symbol: str
     venue: str
     typed: bool
+    packaged: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ import anyio
 
 from laklak._version import __version__
 from laklak.engine.fetch import Fetch
-from laklak.engine.filling import announce
+from laklak.engine.filling import announce, other_series
 from laklak.engine.observer import Observer
 from laklak.engine.prepare import Preparation
 from laklak.engine.tally import tally
@@ -85,7 +85,8 @@ class Backfill:
                     await opened.enter_async_context(store)
                     self.report.store = store.display
                     info = await announce(store, "store", self._observer)
-                self._tell_beforehand()
+                    others = await other_series(store, self.job.asked)
+                self._tell_beforehand([others] if others else [])
                 with nullcontext() if self.job.dry_run else store.exclusive():
                     # Not before: a run that held the store until now may have left something in it.
                     unsure = UnsureBook(self.job.state_dir, store.identity, self._observer.warn)
@@ -125,10 +126,10 @@ class Backfill:
             return estimate
         return self._summary()
 
-    def _tell_beforehand(self) -> None:
+    def _tell_beforehand(self, more_warnings: Sequence[str]) -> None:
         for line in self._notes:
             self._observer.note(line)
-        for line in self._warnings:
+        for line in (*self._warnings, *more_warnings):
             self._observer.warn(line)
 
     def _summary(self) -> Summary:

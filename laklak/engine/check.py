@@ -19,7 +19,7 @@ import anyio
 from anyio import to_thread
 
 from laklak._version import __version__
-from laklak.engine.filling import SPARE_BYTES
+from laklak.engine.filling import SPARE_BYTES, other_series
 from laklak.engine.prepare import mixing_refusal
 from laklak.errors import LaklakError, TryLater
 from laklak.feed import Feed
@@ -140,6 +140,8 @@ class Check:
                 self._add("store", *await store.examine())
                 self._seen.origin = await store.origin()
                 self._seen.store = store
+                if others := await other_series(store, self._job.asked):
+                    self._add("assets", Finding("warning", others))
                 if self._seen.origin is not None:
                     self._add("store", Finding("ok", f"its candles are {self._seen.origin} ones"))
                 if info.free_bytes is not None:

@@ -92,7 +92,8 @@ class SqliteStore(StoreBase):
         path: the file; `~` is not expanded here.
         create: make the file when it is missing or empty. Without it such a file stays as it is, reading gives
             nothing and writing fails.
-        display: how the store is named to people; by default the URL of `path`.
+        display: how the store is named to people; by default the URL of `path` from the root on, since the same name
+            is another store in another folder.
 
     Raises:
         StoreUnavailable: on entering, when the file cannot be used or is not ours.
@@ -106,7 +107,7 @@ class SqliteStore(StoreBase):
     def __init__(self, path: str, *, create: bool = True, display: str | None = None) -> None:
         self.path = os.path.realpath(path)
         self._create = create
-        self._display = display or f"sqlite:///{path}"
+        self._display = display or f"sqlite:///{os.path.abspath(path)}"
         self._new = False
         self._identity: tuple[int, int] | None = None
         translate = partial(sqlite_file.translate, path=self.path)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from laklak.assets import MAX_BYTES, Asset, find_assets, read_assets
+from laklak.assets import MAX_BYTES, Asset, AssetList, find_assets, read_assets
 from laklak.errors import AssetsError
 from laklak.model import check_symbol
 from laklak.venues import PLANNED, VENUES
@@ -183,20 +183,34 @@ def test_a_list_of_the_largest_size_is_read(folder: Path) -> None:
 def test_a_given_list_is_used(folder: Path) -> None:
     (folder / "assets.txt").touch()
 
-    assert find_assets(folder, "mine.txt") == (Path("mine.txt"), "mine.txt (given)")
+    assert find_assets(folder, "mine.txt") == AssetList(Path("mine.txt"), "mine.txt (given)")
 
 
 def test_the_list_in_the_folder_comes_before_the_packaged_one(folder: Path) -> None:
     (folder / "assets.txt").touch()
 
-    assert find_assets(folder, None) == (folder / "assets.txt", "assets.txt (found in this folder)")
+    assert find_assets(folder, None) == AssetList(folder / "assets.txt", "assets.txt (found in this folder)")
+
+
+def test_the_list_beside_the_settings_file_comes_next(folder: Path) -> None:
+    beside = folder / "settings"
+    beside.mkdir()
+    (beside / "assets.txt").touch()
+
+    found = find_assets(folder, None, beside)
+    (folder / "assets.txt").touch()
+
+    words = "settings/assets.txt (found in the folder of the settings file)"
+    assert found == AssetList(beside / "assets.txt", words)
+    assert find_assets(folder, None, beside).path == folder / "assets.txt"
 
 
 def test_the_packaged_list_is_the_last_resort(folder: Path) -> None:
-    path, words = find_assets(folder, None)
+    found = find_assets(folder, None)
 
-    assert path.read_bytes() == SHIPPED.read_bytes()
-    assert "the list that comes with laklak" in words
+    assert found.path.read_bytes() == SHIPPED.read_bytes()
+    assert "the list that comes with laklak" in found.words
+    assert found.packaged
 
 
 # The list the project ships

@@ -20,7 +20,7 @@ LAYERS: list[set[str]] = [
     {"text", "process", "connection", "findings", "plan", "quality", "lineprotocol", "taskgroup"},
     {"times", "assets", "unsure", "settings_sources", "settle", "limiter", "resolve", "simulator"},
     {"venues", "archives", "stores"},
-    {"settings", "transport", "download", "ledger", "knowledge"},
+    {"settings", "old_config", "transport", "download", "ledger", "knowledge"},
     {"job", "agenda", "files", "report"},
     {"copying"},
     {"feed", "wording"},
