@@ -80,8 +80,14 @@ class StoreDown(StoreError):
 
 
 class StoreBusy(StoreError):
+    """Another run holds the store, since `since_s` (UTC wall time) where that is known."""
+
     exit_code = 75
     reason = "store_busy"
+
+    def __init__(self, message: str, *, since_s: float | None = None, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.since_s = since_s
 
 
 class VenueError(LaklakError):

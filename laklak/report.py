@@ -13,6 +13,7 @@ from laklak.ledger import Ledger
 from laklak.model import iso
 from laklak.plan import Alternative
 from laklak.resolve import EndedSeries, FailedSeries
+from laklak.stores.base import Waiting
 
 SCHEMA: Final = 1
 
@@ -107,10 +108,14 @@ class Report:
     budget: int = 0
     window_weight: int = 0
     requests_planned: int = 0
+    seconds_planned: float | None = None
+    """What the plan says that fetching takes at least; None where there is none."""
     files: FileTally = field(default_factory=FileTally)
     writer: WriterTally = field(default_factory=WriterTally)
     on_the_wire: int = 0
     paused_for_s: float = 0.0
+    waiting: Waiting | None = None
+    """What keeps the store from answering, while something does."""
     banned_until_ms: int | None = None
     dead_letter: str | None = None
     fetching_since_s: float | None = None

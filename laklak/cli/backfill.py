@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -13,8 +12,6 @@ from laklak.cli.work import perform, start_log
 if TYPE_CHECKING:
     from laklak.api import Order
     from laklak.terminal import Terminal
-
-log = logging.getLogger(__name__)
 
 
 def backfill(
@@ -78,8 +75,8 @@ def backfill(
     laklak backfill BTCUSDT ETHUSDT --start 2026-01-01 --store candles.db
     """
     from laklak.api import order
-    from laklak.settings import settings_lines
     from laklak.terminal import Terminal
+    from laklak.told import ToldBook
 
     flags = {
         "assets": assets,
@@ -100,10 +97,12 @@ def backfill(
         "batch_size": batch_size,
     }
     settings = settings_of(flags)
-    terminal = Terminal(quiet=quiet, progress=not no_progress)
+    told = None
+    if quiet:
+        job = ("backfill", settings.store, settings.interval, *(symbols or ("list", settings.assets or "")))
+        told = ToldBook(settings.state_dir, [str(working_folder()), *job])
+    terminal = Terminal(quiet=quiet, progress=not no_progress, told=told)
     start_log("backfill", settings, terminal, verbose=verbose)
-    for line in settings_lines(settings):
-        log.info("%s", line)
     ordered = order(
         symbols or None,
         settings,

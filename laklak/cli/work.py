@@ -7,11 +7,12 @@ import json
 import logging
 import os
 import sys
+import time
 from collections.abc import Callable, Coroutine
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from laklak._version import __version__
-from laklak.errors import LaklakError
+from laklak.errors import LaklakError, StoreBusy
 from laklak.process import Interrupted, at_signals, ignore_signals, run_loop
 
 if TYPE_CHECKING:
@@ -27,17 +28,25 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+_LONG_RUN_S: Final = 6 * 3600.0
+
 Result = TypeVar("Result")
 
 
 def start_log(command: str, settings: Settings, terminal: Terminal, *, verbose: bool) -> None:
     """Open the log that the settings name and begin it; a log that cannot be kept is a warning."""
     from laklak.logfile import open_log
+    from laklak.settings import settings_lines
 
     problem = open_log(settings.log_file, verbose=verbose)
     if problem is not None:
         terminal.warn(f"no log: {settings.log_file}: {problem}; going on without")
     log.info("laklak %s %s", __version__, command)
+    # What somebody has chosen, on one line, for there may be a run every half an hour; all of it with -v.
+    chosen = [line for line in settings_lines(settings) if not line.endswith("(default)")]
+    log.info("settings: %s", "; ".join(chosen) or "all as they come")
+    for line in settings_lines(settings):
+        log.debug("%s", line)
 
 
 def perform(
@@ -45,7 +54,7 @@ def perform(
 ) -> int:
     """Run it, say how it ended and give the exit status; `closed` gives the account of work that could not start."""
     from laklak.report import Estimate
-    from laklak.terminal import emit, say_error
+    from laklak.terminal import say_error, tell
     from laklak.wording import outcome_lines
 
     error: LaklakError | None = None
@@ -62,10 +71,11 @@ def perform(
         outcome, error = run_loop(go())
     finally:
         terminal.close()
+    terminal.ended(outcome.exit)
     # It is over: a signal could only cost the summary now.
     ignore_signals()
     if error is not None:
-        say_error(error)
+        say_error(error, silently=quiet and _is_young(error))
     elif not isinstance(outcome, Estimate) and outcome.error:
         say_error(LaklakError(outcome.error, hint=outcome.hint))
     lines = [] if error is not None else list(outcome_lines(outcome))
@@ -76,8 +86,15 @@ def perform(
         print_json(outcome.as_json())
     elif not quiet or isinstance(outcome, Estimate):
         for line in lines:
-            emit(line, sys.stdout)
+            tell(line, sys.stdout)
     return outcome.exit
+
+
+def _is_young(error: LaklakError) -> bool:
+    """Whether it only says that another run has not ended yet: a timer that meets the run before it has nothing to say
+    as long as that one may still be at work.
+    """
+    return isinstance(error, StoreBusy) and time.time() - (error.since_s or time.time()) < _LONG_RUN_S
 
 
 @contextlib.contextmanager

@@ -16,6 +16,7 @@ from laklak.engine.filling import announce, other_series
 from laklak.engine.observer import Observer
 from laklak.engine.prepare import Preparation
 from laklak.engine.tally import tally
+from laklak.engine.watching import StoreWatch
 from laklak.errors import StoreError
 from laklak.feed import Feed
 from laklak.job import Job
@@ -25,6 +26,7 @@ from laklak.report import Estimate, Report, Summary, summarise
 from laklak.stopping import Stopped, Stopper
 from laklak.stores import open_store
 from laklak.stores.base import Store
+from laklak.taskgroup import task_group
 from laklak.text import counted, mask_url
 from laklak.unsure import UnsureBook
 
@@ -80,6 +82,9 @@ class Backfill:
         try:
             async with AsyncExitStack() as opened:
                 store = open_store(self.job.store, create=not self.job.dry_run)
+                watching = await opened.enter_async_context(task_group())
+                watching.start_soon(StoreWatch([store], self.report, self._observer).run)
+                opened.callback(watching.cancel_scope.cancel)
                 # A server may be silent for long, and who stops a run does not wait for it.
                 with self.stopper.interruptible():
                     await opened.enter_async_context(store)
@@ -99,6 +104,7 @@ class Backfill:
                         self._feeds = preparation.feeds
                         with self.stopper.interruptible():
                             estimate = await preparation.run(stack)
+                        self.report.seconds_planned = max(estimate.seconds_estimated, estimate.file_seconds)
                         if not self.job.dry_run:
                             preparation.check_room(info.free_bytes, estimate)
                             self._fetch = Fetch(

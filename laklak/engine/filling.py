@@ -28,6 +28,7 @@ class Listener(Protocol):
     """Who is told of the store."""
 
     def note(self, line: str) -> None: ...
+    def warn(self, line: str) -> None: ...
 
 
 async def announce(store: Store, role: str, listener: Listener) -> StoreInfo:

@@ -59,6 +59,19 @@ class Written:
     dead_letter: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A store that is waited for: `what` is wrong, as a sentence. Times are those of the monotonic clock, in s.
+
+    `next_try_s` None: it is being asked.  At `give_up_s` whoever asks gets an error instead.
+    """
+
+    what: str
+    since_s: float
+    next_try_s: float | None
+    give_up_s: float
+
+
 def held_span(interval: Interval, times: Collection[int]) -> TimeRange:
     """From the first to the end of the last of these open_times, on the grid; empty where none can lie on it."""
     if not times:
@@ -86,6 +99,11 @@ class Store(Protocol):
     @property
     def identity(self) -> str:
         """The same for two spellings of one store, as far as that can be told without asking it."""
+        ...
+
+    @property
+    def waiting(self) -> Waiting | None:
+        """What is being waited for, None while the store answers; may be read at any time."""
         ...
 
     bytes_per_candle: int

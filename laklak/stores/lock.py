@@ -8,6 +8,7 @@ import fcntl
 import json
 import os
 import time
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -118,6 +119,7 @@ class StoreLock:
         end = f"stop process {holder[0]}" if holder else "try again"
         return StoreBusy(
             f"another backfill is filling {self._subject}: {who}",
+            since_s=_seconds(holder[1]) if holder else None,
             hint=f"wait until it has ended, or {end}; reading the store is possible meanwhile",
         )
 
@@ -126,6 +128,13 @@ class StoreLock:
             f"cannot lock {self._path}: {exc.strerror or exc}",
             hint="the folder of the store must exist and be writable for you",
         )
+
+
+def _seconds(moment: str) -> float | None:
+    try:
+        return datetime.fromisoformat(moment).timestamp()
+    except ValueError:
+        return None
 
 
 def _read_holder(handle: int) -> tuple[int, str] | None:

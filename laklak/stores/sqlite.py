@@ -21,7 +21,7 @@ from laklak.errors import StoreError, StoreFull, StoreUnavailable
 from laklak.findings import Finding
 from laklak.model import DAY_MS, Absence, Candles, Interval, Note, RunRecord, Series, TimeRange, iso
 from laklak.stores import sqlite_file
-from laklak.stores.base import Columns, Delivery, Origin, StoreBase, StoreInfo, Written, held_span
+from laklak.stores.base import Columns, Delivery, Origin, StoreBase, StoreInfo, Waiting, Written, held_span
 from laklak.stores.lock import StoreLock
 from laklak.stores.sqlite_lane import Lane, Turn
 from laklak.stores.sqlite_write import pack, transaction, write_deliveries, write_meta, write_notes, write_run
@@ -130,6 +130,15 @@ class SqliteStore(StoreBase):
         """The file itself, or its place while there is none."""
         found = _identity(self.path)
         return f"sqlite:{self.path}" if found is None else "sqlite:{}:{}".format(*found)
+
+    @property
+    def waiting(self) -> Waiting | None:
+        """Another program that holds the file, with a transaction of its own; None while there is none."""
+        since_s = self._writer.blocked_since_s
+        if since_s is None:
+            return None
+        what = f"another program is writing to {self._display}"
+        return Waiting(what, since_s, None, since_s + sqlite_file.BUSY_TIMEOUT_S)
 
     async def _open(self) -> None:
         self._new = await asyncio.to_thread(sqlite_file.is_blank, self.path)

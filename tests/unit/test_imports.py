@@ -16,7 +16,7 @@ FOLDER = Path(laklak.__file__).parent
 
 # From the ground up. A module may import from layers below its own, and a room (a folder) from itself.
 LAYERS: list[set[str]] = [
-    {"_version", "model", "errors", "bans", "clock", "logfile", "stopping"},
+    {"_version", "model", "errors", "bans", "clock", "logfile", "stopping", "told"},
     {"text", "process", "connection", "findings", "plan", "quality", "lineprotocol", "taskgroup"},
     {"times", "assets", "unsure", "settings_sources", "settle", "limiter", "resolve", "simulator"},
     {"venues", "archives", "stores"},

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
+import math
 import os
 import random
 import ssl
 import time
 import zlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from email.utils import parsedate_to_datetime
 from typing import Any, Final, TypeVar
 
@@ -19,6 +21,7 @@ from yarl import URL
 from laklak._version import __version__
 from laklak.connection import proxy_for
 from laklak.errors import SettingsError, StoreDown, StoreError, StoreFull, StoreRefused, StoreUnavailable
+from laklak.stores.base import Waiting
 from laklak.stores.influx.address import Address
 from laklak.stores.influx.answer import Verdict
 
@@ -36,6 +39,8 @@ BODY_MAX: Final = 100_000
 
 _FIRST_PAUSE_S: Final = 0.25
 _LONGEST_PAUSE_S: Final = 5.0
+_SILENT_S: Final = 10.0
+"""An answer that takes longer is worth a word: a person may take the program for dead."""
 
 
 class Passing(Exception):
@@ -63,6 +68,20 @@ class Caller:
         self.address = address
         self.opening = True
         self.patience_s = OPENING_PATIENCE_S
+        self._waiting: Waiting | None = None
+        self._asked_s: dict[object, float] = {}
+
+    @property
+    def waiting(self) -> Waiting | None:
+        """What keeps the server from answering, as far as the last answer to any request tells; None while it works."""
+        if self._waiting is not None:
+            return self._waiting
+        since_s = min(self._asked_s.values(), default=math.inf)
+        if time.monotonic() - since_s < _SILENT_S:
+            return None
+        silence_s = TIMEOUT.sock_read or 0.0
+        what = f"InfluxDB at {self.address.server} has not answered a request yet"
+        return Waiting(what, since_s, None, since_s + silence_s + self.patience_s)
 
     def __repr__(self) -> str:
         return f"<Caller {self.address.server} opening={self.opening} patience_s={self.patience_s}>"
@@ -77,8 +96,10 @@ class Caller:
         limit_s = OPENING_PATIENCE_S if self.opening else None
         pause_s = _FIRST_PAUSE_S
         while True:
+            asked_s = time.monotonic()
             try:
-                return await self._translated(attempt, limit_s)
+                with self._asking(asked_s):
+                    return await self._translated(attempt, limit_s)
             except _Unreachable as exc:
                 raise self._down(exc) from exc
             except Passing as exc:
@@ -89,9 +110,29 @@ class Caller:
                     raise self._down(exc) from exc
                 log.warning("store passing fault server=%s again_in_s=%.1f error=%s", self.address.server, wait_s, exc)
                 pause_s = min(_LONGEST_PAUSE_S, pause_s * 2)
+                since_s = self._waiting.since_s if self._waiting else asked_s
+                what = f"InfluxDB at {self.address.server} does not work: {exc}"
+                self._waiting = Waiting(what, since_s, now_s + wait_s, give_up_s)
             await asyncio.sleep(wait_s)
             if not self.opening:
                 limit_s = give_up_s - time.monotonic()
+
+    @contextlib.contextmanager
+    def _asking(self, asked_s: float) -> Iterator[None]:
+        """While a request is under way; whatever comes of it but a passing fault says that the server answers."""
+        request = object()
+        self._asked_s[request] = asked_s
+        try:
+            yield
+        except Passing:
+            raise
+        except Exception:
+            self._waiting = None
+            raise
+        else:
+            self._waiting = None
+        finally:
+            del self._asked_s[request]
 
     def act_on(self, verdict: Verdict) -> Verdict:
         """Give the verdict back if the one who asked has to act on it, else raise what it means."""

@@ -19,7 +19,7 @@ from laklak.errors import StoreError, StoreRefused, StoreUnavailable
 from laklak.findings import Finding
 from laklak.lineprotocol import key_of, point_line
 from laklak.model import DAY_MS, Absence, Candles, Note, RunRecord, Series, TimeRange, iso
-from laklak.stores.base import Columns, Delivery, Origin, StoreBase, StoreInfo, Written, held_span
+from laklak.stores.base import Columns, Delivery, Origin, StoreBase, StoreInfo, Waiting, Written, held_span
 from laklak.stores.influx import examine
 from laklak.stores.influx.absences import AbsenceBook
 from laklak.stores.influx.caller import OPENING_PATIENCE_S
@@ -105,6 +105,11 @@ class InfluxStore(StoreBase):
     def retention(self) -> Retention:
         """How long the server keeps what is written, once entered."""
         return self._place.retention
+
+    @property
+    def waiting(self) -> Waiting | None:
+        """What keeps the server from answering; None while it works."""
+        return self._place.caller.waiting
 
     async def _open(self) -> None:
         place, caller = self._place, self._place.caller
