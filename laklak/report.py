@@ -161,6 +161,30 @@ class Report:
 
 
 @dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a backfill or a copy has come: candles, series, files and requests of so many; for a callback.
+
+    `candles_per_second` since fetching began, `seconds` since the run did; `seconds_left` None is not known yet.
+    `waiting`: what is being waited for, if anything: a pause that the venue orders, or a store that does not answer.
+    """
+
+    wanted: int
+    done: int
+    written: int
+    missing: int
+    series: int
+    series_complete: int
+    requests: int
+    requests_planned: int
+    files: int
+    files_planned: int
+    candles_per_second: float
+    seconds: float
+    seconds_left: float | None
+    waiting: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Summary:
     """The outcome of a backfill; `as_json()` is what --json prints.
 

@@ -9,7 +9,8 @@ import os
 import re
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from itertools import islice
 from typing import Any, Final, Literal, TextIO, TypeVar
 
 from laklak.copying import CopyReport
@@ -26,6 +27,7 @@ Shown = TypeVar("Shown")
 STATUS_EVERY_S: Final = 30.0
 _WIDEST: Final = 110
 _USUAL: Final = os.terminal_size((80, 24))
+_LINES_TOGETHER: Final = 500
 _SHORTEST_BAR: Final = 5
 _COLOURS: Final = {"error": "\x1b[31m", "warning": "\x1b[33m", "hint": "\x1b[36m"}
 
@@ -53,6 +55,14 @@ def emit(line: str, stream: TextIO | None = None, *, head: str = "") -> None:
     stream = stream or sys.stderr
     encoding = stream.encoding or "ascii"
     emit_bytes(f"{head}{printable(line)}\n".encode(encoding, "backslashreplace"), stream)
+
+
+def emit_lines(lines: Iterable[str], stream: TextIO) -> None:
+    """The same for many lines, some hundreds at a time."""
+    encoding = stream.encoding or "ascii"
+    waiting = iter(lines)
+    while some := list(islice(waiting, _LINES_TOGETHER)):
+        emit_bytes("".join(f"{printable(line)}\n" for line in some).encode(encoding, "backslashreplace"), stream)
 
 
 def printable(line: str) -> str:

@@ -9,6 +9,7 @@ import textwrap
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
+from math import isnan
 from typing import Final
 
 from laklak.copying import CopyReport, CopySummary
@@ -16,11 +17,12 @@ from laklak.findings import Checkup
 from laklak.ledger import NOT_YET
 from laklak.model import Series, iso
 from laklak.plan import Cost
-from laklak.report import Estimate, Report, Summary
+from laklak.report import Estimate, Progress, Report, Summary
 from laklak.resolve import FailedSeries
 from laklak.stores.base import Columns, Waiting
 from laklak.text import counted, duration_text, folded, size_text, some_of
 
+CANDLE_FIELDS: Final = ("open_time", "time", "open", "high", "low", "close", "volume")
 _SHOWN_AT_MOST: Final = 10
 _UNSOUND: Final = ("checksum", "zip", "csv")
 _MEASURED_AFTER_S: Final = 10.0
@@ -75,9 +77,37 @@ def _waiting_end(report: Report) -> str:
     return "" if report.waiting is None else f", {waiting_words(report.waiting, time.monotonic())}"
 
 
+def progress_of(report: Report) -> Progress:
+    """What a running backfill or copy has come to, in numbers."""
+    elapsed_s = _elapsed_s(report)
+    waiting = None if report.waiting is None else waiting_words(report.waiting, time.monotonic())
+    if report.paused_for_s:
+        waiting = f"the venue told us to wait: going on in {duration_text(report.paused_for_s)}"
+    return Progress(
+        wanted=report.wanted,
+        done=report.wanted - report.missing,
+        written=report.written,
+        missing=report.missing,
+        series=len(report.ledgers),
+        series_complete=sum(not ledger.missing for ledger in report.ledgers),
+        requests=report.candle_requests,
+        requests_planned=report.requests_planned,
+        files=report.files.done,
+        files_planned=report.files.planned,
+        candles_per_second=round(report.written / elapsed_s, 1),
+        seconds=round(time.monotonic() - report.started_s, 3),
+        seconds_left=0.0 if not report.missing else _foretold_s(report, elapsed_s),
+        waiting=waiting,
+    )
+
+
+def _elapsed_s(report: Report) -> float:
+    return max(0.001, time.monotonic() - (report.fetching_since_s or time.monotonic()))
+
+
 def figures_of(report: Report) -> dict[str, str]:
     """What a running backfill or copy has come to, in words, by name."""
-    elapsed_s = max(0.001, time.monotonic() - (report.fetching_since_s or time.monotonic()))
+    elapsed_s = _elapsed_s(report)
     left_s = _foretold_s(report, elapsed_s)
     rate = report.written / elapsed_s
     done = report.wanted - report.missing
@@ -375,6 +405,28 @@ def candle_lines(series: Series, columns: Columns) -> Iterable[str]:
     for row in table:
         cells = [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]
         yield "  ".join(cells)
+
+
+def csv_lines(columns: Columns) -> Iterable[str]:
+    """Stored candles as CSV, with the columns that the view `candles` of a file has for them; nothing needs quotes."""
+    yield ",".join(CANDLE_FIELDS)
+    for index, time_ms in enumerate(columns.open_times):
+        values = (column[index] for column in columns.values)
+        yield ",".join((str(time_ms), iso(time_ms), *("" if isnan(value) else _number(value) for value in values)))
+
+
+def candle_objects(columns: Columns) -> list[dict[str, int | str | float | None]]:
+    """Stored candles for JSON, which knows no number that is none."""
+    return [
+        dict(
+            zip(
+                CANDLE_FIELDS,
+                (time_ms, iso(time_ms), *(None if isnan(value) else value for value in values)),
+                strict=True,
+            )
+        )
+        for time_ms, *values in zip(columns.open_times, *columns.values, strict=True)
+    ]
 
 
 def _number(value: float) -> str:

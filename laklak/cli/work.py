@@ -151,6 +151,11 @@ def _no_answer(command: str, error: LaklakError) -> dict[str, Any]:
         from laklak.copying import CopyReport, summarise_copy
 
         return summarise_copy(CopyReport(), error=error).as_json()
+    if command == "show":
+        from laklak.report import SCHEMA, in_short
+
+        answer = {"schema": SCHEMA, "version": __version__, "series": None, "store": None, "candles": []}
+        return {**answer, "error": in_short(error), "hint": error.hint}
     from laklak.report import Report, summarise
 
     return summarise(Report(), error=error).as_json()
