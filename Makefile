@@ -3,6 +3,9 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 JOBS   ?= 2
+# Where influxd is not on the PATH it comes from Debian's package, unpacked under build/ (OFFLINE=1 fetches nothing).
+# What had to be skipped, and why, stands at the end of the tests' output.
+PYTEST := folder=$$(tests/servers/influxd1.sh || true); PATH="$$PATH$${folder:+:$$folder}" $(BIN)/python -m pytest -q
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test test-all influxd2 check fix cov bench bench-micro bench-peers clean
@@ -29,10 +32,10 @@ demo: install  ## real recorded candles through the whole program, into a store 
 	@$(BIN)/python tests/demo.py
 
 test: install check  ## lint, types and all everyday tests
-	@$(BIN)/python -m pytest -q -n $(JOBS)
+	@$(PYTEST) -n $(JOBS)
 
 test-all: install check  ## the long tests too
-	@$(BIN)/python -m pytest -q -n $(JOBS) -m "not live"
+	@$(PYTEST) -n $(JOBS) -m "not live"
 
 influxd2:  ## build the InfluxDB 2.x server that the tests of influxdb2:// use
 	@tests/servers/influxd2/build.sh
@@ -47,7 +50,7 @@ fix: install  ## format and mend what can be mended
 	@$(BIN)/ruff check --fix .
 
 cov: install  ## branch coverage of the everyday tests
-	@$(BIN)/python -m pytest -q -n $(JOBS) --cov --cov-report=term-missing:skip-covered
+	@$(PYTEST) -n $(JOBS) --cov --cov-report=term-missing:skip-covered
 
 bench: install  ## how fast a backfill is on this machine, and how near to what is possible; the quick form
 	@$(BIN)/laklak bench --quick

@@ -94,6 +94,8 @@ def order(
     force: bool = False,
     dry_run: bool = False,
     within_retention: bool = False,
+    other_address: bool = False,
+    forget_ban: bool = False,
 ) -> Order:
     """Make the job that `settings` and `symbols` ask for; without symbols the asset list says which.
 
@@ -122,6 +124,8 @@ def order(
         force=force,
         dry_run=dry_run,
         within_retention=within_retention,
+        other_address=other_address,
+        forget_ban=forget_ban,
     )
     return Order(job, notes, warnings)
 
@@ -262,6 +266,8 @@ async def backfill(
     recheck: bool = False,
     force: bool = False,
     within_retention: bool = False,
+    other_address: bool = False,
+    forget_ban: bool = False,
     log_file: str | os.PathLike[str] | None = None,
     source: str | None = None,
     archive_connections: int | None = None,
@@ -308,6 +314,8 @@ async def backfill(
         force=force,
         dry_run=dry_run,
         within_retention=within_retention,
+        other_address=other_address,
+        forget_ban=forget_ban,
     )
     observer = Silent(progress)
     work = Backfill(ordered.job, observer)
@@ -325,6 +333,7 @@ def copy_job(
     *,
     force: bool = False,
     within_retention: bool = False,
+    other_address: bool = False,
 ) -> CopyJob:
     """Make the job of a copy; logins, waiting and what else `settings` say about stores count for both.
 
@@ -339,6 +348,7 @@ def copy_job(
         series=tuple(dict.fromkeys(typed_series(text, settings) for text in series or ())),
         force=force,
         within_retention=within_retention,
+        other_address=other_address,
     )
 
 
@@ -351,6 +361,7 @@ async def copy(
     max_wait: str | float | None = None,
     force: bool = False,
     within_retention: bool = False,
+    other_address: bool = False,
     log_file: str | os.PathLike[str] | None = None,
     progress: Callable[[Progress], object] | None = None,
 ) -> CopySummary:
@@ -366,7 +377,13 @@ async def copy(
         open_log(os.fspath(log_file), verbose=False)
     names = [series] if isinstance(series, str) else list(series) if series is not None else None
     job = copy_job(
-        os.fspath(source), os.fspath(destination), names, settings, force=force, within_retention=within_retention
+        os.fspath(source),
+        os.fspath(destination),
+        names,
+        settings,
+        force=force,
+        within_retention=within_retention,
+        other_address=other_address,
     )
     observer = Silent(progress)
     work = Copy(job, observer)

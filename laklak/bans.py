@@ -1,47 +1,123 @@
-"""Bans outlive the process: the state folder remembers until when a venue must not be asked from here."""
+"""Bans outlive the process: the state folder remembers until when a venue must not be asked from here.
+
+What is remembered counts for no longer than the venue bans anybody, and carries when it was noted, by this machine's
+clock and by the venue's: either may be wrong, then or now, and must not lock anybody out for years.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import logging
 import os
 import time
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Final
 
 log = logging.getLogger(__name__)
+
+_PREFIX: Final = "ban-"
+
+
+@dataclass(frozen=True, slots=True)
+class Ban:
+    """A ban as it was written down; times in ms UTC.
+
+    `until_ms` and `noted_at_ms` are by this machine's clock, `venue_ms` is what the venue's said when it was noted.
+    """
+
+    origin: str
+    until_ms: int
+    reason: str
+    noted_at_ms: int
+    venue_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Believed:
+    """What counts of a ban now: its end, and why that is not what was written down, if so."""
+
+    ban: Ban
+    until_ms: int
+    doubt: str | None = None
+
+
+def believed(ban: Ban, now_ms: int, longest_ms: int) -> Believed | None:
+    """Say until when `ban` counts at `now_ms`, by this machine's clock; None when it is over.
+
+    Its length, at most `longest_ms`, is counted from when it was noted.  Where that lies in the future, this clock was
+    wrong then or is wrong now: the venue's clock may know better, else the length is counted from now on.
+    """
+    told_ms = ban.until_ms - ban.noted_at_ms
+    length_ms = min(told_ms, longest_ms)
+    doubt = "it was written down as longer than any ban that is documented" if told_ms > longest_ms else None
+    noted = [at_ms for at_ms in (ban.noted_at_ms, ban.venue_ms) if at_ms is not None and at_ms <= now_ms]
+    if ban.noted_at_ms > now_ms:
+        doubt = "it was noted in the future: this machine's clock was wrong then or is wrong now"
+    until_ms = max(noted, default=now_ms) + length_ms
+    return Believed(ban, until_ms, doubt) if until_ms > now_ms else None
 
 
 class BanBook:
     """The ban of one venue at one origin (scheme://host:port), in a file of its own. Times are UTC wall time, ms.
 
+    `longest_s` is the longest ban that the venue documents.
     A file that cannot be written or read is logged and costs only the memory, never the run.
     """
 
-    def __init__(self, folder: Path, venue: str, origin: str) -> None:
-        self._origin = origin
+    def __init__(self, folder: Path, venue: str, origin: str, *, longest_s: float) -> None:
+        self.origin = origin
+        self._longest_ms = int(longest_s * 1000)
         digest = hashlib.sha256(origin.encode()).hexdigest()[:12]
-        self._path = folder / f"ban-{venue}-{digest}.json"
+        self._path = folder / f"{_PREFIX}{venue}-{digest}.json"
+
+    def current(self) -> Believed | None:
+        """The ban that still lasts, else None."""
+        ban = _read(self._path)
+        return None if ban is None else believed(ban, _now_ms(), self._longest_ms)
 
     def until_ms(self) -> int | None:
         """The end of a ban that still lasts, else None."""
-        try:
-            entry = json.loads(self._path.read_text())
-            until_ms = entry["until_ms"]
-        except FileNotFoundError:
-            return None
-        except (OSError, ValueError, KeyError, TypeError) as exc:
-            log.warning("ban file ignored path=%s error=%s", self._path, exc)
-            return None
-        if type(until_ms) is not int or until_ms <= time.time_ns() // 1_000_000:
-            return None
-        return until_ms
+        found = self.current()
+        return None if found is None else found.until_ms
 
-    def remember(self, until_ms: int, reason: str) -> None:
-        """Write it down; an earlier and longer ban stays."""
-        if until_ms <= (self.until_ms() or 0):
-            return
-        entry = {"origin": self._origin, "until_ms": until_ms, "reason": reason}
+    def remember(self, until_ms: int, reason: str, *, venue_ms: int | None = None) -> None:
+        """Write it down, with the time by both clocks; an earlier and longer ban stays."""
+        if until_ms > (self.until_ms() or 0):
+            self._write(Ban(self.origin, until_ms, reason, _now_ms(), venue_ms))
+
+    def settle(self) -> Believed | None:
+        """Write down again, as noted now, what was noted in the future: else it would begin anew with each reading.
+
+        Gives what was written down again.
+        """
+        found = self.current()
+        if found is None or found.ban.noted_at_ms <= _now_ms():
+            return None
+        self._write(Ban(self.origin, found.until_ms, found.ban.reason, _now_ms(), None))
+        return found
+
+    def forget(self) -> Ban | None:
+        """Remember no ban any more; gives the one that was remembered and lasted."""
+        found = self.current()
+        try:
+            self._path.unlink(missing_ok=True)
+        except OSError as exc:
+            log.warning("ban not forgotten path=%s error=%s", self._path, exc)
+            return None
+        return None if found is None else found.ban
+
+    def _write(self, ban: Ban) -> None:
+        entry = {
+            "origin": ban.origin,
+            "until_ms": ban.until_ms,
+            "reason": ban.reason,
+            "noted_at_ms": ban.noted_at_ms,
+            "venue_ms": ban.venue_ms,
+        }
         temporary = self._path.with_suffix(f".{os.getpid()}.tmp")
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -49,3 +125,44 @@ class BanBook:
             temporary.replace(self._path)
         except OSError as exc:
             log.warning("ban not remembered path=%s error=%s", self._path, exc)
+
+
+def lasting_bans(folder: Path, venue: str, *, longest_s: float) -> Sequence[Believed]:
+    """All bans of a venue that the folder remembers and that still last, whatever address they are of."""
+    with contextlib.suppress(OSError):
+        bans = [_read(path) for path in sorted(folder.glob(f"{_PREFIX}{venue}-*.json"))]
+        found = [believed(ban, _now_ms(), int(longest_s * 1000)) for ban in bans if ban is not None]
+        return [one for one in found if one is not None]
+    return []
+
+
+def _read(path: Path) -> Ban | None:
+    try:
+        entry = json.loads(path.read_text())
+        until_ms = entry["until_ms"]
+        written_ms = path.stat().st_mtime_ns // 1_000_000
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as exc:
+        log.warning("ban file ignored path=%s error=%s", path, exc)
+        return None
+    if not _is_moment(until_ms):
+        return None
+    noted_at_ms, venue_ms = entry.get("noted_at_ms"), entry.get("venue_ms")
+    return Ban(
+        origin=str(entry.get("origin", "")),
+        until_ms=until_ms,
+        reason=str(entry.get("reason", "")),
+        # Older versions did not say when: then the file does, by the same clock.
+        noted_at_ms=noted_at_ms if _is_moment(noted_at_ms) else written_ms,
+        venue_ms=venue_ms if _is_moment(venue_ms) else None,
+    )
+
+
+def _is_moment(value: Any) -> bool:
+    """A time of the years 1970 to 9999 in ms."""
+    return type(value) is int and 0 <= value < 253_402_300_800_000
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000

@@ -14,14 +14,21 @@ class VenueClock:
 
     def __init__(self) -> None:
         self._offset_ms = time.time_ns() // 1_000_000 - _monotonic_ms()
+        self._read = False
 
     def set(self, venue_ms: int) -> None:
         """Take the venue's time as of now, the moment its answer arrived."""
         self._offset_ms = venue_ms - _monotonic_ms()
+        self._read = True
 
     def now_ms(self) -> int:
         """The venue's time in ms UTC; this machine's until it has been set."""
         return _monotonic_ms() + self._offset_ms
+
+    @property
+    def read_ms(self) -> int | None:
+        """The venue's time, for what is noted; None until it has been read."""
+        return self.now_ms() if self._read else None
 
     def next_minute_s(self) -> float:
         """Seconds until a new minute has begun by the venue's clock and by this machine's (the later of the two)."""

@@ -36,6 +36,8 @@ PART_MINUTES: Final = 50_000
 class CopyJob:
     """`series` empty is all that the source has; `force` also mixes real and simulated candles.
 
+    `other_address` mixes candles of a venue that came from different addresses.
+
     `state_dir`: where it is remembered what a full server was sent.
     """
 
@@ -45,6 +47,7 @@ class CopyJob:
     series: tuple[Series, ...] = ()
     force: bool = False
     within_retention: bool = False
+    other_address: bool = False
 
 
 # The plan

@@ -9,6 +9,7 @@ from typing import Final, Self
 
 from yarl import URL
 
+from laklak.addresses import SIMULATOR, Source, address_of
 from laklak.agenda import Agenda
 from laklak.archives import ARCHIVES
 from laklak.archives.solver import Preference, Solver
@@ -62,12 +63,13 @@ class Feed:
             heaviest=self._heaviest,
             next_minute_s=self.clock.next_minute_s,
         )
+        self.bans = BanBook(job.state_dir, name, _origin(settings.url), longest_s=self.venue.longest_ban_s)
         self.transport = Transport(
             self.venue,
             settings.url,
             self.limiter,
             clock=self.clock,
-            bans=BanBook(job.state_dir, name, _origin(settings.url)),
+            bans=self.bans,
             stopper=stopper,
             tell=tell,
             connections=job.workers,
@@ -75,6 +77,9 @@ class Feed:
             firewall_wait_s=settings.firewall_wait_s,
         )
         self.reader = _file_reader(name, settings.archive_url, job, stopper)
+        self._addresses: dict[Source, str] = {"api": address_of(settings.url)}
+        if settings.archive_url is not None:
+            self._addresses["files"] = address_of(settings.archive_url)
         self.files = FileAgenda(stopper)
         self.no_api: str | None = None
         """Why nothing can be asked of the venue itself in this run, though its files can be had."""
@@ -152,6 +157,27 @@ class Feed:
         """Where candles of this venue come from; it has answered by then."""
         of_files = self.reader is not None and self.reader.downloader.simulated
         return "simulated" if self.transport.simulated or of_files else "real"
+
+    @property
+    def sources(self) -> dict[Source, str]:
+        """From where this run may take candles of the venue, by what is known so far (see laklak.addresses)."""
+        taken: list[Source] = ["api"] if self.asks_api else []
+        if self.reader is not None:
+            taken.append("files")
+        return {source: self.address(source) for source in taken}
+
+    def address(self, source: Source) -> str:
+        """The address of a source; that of all simulators where an answer has told that it is one."""
+        address = self._addresses[source]
+        simulated = self.transport.simulated and address == self._addresses["api"]
+        if source == "files" and self.reader is not None:
+            simulated = simulated or self.reader.downloader.simulated
+        return SIMULATOR if simulated else address
+
+    @property
+    def venue_now_ms(self) -> int | None:
+        """The venue's clock, for what is noted; None where it could not be asked."""
+        return self.clock.read_ms
 
     async def read_clock(self, *, tries: int = 2) -> None:
         """Take the venue's time."""

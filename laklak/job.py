@@ -39,5 +39,7 @@ class Job:
     refetch: bool = False
     recheck: bool = False
     force: bool = False
+    other_address: bool = False
+    forget_ban: bool = False
     dry_run: bool = False
     within_retention: bool = False

@@ -56,6 +56,15 @@ class Knowledge:
         """All notes of a kind, by what they are about."""
         return {about: note for (about, one), note in self._notes.items() if one == kind and note.value}
 
+    def all(self) -> list[Note]:
+        """Every note that has not been forgotten."""
+        return [note for note in self._notes.values() if note.value]
+
+    def take(self, note: Note) -> None:
+        """Remember a note of another store, with the times at which it was taken."""
+        self._notes[note.about, note.kind] = note
+        self._changed.add((note.about, note.kind))
+
     def put(self, about: str | Series, kind: str, value: Any, *, venue_ms: int | None) -> None:
         """Remember `value`, anything that JSON can spell, as of now; `venue_ms` is the venue's clock."""
         self._set(str(about), kind, json.dumps(value, ensure_ascii=False, separators=(",", ":")), venue_ms)
@@ -68,9 +77,15 @@ class Knowledge:
     async def save(self, store: Store) -> None:
         """Write what has changed since it was read or saved; raises StoreError."""
         changed = sorted(self._changed)
-        if changed:
+        if not changed:
+            return
+        # What changes while it is being written is written the next time, and so is what could not be.
+        self._changed.clear()
+        try:
             await store.put_notes([self._notes[key] for key in changed])
-            self._changed.difference_update(changed)
+        except BaseException:
+            self._changed.update(changed)
+            raise
 
     def _set(self, about: str, kind: str, value: str, venue_ms: int | None) -> None:
         self._notes[about, kind] = Note(about, kind, value, time.time_ns() // 1_000_000, venue_ms)

@@ -30,7 +30,8 @@ class Ledger:
         """Minutes that turned out not to be wanted, beside those outside of `life`; negative where there are more."""
         self.life = TimeRange(-_NEVER_MS, _NEVER_MS)
         """From the first candle to the end of the last one, as far as this run has learned; else without end."""
-        self.first_known = plan.first_ms is not None
+        # Where the range begins with the first candle that is known of, and that one is lacking, it is not known.
+        self.first_known = plan.first_ms is not None and plan.first_ms < plan.wanted.start_ms
         self.newest_ms: int = -1 if plan.newest_ms is None else plan.newest_ms
         """The newest candle that is known of, from whatever answer: the series has gone on until there."""
         self.oldest_ms: int = _NEVER_MS if plan.oldest_ms is None else plan.oldest_ms

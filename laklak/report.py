@@ -12,7 +12,7 @@ from laklak.errors import LaklakError, TryLater
 from laklak.ledger import Ledger
 from laklak.model import iso
 from laklak.plan import Alternative
-from laklak.resolve import EndedSeries, FailedSeries
+from laklak.resolve import BegunSeries, EndedSeries, FailedSeries
 from laklak.stores.base import Waiting
 
 SCHEMA: Final = 1
@@ -96,6 +96,7 @@ class Report:
     end_ms: int | None = None
     ledgers: list[Ledger] = field(default_factory=list)
     failed: list[FailedSeries] = field(default_factory=list)
+    begun: dict[str, BegunSeries] = field(default_factory=dict)
     ended: list[EndedSeries] = field(default_factory=list)
     series: int = 0
     rows_rejected: int = 0
@@ -120,6 +121,10 @@ class Report:
     dead_letter: str | None = None
     fetching_since_s: float | None = None
     seconds: float = 0.0
+
+    @property
+    def begun_series(self) -> tuple[BegunSeries, ...]:
+        return tuple(self.begun[name] for name in sorted(self.begun))
 
     @property
     def wanted(self) -> int:
@@ -206,6 +211,7 @@ class Summary:
     missing: int
     rows_rejected: int
     failed_series: Sequence[FailedSeries]
+    begun_series: Sequence[BegunSeries]
     ended_series: Sequence[EndedSeries]
     requests: int
     candle_requests: int
@@ -249,6 +255,7 @@ def summarise(report: Report, *, error: LaklakError | None = None, exit_code: in
         missing=missing,
         rows_rejected=report.rows_rejected,
         failed_series=failures,
+        begun_series=report.begun_series,
         ended_series=tuple(report.ended),
         requests=report.requests,
         candle_requests=report.candle_requests,
@@ -306,6 +313,7 @@ class Estimate:
     file_seconds: float
     out_of_reach: int
     failed_series: Sequence[FailedSeries]
+    begun_series: Sequence[BegunSeries]
     ended_series: Sequence[EndedSeries]
     alternatives: Sequence[Alternative]
     exit: int = 0
@@ -318,6 +326,7 @@ class Estimate:
 def _fields(outcome: Summary | Estimate) -> dict[str, Any]:
     values = {name: getattr(outcome, name) for name in outcome.__dataclass_fields__}
     values["failed_series"] = [asdict(failed) for failed in outcome.failed_series]
+    values["begun_series"] = [{"series": one.series, "first": iso(one.first_ms)} for one in outcome.begun_series]
     values["ended_series"] = [
         {"series": one.series, "ended": when(one.ended_ms), "status": one.status} for one in outcome.ended_series
     ]

@@ -63,6 +63,14 @@ class EndedSeries:
 
 
 @dataclass(frozen=True, slots=True)
+class BegunSeries:
+    """A series whose first candle lies in the range that was asked for: nothing is wanted before it."""
+
+    series: str
+    first_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class Resolved:
     targets: tuple[Target, ...]
     failed: tuple[FailedSeries, ...]

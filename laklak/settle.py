@@ -110,7 +110,9 @@ def second_answer(
         if settled and _inside(time, doubts.unproven):
             once_lacking.append(time)
         elif settled and time not in doubts.refused:
-            absences.append(Absence(time, "hole", confirmed_at_ms, "two complete answers lack it"))
+            absences.append(
+                Absence(time, "hole", confirmed_at_ms, "two complete answers lack it", venue_ms=venue_now_ms)
+            )
         else:
             undecided += 1
     repeated = 0
@@ -121,7 +123,7 @@ def second_answer(
         if not _wanted(time, chunk):
             continue
         if same:
-            absences.append(Absence(time, "rejected", confirmed_at_ms, refusal.reason, refusal.row))
+            absences.append(Absence(time, "rejected", confirmed_at_ms, refusal.reason, refusal.row, venue_now_ms))
         else:
             undecided += 1
     absences.sort(key=lambda absence: absence.open_time_ms)

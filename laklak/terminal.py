@@ -18,7 +18,15 @@ from laklak.errors import LaklakError
 from laklak.report import Estimate, Report
 from laklak.text import duration_text, folded
 from laklak.told import ToldBook
-from laklak.wording import copy_plan_line, copy_status_line, figures_of, plan_line, status_line, waiting_words
+from laklak.wording import (
+    begun_lines,
+    copy_plan_line,
+    copy_status_line,
+    figures_of,
+    plan_line,
+    status_line,
+    waiting_words,
+)
 
 log = logging.getLogger(__name__)
 
@@ -123,6 +131,8 @@ class Terminal:
 
     def planned(self, estimate: Estimate) -> None:
         self.note(plan_line(estimate))
+        for line in begun_lines(estimate.begun_series):
+            self.note(line)
 
     def stopping(self, line: str) -> None:
         log.info("%s", line)

@@ -21,7 +21,7 @@ import aiohttp
 from yarl import URL
 
 from laklak._version import __version__
-from laklak.bans import BanBook
+from laklak.bans import BanBook, Believed
 from laklak.clock import VenueClock
 from laklak.connection import SIMULATOR_HEADER, backoff_s, host_text, proxy_for, what_failed
 from laklak.errors import (
@@ -43,10 +43,8 @@ log = logging.getLogger(__name__)
 ATTEMPT_TIMEOUT_S: Final = 20.0
 TRIES: Final = 6
 _BODY_MOST: Final = 64 * 1024 * 1024
-_LONGEST_BAN_S: Final = 4 * 86_400.0  # three days are documented
 _BAN_DEFAULT_S: Final = 120.0
 _SHORTEST_PAUSE_S: Final = 1.0
-_LONGEST_PAUSE_S: Final = 31 * 86_400.0
 _WORTH_TELLING_S: Final = 2.0
 
 Answer = TypeVar("Answer")
@@ -139,13 +137,13 @@ class Transport:
     async def __aenter__(self) -> Self:
         """Open; a ban that an earlier run remembered is waited out first, or raises TryLater."""
         self._opened_s = time.monotonic()
-        until_ms = self._bans.until_ms()
-        if until_ms is not None:
-            self.banned_until_ms = until_ms
-            wait_s = until_ms / 1000 - time.time()
+        remembered = self._bans.current()
+        if remembered is not None:
+            self.banned_until_ms = remembered.until_ms
+            wait_s = remembered.until_ms / 1000 - time.time()
             if wait_s > self._max_wait_s:
-                raise self._try_later(until_ms, "banned, as an earlier run was told")
-            self._pause(wait_s, "banned, as an earlier run was told")
+                raise self._try_later(remembered.until_ms, _as_remembered(remembered))
+            self._pause(wait_s, _as_remembered(remembered))
         self._session = self._new_session()
         return self
 
@@ -301,7 +299,7 @@ class Transport:
         if verdict.retry_after_s is not None:
             return verdict.retry_after_s
         if verdict.until_ms is not None:
-            wait_s = self._clock.seconds_until(verdict.until_ms, _LONGEST_BAN_S)
+            wait_s = self._clock.seconds_until(verdict.until_ms, self._venue.longest_ban_s)
             if wait_s is not None:
                 return wait_s
         return max(_BAN_DEFAULT_S, self._limiter.paused_for_s)
@@ -309,16 +307,19 @@ class Transport:
     def _limited(self, wait_s: float, verdict: Verdict) -> Exception:
         """Stop the whole scope for so long; TryLater when that is longer than the run may wait."""
         # "Come back in 0 seconds" must not become knocking without a pause, nor a slip of the venue a ban for ever.
-        wait_s = min(max(wait_s, _SHORTEST_PAUSE_S), _LONGEST_PAUSE_S)
+        why, longest_s = verdict.detail, self._venue.longest_ban_s
+        if wait_s > longest_s:
+            why = f"{why} (it says {duration_text(wait_s)}, and the longest that it documents is believed)"
+        wait_s = min(max(wait_s, _SHORTEST_PAUSE_S), longest_s)
         until_ms = time.time_ns() // 1_000_000 + int(wait_s * 1000)
         if verdict.kind is Kind.BANNED:
             self.banned_until_ms = max(until_ms, self.banned_until_ms or 0)
-            self._bans.remember(until_ms, verdict.detail)
+            self._bans.remember(until_ms, why, venue_ms=self._clock.read_ms)
         if wait_s > self._max_wait_s or self.silent_s > self._max_wait_s:
             if verdict.kind is not Kind.BANNED:
-                self._bans.remember(until_ms, verdict.detail)
-            return self._try_later(until_ms, verdict.detail)
-        self._pause(wait_s, verdict.detail)
+                self._bans.remember(until_ms, why, venue_ms=self._clock.read_ms)
+            return self._try_later(until_ms, why)
+        self._pause(wait_s, why)
         return _Limited()
 
     def _pause(self, wait_s: float, why: str) -> None:
@@ -333,7 +334,8 @@ class Transport:
         return TryLater(
             f"{self._host} does not answer this address before {iso(until_ms)}: {why}",
             until_ms=until_ms,
-            hint=f"run again after {iso(until_ms)}, or wait longer with --max-wait",
+            hint=f"run again after {iso(until_ms)}, or wait longer with --max-wait; --forget-ban asks all the same, "
+            "which makes a real ban longer",
         )
 
     def _translated(self, exc: Exception) -> TransientError | VenueUnreachable:
@@ -376,3 +378,8 @@ class Transport:
     @property
     def _proxy_shown(self) -> str:
         return f"{self._proxy.host}:{self._proxy.port}" if self._proxy else "of the environment"
+
+
+def _as_remembered(ban: Believed) -> str:
+    noted = f"banned, as an earlier run was told at {iso(ban.ban.noted_at_ms // 1000 * 1000)}"
+    return noted if ban.doubt is None else f"{noted}; {ban.doubt}"

@@ -18,7 +18,7 @@ from laklak.ledger import NOT_YET
 from laklak.model import Series, iso
 from laklak.plan import Cost
 from laklak.report import Estimate, Progress, Report, Summary
-from laklak.resolve import FailedSeries
+from laklak.resolve import BegunSeries, FailedSeries
 from laklak.stores.base import Columns, Waiting
 from laklak.text import counted, duration_text, folded, size_text, some_of
 
@@ -225,9 +225,20 @@ def plan_line(estimate: Estimate) -> str:
     return f"{todo}: {'; '.join(parts)}"
 
 
+def begun_lines(begun: Sequence[BegunSeries]) -> Iterable[str]:
+    """Where nothing is wanted at the beginning of a range: `BTCUSDT: first candle ...: nothing is wanted before`."""
+    texts = [f"{Series.parse(one.series).symbol} {iso(one.first_ms)}" for one in begun]
+    if len(texts) == 1:
+        symbol, _, first = texts[0].partition(" ")
+        yield f"{symbol}: first candle {first}: nothing is wanted before"
+    elif texts:
+        yield f"first candles, nothing is wanted before: {some_of(texts)}"
+
+
 def estimate_lines(estimate: Estimate) -> Iterable[str]:
     """The plan of a dry run with its alternatives."""
     yield plan_line(estimate)
+    yield from (f"  {line}" for line in begun_lines(estimate.begun_series))
     yield f"  stored {estimate.stored_before:,}, holes {estimate.holes:,}, rejected {estimate.rejected:,}"
     if estimate.to_fetch and estimate.alternatives:
         yield "  chunk   budget   requests      weight   time"
@@ -257,6 +268,7 @@ def summary_lines(summary: Summary) -> Iterable[str]:
         f"{duration_text(summary.seconds)}, {summary.candles_per_second:,.0f} candles/s"
     )
     yield from _file_lines(summary)
+    yield from (f"  {line}" for line in begun_lines(summary.begun_series))
     if summary.rows_rejected:
         yield f"  {counted(summary.rows_rejected, 'row')} of the venue refused"
     told, failed = _not_yet_lines(summary)

@@ -6,7 +6,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from laklak.cli.options import AsJson, Config, Force, NoProgress, Quiet, Verbose, settings_of, working_folder
+from laklak.cli.options import (
+    AsJson,
+    Config,
+    Force,
+    NoProgress,
+    OtherAddress,
+    Quiet,
+    Verbose,
+    settings_of,
+    working_folder,
+)
 from laklak.cli.work import perform, start_log
 
 if TYPE_CHECKING:
@@ -55,6 +65,10 @@ def backfill(
     force: Force = False,
     within_retention: Annotated[
         bool, typer.Option("--within-retention", help="Leave out what the InfluxDB retention policy would drop.")
+    ] = False,
+    other_address: OtherAddress = False,
+    forget_ban: Annotated[
+        bool, typer.Option("--forget-ban", help="Forget a ban that an earlier run was told; a real one gets longer.")
     ] = False,
     source: Annotated[
         str | None,
@@ -112,6 +126,8 @@ def backfill(
         force=force,
         dry_run=dry_run,
         within_retention=within_retention,
+        other_address=other_address,
+        forget_ban=forget_ban,
     )
     return _carry_out(ordered, terminal, as_json=as_json, quiet=quiet)
 

@@ -6,7 +6,17 @@ from typing import Annotated
 
 import typer
 
-from laklak.cli.options import AsJson, Config, Force, NoProgress, Quiet, Verbose, settings_of, working_folder
+from laklak.cli.options import (
+    AsJson,
+    Config,
+    Force,
+    NoProgress,
+    OtherAddress,
+    Quiet,
+    Verbose,
+    settings_of,
+    working_folder,
+)
 from laklak.cli.work import perform, start_log
 
 
@@ -28,6 +38,7 @@ def copy(
     within_retention: Annotated[
         bool, typer.Option("--within-retention", help="Leave out what DST's retention would drop.")
     ] = False,
+    other_address: OtherAddress = False,
 ) -> int:
     """Copy candles, holes and rejects that one store has and another lacks. No venue is asked.
 
@@ -51,7 +62,15 @@ def copy(
     if quiet:
         told = ToldBook(settings.state_dir, [str(working_folder()), "copy", source, destination, *(series or ())])
     terminal = Terminal(quiet=quiet, progress=not no_progress, told=told)
-    job = copy_job(source, destination, series or None, settings, force=force, within_retention=within_retention)
+    job = copy_job(
+        source,
+        destination,
+        series or None,
+        settings,
+        force=force,
+        within_retention=within_retention,
+        other_address=other_address,
+    )
     start_log("copy", settings, terminal, verbose=verbose)
     work = Copy(job, terminal)
     return perform(work, terminal, lambda exc: summarise_copy(work.report, error=exc), as_json=as_json, quiet=quiet)

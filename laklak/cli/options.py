@@ -20,6 +20,10 @@ Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="More in the log,
 Force = Annotated[
     bool, typer.Option("--force", help="Go on although the disk is nearly full, or mix real and simulated.")
 ]
+OtherAddress = Annotated[
+    bool,
+    typer.Option("--other-address", help="Mix candles of a venue from another address with the stored ones."),
+]
 Config = Annotated[str | None, typer.Option(metavar="FILE", help="Settings file [laklak.toml].")]
 ExistingStore = Annotated[str | None, typer.Option(metavar="WHERE", help="The store [laklak.db].")]
 

@@ -11,6 +11,7 @@ from typing import Final
 import anyio
 
 from laklak._version import __version__
+from laklak.engine.addresses import AddressBook
 from laklak.engine.fetch import Fetch
 from laklak.engine.filling import announce, other_series
 from laklak.engine.observer import Observer
@@ -97,9 +98,10 @@ class Backfill:
                     unsure = UnsureBook(self.job.state_dir, store.identity, self._observer.warn)
                     with self.stopper.interruptible():
                         knowledge = await Knowledge.of(store)
+                    addresses = AddressBook(self.job, store, knowledge)
                     async with AsyncExitStack() as stack:
                         preparation = Preparation(
-                            self.job, store, unsure, knowledge, self.report, self._observer, self.stopper
+                            self.job, store, unsure, knowledge, addresses, self.report, self._observer, self.stopper
                         )
                         self._feeds = preparation.feeds
                         with self.stopper.interruptible():
@@ -113,6 +115,7 @@ class Backfill:
                                 unsure,
                                 knowledge,
                                 preparation.lives,
+                                addresses,
                                 self._feeds,
                                 self.report,
                                 self._observer,

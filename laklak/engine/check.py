@@ -11,7 +11,7 @@ import platform
 import sqlite3
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from importlib import metadata
 from typing import Final
 
@@ -19,12 +19,17 @@ import anyio
 from anyio import to_thread
 
 from laklak._version import __version__
+from laklak.addresses import NOTE, SIMULATOR, Addresses, fits
+from laklak.bans import lasting_bans
+from laklak.engine.addresses import address_refusal, known_addresses
 from laklak.engine.filling import SPARE_BYTES, other_series
 from laklak.engine.prepare import mixing_refusal
+from laklak.engine.remembered import address_finding, ban_findings, memory_findings
 from laklak.errors import LaklakError, TryLater
 from laklak.feed import Feed
 from laklak.findings import Checkup, Fact, Finding
 from laklak.job import Job
+from laklak.knowledge import Knowledge
 from laklak.model import iso
 from laklak.resolve import clip_to_clock
 from laklak.stopping import Stopper
@@ -36,6 +41,7 @@ from laklak.text import counted, duration_text, mask_url, size_text, some_of
 LIMIT_S: Final = 13.0
 """How long the store, or a venue, may take to answer."""
 _STORE_PATIENCE_S: Final = 1.0
+_MEMORY_S: Final = 5.0
 _CLOCK_OFF_MS: Final = 1_000
 _CLOCK_FAR_OFF_MS: Final = 60_000
 
@@ -57,6 +63,8 @@ class _Seen:
 
     store: Store | None = None
     origin: Origin | None = None
+    addresses: dict[str, Addresses] = field(default_factory=dict)
+    """Of the venues whose candles the store has."""
 
 
 class Check:
@@ -144,10 +152,29 @@ class Check:
                     self._add("assets", Finding("warning", others))
                 if self._seen.origin is not None:
                     self._add("store", Finding("ok", f"its candles are {self._seen.origin} ones"))
+                if store.exists:
+                    await self._look_at_memory(store)
                 if info.free_bytes is not None:
                     self._add("store", _room(info.free_bytes))
         except LaklakError as exc:
             self._add("store", Finding.of(exc))
+
+    async def _look_at_memory(self, store: Store) -> None:
+        """Say what the store remembers about venues."""
+        with anyio.move_on_after(_MEMORY_S) as scope:
+            knowledge = await Knowledge.of(store)
+            held = {series.venue for series in await store.holdings()}
+            now_ms = time.time_ns() // 1_000_000
+            for venue in sorted(held):
+                known = self._seen.addresses[venue] = await known_addresses(store, knowledge, venue)
+                self._add("store", address_finding(venue, known, knowledge.note(venue, NOTE), now_ms))
+            absences = await store.absence_counts()
+            for venue in sorted(held.union(note.about.partition(":")[0] for note in knowledge.all())):
+                self._add("store", *memory_findings(venue, knowledge, absences, now_ms))
+        if scope.cancelled_caught:
+            self._add(
+                "store", Finding("ok", f"what it remembers beside candles takes more than {_MEMORY_S:g} s to count")
+            )
 
     def _hold_against_store(self, store: Store, feeds: Sequence[Feed]) -> None:
         """Add what only shows when the venues have answered; what is wrong with all of them is said once."""
@@ -164,6 +191,8 @@ class Check:
         refusal = mixing_refusal(store, self._seen.origin, feed)
         if refusal is not None:
             yield "store", refusal
+        else:
+            yield from (("store", error) for error in self._other_addresses(store, feed))
         if job.days is None and job.start_ms is None:
             return
         try:
@@ -176,6 +205,16 @@ class Check:
         except LaklakError as exc:
             yield "store", exc
 
+    def _other_addresses(self, store: Store, feed: Feed) -> Iterator[LaklakError]:
+        """Sources of a run whose candles would not fit to those that are there."""
+        there = self._seen.addresses.get(feed.venue.name, Addresses())
+        for source, address in feed.sources.items():
+            fitting = there.of(source)
+            # Whether an archive is a simulator's only its files would tell.
+            untold = source == "files" and SIMULATOR in fitting
+            if fitting and not untold and not fits(address, fitting, mixing=False):
+                yield address_refusal(store.display, feed.venue.name, source, address, fitting)
+
     # A venue
 
     async def _look_at_venue(self, name: str, feeds: list[Feed]) -> None:
@@ -185,6 +224,8 @@ class Check:
         except LaklakError as exc:
             self._add(name, Finding.of(exc))
             return
+        bans = lasting_bans(self._job.state_dir, name, longest_s=feed.venue.longest_ban_s)
+        self._add(name, *ban_findings(bans, but=feed.bans.origin))
         if feed.transport.proxy is not None:
             self._add(name, Finding("ok", f"asked through the proxy {feed.transport.proxy}"))
         started_s = time.monotonic()

@@ -23,6 +23,7 @@ import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
 from laklak.copying import CopyJob, CopyPlan, CopyReport, CopySummary, Part, parts_of, plan_copy, summarise_copy, take
+from laklak.engine.addresses import merge_notes
 from laklak.engine.filling import announce, check_room, each, sent, survey_sure
 from laklak.engine.watching import StoreWatch
 from laklak.errors import LaklakError, StoreError, StoreFull, StoreUnavailable, UsageError
@@ -165,12 +166,18 @@ class Copy:
                         f"{destination.display} holds {present} candles; {source.display} has {given} ones",
                         hint="copy to another store, or --force to mix them",
                     )
-                await self._plan(source, destination, unsure, self._kept(destination, holdings))
+                kept = self._kept(destination, holdings)
+                notes = await merge_notes(
+                    source, destination, kept, mixing=self.job.force, other_address=self.job.other_address
+                )
+                await self._plan(source, destination, unsure, kept)
                 if not self.job.force:
                     hint = "make room, copy to another place, or --force"
                     check_room(destination, free_bytes, self.report.missing, hint=hint)
                 if self.report.missing and present is None and given is not None:
                     await destination.set_origin(given)
+                if self.report.missing:
+                    await notes.save(destination)
             self._observer.planned_copy(self.report)
             await self._move(source, destination, unsure)
             self._settle(unsure)

@@ -30,6 +30,7 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 
 from laklak.agenda import Entry, next_round
 from laklak.archives.solver import FilePart
+from laklak.engine.addresses import AddressBook
 from laklak.engine.life import Lives, ended_line
 from laklak.engine.observer import Observer
 from laklak.engine.tally import tally
@@ -52,6 +53,7 @@ from laklak.model import Absence, Candles, Chunk, TimeRange
 from laklak.plan import merge, plan_chunks
 from laklak.quality import Checked, check_page
 from laklak.report import Report
+from laklak.resolve import BegunSeries
 from laklak.settle import (
     SECOND_ANSWER_AFTER_S,
     Edge,
@@ -83,6 +85,7 @@ class Fetch:
         unsure: UnsureBook,
         knowledge: Knowledge,
         lives: Mapping[str, Lives],
+        addresses: AddressBook,
         feeds: Sequence[Feed],
         report: Report,
         observer: Observer,
@@ -93,6 +96,7 @@ class Fetch:
         self._unsure = unsure
         self._knowledge = knowledge
         self._lives = lives
+        self._addresses = addresses
         self._feeds = feeds
         self._report = report
         self._observer = observer
@@ -203,12 +207,15 @@ class Fetch:
                 delivery = None
                 try:
                     delivery = await self._answer(feed, ledger, question)
+                    if delivery is not None and delivery.rows:
+                        await self._addresses.note(feed, "api")
                 except Stopped:
                     log.debug("given up series=%s", ledger.plan.series)
                 except FatalError as exc:
                     ledger.trouble("no_source", question.chunk.wanted_count, str(exc))
                     self._lost(feed, exc)
                 except StoreError as exc:
+                    delivery = None
                     self._abort(exc)
                 self._done(feed, ledger)
                 if delivery is not None and delivery.rows:
@@ -226,12 +233,16 @@ class Fetch:
                     finally:
                         feed.files.done()
                         self._done(feed, ledger)
+                    if ready:
+                        await self._addresses.note(feed, "files")
                     # While a worker waits for its next file, no candles of its last one may stay in memory: not by
                     # a name either.
                     while ready:
                         await parcels.send(ready.pop())
             except Stopped:
                 log.debug("no more files venue=%s", feed.venue.name)
+            except StoreError as exc:
+                self._abort(exc)
 
     async def _read_file(self, feed: Feed, reader: FileReader, ledger: Ledger, part: FilePart) -> list[Parcel]:
         """Get a file and say what is to be stored of it and of those read with it; the rest is asked for elsewhere."""
@@ -277,6 +288,7 @@ class Fetch:
         if first_ms >= start_ms:
             return None
         ledger.begins(first_ms)
+        self._report.begun[str(ledger.plan.series)] = BegunSeries(str(ledger.plan.series), first_ms)
         self._lives[feed.venue.name].remember_first(ledger.plan.series, first_ms, "file")
         if first_ms == file.span.start_ms > asked_start_ms:
             # The file before it may have more; nothing of it is wanted as long as nobody has seen that it is there.
@@ -358,6 +370,7 @@ class Fetch:
     def _begin(self, feed: Feed, ledger: Ledger, first_ms: int) -> None:
         """Nothing is wanted before the first candle; where it is earlier than was thought, more is asked for."""
         more = ledger.begins(first_ms)
+        self._report.begun[str(ledger.plan.series)] = BegunSeries(str(ledger.plan.series), first_ms)
         now_s = asyncio.get_running_loop().time()
         for chunk in plan_chunks(ledger.plan.series, [more] if more else [], feed.venue.page_tiers, feed.page):
             self._report.requests_planned += 1
@@ -423,18 +436,17 @@ class Fetch:
 
     async def _look_for_edge(self, feed: Feed, ledger: Ledger, chunk: Chunk) -> None:
         """A long empty answer: ask where the series begins or ends, before hundreds like it are asked for."""
-        if chunk.limit < LONG_EMPTY_PAGE:
-            return
-        edge: Edge = "newest"
-        if chunk.range.start_ms <= ledger.newest_ms:
-            edge = "first"
-        if edge in ledger.edges_asked or (edge == "first" and ledger.first_known):
+        if chunk.limit < LONG_EMPTY_PAGE or ledger in self._learning:
             return
         self._learning[ledger] = learned = asyncio.Event()
         try:
-            await self._learn_edge(feed, ledger, edge)
+            if chunk.range.start_ms > ledger.newest_ms and "newest" not in ledger.edges_asked:
+                await self._learn_edge(feed, ledger, "newest")
+            before_others = chunk.range.start_ms <= ledger.newest_ms and not ledger.first_known
+            if before_others and "first" not in ledger.edges_asked:
+                await self._learn_edge(feed, ledger, "first")
         except (PermanentError, TransientError) as exc:
-            log.warning("%s candle not learned series=%s error=%s", edge, ledger.plan.series, exc)
+            log.warning("ends not learned series=%s error=%s", ledger.plan.series, exc)
         finally:
             del self._learning[ledger]
             learned.set()

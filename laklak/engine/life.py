@@ -22,7 +22,7 @@ from laklak.feed import Feed
 from laklak.knowledge import Knowledge
 from laklak.model import DAY_MS, Interval, Series, TimeRange, iso
 from laklak.report import Report
-from laklak.resolve import EndedSeries, Target
+from laklak.resolve import BegunSeries, EndedSeries, Target
 from laklak.stores.base import Store
 from laklak.text import some_of
 
@@ -89,6 +89,8 @@ class Lives:
         if start_ms is not None:
             start_ms = min(max(span.start_ms, series.interval.floor(start_ms)), span.end_ms)
             span = TimeRange(start_ms, span.end_ms)
+        if known_ms is not None and known_ms > target.wanted.start_ms:
+            self._report.begun[str(series)] = BegunSeries(str(series), known_ms)
         return replace(target, wanted=span, first_ms=None if doubtful else known_ms, doubtful_first=doubtful)
 
     async def _asked_first(self, target: Target) -> int | None:
@@ -204,9 +206,11 @@ class Lives:
         return first_ms if type(first_ms) is int else None
 
     def remember_first(self, series: Series, first_ms: int, source: str) -> None:
-        """Remember the first candle, and who has shown it."""
+        """Remember the first candle, and who has shown it; a later one takes the place of what klines said alone."""
+        known = self._knowledge.fact(series, "first", self._feed.clock.now_ms())
         known_ms = self.known_first(series)
-        if known_ms is None or first_ms < known_ms:
+        of_klines = isinstance(known, dict) and known.get("source") == "klines"
+        if known_ms is None or first_ms < known_ms or (of_klines and first_ms > known_ms):
             fact = {"ms": first_ms, "time": iso(first_ms), "source": source}
             self._knowledge.put(series, "first", fact, venue_ms=self._feed.clock.now_ms())
 

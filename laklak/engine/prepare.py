@@ -9,6 +9,7 @@ from typing import Final
 
 from laklak.agenda import Agenda
 from laklak.archives.solver import Split
+from laklak.engine.addresses import AddressBook
 from laklak.engine.filling import check_room, each, survey_sure
 from laklak.engine.life import Lives, ended_line
 from laklak.engine.observer import Observer
@@ -60,6 +61,7 @@ class Preparation:
         store: Store,
         unsure: UnsureBook,
         knowledge: Knowledge,
+        addresses: AddressBook,
         report: Report,
         observer: Observer,
         stopper: Stopper,
@@ -68,6 +70,7 @@ class Preparation:
         self._store = store
         self._unsure = unsure
         self._knowledge = knowledge
+        self._addresses = addresses
         self._report = report
         self._observer = observer
         self._stopper = stopper
@@ -82,6 +85,8 @@ class Preparation:
         for name in dict.fromkeys(one.venue for one in self._job.asked):
             feed = Feed(name, self._job, self._stopper, self._observer.warn)
             self.feeds.append(feed)
+            await self._addresses.check_unasked(feed)
+            self._look_at_bans(feed)
             await stack.enter_async_context(feed)
             await self._check_origin(feed)
             span, targets = await self._targets(feed)
@@ -101,6 +106,22 @@ class Preparation:
         if not self._job.dry_run:
             self._observer.planned(estimate)
         return estimate
+
+    def _look_at_bans(self, feed: Feed) -> None:
+        """Forget the ban of the venue where that is asked for; one that was noted in the future begins now, once."""
+        if not self._job.forget_ban:
+            settled = feed.bans.settle()
+            if settled is not None:
+                self._observer.warn(
+                    f"{feed.shown_url} is not to be asked before {iso(settled.until_ms)}: a ban is remembered, but "
+                    f"{settled.doubt}; --forget-ban forgets it"
+                )
+            return
+        ban = feed.bans.forget()
+        if ban is not None:
+            self._observer.warn(
+                f"forgotten: {feed.shown_url} was not to be asked before {iso(ban.until_ms)}: {ban.reason}"
+            )
 
     def _assign(self, feed: Feed, ledgers: Sequence[Ledger], splits: Mapping[Series, Split]) -> None:
         """Give every missing stretch to the files or to the API."""
@@ -191,6 +212,7 @@ class Preparation:
         refusal = mixing_refusal(self._store, present, feed)
         if refusal is not None and not self._job.force:
             raise refusal
+        await self._addresses.check(feed)
         if present is None and not self._job.dry_run:
             await self._store.set_origin(feed.origin)
 
@@ -242,6 +264,7 @@ class Preparation:
                 for part in splits[plan.series].rest
             ),
             failed_series=tuple(self._report.failed),
+            begun_series=self._report.begun_series,
             ended_series=tuple(self._report.ended),
             alternatives=table,
         )

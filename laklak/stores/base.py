@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Literal, Protocol, Self
 
 from laklak.findings import Finding
-from laklak.model import Absence, Candles, Interval, Note, RunRecord, Series, TimeRange
+from laklak.model import Absence, AbsenceKind, Candles, Interval, Note, RunRecord, Series, TimeRange
 
 Origin = Literal["real", "simulated"]
 
@@ -70,6 +70,17 @@ class Waiting:
     since_s: float
     next_try_s: float | None
     give_up_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class AbsenceCount:
+    """So many holes or rejects of a venue, and when the oldest and the newest were confirmed (this machine's clock)."""
+
+    venue: str
+    kind: AbsenceKind
+    count: int
+    oldest_ms: int
+    newest_ms: int
 
 
 def held_span(interval: Interval, times: Collection[int]) -> TimeRange:
@@ -150,6 +161,10 @@ class Store(Protocol):
 
     async def absences(self, series: Series, span: TimeRange) -> list[Absence]:
         """Known holes and rejects in `span`, rising, without those that are stored after all."""
+        ...
+
+    async def absence_counts(self) -> Sequence[AbsenceCount]:
+        """How many holes and rejects are remembered of each venue."""
         ...
 
     def pack(self, candles: Candles) -> Candles:

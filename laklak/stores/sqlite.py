@@ -21,7 +21,17 @@ from laklak.errors import StoreError, StoreFull, StoreUnavailable
 from laklak.findings import Finding
 from laklak.model import DAY_MS, Absence, Candles, Interval, Note, RunRecord, Series, TimeRange, iso
 from laklak.stores import sqlite_file
-from laklak.stores.base import Columns, Delivery, Origin, StoreBase, StoreInfo, Waiting, Written, held_span
+from laklak.stores.base import (
+    AbsenceCount,
+    Columns,
+    Delivery,
+    Origin,
+    StoreBase,
+    StoreInfo,
+    Waiting,
+    Written,
+    held_span,
+)
 from laklak.stores.lock import StoreLock
 from laklak.stores.sqlite_lane import Lane, Turn
 from laklak.stores.sqlite_write import pack, transaction, write_deliveries, write_meta, write_notes, write_run
@@ -69,6 +79,10 @@ ORDER BY open_time DESC LIMIT ?"""
 _ORIGIN: Final = """
 SELECT value FROM meta WHERE key = 'origin'
 AND (EXISTS (SELECT 1 FROM candle) OR EXISTS (SELECT 1 FROM absence))"""
+
+_ABSENCE_COUNTS: Final = """
+SELECT venue, kind, count(*), min(confirmed_at), max(confirmed_at)
+FROM absence JOIN series ON series.id = series_id GROUP BY venue, kind ORDER BY venue, kind"""
 
 _NOTES: Final = "SELECT about, kind, value, noted_at, venue_at FROM laklak_notes WHERE value <> '' ORDER BY about, kind"
 
@@ -228,6 +242,11 @@ class SqliteStore(StoreBase):
                 hint="put it back, or run again to fill a new one",
             )
         return Written()
+
+    async def absence_counts(self) -> list[AbsenceCount]:
+        if self._nothing:
+            return []
+        return [AbsenceCount(*row) for row in await self._reader().run(partial(_fetch_all, _ABSENCE_COUNTS, ()))]
 
     async def read(self, series: Series, span: TimeRange, *, last: int | None = None) -> Columns:
         if self._nothing:

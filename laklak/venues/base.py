@@ -68,6 +68,9 @@ class Venue(Protocol):
     documented_weight: int
     """The weight a minute the venue documents, used while it has not advertised one."""
 
+    longest_ban_s: float
+    """The longest ban it documents: nothing that it says about waiting, and nothing remembered, counts for longer."""
+
     def candles_request(self, chunk: Chunk) -> Request: ...
     def first_candle_request(self, series: Series, from_ms: int) -> Request: ...
     def newest_candle_request(self, series: Series) -> Request: ...

@@ -39,6 +39,7 @@ class Binance:
     default_url = "https://fapi.binance.com"
     default_budget = 1200
     documented_weight = 2400
+    longest_ban_s = 3 * 86_400.0
 
     def candles_request(self, chunk: Chunk) -> Request:
         """Ask exactly the chunk: `limit` is what it can hold, so the answer is complete and the price the lowest."""

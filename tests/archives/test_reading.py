@@ -294,7 +294,7 @@ def test_a_row_that_the_api_sends_just_so_is_confirmed_as_rejected():
     chunk = Chunk(SERIES, minute, (minute,))
     from_api = check_page(Page(tuple(zip(*rows, strict=True))[:6], rows), SERIES, chunk.range)
 
-    settled = second_answer(chunk, outcome.doubts, from_api, venue_now_ms=10**15, confirmed_at_ms=1)
+    settled = second_answer(chunk, outcome.doubts, from_api, venue_now_ms=10**15, confirmed_at_ms=1, newest_ms=10**15)
 
     assert [(absence.kind, absence.open_time_ms) for absence in settled.absences] == [("rejected", START + MINUTE_MS)]
 

@@ -115,6 +115,60 @@ def test_a_ban_file_that_is_rubbish_is_no_obstacle(venue, here):
     assert len(running.hits) == before + 1
 
 
+def banned_for(here, running, **entry):
+    """A run is banned, and what it wrote down is changed as a wrong clock would have done; gives the next run."""
+    running.ban(900)
+    assert here(*WORDS, "--max-wait", "5s").exit == 75
+    (path,) = (Path.home() / "state" / "laklak").glob("ban-binance-*.json")
+    path.write_text(json.dumps(json.loads(path.read_text()) | entry))
+    return here(*WORDS, "--max-wait", "5s")
+
+
+def now_ms(years=0):
+    return int((time.time() + years * 365 * 86_400) * 1000)
+
+
+def test_a_ban_that_is_remembered_for_years_counts_for_three_days_and_its_message_says_how_to_forget_it(venue, here):
+    running = venue()
+    ended = banned_for(here, running, until_ms=now_ms(10))
+    assert ended.exit == 75
+    assert abs(moment_s(ended.json["banned_until"]) - (time.time() + 3 * 86_400)) < 60
+    assert "longer than any ban that is documented" in ended.json["error"]
+    assert "--forget-ban" in ended.json["hint"]
+    assert len(running.hits) == 1
+
+
+def test_a_ban_that_was_noted_in_the_future_ends_after_its_length(venue, here):
+    running = venue()
+    ended = banned_for(here, running, noted_at_ms=now_ms(5), until_ms=now_ms(5) + 120_000, venue_ms=None)
+    assert ended.exit == 75
+    (warning,) = ended.lines("warning")
+    assert "noted in the future" in warning
+    assert "--forget-ban" in warning
+    first_s = moment_s(ended.json["banned_until"])
+    assert abs(first_s - (time.time() + 120)) < 30
+    # The next run does not begin to count again.
+    assert abs(moment_s(here(*WORDS, "--max-wait", "5s").json["banned_until"]) - first_s) < 2
+
+
+def test_a_ban_that_cannot_be_is_forgotten_when_that_is_asked_for(venue, here, stored, truth):
+    running = venue(script=banning_at({5}), ban_s=900)
+    assert here(*WORDS, "--max-wait", "5s").exit == 75
+    assert here(*WORDS, "--max-wait", "5s").exit == 75
+    running = venue_again(running)
+    ended = here(*WORDS, "--max-wait", "5s", "--forget-ban")
+    assert ended.exit == 0
+    assert any(line.startswith("forgotten: http://127.0.0.1:") for line in ended.lines("warning"))
+    assert stored() == truth(["LTCUSDT"])
+    assert here(*WORDS, "--max-wait", "5s").exit == 0
+
+
+def venue_again(running):
+    """The venue has lifted its ban."""
+    running.simulator.gate.banned_until_s = 0.0
+    return running
+
+
 def test_a_state_folder_that_cannot_be_written_costs_only_the_memory(venue, here, monkeypatch):
     venue(script=banning_at({5}), ban_s=900)
     Path("file").write_text("in the way")

@@ -129,6 +129,32 @@ def test_a_first_candle_that_is_shown_too_late_once_is_asked_for_again_where_the
     assert stored_of(sql)[0] == ms("2026-03-01T08:00")
 
 
+@pytest.mark.parametrize("lies", [1, 1000])
+def test_a_first_candle_that_is_shown_too_early_leaves_no_holes_before_the_true_one(lies, liar, sql):
+    venue = liar("2026-03-03T12:00:30")
+    venue.list("AAAUSDT", onboard="2026-03-01T08:00", first="2026-03-01T08:00")
+    told = []
+
+    def early(symbol, query, rows):
+        if query.get("startTime") == "0" and len(told) < lies:
+            told.append(query)
+            open_ms = ms("2026-02-25T08:00")
+            return [[open_ms, *rows[0][1:6], open_ms + 59_999, *rows[0][7:]]]
+        return rows
+
+    venue.tell_rows = early
+
+    summary = backfill("AAAUSDT", start="2026-02-20")
+
+    if lies == 1:
+        assert outcome(summary) == (0, 52 * 60, 0, 0)
+        assert holes(sql) == 0
+        assert backfill("AAAUSDT", start="2026-02-20").wanted == 52 * 60
+    else:
+        # Who insists is believed: two answers lack what lies between.
+        assert (summary.exit, summary.written, summary.holes) == (0, 52 * 60, 4 * 1440)
+
+
 @pytest.mark.parametrize("source", ["auto", "archive"])
 def test_a_bulk_file_with_earlier_candles_widens_what_is_wanted_in_the_same_run(source, liar, sql):
     venue = liar("2026-03-03T12:00:30", files=True)
@@ -142,6 +168,32 @@ def test_a_bulk_file_with_earlier_candles_widens_what_is_wanted_in_the_same_run(
     assert holes(sql) == 0
     again = backfill("AAAUSDT", start="2026-02-20", end="2026-03-02", source=source)
     assert (again.exit, again.stored_before, again.missing) == (0, 54 * 60, 0)
+
+
+@pytest.mark.parametrize("days", ["90", "3650"])
+def test_a_range_before_the_first_candle_is_told_in_the_plan_and_in_the_summary(days, liar, here):
+    venue = liar("2026-03-03T12:00:30")
+    venue.list("AAAUSDT", onboard="2026-03-01T08:00", first="2026-03-01T07:00")
+
+    ended = here("backfill", "AAAUSDT", "--days", days)
+
+    line = "AAAUSDT: first candle 2026-03-01T07:00Z: nothing is wanted before"
+    assert (ended.exit, line in ended.err, line in ended.out) == (0, True, True)
+    assert here("backfill", "AAAUSDT", "--days", days, "--json").json["begun_series"] == [
+        {"series": "binance:AAAUSDT:1m", "first": "2026-03-01T07:00Z"}
+    ]
+
+
+def test_many_first_candles_in_a_range_are_told_in_one_line(liar, here):
+    venue = liar("2026-03-03T12:00:30")
+    for letter in "ABCDEFGHIJ":
+        venue.list(f"{letter * 3}USDT", onboard="2026-03-03T08:00", first="2026-03-03T08:00")
+
+    ended = here("backfill", *venue.symbols, "--days", "2")
+
+    (line,) = [line.strip() for line in ended.out.splitlines() if "first candles" in line]
+    assert line.startswith("first candles, nothing is wanted before: AAAUSDT 2026-03-03T08:00Z, BBBUSDT")
+    assert line.endswith("and 2 more")
 
 
 def test_dates_of_the_listing_cut_nothing_of_a_dry_run(liar):

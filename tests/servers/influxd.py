@@ -24,7 +24,7 @@ _NO_PROXY = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 def why_not() -> str | None:
     """Why no server can be started on this machine; None where it can."""
     if BINARY is None:
-        return "there is no influxd here: apt-get install influxdb (its service need not run)"
+        return "there is no influxd here: `make test` gets it where Debian's packages can be had"
     said = subprocess.run([BINARY, "version"], capture_output=True, text=True, timeout=20).stdout.strip()
     if not said.startswith("InfluxDB v1."):
         return f"the influxd here is not InfluxDB 1.x: {said}"

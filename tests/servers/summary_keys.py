@@ -17,6 +17,7 @@ SUMMARY_KEYS = [
     "missing",
     "rows_rejected",
     "failed_series",
+    "begun_series",
     "ended_series",
     "requests",
     "candle_requests",

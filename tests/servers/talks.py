@@ -42,7 +42,7 @@ async def opened(url: str, **values: Any) -> AsyncIterator[Any]:
     folder = values.pop("folder", Path("state"))
     settings: dict[str, Any] = {"connections": 4, "max_wait_s": 30.0, "firewall_wait_s": 1.0, "attempt_timeout_s": 5.0}
     settings |= {"backoff": lambda attempt, share: 0.0, **values}
-    bans = BanBook(folder, "binance", str(URL(url).origin()))
+    bans = BanBook(folder, "binance", str(URL(url).origin()), longest_s=BINANCE.longest_ban_s)
     transport: Any = Transport(BINANCE, url, limiter, clock=clock, bans=bans, stopper=stopper, **settings)
     async with transport:
         transport.limiter, transport.bans, transport.stopper, transport.clock = limiter, bans, stopper, clock

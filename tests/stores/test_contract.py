@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from laklak.model import DAY_MS, MINUTE_MS, Absence, CandleBatch, Note, RunRecord, Series, TimeRange
-from laklak.stores.base import Delivery
+from laklak.stores.base import AbsenceCount, Delivery
 
 START = 1_767_225_600_000
 DAYS = TimeRange(START, START + 3 * DAY_MS)
@@ -338,6 +338,45 @@ def test_the_newest_note_of_each_kind_is_remembered_and_a_forgotten_one_is_not(u
         ("binance", "listing"): first[0],
         ("binance:BTCUSDT:1m", "first"): later[0],
     }
+
+
+def test_a_later_note_counts_though_the_clock_was_set_back(use, monkeypatch):
+    moments = iter(range(START, 0, -DAY_MS))
+    monkeypatch.setattr("laklak.stores.influx.store.InfluxStore._now_ms", lambda store: next(moments))
+
+    def said(value):
+        async def work(store):
+            before = [note.value for note in await store.notes()]
+            await store.put_notes([Note("binance", "address", value, START)])
+            return before
+
+        return use(work)
+
+    assert [said("1"), said("2"), said("3"), said("4")] == [[], ["1"], ["2"], ["3"]]
+
+
+def test_absences_are_counted_by_venue_and_kind_until_their_candle_comes(use, deliver, series):
+    other = Series.parse("twin:ETHUSDT:1h")
+    times = [START + i * MINUTE_MS for i in range(4)]
+    absences = [Absence(time_ms, "hole", START + 7 + i, "two") for i, time_ms in enumerate(times)]
+    absences.append(Absence(START + 9 * MINUTE_MS, "rejected", START + 20, "a price is not above zero", "[1]"))
+
+    async def work(store):
+        before = list(await store.absence_counts())
+        await store.write(
+            [Delivery(series, None, absences), Delivery(other, None, [Absence(START, "hole", START, "")])]
+        )
+        await store.write([deliver(series, 1, start_ms=START + 3 * MINUTE_MS)])
+        return before, sorted(await store.absence_counts(), key=str)
+
+    assert use(work) == (
+        [],
+        [
+            AbsenceCount("binance", "hole", 3, START + 7, START + 9),
+            AbsenceCount("binance", "rejected", 1, START + 20, START + 20),
+            AbsenceCount("twin", "hole", 1, START, START),
+        ],
+    )
 
 
 def test_an_absence_keeps_what_the_venue_s_clock_said_and_when_its_file_was_asked(use, series):

@@ -17,7 +17,7 @@ FOLDER = Path(laklak.__file__).parent
 # From the ground up. A module may import from layers below its own, and a room (a folder) from itself.
 LAYERS: list[set[str]] = [
     {"_version", "model", "errors", "bans", "clock", "logfile", "stopping", "told"},
-    {"text", "process", "connection", "findings", "plan", "quality", "lineprotocol", "taskgroup"},
+    {"text", "process", "connection", "addresses", "findings", "plan", "quality", "lineprotocol", "taskgroup"},
     {"times", "assets", "unsure", "settings_sources", "settle", "limiter", "resolve", "simulator"},
     {"venues", "archives", "stores"},
     {"settings", "old_config", "transport", "download", "ledger", "knowledge"},

@@ -441,3 +441,14 @@ def test_runs_of_absent_minutes_come_back_as_they_were():
     outcome = first_answer(chunk, checked(chunk, [row(minute) for minute in (2, 3, 7)]))
 
     assert list(outcome.doubts.absent) == runs([0, MINUTE_MS, *(m * MINUTE_MS for m in (4, 5, 6, 8, 9))], MINUTE)
+
+
+def test_what_is_remembered_says_what_the_venues_clock_said_too():
+    chunk = chunk_of(0, 3)
+    rows = [row(0), row(1, "x")]
+    doubts = first_answer(chunk, checked(chunk, rows)).doubts
+
+    absences = second(chunk, doubts, rows).absences
+
+    assert [one.kind for one in absences] == ["rejected", "hole"]
+    assert {(one.confirmed_at_ms, one.venue_ms) for one in absences} == {(12345, LONG_AGO * MINUTE_MS)}

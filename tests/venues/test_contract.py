@@ -109,6 +109,7 @@ def test_its_price_steps_rise_in_candles_and_weight(venue):
 def test_its_budget_pays_for_the_largest_page_and_is_allowed(venue):
     assert page_weight(venue.page_tiers[-1][0], venue.page_tiers) <= venue.default_budget
     assert 0 < venue.default_budget <= venue.documented_weight
+    assert 0 < venue.longest_ban_s <= 7 * 86_400
     assert best_page(venue.page_tiers) <= venue.page_tiers[-1][0]
     assert venue.default_url.startswith("https://")
 

@@ -8,7 +8,7 @@ from datetime import date
 from typing import Final, Protocol
 
 from laklak.model import DAY_MS, MINUTE_MS, Absence, Note, Series, TimeRange
-from laklak.stores.base import Columns
+from laklak.stores.base import AbsenceCount, Columns
 from laklak.stores.influx.address import Address
 from laklak.stores.influx.answer import Verdict
 from laklak.stores.influx.caller import Caller
@@ -185,8 +185,12 @@ class Place(Protocol):
         """The entries of laklak_holes that still hold, rising."""
         ...
 
-    async def notes(self) -> list[Note]:
-        """The newest point of laklak_notes for each kind about each thing."""
+    async def absence_counts(self) -> list[AbsenceCount]:
+        """How many entries of laklak_holes still hold, by venue and kind."""
+        ...
+
+    async def notes(self) -> list[tuple[int, Note]]:
+        """The newest point of laklak_notes for each kind about each thing, with its time in ms."""
         ...
 
     async def newest_schema(self) -> int | None: ...

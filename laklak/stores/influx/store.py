@@ -19,7 +19,17 @@ from laklak.errors import StoreError, StoreRefused, StoreUnavailable
 from laklak.findings import Finding
 from laklak.lineprotocol import key_of, point_line
 from laklak.model import DAY_MS, Absence, Candles, Note, RunRecord, Series, TimeRange, iso
-from laklak.stores.base import Columns, Delivery, Origin, StoreBase, StoreInfo, Waiting, Written, held_span
+from laklak.stores.base import (
+    AbsenceCount,
+    Columns,
+    Delivery,
+    Origin,
+    StoreBase,
+    StoreInfo,
+    Waiting,
+    Written,
+    held_span,
+)
 from laklak.stores.influx import examine
 from laklak.stores.influx.absences import AbsenceBook
 from laklak.stores.influx.caller import OPENING_PATIENCE_S
@@ -82,6 +92,7 @@ class InfluxStore(StoreBase):
         self._version = ""
         self._clock_ahead_ms = 0
         self._new = False
+        self._newest_note_ms = 0
 
     def __repr__(self) -> str:
         return f"<InfluxStore {self.display} version={self._version or '?'}>"
@@ -211,6 +222,9 @@ class InfluxStore(StoreBase):
     async def absences(self, series: Series, span: TimeRange) -> list[Absence]:
         return [] if self._nothing else await self._absences.known(series, clipped(span))
 
+    async def absence_counts(self) -> Sequence[AbsenceCount]:
+        return [] if self._nothing else await self._place.absence_counts()
+
     async def read(self, series: Series, span: TimeRange, *, last: int | None = None) -> Columns:
         if self._nothing:
             return Columns((), ((),) * 5)
@@ -296,12 +310,19 @@ class InfluxStore(StoreBase):
         await self._put(RUNS, _run_fields(run), run.ended_ms)
 
     async def notes(self) -> list[Note]:
-        return [] if self._nothing else [note for note in await self._place.notes() if note.value]
+        if self._nothing:
+            return []
+        found = await self._place.notes()
+        self._newest_note_ms = max((time_ms for time_ms, _ in found), default=0)
+        return [note for _, note in found if note.value]
 
     async def put_notes(self, notes: Sequence[Note]) -> None:
-        """Add a point for each note, at the server's time: the newest one counts."""
+        """Add a point for each note, at the server's time: the newest one counts.
+
+        Its clock is known to a second only and may have been set back, so a point comes after those that were read.
+        """
         self._must_exist()
-        now_ms = self._now_ms()
+        now_ms = self._newest_note_ms = max(self._now_ms(), self._newest_note_ms + 1)
         lines = [
             point_line(
                 key_of(NOTES, {"about": note.about, "kind": note.kind}),

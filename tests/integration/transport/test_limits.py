@@ -134,10 +134,48 @@ def test_longer_than_max_wait_ends_at_once_and_the_next_run_does_not_knock(statu
     assert hits == [1, 1]
 
 
+MONTH_S = 31 * 86_400
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Override(418, {"Retry-After": str(MONTH_S)}, LIMITED),
+        Override(418, {}, banned(int(time.time() + 20 * 86_400) * 1000)),
+        Override(429, {"Retry-After": str(MONTH_S)}, LIMITED),
+    ],
+)
+def test_nothing_that_a_venue_says_counts_for_longer_than_the_longest_ban_it_documents(tmp_path, answer):
+    async def conversation(beside):
+        with pytest.raises(TryLater, match="the longest that it documents is believed") as caught:
+            await beside.ask()
+        remembered = beside.transport.bans.current()
+        return caught.value, remembered
+
+    error, remembered = talk(conversation, answers=[answer], folder=tmp_path / "bans")
+
+    assert error.until_ms == remembered.until_ms == pytest.approx((time.time() + 3 * 86_400) * 1000, abs=5000)
+    assert remembered.doubt is None
+    assert "--forget-ban" in error.hint
+
+
+def test_a_firewall_that_answers_with_a_month_is_waited_for_three_days_at_most(tmp_path):
+    async def conversation(beside):
+        await beside.ask(candles(10))
+        with pytest.raises(TryLater) as caught:
+            await beside.ask()
+        return caught.value.until_ms
+
+    answers = [None, Override(403, {"Retry-After": str(MONTH_S)}, b"<html>")]
+    until_ms = talk(conversation, answers=answers, folder=tmp_path / "bans")
+
+    assert until_ms == pytest.approx((time.time() + 3 * 86_400) * 1000, abs=5000)
+
+
 def test_a_short_ban_of_an_earlier_run_is_waited_out_before_the_first_request(tmp_path):
     async def conversation(beside):
         url = beside.simulator.url
-        BanBook(tmp_path, "binance", url).remember(int((time.time() + 1.2) * 1000), "")
+        BanBook(tmp_path, "binance", url, longest_s=60).remember(int((time.time() + 1.2) * 1000), "")
         start_s = time.monotonic()
         async with opened(url, folder=tmp_path) as transport:
             await ask(transport)

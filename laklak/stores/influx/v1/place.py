@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from laklak.lineprotocol import FIELDS, TAGS, series_of, tags_of
-from laklak.model import Absence, Note, Series, TimeRange
-from laklak.stores.base import Columns
+from laklak.model import Absence, AbsenceKind, Note, Series, TimeRange
+from laklak.stores.base import AbsenceCount, Columns
 from laklak.stores.influx.address import Address1
 from laklak.stores.influx.answer import Verdict
 from laklak.stores.influx.caller import Caller
@@ -27,6 +27,7 @@ _EDGES: Final = ("first", "last")
 _FIELDS: Final = ", ".join(influxql.name(field) for field in FIELDS)
 _GROUPS: Final = "GROUP BY " + ", ".join(influxql.name(tag) for tag in TAGS)
 _ABSENCE: Final = '"kind", "confirmed_at", "reason", "row", "venue_at", "file_at"'
+_KINDS: Final[tuple[AbsenceKind, ...]] = ("hole", "rejected")
 _HOLDS: Final = "(\"kind\" = 'hole' OR \"kind\" = 'rejected')"
 
 
@@ -170,14 +171,28 @@ class Place1:
             for open_time, kind, confirmed_at, reason, row, venue_ms, file_ms in rows.values
         ]
 
-    async def notes(self) -> list[Note]:
+    async def absence_counts(self) -> list[AbsenceCount]:
+        what = 'count("confirmed_at"), min("confirmed_at"), max("confirmed_at")'
+        questions = {
+            kind: influxql.select(what, self._source(HOLES), f"\"kind\" = '{kind}'", then='GROUP BY "exchange"')
+            for kind in _KINDS
+        }
+        answers = await self._client.query("; ".join(questions.values()))
+        return [
+            AbsenceCount(rows.tags["exchange"], kind, int(count), int(oldest_ms), int(newest_ms))
+            for kind, found in zip(_KINDS, answers, strict=True)
+            for rows in found
+            for _, count, oldest_ms, newest_ms in rows.values
+        ]
+
+    async def notes(self) -> list[tuple[int, Note]]:
         newest = influxql.select(
             'last("value"), "noted_at", "venue_at"', self._source(NOTES), then='GROUP BY "about", "kind"'
         )
         return [
-            Note(rows.tags["about"], rows.tags["kind"], value, noted_at_ms, venue_ms or None)
+            (time_ms, Note(rows.tags["about"], rows.tags["kind"], value, noted_at_ms, venue_ms or None))
             for rows in (await self._client.query(newest))[0]
-            for _, value, noted_at_ms, venue_ms in rows.values
+            for time_ms, value, noted_at_ms, venue_ms in rows.values
         ]
 
     async def newest_schema(self) -> int | None:

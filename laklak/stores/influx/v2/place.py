@@ -12,7 +12,7 @@ from typing import Any, Final
 from laklak.errors import StoreError, StoreUnavailable
 from laklak.lineprotocol import FIELDS, TAGS, series_of, tags_of
 from laklak.model import DAY_MS, Absence, Note, Series, TimeRange
-from laklak.stores.base import Columns
+from laklak.stores.base import AbsenceCount, Columns
 from laklak.stores.influx.address import Address2
 from laklak.stores.influx.answer import Verdict
 from laklak.stores.influx.caller import Caller
@@ -30,6 +30,15 @@ _NS_PER_MS: Final = 1_000_000
 _COUNTED: Final = ("close",)
 _ABSENCE: Final = ("kind", "confirmed_at", "reason", "row")
 _ABSENCE_SINCE: Final = ("venue_at", "file_at")
+_COUNTED_ABSENCE: Final = ("kind", "confirmed_at")
+_COUNT_ABSENCES: Final = (
+    " |> filter(fn: (r) => exists r.kind and exists r.confirmed_at)"
+    ' |> group(columns: ["exchange", "kind"])'
+    " |> reduce(identity: {count: 0, oldest: 9223372036854775807, newest: 0}, fn: (r, accumulator) => ({"
+    "count: accumulator.count + 1,"
+    " oldest: if r.confirmed_at < accumulator.oldest then r.confirmed_at else accumulator.oldest,"
+    " newest: if r.confirmed_at > accumulator.newest then r.confirmed_at else accumulator.newest}))"
+)
 _NOTE: Final = ("value", "noted_at", "venue_at")
 _TYPES: Final = {"double": "float", "long": "integer", "unsignedLong": "unsigned"}
 _BY_DAY: Final = ' |> aggregateWindow(every: 1d, fn: count, createEmpty: false, timeSrc: "_start")'
@@ -250,14 +259,26 @@ class Place2:
         ]
         return sorted(found, key=lambda absence: absence.open_time_ms)
 
-    async def notes(self) -> list[Note]:
+    async def absence_counts(self) -> list[AbsenceCount]:
+        question = self._points(HOLES, _COUNTED_ABSENCE, flux.ALL_TIME) + flux.as_rows() + _COUNT_ABSENCES
+        return [
+            AbsenceCount(exchange, "hole" if kind == "hole" else "rejected", int(count), int(oldest_ms), int(newest_ms))
+            for table in await self._client.query(question)
+            if {"exchange", "kind", "count", "oldest", "newest"} <= set(table.columns)
+            for exchange, kind, count, oldest_ms, newest_ms in zip(
+                *(table[name] for name in ("exchange", "kind", "count", "oldest", "newest")), strict=True
+            )
+            if kind in ("hole", "rejected")
+        ]
+
+    async def notes(self) -> list[tuple[int, Note]]:
         newest = self._points(NOTES, _NOTE, flux.ALL_TIME) + " |> last()" + flux.without() + flux.as_rows()
         return [
-            Note(about, kind, value, int(noted_at), int(venue_ms or 0) or None)
+            (time_ns(time) // _NS_PER_MS, Note(about, kind, value, int(noted_at), int(venue_ms or 0) or None))
             for table in await self._client.query(newest)
             if {"about", "kind", "value", "noted_at"} <= set(table.columns)
-            for about, kind, value, noted_at, venue_ms in zip(
-                *(_column(table, name) for name in ("about", "kind", *_NOTE)), strict=True
+            for time, about, kind, value, noted_at, venue_ms in zip(
+                *(_column(table, name) for name in ("_time", "about", "kind", *_NOTE)), strict=True
             )
         ]
 

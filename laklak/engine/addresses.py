@@ -1,0 +1,181 @@
+"""From where the candles of a run may come: held against what the store remembers, noted before they are written."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection, Iterable
+from typing import Final
+
+from laklak.addresses import NOTE, SIMULATOR, Addresses, Source, address_of, fits, known, mixture
+from laklak.archives import ARCHIVES
+from laklak.errors import StoreUnavailable
+from laklak.feed import Feed
+from laklak.job import Job
+from laklak.knowledge import Knowledge
+from laklak.model import Series
+from laklak.stores.base import Store
+from laklak.venues import VENUES
+
+_OF: Final[dict[Source, str]] = {"api": "", "files": "the bulk files of "}
+_SETTING: Final[dict[Source, str]] = {"api": "URL", "files": "ARCHIVE_URL"}
+
+
+def own_addresses(venue: str) -> Addresses:
+    """Where a venue and its bulk files are, unless somebody says otherwise."""
+    own: dict[Source, str] = {}
+    if venue in VENUES:
+        own["api"] = address_of(VENUES[venue].default_url)
+    if venue in ARCHIVES:
+        own["files"] = address_of(ARCHIVES[venue].default_url)
+    return Addresses.single(own)
+
+
+async def known_addresses(store: Store, knowledge: Knowledge, venue: str) -> Addresses:
+    """From where the candles of a venue in this store count as coming, if it has some."""
+    noted = Addresses.noted(knowledge.value(venue, NOTE))
+    return known(noted, own_addresses(venue), simulated=not noted and await store.origin() == "simulated")
+
+
+def shown(addresses: Iterable[str]) -> str:
+    """Addresses in a sentence: `a simulator`, `fapi.binance.com or mirror.example/binance`."""
+    return (
+        " or ".join("a simulator" if one == SIMULATOR else one for one in sorted(addresses)) or "nowhere that is known"
+    )
+
+
+def address_refusal(store: str, venue: str, source: Source, address: str, there: Iterable[str]) -> StoreUnavailable:
+    """The error for a store whose candles of a venue are from `there`, and a run that would take them elsewhere."""
+    what = f"{_OF[source]}{venue}"
+    return StoreUnavailable(
+        f"{store} holds candles of {what} from {shown(there)}; this run would take them from {shown([address])}",
+        hint=f"use another --store, mend LAKLAK_{venue.upper()}_{_SETTING[source]}, or --other-address to have both in "
+        "the same series",
+    )
+
+
+async def merge_notes(
+    source: Store, destination: Store, series: Collection[Series], *, mixing: bool, other_address: bool
+) -> Knowledge:
+    """What the destination of a copy is to remember, to be saved before candles move: its own notes, and the source's.
+
+    Raises StoreUnavailable where both have candles of a venue from addresses that do not fit.
+    """
+    given, notes = await Knowledge.of(source), await Knowledge.of(destination)
+    held = {one.venue for one in await destination.holdings()}
+    for venue in sorted({one.venue for one in series}):
+        noted, ours = given.note(venue, NOTE), notes.note(venue, NOTE)
+        theirs = Addresses.noted(given.value(venue, NOTE)) or await known_addresses(source, given, venue)
+        there = await known_addresses(destination, notes, venue) if venue in held else Addresses()
+        found = mixture(theirs, there, mixing=mixing) if venue in held and not other_address else None
+        if found is not None:
+            raise _mixture_refusal(source, destination, venue, *found)
+        # Where neither has a note and both count as the same, the copy needs none either.
+        if noted is None and ours is None and (venue not in held or theirs == there):
+            continue
+        kept = Addresses.noted(notes.value(venue, NOTE)) if venue in held else Addresses()
+        addresses = kept | there.only(theirs) | theirs
+        # Also where it says nothing new: a server with a retention drops old notes as it drops old candles.
+        notes.put(venue, NOTE, addresses.as_value(), venue_ms=None if noted is None else noted.venue_ms)
+    _carry(given, notes, series)
+    return notes
+
+
+def _carry(given: Knowledge, notes: Knowledge, series: Collection[Series]) -> None:
+    """Take over what the source remembers about the series, where the destination remembers nothing."""
+    about = {str(one) for one in series} | {f"{one.venue}:{one.symbol}" for one in series}
+    for note in given.all():
+        if note.about in about and notes.note(note.about, note.kind) is None:
+            notes.take(note)
+
+
+def _mixture_refusal(
+    source: Store, destination: Store, venue: str, what: Source, given: Iterable[str], there: Iterable[str]
+) -> StoreUnavailable:
+    of = f"{_OF[what]}{venue}"
+    return StoreUnavailable(
+        f"{destination.display} holds candles of {of} from {shown(there)}; {source.display} has some from "
+        f"{shown(given)}",
+        hint="copy to another store, or --other-address to have both in the same series",
+    )
+
+
+class AddressBook:
+    """What one store knows of the addresses of venues, and what one run adds to it."""
+
+    def __init__(self, job: Job, store: Store, knowledge: Knowledge) -> None:
+        self._job = job
+        self._store = store
+        self._knowledge = knowledge
+        # As it was when the run began: what the run itself notes makes nothing fit.
+        self._known: dict[str, Addresses] = {}
+        self._held: set[str] | None = None
+        self._noted: set[tuple[str, Source, str]] = set()
+        self._noting = asyncio.Lock()
+
+    async def check_unasked(self, feed: Feed) -> None:
+        """Raise StoreUnavailable for a source of other candles, before anything is asked of it.
+
+        Whether an address is a simulator's only its answer tells, so it is asked where that could make it fit.
+        """
+        for source, address in feed.sources.items():
+            there = await self._there(feed, source, address)
+            if there is not None and SIMULATOR not in there and not self._job.force:
+                self._refuse_unfit(feed, source, address, there)
+
+    async def check(self, feed: Feed) -> None:
+        """Raise StoreUnavailable for a source of other candles, by what has answered there."""
+        for source, address in feed.sources.items():
+            there = await self._there(feed, source, address)
+            strange = there is not None and address not in there and not self._job.other_address
+            if strange and source == "files" and feed.reader is not None:
+                # Its first file would tell whether it is a simulator; that is too late to refuse it.
+                await feed.reader.downloader.look()
+            self._refuse_unfit(feed, source, feed.address(source), there)
+
+    async def note(self, feed: Feed, source: Source) -> None:
+        """Remember where candles come from, before the first of them is written; raises StoreError.
+
+        A source may turn out to be a simulator with its first file, and may not fit then.
+        """
+        venue, address = feed.venue.name, feed.address(source)
+        if (venue, source, address) in self._noted:
+            return
+        async with self._noting:
+            if (venue, source, address) in self._noted:
+                return
+            self._refuse_unfit(feed, source, address, await self._there(feed, source, address))
+            # All that the run may take candles from belongs together, and is one write.
+            taken = {**feed.sources, source: address}
+            added = Addresses.single(taken)
+            addresses = await self._before(venue, added) | added
+            self._knowledge.put(venue, NOTE, addresses.as_value(), venue_ms=feed.venue_now_ms)
+            await self._knowledge.save(self._store)
+            self._noted.update((venue, one, where) for one, where in taken.items())
+
+    async def _before(self, venue: str, added: Addresses) -> Addresses:
+        """What the note is to go on saying. With it, what counted for want of a note has to be spelled out."""
+        noted = Addresses.noted(self._knowledge.value(venue, NOTE))
+        if any(one[0] == venue for one in self._noted):
+            return noted
+        if self._held is not None and venue not in self._held:
+            return Addresses()
+        return noted | (await self._all_known(venue)).only(added)
+
+    def _refuse_unfit(self, feed: Feed, source: Source, address: str, there: frozenset[str] | None) -> None:
+        if there is None or self._job.other_address or fits(address, there, mixing=self._job.force):
+            return
+        raise address_refusal(self._store.display, feed.venue.name, source, address, there)
+
+    async def _there(self, feed: Feed, source: Source, address: str) -> frozenset[str] | None:
+        """The addresses that `address` has to fit to; None where there are no candles, and it is the first."""
+        there = (await self._all_known(feed.venue.name)).of(source)
+        if address in there:
+            return there
+        if self._held is None:
+            self._held = {series.venue for series in await self._store.holdings()}
+        return there if feed.venue.name in self._held else None
+
+    async def _all_known(self, venue: str) -> Addresses:
+        if venue not in self._known:
+            self._known[venue] = await known_addresses(self._store, self._knowledge, venue)
+        return self._known[venue]

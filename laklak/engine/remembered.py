@@ -1,0 +1,111 @@
+"""What is remembered about a venue, as findings of a look: how much, since when, and what forgets it.
+
+Clocks are wrong at times: what was noted in the future is worth a word.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from laklak.addresses import NOTE, SOURCES, Addresses
+from laklak.bans import Believed
+from laklak.engine.addresses import shown
+from laklak.findings import Fact, Finding
+from laklak.knowledge import Knowledge
+from laklak.model import Note, iso
+from laklak.stores.base import AbsenceCount
+from laklak.text import counted, mask_url
+
+_NAMES: Final = {"first": "first candle", "ended": "end", "unlisted": "unlisted symbol"}
+_OTHERS: Final = "other note"
+# So far two clocks that are right may be apart.
+_TOLERANCE_MS: Final = 60_000
+_WRONG_CLOCK: Final = "a clock was wrong then, or this machine's is now"
+_SET_IT: Final = "set it, by NTP for instance"
+
+
+def address_finding(venue: str, known: Addresses, note: Note | None, now_ms: int) -> Finding:
+    """Where the candles of a venue are from."""
+    parts = [
+        f"{'bulk files' if source == 'files' else 'candles'} of {venue} from {shown(known.of(source))}"
+        for source in SOURCES
+        if known.of(source)
+    ]
+    when = "as nothing else was noted" if note is None else f"noted {_clocks(note.noted_at_ms, note.venue_ms)}"
+    text = f"{', '.join(parts)}, {when}; another address needs --other-address"
+    facts: dict[str, Fact] = {
+        "venue": venue,
+        "api": ", ".join(sorted(known.api)),
+        "files": ", ".join(sorted(known.files)),
+    }
+    if note is not None and note.noted_at_ms > now_ms + _TOLERANCE_MS:
+        hint = f"{_SET_IT}; the next run that writes candles notes it again"
+        return Finding("warning", f"{text}; that lies in the future: {_WRONG_CLOCK}", hint, facts)
+    return Finding("ok", text, facts=facts)
+
+
+def memory_findings(
+    venue: str, knowledge: Knowledge, absences: Sequence[AbsenceCount], now_ms: int
+) -> Sequence[Finding]:
+    """What else is remembered about a venue and its series, and whether any of it was noted in the future."""
+    counts, moments = _counted(venue, knowledge, absences)
+    if not counts:
+        return []
+    amount = ", ".join(counted(count, name) for name, count in counts.items())
+    oldest, newest = (iso(time_ms // 1000 * 1000) for time_ms in (min(moments), max(moments)))
+    text = f"remembered about {venue}: {amount}, noted {oldest} to {newest}; --recheck asks for all of it again"
+    facts: dict[str, Fact] = {"venue": venue, **{name.replace(" ", "_"): count for name, count in counts.items()}}
+    found = [Finding("ok", text, facts={**facts, "oldest": oldest, "newest": newest})]
+    if max(moments) > now_ms + _TOLERANCE_MS:
+        found.append(
+            Finding(
+                "warning",
+                f"something about {venue} was noted in the future, at {newest}: {_WRONG_CLOCK}",
+                f"{_SET_IT}; `laklak backfill --recheck` asks for all of it again",
+                {"venue": venue, "newest": newest},
+            )
+        )
+    return found
+
+
+def ban_findings(bans: Sequence[Believed], *, but: str) -> Sequence[Finding]:
+    """The bans that last at other addresses of a venue than this one, of which the look itself tells."""
+    return [
+        Finding(
+            "warning",
+            f"{mask_url(ban.ban.origin)} is not to be asked before {iso(ban.until_ms)}: {ban.ban.reason} "
+            f"(noted {_clocks(ban.ban.noted_at_ms, ban.ban.venue_ms)}{'' if ban.doubt is None else f'; {ban.doubt}'})",
+            "`laklak backfill --forget-ban` at that address forgets it; a real ban gets longer by that",
+            {"address": mask_url(ban.ban.origin), "until": iso(ban.until_ms)},
+        )
+        for ban in bans
+        if ban.ban.origin != but
+    ]
+
+
+def _counted(
+    venue: str, knowledge: Knowledge, absences: Sequence[AbsenceCount]
+) -> tuple[Mapping[str, int], Sequence[int]]:
+    """How much there is of each kind, and the moments at which the oldest and the newest of each were noted."""
+    counts: dict[str, int] = {}
+    moments: list[int] = []
+    for one in absences:
+        if one.venue == venue:
+            counts["hole" if one.kind == "hole" else "reject"] = one.count
+            moments += (one.oldest_ms, one.newest_ms)
+    for note in knowledge.all():
+        if note.about.partition(":")[0] != venue or note.kind == NOTE:
+            continue
+        name = _NAMES.get(note.kind, _OTHERS)
+        value = knowledge.value(note.about, note.kind)
+        # A note about the venue itself may tell of many symbols at once.
+        several = name != _OTHERS and note.about == venue and isinstance(value, dict | list)
+        counts[name] = counts.get(name, 0) + (len(value) if several else 1)
+        moments.append(note.noted_at_ms)
+    return counts, moments
+
+
+def _clocks(noted_at_ms: int, venue_ms: int | None) -> str:
+    noted = f"at {iso(noted_at_ms // 1000 * 1000)}"
+    return noted if venue_ms is None else f"{noted} ({iso(venue_ms // 1000 * 1000)} by the venue's clock)"
