@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import count
@@ -24,6 +24,7 @@ class Agenda:
         self._current: tuple[Ledger, Iterator[Chunk], Chunk] | None = None
         self._later: list[tuple[float, int, Ledger, Question]] = []
         self._leftover: deque[Entry] = deque()
+        self._waiting: Counter[Ledger] = Counter()
         self._tick = count()
         self.outstanding = 0
         """Questions taken and not yet done with, and whatever else holds."""
@@ -38,10 +39,12 @@ class Agenda:
     def later(self, ledger: Ledger, question: Question, at: float) -> None:
         """Ask this at `at` or after; it comes before new first questions then."""
         heapq.heappush(self._later, (at, next(self._tick), ledger, question))
+        self._waiting[ledger] += 1
 
     def last(self, ledger: Ledger, question: Question) -> None:
         """Ask this when everything else is through."""
         self._leftover.append((ledger, question))
+        self._waiting[ledger] += 1
 
     def hold(self, ledger: Ledger) -> None:
         """Something else may still bring questions of this series: a file. `done` is due for it."""
@@ -52,6 +55,11 @@ class Agenda:
         """A taken question is answered, failed or given up, or what held is through."""
         ledger.open_questions -= 1
         self.outstanding -= 1
+
+    def through(self, ledger: Ledger) -> bool:
+        """Whether no question of a series is under way or still to come, and nothing holds it."""
+        settled = ledger.refused is not None or (ledger.exhausted and not self._waiting[ledger])
+        return settled and not ledger.open_questions
 
     def next_due(self) -> float | None:
         """When the earliest waiting question may be asked."""
@@ -65,6 +73,7 @@ class Agenda:
     def _due(self, now: float) -> Entry | None:
         while self._later and self._later[0][0] <= now:
             _, _, ledger, question = heapq.heappop(self._later)
+            self._waiting[ledger] -= 1
             if ledger.refused is None:
                 return ledger, question
         return None
@@ -91,7 +100,9 @@ class Agenda:
     def _left(self) -> Entry | None:
         if self._later or self.outstanding or not self._leftover:
             return None
-        return self._leftover.popleft()
+        entry = self._leftover.popleft()
+        self._waiting[entry[0]] -= 1
+        return entry
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,6 +41,10 @@ _FAILURES_OF_A_DEAD_ONE: Final = 8
 DEAD_AFTER_S: Final = 30.0
 
 
+class TooLarge(PermanentError):
+    """A file came that is larger than any that would be sound."""
+
+
 @dataclass(slots=True)
 class Downloads:
     """What went over the wire: requests of any kind, those that were tried again, and bytes of bodies."""
@@ -172,7 +176,7 @@ class Downloader:
             size += len(part)
             self.traffic.received_bytes += len(part)
             if size > most_bytes:
-                raise PermanentError(f"a file of more than {most_bytes:,} bytes", reason="archive_refused")
+                raise TooLarge(f"a file of more than {most_bytes:,} bytes", reason="archive_refused")
             if time.monotonic() - began_s > _FILE_S:
                 raise TransientError(f"{self.host} took more than {_FILE_S:.0f} s for a file")
             parts.append(part)

@@ -12,6 +12,7 @@ from yarl import URL
 from laklak.addresses import SIMULATOR, Source, address_of
 from laklak.agenda import Agenda
 from laklak.archives import ARCHIVES
+from laklak.archives.evidence import Evidence
 from laklak.archives.solver import Preference, Solver
 from laklak.bans import BanBook
 from laklak.clock import VenueClock
@@ -81,6 +82,7 @@ class Feed:
         if settings.archive_url is not None:
             self._addresses["files"] = address_of(settings.archive_url)
         self.files = FileAgenda(stopper)
+        self.evidence = Evidence(None if self.reader is None else self.reader.archive, self.clock.now_ms)
         self.no_api: str | None = None
         """Why nothing can be asked of the venue itself in this run, though its files can be had."""
         self._files_only = job.source == "archive"

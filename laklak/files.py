@@ -24,7 +24,7 @@ from laklak.archives.checksum import CHECKSUM_BYTES_MAX, parse_checksum
 from laklak.archives.reading import Downloaded, read_files
 from laklak.archives.solver import FilePart
 from laklak.archives.uninterrupted import uninterrupted
-from laklak.download import Downloader
+from laklak.download import Downloader, TooLarge
 from laklak.errors import PermanentError, TransientError
 from laklak.ledger import Ledger
 from laklak.model import Series
@@ -48,10 +48,14 @@ _FILES_TOGETHER: Final = 31
 
 @dataclass(frozen=True, slots=True)
 class NoCandles:
-    """Why a file gives none: it is `absent` (as far as the archive knows), it could not be got, or it is not sound."""
+    """Why a file gives none: it is `absent` (as far as the archive knows), it could not be got, or it is not sound.
+
+    `reached`: the archive has answered for it, well or badly; asking again tells no more.
+    """
 
     reason: str
     detail: str
+    reached: bool = True
 
     @property
     def absent(self) -> bool:
@@ -78,6 +82,7 @@ class FileAgenda:
         self._stopper = stopper
         self._waiting: deque[FileEntry] = deque()
         self._outstanding = 0
+        self._expecting = False
         self._changed = asyncio.Event()
 
     def __len__(self) -> int:
@@ -92,6 +97,11 @@ class FileAgenda:
         self._waiting.extend(entries)
         self._changed.set()
 
+    def expect(self, more: bool) -> None:
+        """Say whether somebody else may still add files: so long nobody who asks for one is sent away."""
+        self._expecting = more
+        self._changed.set()
+
     async def take(self) -> FileEntry | None:
         """The next file, or None when all are through. `done` is due for each one taken. Raises Stopped."""
         # Files of an archive that is down are through at once, thousands of them: others must have their turn, and a
@@ -100,7 +110,7 @@ class FileAgenda:
         if self._stopper.requested:
             raise Stopped
         while not self._waiting:
-            if not self._outstanding:
+            if not self._outstanding and not self._expecting:
                 return None
             self._changed.clear()
             with self._stopper.interruptible():
@@ -200,7 +210,7 @@ class FileReader:
     async def _download(self, part: FilePart) -> Downloaded | NoCandles:
         file = part.file
         if self.downloader.dead:
-            return NoCandles("unreachable", f"{self.downloader.host} does not answer")
+            return NoCandles("unreachable", f"{self.downloader.host} does not answer", reached=False)
         try:
             body = await self.downloader.get(file.path, most_bytes=file.zip_bytes_max)
             if body is None:
@@ -212,9 +222,9 @@ class FileReader:
         except BadFile as exc:
             return NoCandles(exc.reason, str(exc))
         except TransientError as exc:
-            return NoCandles("unreachable", f"{file.name}: {exc}")
+            return NoCandles("unreachable", f"{file.name}: {exc}", reached=False)
         except PermanentError as exc:
-            return NoCandles(exc.reason, f"{file.name}: {exc}")
+            return NoCandles(exc.reason, f"{file.name}: {exc}", reached=isinstance(exc, TooLarge))
 
     async def in_thread(self, work: Callable[[Given], Result], given: Given) -> Result:
         """Do work on what files gave in one of the threads that read files."""

@@ -43,6 +43,10 @@ class Ledger:
         """The venue has been asked for its newest candle in this run: what is lacking later has not come yet."""
         self.edges_asked: set[Edge] = set()
         self._beyond_life = 0
+        self.reopened: set[int] = set()
+        """Known holes that are held against bulk files in this run: holes still, unless a file has them."""
+        self.filled = 0
+        """Of those, the ones that a file had."""
         self.exhausted = False
         """Every first question has been handed out."""
         self.open_questions = 0
@@ -130,7 +134,13 @@ class Ledger:
     def acknowledged(self, delivery: Delivery, refused: int = 0) -> None:
         """The store holds this now, but for so many candles that it refused."""
         self.written += len(delivery.candles) - refused if delivery.candles else 0
-        self.new_holes += sum(absence.kind == "hole" for absence in delivery.absences)
+        if self.reopened and delivery.candles:
+            filled = self.reopened.intersection(delivery.candles.open_times)
+            self.reopened -= filled
+            self.new_holes -= len(filled)
+            self.filled += len(filled)
+        holes = [absence.open_time_ms for absence in delivery.absences if absence.kind == "hole"]
+        self.new_holes += sum(time not in self.reopened for time in holes)
         rejected = [absence.open_time_ms for absence in delivery.absences if absence.kind == "rejected"]
         self.new_rejected += len(rejected)
         self.newly_rejected += sum(time not in self.plan.known_rejected for time in rejected)

@@ -151,6 +151,10 @@ class Report:
         return sum(ledger.missing for ledger in self.ledgers)
 
     @property
+    def holes_filled(self) -> int:
+        return sum(ledger.filled for ledger in self.ledgers)
+
+    @property
     def newly_rejected(self) -> int:
         return sum(ledger.newly_rejected for ledger in self.ledgers)
 
@@ -193,8 +197,9 @@ class Progress:
 class Summary:
     """The outcome of a backfill; `as_json()` is what --json prints.
 
-    wanted = stored_before + written + holes + rejected + missing, in candles.  `exit` is the exit status, `seconds`
-    the whole run, `weight` what the run paid, `error` a short word and a sentence when the run did not end by itself.
+    wanted = stored_before + written + holes + rejected + missing, in candles; `holes_filled` of the written ones were
+    known holes until bulk files had them.  `exit` is the exit status, `seconds` the whole run, `weight` what the run
+    paid, `error` a short word and a sentence when the run did not end by itself.
     """
 
     exit: int
@@ -210,6 +215,7 @@ class Summary:
     rejected: int
     missing: int
     rows_rejected: int
+    holes_filled: int
     failed_series: Sequence[FailedSeries]
     begun_series: Sequence[BegunSeries]
     ended_series: Sequence[EndedSeries]
@@ -254,6 +260,7 @@ def summarise(report: Report, *, error: LaklakError | None = None, exit_code: in
         rejected=report.rejected,
         missing=missing,
         rows_rejected=report.rows_rejected,
+        holes_filled=report.holes_filled,
         failed_series=failures,
         begun_series=report.begun_series,
         ended_series=tuple(report.ended),
@@ -289,7 +296,8 @@ class Estimate:
 
     `to_fetch` = `file_candles` of bulk files + what is asked of the API + `out_of_reach`, which no source gives that
     may be used.  `requests` to `seconds_auto` are those of the API; `file_bytes` is about what the files
-    will have, `file_seconds` what they take where the line and the store keep up.
+    will have, `file_seconds` what they take where the line and the store keep up.  `holes_held` of the `holes` are held
+    against `hole_files` daily files that may have them by now, `holes_later` more in later runs.
     """
 
     store: str
@@ -316,6 +324,9 @@ class Estimate:
     begun_series: Sequence[BegunSeries]
     ended_series: Sequence[EndedSeries]
     alternatives: Sequence[Alternative]
+    holes_held: int = 0
+    hole_files: int = 0
+    holes_later: int = 0
     exit: int = 0
 
     def as_json(self) -> dict[str, Any]:

@@ -197,6 +197,20 @@ def _files(report: Report) -> str:
 
 def plan_line(estimate: Estimate) -> str:
     """One line before fetching: what is to be done, how long that takes, what other pages would save."""
+    return f"{_to_fetch(estimate)}{_held_holes(estimate)}"
+
+
+def _held_holes(estimate: Estimate) -> str:
+    """How many known holes are held against bulk files, if any are."""
+    if not estimate.holes_held:
+        return ""
+    are = "is" if estimate.holes_held == 1 else "are"
+    later = f", {estimate.holes_later:,} more in later runs" if estimate.holes_later else ""
+    held = f"{counted(estimate.holes_held, 'known hole')} {are} held against {counted(estimate.hole_files, 'file')}"
+    return f"; {held}{later}"
+
+
+def _to_fetch(estimate: Estimate) -> str:
     span = f"{estimate.start} to {estimate.end}"
     if not estimate.to_fetch:
         return (
@@ -269,6 +283,9 @@ def summary_lines(summary: Summary) -> Iterable[str]:
     )
     yield from _file_lines(summary)
     yield from (f"  {line}" for line in begun_lines(summary.begun_series))
+    if summary.holes_filled:
+        were = "was" if summary.holes_filled == 1 else "were"
+        yield f"  {counted(summary.holes_filled, 'known hole')} {were} filled from files that have the candles by now"
     if summary.rows_rejected:
         yield f"  {counted(summary.rows_rejected, 'row')} of the venue refused"
     told, failed = _not_yet_lines(summary)

@@ -34,10 +34,14 @@ WEIGHT_BYTES: Final = 65_536
 
 @dataclass(frozen=True, slots=True)
 class FilePart:
-    """A file to fetch, and what is wanted of it: in order, disjoint, inside its span, never empty."""
+    """A file to fetch, and what is wanted of it: in order, disjoint, inside its span, never empty.
+
+    `proof`: the API has settled what is wanted of it, but for what the file says (see laklak.archives.evidence).
+    """
 
     file: ArchiveFile
     wanted: tuple[TimeRange, ...]
+    proof: bool = False
 
     @property
     def wanted_count(self) -> int:

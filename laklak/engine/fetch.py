@@ -8,10 +8,11 @@
 What a worker hands on is packed for the store already (Store.pack).
 
 Groups are nested by lifetime: when the workers end the queue closes, the writer drains it and ends, then the ticking
-ends.  A question holds a place in `_room` from before its request is sent until the store has acknowledged its rows,
-so what is in flight is bounded, and so is the queue; candles of files hold room in their reader's memory instead.  A
-stop cuts waits short, lets what is on the wire finish, drains and reports; whatever was not acknowledged is simply
-missing and asked again by the next run.
+ends.  Files may still be needed when all questions are answered: what the API lacks is held against the file of its
+day, and a venue's dispatcher is not through before that is.  A question holds a place in `_room` from before its
+request is sent until the store has acknowledged its rows, so what is in flight is bounded, and so is the queue; candles
+of files hold room in their reader's memory instead.  A stop cuts waits short, lets what is on the wire finish, drains
+and reports; whatever was not acknowledged is simply missing and asked again by the next run.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from anyio.abc import TaskGroup
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
 from laklak.agenda import Entry, next_round
+from laklak.archives.evidence import Verdict
 from laklak.archives.solver import FilePart
 from laklak.engine.addresses import AddressBook
 from laklak.engine.life import Lives, ended_line
@@ -49,8 +51,8 @@ from laklak.files import FileReader, NoCandles
 from laklak.job import Job
 from laklak.knowledge import Knowledge
 from laklak.ledger import Ledger
-from laklak.model import Absence, Candles, Chunk, TimeRange
-from laklak.plan import merge, plan_chunks
+from laklak.model import Absence, CandleBatch, Candles, Chunk, TimeRange
+from laklak.plan import merge, plan_chunks, union
 from laklak.quality import Checked, check_page
 from laklak.report import Report
 from laklak.resolve import BegunSeries
@@ -155,8 +157,10 @@ class Fetch:
         for _ in range(self._job.workers):
             workers.start_soon(self._work, feed, take.clone(), send.clone())
         take.close()
-        if feed.reader is not None and feed.files.open:
-            # As many for a single file too: its days may have to take the place of a month.
+        if feed.reader is not None:
+            feed.files.expect(True)
+            # As many for a single file too, or for none yet: days may have to take the place of a month, and what the
+            # API lacks is held against files.
             for _ in range(self._job.archive_connections):
                 workers.start_soon(self._work_files, feed, feed.reader, send.clone())
 
@@ -175,6 +179,8 @@ class Fetch:
                     await questions.send(entry)
             except Stopped:
                 log.debug("no new questions venue=%s", feed.venue.name)
+            finally:
+                feed.files.expect(False)
 
     async def _next(self, feed: Feed) -> Entry | None:
         """The next question of a venue; waits for its time, or for others to finish; None at the end."""
@@ -188,7 +194,7 @@ class Fetch:
                     return entry
                 # Nothing has worked since this failed: a second round would fail as well.
                 ledger.trouble("fetch_failed", question.chunk.wanted_count, question.failure)
-                feed.agenda.done(ledger)
+                self._done(feed, ledger)
                 continue
             if feed.agenda.finished:
                 return None
@@ -230,6 +236,9 @@ class Fetch:
                     ledger, part = entry
                     try:
                         ready = await self._read_file(feed, reader, ledger, part)
+                    except StoreError as exc:
+                        ready = []
+                        self._abort(exc)
                     finally:
                         feed.files.done()
                         self._done(feed, ledger)
@@ -250,7 +259,7 @@ class Fetch:
         for found in await reader.read(part):
             checked = found.checked
             if isinstance(checked, NoCandles):
-                self._no_candles(feed, reader, ledger, found.parts, checked)
+                ready += await self._no_candles(feed, reader, ledger, found.parts, checked)
                 continue
             delivery = await self._take_in(feed, reader, ledger, found.parts, checked)
             release = partial(reader.memory.give_back, found.room)
@@ -263,18 +272,19 @@ class Fetch:
     async def _take_in(
         self, feed: Feed, reader: FileReader, ledger: Ledger, parts: Sequence[FilePart], checked: Checked
     ) -> Delivery:
-        wanted = tuple(piece for part in parts for piece in part.wanted)
+        wanted = tuple(piece for part in parts if not part.proof for piece in part.wanted)
         span = TimeRange(parts[0].file.span.start_ms, parts[-1].file.span.end_ms)
         self._saw(feed, ledger, checked)
         earlier = self._earlier(feed, reader, ledger, parts, checked)
         wanted = tuple(merge([earlier, *wanted])) if earlier else wanted
         outcome = first_answer(Chunk(ledger.plan.series, span, wanted), checked)
+        verdict = feed.evidence.heard(parts, checked)
+        candles = checked.candles.only(union([*wanted, *verdict.found])) if verdict.found else outcome.candles
         self._report.files.read += len(parts)
-        self._report.files.candles += len(outcome.candles)
+        self._report.files.candles += len(candles)
         ledger.doubt(outcome.doubts)
         self._report.rows_rejected += outcome.rows_refused
-        candles = await reader.in_thread(self._store.pack, outcome.candles)
-        return await self._delivery(ledger, candles, outcome.absences)
+        return await self._delivery(ledger, await reader.in_thread(self._store.pack, candles), verdict.proven)
 
     def _earlier(
         self, feed: Feed, reader: FileReader, ledger: Ledger, parts: Sequence[FilePart], checked: Checked
@@ -300,9 +310,11 @@ class Fetch:
                 self._report.files.planned += 1
         return TimeRange(first_ms, min(start_ms, parts[-1].file.span.end_ms))
 
-    def _no_candles(
+    async def _no_candles(
         self, feed: Feed, reader: FileReader, ledger: Ledger, parts: Sequence[FilePart], why: NoCandles
-    ) -> None:
+    ) -> list[Parcel]:
+        """Name what gave nothing and ask elsewhere; what is left to be stored is known all the same."""
+        ready = []
         for part in parts:
             if reader.is_worth_another(part, why):
                 log.warning("fetched again file=%s error=%s", part.file, why.detail)
@@ -315,7 +327,40 @@ class Fetch:
                 self._dead_told = True
                 self._observer.warn(f"going on without the bulk files: {why.detail}")
             self._report.files.trouble(why.reason, why.detail)
-            self._ask_elsewhere(feed, ledger, part, why)
+            delivery = await self._take_silence(feed, ledger, part, why)
+            if delivery.rows:
+                ready.append(Parcel(ledger, delivery, _nothing_to_release))
+            if not part.proof:
+                self._ask_elsewhere(feed, ledger, part, why)
+        return ready
+
+    async def _take_silence(self, feed: Feed, ledger: Ledger, part: FilePart, why: NoCandles) -> Delivery:
+        """Say what is to be remembered although the file that might have it gives nothing."""
+        words = f"{part.file.name} is not there" if why.absent else f"{part.file.name} is not sound ({why.reason})"
+        verdict = feed.evidence.not_heard(part, words if why.reached else why.detail, reached=why.reached)
+        await self._left_open(ledger, verdict)
+        return await self._delivery(ledger, _nothing_of(ledger), verdict.proven)
+
+    def _ask_files(self, feed: Feed, ledger: Ledger) -> None:
+        """Put the files on the list that what the API has settled is held against."""
+        parts = [] if self._stopper.requested else feed.evidence.parts(ledger.plan.series)
+        for _ in parts:
+            feed.agenda.hold(ledger)
+        feed.files.add((ledger, part) for part in parts)
+        self._report.files.planned += len(parts)
+
+    async def _proven(self, feed: Feed, ledger: Ledger, absences: Sequence[Absence]) -> Sequence[Absence]:
+        """What may be remembered of what the API has settled; the rest waits for its file, or stays missing."""
+        verdict = feed.evidence.sift(ledger.plan.series, absences)
+        await self._left_open(ledger, verdict)
+        return verdict.proven
+
+    async def _left_open(self, ledger: Ledger, verdict: Verdict) -> None:
+        """Name what stays missing, for its file cannot be had now; in a refetch what is stored stays so."""
+        if verdict.unproven:
+            left = await self._delivery(ledger, _nothing_of(ledger), verdict.unproven)
+            why = f"the API gives none that is sound, and the file that may cannot be had now: {verdict.why}"
+            ledger.trouble("unproven", len(left.absences), why)
 
     def _ask_elsewhere(self, feed: Feed, ledger: Ledger, part: FilePart, why: NoCandles) -> None:
         """Put what takes the place of a file on the lists: other files, or questions to the API."""
@@ -336,10 +381,12 @@ class Fetch:
                 ledger.trouble("no_source", chunk.wanted_count, why.detail)
 
     def _done(self, feed: Feed, ledger: Ledger) -> None:
-        """Close a question; when it was the last of its series, ask for what is in doubt again."""
+        """Close a question; when it was the last of its series, ask again for what is in doubt, then the files."""
         feed.agenda.done(ledger)
         if ledger.exhausted and not ledger.open_questions and ledger.refused is None:
             self._ask_again(feed, ledger)
+        if feed.agenda.through(ledger):
+            self._ask_files(feed, ledger)
         feed.changed.set()
 
     def _ask_again(self, feed: Feed, ledger: Ledger) -> None:
@@ -425,7 +472,8 @@ class Fetch:
         ledger.doubt(outcome.doubts)
         self._report.rows_rejected += outcome.rows_refused
         # Packed while its cells are at hand: a page is worked through from its bytes to what is written in one go.
-        return await self._delivery(ledger, self._store.pack(outcome.candles), outcome.absences)
+        candles = self._store.pack(outcome.candles)
+        return await self._delivery(ledger, candles, await self._proven(feed, ledger, outcome.absences))
 
     def _saw(self, feed: Feed, ledger: Ledger, checked: Checked) -> None:
         """Take notice of how far the venue has gone on with the series."""
@@ -546,3 +594,11 @@ class Fetch:
                 log.warning("clock not read again venue=%s error=%s", feed.venue.name, exc)
             except FatalError as exc:
                 self._lost(feed, exc)
+
+
+def _nothing_of(ledger: Ledger) -> CandleBatch:
+    return CandleBatch(ledger.plan.series, (), ((),) * 5, ((),) * 5)
+
+
+def _nothing_to_release() -> None:
+    """What came without candles takes no room."""

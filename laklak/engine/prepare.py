@@ -8,9 +8,11 @@ from dataclasses import replace
 from typing import Final
 
 from laklak.agenda import Agenda
+from laklak.archives.evidence import FILES_A_RUN, DueDay, choose
 from laklak.archives.solver import Split
 from laklak.engine.addresses import AddressBook
 from laklak.engine.filling import check_room, each, survey_sure
+from laklak.engine.holding import hold_against_files, spans_read
 from laklak.engine.life import Lives, ended_line
 from laklak.engine.observer import Observer
 from laklak.errors import StoreUnavailable
@@ -18,7 +20,7 @@ from laklak.feed import Feed
 from laklak.job import Job
 from laklak.knowledge import Knowledge
 from laklak.ledger import Ledger
-from laklak.model import Instrument, Series, TimeRange, iso
+from laklak.model import Absence, Instrument, Series, TimeRange, iso
 from laklak.plan import (
     SeriesPlan,
     alternatives,
@@ -77,6 +79,7 @@ class Preparation:
         self.feeds: list[Feed] = []
         self.lives: dict[str, Lives] = {}
         """By venue: when its series begin and end."""
+        self._due_holes: dict[Series, Sequence[DueDay]] = {}
 
     async def run(self, stack: AsyncExitStack) -> Estimate:
         """Connect to the venues (closed with `stack`), hold the wanted against the store, and say what it takes."""
@@ -95,13 +98,21 @@ class Preparation:
         self._report.start_ms = min((span.start_ms for span in spans), default=None)
         self._report.end_ms = max((span.end_ms for span in spans), default=None)
         splits = {plan.series: _split(feed, plan) for feed, own in plans for plan in own}
+        choice = choose(self._due_holes, spans_read(splits), FILES_A_RUN)
         for feed, venue_plans in plans:
             # Series that are nearly complete come first: most of them are whole again soon.
             ledgers = [Ledger(plan) for plan in sorted(venue_plans, key=lambda plan: plan.missing_count)]
             self._report.ledgers += ledgers
             self._assign(feed, ledgers, splits)
+            if not self._job.dry_run:
+                await hold_against_files(self._store, feed, ledgers, choice, self._report)
         self._report.series = len(self._report.ledgers) + len(self._report.failed)
-        estimate = self._estimate(plans, splits)
+        estimate = replace(
+            self._estimate(plans, splits),
+            holes_held=choice.holes,
+            hole_files=choice.files,
+            holes_later=choice.later_holes,
+        )
         self._report.requests_planned = estimate.requests
         if not self._job.dry_run:
             self._observer.planned(estimate)
@@ -191,6 +202,7 @@ class Preparation:
         interval = target.series.interval
         not_held = union([*missing, *runs((one.open_time_ms for one in known), interval)])
         seen = (newest_held(target.wanted, not_held, interval), target.newest_ms)
+        self._note_due(target.series, known)
         return SeriesPlan(
             target.series,
             target.wanted,
@@ -205,6 +217,13 @@ class Preparation:
             asked_start_ms=target.asked_start_ms,
             doubtful_first=target.doubtful_first,
         )
+
+    def _note_due(self, series: Series, known: Sequence[Absence]) -> None:
+        """Keep which known holes are to be held against files."""
+        feed = next(feed for feed in self.feeds if feed.venue.name == series.venue)
+        due = feed.evidence.due_days(series, known)
+        if due:
+            self._due_holes[series] = due
 
     async def _check_origin(self, feed: Feed) -> None:
         """Real and simulated candles never share a store unless the user insists."""

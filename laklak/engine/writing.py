@@ -109,7 +109,7 @@ class Writer:
 
     def log_series(self, ledger: Ledger) -> None:
         """One line for a series that got something, when it is complete or at the end; once."""
-        got = ledger.written + ledger.new_holes + ledger.new_rejected
+        got = ledger.written or ledger.new_holes or ledger.new_rejected
         if got and ledger not in self._logged:
             self._logged.add(ledger)
             log.info(

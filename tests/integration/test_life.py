@@ -100,7 +100,9 @@ def test_a_first_candle_that_was_noted_in_the_future_is_asked_for_again(liar, sq
     venue = liar("2026-03-03T12:00:30")
     venue.list("AAAUSDT", onboard="2026-03-01T08:00", first="2026-03-01T07:00")
     backfill("AAAUSDT", start="2026-02-20")
-    sql("UPDATE laklak_notes SET value = '{\"ms\": 1772400000000}', venue_at = venue_at + 86400000")
+    sql(
+        "UPDATE laklak_notes SET value = '{\"ms\": 1772400000000}', venue_at = venue_at + 86400000 WHERE kind = 'first'"
+    )
     sql("DELETE FROM candles WHERE open_time < 1772400000000")
 
     summary = backfill("AAAUSDT", start="2026-02-20")

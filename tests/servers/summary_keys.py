@@ -16,6 +16,7 @@ SUMMARY_KEYS = [
     "rejected",
     "missing",
     "rows_rejected",
+    "holes_filled",
     "failed_series",
     "begun_series",
     "ended_series",

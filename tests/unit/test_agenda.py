@@ -157,3 +157,36 @@ def test_what_held_a_series_may_bring_questions_before_it_lets_go():
     assert not agenda.finished
     assert taken(agenda, 1.0) == [("A", 3)]
     assert (agenda.outstanding, ledger.open_questions) == (1, 1)
+
+
+def test_a_series_is_through_when_no_question_of_it_is_open_or_still_to_come():
+    ledger, chunks = series_with(1)
+    agenda = Agenda([(ledger, chunks)])
+    seen = [agenda.through(ledger)]
+
+    agenda.take(0.0)
+    agenda.later(ledger, question(ledger, 7), 5.0)
+    agenda.last(ledger, question(ledger, 8))
+    seen.append(agenda.through(ledger))
+    agenda.done(ledger)
+    seen.append(agenda.through(ledger))
+    for now in (5.0, 6.0):
+        agenda.take(now)
+        seen.append(agenda.through(ledger))
+        agenda.done(ledger)
+        seen.append(agenda.through(ledger))
+
+    assert seen == [False, False, False, False, False, False, True]
+
+
+def test_a_series_that_is_refused_is_through_whatever_was_still_to_come():
+    ledger, chunks = series_with(3)
+    agenda = Agenda([(ledger, chunks)])
+    agenda.take(0.0)
+    agenda.later(ledger, question(ledger, 7), 5.0)
+
+    ledger.refuse("symbol_status", "code -1122")
+    assert not agenda.through(ledger)
+    agenda.done(ledger)
+
+    assert agenda.through(ledger)

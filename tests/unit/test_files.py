@@ -82,6 +82,37 @@ def test_whoever_asks_while_a_file_is_under_way_gets_what_takes_its_place():
     assert asyncio.run(main()) == ([1, 2], None, False)
 
 
+def test_whoever_asks_while_more_files_are_expected_waits_for_them():
+    async def main():
+        agenda = FileAgenda(Stopper())
+        agenda.expect(True)
+        async with asyncio.TaskGroup() as group:
+            waiting = [group.create_task(agenda.take()) for _ in range(2)]
+            await asyncio.sleep(0)
+            idle = agenda.open
+            agenda.add(entries(1))
+            found = await waiting[0]
+            agenda.done()
+            await asyncio.sleep(0)
+            assert not waiting[1].done()
+            agenda.expect(False)
+        return idle, day_of(found), waiting[1].result()
+
+    assert asyncio.run(main()) == (False, 0, None)
+
+
+def test_a_stop_ends_the_wait_for_files_that_are_expected():
+    async def main():
+        stopper = Stopper()
+        agenda = FileAgenda(stopper)
+        agenda.expect(True)
+        asyncio.get_running_loop().call_soon(stopper.request)
+        with pytest.raises(Stopped):
+            await agenda.take()
+
+    asyncio.run(main())
+
+
 def test_a_stop_ends_the_wait_for_a_file():
     async def main():
         stopper = Stopper()

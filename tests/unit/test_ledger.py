@@ -127,3 +127,21 @@ def test_a_refusal_for_good_is_the_failure_whatever_else_went_wrong():
     ledger.refuse("symbol_status", "code -1122")
 
     assert ledger.failure().reason == "symbol_status"
+
+
+def test_a_known_hole_that_a_file_has_is_a_candle_and_no_hole_any_more():
+    ledger = ledger_of(100, stored=95, holes=5)
+    ledger.reopened = {minute * MINUTE_MS for minute in range(5)}
+
+    ledger.acknowledged(delivery(candles=3))
+
+    assert (ledger.written, ledger.holes, ledger.filled, ledger.missing) == (3, 2, 3, 0)
+
+
+def test_a_known_hole_that_is_one_still_counts_once():
+    ledger = ledger_of(100, stored=95, holes=5)
+    ledger.reopened = {minute * MINUTE_MS for minute in range(5)}
+
+    ledger.acknowledged(delivery(holes=5))
+
+    assert (ledger.new_holes, ledger.holes, ledger.missing) == (0, 5, 0)

@@ -1,0 +1,270 @@
+"""What bulk files say of minutes that the API lacks: which of them is to be asked, and what it said.  Pure.
+
+Files have candles that the API has lost, and the other way round, so a minute is remembered as a hole, and a bad row as
+rejected, only when the file of its day has been asked too:
+
+    the file of the day            the minute
+    is not to be expected yet      is remembered; it is held against the file later, see `is_due`
+    has it, and the row is sound   is stored
+    lacks it, or is not there      is remembered, with the file's answer
+    is not sound                   is remembered likewise: such a file cannot know, and does not get better
+    cannot be had now              stays missing, or the known hole that it was
+
+A file that was read for other minutes counts as asked, so none is asked twice in a run.  Only a month that has nothing
+of a whole day says nothing about it: such months are published while the file of the day is there.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import groupby
+from typing import Final
+
+from laklak.archives.base import Archive, ArchiveFile
+from laklak.archives.solver import FilePart
+from laklak.model import DAY_MS, Absence, Series, TimeRange
+from laklak.plan import gaps, runs
+from laklak.quality import Checked
+
+LATE_MS: Final = 7 * DAY_MS
+"""Files come late and are replaced: so long after the first day on which one is expected it is asked once more."""
+CLOCKS_APART_MS: Final = DAY_MS
+"""The clocks of two runs may differ by so much, which is less than LATE_MS: one of two goes to a published file."""
+FILES_A_RUN: Final = 500
+"""So many files are asked in a run for holes that are known, at most: an old store is held against them little by
+little."""
+
+
+def is_due(hole: Absence, expected_ms: int, now_ms: int) -> bool:
+    """Whether a known hole is to be held against the file of its day, which is expected at `expected_ms`.
+
+    Once when it is expected, and once LATE_MS after that.  What was noted before a file could be expected, or by a
+    clock that was more than CLOCKS_APART_MS ahead of `now_ms`, says nothing.  Example, for a file that is expected on
+    the 2nd at 9:00:
+
+        held on         never     2nd, 9:30   5th       9th, 9:00 or later
+        is due from     2nd, 9:00 9th, 9:00   9th, 9:00 never again
+    """
+    if hole.file_ms is None or not expected_ms <= hole.file_ms <= now_ms + CLOCKS_APART_MS:
+        return expected_ms <= now_ms
+    return hole.file_ms < expected_ms + LATE_MS <= now_ms
+
+
+@dataclass(frozen=True, slots=True)
+class DueDay:
+    """Known holes of one UTC day that are due, and when the oldest note of them was taken."""
+
+    day_ms: int
+    holes: int
+    noted_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The days whose known holes are held against files in a run, and what is left for later ones."""
+
+    days: Mapping[Series, frozenset[int]]
+    holes: int
+    files: int
+    later_holes: int
+    later_files: int
+
+
+def choose(
+    due: Mapping[Series, Sequence[DueDay]], read_anyway: Mapping[Series, Sequence[TimeRange]], most: int
+) -> Choice:
+    """Take all days inside spans of files that are `read_anyway`, and the `most` others with the oldest notes."""
+    days: dict[Series, set[int]] = {}
+    others: list[tuple[int, str, int, int, Series]] = []
+    holes = files = 0
+    for series, own in due.items():
+        spans = read_anyway.get(series, ())
+        for day in own:
+            if any(span.start_ms <= day.day_ms < span.end_ms for span in spans):
+                days.setdefault(series, set()).add(day.day_ms)
+                holes, files = holes + day.holes, files + 1
+            else:
+                others.append((day.noted_ms, str(series), day.day_ms, day.holes, series))
+    others.sort(key=lambda one: one[:3])
+    for _, _, day_ms, count, series in others[:most]:
+        days.setdefault(series, set()).add(day_ms)
+        holes, files = holes + count, files + 1
+    left = others[most:]
+    chosen = {series: frozenset(own) for series, own in days.items()}
+    return Choice(chosen, holes, files, sum(one[3] for one in left), len(left))
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What is known now: minutes that a file has, to be stored; absences to remember; those that nothing proves."""
+
+    found: Sequence[TimeRange] = ()
+    proven: Sequence[Absence] = ()
+    unproven: Sequence[Absence] = ()
+    why: str = ""
+    """Why nothing proves them."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """What the file of a day said. `lacks` is None where it is not there or not sound: then it lacks everything."""
+
+    at_ms: int
+    words: str
+    lacks: Sequence[TimeRange] | None = None
+    refused: Mapping[int | None, str] = field(default_factory=dict)
+    reached: bool = True
+
+    def has(self, time_ms: int) -> bool:
+        lacks = self.lacks
+        return lacks is not None and not any(part.start_ms <= time_ms < part.end_ms for part in lacks)
+
+    def about(self, absence: Absence) -> Absence:
+        """The absence with what the file said, instead of what one said before."""
+        row = self.refused.get(absence.open_time_ms)
+        words = self.words if row is None else f"{self.words}: {row}"
+        return replace(absence, file_ms=self.at_ms, reason=f"{absence.reason.partition('; ')[0]}; {words}")
+
+
+@dataclass(slots=True)
+class _OfSeries:
+    """What waits for a file, by day and open_time, which of it is known already, and what files have said, by day."""
+
+    waiting: dict[int, dict[int, Absence]] = field(default_factory=dict)
+    known: set[int] = field(default_factory=set)
+    said: dict[int, _Said] = field(default_factory=dict)
+
+
+class Evidence:
+    """The minutes of one venue's series that wait for what files say, during a run.
+
+    Args:
+        archive: whose files there are; None where none may be asked: then nothing waits.
+        now_ms: gives the venue's clock.
+    """
+
+    def __init__(self, archive: Archive | None, now_ms: Callable[[], int]) -> None:
+        self._archive = archive
+        self._now_ms = now_ms
+        self._series: dict[Series, _OfSeries] = {}
+
+    def sift(self, series: Series, absences: Sequence[Absence]) -> Verdict:
+        """Take what the API has settled, in order: what may be remembered comes back, the rest waits for its file."""
+        proven: list[Absence] = []
+        unproven: list[Absence] = []
+        why = ""
+        for day_ms, of_day in groupby(absences, key=_day_of):
+            if self._published(series, day_ms) is None:
+                proven += of_day
+                continue
+            own = self._series.setdefault(series, _OfSeries())
+            said = own.said.get(day_ms)
+            for absence in of_day:
+                if said is None or said.has(absence.open_time_ms):
+                    own.waiting.setdefault(day_ms, {})[absence.open_time_ms] = absence
+                elif said.reached:
+                    proven.append(said.about(absence))
+                else:
+                    unproven.append(absence)
+                    why = said.words
+        return Verdict((), proven, unproven, why)
+
+    def due_days(self, series: Series, known: Iterable[Absence]) -> tuple[DueDay, ...]:
+        """The days of known absences (in order) with holes that are to be held against a file now."""
+        found = []
+        for day_ms, of_day in groupby(known, key=_day_of):
+            due = self._due(series, day_ms, of_day)
+            if due:
+                noted_ms = min(hole.confirmed_at_ms if hole.file_ms is None else hole.file_ms for hole in due)
+                found.append(DueDay(day_ms, len(due), noted_ms))
+        return tuple(found)
+
+    def reopen(self, series: Series, known: Iterable[Absence], days: frozenset[int]) -> set[int]:
+        """Let the known holes (in order) of these days that are due wait for their files; gives their open_times."""
+        own = self._series.setdefault(series, _OfSeries())
+        reopened: set[int] = set()
+        for day_ms, of_day in groupby(known, key=_day_of):
+            due = self._due(series, day_ms, of_day) if day_ms in days else []
+            if due:
+                times = {hole.open_time_ms: hole for hole in due}
+                own.waiting.setdefault(day_ms, {}).update(times)
+                reopened.update(times)
+        own.known |= reopened
+        return reopened
+
+    def parts(self, series: Series) -> list[FilePart]:
+        """The files to ask for what waits, oldest first. Not to be called while one of them is under way."""
+        own = self._series.get(series)
+        if own is None or self._archive is None:
+            return []
+        return [
+            FilePart(self._archive.day_file(series, day_ms), tuple(runs(sorted(waiting), series.interval)), proof=True)
+            for day_ms, waiting in sorted(own.waiting.items())
+        ]
+
+    def heard(self, parts: Sequence[FilePart], checked: Checked) -> Verdict:
+        """Take what files of one series, oldest first, gave together, whatever they were read for."""
+        series = parts[0].file.series
+        times = checked.candles.open_times
+        whole = len(times) == sum(part.file.candles for part in parts)
+        own = self._series.get(series)
+        # What is whole lacks nothing that anybody could ask for later; of most files that is all there is to say.
+        if whole and (own is None or not own.waiting):
+            return Verdict()
+        own = self._series.setdefault(series, _OfSeries())
+        refused = {refusal.open_time_ms: refusal.reason for refusal in checked.refusals}
+        found: list[int] = []
+        proven: list[Absence] = []
+        for file in (part.file for part in parts):
+            for day in file.span.days():
+                present = times[bisect_left(times, day.start_ms) : bisect_left(times, day.end_ms)]
+                if file.kind == "month" and not present:
+                    continue
+                lacks = gaps(day, present, series.interval) if len(present) != day.count(series.interval) else []
+                said = _Said(self._now_ms(), f"{file.name} lacks it too", lacks, refused)
+                own.said[day.start_ms] = said
+                for time_ms, absence in sorted(own.waiting.pop(day.start_ms, {}).items()):
+                    if said.has(time_ms):
+                        found.append(time_ms)
+                    else:
+                        proven.append(said.about(absence))
+        return Verdict(runs(found, series.interval), proven)
+
+    def not_heard(self, part: FilePart, words: str, *, reached: bool) -> Verdict:
+        """Take that a file gives nothing, and why: it is not there or not sound, or it could not be `reached`."""
+        file = part.file
+        if file.kind == "month":
+            return Verdict()
+        own = self._series.setdefault(file.series, _OfSeries())
+        said = own.said[file.span.start_ms] = _Said(self._now_ms(), words, reached=reached)
+        absences = [absence for _, absence in sorted(own.waiting.pop(file.span.start_ms, {}).items())]
+        if reached:
+            return Verdict((), [said.about(absence) for absence in absences])
+        return Verdict((), (), [one for one in absences if one.open_time_ms not in own.known], words)
+
+    def _due(self, series: Series, day_ms: int, known: Iterable[Absence]) -> list[Absence]:
+        file = self._published(series, day_ms)
+        if file is None or self._archive is None:
+            return []
+        expected_ms, now_ms = self._archive.expected_ms(file), self._now_ms()
+        return [
+            absence
+            for absence in known
+            if absence.kind == "hole"
+            and not absence.open_time_ms % series.interval.ms
+            and is_due(absence, expected_ms, now_ms)
+        ]
+
+    def _published(self, series: Series, day_ms: int) -> ArchiveFile | None:
+        """The file of a day, where there is to be one by now."""
+        archive = self._archive
+        if archive is None or series.interval.name not in archive.intervals or day_ms < archive.first_ms:
+            return None
+        file = archive.day_file(series, day_ms)
+        return file if archive.expected_ms(file) <= self._now_ms() else None
+
+
+def _day_of(absence: Absence) -> int:
+    return absence.open_time_ms - absence.open_time_ms % DAY_MS

@@ -1,0 +1,44 @@
+"""Known holes held against bulk files: which of them in this run, and how that begins."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from laklak.archives.evidence import Choice
+from laklak.archives.solver import Split
+from laklak.engine.filling import each
+from laklak.feed import Feed
+from laklak.ledger import Ledger
+from laklak.model import DAY_MS, Series, TimeRange
+from laklak.report import Report
+from laklak.stores.base import Store
+
+
+def spans_read(splits: Mapping[Series, Split]) -> dict[Series, list[TimeRange]]:
+    """What lies in files that are read anyway, for what is missing."""
+    return {series: [part.file.span for part in split.files] for series, split in splits.items()}
+
+
+async def hold_against_files(
+    store: Store, feed: Feed, ledgers: Sequence[Ledger], choice: Choice, report: Report
+) -> None:
+    """Reopen the chosen holes of a venue's series; files of series of which nothing is missing are asked at once.
+
+    Those of others are asked when everything else of their series is through: until then other files may have told.
+    """
+    chosen = [ledger for ledger in ledgers if ledger.plan.series in choice.days]
+
+    async def reopen(ledger: Ledger) -> None:
+        series, days = ledger.plan.series, choice.days[ledger.plan.series]
+        # Read once more: all known holes of all series at once would be many.
+        span = TimeRange(min(days), max(days) + DAY_MS).clip(ledger.plan.wanted)
+        ledger.reopened |= feed.evidence.reopen(series, await store.absences(series, span), days)
+
+    await each(chosen, reopen)
+    for ledger in chosen:
+        if not ledger.plan.missing:
+            parts = feed.evidence.parts(ledger.plan.series)
+            for _ in parts:
+                feed.agenda.hold(ledger)
+            feed.files.add((ledger, part) for part in parts)
+            report.files.planned += len(parts)
