@@ -30,7 +30,10 @@ def backfill(
         typer.Argument(metavar="SYMBOL", help="Symbols, or VENUE:SYMBOL; without any the asset list says which."),
     ] = None,
     assets: Annotated[
-        str | None, typer.Option(metavar="FILE", help="Asset list; else ./assets.txt, else the packaged one.")
+        str | None,
+        typer.Option(
+            metavar="FILE", help="Asset list; else assets.txt here or beside the settings file, else the packaged one."
+        ),
     ] = None,
     venue: Annotated[str | None, typer.Option(metavar="VENUE", help="Venue of bare symbols [binance].")] = None,
     interval: Annotated[str | None, typer.Option(metavar="1m..1d", help="Length of a candle [1m].")] = None,
