@@ -7,12 +7,13 @@ missing   what the destination lacks of it. A candle is lacking where none is st
 
 from __future__ import annotations
 
+import shlex
 from array import array
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
-from math import isfinite
+from math import isfinite, isnan
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,12 +22,14 @@ import orjson
 from laklak._version import __version__
 from laklak.errors import LaklakError
 from laklak.ledger import Ledger
-from laklak.model import Absence, CandleBatch, Interval, Series, StoreAccess, TimeRange, places
-from laklak.plan import SeriesPlan, plan_chunks, runs, union
+from laklak.lineprotocol import FIELDS
+from laklak.model import Absence, CandleBatch, Interval, Series, StoreAccess, TimeRange, iso, places
+from laklak.plan import SeriesPlan, parted, plan_chunks, runs, union
 from laklak.report import SCHEMA, Report, in_short, when
 from laklak.resolve import FailedSeries
 from laklak.stores.base import Columns, Delivery
 from laklak.stores.presence import Presence
+from laklak.text import mask_url
 
 PART_MINUTES: Final = 50_000
 """Minutes read at once, at most: 2.4 MB, and one query of a server."""
@@ -57,8 +60,8 @@ class CopyJob:
 class CopyPlan(SeriesPlan):
     """A series of a copy. `stored`, `holes` and `rejected` are at the destination, `wanted` spans what the source has.
 
-    `missing` is `candles` and `absences` together. The source itself knows nothing of `source_missing` minutes in
-    `wanted`: they are not counted.
+    `missing` is `candles` and `absences` together, without what is `blocked` at the destination. The source itself
+    knows nothing of `source_missing` minutes in `wanted`: they are not counted.
     """
 
     candles: tuple[TimeRange, ...]
@@ -80,15 +83,20 @@ class Part:
     absences: tuple[TimeRange, ...]
 
 
-def plan_copy(series: Series, span: TimeRange, source: Presence, destination: Presence) -> CopyPlan:
-    """Hold what two stores have of `span`, a range on the grid, against each other."""
+def plan_copy(
+    series: Series, span: TimeRange, source: Presence, destination: Presence, closed: Sequence[TimeRange] = ()
+) -> CopyPlan:
+    """Hold what two stores have of `span`, a range on the grid, against each other.
+
+    The destination takes no candle in the ranges that are `closed`, which are on the grid, in order and disjoint.
+    """
     interval = series.interval
     absent_there = {absence.open_time_ms for absence in source.absences}
     source_absences = runs(sorted(absent_there), interval)
     source_candles = without(span, union([*source.missing, *source_absences]))
     absences_here = runs([one.open_time_ms for one in destination.absences], interval)
     not_stored = union([*destination.missing, *absences_here])
-    candles = overlap(not_stored, source_candles)
+    candles, blocked = parted(overlap(not_stored, source_candles), closed)
     absences = overlap(destination.missing, source_absences)
     stored = overlap(without(span, not_stored), without(span, source.missing))
     kinds = Counter(one.kind for one in destination.absences if one.open_time_ms in absent_there)
@@ -100,6 +108,7 @@ def plan_copy(series: Series, span: TimeRange, source: Presence, destination: Pr
         holes=kinds["hole"],
         rejected=kinds["rejected"],
         missing=tuple(union([*candles, *absences])),
+        blocked=tuple(blocked),
         candles=tuple(candles),
         absences=tuple(absences),
         source_missing=count(source.missing, interval),
@@ -194,16 +203,62 @@ def _picked(kind: str, column: Sequence[Any], parts: Sequence[slice]) -> array[A
     return picked
 
 
+@dataclass(slots=True)
+class Unsound:
+    """Rows of a source that are no whole candles: `faults` says what is wrong with how many, `span` holds them all."""
+
+    rows: int = 0
+    faults: Counter[str] = field(default_factory=Counter)
+    span: TimeRange = field(default_factory=lambda: TimeRange(0, 0))
+
+    @classmethod
+    def of(cls, candles: StoredCandles) -> Unsound:
+        """What is wrong with those of `candles`, oldest first, that are no whole ones."""
+        found = cls()
+        for time_ms, *row in zip(candles.open_times, *candles.values, strict=True):
+            faults = [
+                f"no {name}" if isnan(value) else f"an infinite {name}"
+                for name, value in zip(FIELDS, row, strict=True)
+                if not isfinite(value)
+            ]
+            if faults:
+                found.add(cls(1, Counter(faults), TimeRange(time_ms, time_ms + candles.series.interval.ms)))
+        return found
+
+    def add(self, other: Unsound) -> None:
+        """Count these too."""
+        if other.rows:
+            spans = [one for one in (self.span, other.span) if one]
+            self.span = TimeRange(min(spans).start_ms, max(span.end_ms for span in spans))
+            self.rows += other.rows
+            self.faults.update(other.faults)
+
+    def words(self, series: Series, source: StoreAccess, shown: str) -> str:
+        """What is wrong, and what mends it: `shown` is the source as it may be shown."""
+        faults = ", ".join(f"{fault} in {count:,}" for fault, count in self.faults.most_common())
+        start, end = iso(self.span.start_ms), iso(self.span.end_ms)
+        command = f"laklak backfill {series.venue}:{series.symbol} --interval {series.interval} --start {start}"
+        where = mask_url(source.where) if "://" in source.where else source.where
+        return (
+            f"their rows in {shown} are no whole candles ({faults}), {start} to {end}; fetch them anew, then copy "
+            f"again: {command} --end {end} --refetch --store {shlex.quote(where)}"
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class Taken:
     """What a part gave: the delivery for the destination, and how many of its candles and absences are not in it.
 
-    `unsound` candles lack a number or have an infinite one; `gone` were deleted from the source since it was planned.
+    `unsound` rows lack a number or have an infinite one; `gone` were deleted from the source since it was planned.
     """
 
     delivery: Delivery
-    unsound: int
+    not_whole: Unsound
     gone: int
+
+    @property
+    def unsound(self) -> int:
+        return self.not_whole.rows
 
 
 def take(part: Part, columns: Columns, absences: Iterable[Absence]) -> Taken:
@@ -217,7 +272,7 @@ def take(part: Part, columns: Columns, absences: Iterable[Absence]) -> Taken:
     expected = count((*part.candles, *part.absences), series.interval)
     return Taken(
         Delivery(series, candles if len(candles) else None, remembered),
-        unsound=len(found) - len(candles),
+        not_whole=Unsound() if len(candles) == len(found) else Unsound.of(found),
         gone=expected - len(found) - len(remembered),
     )
 
@@ -257,7 +312,8 @@ class CopySummary:
     """The outcome of a copy; `as_json()` is what --json prints.
 
     wanted = stored_before + written + holes + rejected + missing, in candles: what the source knows, as it is at the
-    destination now. `source_missing` is what the source itself lacks between its first and its last candles.
+    destination now. Of the missing so many are `blocked` that no other copy brings before something is mended:
+    `failed_series` says what. `source_missing` is what the source itself lacks between its first and its last candles.
     `series` counts also those of `failed_series` that the source does not have, and those `outside_retention`, of
     which the destination would keep nothing: no candle of either is wanted.
     """
@@ -275,6 +331,7 @@ class CopySummary:
     holes: int
     rejected: int
     missing: int
+    blocked: int
     source_missing: int
     outside_retention: Sequence[str]
     failed_series: Sequence[FailedSeries]
@@ -312,6 +369,7 @@ def summarise_copy(
         holes=report.holes,
         rejected=report.rejected,
         missing=missing,
+        blocked=report.blocked,
         source_missing=report.source_missing,
         outside_retention=[str(series) for series in report.outside_retention],
         failed_series=failures,

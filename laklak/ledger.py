@@ -12,6 +12,8 @@ from laklak.stores.base import Delivery
 
 NOT_YET: Final = "not_yet"
 """The reason of what is missing because the venue's candles do not reach there yet."""
+MENDED_FIRST: Final = ("other_types", "store_refused", "source_unsound")
+"""Reasons for which candles are missing until somebody mends a store."""
 _NEVER_MS: Final = 1 << 62
 
 
@@ -149,6 +151,16 @@ class Ledger:
         """So many wanted candles lie after the newest one that the venue has."""
         since = "no candles" if self.newest_ms < 0 else f"no candles after {iso(self.newest_ms)}"
         self.trouble(NOT_YET, candles, f"{since} yet")
+
+    @property
+    def got_all(self) -> bool:
+        """Nothing is missing that could be written."""
+        return self.missing == self.plan.blocked_count
+
+    @property
+    def blocked(self) -> int:
+        """Of `missing`, so many that no other run gets before something is mended."""
+        return min(self.missing, sum(self._troubles.get(reason, (0, ""))[0] for reason in MENDED_FIRST))
 
     def trouble(self, reason: str, candles: int, detail: str) -> None:
         """So many wanted candles were not got, and why (the last detail of each reason is kept)."""

@@ -9,6 +9,7 @@ Page tiers are the venue's price steps, ((candles, weight), ...) rising: up to s
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -90,6 +91,23 @@ def union(ranges: Iterable[TimeRange]) -> list[TimeRange]:
     return joined
 
 
+def parted(ranges: Iterable[TimeRange], closed: Sequence[TimeRange]) -> tuple[list[TimeRange], list[TimeRange]]:
+    """The parts of ranges outside of the `closed` ones, and those inside; each list is in order and disjoint."""
+    outside: list[TimeRange] = []
+    inside: list[TimeRange] = []
+    for part in ranges:
+        start_ms = part.start_ms
+        place = bisect_right(closed, start_ms, key=lambda other: other.end_ms)
+        while place < len(closed) and closed[place].start_ms < part.end_ms:
+            shut = part.clip(closed[place])
+            outside.append(TimeRange(start_ms, shut.start_ms))
+            inside.append(shut)
+            start_ms = shut.end_ms
+            place += 1
+        outside.append(TimeRange(start_ms, part.end_ms))
+    return [part for part in outside if part], [part for part in inside if part]
+
+
 def runs(times: Iterable[int], interval: Interval) -> list[TimeRange]:
     """The open_times (rising) as ranges: neighbours on the grid become one."""
     return merge(TimeRange(time, time + interval.ms) for time in times)
@@ -139,7 +157,7 @@ def oldest_held(wanted: TimeRange, not_held: Sequence[TimeRange]) -> int | None:
 class SeriesPlan:
     """One series of a run: what is wanted, what the store has, what is to fetch.
 
-    wanted_count = stored + holes + rejected + candles in `missing`.
+    wanted_count = stored + holes + rejected + candles in `missing` and in `blocked`.
     """
 
     series: Series
@@ -160,6 +178,8 @@ class SeriesPlan:
     """Where the range that was asked for begins; `wanted` may begin later."""
     doubtful_first: bool = False
     """`wanted` begins where one answer says, and something else says that there are earlier candles."""
+    blocked: tuple[TimeRange, ...] = ()
+    """What is not there either, and is not asked for, since the store could not take it."""
 
     @property
     def wanted_count(self) -> int:
@@ -168,6 +188,10 @@ class SeriesPlan:
     @property
     def missing_count(self) -> int:
         return sum(part.count(self.series.interval) for part in self.missing)
+
+    @property
+    def blocked_count(self) -> int:
+        return sum(part.count(self.series.interval) for part in self.blocked)
 
 
 @dataclass(frozen=True, slots=True)

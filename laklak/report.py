@@ -155,6 +155,10 @@ class Report:
         return sum(ledger.filled for ledger in self.ledgers)
 
     @property
+    def blocked(self) -> int:
+        return sum(ledger.blocked for ledger in self.ledgers)
+
+    @property
     def newly_rejected(self) -> int:
         return sum(ledger.newly_rejected for ledger in self.ledgers)
 
@@ -198,8 +202,9 @@ class Summary:
     """The outcome of a backfill; `as_json()` is what --json prints.
 
     wanted = stored_before + written + holes + rejected + missing, in candles; `holes_filled` of the written ones were
-    known holes until bulk files had them.  `exit` is the exit status, `seconds` the whole run, `weight` what the run
-    paid, `error` a short word and a sentence when the run did not end by itself.
+    known holes until bulk files had them, and of the missing so many are `blocked` that no other run gets before
+    something is mended: `failed_series` says what.  `exit` is the exit status, `seconds` the whole run, `weight` what
+    the run paid, `error` a short word and a sentence when the run did not end by itself.
     """
 
     exit: int
@@ -214,6 +219,7 @@ class Summary:
     holes: int
     rejected: int
     missing: int
+    blocked: int
     rows_rejected: int
     holes_filled: int
     failed_series: Sequence[FailedSeries]
@@ -259,6 +265,7 @@ def summarise(report: Report, *, error: LaklakError | None = None, exit_code: in
         holes=report.holes,
         rejected=report.rejected,
         missing=missing,
+        blocked=report.blocked,
         rows_rejected=report.rows_rejected,
         holes_filled=report.holes_filled,
         failed_series=failures,
@@ -295,9 +302,10 @@ class Estimate:
     """What --dry-run says: the plan, its price and what it would cost otherwise. Nothing was fetched or stored.
 
     `to_fetch` = `file_candles` of bulk files + what is asked of the API + `out_of_reach`, which no source gives that
-    may be used.  `requests` to `seconds_auto` are those of the API; `file_bytes` is about what the files
-    will have, `file_seconds` what they take where the line and the store keep up.  `holes_held` of the `holes` are held
-    against `hole_files` daily files that may have them by now, `holes_later` more in later runs.
+    may be used; `blocked` are missing too and are not asked for, since the store could not take them.  `requests` to
+    `seconds_auto` are those of the API; `file_bytes` is about what the files will have, `file_seconds` what they take
+    where the line and the store keep up.  `holes_held` of the `holes` are held against `hole_files` daily files that
+    may have them by now, `holes_later` more in later runs.
     """
 
     store: str
@@ -309,6 +317,7 @@ class Estimate:
     holes: int
     rejected: int
     to_fetch: int
+    blocked: int
     requests: int
     weight: int
     budget: int

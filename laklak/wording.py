@@ -212,11 +212,15 @@ def _held_holes(estimate: Estimate) -> str:
 
 def _to_fetch(estimate: Estimate) -> str:
     span = f"{estimate.start} to {estimate.end}"
+    if not estimate.to_fetch and estimate.blocked:
+        head = f"plan: {estimate.series} series, {span}: nothing to fetch of {estimate.wanted:,} candles"
+        return f"{head}{_and_blocked(estimate.blocked)}"
     if not estimate.to_fetch:
         return (
             f"plan: {estimate.series} series, {span}: nothing to fetch, all {estimate.wanted:,} candles accounted for"
         )
     todo = f"plan: {estimate.series} series, {span}: {estimate.to_fetch:,} of {estimate.wanted:,} candles to fetch"
+    todo += _and_blocked(estimate.blocked)
     saved_s = estimate.seconds_estimated - estimate.seconds_auto
     auto = f"; --chunk auto would save {duration_text(saved_s)}" if saved_s >= 1 else ""
     by_api = (
@@ -291,17 +295,21 @@ def summary_lines(summary: Summary) -> Iterable[str]:
     told, failed = _not_yet_lines(summary)
     yield from told
     yield from _failed_lines(failed)
-    if summary.missing and summary.error is None:
-        yield "  run the same command again to get what is missing; what is stored is not asked again"
+    yield from _again(summary, "run the same command again to get what is missing; what is stored is not asked again")
+
+
+def _and_blocked(count: int) -> str:
+    return f", {count:,} that the store could not take" if count else ""
 
 
 def copy_plan_line(report: CopyReport) -> str:
     """One line before candles move: what is to be done."""
     span = f"{iso(report.start_ms or 0)} to {iso(report.end_ms or 0)}"
     head = f"plan: {len(report.ledgers)} series, {span}:"
+    to_copy = report.missing - report.blocked
     if not report.missing:
         return f"{head} nothing to copy, all {report.wanted:,} candles accounted for"
-    return f"{head} {report.missing:,} of {report.wanted:,} candles to copy"
+    return f"{head} {to_copy:,} of {report.wanted:,} candles to copy{_and_blocked(report.blocked)}"
 
 
 def copy_summary_lines(summary: CopySummary) -> Iterable[str]:
@@ -326,8 +334,19 @@ def copy_summary_lines(summary: CopySummary) -> Iterable[str]:
         names = some_of(summary.outside_retention)
         yield f"  of {counted(len(summary.outside_retention), 'series')} the destination would keep nothing: {names}"
     yield from _failed_lines(summary.failed_series)
-    if summary.missing and summary.error is None:
-        yield "  run the same command again to copy what is missing"
+    yield from _again(summary, "run the same command again to copy what is missing")
+
+
+def _again(summary: Summary | CopySummary, advice: str) -> Iterable[str]:
+    """What to do about what is missing; a run that cannot help is not advised."""
+    if not summary.missing or summary.error is not None:
+        return
+    if summary.missing > summary.blocked:
+        yield f"  {advice}"
+    if summary.blocked:
+        blocked = counted(summary.blocked, "candle")
+        stays = "stays" if summary.blocked == 1 else "stay"
+        yield f"  {blocked} {stays} missing, however often this is run, until what is named above is mended"
 
 
 def _verdict(summary: Summary | CopySummary) -> str:

@@ -22,9 +22,20 @@ from typing import Final, Protocol
 import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
-from laklak.copying import CopyJob, CopyPlan, CopyReport, CopySummary, Part, parts_of, plan_copy, summarise_copy, take
+from laklak.copying import (
+    CopyJob,
+    CopyPlan,
+    CopyReport,
+    CopySummary,
+    Part,
+    Unsound,
+    parts_of,
+    plan_copy,
+    summarise_copy,
+    take,
+)
 from laklak.engine.addresses import merge_notes
-from laklak.engine.filling import announce, check_room, each, sent, survey_sure
+from laklak.engine.filling import announce, check_room, each, find_closed, sent, survey_sure
 from laklak.engine.watching import StoreWatch
 from laklak.errors import LaklakError, StoreError, StoreFull, StoreUnavailable, UsageError
 from laklak.ledger import Ledger
@@ -76,6 +87,7 @@ class Copy:
         self._exit_code: int | None = None
         self._error: LaklakError | None = None
         self._plans: dict[Ledger, CopyPlan] = {}
+        self._unsound: dict[Ledger, Unsound] = {}
         self._readers: anyio.CancelScope | None = None
         self._writers: anyio.CancelScope | None = None
 
@@ -213,12 +225,21 @@ class Copy:
     async def _plan(
         self, source: Store, destination: Store, unsure: UnsureBook, spans: Mapping[Series, TimeRange]
     ) -> None:
+        around: dict[str, TimeRange] = {}
+        for series, span in spans.items():
+            before = around.get(series.venue, span)
+            around[series.venue] = TimeRange(min(before, span).start_ms, max(before.end_ms, span.end_ms))
+        await find_closed(source, around, self._observer.warn, "is not copied")
+        closed = await find_closed(destination, around, self._observer.warn, "cannot be copied to there")
+
         async def plan(wanted: tuple[Series, TimeRange]) -> CopyPlan:
             there, here = await survey(source, *wanted), await survey_sure(destination, unsure, *wanted)
-            return plan_copy(*wanted, there, here)
+            return plan_copy(*wanted, there, here, closed.on_grid(wanted[0]))
 
         plans = await each(spans.items(), plan)
         self._plans = {Ledger(one): one for one in plans}
+        for ledger in self._plans:
+            closed.tell(ledger)
         self.report.ledgers = list(self._plans)
         self.report.start_ms = min(span.start_ms for span in spans.values())
         self.report.end_ms = max(span.end_ms for span in spans.values())
@@ -247,7 +268,7 @@ class Copy:
 
     def _settle(self, unsure: UnsureBook) -> None:
         """Forget what was unsure of the series that are whole now, where candles were written for it."""
-        unsure.settle((plan.series, plan.candles) for ledger, plan in self._plans.items() if not ledger.missing)
+        unsure.settle((plan.series, plan.candles) for ledger, plan in self._plans.items() if ledger.got_all)
 
     async def _read(self, source: Store, parts: Iterator[Part], parcels: MemoryObjectSendStream[_Parcel]) -> None:
         async with parcels:
@@ -270,9 +291,15 @@ class Copy:
             columns = await source.read(ledger.plan.series, part.range)
         absences = await source.absences(ledger.plan.series, part.range) if part.absences else []
         taken = take(part, columns, absences)
-        ledger.trouble("source_unsound", taken.unsound, "the source does not have five finite numbers for them")
+        unsound = self._unsound.setdefault(ledger, Unsound())
+        unsound.add(taken.not_whole)
+        if taken.unsound:
+            words = unsound.words(ledger.plan.series, self.job.source, source.display)
+            ledger.trouble("source_unsound", taken.unsound, words)
         ledger.trouble(
-            "source_changed", taken.gone, "they were there when the copy was planned, not when they were read"
+            "source_changed",
+            taken.gone,
+            f"they were deleted from {source.display} after this copy was planned; another copy counts what is there",
         )
         return taken.delivery
 
@@ -293,7 +320,9 @@ class Copy:
                     refused = len(written.refused.get(number, ()))
                     parcel.ledger.acknowledged(parcel.delivery, refused)
                     parcel.ledger.trouble(
-                        "store_refused", refused, f"the destination refused them; see {written.dead_letter}"
+                        "store_refused",
+                        refused,
+                        f"the destination refused them, {written.dead_letter} says why; mend that and copy again",
                     )
 
     def _abort(self, error: LaklakError) -> None:

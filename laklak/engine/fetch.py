@@ -52,7 +52,7 @@ from laklak.job import Job
 from laklak.knowledge import Knowledge
 from laklak.ledger import Ledger
 from laklak.model import Absence, CandleBatch, Candles, Chunk, TimeRange
-from laklak.plan import merge, plan_chunks, union
+from laklak.plan import merge, parted, plan_chunks, union
 from laklak.quality import Checked, check_page
 from laklak.report import Report
 from laklak.resolve import BegunSeries
@@ -147,7 +147,9 @@ class Fetch:
         for ledger in self._report.ledgers:
             self._writer.log_series(ledger)
         self._unsure.settle(
-            (ledger.plan.series, [ledger.plan.wanted]) for ledger in self._report.ledgers if not ledger.missing
+            (ledger.plan.series, parted([ledger.plan.wanted], ledger.plan.blocked)[0])
+            for ledger in self._report.ledgers
+            if ledger.got_all
         )
 
     def _start(self, workers: TaskGroup, feed: Feed, send: MemoryObjectSendStream[Parcel]) -> None:

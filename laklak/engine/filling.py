@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Final, Protocol, TypeVar
 
 import anyio
 
 from laklak.errors import StoreUnavailable
-from laklak.model import DAY_MS, Series, TimeRange, places
-from laklak.plan import runs, union
+from laklak.ledger import Ledger
+from laklak.model import DAY_MS, Series, TimeRange, iso, places
+from laklak.plan import parted, runs, union
 from laklak.resolve import Asked
-from laklak.stores.base import Delivery, Store, StoreInfo
+from laklak.stores.base import ClosedSpan, Delivery, Store, StoreInfo
 from laklak.stores.presence import Presence, survey
 from laklak.taskgroup import task_group
 from laklak.text import counted, size_text, some_of
@@ -19,6 +21,7 @@ from laklak.unsure import UnsureBook
 
 SPARE_BYTES: Final = 1 << 30
 _SURVEYS_AT_ONCE: Final = 4
+_CLOSED_SHOWN: Final = 3
 
 One = TypeVar("One")
 Found = TypeVar("Found")
@@ -110,6 +113,48 @@ async def _shown(store: Store, series: Series, parts: Iterable[TimeRange]) -> li
         for place in places(times, pieces):
             shown += times[place]
     return shown
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """Where a store takes no candles, by venue."""
+
+    by_venue: Mapping[str, Sequence[ClosedSpan]] = field(default_factory=dict)
+
+    def parted(self, series: Series, missing: Iterable[TimeRange]) -> tuple[list[TimeRange], list[TimeRange]]:
+        """What of `missing` (in order, disjoint) can be written, and what cannot."""
+        return parted(missing, self.on_grid(series))
+
+    def on_grid(self, series: Series) -> list[TimeRange]:
+        """The open_times that cannot be written, in order and disjoint."""
+        spans = [one.on_grid(series.interval) for one in self.by_venue.get(series.venue, ())]
+        return [span for span in spans if span]
+
+    def tell(self, ledger: Ledger) -> None:
+        """Enter what cannot be written into the account of a series, with the reason."""
+        plan = ledger.plan
+        for one in self.by_venue.get(plan.series.venue, ()):
+            _, shut = parted(plan.blocked, [one.on_grid(plan.series.interval)])
+            count = sum(part.count(plan.series.interval) for part in shut)
+            ledger.trouble("other_types", count, f"{one.reason}; laklak check says what mends it")
+
+
+async def find_closed(
+    store: Store,
+    spans: Mapping[str, TimeRange],
+    warn: Callable[[str], None],
+    so: str = "stays missing and is not asked for",
+) -> Closed:
+    """Ask where `store` takes no candles of the venues, each in a range, and say `so`; StoreUnavailable if nowhere."""
+    found = {venue: await store.closed_spans(venue, span) for venue, span in spans.items()}
+    told = [one for closed in found.values() for one in closed]
+    for one in told[:_CLOSED_SHOWN]:
+        span = f"{iso(one.span.start_ms)} to {iso(one.span.end_ms)}"
+        warn(f"{one.reason}: {span} {so}; {one.remedy}")
+    if len(told) > _CLOSED_SHOWN:
+        rest = [f"{iso(one.span.start_ms)} to {iso(one.span.end_ms)}" for one in told[_CLOSED_SHOWN:]]
+        warn(f"the same holds for {len(rest)} more: {some_of(rest)}")
+    return Closed(found)
 
 
 def sent(deliveries: Iterable[Delivery]) -> Iterator[tuple[Series, TimeRange]]:

@@ -11,7 +11,7 @@ from laklak.agenda import Agenda
 from laklak.archives.evidence import FILES_A_RUN, DueDay, choose
 from laklak.archives.solver import Split
 from laklak.engine.addresses import AddressBook
-from laklak.engine.filling import check_room, each, survey_sure
+from laklak.engine.filling import Closed, check_room, each, find_closed, survey_sure
 from laklak.engine.holding import hold_against_files, spans_read
 from laklak.engine.life import Lives, ended_line
 from laklak.engine.observer import Observer
@@ -80,6 +80,7 @@ class Preparation:
         self.lives: dict[str, Lives] = {}
         """By venue: when its series begin and end."""
         self._due_holes: dict[Series, Sequence[DueDay]] = {}
+        self._closed = Closed()
 
     async def run(self, stack: AsyncExitStack) -> Estimate:
         """Connect to the venues (closed with `stack`), hold the wanted against the store, and say what it takes."""
@@ -94,6 +95,7 @@ class Preparation:
             await self._check_origin(feed)
             span, targets = await self._targets(feed)
             spans.append(span)
+            await self._find_closed(name, [target.wanted for target in targets if target.wanted])
             plans.append((feed, await each(targets, self._plan)))
         self._report.start_ms = min((span.start_ms for span in spans), default=None)
         self._report.end_ms = max((span.end_ms for span in spans), default=None)
@@ -102,6 +104,8 @@ class Preparation:
         for feed, venue_plans in plans:
             # Series that are nearly complete come first: most of them are whole again soon.
             ledgers = [Ledger(plan) for plan in sorted(venue_plans, key=lambda plan: plan.missing_count)]
+            for ledger in ledgers:
+                self._closed.tell(ledger)
             self._report.ledgers += ledgers
             self._assign(feed, ledgers, splits)
             if not self._job.dry_run:
@@ -151,6 +155,12 @@ class Preparation:
             for _ in split.files:
                 feed.agenda.hold(ledger)
         self._report.files.planned += len(feed.files)
+
+    async def _find_closed(self, venue: str, wanted: Sequence[TimeRange]) -> None:
+        if wanted:
+            around = TimeRange(min(wanted).start_ms, max(part.end_ms for part in wanted))
+            found = await find_closed(self._store, {venue: around}, self._observer.warn)
+            self._closed = Closed({**self._closed.by_venue, **found.by_venue})
 
     async def _targets(self, feed: Feed) -> tuple[TimeRange, Sequence[Target]]:
         clock_ms = feed.clock.now_ms()
@@ -203,6 +213,7 @@ class Preparation:
         not_held = union([*missing, *runs((one.open_time_ms for one in known), interval)])
         seen = (newest_held(target.wanted, not_held, interval), target.newest_ms)
         self._note_due(target.series, known)
+        can_be_written, blocked = self._closed.parted(target.series, missing)
         return SeriesPlan(
             target.series,
             target.wanted,
@@ -210,8 +221,9 @@ class Preparation:
             stored,
             holes,
             len(known) - holes,
-            missing,
+            tuple(can_be_written),
             known_rejected,
+            blocked=tuple(blocked),
             newest_ms=max((one for one in seen if one is not None), default=None),
             oldest_ms=oldest_held(target.wanted, not_held),
             asked_start_ms=target.asked_start_ms,
@@ -259,6 +271,7 @@ class Preparation:
             holes=self._report.holes,
             rejected=self._report.rejected,
             to_fetch=sum(plan.missing_count for _, own in plans for plan in own),
+            blocked=sum(plan.blocked_count for _, own in plans for plan in own),
             requests=sum(cost.requests for _, cost in costs),
             weight=sum(cost.weight for _, cost in costs),
             budget=sum(feed.budget for feed in self.feeds),

@@ -86,7 +86,7 @@ class Writer:
         for number, parcel in enumerate(batch):
             refused = len(written.refused.get(number, ()))
             parcel.ledger.acknowledged(parcel.delivery, refused)
-            parcel.ledger.trouble("store_refused", refused, f"the store refused them; see {written.dead_letter}")
+            parcel.ledger.trouble("store_refused", refused, f"the store refused them, {written.dead_letter} says why")
             parcel.release()
             if not parcel.ledger.missing:
                 self.log_series(parcel.ledger)

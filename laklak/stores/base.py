@@ -83,6 +83,19 @@ class AbsenceCount:
     newest_ms: int
 
 
+@dataclass(frozen=True, slots=True)
+class ClosedSpan:
+    """A stretch in which a store takes no candle of a venue: why, and what mends it, in words for people."""
+
+    span: TimeRange
+    reason: str
+    remedy: str
+
+    def on_grid(self, interval: Interval) -> TimeRange:
+        """The open_times in it: a candle belongs where it begins."""
+        return TimeRange(interval.ceil(self.span.start_ms), interval.ceil(self.span.end_ms))
+
+
 def held_span(interval: Interval, times: Collection[int]) -> TimeRange:
     """From the first to the end of the last of these open_times, on the grid; empty where none can lie on it."""
     if not times:
@@ -207,6 +220,13 @@ class Store(Protocol):
 
     def within_retention(self, span: TimeRange) -> TimeRange:
         """`span` without what the store would not keep; may be empty."""
+        ...
+
+    async def closed_spans(self, venue: str, span: TimeRange) -> Sequence[ClosedSpan]:
+        """Where in `span` no candle of a venue can be written before something is mended: in order, disjoint.
+
+        What is there counts as not stored.  Raises StoreUnavailable when that is all of `span`.
+        """
         ...
 
     async def record_run(self, run: RunRecord) -> None: ...

@@ -23,6 +23,7 @@ from laklak.model import DAY_MS, Absence, Candles, Interval, Note, RunRecord, Se
 from laklak.stores import sqlite_file
 from laklak.stores.base import (
     AbsenceCount,
+    ClosedSpan,
     Columns,
     Delivery,
     Origin,
@@ -274,6 +275,10 @@ class SqliteStore(StoreBase):
 
     def within_retention(self, span: TimeRange) -> TimeRange:
         return span
+
+    async def closed_spans(self, venue: str, span: TimeRange) -> Sequence[ClosedSpan]:
+        """A file takes every candle."""
+        return ()
 
     async def record_run(self, run: RunRecord) -> None:
         await self._change(partial(write_run, run=run))

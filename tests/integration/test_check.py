@@ -522,11 +522,44 @@ def test_a_retention_shorter_than_the_range_of_the_settings_is_a_problem(venue, 
     found.has("store", "problem", "the retention policy week of the database")
 
 
-def test_other_types_than_floats_are_a_problem(venue, looked, influxd, database):
+def test_other_types_than_floats_are_named_with_their_days_and_what_mends_them(venue, looked, influxd, database):
     venue()
     influxd.ask(f"CREATE DATABASE {database}")
-    influxd.put("binance_ohlc,symbol=X,exchange=binance,timeframe=1m close=1i 1000", database)
-    looked("--store", influxd.url(database), exit_status=2).has("store", "problem", "keeps other types than floats")
+    influxd.put("binance_ohlc,symbol=X,exchange=other,timeframe=1m close=1i 1767571200000", database)
+    found = looked("--store", influxd.url(database), exit_status=0)
+    one = found.has("store", "warning", "keeps other types than floats from 2026-01-05T00:00Z to 2026-01-12T")
+    assert "(close is integer)" in one["text"]
+    assert one["facts"]["conflicts"] == "close is integer"
+    assert f"DROP SHARD {one['facts']['shard']}" in one["hint"]
+    influxd.ask(f"DROP SHARD {one['facts']['shard']}")
+    assert not looked("--store", influxd.url(database), exit_status=0).of("store", "warning")
+
+
+def test_of_many_stretches_of_other_types_a_few_are_named_in_full(venue, looked, influxd, database):
+    venue()
+    influxd.ask(f"CREATE DATABASE {database}")
+    for week in range(0, 16, 2):
+        for kind, number in (("1i", week), ("1", week + 1)):
+            influxd.put(f"binance_ohlc,symbol=X close={kind} {1767571200000 + number * 7 * 86_400_000}", database)
+    found = looked("--store", influxd.url(database), exit_status=0).of("store", "warning")
+    assert [one["text"][:60] for one in found[5:]] == ["3 more stretches with other types than floats"]
+
+
+def test_series_that_double_ours_are_named_with_what_removes_them(venue, here, looked, influxd, database):
+    venue()
+    filled(here, "--store", influxd.url(database))
+    values = "open=1,high=1,low=1,close=1,volume=1"
+    others = "symbol=LTCUSDT,timeframe=1m"
+    for tags in (f"exchange=Binance,{others}", f"exchange=binance,{others},source=x"):
+        influxd.put(f"binance_ohlc,{tags} {values} 1772236800000\nbinance_ohlc,{tags} {values} 1772236860000", database)
+    found = looked("--store", influxd.url(database), exit_status=0).of("store", "warning")
+    assert [one["facts"]["points"] for one in found] == [2, 2]
+    for one in found:
+        assert "2 points, 2026-02-28T00:00Z to 2026-02-28T00:01Z, beside binance:LTCUSDT:1m" in one["text"]
+        assert one["hint"].endswith(one["facts"]["statement"])
+        influxd.ask(one["facts"]["statement"], database)
+    assert not looked("--store", influxd.url(database), exit_status=0).of("store", "warning")
+    assert influxd.rows("SELECT count(close) FROM binance_ohlc WHERE symbol = 'LTCUSDT'", database)[0][1] == 1440
 
 
 @pytest.fixture

@@ -31,6 +31,11 @@ class Database:
         keeps = f" WITH DURATION {keeps_hours}h REPLICATION 1 NAME short" if keeps_hours else ""
         self.server.ask(f"CREATE DATABASE {self._quoted}{keeps}")
 
+    def make_with_days(self) -> None:
+        """Make it so that each day is kept apart from the others, with types of fields of its own."""
+        rules = "DURATION INF REPLICATION 1 SHARD DURATION 1d NAME autogen"
+        self.server.ask(f"CREATE DATABASE {self._quoted} WITH {rules}")
+
     def remove(self) -> None:
         self.server.ask(f"DROP DATABASE {self._quoted}")
 

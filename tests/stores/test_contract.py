@@ -122,6 +122,7 @@ def test_a_series_that_was_never_written_is_empty(use, series):
         assert await store.absences(series, DAYS) == []
         assert await store.open_times(series, DAYS) == []
         assert await store.count_by_day(series, DAYS) == {}
+        assert list(await store.closed_spans(series.venue, DAYS)) == []
         return await store.count(series, DAYS)
 
     assert use(work) == 0

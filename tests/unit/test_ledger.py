@@ -145,3 +145,26 @@ def test_a_known_hole_that_is_one_still_counts_once():
     ledger.acknowledged(delivery(holes=5))
 
     assert (ledger.new_holes, ledger.holes, ledger.missing) == (0, 5, 0)
+
+
+def test_what_is_blocked_is_missing_and_no_more_than_that():
+    ledger = ledger_of(10, stored=4)
+    ledger.trouble("other_types", 5, "why")
+    ledger.trouble("fetch_failed", 1, "why")
+
+    assert (ledger.missing, ledger.blocked) == (6, 5)
+
+    ledger.acknowledged(delivery(3))
+
+    assert (ledger.missing, ledger.blocked) == (3, 3)
+
+
+def test_all_is_got_when_only_what_cannot_be_written_is_missing():
+    ledger = Ledger(SeriesPlan(SERIES, span(0, 10), None, 4, 0, 0, (span(4, 7),), blocked=(span(7, 10),)))
+
+    assert not ledger.got_all
+
+    ledger.acknowledged(delivery(3))
+
+    assert ledger.got_all
+    assert ledger.missing == 3

@@ -17,6 +17,7 @@ from laklak.plan import (
     newest_held,
     on_grid,
     page_weight,
+    parted,
     plan_chunks,
     runs,
 )
@@ -201,3 +202,23 @@ def test_the_alternatives_are_one_line_for_each_page_and_budget():
     assert [(line.chunk, line.budget) for line in table] == [(499, 1200), (499, 2400), (1000, 1200), (1000, 2400)]
     assert [line.weight for line in table] == [13, 13, 15, 15]
     assert table[0].seconds == pytest.approx(2 * table[1].seconds, abs=0.1)
+
+
+bounds = st.lists(st.integers(0, 60), min_size=0, max_size=12, unique=True).map(sorted)
+
+
+def _pairs(edges):
+    return [TimeRange(one, other) for one, other in zip(edges[::2], edges[1::2], strict=False)]
+
+
+@given(bounds, bounds)
+def test_ranges_are_parted_into_what_is_outside_and_what_is_inside(edges, closed_edges):
+    ranges, closed = _pairs(edges), _pairs(closed_edges)
+
+    outside, inside = parted(ranges, closed)
+
+    shut = {time for part in closed for time in range(part.start_ms, part.end_ms)}
+    wanted = {time for part in ranges for time in range(part.start_ms, part.end_ms)}
+    assert [time for part in outside for time in range(part.start_ms, part.end_ms)] == sorted(wanted - shut)
+    assert [time for part in inside for time in range(part.start_ms, part.end_ms)] == sorted(wanted & shut)
+    assert all([*outside, *inside])

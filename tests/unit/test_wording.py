@@ -179,3 +179,33 @@ def test_series_that_a_destination_would_not_keep_are_named_in_the_summary():
     report = CopyReport(start_ms=0, end_ms=MINUTE_MS, series=3, outside_retention=[BTC])
     lines = list(copy_summary_lines(summarise_copy(report)))
     assert "  of 1 series the destination would keep nothing: binance:BTCUSDT:1m" in lines
+
+
+def a_summary(missing, **reasons):
+    """A copy of 10 candles of which so many are missing, for these reasons."""
+    ledger = Ledger(SeriesPlan(BTC, TimeRange(0, 10 * MINUTE_MS), None, 10 - missing, 0, 0, ()))
+    for reason, count in reasons.items():
+        ledger.trouble(reason, count, "why")
+    return summarise_copy(CopyReport(start_ms=0, end_ms=MINUTE_MS, series=1, ledgers=[ledger]))
+
+
+AGAIN = "  run the same command again to copy what is missing"
+MENDED = "candles stay missing, however often this is run, until what is named above is mended"
+
+
+@pytest.mark.parametrize("reason", ["source_unsound", "store_refused", "other_types"])
+def test_what_has_to_be_mended_first_is_no_reason_to_run_again(reason):
+    lines = list(copy_summary_lines(a_summary(3, **{reason: 3})))
+    assert AGAIN not in lines
+    assert f"  3 {MENDED}" in lines
+
+
+def test_what_was_deleted_meanwhile_is_settled_by_another_run():
+    lines = list(copy_summary_lines(a_summary(3, source_changed=3)))
+    assert AGAIN in lines
+    assert not any(MENDED in line for line in lines)
+
+
+def test_both_are_told_where_both_are_missing():
+    lines = list(copy_summary_lines(a_summary(5, source_changed=2, store_refused=3)))
+    assert [line for line in lines if line == AGAIN or MENDED in line] == [AGAIN, f"  3 {MENDED}"]

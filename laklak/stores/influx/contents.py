@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 from typing import Final
 
+from laklak.lineprotocol import TAGS, series_of
 from laklak.model import Series, TimeRange, iso
+from laklak.stores.influx.doubles import Doubles, find_doubles
+from laklak.stores.influx.look import Look, Tagged
 from laklak.stores.influx.place import Edges, Place
 from laklak.stores.influx.read import CandleReader
+from laklak.stores.influx.types import Closed, FieldTypes
 from laklak.text import some_of
 
 OWN_PREFIX: Final = "laklak_"
@@ -20,9 +25,11 @@ _NAMES_SHOWN: Final = 5
 class Contents:
     """Looks a database over: series, candles, edges, and what is not ours."""
 
-    def __init__(self, place: Place, reader: CandleReader, measurement: str) -> None:
+    def __init__(self, place: Place, reader: CandleReader, types: FieldTypes, measurement: str) -> None:
         self._place = place
         self._reader = reader
+        self._types = types
+        self._lists: dict[str, list[Tagged]] = {}
         pieces = [re.escape(piece) for piece in measurement.split("{venue}")]
         self._ours = re.compile(".+".join(pieces))
 
@@ -56,15 +63,65 @@ class Contents:
         ours, _ = await self._measurements()
         edges: dict[Series, tuple[int, int]] = {}
         for measurement in ours:
-            found = await self._place.series_edges(measurement, "close")
+            found = await self._edges(measurement)
             edges.update((one, times) for one, times in found.items() if self._is_read(one, measurement))
         return edges
 
-    async def check_fields(self) -> None:
-        """Raise StoreUnavailable when there are fields of candles that are no floats."""
+    async def _edges(self, measurement: str) -> Edges:
+        look = await self._place.look() if await self._types.mixed(measurement) else None
+        if look is None:
+            return await self._place.series_edges(measurement, "close")
+        # A 2.7.12 server asked in Flux leaves out series whose first points are of another type.
+        found = [one for one in await look.series(measurement) if one.like_candles and set(one.tags) == set(TAGS)]
+        named = [(series_of(one.tags), (one.first_ms, one.last_ms)) for one in found]
+        return {series: times for series, times in named if series is not None}
+
+    async def find_closed(self) -> None:
+        """Look for shards where fields of candles are no floats, of deleted points as far as the server tells."""
+        look = await self._place.look()
+        for measurement in (await self._measurements())[0]:
+            if look is not None and await self._types.mixed(measurement):
+                series = await self._listed(look, measurement)
+                times = [time_ms for one in series for time_ms in (one.first_ms, one.last_ms)]
+                span = TimeRange(min(times), max(times) + 1) if times else TimeRange(0, 0)
+                await self._types.look_at_all(measurement, span)
+
+    def closed(self) -> list[tuple[str, Closed]]:
+        """What was found so far, with the measurements."""
+        return self._types.found()
+
+    async def empty(self) -> bool:
+        """Whether there are no measurements of candles."""
+        return not (await self._measurements())[0]
+
+    async def unplaced_types(self) -> list[str]:
+        """The fields that are no floats somewhere, where the server cannot be asked where: `close is integer`."""
+        if await self._place.look() is not None:
+            return []
         ours, _ = await self._measurements()
-        for measurement in ours:
-            await self._reader.check_measurement(measurement)
+        return [f"{name}: {one}" for name in ours for one in (await self._reader.layout(name)).conflicts]
+
+    async def doubles(self) -> list[tuple[str, Doubles, list[Tagged]]]:
+        """The series that double what a query by symbol gives, with their measurement and all that is in it."""
+        found: list[tuple[str, Doubles, list[Tagged]]] = []
+        look = await self._place.look()
+        if look is None:
+            return found
+        for measurement in (await self._measurements())[0]:
+            read = partial(self._is_read, measurement=measurement)
+            series = await self._listed(look, measurement)
+            found += [(measurement, one, series) for one in find_doubles(series, read)]
+        return found
+
+    async def _listed(self, look: Look, measurement: str) -> list[Tagged]:
+        """What is in a measurement, asked once for all that looks at it: a second for thousands of series."""
+        if measurement not in self._lists:
+            self._lists[measurement] = await look.series(measurement)
+        return self._lists[measurement]
+
+    async def foreign_tags(self, measurement: str) -> tuple[str, ...]:
+        """The tags of a measurement that no candle has."""
+        return (await self._reader.layout(measurement)).foreign_tags
 
     async def _count(self) -> int:
         ours, _ = await self._measurements()

@@ -4,13 +4,28 @@ from __future__ import annotations
 
 from typing import Final
 
+import anyio
+
 from laklak.errors import StoreError
-from laklak.findings import Finding
+from laklak.findings import Fact, Finding
+from laklak.model import iso
 from laklak.stores.influx.contents import Contents
 from laklak.stores.influx.place import Place, Retention
+from laklak.stores.influx.removal import Removal
+from laklak.stores.influx.types import Closed
+from laklak.text import counted, some_of
 
 # The server's time comes in whole seconds.
 _CLOCK_OFF_MS: Final = 5_000
+# A check has 13 s for all of a store.
+_LOOK_S: Final = 4.0
+_SHOWN: Final = 5
+_UNASKED: Final = (
+    "the name of this bucket in InfluxQL belongs to another one: not looked for are days of other types, and series "
+    "that double rows"
+)
+_NAME_IT: Final = "give it a name of its own by influx v1 dbrp create, and check again"
+_BESIDE_SHOWN: Final = 3
 
 
 def server_finding(place: Place, version: str) -> Finding:
@@ -45,13 +60,12 @@ def retention_finding(retention: Retention) -> Finding | None:
     )
 
 
-async def write_finding(place: Place, contents: Contents) -> Finding:
-    """Whether candles can be written: by the types that are there, and by a write of nothing, which proves the right.
+async def write_finding(place: Place) -> Finding:
+    """Whether candles can be written: a write of nothing proves the right.
 
     1.6.7 and 2.7.12 look for the database and the rights of the user first; then there is no point to take.
     """
     try:
-        await contents.check_fields()
         verdict = await place.write(b"")
     except StoreError as exc:
         return Finding.of(exc)
@@ -72,3 +86,89 @@ async def making_finding(place: Place) -> Finding:
         place.making_hint,
         {"reason": "store_unavailable"},
     )
+
+
+async def types_findings(place: Place, contents: Contents) -> list[Finding]:
+    """A warning for each stretch in which the server refuses candles, since fields are no floats there."""
+    unplaced: list[str] = []
+    with anyio.move_on_after(_LOOK_S) as looking:
+        await contents.find_closed()
+        unplaced = await contents.unplaced_types()
+    found = [_closed_finding(place, measurement, one) for measurement, one in contents.closed()]
+    if unplaced:
+        text = f"there are other types than floats, and the server does not say where: {some_of(unplaced)}"
+        found.append(Finding("warning", text, "what InfluxDB refuses goes to the dead letter"))
+    few = _few(found, "more stretches with other types than floats")
+    return [*few, _unfinished("types of fields")] if looking.cancelled_caught else few
+
+
+def _closed_finding(place: Place, measurement: str, one: Closed) -> Finding:
+    start, end = iso(one.span.start_ms), iso(one.span.end_ms)
+    facts: dict[str, Fact] = {
+        "measurement": measurement,
+        "start": start,
+        "end": end,
+        "conflicts": one.conflicts,
+        "shard": one.shard.number,
+    }
+    text = (
+        f"{measurement} keeps other types than floats from {start} to {end} ({one.conflicts}): InfluxDB refuses "
+        "candles there, and they stay missing"
+    )
+    return Finding("warning", text, place.types_remedy(measurement, one.shard), facts)
+
+
+async def doubles_findings(place: Place, contents: Contents) -> list[Finding]:
+    """A warning for series that differ from ours in a tag and double what a query by symbol gives."""
+    found: list[Finding] = []
+    with anyio.move_on_after(_LOOK_S) as looking:
+        look = await place.look()
+        if look is None and not await contents.empty():
+            found.append(Finding("warning", _UNASKED, _NAME_IT))
+        doubles = await contents.doubles() if look is not None else []
+        for measurement, one, series in doubles[:_SHOWN]:
+            if look is not None:
+                removal = Removal(look, measurement, one, series, await contents.foreign_tags(measurement))
+                found.append(await _double_finding(place, removal))
+        if len(doubles) > _SHOWN:
+            names = [f"{measurement},{one.like}" for measurement, one, _ in doubles[_SHOWN:]]
+            text = f"{len(names):,} more kinds of series double rows of a query by symbol: {some_of(names)}"
+            found.append(Finding("warning", text, "remove the ones above and check again", {"doubles": len(doubles)}))
+    return [*found, _unfinished("series that double ours")] if looking.cancelled_caught else found
+
+
+async def _double_finding(place: Place, removal: Removal) -> Finding:
+    one, statement = removal.doubles, removal.statement
+    points = await removal.points()
+    others = await removal.in_other_policies()
+    many = "points" if points is None else counted(points, "point")
+    span = f"{iso(one.first_ms)} to {iso(one.last_ms)}"
+    double = "doubles" if len(one.series) == 1 else "double"
+    beside = some_of([str(series) for series in one.beside], _BESIDE_SHOWN)
+    text = (
+        f"{counted(len(one.series), 'series')} of {removal.measurement} beside ours {double} rows of a query by "
+        f"symbol: {one.like}, {many}, {span}, beside {beside}"
+    )
+    along = f"; it also takes what is like them in the retention policies {some_of(others)}" if others else ""
+    facts: dict[str, Fact] = {
+        "measurement": removal.measurement,
+        "series": len(one.series),
+        "like": one.like,
+        "points": points,
+        "first": iso(one.first_ms),
+        "last": iso(one.last_ms),
+        "statement": statement,
+        "other_policies": ", ".join(others),
+    }
+    return Finding("warning", text, f"{place.how_to_remove(removal)}{along}", facts)
+
+
+def _few(found: list[Finding], more: str) -> list[Finding]:
+    rest = len(found) - _SHOWN
+    return (
+        found if rest <= 0 else [*found[:_SHOWN], Finding("warning", f"{rest:,} {more}", "mend the ones above first")]
+    )
+
+
+def _unfinished(what: str) -> Finding:
+    return Finding("warning", f"not all {what} were looked through within {_LOOK_S:g} s", "check again later")

@@ -12,6 +12,8 @@ from laklak.stores.base import AbsenceCount, Columns
 from laklak.stores.influx.address import Address
 from laklak.stores.influx.answer import Verdict
 from laklak.stores.influx.caller import Caller
+from laklak.stores.influx.look import Look, Shard
+from laklak.stores.influx.removal import Removal
 
 HOLES: Final = "laklak_holes"
 RUNS: Final = "laklak_runs"
@@ -46,6 +48,10 @@ class Retention:
     def shard_of(self, time_ms: int) -> int:
         """The number of the shard that a point goes to: servers count them from the year 1."""
         return (time_ms + _YEAR_1_MS) // self.shard_ms
+
+    def shard_end_ms(self, time_ms: int) -> int:
+        """Where the shard ends that a point goes to."""
+        return (self.shard_of(time_ms) + 1) * self.shard_ms - _YEAR_1_MS
 
     def oldest_ms(self, now_ms: int) -> int | None:
         """The first minute that can be written now and is sure to be taken; None where nothing is ever dropped."""
@@ -169,6 +175,18 @@ class Place(Protocol):
 
     async def layout(self, measurement: str) -> Layout:
         """Which tags and field types a measurement has got so far; it need not exist."""
+        ...
+
+    async def look(self) -> Look | None:
+        """Questions in InfluxQL; None where the server takes none for this database."""
+        ...
+
+    def how_to_remove(self, removal: Removal) -> str:
+        """How a user removes doubles and nothing else; says so where that cannot be."""
+        ...
+
+    def types_remedy(self, measurement: str, shard: Shard) -> str:
+        """What a user does about a shard in which fields of candles are no floats, and what that takes along."""
         ...
 
     async def series_edges(self, measurement: str, field: str) -> Edges:

@@ -8,11 +8,11 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Any, Final
 
-from laklak.errors import StoreUnavailable
 from laklak.lineprotocol import FIELDS
 from laklak.model import DAY_MS, Series, TimeRange
 from laklak.stores.base import Columns
 from laklak.stores.influx.place import Days, Layout, Place, parts
+from laklak.stores.influx.types import FieldTypes
 
 _CANDLES_PER_QUERY: Final = 50_000
 _REMEMBERED_S: Final = 5.0
@@ -29,8 +29,9 @@ class CandleReader:
     timestamp is looked at.
     """
 
-    def __init__(self, place: Place, measurement: str) -> None:
+    def __init__(self, place: Place, types: FieldTypes, measurement: str) -> None:
         self._place = place
+        self._types = types
         self._measurement = measurement
         self._layouts: dict[str, Layout] = {}
         # By day, of ranges that were not full when they were counted, and until when that holds; each is given once.
@@ -40,21 +41,9 @@ class CandleReader:
         """The measurement that keeps the candles of a venue."""
         return self._measurement.replace("{venue}", venue)
 
-    async def check_fields(self, venue: str) -> None:
-        """Raise StoreUnavailable when a field of a candle is kept as something else than a float."""
-        await self.check_measurement(self.measurement_of(venue))
-
-    async def check_measurement(self, measurement: str) -> None:
-        """The same for a measurement that is known by its name."""
-        layout = await self.layout(measurement)
-        if layout.conflicts:
-            address = self._place.address
-            raise StoreUnavailable(
-                f"{measurement} in the {address.noun} {address.database} keeps other types than floats: "
-                f"{', '.join(layout.conflicts)}",
-                hint=f"InfluxDB would refuse every candle; use another {address.noun}, or another measurement by "
-                "LAKLAK_INFLUXDB_MEASUREMENT",
-            )
+    async def open_parts(self, series: Series, span: TimeRange) -> list[TimeRange]:
+        """`span` without the shards where fields are no floats: no candle is there, whatever can be counted."""
+        return await self._types.open_parts(self.measurement_of(series.venue), span)
 
     async def layout(self, measurement: str) -> Layout:
         """What is known about a measurement; looked up once."""
@@ -85,7 +74,7 @@ class CandleReader:
     async def _count_days(self, series: Series, span: TimeRange) -> dict[int, int]:
         if not span:
             return {}
-        found = await self._place.days(await self._checked(series), series, span)
+        found = await self._place.days(self.measurement_of(series.venue), series, span)
         if found is None:
             return {}
         if _possible(series, found):
@@ -98,10 +87,10 @@ class CandleReader:
 
     async def open_times(self, series: Series, span: TimeRange) -> list[int]:
         """The open_times in `span` that lie on the grid, rising."""
-        measurement = await self._checked(series)
+        measurement = self.measurement_of(series.venue)
         times: list[int] = []
         for part in await self._slices(series, span):
-            times += await self._place.times(measurement, series, [part])
+            times += await self._place.times(measurement, series, await self.open_parts(series, part))
         return times
 
     async def stored_among(self, series: Series, open_times: Sequence[int]) -> set[int]:
@@ -109,7 +98,8 @@ class CandleReader:
         if not open_times:
             return set()
         measurement = self.measurement_of(series.venue)
-        return set(await self._place.times(measurement, series, list(_runs(open_times)))).intersection(open_times)
+        spans = [part for run in _runs(open_times) for part in await self.open_parts(series, run)]
+        return set(await self._place.times(measurement, series, spans)).intersection(open_times)
 
     async def candles(self, series: Series, span: TimeRange, last: int | None = None) -> Columns:
         """Candles in `span`, oldest first; with `last` only the newest so many. A field that is missing is NaN."""
@@ -134,7 +124,9 @@ class CandleReader:
 
     async def _gather(self, series: Series, spans: Sequence[TimeRange]) -> Columns:
         measurement = self.measurement_of(series.venue)
-        return _joined([await self._place.candles(measurement, series, part) for part in spans])
+        # A 2.7.12 server that reads across a border of types shows nothing beyond it.
+        parts = [part for span in spans for part in await self.open_parts(series, span)]
+        return _joined([await self._place.candles(measurement, series, part) for part in parts])
 
     async def _slices(self, series: Series, span: TimeRange) -> list[TimeRange]:
         """`span` cut so that an answer is never large; what lies before the first and after the last is left out."""
@@ -143,10 +135,6 @@ class CandleReader:
             return [span] if span else []
         edges = await self._place.edges(self.measurement_of(series.venue), series, span)
         return list(parts(edges.clip(span), step_ms)) if edges else []
-
-    async def _checked(self, series: Series) -> str:
-        await self.check_fields(series.venue)
-        return self.measurement_of(series.venue)
 
 
 def _possible(series: Series, days: Days) -> bool:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -21,6 +22,7 @@ from laklak.lineprotocol import key_of, point_line
 from laklak.model import DAY_MS, Absence, Candles, Note, RunRecord, Series, TimeRange, iso
 from laklak.stores.base import (
     AbsenceCount,
+    ClosedSpan,
     Columns,
     Delivery,
     Origin,
@@ -37,6 +39,7 @@ from laklak.stores.influx.contents import Contents
 from laklak.stores.influx.dead_letter import DeadLetter
 from laklak.stores.influx.place import META, NOTES, RUNS, Place, Retention, clipped
 from laklak.stores.influx.read import CandleReader
+from laklak.stores.influx.types import FieldTypes
 from laklak.stores.influx.write import CandleWriter
 from laklak.stores.lock import StoreLock
 
@@ -130,8 +133,9 @@ class InfluxStore(StoreBase):
         self._new, self._nothing = opened.made, not opened.exists
         if opened.exists:
             await self._check_schema()
-            self._reader = CandleReader(place, self._measurement)
-            self._contents = Contents(place, self._reader, self._measurement)
+            self._types = FieldTypes(place)
+            self._reader = CandleReader(place, self._types, self._measurement)
+            self._contents = Contents(place, self._reader, self._types, self._measurement)
             self._absences = AbsenceBook(place, self._reader)
             self._writer = CandleWriter(
                 place,
@@ -194,8 +198,10 @@ class InfluxStore(StoreBase):
         if self._nothing:
             found.append(await examine.making_finding(self._place))
         else:
-            found.append(await examine.write_finding(self._place, self._contents))
+            found.append(await examine.write_finding(self._place))
             found.append(examine.retention_finding(self.retention))
+            found += await examine.types_findings(self._place, self._contents)
+            found += await examine.doubles_findings(self._place, self._contents)
         return [*(finding for finding in found if finding), self._lock().examine()]
 
     async def holdings(self) -> dict[Series, TimeRange]:
@@ -211,10 +217,19 @@ class InfluxStore(StoreBase):
         return spans
 
     async def count(self, series: Series, span: TimeRange) -> int:
-        return 0 if self._nothing else await self._reader.count(series, clipped(span))
+        if self._nothing:
+            return 0
+        parts = await self._reader.open_parts(series, clipped(span))
+        return sum([await self._reader.count(series, part) for part in parts])
 
     async def count_by_day(self, series: Series, span: TimeRange) -> dict[int, int]:
-        return {} if self._nothing else await self._reader.count_by_day(series, clipped(span))
+        if self._nothing:
+            return {}
+        counts: Counter[int] = Counter()
+        for part in await self._reader.open_parts(series, clipped(span)):
+            # A shard may end inside a day.
+            counts.update(await self._reader.count_by_day(series, part))
+        return dict(counts)
 
     async def open_times(self, series: Series, span: TimeRange) -> list[int]:
         return [] if self._nothing else await self._reader.open_times(series, clipped(span))
@@ -263,6 +278,30 @@ class InfluxStore(StoreBase):
         if oldest_ms is None:
             return span
         return TimeRange(max(span.start_ms, min(oldest_ms, span.end_ms)), span.end_ms)
+
+    async def closed_spans(self, venue: str, span: TimeRange) -> Sequence[ClosedSpan]:
+        """The shards in which fields of candles are no floats; StoreUnavailable when they are all of `span`."""
+        span = clipped(span)
+        if self._nothing or not span:
+            return ()
+        measurement = self._reader.measurement_of(venue)
+        closed = await self._types.closed(measurement, span)
+        if closed and not await self._types.open_parts(measurement, span):
+            conflicts = ", ".join(sorted({one.conflicts for one in closed}))
+            where = f"{measurement} in the {self._address.noun} {self._address.database}"
+            raise StoreUnavailable(
+                f"{where} keeps other types than floats: {conflicts}",
+                hint=f"InfluxDB would refuse every candle of {iso(span.start_ms)} to {iso(span.end_ms)}: "
+                f"{self._place.types_remedy(measurement, closed[0].shard)}",
+            )
+        return [
+            ClosedSpan(
+                one.span,
+                f"{measurement} keeps other types than floats there ({one.conflicts})",
+                self._place.types_remedy(measurement, one.shard),
+            )
+            for one in closed
+        ]
 
     def _now_ms(self) -> int:
         # The server's clock: it is the one that drops.

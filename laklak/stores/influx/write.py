@@ -75,8 +75,6 @@ class CandleWriter:
 
     async def write(self, deliveries: Sequence[Delivery]) -> dict[int, list[int]]:
         """Write all candles; give, per number of a delivery, the open_times that were refused for good, rising."""
-        for venue in {delivery.series.venue for delivery in deliveries if delivery.candles}:
-            await self._reader.check_fields(venue)
         pieces = [
             piece
             for i, delivery in enumerate(deliveries)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import struct
 from pathlib import Path
 
@@ -168,6 +169,39 @@ def test_a_candle_that_lacks_a_number_is_named_and_the_others_go_over(influxd, d
     (failed,) = summary.failed_series
     assert (failed.series, failed.reason) == (BTC, "source_unsound")
     assert minutes_of(destination) == list(range(10))
+
+
+def test_rows_that_are_not_whole_are_told_with_what_they_lack_and_the_command_that_mends_them(here, venue, influxd):
+    venue()
+    assert here("backfill", "LTCUSDT", "--days", "1", "--store", influxd.url("unsound"), "--log-file", "none").exit == 0
+    key, first_ms = "binance_ohlc,exchange=binance,symbol=LTCUSDT,timeframe=1m", START_MS + 10 * MINUTE_MS
+    span = f"time >= {first_ms}ms AND time < {first_ms + 5 * MINUTE_MS}ms"
+    influxd.ask(f"DELETE FROM binance_ohlc WHERE {span}", "unsound")
+    for minute in range(5):
+        without = "close=1,open=1,high=2" if minute else "close=1,open=1,high=2,low=1"
+        influxd.put(f"{key} {without} {first_ms + minute * MINUTE_MS}\n", "unsound")
+    ended = here("copy", influxd.url("unsound"), "b.db")
+    assert ended.exit == 1
+    (line,) = [line for line in ended.out.splitlines() if "source_unsound" in line]
+    assert "5 candles: their rows in " in line
+    assert "(no volume in 5, no low in 4), 2026-02-28T00:10Z to 2026-02-28T00:15Z" in line
+    assert "run the same command again" not in ended.out
+    assert "5 candles stay missing, however often this is run, until what is named above is mended" in ended.out
+
+    words = shlex.split(line[line.index("laklak backfill") :])[1:]
+    assert here(*words).exit == 0
+    again = here("copy", influxd.url("unsound"), "b.db", "--json")
+    assert (again.exit, again.json["written"], again.json["missing"]) == (0, 5, 0)
+
+
+def test_infinite_numbers_of_a_file_are_told_too(here, sql):
+    fill("a.db", candles(BTC, range(10)))
+    sql(f"UPDATE candle SET high = 9e999 WHERE open_time = {START_MS}", path="a.db")
+    ended = here("copy", "a.db", "b.db", "--json")
+    assert (ended.exit, ended.json["written"], ended.json["blocked"]) == (1, 9, 1)
+    (failed,) = ended.json["failed_series"]
+    assert "(an infinite high in 1), 2026-02-28T00:00Z to 2026-02-28T00:01Z" in failed["detail"]
+    assert failed["detail"].endswith("--refetch --store a.db")
 
 
 # What is said

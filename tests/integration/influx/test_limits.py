@@ -63,18 +63,6 @@ def test_a_listing_within_retention_makes_any_range_fit(venue, here, forgetful):
 # Other data
 
 
-@pytest.mark.parametrize(("value", "kind_of_it"), [("1i", "integer"), ('"1"', "string")])
-def test_a_type_conflict_is_exit_2_before_anything_is_fetched(venue, here, place, value, kind_of_it):
-    running = venue()
-    place.make()
-    place.put(f"binance_ohlc,symbol=X close={value} 1000\n")
-    ended = here("backfill", "LTCUSDT", "--days", "1", "--store", place.url)
-    assert (ended.exit, running.candle_hits) == (2, [])
-    (error,) = ended.lines("error")
-    assert "binance_ohlc" in error
-    assert f"close is {kind_of_it}" in error
-
-
 def test_data_of_other_programs_is_told_once_and_left_alone(venue, here, place, truth):
     venue()
     place.make()
@@ -119,36 +107,3 @@ def test_a_symbol_too_many_is_missing_kept_and_tried_again(venue, here, own_infl
     assert place.candles() == truth(SYMBOLS, END_MS - DAY_MS)
     ended = here("backfill", *SYMBOLS, *options)
     assert (ended.exit, ended.json["candle_requests"], ended.json["dead_letter"]) == (0, 0, None)
-
-
-def test_a_day_with_another_type_is_missing_kept_and_tried_again(venue, here, bucket, check_sum, truth):
-    running = venue()
-    second_day = END_MS - 3 * DAY_MS
-    bucket.make_with_days()
-    # A day in which another program has kept text, of a series whose first and last points are as they should be.
-    for value, time_ms in (("1", END_MS - 99 * DAY_MS), ("1", END_MS + 99 * DAY_MS), ('"many"', second_day)):
-        bucket.put(f"binance_ohlc,symbol=OTHER volume={value} {time_ms}\n")
-    words = ("backfill", "LTCUSDT", "--days", "4", "--store", bucket.url, "--json")
-    dead = Path("laklak-dead-letter.lp").absolute()
-    expected = truth(["LTCUSDT"])
-    there = {key: row for key, row in expected.items() if not second_day <= key[1] < second_day + DAY_MS}
-
-    for stored_before in (0, 3 * 1440):
-        before = len(running.candle_hits)
-        ended = here(*words)
-        answer = check_sum(ended.json)
-        assert (ended.exit, answer["complete"], answer["dead_letter"]) == (1, False, str(dead))
-        assert (answer["stored_before"], answer["missing"]) == (stored_before, 1440)
-        assert len(running.candle_hits) - before == (4 * 1440 - stored_before) // 1000 + 1
-        (failed,) = answer["failed_series"]
-        assert (failed["series"], failed["reason"]) == ("binance:LTCUSDT:1m", "store_refused")
-        asked = 'r._measurement == "binance_ohlc" and r.symbol == "LTCUSDT" and r._field == "close"'
-        assert {("LTCUSDT", row["_time"]) for row in bucket.ask(asked)} == set(there)
-    text = dead.read_text()
-    assert "field type conflict" in text
-    assert sum(not line.startswith("#") for line in text.splitlines()) == 2 * 1440
-
-    other = Bucket(bucket.server, f"{bucket.name} again")
-    other.make()
-    other.put(text)
-    assert other.candles() == {key: row for key, row in expected.items() if key not in there}

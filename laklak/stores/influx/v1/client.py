@@ -134,32 +134,12 @@ class Client1:
             *pieces, rest = (rest + data).split(b"\n") if b"\n" in data else (rest + data,)
             for piece in pieces:
                 if piece:
-                    unfinished = self._take(piece, answers)
+                    answers, unfinished = take_piece(piece, self.caller, answers)
         if rest:
-            unfinished = self._take(rest, answers)
+            answers, unfinished = take_piece(rest, self.caller, answers)
         if unfinished:
             raise Passing("the answer was cut off")
         return answers
-
-    def _take(self, piece: bytes, answers: list[list[Rows]]) -> bool:
-        """Add one piece of an answer; whether more must follow."""
-        try:
-            results = orjson.loads(piece)
-            if "error" in results:
-                self.caller.act_on(judge_statement(str(results["error"])))
-            for result in results["results"]:
-                if "error" in result:
-                    self.caller.act_on(judge_statement(str(result["error"])))
-                while len(answers) <= result["statement_id"]:
-                    answers.append([])
-                for series in result.get("series", ()):
-                    _add(answers[result["statement_id"]], series)
-        except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError) as exc:
-            raise Passing("the answer to a query was no InfluxDB answer") from exc
-        return any(
-            result.get("partial") or any(series.get("partial") for series in result.get("series", ()))
-            for result in results["results"]
-        )
 
     def _http(self) -> aiohttp.ClientSession:
         if self._session is None:
@@ -169,6 +149,29 @@ class Client1:
 
 def _judge_write(status: int, headers: Mapping[str, str], body: bytes) -> Verdict:
     return judge_write(status, headers, body, all_or_nothing=False)
+
+
+def take_piece(piece: bytes, caller: Caller, answers: list[list[Rows]] | None = None) -> tuple[list[list[Rows]], bool]:
+    """Add one piece of an answer to what came before; all of it, and whether more must follow."""
+    answers = [] if answers is None else answers
+    try:
+        results = orjson.loads(piece)
+        if "error" in results:
+            caller.act_on(judge_statement(str(results["error"])))
+        for result in results["results"]:
+            if "error" in result:
+                caller.act_on(judge_statement(str(result["error"])))
+            while len(answers) <= result["statement_id"]:
+                answers.append([])
+            for series in result.get("series", ()):
+                _add(answers[result["statement_id"]], series)
+    except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError) as exc:
+        raise Passing("the answer to a query was no InfluxDB answer") from exc
+    unfinished = any(
+        result.get("partial") or any(series.get("partial") for series in result.get("series", ()))
+        for result in results["results"]
+    )
+    return answers, unfinished
 
 
 def _add(found: list[Rows], series: dict[str, Any]) -> None:

@@ -6,6 +6,7 @@ Source: https://docs.influxdata.com/influxdb/v1/query_language/spec/ (read 2026-
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from datetime import datetime
 from typing import Final
 
 from laklak.model import TimeRange
@@ -36,6 +37,11 @@ def select(what: str, place: str, *conditions: str, then: str = "") -> str:
     return " ".join(part for part in parts if part)
 
 
+def delete(measurement: str, *conditions: str) -> str:
+    """One DELETE. It cannot be told the retention policy: on 1.x it takes the points of all of them."""
+    return f"DELETE FROM {name(measurement)} WHERE {' AND '.join(conditions)}"  # noqa: S608, quoted parts
+
+
 def tagged(tags: Mapping[str, str], foreign: Collection[str] = ()) -> str:
     """The condition that a point has these tags, and none of the `foreign` ones."""
     conditions = [f"{name(key)}::tag = {text(value)}" for key, value in tags.items()]
@@ -47,3 +53,8 @@ def tagged(tags: Mapping[str, str], foreign: Collection[str] = ()) -> str:
 def within(span: TimeRange) -> str:
     """The condition that a point lies in a half-open range."""
     return f"time >= {span.start_ms}ms AND time < {span.end_ms}ms"
+
+
+def time_ms(written: str) -> int:
+    """A time as a server writes it in its own tables: `2026-01-05T00:00:00Z`."""
+    return round(datetime.fromisoformat(written).timestamp() * 1000)

@@ -8,13 +8,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from laklak.lineprotocol import FIELDS, TAGS, series_of, tags_of
-from laklak.model import Absence, AbsenceKind, Note, Series, TimeRange
+from laklak.model import Absence, AbsenceKind, Note, Series, TimeRange, iso
 from laklak.stores.base import AbsenceCount, Columns
 from laklak.stores.influx.address import Address1
 from laklak.stores.influx.answer import Verdict
 from laklak.stores.influx.caller import Caller
 from laklak.stores.influx.greeting import check_greeting
+from laklak.stores.influx.look import Look, Shard
 from laklak.stores.influx.place import HOLES, META, NOTES, Days, Edges, Layout, Opened, Retention
+from laklak.stores.influx.removal import Removal
 from laklak.stores.influx.v1 import influxql, server
 from laklak.stores.influx.v1.client import Client1, Rows
 
@@ -140,6 +142,24 @@ class Place1:
     async def layout(self, measurement: str) -> Layout:
         found = self._layouts[measurement] = await server.find_layout(self._client, self._policy, measurement)
         return found
+
+    async def look(self) -> Look | None:
+        return Look(self._client.query, self.address.database, self._policy, deletes="all")
+
+    def how_to_remove(self, removal: Removal) -> str:
+        return f"to remove them run in the database {removal.look.database}: {removal.statement}"
+
+    def types_remedy(self, measurement: str, shard: Shard) -> str:
+        span = f"{iso(shard.span.start_ms)} to {iso(shard.span.end_ms)}"
+        kept = f"the retention policy {self._policy} of the database {self.address.database}"
+        run = f"let an administrator run: DROP SHARD {shard.number}"
+        if shard.number is None:
+            run = f"let an administrator run SHOW SHARDS, and DROP SHARD with the id of each shard of {kept} in {span}"
+        return (
+            f"{run}; that takes all that {kept} holds from {span}, of every measurement, and the next run "
+            "fetches its candles again (to DELETE the points is not enough: the shard keeps their types); or keep "
+            f"candles beside {measurement}, in another measurement by LAKLAK_INFLUXDB_MEASUREMENT"
+        )
 
     async def series_edges(self, measurement: str, field: str) -> Edges:
         firsts, lasts = await self._by_series(measurement, [f"{name}({influxql.name(field)})" for name in _EDGES])

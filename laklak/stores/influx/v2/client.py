@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import csv
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 import aiohttp
@@ -22,6 +22,7 @@ from laklak.stores.influx.address import Address2
 from laklak.stores.influx.answer import Verdict, judge_query, judge_statement, judge_write, reason_of
 from laklak.stores.influx.caller import BODY_MAX, TIMEOUT, USER_AGENT, Caller, Passing, clock_ahead_ms, gzipped
 from laklak.stores.influx.greeting import Greeting
+from laklak.stores.influx.v1.client import Rows, take_piece
 from laklak.stores.influx.v2.tables import FluxError, Table, is_whole, read_tables
 
 if TYPE_CHECKING:
@@ -41,6 +42,16 @@ class Bucket:
     name: str
     duration_ms: int | None
     shard_ms: int
+    id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class InfluxqlName:
+    """A bucket in the words of InfluxQL; `default`: it is meant where the policy is not named."""
+
+    database: str
+    policy: str
+    default: bool = field(compare=False)
 
 
 class Client2:
@@ -147,6 +158,54 @@ class Client2:
         except (ValueError, csv.Error) as exc:
             raise Passing("the answer to a query was no InfluxDB answer") from exc
 
+    # InfluxQL
+
+    async def find_influxql_name(self) -> InfluxqlName | None:
+        """What the bucket is called in InfluxQL; None where it is not."""
+        found = await self.find_bucket()
+        if isinstance(found, Verdict):
+            return None
+        for name in await self._names(bucketID=found.id):
+            # A bucket is called by its own name only while that name is not given to another one.
+            if (await self._names(db=name.database)).get(name) == found.id:
+                return name
+        return None
+
+    async def _names(self, **which: str) -> Mapping[InfluxqlName, str]:
+        """What buckets are called: name -> id, given ones first; {} if unknown."""
+
+        async def attempt() -> Mapping[InfluxqlName, str]:
+            response = await self._get("/api/v2/dbrps", {"org": self.address.org, **which})
+            async with response:
+                return _names_in(await response.read()) if response.status == 200 else {}
+
+        return await self.caller.persist(attempt)
+
+    async def query_influxql(self, name: InfluxqlName, statements: str) -> list[list[Rows]]:
+        """Run InfluxQL statements on what find_influxql_name gave; what each of them gave, times in ms.
+
+        Raises StoreError with the server's sentence when one of them fails.
+        """
+        parameters = {"db": name.database, "rp": name.policy, "epoch": "ms", "q": statements}
+
+        async def attempt() -> list[list[Rows]]:
+            response = await self._get("/query", parameters)
+            async with response:
+                if response.status != 200:
+                    self.caller.act_on(judge_query(*await _taken(response)))
+                answers, unfinished = take_piece(await response.read(), self.caller)
+                if unfinished:
+                    raise Passing("the answer was cut off")
+                return answers
+
+        return await self.caller.persist(attempt)
+
+    async def _get(self, path: str, parameters: Mapping[str, str]) -> Any:
+        # influxdb-client has no service for it.
+        return await self._api().call_api(
+            path, "GET", {}, list(parameters.items()), {"Accept": "application/json"}, _preload_content=False
+        )
+
     # Buckets
 
     async def find_bucket(self) -> Bucket | Verdict:
@@ -220,9 +279,22 @@ async def _taken(response: aiohttp.ClientResponse) -> tuple[int, Mapping[str, st
         return response.status, response.headers, await response.content.read(BODY_MAX)
 
 
+def _names_in(body: bytes) -> Mapping[InfluxqlName, str]:
+    try:
+        mappings = sorted(orjson.loads(body)["content"], key=lambda one: bool(one.get("virtual")))
+        names: dict[InfluxqlName, str] = {}
+        for one in mappings:
+            name = InfluxqlName(one["database"], one["retention_policy"], bool(one.get("default")))
+            names.setdefault(name, one["bucketID"])
+        return names
+    except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError):
+        # Some other program that speaks for a server: it is not asked in InfluxQL.
+        return {}
+
+
 def _bucket(facts: Mapping[str, Any]) -> Bucket:
     rule: Mapping[str, Any] = next(
         (rule for rule in facts.get("retentionRules", ()) if rule.get("type") == "expire"), {}
     )
     kept_s, shard_s = (int(rule.get(key) or 0) for key in ("everySeconds", "shardGroupDurationSeconds"))
-    return Bucket(str(facts["name"]), kept_s * 1000 or None, shard_s * 1000 or DAY_MS)
+    return Bucket(str(facts["name"]), kept_s * 1000 or None, shard_s * 1000 or DAY_MS, str(facts.get("id", "")))

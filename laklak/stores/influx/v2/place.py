@@ -6,8 +6,10 @@ import math
 import shlex
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from itertools import compress
 from typing import Any, Final
+from urllib.parse import urlencode
 
 from laklak.errors import StoreError, StoreUnavailable
 from laklak.lineprotocol import FIELDS, TAGS, series_of, tags_of
@@ -17,10 +19,13 @@ from laklak.stores.influx.address import Address2
 from laklak.stores.influx.answer import Verdict
 from laklak.stores.influx.caller import Caller
 from laklak.stores.influx.greeting import check_greeting
+from laklak.stores.influx.look import Look, Shard
 from laklak.stores.influx.place import HOLES, META, NOTES, Days, Edges, Layout, Opened, Retention
+from laklak.stores.influx.removal import Removal
 from laklak.stores.influx.v2 import flux
 from laklak.stores.influx.v2.client import Client2
 from laklak.stores.influx.v2.tables import Table, time_ns, times_ms
+from laklak.text import some_of
 
 # A script of so many questions takes some 50 ms to compile.
 _SPANS_PER_QUERY: Final = 25
@@ -55,6 +60,7 @@ class Place2:
     def __init__(self, address: Address2, *, connections: int, gzip: bool) -> None:
         self.address = address
         self._client = Client2(address, connections=connections, gzip=gzip)
+        self._look: tuple[Look | None] | None = None
 
     @property
     def caller(self) -> Caller:
@@ -217,6 +223,41 @@ class Place2:
                 conflicts.update(f"{field} is {_TYPES.get(kind, kind)}" for field in table["_field"])
         return Layout(tuple(sorted(foreign)), tuple(sorted(conflicts)))
 
+    async def look(self) -> Look | None:
+        if self._look is None:
+            name = await self._client.find_influxql_name()
+            if name is None:
+                self._look = (None,)
+            else:
+                ask = partial(self._client.query_influxql, name)
+                self._look = (Look(ask, name.database, name.policy, deletes="this" if name.default else "none"),)
+        return self._look[0]
+
+    def how_to_remove(self, removal: Removal) -> str:
+        if removal.look.deletes == "this":
+            where = urlencode({"db": removal.look.database})
+            return f"to remove them send as InfluxQL, by POST to /query?{where} as q: {removal.statement}"
+        # By its predicate a series cannot be told from those that carry more tags.
+        along = [one.name for one in removal.along]
+        if along:
+            return (
+                f"InfluxDB has no statement that removes them from this bucket and not {some_of(along, 3)} along with "
+                "them: remove those first where they are named here too, or fill another bucket, to which laklak copy "
+                "brings what is sound"
+            )
+        predicate = " AND ".join(f"{name}={_text(value)}" for name, value in removal.predicate.items())
+        words = ("influx", "delete", "--org", self.address.org, "--bucket", self.address.database)
+        span = ("--start", flux.moment(removal.doubles.first_ms), "--stop", flux.moment(removal.doubles.last_ms + 1))
+        return f"to remove them: {shlex.join([*words, *span, '--predicate', predicate])}"
+
+    def types_remedy(self, measurement: str, shard: Shard) -> str:
+        return (
+            "nothing mends that in this bucket: to delete the points is not enough, for the shard takes on their types "
+            "again when the server is restarted, and cannot be read then (2.7.12); fill another bucket, to which "
+            f"laklak copy brings what is sound, or keep candles beside {measurement}, in another measurement by "
+            "LAKLAK_INFLUXDB_MEASUREMENT"
+        )
+
     async def series_edges(self, measurement: str, field: str) -> Edges:
         points = self._points(measurement, (field,), flux.ALL_TIME)
         bare = flux.without("_field", "_value")
@@ -293,6 +334,10 @@ class Place2:
         question = self._points(META, (field,), flux.ALL_TIME) + f" |> {function}()" + flux.without("_time", "_field")
         found = [table for table in await self._client.query(question) if table.columns == ("_value",)]
         return found[0]["_value"][0] if found else None
+
+
+def _text(value: str) -> str:
+    return '"' + value.replace("\\", r"\\").replace('"', r"\"") + '"'
 
 
 def _by_series(table: Table, column: str) -> Iterator[tuple[Series, str]]:

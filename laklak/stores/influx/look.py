@@ -1,0 +1,156 @@
+"""What else is in a measurement than candles, asked in InfluxQL, which servers of 1.x and of 2.x both speak.
+
+Flux cannot tell it: where the types of a field differ from shard to shard, a 2.7.12 server shows in Flux only the
+points of the first shards, and nothing shows the type of a field whose points were deleted.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+from laklak.errors import StoreDown, StoreError
+from laklak.lineprotocol import FIELDS
+from laklak.model import TimeRange
+from laklak.stores.influx.v1 import influxql
+from laklak.stores.influx.v1.client import Rows
+
+_TYPED: Final = re.compile(r"\b(" + "|".join(FIELDS) + r")::([a-z]+)")
+
+Ask = Callable[[str], Awaitable[list[list[Rows]]]]
+"""Runs InfluxQL statements: what each of them gave, times in ms."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """A stretch of time that a server keeps apart, with types of fields of its own; `number` names it in DROP SHARD."""
+
+    span: TimeRange
+    number: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Tagged:
+    """The points of a measurement that have exactly these tags: the times of the first and of the last.
+
+    `like_candles`: the first or the last has a field of a candle.
+    """
+
+    tags: Mapping[str, str]
+    first_ms: int
+    last_ms: int
+    like_candles: bool = True
+
+    @property
+    def name(self) -> str:
+        """Its tags, as in `exchange=binance,symbol=BTCUSDT`."""
+        return ",".join(f"{key}={self.tags[key]}" for key in sorted(self.tags)) or "points without tags"
+
+
+class Look:
+    """Questions about the measurements of one database and retention policy."""
+
+    def __init__(self, ask: Ask, database: str, policy: str, *, deletes: Literal["all", "this", "none"]) -> None:
+        """`deletes`: which policies a DELETE reaches, which cannot name one."""
+        self._ask = ask
+        self.database = database
+        self.policy = policy
+        self.deletes = deletes
+
+    async def kinds(self, measurement: str) -> dict[str, set[str]]:
+        """The types that each field of a candle has in some shard."""
+        place = f"{influxql.name(self.policy)}.{influxql.name(measurement)}"
+        (found,) = await self._ask(f"SHOW FIELD KEYS ON {influxql.name(self.database)} FROM {place}")
+        kinds: dict[str, set[str]] = {}
+        for row in _rows(found, "fieldKey", "fieldType"):
+            if row[0] in FIELDS:
+                kinds.setdefault(row[0], set()).add(row[1])
+        return kinds
+
+    async def kinds_in(self, measurement: str, fields: Sequence[str], span: TimeRange) -> dict[str, str]:
+        """The types of these fields in the shards that `span` touches, also where their points have been deleted.
+
+        At least one that is no float is among them, if there is any; fields that are not there are left out.  Where
+        types differ inside `span` a server names one of them, so ask about what lies in one shard.
+        """
+        found = await self._kinds_in(measurement, fields, span)
+        if not found and len(fields) > 1:
+            # Next to a field that is not there a server does not look at the others.
+            for field in fields:
+                found.update(await self._kinds_in(measurement, (field,), span))
+        return found
+
+    async def _kinds_in(self, measurement: str, fields: Sequence[str], span: TimeRange) -> dict[str, str]:
+        # No type can be subtracted from, so this fails before a point is read, and the sentence names the types.
+        wrong = " + ".join(influxql.name(field) for field in fields) + " - 'x'"
+        try:
+            await self._ask(influxql.select(wrong, self._source(measurement), influxql.within(span)))
+        except StoreDown:
+            raise
+        except StoreError as exc:
+            found = dict(_TYPED.findall(str(exc)))
+            if not found:
+                raise
+            return found
+        return {}
+
+    async def series(self, measurement: str) -> list[Tagged]:
+        """Every series with points, whatever their fields."""
+        place = self._source(measurement)
+        orders = (f"GROUP BY * ORDER BY time {order} LIMIT 1" for order in ("ASC", "DESC"))
+        answers = await self._ask("; ".join(influxql.select("*", place, then=order) for order in orders))
+        firsts, lasts = ({_set(rows.tags): rows for rows in found} for found in answers)
+        return [
+            Tagged(dict(tags), rows.values[0][0], lasts[tags].values[0][0], _like_candles(rows, lasts[tags]))
+            for tags, rows in firsts.items()
+            if tags in lasts
+        ]
+
+    async def count(self, measurement: str, condition: str, policy: str | None = None) -> int:
+        """The points that a condition leaves, in another policy if one is named."""
+        place = influxql.source(self.database, policy or self.policy, measurement)
+        (found,) = await self._ask(influxql.select("count(*)", place, condition))
+        return max((int(cell or 0) for rows in found for row in rows.values for cell in row[1:]), default=0)
+
+    async def policies(self) -> list[str]:
+        """The names of all retention policies of the database."""
+        (found,) = await self._ask(f"SHOW RETENTION POLICIES ON {influxql.name(self.database)}")
+        return [row[0] for row in _rows(found, "name")]
+
+    async def shards(self) -> list[Shard]:
+        """The shards of the policy; none where the server does not tell this user."""
+        try:
+            (found,) = await self._ask("SHOW SHARDS")
+        except StoreDown:
+            raise
+        except StoreError:
+            return []
+        wanted = ("id", "database", "retention_policy", "start_time", "end_time")
+        return [
+            Shard(TimeRange(start, end), int(number))
+            for number, database, policy, start, end in _rows(found, *wanted)
+            if (database, policy) == (self.database, self.policy)
+            for start, end in [(influxql.time_ms(start), influxql.time_ms(end))]
+        ]
+
+    def _source(self, measurement: str) -> str:
+        return influxql.source(self.database, self.policy, measurement)
+
+
+def _rows(found: Sequence[Rows], *columns: str) -> list[list[Any]]:
+    return [[row[rows.columns.index(column)] for column in columns] for rows in found for row in rows.values]
+
+
+def _set(tags: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    # Grouped by all tags, a server gives those that a series does not have as empty texts.
+    return tuple(sorted((key, value) for key, value in tags.items() if value))
+
+
+def _like_candles(*found: Rows) -> bool:
+    return any(
+        cell is not None and column in FIELDS
+        for rows in found
+        for column, cell in zip(rows.columns, rows.values[0], strict=True)
+    )

@@ -1,0 +1,53 @@
+"""Statements that remove what laklak names and nothing else; laklak itself never runs one."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from typing import Final
+
+import anyio
+
+from laklak.stores.influx.doubles import Doubles
+from laklak.stores.influx.look import Look, Tagged
+from laklak.stores.influx.v1 import influxql
+
+# A second for a million candles or two; whoever checks waits for it.
+_COUNT_WITHIN_S: Final = 1.0
+
+
+class Removal:
+    """How doubles are removed, and what that takes: exactly their points, on 1.x in every retention policy."""
+
+    def __init__(
+        self, look: Look, measurement: str, doubles: Doubles, found: Iterable[Tagged], foreign: Collection[str]
+    ) -> None:
+        """`found` is all that the measurement has, `foreign` the tags of it that no candle has."""
+        self.look = look
+        self.measurement = measurement
+        self.doubles = doubles
+        self.along = doubles.along(found)
+        foreign = set(foreign) - set(doubles.apart)
+        self._condition = influxql.tagged(doubles.apart, foreign)
+
+    @property
+    def statement(self) -> str:
+        return influxql.delete(self.measurement, self._condition)
+
+    @property
+    def predicate(self) -> dict[str, str]:
+        """What can be said of it where a tag that is not there cannot be named."""
+        told = {key: value for key, value in self.doubles.apart.items() if value}
+        return {"_measurement": self.measurement, **told}
+
+    async def points(self) -> int | None:
+        """How many points they have; None where counting takes long."""
+        with anyio.move_on_after(_COUNT_WITHIN_S):
+            return await self.look.count(self.measurement, self._condition)
+        return None
+
+    async def in_other_policies(self) -> list[str]:
+        """The retention policies that hold points of the same tags: a DELETE of 1.x takes those too."""
+        if self.look.deletes != "all":
+            return []
+        others = [name for name in await self.look.policies() if name != self.look.policy]
+        return [name for name in others if await self.look.count(self.measurement, self._condition, name)]
