@@ -166,8 +166,7 @@ def check(settings: Settings, *, folder: Path) -> Check:
         found.append(("assets", Finding.of(exc)))
     found += [("assets", Finding("ok", line.removeprefix("assets: "))) for line in notes]
     found += [("assets", Finding("warning", line)) for line in warnings]
-    if lines := _old_config_lines(settings, folder):
-        hint = f"to fill the InfluxDB that it names, put these lines into .env: {' '.join(lines)}"
+    if hint := old_config_hint(settings, folder):
         found.append(("settings", Finding("warning", _not_read(settings), hint)))
     venues = [settings.venue]
     if not settings.origins["venue"].startswith("flag"):
@@ -178,6 +177,14 @@ def check(settings: Settings, *, folder: Path) -> Check:
 def _old_config_lines(settings: Settings, folder: Path) -> list[str]:
     """The lines for .env that config.py of older scripts is worth, where nothing has named a store."""
     return lines_for_dotenv(folder) if settings.origins["store"] == "default" else []
+
+
+def old_config_hint(settings: Settings, folder: Path) -> str | None:
+    """What to do where somebody may expect the store of config.py of older scripts; None where nobody does."""
+    lines = _old_config_lines(settings, folder)
+    if not lines:
+        return None
+    return f"for the InfluxDB that {OLD_CONFIG} in this folder names, put these lines into .env: {' '.join(lines)}"
 
 
 def _not_read(settings: Settings) -> str:

@@ -187,7 +187,9 @@ class LivePanel:
         from rich.console import Console
 
         self._stream = stream
-        self._console = Console(file=io.StringIO(), force_terminal=True, legacy_windows=False, color_system=_colours())
+        # It never gets to the file, but what can be spelled there decides what the bar is made of.
+        nowhere = io.TextIOWrapper(io.BytesIO(), encoding=stream.encoding or "ascii", errors="replace")
+        self._console = Console(file=nowhere, force_terminal=True, legacy_windows=False, color_system=_colours())
 
     def draw(self, panel: Callable[[int], Any]) -> None:
         # The last column is left free: a terminal that has filled it may be on the next line already, or not.

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from laklak.cli.options import AsJson, Config, ExistingStore, settings_of
+from laklak.cli.options import AsJson, Config, ExistingStore, settings_of, working_folder
 from laklak.cli.work import look, print_json
-from laklak.errors import UnknownSeries, UsageError
+from laklak.errors import StoreUnavailable, UnknownSeries, UsageError
 
 if TYPE_CHECKING:
     from laklak.model import TimeRange
@@ -42,7 +42,7 @@ def show(
     laklak show BTCUSDT --start 2026-01-01 --end 2026-02-01 --csv > january.csv
     """
     from laklak._version import __version__
-    from laklak.api import stored_candles, typed_series
+    from laklak.api import old_config_hint, stored_candles, typed_series
     from laklak.report import SCHEMA
     from laklak.terminal import emit_lines
     from laklak.text import mask_url
@@ -57,10 +57,13 @@ def show(
     wanted = typed_series(series, settings)
     if last is None and first is None and start is None and end is None:
         last = _LAST
-    columns = look(
-        stored_candles(settings.store_access, wanted, span, first=first, last=last),
-        json_of="show" if as_json else None,
-    )
+    asked = stored_candles(settings.store_access, wanted, span, first=first, last=last)
+    try:
+        columns = look(asked, json_of="show" if as_json else None)
+    except StoreUnavailable as exc:
+        if hint := old_config_hint(settings, working_folder()):
+            raise StoreUnavailable(str(exc), hint=hint) from exc
+        raise
     if not columns.open_times:
         raise UnknownSeries(
             f"no candles of {wanted} in this time in {mask_url(settings.store)}",

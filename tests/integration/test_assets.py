@@ -112,6 +112,13 @@ def test_config_py_of_older_scripts_is_named_with_the_lines_for_dotenv(venue, he
     assert "hunter2" not in ended.err + str(found)
 
 
+def test_show_names_config_py_where_there_is_no_store(here):
+    Path("config.py").write_text(OLD)
+    ended = here("show", "LTCUSDT")
+    assert (ended.exit, ended.lines("error")) == (2, [f"there is no store sqlite:///{Path.cwd()}/laklak.db"])
+    assert "put these lines into .env: INFLUXDB_HOST=db.lan INFLUXDB_PORT=8086" in ended.lines("hint")[0]
+
+
 def test_config_py_is_not_spoken_of_where_a_store_is_named(venue, here):
     venue()
     Path("config.py").write_text(OLD)

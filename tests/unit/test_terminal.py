@@ -14,6 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from laklak import terminal
+from laklak.ledger import Ledger
+from laklak.model import MINUTE_MS, Series, TimeRange
+from laklak.plan import SeriesPlan
 from laklak.report import Report
 from laklak.text import columns_of, folded
 
@@ -21,6 +24,12 @@ PLAN = (
     "plan: 541 series, 2026-02-25T00:00Z to 2026-03-01T00:00Z: 11,520 of 11,520 candles to fetch in 118 requests, "
     "weight 118, at least 6.0 s at 1200 weight a minute; --chunk auto would save 3.6 s"
 )
+
+
+def running():
+    span = TimeRange(0, 600 * MINUTE_MS)
+    ledger = Ledger(SeriesPlan(Series.parse("binance:BTCUSDT:1m"), span, None, 300, 0, 0, (span,)))
+    return Report(ledgers=[ledger], budget=1200)
 
 
 class Screen:
@@ -115,6 +124,16 @@ def test_a_panel_leaves_the_cursor_where_it_begins_so_that_all_of_it_is_erased_w
         assert int(up) == body.count("\n") > 0
         # The last column is free.
         assert all(len(re.sub(r"\x1b\[[\d;]*m", "", line)) < most for line in body.split("\r\n"))
+
+
+def test_a_terminal_that_cannot_spell_the_bar_gets_one_that_it_can(screen):
+    shown = screen(120)
+    with open(os.dup(shown.stream.fileno()), "w", encoding="ascii") as plain:
+        terminal.LivePanel(plain).draw(lambda room: terminal._panel(running(), room))
+        text = shown.written()
+
+    assert "----" in text
+    assert "?" not in text.replace("\x1b[?", "")
 
 
 def test_a_panel_is_never_higher_than_the_terminal(screen):
