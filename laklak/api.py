@@ -146,6 +146,7 @@ def _job(settings: Settings, asked: Sequence[Asked], **modes: bool) -> Job:
         batch_size=settings.batch_size,
         in_flight=settings.in_flight,
         max_wait_s=settings.max_wait_s,
+        settle_s=settings.settle_s,
         state_dir=settings.state_dir,
         **modes,
     )
@@ -409,6 +410,7 @@ async def aread_candles(
 ) -> polars.DataFrame:
     """Read stored candles: open_time (Datetime ms UTC), open, high, low, close, volume (Float64), sorted.
 
+    Whole candles only: a row or point without five finite numbers, or off the grid of the interval, is left out.
     `series` as in `binance:BTCUSDT:1m`, or a symbol: then venue and interval are those of the settings. `start` is
     inclusive, `end` exclusive; `last` keeps the newest so many. No row where the series has none in that time.
     Raises UsageError for a bad series or time, UnknownSeries for one that the store does not have, StoreError when the

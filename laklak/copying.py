@@ -93,12 +93,14 @@ def plan_copy(
     interval = series.interval
     absent_there = {absence.open_time_ms for absence in source.absences}
     source_absences = runs(sorted(absent_there), interval)
-    source_candles = without(span, union([*source.missing, *source_absences]))
+    # What is not whole at the source is wanted too: it is named when it was read.
+    source_missing = overlap(source.missing, without(span, source.not_whole))
+    source_candles = without(span, union([*source_missing, *source_absences]))
     absences_here = runs([one.open_time_ms for one in destination.absences], interval)
     not_stored = union([*destination.missing, *absences_here])
     candles, blocked = parted(overlap(not_stored, source_candles), closed)
     absences = overlap(destination.missing, source_absences)
-    stored = overlap(without(span, not_stored), without(span, source.missing))
+    stored = overlap(without(span, not_stored), without(span, source_missing))
     kinds = Counter(one.kind for one in destination.absences if one.open_time_ms in absent_there)
     return CopyPlan(
         series=series,
@@ -111,7 +113,7 @@ def plan_copy(
         blocked=tuple(blocked),
         candles=tuple(candles),
         absences=tuple(absences),
-        source_missing=count(source.missing, interval),
+        source_missing=count(source_missing, interval),
     )
 
 

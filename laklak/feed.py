@@ -18,6 +18,7 @@ from laklak.bans import BanBook
 from laklak.clock import VenueClock
 from laklak.errors import PermanentError, RegionRefused, SettingsError, TransientError, TryLater, VenueUnreachable
 from laklak.files import FileAgenda, FileReader
+from laklak.fresh import Fresh
 from laklak.job import Job
 from laklak.limiter import Limiter
 from laklak.plan import best_page, page_weight
@@ -82,6 +83,7 @@ class Feed:
         if settings.archive_url is not None:
             self._addresses["files"] = address_of(settings.archive_url)
         self.files = FileAgenda(stopper)
+        self.fresh = Fresh(name, job.interval)
         self.evidence = Evidence(None if self.reader is None else self.reader.archive, self.clock.now_ms)
         self.no_api: str | None = None
         """Why nothing can be asked of the venue itself in this run, though its files can be had."""

@@ -18,7 +18,7 @@ class Job:
 
     `source` where candles are taken from. `workers` requests at once per venue, `archive_connections` files fetched
     at once and `archive_files` months of minutes unpacked, `batch_size` rows a write, `in_flight` chunks taken and not
-    acknowledged.
+    acknowledged. `settle_s` how long after its close a candle is wanted.
     """
 
     store: StoreAccess
@@ -35,6 +35,7 @@ class Job:
     batch_size: int
     in_flight: int
     max_wait_s: float
+    settle_s: float
     state_dir: Path
     refetch: bool = False
     recheck: bool = False

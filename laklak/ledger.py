@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Final
 
 from laklak.model import TimeRange, iso
@@ -28,6 +29,8 @@ class Ledger:
         self.newly_rejected = 0
         """Of those, the ones that were not remembered as rejected before."""
         self.kept = 0
+        self.corrected: set[int] = set()
+        """Candles stored before that the venue has other values for by now; written, and beside the sum."""
         self.outside = 0
         """Minutes that turned out not to be wanted, beside those outside of `life`; negative where there are more."""
         self.life = TimeRange(-_NEVER_MS, _NEVER_MS)
@@ -133,11 +136,13 @@ class Ledger:
         self._absent, self._doubts = [], Doubts()
         return doubts
 
-    def acknowledged(self, delivery: Delivery, refused: int = 0) -> None:
-        """The store holds this now, but for so many candles that it refused."""
-        self.written += len(delivery.candles) - refused if delivery.candles else 0
+    def acknowledged(self, delivery: Delivery, refused: Collection[int] = ()) -> None:
+        """The store holds this now, but for the candles that it refused (their open_times)."""
+        corrected = delivery.corrected.difference(refused)
+        self.corrected |= corrected
+        self.written += len(delivery.candles) - len(refused) - len(corrected) if delivery.candles else 0
         if self.reopened and delivery.candles:
-            filled = self.reopened.intersection(delivery.candles.open_times)
+            filled = self.reopened.intersection(delivery.candles.open_times).difference(refused)
             self.reopened -= filled
             self.new_holes -= len(filled)
             self.filled += len(filled)

@@ -285,11 +285,13 @@ class Page:
     """An answer's rows before any check: six columns of equal length (open_time, open, high, low, close, volume).
 
     Cells are whatever the venue sent; a row that is too short has None where cells are missing. `rows` are the
-    rows as they came, for the record of a refused one.
+    rows as they came, for the record of a refused one. `close_times`, where an adapter gives them, stand behind those
+    columns in every row: by them it shows that the cells still mean what they did.
     """
 
     columns: tuple[Sequence[Any], ...]
     rows: Sequence[Any]
+    close_times: Sequence[Any] | None = None
 
 
 AbsenceKind = Literal["hole", "rejected"]

@@ -5,6 +5,9 @@ its text is a plain decimal, whatever a float could be made of (JSON numbers are
 high >= max(open, close, low), low <= min(open, close), prices > 0, volume >= 0.  Of identical doubles one is kept,
 a minute with differing doubles is refused.
 
+A row can break a rule by what it says (its prices, its time), or be of a *form* that is not known: a cell less, another
+type, a spelling that is no number.  The first is about that row, the second may be about the reader: see Checked.
+
 A page that keeps all rules is checked in columns; only a page that breaks one is walked row by row.
 """
 
@@ -31,16 +34,22 @@ _KINDS: Final = bytes(48 if byte in b"0123456789" else byte if byte in b".," els
 _LONG: Final = b"0" * 19
 """So many digits in a row may be too many; which of them are is left to DECIMAL."""
 _ROW_TEXT_MAX: Final = 600
+_LONG_TIME: Final = 18
+_MOVED: Final = "close_time is not where it was: the cells of the row are other ones"
 _OFF_GRID: Final = "open_time is not on the grid of the interval"
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """A row that may not be stored. `open_time_ms` is None when the row occupies no minute of the range asked."""
+    """A row that may not be stored. `open_time_ms` is None when the row occupies no minute of the range asked.
+
+    `unknown_form`: it cannot be read, whatever it says.
+    """
 
     open_time_ms: int | None
     reason: str
     row: str
+    unknown_form: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +64,29 @@ class Checked:
     refusals: Sequence[Refusal]
     strays: bool = False
 
+    @property
+    def unread(self) -> Sequence[Refusal]:
+        """The rows of a form that is not known."""
+        return [refusal for refusal in self.refusals if refusal.unknown_form]
+
+    @property
+    def not_understood(self) -> bool:
+        """There are rows, and none of them has the form that is known: what they say is not known either."""
+        return bool(self.refusals) and not len(self.candles) and len(self.unread) == len(self.refusals)
+
+    def proves(self, refusal: Refusal) -> bool:
+        """Whether a row of this answer, refused a second time, is broken, and not the reader of the venue's new rows.
+
+        It is by what it says.  By its form it is where most rows of the answer have the known one, a later one too: a
+        venue that changes the form of its rows at some moment does not go back.
+        """
+        if not refusal.unknown_form:
+            return True
+        others = [one.open_time_ms for one in self.refusals if not one.unknown_form and one.open_time_ms is not None]
+        later = max([*self.candles.open_times[-1:], *others], default=-1)
+        known = len(self.candles) + len(others)
+        return known > len(self.unread) and refusal.open_time_ms is not None and later > refusal.open_time_ms
+
 
 def check_page(page: Page, series: Series, span: TimeRange) -> Checked:
     """Split the rows of an answer to `span` into candles and refusals.
@@ -64,8 +96,27 @@ def check_page(page: Page, series: Series, span: TimeRange) -> Checked:
     """
     if not page.rows:
         return Checked(_batch(series, []), ())
-    clean = _check_columns(page, series, span)
-    return Checked(clean, ()) if clean is not None else _check_rows(page, series, span)
+    moved = _cells_moved(page, series)
+    clean = None if moved else _check_columns(page, series, span)
+    return Checked(clean, ()) if clean is not None else _check_rows(page, series, span, moved=moved)
+
+
+def _cells_moved(page: Page, series: Series) -> bool:
+    """Whether no row has its close_time where it was: then the cells before it are not what they were either.
+
+    One is enough, for a candle that ended early may have its own.
+    """
+    closes, times, step = page.close_times, page.columns[0], series.interval.ms
+    if closes is None or _closes(times[0], closes[0], step):
+        return False
+    return not any(_closes(opened, closed, step) for opened, closed in zip(times, closes, strict=True))
+
+
+def _closes(opened: object, closed: object, step: int) -> bool:
+    """Whether this is a close_time of a candle that opened then."""
+    if isinstance(closed, str) and closed.isascii() and closed.isdecimal() and len(closed) < _LONG_TIME:
+        closed = int(closed)
+    return type(opened) is int and type(closed) is int and 0 <= closed - opened <= step
 
 
 def _check_columns(page: Page, series: Series, span: TimeRange) -> CandleBatch | None:
@@ -134,19 +185,20 @@ def _prices_agree(
     )
 
 
-def _check_rows(page: Page, series: Series, span: TimeRange) -> Checked:
+def _check_rows(page: Page, series: Series, span: TimeRange, *, moved: bool) -> Checked:
     good: dict[int, tuple[tuple[str, ...], tuple[float, ...]]] = {}
     refusals: list[Refusal] = []
     refused: dict[int, object] = {}
     off_grid: dict[int, Any] = {}
     newest: int | None = None
 
-    def refuse(open_time: int | None, reason: str, row: Any) -> None:
-        refusals.append(Refusal(open_time, reason, _row_text(row)))
+    def refuse(open_time: int | None, reason: str, row: Any, *, form: bool = moved) -> None:
+        refusals.append(Refusal(open_time, reason, _row_text(row), form))
         if open_time is not None:
             refused[open_time] = row
             good.pop(open_time, None)
 
+    uneven = page.close_times is not None and len({len(row) for row in page.rows if isinstance(row, list)}) > 1
     for index, row in enumerate(page.rows):
         cells = tuple(column[index] for column in page.columns)
         open_time = cells[0]
@@ -155,9 +207,13 @@ def _check_rows(page: Page, series: Series, span: TimeRange) -> Checked:
             off_grid.setdefault(open_time - open_time % series.interval.ms, row)
             continue
         if reason is not None:
-            refuse(None, reason, row)
+            refuse(None, reason, row, form=moved or type(open_time) is not int)
             continue
         candle = _candle(cells[1:])
+        others = moved or (uneven and not _row_closes(page, index, series.interval.ms))
+        form = others or not all(map(_is_number, cells[1:]))
+        if others and not isinstance(candle, str):
+            candle = _MOVED
         if open_time in refused and refused[open_time] == row:
             continue
         if open_time in good or open_time in refused:
@@ -165,7 +221,7 @@ def _check_rows(page: Page, series: Series, span: TimeRange) -> Checked:
                 refuse(open_time, "doubled with differing values", row)
             continue
         if isinstance(candle, str):
-            refuse(open_time, candle, row)
+            refuse(open_time, candle, row, form=form)
         elif newest is not None and open_time < newest:
             refuse(open_time, "out of order", row)
         else:
@@ -178,6 +234,10 @@ def _check_rows(page: Page, series: Series, span: TimeRange) -> Checked:
         refuse(None if minute in good or minute in refused else minute, _OFF_GRID, row)
     times = sorted(good)
     return Checked(_batch(series, [(time, *good[time]) for time in times]), refusals, strays)
+
+
+def _row_closes(page: Page, index: int, step: int) -> bool:
+    return page.close_times is None or _closes(page.columns[0][index], page.close_times[index], step)
 
 
 def _misplaced(open_time: object, series: Series, span: TimeRange) -> str | None:
@@ -217,6 +277,11 @@ def _decimal_text(cell: object) -> str | None:
     if type(cell) in (int, float) and math.isfinite(cell):  # type: ignore[arg-type]
         return repr(cell)
     return None
+
+
+def _is_number(cell: object) -> bool:
+    """Whether a cell is a number in a spelling that is known, one below zero too: what it says is another matter."""
+    return _decimal_text(cell.removeprefix("-") if isinstance(cell, str) else cell) is not None
 
 
 def _row_text(row: object) -> str:

@@ -12,6 +12,7 @@ from laklak.errors import LaklakError, TryLater
 from laklak.ledger import Ledger
 from laklak.model import iso
 from laklak.plan import Alternative
+from laklak.refetched import Refetched
 from laklak.resolve import BegunSeries, EndedSeries, FailedSeries
 from laklak.stores.base import Waiting
 
@@ -99,6 +100,7 @@ class Report:
     begun: dict[str, BegunSeries] = field(default_factory=dict)
     ended: list[EndedSeries] = field(default_factory=list)
     series: int = 0
+    not_whole: int = 0
     rows_rejected: int = 0
     errors: int = 0
     requests: int = 0
@@ -113,6 +115,7 @@ class Report:
     """What the plan says that fetching takes at least; None where there is none."""
     files: FileTally = field(default_factory=FileTally)
     writer: WriterTally = field(default_factory=WriterTally)
+    refetched: Refetched | None = None
     on_the_wire: int = 0
     paused_for_s: float = 0.0
     waiting: Waiting | None = None
@@ -149,6 +152,10 @@ class Report:
     @property
     def missing(self) -> int:
         return sum(ledger.missing for ledger in self.ledgers)
+
+    @property
+    def corrected(self) -> int:
+        return sum(len(ledger.corrected) for ledger in self.ledgers)
 
     @property
     def holes_filled(self) -> int:
@@ -203,8 +210,11 @@ class Summary:
 
     wanted = stored_before + written + holes + rejected + missing, in candles; `holes_filled` of the written ones were
     known holes until bulk files had them, and of the missing so many are `blocked` that no other run gets before
-    something is mended: `failed_series` says what.  `exit` is the exit status, `seconds` the whole run, `weight` what
+    something is mended: `failed_series` says what.  So many were `not_whole` when the run began: something stood there
+    that is no candle.  `exit` is the exit status, `seconds` the whole run, `weight` what
     the run paid, `error` a short word and a sentence when the run did not end by itself.
+    `corrected` are candles among those stored before that were written again, for the venue has other values by now;
+    `refetched` is None without --refetch.
     """
 
     exit: int
@@ -220,6 +230,9 @@ class Summary:
     rejected: int
     missing: int
     blocked: int
+    not_whole: int
+    corrected: int
+    refetched: Refetched | None
     rows_rejected: int
     holes_filled: int
     failed_series: Sequence[FailedSeries]
@@ -240,7 +253,8 @@ class Summary:
     hint: str | None
 
     def as_json(self) -> dict[str, Any]:
-        tallies = {"files": self.files.as_json(), "writer": self.writer.as_json()}
+        refetched = None if self.refetched is None else self.refetched.as_json()
+        tallies = {"files": self.files.as_json(), "writer": self.writer.as_json(), "refetched": refetched}
         return {"schema": SCHEMA, "version": __version__, **_fields(self), **tallies}
 
 
@@ -266,6 +280,9 @@ def summarise(report: Report, *, error: LaklakError | None = None, exit_code: in
         rejected=report.rejected,
         missing=missing,
         blocked=report.blocked,
+        not_whole=report.not_whole,
+        corrected=report.corrected,
+        refetched=report.refetched,
         rows_rejected=report.rows_rejected,
         holes_filled=report.holes_filled,
         failed_series=failures,

@@ -77,13 +77,13 @@ class Resolved:
 
 
 def clip_to_clock(
-    start_ms: int | None, end_ms: int | None, days: int | None, clock_ms: int, interval: Interval
+    start_ms: int | None, end_ms: int | None, days: int | None, clock_ms: int, interval: Interval, settle_s: float = 0.0
 ) -> TimeRange:
-    """The range of a run: `end` is exclusive and never after the venue's clock floored to the interval.
+    """The range of a run: `end` is exclusive, and no candle of it closed less than `settle_s` before the venue's clock.
 
     `days` counts back from the end.  SettingsError when nothing is left.
     """
-    now_ms = interval.floor(clock_ms)
+    now_ms = interval.floor(clock_ms - round(settle_s * 1000))
     last_ms = now_ms if end_ms is None else min(end_ms, now_ms)
     first_ms = last_ms - days * 86_400_000 if days is not None else start_ms
     if first_ms is None:
@@ -92,9 +92,14 @@ def clip_to_clock(
     if first_ms >= last_ms:
         raise SettingsError(
             f"the range is empty: it starts at {iso(first_ms)} and ends at {iso(last_ms)}",
-            hint=f"the venue's clock says {iso(clock_ms)}; --start must lie before --end and before now",
+            hint=f"the venue's clock says {iso(clock_ms)}{_settling(settle_s)}; "
+            "--start must lie before --end and before now",
         )
     return TimeRange(first_ms, last_ms)
+
+
+def _settling(settle_s: float) -> str:
+    return f" and a candle is wanted {settle_s:g} s after its close" if settle_s else ""
 
 
 def resolve(

@@ -89,7 +89,8 @@ class Settings:
     lines go into one request, packed where `influxdb_gzip`.
     `assets`: the asset list, None to look for one. `venue`: the venue of bare symbols. `interval`: candle length.
     `days`, `start`, `end`: what was asked for, None where it was not; times are valid text for `parse_time`, and
-    `days` and `start` are never both set. `max_wait_s`: longest wait for a ban or a limit. `log_file`: None is off.
+    `days` and `start` are never both set. `max_wait_s`: longest wait for a ban or a limit. `settle_s`: how long
+    after its close a candle is taken for final, and wanted. `log_file`: None is off.
     `source`: the API, the bulk files, or for every stretch the better one. `workers`: requests at once, per venue.
     `archive_connections`: files fetched at once. `archive_files`: months of minutes that bulk files may
     take in memory, unpacked. `batch_size`: rows written at once, at most. `in_flight`: chunks taken from the
@@ -112,6 +113,7 @@ class Settings:
     start: str | None
     end: str | None
     max_wait_s: float
+    settle_s: float
     log_file: str | None
     source: Literal["auto", "rest", "archive"]
     workers: int
@@ -296,6 +298,12 @@ SPECS: Final[Mapping[str, Spec]] = {
     "end": Spec(parse=_time, default=None, help="moment to stop before [default: now]"),
     "max_wait": Spec(
         parse=_duration, default="10m", help="longest wait for a ban, a limit, or a store that is down", unit="s"
+    ),
+    "settle": Spec(
+        parse=_duration,
+        default="5s",
+        help="how long after its close a candle is wanted, by the venue's clock",
+        unit="s",
     ),
     "log_file": Spec(
         parse=_text, default="backfill.log", help="log of the run; none switches it off", is_path=True, off="none"

@@ -10,6 +10,7 @@ A minute that a first answer lacks, or whose row it had to refuse, is in *doubt*
     same row refused   undecided                                    rejected, kept with its row
     other row refused  undecided                                    undecided
 
+A row of a form that is not known is rejected only where the answer shows the known one beside it (Checked.proves).
 An answer with rows of minutes that nobody asked for may be one to another question: what it lacks proves nothing, and
 has to be lacking in two others.  Undecided minutes stay missing and are asked again in the next run.
 
@@ -119,10 +120,11 @@ def second_answer(
     for time, refusal in refused_now.items():
         before = doubts.refused.get(time)
         same = before is not None and before.row == refusal.row
-        repeated += same
+        # What was taken along is no matter of this question.
+        repeated += same or not _wanted(time, chunk)
         if not _wanted(time, chunk):
             continue
-        if same:
+        if same and checked.proves(refusal):
             absences.append(Absence(time, "rejected", confirmed_at_ms, refusal.reason, refusal.row, venue_now_ms))
         else:
             undecided += 1

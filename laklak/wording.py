@@ -9,7 +9,6 @@ import textwrap
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
-from math import isnan
 from typing import Final
 
 from laklak.copying import CopyReport, CopySummary
@@ -280,6 +279,15 @@ def summary_lines(summary: Summary) -> Iterable[str]:
         f"  stored before {summary.stored_before:,}, written {summary.written:,}, holes {summary.holes:,}, "
         f"rejected {summary.rejected:,}, missing {summary.missing:,}"
     )
+    if summary.corrected:
+        yield (
+            f"  corrected {counted(summary.corrected, 'candle')} stored before: fetched within a minute of the close, "
+            "changed since; the log names them"
+        )
+    if summary.refetched is not None:
+        found = summary.refetched
+        named = "; the log names the first of those that changed" if found.changed else ""
+        yield f"  refetched: {found.same:,} the same, {found.changed:,} changed, {found.new:,} new{named}"
     limited = f", {summary.rate_limited} times told to wait" if summary.rate_limited else ""
     yield (
         f"  {counted(summary.requests, 'request')} ({summary.retries} retried{limited}), weight {summary.weight:,}, "
@@ -459,20 +467,13 @@ def csv_lines(columns: Columns) -> Iterable[str]:
     """Stored candles as CSV, with the columns that the view `candles` of a file has for them; nothing needs quotes."""
     yield ",".join(CANDLE_FIELDS)
     for index, time_ms in enumerate(columns.open_times):
-        values = (column[index] for column in columns.values)
-        yield ",".join((str(time_ms), iso(time_ms), *("" if isnan(value) else _number(value) for value in values)))
+        yield ",".join((str(time_ms), iso(time_ms), *(_number(column[index]) for column in columns.values)))
 
 
-def candle_objects(columns: Columns) -> list[dict[str, int | str | float | None]]:
-    """Stored candles for JSON, which knows no number that is none."""
+def candle_objects(columns: Columns) -> list[dict[str, int | str | float]]:
+    """Stored candles for JSON."""
     return [
-        dict(
-            zip(
-                CANDLE_FIELDS,
-                (time_ms, iso(time_ms), *(None if isnan(value) else value for value in values)),
-                strict=True,
-            )
-        )
+        dict(zip(CANDLE_FIELDS, (time_ms, iso(time_ms), *values), strict=True))
         for time_ms, *values in zip(columns.open_times, *columns.values, strict=True)
     ]
 

@@ -1,9 +1,10 @@
 """The CSV of a file -> candles, in columns.  Hostile until checked; never a wrong row.
 
-What breaks the form of the file makes all of it untrusted (BadFile): another number of cells, a row that is cut off,
-times that are no integers, off the grid, out of order, doubled or of another period, quotes, control characters,
-anything but ASCII.  What breaks a rule for one row, as laklak.quality has them, refuses that minute only, with the row
-as the venue's API would have sent it, so that the two sources can be compared.
+What breaks the form of the file makes all of it untrusted (BadFile): fewer cells, or columns in another order; rows of
+different lengths, or cut off; times that are no integers, off the grid, out of order, doubled or of another period;
+quotes, control characters, anything but ASCII; no row in a form that is known.  Columns behind the known ones are left
+alone.  What breaks a rule for one row, as laklak.quality has them, refuses that minute only, with the row as the API of
+the venue would have sent it, so that the two sources can be compared.
 
 Small files of a series are read together: a pass has its price, which a day of 1440 rows does not earn.  Each is
 checked as if it were alone, and where anything is wrong with one of them, each is read alone.
@@ -42,6 +43,8 @@ _SHORT_CHARACTERS: Final = 18
 # A time of 1973 in microseconds, of the year 5138 in milliseconds.
 _MICROSECONDS_ABOVE: Final = 100_000_000_000_000
 _INTEGER_DIGITS_MAX: Final = 18
+_CELLS_MAX: Final = 64
+"""No row has so many; the columns of a file may get more, but not as many as a hostile one likes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,16 +78,20 @@ def read_files(files: Sequence[Downloaded], archive: Archive) -> list[tuple[Sequ
 def _together(files: Sequence[Downloaded], archive: Archive) -> Checked | None:
     """The candles of files (oldest first) by one pass over all their rows; None unless every row keeps every rule."""
     last = files[-1].file
-    pieces, ends, numerals = [], [0], True
+    pieces, ends, numerals, cells = [], [0], True, None
     try:
         for one in files:
             verify(one.body, one.file, one.checksum)
             csv = unpack(one.body, one.file)
             form = _check_form(csv, one.file, archive)
+            if cells not in (None, form.cells):
+                return None
+            cells = form.cells
+            _check_close_times(csv, form, one.file, archive)
             pieces.append(memoryview(csv)[form.rows_at :])
             ends.append(ends[-1] + form.rows)
             numerals = numerals and form.numerals
-        texts = _split(b"".join(pieces), _Form(0, ends[-1], numerals), last, archive)
+        texts = _split(b"".join(pieces), _Form(0, ends[-1], numerals, cells or 0), last, archive)
         times = _open_times(texts[OPEN_TIME], last)
         for one, start, end in zip(files, ends, ends[1:], strict=False):
             _check_period(times[start], times[end - 1], one.file)
@@ -118,31 +125,34 @@ def read_csv(csv: bytes, file: ArchiveFile, archive: Archive) -> Checked:
     times = _open_times(texts[OPEN_TIME], file)
     _check_period(times[0], times[-1], file)
     _check_grid(times, file)
+    _check_close_times(csv, form, file, archive)
     frame = _with_values(texts, times)
     refusals: Sequence[Refusal] = ()
     if not (_all_agree(frame) and _all_plain(frame, numerals=form.numerals)):
         good = frame.select(_rules()).to_series()
         refusals = _refusals(csv[form.rows_at :], times, good, file, archive)
+        _check_understood(refusals, form.rows, file)
         frame = frame.filter(good)
     return Checked(_without_lost_volumes(CandleTable.of(file.series, frame), [file]), refusals)
 
 
 @dataclass(frozen=True, slots=True)
 class _Form:
-    """Where the rows begin, how many there are, and whether all cells are made of digits and points alone."""
+    """Where the rows begin, how many there are, and of how many cells; whether those are digits and points alone."""
 
     rows_at: int
     rows: int
     numerals: bool
+    cells: int
 
 
 def _check_form(csv: bytes, file: ArchiveFile, archive: Archive) -> _Form:
     """Count the rows: at most as many as candles, each with a plain cell for every column; else BadFile."""
-    rows_at = _rows_at(csv, file, archive)
+    rows_at, cells = _rows_at(csv, file, archive)
     # Without its numerals a file of numbers is the same few separators again and again: one pass shows that.
     separators = csv.translate(None, _NUMERALS)
     header = csv[:rows_at].translate(None, _NUMERALS)
-    line = b"," * (len(archive.columns) - 1) + b"\n"
+    line = b"," * (cells - 1) + b"\n"
     count = (len(separators) - len(header)) // len(line)
     # Compared only where it is not too long, for nothing made of a hostile file may be large.
     well_formed = count <= file.candles and separators == header + line * count
@@ -151,24 +161,56 @@ def _check_form(csv: bytes, file: ArchiveFile, archive: Archive) -> _Form:
     if count > file.candles:
         raise _bad(file, f"it has {count} rows, more than the {file.candles} candles of its period")
     if not well_formed:
-        _look_closely(csv[rows_at:], file, len(archive.columns))
-    return _Form(rows_at, count, well_formed)
+        _look_closely(csv[rows_at:], file, cells)
+    return _Form(rows_at, count, well_formed, cells)
 
 
-def _rows_at(csv: bytes, file: ArchiveFile, archive: Archive) -> int:
-    """Where the rows begin: the first line is a header unless it begins with a digit."""
+def _rows_at(csv: bytes, file: ArchiveFile, archive: Archive) -> tuple[int, int]:
+    """Where the rows begin, and how many cells they have; the first line is a header unless it begins with a digit.
+
+    Columns may have been added behind the known ones.
+    """
     rows_at = 0
+    first = csv[: csv.find(b"\n") + 1]
+    cells = first.count(b",") + 1
     if csv[:1] and csv[0] not in _DIGITS:
-        header = ",".join(archive.columns).encode() + b"\n"
-        if not csv.startswith(header):
+        header = ",".join(archive.columns).encode()
+        if not first.startswith((header + b"\n", header + b",")):
             shown = csv[:100].partition(b"\n")[0].decode("utf-8", "replace")
             raise _bad(file, f"its first line is neither a row nor the header that was expected: {shown!r}")
-        rows_at = len(header)
+        rows_at = len(first)
+    if cells > _CELLS_MAX:
+        raise _bad(file, f"its rows have {cells} cells")
     if rows_at == len(csv):
         raise _bad(file, "it has no row")
     if csv[-1:] != b"\n":
         raise _bad(file, "its last line is cut off")
-    return rows_at
+    return rows_at, max(cells, len(archive.columns))
+
+
+def _check_close_times(csv: bytes, form: _Form, file: ArchiveFile, archive: Archive) -> None:
+    """Raise BadFile unless a row has its close_time where it was: the cells before it are others, where none has."""
+    first = csv[form.rows_at : csv.index(b"\n", form.rows_at)]
+    if not _closes(first, file, archive) and not any(
+        _closes(line, file, archive) for line in csv[form.rows_at : -1].split(b"\n")
+    ):
+        raise _bad(file, f"its cells are not in the order {','.join(archive.columns)}: {first[:100].decode()!r}")
+
+
+def _closes(line: bytes, file: ArchiveFile, archive: Archive) -> bool:
+    """Whether the times of a row belong to one candle, in milliseconds or microseconds."""
+    cells = line.split(b",")
+    times = [cells[index] for index in archive.times]
+    if not all(time.isdigit() and len(time) <= _INTEGER_DIGITS_MAX for time in times):
+        return False
+    opened, closed = int(times[0]), int(times[-1])
+    return 0 <= closed - opened <= file.series.interval.ms * (1000 if opened > _MICROSECONDS_ABOVE else 1)
+
+
+def _check_understood(refusals: Sequence[Refusal], rows: int, file: ArchiveFile) -> None:
+    """Raise BadFile where all rows are of a form that is not known: it is the reader who does not understand them."""
+    if len(refusals) == rows and all(refusal.unknown_form for refusal in refusals):
+        raise _bad(file, f"none of its rows can be read ({refusals[0].reason}): {refusals[0].row[:100]}")
 
 
 def _look_closely(rows: bytes, file: ArchiveFile, cells: int) -> None:
@@ -185,7 +227,8 @@ def _split(csv: bytes, form: _Form, file: ArchiveFile, archive: Archive) -> Data
     import polars as pl
 
     names = [OPEN_TIME, *TEXTS]
-    schema = dict.fromkeys([*names, *archive.columns[len(names) :]], pl.String)
+    added = [f"added_{number}" for number in range(form.cells - len(archive.columns))]
+    schema = dict.fromkeys([*names, *archive.columns[len(names) :], *added], pl.String)
     try:
         texts = pl.read_csv(
             csv,
@@ -298,7 +341,7 @@ def _refusals(rows: bytes, times: Column, good: Column, file: ArchiveFile, archi
 
 def _as_answered(line: str, time_ms: int, archive: Archive) -> list[Any]:
     """A line as the row of an answer: times in ms and counts are integers there, everything else is text."""
-    cells: list[Any] = line.split(",")
+    cells: list[Any] = line.split(",")[: len(archive.columns)]
     unit = 1 if cells[0] == str(time_ms) else 1000
     for index in archive.integers:
         if cells[index].isdecimal() and len(cells[index]) <= _INTEGER_DIGITS_MAX:

@@ -59,9 +59,9 @@ def simulate(
 ) -> int:
     """Run a faithful local Binance on 127.0.0.1, for tests, demonstrations and measurements.
 
-    Its public archive of zip files is at the same address. Its clock stands still at the end of the candles, so that
-    --days works; with --clock-speed it runs on, and there are new candles (made up, also after a recording). Stop it
-    with Ctrl-C.
+    Its public archive of zip files is at the same address. Its clock stands still just after the end of the candles, so
+    that --days works; with --clock-speed it runs on, and there are new candles (made up, also after a recording). Stop
+    it with Ctrl-C.
     """
     from laklak.simulator import ContinuedSource, Simulator, SimulatorSettings, generate, load_recorded, parse_fault
 

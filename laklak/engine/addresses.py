@@ -10,6 +10,7 @@ from laklak.addresses import NOTE, SIMULATOR, Addresses, Source, address_of, fit
 from laklak.archives import ARCHIVES
 from laklak.errors import StoreUnavailable
 from laklak.feed import Feed
+from laklak.fresh import carry
 from laklak.job import Job
 from laklak.knowledge import Knowledge
 from laklak.model import Series
@@ -77,6 +78,7 @@ async def merge_notes(
         # Also where it says nothing new: a server with a retention drops old notes as it drops old candles.
         notes.put(venue, NOTE, addresses.as_value(), venue_ms=None if noted is None else noted.venue_ms)
     _carry(given, notes, series)
+    carry(given, notes, series)
     return notes
 
 

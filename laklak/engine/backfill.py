@@ -23,6 +23,7 @@ from laklak.feed import Feed
 from laklak.job import Job
 from laklak.knowledge import Knowledge
 from laklak.model import RunRecord
+from laklak.refetched import Refetched
 from laklak.report import Estimate, Report, Summary, summarise
 from laklak.stopping import Stopped, Stopper
 from laklak.stores import open_store
@@ -44,7 +45,11 @@ class Backfill:
     ) -> None:
         """`notes` and `warnings` are told after the store, which is always named first."""
         self.job = job
-        self.report = Report(store=mask_url(job.store.where), started_s=time.monotonic())
+        self.report = Report(
+            store=mask_url(job.store.where),
+            started_s=time.monotonic(),
+            refetched=Refetched() if job.refetch else None,
+        )
         self.stopper = Stopper()
         self._observer = observer
         self._notes, self._warnings = notes, warnings

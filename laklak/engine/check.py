@@ -196,7 +196,8 @@ class Check:
         if job.days is None and job.start_ms is None:
             return
         try:
-            span = clip_to_clock(job.start_ms, job.end_ms, job.days, feed.clock.now_ms(), job.interval)
+            clock_ms = feed.clock.now_ms()
+            span = clip_to_clock(job.start_ms, job.end_ms, job.days, clock_ms, job.interval, job.settle_s)
         except LaklakError as exc:
             yield "settings", exc
             return

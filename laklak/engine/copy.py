@@ -36,6 +36,7 @@ from laklak.copying import (
 )
 from laklak.engine.addresses import merge_notes
 from laklak.engine.filling import announce, check_room, each, find_closed, sent, survey_sure
+from laklak.engine.oddities import STRAYS_FILE, OddityBook
 from laklak.engine.watching import StoreWatch
 from laklak.errors import LaklakError, StoreError, StoreFull, StoreUnavailable, UsageError
 from laklak.ledger import Ledger
@@ -44,7 +45,7 @@ from laklak.resolve import FailedSeries
 from laklak.stopping import Stopped, Stopper
 from laklak.stores import open_store
 from laklak.stores.base import Columns, Delivery, Store
-from laklak.stores.presence import survey
+from laklak.stores.presence import take_stock
 from laklak.taskgroup import task_group
 from laklak.text import mask_url, some_of
 from laklak.unsure import UnsureBook
@@ -232,11 +233,20 @@ class Copy:
         await find_closed(source, around, self._observer.warn, "is not copied")
         closed = await find_closed(destination, around, self._observer.warn, "cannot be copied to there")
 
+        file = self.job.state_dir / STRAYS_FILE
+        # What is not whole there is wanted, and named when it was read.
+        odd_there = OddityBook(file, self._observer.warn, "", where=" in the source")
+        odd_here = OddityBook(file.with_name(f"copy-{STRAYS_FILE}"), self._observer.warn, "copied again")
+
         async def plan(wanted: tuple[Series, TimeRange]) -> CopyPlan:
-            there, here = await survey(source, *wanted), await survey_sure(destination, unsure, *wanted)
+            there, here = await take_stock(source, *wanted), await survey_sure(destination, unsure, *wanted)
+            odd_there.add(wanted[0], (), there.strays)
+            odd_here.add(wanted[0], here.not_whole, here.strays)
             return plan_copy(*wanted, there, here, closed.on_grid(wanted[0]))
 
-        plans = await each(spans.items(), plan)
+        plans = await each(spans.items(), plan, self._observer.note)
+        odd_there.tell()
+        odd_here.tell()
         self._plans = {Ledger(one): one for one in plans}
         for ledger in self._plans:
             closed.tell(ledger)
@@ -288,7 +298,7 @@ class Copy:
         ledger = part.ledger
         columns = Columns((), ((),) * 5)
         if part.candles:
-            columns = await source.read(ledger.plan.series, part.range)
+            columns = await source.read(ledger.plan.series, part.range, whole=False)
         absences = await source.absences(ledger.plan.series, part.range) if part.absences else []
         taken = take(part, columns, absences)
         unsound = self._unsound.setdefault(ledger, Unsound())
@@ -317,11 +327,11 @@ class Copy:
                     return
                 self.report.dead_letter = written.dead_letter or self.report.dead_letter
                 for number, parcel in enumerate(batch):
-                    refused = len(written.refused.get(number, ()))
+                    refused = written.refused.get(number, ())
                     parcel.ledger.acknowledged(parcel.delivery, refused)
                     parcel.ledger.trouble(
                         "store_refused",
-                        refused,
+                        len(refused),
                         f"the destination refused them, {written.dead_letter} says why; mend that and copy again",
                     )
 

@@ -20,10 +20,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Final
+from typing import Final, Protocol, TypeVar
 
 import anyio
 from anyio.abc import TaskGroup
@@ -48,12 +48,14 @@ from laklak.errors import (
 )
 from laklak.feed import Feed
 from laklak.files import FileReader, NoCandles
+from laklak.forms import read_answer, unread_detail, with_neighbours
 from laklak.job import Job
 from laklak.knowledge import Knowledge
 from laklak.ledger import Ledger
-from laklak.model import Absence, CandleBatch, Candles, Chunk, TimeRange
-from laklak.plan import merge, parted, plan_chunks, union
-from laklak.quality import Checked, check_page
+from laklak.model import Absence, CandleBatch, Candles, Chunk, TimeRange, iso
+from laklak.plan import merge, parted, plan_chunks, runs, union
+from laklak.quality import Checked
+from laklak.refetched import Compared, compare
 from laklak.report import Report
 from laklak.resolve import BegunSeries
 from laklak.settle import (
@@ -75,6 +77,15 @@ SLEPT_S: Final = 10.0
 _REFUSALS_SHOWN: Final = 8
 LONG_EMPTY_PAGE: Final = 100
 """An answer to a question for so many candles that has none is worth one more question: where the series ends."""
+
+Given = TypeVar("Given")
+Result = TypeVar("Result")
+
+
+class InThread(Protocol):
+    """Does work in one of the threads that read files."""
+
+    async def __call__(self, work: Callable[[Given], Result], given: Given) -> Result: ...
 
 
 class Fetch:
@@ -146,6 +157,9 @@ class Fetch:
         self._report.writer.of_s = time.monotonic() - self._report.fetching_since_s
         for ledger in self._report.ledgers:
             self._writer.log_series(ledger)
+        for feed in self._feeds:
+            corrected = {ledger.plan.series: ledger.corrected for ledger in self._report.ledgers if ledger.corrected}
+            feed.fresh.note(self._knowledge, corrected, feed.clock.now_ms())
         self._unsure.settle(
             (ledger.plan.series, parted([ledger.plan.wanted], ledger.plan.blocked)[0])
             for ledger in self._report.ledgers
@@ -279,14 +293,17 @@ class Fetch:
         self._saw(feed, ledger, checked)
         earlier = self._earlier(feed, reader, ledger, parts, checked)
         wanted = tuple(merge([earlier, *wanted])) if earlier else wanted
-        outcome = first_answer(Chunk(ledger.plan.series, span, wanted), checked)
+        chunk = Chunk(ledger.plan.series, span, wanted)
+        outcome = first_answer(chunk, checked)
         verdict = feed.evidence.heard(parts, checked)
-        candles = checked.candles.only(union([*wanted, *verdict.found])) if verdict.found else outcome.candles
+        corrected = self._look_again(feed, chunk, checked)
+        candles = _with_others(outcome.candles, chunk, checked, corrected, verdict.found)
         self._report.files.read += len(parts)
-        self._report.files.candles += len(candles)
+        self._report.files.candles += len(candles) - len(corrected)
         ledger.doubt(outcome.doubts)
         self._report.rows_rejected += outcome.rows_refused
-        return await self._delivery(ledger, await reader.in_thread(self._store.pack, candles), verdict.proven)
+        candles = await self._packed(ledger, candles, reader.in_thread)
+        return await self._delivery(ledger, candles, verdict.proven, corrected)
 
     def _earlier(
         self, feed: Feed, reader: FileReader, ledger: Ledger, parts: Sequence[FilePart], checked: Checked
@@ -396,7 +413,12 @@ class Fetch:
         now_s = asyncio.get_running_loop().time()
         round_ = next_round(ledger, feed.venue.page_tiers, feed.page, edges=feed.no_api is None)
         for question in round_.questions:
+            question = with_neighbours(question, feed.venue.page_tiers, self._closed_ms(feed))
             feed.agenda.later(ledger, question, now_s + (0.0 if round_.waited else SECOND_ANSWER_AFTER_S))
+
+    def _closed_ms(self, feed: Feed) -> int:
+        """Until when candles are wanted by now."""
+        return feed.clock.now_ms() - round(self._job.settle_s * 1000)
 
     async def _learn_edge(self, feed: Feed, ledger: Ledger, edge: Edge) -> None:
         """Ask the venue for the first or the newest candle of a series; raises as Transport.ask."""
@@ -446,7 +468,8 @@ class Fetch:
             if question.edge is not None:
                 await self._learn_edge(feed, ledger, question.edge)
                 return None
-            page = await feed.transport.ask(feed.venue.candles_request(chunk), feed.venue.parse_candles, candles=True)
+            read = partial(read_answer, feed.venue, question)
+            checked = await feed.transport.ask(feed.venue.candles_request(chunk), read, candles=True)
         except PermanentError as exc:
             self._refused(ledger, exc)
             return None
@@ -455,11 +478,10 @@ class Fetch:
             return None
         now_ms = feed.clock.now_ms()
         stamp_ms = time.time_ns() // 1_000_000
-        checked = check_page(page, chunk.series, chunk.range)
         self._saw(feed, ledger, checked)
         if question.doubts is None:
             outcome = first_answer(chunk, checked)
-            if not page.rows:
+            if not len(checked.candles) and not checked.refusals:
                 await self._look_for_edge(feed, ledger, chunk)
         else:
             outcome = second_answer(
@@ -470,12 +492,42 @@ class Fetch:
                 confirmed_at_ms=stamp_ms,
                 newest_ms=ledger.newest_ms,
             )
-            ledger.trouble("undecided", outcome.undecided, "not there yet, or answered in two different ways")
+            why = unread_detail(checked) or "not there yet, or answered in two different ways"
+            ledger.trouble("undecided", outcome.undecided, why)
+            if outcome.undecided:
+                log.warning("undecided series=%s range=%s reason=%s", chunk.series, chunk.range, why)
         ledger.doubt(outcome.doubts)
         self._report.rows_rejected += outcome.rows_refused
+        corrected = self._look_again(feed, chunk, checked)
+        candles = _with_others(outcome.candles, chunk, checked, corrected)
         # Packed while its cells are at hand: a page is worked through from its bytes to what is written in one go.
-        candles = self._store.pack(outcome.candles)
-        return await self._delivery(ledger, candles, await self._proven(feed, ledger, outcome.absences))
+        candles = await self._packed(ledger, candles)
+        return await self._delivery(ledger, candles, await self._proven(feed, ledger, outcome.absences), corrected)
+
+    async def _packed(self, ledger: Ledger, candles: Candles, in_thread: InThread | None = None) -> Candles:
+        """What is to be written of candles, packed: of a refetch only what is not stored as it is."""
+        pack = self._store.pack
+        if self._report.refetched is None or not len(candles):
+            return pack(candles) if in_thread is None else await in_thread(pack, candles)
+        series = ledger.plan.series
+        span = TimeRange(candles.open_times[0], candles.open_times[-1] + series.interval.ms)
+        stored, unsure = await self._store.read(series, span, whole=False), self._unsure.of(series)
+
+        def work(fetched: Candles) -> Compared:
+            found = compare(stored, fetched, unsure)
+            return replace(found, write=pack(found.write))
+
+        compared = work(candles) if in_thread is None else await in_thread(work, candles)
+        self._report.refetched.add(series, compared)
+        ledger.kept += compared.same
+        return compared.write
+
+    def _look_again(self, feed: Feed, chunk: Chunk, checked: Checked) -> frozenset[int]:
+        """The candles of an answer that were stored just after their close and are not what they were."""
+        corrected = feed.fresh.look(chunk.series, chunk.wanted, checked.candles, feed.clock.now_ms())
+        for time_ms in sorted(corrected):
+            log.info("changed after its close series=%s open_time=%s", chunk.series, iso(time_ms))
+        return corrected
 
     def _saw(self, feed: Feed, ledger: Ledger, checked: Checked) -> None:
         """Take notice of how far the venue has gone on with the series."""
@@ -501,7 +553,9 @@ class Fetch:
             del self._learning[ledger]
             learned.set()
 
-    async def _delivery(self, ledger: Ledger, candles: Candles, absences: Sequence[Absence]) -> Delivery:
+    async def _delivery(
+        self, ledger: Ledger, candles: Candles, absences: Sequence[Absence], corrected: frozenset[int] = frozenset()
+    ) -> Delivery:
         if absences and self._job.refetch:
             # A refetched minute that the venue does not have keeps the candle it has: stored beats hole.
             span = TimeRange(absences[0].open_time_ms, absences[-1].open_time_ms + 1)
@@ -509,7 +563,7 @@ class Fetch:
             kept = sum(absence.open_time_ms in stored for absence in absences)
             ledger.kept += kept
             absences = [absence for absence in absences if absence.open_time_ms not in stored]
-        return Delivery(ledger.plan.series, candles if len(candles) else None, absences)
+        return Delivery(ledger.plan.series, candles if len(candles) else None, absences, corrected)
 
     def _refused(self, ledger: Ledger, exc: PermanentError) -> None:
         """Nothing more of this series is asked; its minutes stay missing. Several workers may learn it at once."""
@@ -596,6 +650,15 @@ class Fetch:
                 log.warning("clock not read again venue=%s error=%s", feed.venue.name, exc)
             except FatalError as exc:
                 self._lost(feed, exc)
+
+
+def _with_others(
+    candles: Candles, chunk: Chunk, checked: Checked, corrected: frozenset[int], found: Sequence[TimeRange] = ()
+) -> Candles:
+    """What is to be written of an answer: what was wanted, what takes the place of stored candles, and of holes."""
+    if not (corrected or found):
+        return candles
+    return checked.candles.only(union([*chunk.wanted, *runs(sorted(corrected), chunk.series.interval), *found]))
 
 
 def _nothing_of(ledger: Ledger) -> CandleBatch:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, Protocol, TypeVar
 
 import anyio
@@ -14,7 +14,7 @@ from laklak.model import DAY_MS, Series, TimeRange, iso, places
 from laklak.plan import parted, runs, union
 from laklak.resolve import Asked
 from laklak.stores.base import ClosedSpan, Delivery, Store, StoreInfo
-from laklak.stores.presence import Presence, survey
+from laklak.stores.presence import Presence, take_stock
 from laklak.taskgroup import task_group
 from laklak.text import counted, size_text, some_of
 from laklak.unsure import UnsureBook
@@ -22,6 +22,7 @@ from laklak.unsure import UnsureBook
 SPARE_BYTES: Final = 1 << 30
 _SURVEYS_AT_ONCE: Final = 4
 _CLOSED_SHOWN: Final = 3
+_TOLD_EVERY_S: Final = 5.0
 
 One = TypeVar("One")
 Found = TypeVar("Found")
@@ -73,18 +74,40 @@ def check_room(store: Store, free_bytes: int | None, candles: int, *, hint: str)
         )
 
 
-async def each(items: Iterable[One], ask: Callable[[One], Awaitable[Found]]) -> list[Found]:
-    """What `ask` gives for every item, in their order; it is asked for a few of them at once."""
+async def each(
+    items: Iterable[One],
+    ask: Callable[[One], Awaitable[Found]],
+    note: Callable[[str], None] | None = None,
+    *,
+    told_every_s: float = _TOLD_EVERY_S,
+) -> list[Found]:
+    """What `ask` gives for every item, in their order; it is asked for a few of them at once.
+
+    Where that takes long, `note` is told from time to time how far it is: the items are series, and a store is asked.
+    """
     found: dict[int, Found] = {}
+    asked = list(items)
     places = anyio.CapacityLimiter(_SURVEYS_AT_ONCE)
 
     async def one(number: int, item: One) -> None:
         async with places:
             found[number] = await ask(item)
 
-    async with task_group() as group:
-        for number, item in enumerate(items):
-            group.start_soon(one, number, item)
+    async def tell(note: Callable[[str], None]) -> None:
+        while True:
+            await anyio.sleep(told_every_s)
+            note(
+                f"looking at what is stored: {len(found):,} of {counted(len(asked), 'series')}; "
+                "days that nobody has proven yet are looked at point by point, once"
+            )
+
+    async with task_group() as telling:
+        if note is not None and asked:
+            telling.start_soon(tell, note)
+        async with task_group() as group:
+            for number, item in enumerate(asked):
+                group.start_soon(one, number, item)
+        telling.cancel_scope.cancel()
     return [found[number] for number in sorted(found)]
 
 
@@ -92,13 +115,13 @@ async def survey_sure(
     store: Store, unsure: UnsureBook, series: Series, span: TimeRange, *, recheck: bool = False
 ) -> Presence:
     """What `store` holds for sure of `span`: candles that it shows and may not have are missing (see laklak.unsure)."""
-    presence = await survey(store, series, span, recheck=recheck)
+    presence = await take_stock(store, series, span, recheck=recheck)
     parts = [part.clip(span) for part in unsure.of(series)]
     shown = await _shown(store, series, [part for part in parts if part])
     if not shown:
         return presence
     missing = union([*presence.missing, *runs(shown, series.interval)])
-    return Presence(presence.stored - len(shown), presence.absences, tuple(missing))
+    return replace(presence, stored=presence.stored - len(shown), missing=tuple(missing))
 
 
 async def _shown(store: Store, series: Series, parts: Iterable[TimeRange]) -> list[int]:

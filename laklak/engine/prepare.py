@@ -15,8 +15,10 @@ from laklak.engine.filling import Closed, check_room, each, find_closed, survey_
 from laklak.engine.holding import hold_against_files, spans_read
 from laklak.engine.life import Lives, ended_line
 from laklak.engine.observer import Observer
+from laklak.engine.oddities import STRAYS_FILE, OddityBook
 from laklak.errors import StoreUnavailable
 from laklak.feed import Feed
+from laklak.fresh import Fresh, chunks_with, take_along
 from laklak.job import Job
 from laklak.knowledge import Knowledge
 from laklak.ledger import Ledger
@@ -29,7 +31,6 @@ from laklak.plan import (
     gaps,
     newest_held,
     oldest_held,
-    plan_chunks,
     runs,
     union,
 )
@@ -81,6 +82,8 @@ class Preparation:
         """By venue: when its series begin and end."""
         self._due_holes: dict[Series, Sequence[DueDay]] = {}
         self._closed = Closed()
+        remedy = "to be fetched again" if job.dry_run else "fetched again"
+        self._oddities = OddityBook(job.state_dir / STRAYS_FILE, observer.warn, remedy)
 
     async def run(self, stack: AsyncExitStack) -> Estimate:
         """Connect to the venues (closed with `stack`), hold the wanted against the store, and say what it takes."""
@@ -92,11 +95,14 @@ class Preparation:
             await self._addresses.check_unasked(feed)
             self._look_at_bans(feed)
             await stack.enter_async_context(feed)
+            feed.fresh = Fresh.of(self._knowledge, name, self._job.interval, feed.clock.now_ms())
             await self._check_origin(feed)
             span, targets = await self._targets(feed)
             spans.append(span)
             await self._find_closed(name, [target.wanted for target in targets if target.wanted])
-            plans.append((feed, await each(targets, self._plan)))
+            plans.append((feed, await each(targets, self._plan, self._observer.note)))
+        self._report.not_whole = self._oddities.not_whole
+        self._oddities.tell()
         self._report.start_ms = min((span.start_ms for span in spans), default=None)
         self._report.end_ms = max((span.end_ms for span in spans), default=None)
         splits = {plan.series: _split(feed, plan) for feed, own in plans for plan in own}
@@ -140,21 +146,32 @@ class Preparation:
 
     def _assign(self, feed: Feed, ledgers: Sequence[Ledger], splits: Mapping[Series, Split]) -> None:
         """Give every missing stretch to the files or to the API."""
-        asked = [ledger for ledger in ledgers if splits[ledger.plan.series].rest]
+        asked = [ledger for ledger in ledgers if splits[ledger.plan.series].rest or self._asks_along(feed, ledger.plan)]
         feed.agenda = Agenda(
             (
                 ledger,
-                plan_chunks(ledger.plan.series, splits[ledger.plan.series].rest, feed.venue.page_tiers, feed.page),
+                chunks_with(
+                    ledger.plan.series,
+                    splits[ledger.plan.series].rest,
+                    feed.fresh.along(ledger.plan),
+                    feed.venue.page_tiers,
+                    feed.page,
+                    anyway=self._job.recheck,
+                ),
             )
             for ledger in asked
         )
         for ledger in ledgers:
             split = splits[ledger.plan.series]
-            ledger.exhausted = not split.rest
+            ledger.exhausted = ledger not in asked
             feed.files.add((ledger, part) for part in split.files)
             for _ in split.files:
                 feed.agenda.hold(ledger)
         self._report.files.planned += len(feed.files)
+
+    def _asks_along(self, feed: Feed, plan: SeriesPlan) -> bool:
+        """Whether candles that may have changed are asked for although nothing else is."""
+        return self._job.recheck and feed.asks_api and bool(feed.fresh.along(plan))
 
     async def _find_closed(self, venue: str, wanted: Sequence[TimeRange]) -> None:
         if wanted:
@@ -164,7 +181,8 @@ class Preparation:
 
     async def _targets(self, feed: Feed) -> tuple[TimeRange, Sequence[Target]]:
         clock_ms = feed.clock.now_ms()
-        span = clip_to_clock(self._job.start_ms, self._job.end_ms, self._job.days, clock_ms, self._job.interval)
+        job = self._job
+        span = clip_to_clock(job.start_ms, job.end_ms, job.days, clock_ms, job.interval, job.settle_s)
         if self._job.within_retention:
             asked_for, span = span, self._store.within_retention(span)
             if not span:
@@ -201,12 +219,15 @@ class Preparation:
             known_rejected = frozenset(one.open_time_ms for one in remembered if one.kind == "rejected")
         missing: tuple[TimeRange, ...]
         if self._job.refetch:
+            odd = await self._store.odd(target.series, target.wanted, anew=self._job.recheck)
+            self._oddities.add(target.series, runs(odd.not_whole, target.series.interval), odd.strays)
             known = [] if self._job.recheck else await self._store.absences(target.series, target.wanted)
             missing = tuple(gaps(target.wanted, (one.open_time_ms for one in known), target.series.interval))
         else:
             presence = await survey_sure(
                 self._store, self._unsure, target.series, target.wanted, recheck=self._job.recheck
             )
+            self._oddities.add(target.series, presence.not_whole, presence.strays)
             stored, known, missing = presence.stored, list(presence.absences), presence.missing
         holes = sum(one.kind == "hole" for one in known)
         interval = target.series.interval
@@ -249,7 +270,7 @@ class Preparation:
 
     def _estimate(self, plans: Sequence[tuple[Feed, list[SeriesPlan]]], splits: Mapping[Series, Split]) -> Estimate:
         of_api = [
-            (feed, [replace(plan, missing=splits[plan.series].rest) for plan in own] if feed.asks_api else [])
+            (feed, [self._of_api(feed, plan, splits[plan.series]) for plan in own] if feed.asks_api else [])
             for feed, own in plans
         ]
         costs = [(feed, cost_of(own, feed.venue.page_tiers, feed.page)) for feed, own in of_api]
@@ -300,6 +321,13 @@ class Preparation:
             ended_series=tuple(self._report.ended),
             alternatives=table,
         )
+
+    def _of_api(self, feed: Feed, plan: SeriesPlan, split: Split) -> SeriesPlan:
+        """What is to be asked of the API, with what is taken along."""
+        along, interval = feed.fresh.along(plan), plan.series.interval
+        if self._job.recheck:
+            return replace(plan, missing=tuple(union([*split.rest, *runs(along, interval)])))
+        return replace(plan, missing=tuple(take_along(split.rest, along, interval, feed.page)))
 
     def check_room(self, free_bytes: int | None, estimate: Estimate) -> None:
         """Raise StoreUnavailable when the store's disk has less room than the plan needs and 1 GiB to spare."""

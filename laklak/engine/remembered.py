@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from laklak import fresh
 from laklak.addresses import NOTE, SOURCES, Addresses
 from laklak.bans import Believed
 from laklak.engine.addresses import shown
@@ -19,6 +20,7 @@ from laklak.text import counted, mask_url
 
 _NAMES: Final = {"first": "first candle", "ended": "end", "unlisted": "unlisted symbol"}
 _OTHERS: Final = "other note"
+_FRESH: Final = "young candle"
 # So far two clocks that are right may be apart.
 _TOLERANCE_MS: Final = 60_000
 _WRONG_CLOCK: Final = "a clock was wrong then, or this machine's is now"
@@ -97,8 +99,12 @@ def _counted(
     for note in knowledge.all():
         if note.about.partition(":")[0] != venue or note.kind == NOTE:
             continue
-        name = _NAMES.get(note.kind, _OTHERS)
         value = knowledge.value(note.about, note.kind)
+        if note.kind.startswith(fresh.KIND):
+            counts[_FRESH] = counts.get(_FRESH, 0) + fresh.count(value)
+            moments.append(note.noted_at_ms)
+            continue
+        name = _NAMES.get(note.kind, _OTHERS)
         # A note about the venue itself may tell of many symbols at once.
         several = name != _OTHERS and note.about == venue and isinstance(value, dict | list)
         counts[name] = counts.get(name, 0) + (len(value) if several else 1)

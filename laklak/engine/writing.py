@@ -84,9 +84,11 @@ class Writer:
     def _acknowledge(self, batch: Sequence[Parcel], written: Written) -> None:
         self._report.dead_letter = written.dead_letter or self._report.dead_letter
         for number, parcel in enumerate(batch):
-            refused = len(written.refused.get(number, ()))
+            refused = written.refused.get(number, ())
             parcel.ledger.acknowledged(parcel.delivery, refused)
-            parcel.ledger.trouble("store_refused", refused, f"the store refused them, {written.dead_letter} says why")
+            parcel.ledger.trouble(
+                "store_refused", len(refused), f"the store refused them, {written.dead_letter} says why"
+            )
             parcel.release()
             if not parcel.ledger.missing:
                 self.log_series(parcel.ledger)

@@ -22,7 +22,7 @@ from laklak.simulator.faults import Dice, Fault, slow_seconds
 from laklak.simulator.gate import Decision, Gate
 from laklak.simulator.market import Market, SimulatedClock
 from laklak.simulator.rules import KLINES, Refusal
-from laklak.simulator.settings import SimulatorSettings
+from laklak.simulator.settings import SETTLE_MS, SimulatorSettings
 from laklak.simulator.sources import CandleSource
 from laklak.simulator.stats import Hit, Stats
 
@@ -55,7 +55,7 @@ class Simulator:
         self.settings = settings = settings or SimulatorSettings()
         self.stats = Stats()
         self.url = ""
-        start_ms = source.end_ms if settings.clock_ms is None else settings.clock_ms
+        start_ms = source.end_ms + SETTLE_MS if settings.clock_ms is None else settings.clock_ms
         clock = SimulatedClock(start_ms, settings.clock, speed=settings.clock_speed)
         self.market = Market(source, clock, settings.overrides)
         self._take_candles_away()

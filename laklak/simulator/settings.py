@@ -5,11 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 from laklak.simulator.archive_paths import DAY_DELAY_MS, MONTH_DELAY_MS
 from laklak.simulator.faults import Fault, Override
 from laklak.simulator.gate import Window
 from laklak.simulator.market import ClockKind, SymbolOverride
+
+SETTLE_MS: Final = 5_000
+"""A candle is wanted so long after its close, where nothing is set: a clock at their end would hide the last one."""
 
 Script = Callable[[str, Mapping[str, str], int], Override | None]
 
@@ -20,11 +24,11 @@ class SimulatorSettings:
 
     port: 0 takes a free one. budget: weight a minute it grants. advertised: what exchangeInfo says it grants; None
     says the truth. retry_after: whether 429 and 418 carry Retry-After (futures do not promise it). patience:
-    refused requests in a window before the ban of ban_s. clock_ms: where the venue's clock stands; None is the end
-    of the candles. clock_speed: how much faster than real time it goes where it is ticking. latency_s: what every
-    answer takes. hang_s: how long a hanging answer holds on. script: called with path, query and the running number
-    of the request (from 1); what it gives is answered instead, after the gate. record_hits: keep every request in
-    stats.hits. wall_clock: epoch seconds, what the weight windows and bans run on.
+    refused requests in a window before the ban of ban_s. clock_ms: where the venue's clock stands; None is
+    SETTLE_MS after the end of the candles. clock_speed: how much faster than real time it goes where it is ticking.
+    latency_s: what every answer takes. hang_s: how long a hanging answer holds on. script: called with path, query
+    and the running number of the request (from 1); what it gives is answered instead, after the gate. record_hits:
+    keep every request in stats.hits. wall_clock: epoch seconds, what the weight windows and bans run on.
 
     archive_day_delay_ms, archive_month_delay_ms: how long after its end a day or month is published. archive_header:
     whether files begin with the names of the columns, as newer ones do. archive_zlib_level: 6 as published.

@@ -16,7 +16,7 @@ class CandleSource(Protocol):
 
     symbols: Sequence[str]
     end_ms: int
-    """Where the venue's clock stands unless told otherwise: the first minute after the last candle."""
+    """The first minute after the last candle; unless told otherwise the venue's clock stands a little later."""
     info: Mapping[str, Any]
     """What exchangeInfo answers beside symbols, rateLimits and serverTime."""
 

@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Literal, Protocol, Self
+from typing import Final, Literal, Protocol, Self
 
 from laklak.findings import Finding
 from laklak.model import Absence, AbsenceKind, Candles, Interval, Note, RunRecord, Series, TimeRange
@@ -36,11 +36,15 @@ class Columns:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """What one answer gave: candles to store, and minutes confirmed absent. Either may be empty."""
+    """What one answer gave: candles to store, and minutes confirmed absent. Either may be empty.
+
+    `corrected` are those of its candles that were stored before with other values.
+    """
 
     series: Series
     candles: Candles | None
     absences: Sequence[Absence] = ()
+    corrected: frozenset[int] = frozenset()
 
     @property
     def rows(self) -> int:
@@ -96,6 +100,31 @@ class ClosedSpan:
         return TimeRange(interval.ceil(self.span.start_ms), interval.ceil(self.span.end_ms))
 
 
+@dataclass(frozen=True, slots=True)
+class Strays:
+    """Points of a series off the grid of its interval: no candles, and never deleted by us.
+
+    `first_ns` is the time of the first one, if it has any. `statements` remove exactly those that they name: all of
+    them, or the first of very many.  `remark` says where to run them, and what else they take.
+    """
+
+    count: int = 0
+    first_ns: int | None = None
+    statements: tuple[str, ...] = ()
+    remark: str = ""
+
+
+NO_STRAYS: Final = Strays()
+
+
+@dataclass(frozen=True, slots=True)
+class Oddities:
+    """What stands in a series and is no candle: minutes on the grid without five finite numbers, rising, and strays."""
+
+    not_whole: Sequence[int] = ()
+    strays: Strays = NO_STRAYS
+
+
 def held_span(interval: Interval, times: Collection[int]) -> TimeRange:
     """From the first to the end of the last of these open_times, on the grid; empty where none can lie on it."""
     if not times:
@@ -105,6 +134,9 @@ def held_span(interval: Interval, times: Collection[int]) -> TimeRange:
 
 class Store(Protocol):
     """Where candles live. All methods may be called from one event loop, several at once.
+
+    A candle is held only if it is whole: five finite numbers in one row or point, on the grid of its interval.
+    Whatever counts, lists or reads candles here leaves out what is not.
 
     Foreign exceptions are translated here: StoreFull when there is no room, StoreUnavailable when it cannot be
     used, StoreError for anything else.
@@ -160,8 +192,15 @@ class Store(Protocol):
         """Every series with a candle or a known absence: from its first to the end of its last, on the grid."""
         ...
 
+    async def odd(self, series: Series, span: TimeRange, *, anew: bool = False) -> Oddities:
+        """What stands in `span` and is no candle, rising.
+
+        With `anew` all of it is looked at, and what was noted about it before is not believed.
+        """
+        ...
+
     async def count(self, series: Series, span: TimeRange) -> int:
-        """Candles stored in `span` that lie on the grid of the interval."""
+        """Candles stored in `span`."""
         ...
 
     async def count_by_day(self, series: Series, span: TimeRange) -> dict[int, int]:
@@ -169,7 +208,7 @@ class Store(Protocol):
         ...
 
     async def open_times(self, series: Series, span: TimeRange) -> list[int]:
-        """The open_times stored in `span` that lie on the grid, rising."""
+        """The open_times stored in `span`, rising."""
         ...
 
     async def absences(self, series: Series, span: TimeRange) -> list[Absence]:
@@ -196,8 +235,11 @@ class Store(Protocol):
         """
         ...
 
-    async def read(self, series: Series, span: TimeRange, *, last: int | None = None) -> Columns:
-        """Stored candles in `span`, oldest first; with `last`, only the newest so many."""
+    async def read(self, series: Series, span: TimeRange, *, last: int | None = None, whole: bool = True) -> Columns:
+        """Stored candles in `span`, oldest first; with `last`, only the newest so many.
+
+        Without `whole` also what stands on the grid and is not whole: a number that is missing is NaN.
+        """
         ...
 
     async def origin(self) -> Origin | None:

@@ -7,20 +7,38 @@ minutes on the grid and gives no absence of a minute that is stored, so the two 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from laklak.model import DAY_MS, Absence, Series, TimeRange
-from laklak.plan import gaps, merge
-from laklak.stores.base import Store
+from laklak.plan import gaps, merge, runs
+from laklak.stores.base import NO_STRAYS, Store, Strays
 
 
 @dataclass(frozen=True, slots=True)
 class Presence:
-    """candles in the range = stored + len(absences) + candles in `missing`."""
+    """candles in the range = stored + len(absences) + candles in `missing`.
+
+    In the part `not_whole` of the missing something stands that is no candle. `strays` are off the grid.
+    """
 
     stored: int
     absences: tuple[Absence, ...]
     missing: tuple[TimeRange, ...]
+    not_whole: tuple[TimeRange, ...] = ()
+    strays: Strays = NO_STRAYS
+
+
+async def take_stock(store: Store, series: Series, span: TimeRange, *, recheck: bool = False) -> Presence:
+    """Say what `store` holds of `span`, a range on the grid, and what else stands there.
+
+    With `recheck` known absences count as missing, and nothing that was noted about what is stored is believed.
+    """
+    # First: what counts as a candle is found out with it.
+    odd = await store.odd(series, span, anew=recheck)
+    presence = await survey(store, series, span, recheck=recheck)
+    known = {absence.open_time_ms for absence in presence.absences}
+    not_whole = runs((open_time for open_time in odd.not_whole if open_time not in known), series.interval)
+    return replace(presence, not_whole=tuple(not_whole), strays=odd.strays)
 
 
 async def survey(store: Store, series: Series, span: TimeRange, *, recheck: bool = False) -> Presence:

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import os
 import sqlite3
 from array import array
+from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, AsyncExitStack
 from functools import partial
@@ -19,24 +21,27 @@ from typing import Any, Final
 
 from laklak.errors import StoreError, StoreFull, StoreUnavailable
 from laklak.findings import Finding
-from laklak.model import DAY_MS, Absence, Candles, Interval, Note, RunRecord, Series, TimeRange, iso
+from laklak.model import DAY_MS, MINUTE_MS, Absence, Candles, Interval, Note, RunRecord, Series, TimeRange, iso
 from laklak.stores import sqlite_file
 from laklak.stores.base import (
     AbsenceCount,
     ClosedSpan,
     Columns,
     Delivery,
+    Oddities,
     Origin,
     StoreBase,
     StoreInfo,
+    Strays,
     Waiting,
     Written,
     held_span,
 )
 from laklak.stores.lock import StoreLock
 from laklak.stores.sqlite_lane import Lane, Turn
+from laklak.stores.sqlite_schema import ODD, SOUND
 from laklak.stores.sqlite_write import pack, transaction, write_deliveries, write_meta, write_notes, write_run
-from laklak.text import size_text
+from laklak.text import counted, size_text
 
 _READERS: Final = 2
 # How long `examine` waits for another writer.
@@ -52,7 +57,7 @@ AND open_time >= ? AND open_time < ? AND open_time % ? = 0"""
 
 _COUNT_BY_DAY: Final = """
 SELECT group_concat(day || ':' || candles) FROM (
-    SELECT open_time / 86400000 AS day, count(*) AS candles FROM candle
+    SELECT CAST(open_time / 86400000 AS INTEGER) AS day, count(*) AS candles FROM candle
     WHERE series_id = (SELECT id FROM series WHERE venue = ? AND symbol = ? AND interval = ?)
     AND open_time >= ? AND open_time < ? AND open_time % ? = 0
     GROUP BY day)"""
@@ -60,21 +65,38 @@ SELECT group_concat(day || ':' || candles) FROM (
 _OPEN_TIMES: Final = """
 SELECT group_concat(open_time) FROM candle
 WHERE series_id = (SELECT id FROM series WHERE venue = ? AND symbol = ? AND interval = ?)
-AND open_time >= ? AND open_time < ? AND open_time % ? = 0"""
+AND open_time >= ? AND open_time < ? AND open_time % ? = 0 AND typeof(open_time) = 'integer'"""
 
-_ABSENCES: Final = """
+# A text or a blob for a time is greater than any number, and in no range.
+_ODD_ROWS: Final = f"""
+SELECT open_time FROM candle INDEXED BY candle_odd
+WHERE series_id = (SELECT id FROM series WHERE venue = ? AND symbol = ? AND interval = ?)
+AND (open_time >= ? AND open_time < ? OR open_time >= '') AND {ODD}"""  # noqa: S608, made of constants
+
+_COUNT_ODD: Final = f"SELECT count(*) FROM candle INDEXED BY candle_odd WHERE {ODD}"  # noqa: S608, made of constants
+
+_OFF_GRID: Final = "(typeof(open_time) <> 'integer' OR open_time % ? <> 0)"
+
+_STRAYS: Final = f"""
+SELECT count(*), min(open_time) FROM candle
+WHERE series_id = (SELECT id FROM series WHERE venue = ? AND symbol = ? AND interval = ?)
+AND (open_time >= ? AND open_time < ? OR open_time >= '') AND {_OFF_GRID}"""  # noqa: S608, made of constants
+
+_ABSENCES: Final = f"""
 SELECT open_time, kind, confirmed_at, reason, row, venue_at, file_at FROM absence
 WHERE series_id = (SELECT id FROM series WHERE venue = ? AND symbol = ? AND interval = ?)
 AND open_time >= ? AND open_time < ? AND NOT EXISTS (
-    SELECT 1 FROM candle WHERE candle.series_id = absence.series_id AND candle.open_time = absence.open_time)
-ORDER BY open_time"""
+    SELECT 1 FROM candle
+    WHERE candle.series_id = absence.series_id AND candle.open_time = absence.open_time AND {SOUND})
+ORDER BY open_time"""  # noqa: S608, made of constants
 
 # Newest first, so that `last` stops early; a negative LIMIT is none.
 _READ: Final = """
 SELECT open_time, open, high, low, close, volume FROM candle
 WHERE series_id = (SELECT id FROM series WHERE venue = ? AND symbol = ? AND interval = ?)
-AND open_time >= ? AND open_time < ?
+AND open_time >= ? AND open_time < ? AND open_time % ? = 0 AND typeof(open_time) = 'integer'
 ORDER BY open_time DESC LIMIT ?"""
+_READ_WHOLE: Final = _READ.replace("ORDER BY", f"AND {SOUND}\nORDER BY")
 
 # A store without candles and absences has no origin, whatever a run has announced that then got nothing.
 _ORIGIN: Final = """
@@ -87,17 +109,20 @@ FROM absence JOIN series ON series.id = series_id GROUP BY venue, kind ORDER BY 
 
 _NOTES: Final = "SELECT about, kind, value, noted_at, venue_at FROM laklak_notes WHERE value <> '' ORDER BY about, kind"
 
-_EDGES: Final = """
-SELECT interval, (SELECT min(open_time) FROM candle WHERE series_id = series.id),
-    (SELECT max(open_time) FROM candle WHERE series_id = series.id) FROM series"""
+# People can put a text where a time belongs.
+_FIRST: Final = (
+    "(SELECT open_time FROM candle WHERE series_id = series.id AND typeof(open_time) = 'integer'"
+    " ORDER BY open_time LIMIT 1)"
+)
+_FIRST_LAST: Final = f"{_FIRST}, {_FIRST.replace('LIMIT', 'DESC LIMIT')}"
 
-_HOLDINGS: Final = """
-SELECT venue, symbol, interval,
-    (SELECT min(open_time) FROM candle WHERE series_id = series.id),
-    (SELECT max(open_time) FROM candle WHERE series_id = series.id),
+_EDGES: Final = f"SELECT interval, {_FIRST_LAST} FROM series"  # noqa: S608, made of constants
+
+_HOLDINGS: Final = f"""
+SELECT venue, symbol, interval, {_FIRST_LAST},
     (SELECT min(open_time) FROM absence WHERE series_id = series.id),
     (SELECT max(open_time) FROM absence WHERE series_id = series.id)
-FROM series ORDER BY venue, symbol, interval"""
+FROM series ORDER BY venue, symbol, interval"""  # noqa: S608, made of constants
 
 
 class SqliteStore(StoreBase):
@@ -208,21 +233,20 @@ class SqliteStore(StoreBase):
                 found[series] = span
         return found
 
+    async def odd(self, series: Series, span: TimeRange, *, anew: bool = False) -> Oddities:
+        """See Store. Nothing is ever believed here: the file itself knows what is odd in it."""
+        if self._nothing or not span:
+            return Oddities()
+        return await self._reader().run(partial(_odd, self.path, series, span))
+
     async def count(self, series: Series, span: TimeRange) -> int:
-        row = await self._one(_COUNT, _on_grid(series, span))
-        return int(row[0]) if row else 0
+        return 0 if self._nothing else await self._reader().run(partial(_count, series, span))
 
     async def count_by_day(self, series: Series, span: TimeRange) -> dict[int, int]:
-        row = await self._one(_COUNT_BY_DAY, _on_grid(series, span))
-        if not row or row[0] is None:
-            return {}
-        days = (part.partition(":") for part in row[0].split(","))
-        return {int(day) * DAY_MS: int(candles) for day, _, candles in days}
+        return {} if self._nothing else await self._reader().run(partial(_count_by_day, series, span))
 
     async def open_times(self, series: Series, span: TimeRange) -> list[int]:
-        row = await self._one(_OPEN_TIMES, _on_grid(series, span))
-        # Sorted here: SQLite does not promise the order in which an aggregate sees its rows.
-        return sorted(map(int, row[0].split(","))) if row and row[0] is not None else []
+        return [] if self._nothing else await self._reader().run(partial(_open_times, series, span))
 
     async def absences(self, series: Series, span: TimeRange) -> list[Absence]:
         if self._nothing:
@@ -249,11 +273,13 @@ class SqliteStore(StoreBase):
             return []
         return [AbsenceCount(*row) for row in await self._reader().run(partial(_fetch_all, _ABSENCE_COUNTS, ()))]
 
-    async def read(self, series: Series, span: TimeRange, *, last: int | None = None) -> Columns:
+    async def read(self, series: Series, span: TimeRange, *, last: int | None = None, whole: bool = True) -> Columns:
         if self._nothing:
             return Columns(array("q"), tuple(array("d") for _ in range(5)))
         limit = -1 if last is None else max(0, last)
-        return await self._reader().run(partial(_read, (*_within(series, span), limit)))
+        return await self._reader().run(
+            partial(_read, _READ_WHOLE if whole else _READ, (*_on_grid(series, span), limit))
+        )
 
     async def origin(self) -> Origin | None:
         row = await self._one(_ORIGIN, ())
@@ -323,12 +349,31 @@ def _examine(turn: Turn) -> list[Finding]:
         # An empty transaction takes what a write takes, and writes nothing.
         with transaction(turn, patience_s=_PROBE_S):
             pass
-        return [kept_by, Finding("ok", "it can be read and written")]
+        return [kept_by, Finding("ok", "it can be read and written"), *_odd_finding(turn)]
     except sqlite3.OperationalError as exc:
         if not sqlite_file.is_busy(exc):
             raise
         busy = f"another program has been writing for {_PROBE_S:g} s; a backfill waits {sqlite_file.BUSY_TIMEOUT_S:g} s"
         return [kept_by, Finding("warning", busy, "end its transaction")]
+
+
+def _odd_finding(turn: Turn) -> list[Finding]:
+    """A warning where people have put what is no candle of any interval; quick, where there is the index."""
+    try:
+        odd = turn.connection.execute(_COUNT_ODD).fetchone()[0]
+    except sqlite3.OperationalError:
+        return []
+    if not odd:
+        return []
+    rows = f"{counted(odd, 'row')} of the table candle {'is no candle' if odd == 1 else 'are no candles'}"
+    return [
+        Finding(
+            "warning",
+            f"{rows}: without five finite numbers, or between two minutes",
+            "the next run fetches again what is not whole, and says what removes the others",
+            {"odd_rows": odd},
+        )
+    ]
 
 
 def _within(series: Series, span: TimeRange) -> tuple[str | int, ...]:
@@ -348,17 +393,100 @@ def _fetch_all(sql: str, parameters: tuple[object, ...], turn: Turn) -> list[Any
     return turn.connection.execute(sql, parameters).fetchall()
 
 
-def _read(parameters: tuple[object, ...], turn: Turn) -> Columns:
+def _count(series: Series, span: TimeRange, turn: Turn) -> int:
+    rows = int(turn.connection.execute(*_counting(_COUNT, series, span)).fetchone()[0])
+    return rows - len(_odd_among_counted(series, span, turn))
+
+
+def _counting(sql: str, series: Series, span: TimeRange) -> tuple[str, tuple[str | int, ...]]:
+    """A question for counts: that of minutes without a look at the grid, since the index knows who is off it."""
+    if series.interval.ms > MINUTE_MS:
+        return sql, _on_grid(series, span)
+    return sql.replace(" AND open_time % ? = 0", ""), _within(series, span)
+
+
+def _count_by_day(series: Series, span: TimeRange, turn: Turn) -> dict[int, int]:
+    row = turn.connection.execute(*_counting(_COUNT_BY_DAY, series, span)).fetchone()
+    days = [part.partition(":") for part in row[0].split(",")] if row[0] is not None else []
+    counts = Counter({int(day) * DAY_MS: int(rows) for day, _, rows in days})
+    counts.subtract(int(time_ms) // DAY_MS * DAY_MS for time_ms in _odd_among_counted(series, span, turn))
+    return {day: count for day, count in counts.items() if count}
+
+
+def _open_times(series: Series, span: TimeRange, turn: Turn) -> list[int]:
+    row = turn.connection.execute(_OPEN_TIMES, _on_grid(series, span)).fetchone()
+    if row[0] is None:
+        return []
+    # Sorted here: SQLite does not promise the order in which an aggregate sees its rows.
+    return sorted(set(map(int, row[0].split(","))).difference(_odd_among_counted(series, span, turn)))
+
+
+def _odd_rows(series: Series, span: TimeRange, turn: Turn) -> list[Any]:
+    """The open_times of rows that cannot be candles, whatever they are; not whole minutes off a longer grid."""
+    try:
+        rows = turn.connection.execute(_ODD_ROWS, _within(series, span)).fetchall()
+    except sqlite3.OperationalError as exc:
+        # Somebody has dropped it: it takes longer, and is no less true.
+        if "no such index" not in str(exc):
+            raise
+        rows = turn.connection.execute(_ODD_ROWS.replace("INDEXED BY candle_odd", ""), _within(series, span)).fetchall()
+    return [row[0] for row in rows]
+
+
+def _odd_among_counted(series: Series, span: TimeRange, turn: Turn) -> list[int | float]:
+    times = [time_ms for time_ms in _odd_rows(series, span, turn) if isinstance(time_ms, int | float)]
+    if series.interval.ms == MINUTE_MS:
+        return times
+    # SQLite takes the remainder of whole numbers: 60000.5 % 60000 is 0.
+    return [time_ms for time_ms in times if not int(time_ms) % series.interval.ms]
+
+
+def _odd(path: str, series: Series, span: TimeRange, turn: Turn) -> Oddities:
+    odd = _odd_rows(series, span, turn)
+    on_grid = sorted(time_ms for time_ms in odd if isinstance(time_ms, int) and not time_ms % series.interval.ms)
+    strays = len(odd) - len(on_grid)
+    if strays or series.interval.ms > MINUTE_MS:
+        strays, first_ms = turn.connection.execute(_STRAYS, _on_grid(series, span)).fetchone()
+    if not strays:
+        return Oddities(on_grid)
+    first_ns = int(first_ms * 1_000_000) if isinstance(first_ms, int | float) else None
+    return Oddities(on_grid, Strays(strays, first_ns, (_removal(series, span),), f"in sqlite3 {path}"))
+
+
+def _removal(series: Series, span: TimeRange) -> str:
+    """The statement that removes the rows of a series off its grid."""
+    venue, symbol, interval = (_text(name) for name in (series.venue, series.symbol, series.interval.name))
+    return (
+        "DELETE FROM candle WHERE series_id = "  # noqa: S608, made of quoted parts
+        f"(SELECT id FROM series WHERE venue = {venue} AND symbol = {symbol} AND interval = {interval})"
+        f" AND (open_time >= {span.start_ms} AND open_time < {span.end_ms} OR open_time >= '')"
+        f" AND {_OFF_GRID.replace('?', str(series.interval.ms))};"
+    )
+
+
+def _text(value: str) -> str:
+    return "'" + value.replace("'", "''") + "'"
+
+
+def _read(sql: str, parameters: tuple[object, ...], turn: Turn) -> Columns:
     # Into flat arrays, slice by slice: a list of rows of float objects would take eight times the memory.
     columns: list[array[Any]] = [array("q"), *(array("d") for _ in range(5))]
-    cursor = turn.connection.execute(_READ, parameters)
+    cursor = turn.connection.execute(sql, parameters)
     while rows := cursor.fetchmany(_FETCH_ROWS):
         turn.check()
         for column, cells in zip(columns, zip(*rows, strict=True), strict=True):
-            column.extend(cells)
+            column.extend(_numbers(column.typecode, cells))
     for column in columns:
         column.reverse()
     return Columns(columns[0], tuple(columns[1:]))
+
+
+def _numbers(typecode: str, cells: Sequence[Any]) -> array[Any]:
+    """Cells as numbers; text that somebody wrote into the table is none, and no candle: NaN."""
+    try:
+        return array(typecode, cells)
+    except TypeError:
+        return array(typecode, [cell if isinstance(cell, float | int) else math.nan for cell in cells])
 
 
 def _identity(path: str) -> tuple[int, int] | None:

@@ -2,6 +2,7 @@
 
     series(id, venue, symbol, interval)             one row a series
     candle(series_id, open_time, open .. volume)    the candles, in one b-tree ordered by series and time
+    candle_odd                                      an index of the rows that people put there and that are no candles
     absence(series_id, open_time, kind, ...)        minutes the venue has no usable candle for
     meta(key, value)                                `origin`: real or simulated
     laklak_notes(about, kind, value, ...)           what is remembered about venues and series, as JSON
@@ -46,6 +47,21 @@ CREATE TABLE candle (
     volume REAL NOT NULL,
     PRIMARY KEY (series_id, open_time)
 ) WITHOUT ROWID"""
+
+_VALUES: Final = ("open", "high", "low", "close", "volume")
+
+SOUND: Final = "(" + " AND ".join(f"{value} > -9e999 AND {value} < 9e999" for value in _VALUES) + ")"
+"""Whether a row has five finite numbers: texts and blobs are greater than any number, 9e999 is infinite."""
+
+_LARGEST: Final = "1.7976931348623157e308"
+_NOT_FINITE: Final = " OR ".join(f"{value} NOT BETWEEN -{_LARGEST} AND {_LARGEST}" for value in _VALUES)
+
+ODD: Final = f"(open_time | 0 <> open_time OR open_time % 60000 <> 0 OR {_NOT_FINITE})"
+"""Whether a row cannot be a candle, of whatever interval; only a whole number is itself or zero, bit by bit."""
+
+# Empty as a rule, so that candles of a minute are counted as rows are: 36 ns each, where a look at five values takes
+# 150.  It costs 0.06 CPU seconds for a million candles written; this spelling of ODD is the cheapest one of eight.
+_CANDLE_ODD: Final = f"CREATE INDEX candle_odd ON candle (series_id, open_time) WHERE {ODD}"
 
 _ABSENCE: Final = """
 CREATE TABLE absence (
@@ -143,6 +159,8 @@ CREATE TABLE laklak_notes (
     PRIMARY KEY (about, kind)
 ) WITHOUT ROWID"""
 
+_SOUND_HOLES: Final = _HOLES.replace("c.open_time = a.open_time)", f"c.open_time = a.open_time AND {SOUND})")
+
 MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
     (
         _SERIES,
@@ -161,6 +179,10 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
         "ALTER TABLE absence ADD COLUMN venue_at INTEGER",
         "ALTER TABLE absence ADD COLUMN file_at INTEGER",
         _NOTES,
+        _CANDLE_ODD,
+        "DROP VIEW laklak_holes",
+        _SOUND_HOLES,
+        _HOLES_DELETE,
     ),
 )
 """Step i leads from version i to version i + 1; step 0 is creation. A step that has been released never changes."""

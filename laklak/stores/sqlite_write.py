@@ -18,6 +18,7 @@ from laklak.model import CandleBatch, Candles, Note, PackedCandles, RunRecord, S
 from laklak.stores.base import Delivery
 from laklak.stores.sqlite_file import BUSY_TIMEOUT_S, is_busy
 from laklak.stores.sqlite_lane import Turn
+from laklak.stores.sqlite_schema import SOUND
 
 ROWS_PER_STATEMENT: Final = 4096
 """Candles bound to one INSERT; a power of two, since what is left over goes in statements of halving size.
@@ -28,17 +29,19 @@ a row stay below the 32,766 that SQLite allows from 3.32 on.
 _CELLS: Final = 7
 
 
-_ABSENCE_SQL: Final = """
+_ABSENCE_SQL: Final = f"""
 INSERT INTO absence (series_id, open_time, kind, confirmed_at, reason, row, venue_at, file_at)
 SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8
-WHERE NOT EXISTS (SELECT 1 FROM candle WHERE series_id = ?1 AND open_time = ?2)
+WHERE NOT EXISTS (SELECT 1 FROM candle WHERE series_id = ?1 AND open_time = ?2 AND {SOUND})
 ON CONFLICT (series_id, open_time) DO UPDATE
 SET kind = excluded.kind, confirmed_at = excluded.confirmed_at, reason = excluded.reason, row = excluded.row,
-    venue_at = excluded.venue_at, file_at = excluded.file_at"""
+    venue_at = excluded.venue_at, file_at = excluded.file_at"""  # noqa: S608, made of constants
 
-_FORGET_SQL: Final = """
+_FORGET_SQL: Final = f"""
 DELETE FROM absence WHERE series_id = ? AND open_time BETWEEN ? AND ?
-AND EXISTS (SELECT 1 FROM candle AS c WHERE c.series_id = absence.series_id AND c.open_time = absence.open_time)"""
+AND EXISTS (
+    SELECT 1 FROM candle AS c WHERE c.series_id = absence.series_id AND c.open_time = absence.open_time AND {SOUND}
+)"""  # noqa: S608, made of constants
 
 
 @dataclass(slots=True, eq=False)

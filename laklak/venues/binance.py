@@ -28,6 +28,8 @@ _NEVER_MS: Final = 4_133_404_800_000
 _BANNED_UNTIL: Final = re.compile(r"banned until ([0-9]{12,14})")
 _PASSING_CODES: Final = frozenset({-1000, -1001, -1006, -1007, -1008})
 _ROW_CELLS: Final = 12
+"""A row has so many cells, and may get more: what is added at the end changes nothing of the first ones."""
+_CLOSE_TIME: Final = 6
 _DETAIL_MAX: Final = 200
 
 
@@ -78,15 +80,19 @@ class Binance:
         )
 
     def parse_candles(self, body: bytes) -> Page:
-        """Read a klines answer: at most 1500 rows of 12 cells, oldest first; DecodeError if it is none."""
+        """Read a klines answer: at most 1500 rows of 12 cells or more, oldest first; DecodeError if it is none."""
         rows = _json(body)
         if not isinstance(rows, list):
             raise DecodeError(f"expected a list of candles, got {_short(body)}")
-        if set(map(type, rows)) <= {list} and set(map(len, rows)) <= {_ROW_CELLS}:
-            return Page(tuple(zip(*rows, strict=True))[:6] or ((),) * 6, rows)
+        if set(map(type, rows)) <= {list}:
+            lengths = set(map(len, rows))
+            if not lengths or (len(lengths) == 1 and min(lengths) >= _ROW_CELLS):
+                columns = tuple(zip(*rows, strict=True)) or ((),) * (_CLOSE_TIME + 1)
+                return Page(columns[:6], rows, columns[_CLOSE_TIME])
         # Rows of another shape are refused one by one later; here they only have to fit into columns.
-        padded = [row[:6] + [None] * (6 - len(row)) if _is_row(row) else [_time_of(row)] + [None] * 5 for row in rows]
-        return Page(tuple(zip(*padded, strict=True)), rows)
+        padded = [row[: _CLOSE_TIME + 1] if _is_row(row) else [_time_of(row)] + [None] * _CLOSE_TIME for row in rows]
+        columns = tuple(zip(*padded, strict=True))
+        return Page(columns[:6], rows, columns[_CLOSE_TIME])
 
     def instruments_request(self) -> Request:
         return Request("/fapi/v1/exchangeInfo", (), 1)
@@ -184,7 +190,7 @@ def _retry_after_s(headers: Mapping[str, str]) -> float | None:
 
 
 def _is_row(row: object) -> bool:
-    return isinstance(row, list) and len(row) == _ROW_CELLS
+    return isinstance(row, list) and len(row) >= _ROW_CELLS
 
 
 def _time_of(row: object) -> Any:

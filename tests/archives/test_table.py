@@ -24,9 +24,10 @@ KEY = "binance_ohlc,exchange=binance,symbol=币安人生USDT,timeframe=1m"
 
 def table_of(minutes):
     rows = [
-        f"{START + m * MINUTE_MS},1{m}.0,2{m}.50,0.1{m},1{m}.000000001,{m}.30,0,0,0,0,0,0\n".encode() for m in minutes
+        f"{time},1{m}.0,2{m}.50,0.1{m},1{m}.000000001,{m}.30,{time + MINUTE_MS - 1},0,0,0,0,0\n"
+        for m, time in ((m, START + m * MINUTE_MS) for m in minutes)
     ]
-    return read_csv(b"".join(rows), DAY, BINANCE).candles
+    return read_csv("".join(rows).encode(), DAY, BINANCE).candles
 
 
 def batch_of(table):

@@ -34,7 +34,7 @@ Candle = tuple[float, float, float, float, float]
 
 RECORDED = Path(__file__).parents[1] / "recorded" / "binance"
 MINUTE_MS = 60_000
-END_MS = 1_772_323_200_000  # 2026-03-01T00:00Z, where the recording ends and the venue's clock stands
+END_MS = 1_772_323_200_000  # 2026-03-01T00:00Z, where the recording ends; the venue's clock stands 5 s later
 
 
 class Venue:

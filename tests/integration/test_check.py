@@ -99,7 +99,7 @@ def test_where_all_is_well_nothing_is_wrong(venue, here, looked):
     assert found.has("store", "ok", " free")["facts"]["free_bytes"] > 0
     found.has("assets", "ok", "assets.txt (found in this folder): 2 symbols")
     assert found.has("binance", "ok", "a simulator answers and lists 7 symbols")["facts"]["simulated"] is True
-    found.has("binance", "ok", "its clock says 2026-03-01T00:00Z")
+    found.has("binance", "ok", "its clock says 2026-03-01T00:00:05Z")
     found.has("binance", "ok", "it lists all 2 symbols of the asset list")
     assert list(found.answer["versions"]) == ["laklak", "Python", "SQLite", "aiohttp", "uvloop", "system"]
 

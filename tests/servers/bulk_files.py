@@ -15,7 +15,7 @@ END_MS = 1_772_323_200_000  # 2026-03-01T00:00Z
 START_MS = END_MS - 4 * DAY_MS
 NOON_MS = END_MS - 2 * DAY_MS - DAY_MS // 2  # of 2026-02-26
 # At noon of the day after all four recorded days are published, and no month is.
-PUBLISHED_MS = END_MS + DAY_MS // 2
+PUBLISHED_MS = END_MS + DAY_MS // 2 + 5_000  # and 5 s, so that the last minute before is wanted
 SYMBOLS = ("LTCUSDT", "DOTUSDT")
 RECORDING = {"start": "2026-02-25", "end": "2026-03-01"}
 OCTOBER = {"start": "2026-10-01", "end": "2026-11-01"}

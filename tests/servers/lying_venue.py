@@ -99,7 +99,8 @@ class LyingVenue:
     `clock_ms` is its clock (it stands still). `klines_until_ms`: klines have nothing from there on, whatever the clock
     says. `tell_rows(symbol, query, rows)` changes the rows of an answer, `tell_listing(entries)` the body of
     exchangeInfo (an object), `tell(asked)` answers instead: (status, body). `file_rows(symbol, name, rows)` changes the
-    rows of a file. `with_files`: there are bulk files of days and months that are over; None as time needs, see `due`.
+    rows of a file, `file_header` is its first line, if any. `with_files`: there are bulk files of days and months that
+    are over; None as time needs, see `due`.
     """
 
     def __init__(self, clock: str | int) -> None:
@@ -114,6 +115,7 @@ class LyingVenue:
         }
         self.tell: Callable[[Asked], tuple[int, bytes] | None] = lambda asked: None
         self.file_rows: Callable[[str, str, list[Row]], list[Any]] = lambda symbol, name, rows: rows
+        self.file_header: str | None = HEADER
         self.with_files = True
         self.headers: dict[str, str] = {}
 
@@ -283,7 +285,8 @@ class LyingVenue:
         rows = self.file_rows(name, stem, rows)
         if not rows:
             return None
-        csv = "\n".join([HEADER, *(",".join(map(str, row)) for row in rows)]) + "\n"
+        header = [] if self.file_header is None else [self.file_header]
+        csv = "\n".join([*header, *(",".join(map(str, row)) for row in rows)]) + "\n"
         packed = io.BytesIO()
         with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
             # With a time of its own the file would differ from its checksum a moment later.

@@ -7,6 +7,7 @@ import pytest
 from laklak.model import DAY_MS, MINUTE_MS
 from laklak.simulator import SymbolOverride, generate
 from laklak.simulator.market import SimulatedClock
+from laklak.simulator.settings import SETTLE_MS
 
 START = 1_771_977_600_000  # 2026-02-25T00:00Z, the first recorded minute
 END = START + 4 * DAY_MS
@@ -100,11 +101,11 @@ def test_the_forming_candle_counts_against_the_limit(talk):
     assert asked(talk, startTime=END - MINUTE_MS, limit=1) == [END - MINUTE_MS]
 
 
-def test_a_frozen_clock_stands_at_the_end_of_the_recording(talk):
+def test_a_frozen_clock_stands_where_the_last_candle_of_the_recording_is_wanted(talk):
     async def conversation(client):
         return [(await client.get("time")).json["serverTime"] for _ in range(2)]
 
-    assert talk(conversation) == [END, END]
+    assert talk(conversation) == [END + SETTLE_MS] * 2
 
 
 def test_a_ticking_clock_goes_on_from_there(talk):
@@ -114,7 +115,7 @@ def test_a_ticking_clock_goes_on_from_there(talk):
             pass
         return first
 
-    assert END <= talk(conversation, clock="ticking") < END + 10_000
+    assert END + SETTLE_MS <= talk(conversation, clock="ticking") < END + 10_000
 
 
 @pytest.mark.parametrize("speed", [1.0, 60.0])

@@ -10,8 +10,10 @@ import pytest
 
 from laklak.model import DAY_MS, MINUTE_MS
 from laklak.simulator import BAD_ROW_KINDS, Hit, Override, Simulator, SimulatorSettings, generate, parse_fault
+from laklak.simulator.settings import SETTLE_MS
 
 START = 1_771_977_600_000  # 2026-02-25T00:00Z, the first recorded minute
+NOW = START + 4 * DAY_MS + SETTLE_MS
 USED = "X-MBX-USED-WEIGHT-1M"
 
 
@@ -55,7 +57,7 @@ def test_time_ping_and_unknown_paths_are_answered(talk):
 
     at, ping, unknown = talk(conversation)
 
-    assert at.json == {"serverTime": START + 4 * DAY_MS}
+    assert at.json == {"serverTime": NOW}
     assert ping.json == {}
     assert (unknown.status, unknown.json["code"]) == (404, -5000)
 
@@ -67,7 +69,7 @@ def test_exchange_info_names_the_symbols_the_budget_and_the_clock(talk):
     info = talk(conversation, budget=1234)
 
     assert len(info["symbols"]) == 7
-    assert info["serverTime"] == START + 4 * DAY_MS
+    assert info["serverTime"] == NOW
     assert info["rateLimits"][0] == {
         "rateLimitType": "REQUEST_WEIGHT",
         "interval": "MINUTE",

@@ -36,6 +36,24 @@ def test_the_clock_is_floored_to_the_interval(name):
     assert clip(days=3, interval=interval).end_ms == CLOCK // interval.ms * interval.ms
 
 
+@pytest.mark.parametrize(
+    ("settle_s", "last_ms"), [(0.0, NOW), (31.234, NOW), (31.235, NOW - MINUTE_MS), (100.0, NOW - 2 * MINUTE_MS)]
+)
+def test_a_candle_is_wanted_when_it_has_been_closed_for_as_long_as_settle(settle_s, last_ms):
+    assert clip_to_clock(NOW - DAY_MS, None, None, CLOCK, MINUTE, settle_s).end_ms == last_ms
+
+
+def test_an_end_long_before_the_clock_is_the_end_whatever_settle_is():
+    assert clip_to_clock(NOW - DAY_MS, NOW - 5 * MINUTE_MS, None, CLOCK, MINUTE, 5.0).end_ms == NOW - 5 * MINUTE_MS
+
+
+def test_a_range_that_is_empty_only_by_settle_says_so():
+    with pytest.raises(SettingsError, match="the range is empty") as caught:
+        clip_to_clock(NOW - MINUTE_MS, None, None, NOW + 4_000, MINUTE, 5.0)
+
+    assert "a candle is wanted 5 s after its close" in caught.value.hint
+
+
 @pytest.mark.parametrize("asked", [{"start": NOW}, {"start": NOW + 1}, {"start": 5, "end": 5}, {"start": 6, "end": 5}])
 def test_an_empty_range_is_refused_and_says_what_the_clock_shows(asked):
     with pytest.raises(SettingsError, match="the range is empty") as caught:

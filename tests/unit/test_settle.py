@@ -78,7 +78,7 @@ def test_what_a_first_answer_lacks_is_in_doubt_and_no_hole():
 def test_only_wanted_minutes_are_taken_and_doubted():
     chunk = chunk_of(0, 10, (0, 2), (8, 10))
 
-    outcome = first_answer(chunk, checked(chunk, [row(0), row(3), row(4, "x"), row(9)]))
+    outcome = first_answer(chunk, checked(chunk, [row(0), row(3), row(4, "99"), row(9)]))
 
     assert [time // MINUTE_MS for time in outcome.candles.open_times] == [0, 9]
     assert minutes_of(outcome.doubts.absent) == [1, 8]
@@ -90,7 +90,7 @@ def test_only_wanted_minutes_are_taken_and_doubted():
 def test_each_wanted_minute_is_a_candle_or_in_doubt_however_the_wanted_parts_lie(good, bad, wanted):
     parts = tuple(runs([minute * MINUTE_MS for minute in sorted(wanted)], MINUTE))
     chunk = Chunk(SERIES, span(0, 31), parts)
-    rows = [row(minute, close="x" if minute in bad else "11") for minute in sorted(good | bad)]
+    rows = [row(minute, close="99" if minute in bad else "11") for minute in sorted(good | bad)]
 
     outcome = first_answer(chunk, checked(chunk, rows))
 
@@ -102,10 +102,10 @@ def test_each_wanted_minute_is_a_candle_or_in_doubt_however_the_wanted_parts_lie
 def test_a_refused_row_is_in_doubt_with_its_row_and_not_absent():
     chunk = chunk_of(0, 2)
 
-    outcome = first_answer(chunk, checked(chunk, [row(0), row(1, "x")]))
+    outcome = first_answer(chunk, checked(chunk, [row(0), row(1, "99")]))
 
     assert list(outcome.doubts.refused) == [MINUTE_MS]
-    assert '"x"' in outcome.doubts.refused[MINUTE_MS].row
+    assert '"99"' in outcome.doubts.refused[MINUTE_MS].row
     assert not outcome.doubts.absent
 
 
@@ -124,11 +124,11 @@ def refused_before(close):
     [
         (LACKING, [row(0)], 1, [], 0),
         (LACKING, [], 0, ["hole"], 0),
-        (LACKING, [row(0, "x")], 0, [], 1),
-        (refused_before("x"), [row(0)], 1, [], 0),
-        (refused_before("x"), [], 0, [], 1),
-        (refused_before("x"), [row(0, "x")], 0, ["rejected"], 0),
-        (refused_before("x"), [row(0, "y")], 0, [], 1),
+        (LACKING, [row(0, "99")], 0, [], 1),
+        (refused_before("99"), [row(0)], 1, [], 0),
+        (refused_before("99"), [], 0, [], 1),
+        (refused_before("99"), [row(0, "99")], 0, ["rejected"], 0),
+        (refused_before("99"), [row(0, "98")], 0, [], 1),
     ],
 )
 def test_the_second_answer_settles_a_doubt(doubts, rows, candles, kinds, undecided):
@@ -141,10 +141,10 @@ def test_the_second_answer_settles_a_doubt(doubts, rows, candles, kinds, undecid
 
 
 def test_a_rejected_minute_is_remembered_with_its_row_and_reason():
-    absence = second(chunk_of(0, 1), refused_before("x"), [row(0, "x")]).absences[0]
+    absence = second(chunk_of(0, 1), refused_before("99"), [row(0, "99")]).absences[0]
 
-    assert absence.row == '[0,"10","12","9","x","1"]'
-    assert absence.reason == "close is not a decimal number"
+    assert absence.row == '[0,"10","12","9","99","1"]'
+    assert absence.reason == "high is below open, close or low"
     assert absence.confirmed_at_ms == 12345
 
 
@@ -164,8 +164,8 @@ def test_a_minute_is_a_hole_only_when_the_series_is_known_to_have_gone_on(newest
 
 
 def test_the_same_bad_row_twice_counts_once():
-    first = first_answer(chunk_of(0, 1), checked(chunk_of(0, 1), [row(0, "x")]))
-    again = second(chunk_of(0, 1), first.doubts, [row(0, "x")])
+    first = first_answer(chunk_of(0, 1), checked(chunk_of(0, 1), [row(0, "99")]))
+    again = second(chunk_of(0, 1), first.doubts, [row(0, "99")])
 
     assert (first.rows_refused, again.rows_refused) == (1, 0)
 
@@ -185,7 +185,7 @@ def test_the_second_question_is_the_smallest_page_that_covers_the_run():
 
 
 def test_second_questions_carry_exactly_the_doubts_they_settle():
-    refusals = refused_before("x").refused
+    refusals = refused_before("99").refused
     doubts = Doubts((span(3, 9), span(200, 260)), {time * MINUTE_MS: refusals[0] for time in (9, 11, 400)})
 
     asked = questions(doubts)
@@ -231,7 +231,7 @@ def test_doubts_outside_of_the_life_of_a_series_go_but_for_refused_rows():
 
 
 def test_many_refused_rows_are_asked_again_without_walking_all_of_them_for_every_page():
-    refusal = refused_before("x").refused[0]
+    refusal = refused_before("99").refused[0]
     doubts = Doubts(refused={minute * MINUTE_MS: refusal for minute in range(0, 100_000, 2)})
 
     asked = questions(doubts)
@@ -271,12 +271,12 @@ class Venue:
 
     def _close(self, minute):
         if minute in self.bad_for_good:
-            return "x"
+            return "99"
         if minute in self.bad_anew:
-            return f"x{self.answers}"
+            return f"99{self.answers}"
         if minute in self.bad_at_first:
             self.bad_at_first.discard(minute)
-            return "x"
+            return "99"
         return "11"
 
 
@@ -445,7 +445,7 @@ def test_runs_of_absent_minutes_come_back_as_they_were():
 
 def test_what_is_remembered_says_what_the_venues_clock_said_too():
     chunk = chunk_of(0, 3)
-    rows = [row(0), row(1, "x")]
+    rows = [row(0), row(1, "99")]
     doubts = first_answer(chunk, checked(chunk, rows)).doubts
 
     absences = second(chunk, doubts, rows).absences

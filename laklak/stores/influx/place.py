@@ -19,6 +19,7 @@ HOLES: Final = "laklak_holes"
 RUNS: Final = "laklak_runs"
 META: Final = "laklak_meta"
 NOTES: Final = "laklak_notes"
+SEALS: Final = "laklak_seals"
 
 Edges = Mapping[Series, tuple[int, int]]
 """The times of the first and of the last point of each series."""
@@ -37,13 +38,14 @@ _MARGIN_MS: Final = _HOUR_MS
 class Retention:
     """How long a server keeps points; `duration_ms` None means for ever. `policy`: its name, where it has one.
 
-    `shard_ms`: how long a time the points of one shard span.
+    `shard_ms`: how long a time the points of one shard span. `other_policies` are those of the same database.
     """
 
     database: str
     duration_ms: int | None
     shard_ms: int
     policy: str | None = None
+    other_policies: tuple[str, ...] = ()
 
     def shard_of(self, time_ms: int) -> int:
         """The number of the shard that a point goes to: servers count them from the year 1."""
@@ -106,11 +108,31 @@ class Layout:
 
 @dataclass(frozen=True, slots=True)
 class Days:
-    """Points of a series per UTC day (its start in ms), wherever in the minute they lie, and the outermost times."""
+    """What a server says of the whole UTC days that a range touches, by their start in ms.
+
+    `counts` are the points that have a `close`, wherever in the minute they lie; `parts` those of them in the range, of
+    the days that it cuts. `seals` are what laklak noted of days that it had proven: so many candles and nothing else.
+    """
 
     counts: Mapping[int, int]
-    first_ns: int
-    last_ns: int
+    parts: Mapping[int, int]
+    seals: Mapping[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Points:
+    """When points have all five numbers, and when they lack some of them; each rising."""
+
+    whole_ns: Sequence[int]
+    broken_ns: Sequence[int]
+
+
+@dataclass(frozen=True, slots=True)
+class StrayRemoval:
+    """Statements that remove points, and a remark: where they are run and what else they take."""
+
+    statements: tuple[str, ...]
+    remark: str
 
 
 class Place(Protocol):
@@ -155,18 +177,29 @@ class Place(Protocol):
 
     # Candles of one series
 
-    async def days(self, measurement: str, series: Series, span: TimeRange) -> Days | None: ...
+    async def days(self, measurement: str, series: Series, span: TimeRange) -> Days: ...
+
+    async def full_days(self, measurement: str, series: Series, span: TimeRange) -> set[int]:
+        """Days of a range of whole ones that surely have a whole candle at each place of the grid and nothing else.
+
+        Others may be so too: what is not given here is to be looked at by its points.
+        """
+        ...
+
+    async def points(self, measurement: str, series: Series, span: TimeRange) -> Points:
+        """When every point in `span` that has any of the five numbers is."""
+        ...
 
     async def edges(self, measurement: str, series: Series, span: TimeRange) -> TimeRange | None:
         """From the first point in `span` to just after the last."""
         ...
 
     async def times(self, measurement: str, series: Series, spans: Sequence[TimeRange]) -> list[int]:
-        """The times in each of `spans`, one after the other."""
+        """The times in each of `spans` at which there is a close, one after the other."""
         ...
 
     async def candles(self, measurement: str, series: Series, span: TimeRange) -> Columns:
-        """The candles in `span`, oldest first; a field that is missing is NaN."""
+        """What stands on the grid in `span`, oldest first; a field that is missing is NaN."""
         ...
 
     # Whole measurements
@@ -197,6 +230,10 @@ class Place(Protocol):
         """The points of every series, wherever in the minute they lie."""
         ...
 
+    def stray_removal(self, measurement: str, series: Series, times_ns: Sequence[int]) -> StrayRemoval:
+        """How a person removes the points of a series at these times."""
+        ...
+
     # What is known beside candles
 
     async def absences(self, series: Series, span: TimeRange) -> list[Absence]:
@@ -220,6 +257,22 @@ def clipped(span: TimeRange) -> TimeRange:
     """`span` without what no server can keep."""
     start_ms, end_ms = (min(max(edge_ms, -LAST_MS), LAST_MS) for edge_ms in (span.start_ms, span.end_ms))
     return TimeRange(start_ms, end_ms)
+
+
+def whole_days(span: TimeRange) -> TimeRange:
+    """The UTC days that a range, which is not empty, touches."""
+    return clipped(TimeRange(span.start_ms // DAY_MS * DAY_MS, -(-span.end_ms // DAY_MS) * DAY_MS))
+
+
+def cut_days(span: TimeRange) -> list[TimeRange]:
+    """The parts of a range in days of which it leaves out something: none, one or two."""
+    first_end_ms = min(span.end_ms, (span.start_ms // DAY_MS + 1) * DAY_MS)
+    last_start_ms = max(span.start_ms, span.end_ms // DAY_MS * DAY_MS)
+    head, tail = TimeRange(span.start_ms, first_end_ms), TimeRange(last_start_ms, span.end_ms)
+    cut = [head] if head.start_ms % DAY_MS else []
+    if tail.end_ms % DAY_MS and tail not in cut:
+        cut.append(tail)
+    return [part for part in cut if part]
 
 
 def parts(span: TimeRange, step_ms: int) -> Iterator[TimeRange]:

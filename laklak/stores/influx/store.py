@@ -1,8 +1,8 @@
 """The InfluxDB store, 1.x and 2.x: a measurement of candles per venue, and what is known about them beside it.
 
 `binance_ohlc` (tags exchange, symbol, timeframe; float fields open, high, low, close, volume; time = open_time),
-`laklak_holes`, `laklak_runs`, `laklak_notes` and `laklak_meta`, all in one database and retention policy, or in one
-bucket.  Nothing else there is read or changed.
+`laklak_holes`, `laklak_seals`, `laklak_runs`, `laklak_notes` and `laklak_meta`, all in one database and retention
+policy, or in one bucket.  Nothing else there is read or changed.
 """
 
 from __future__ import annotations
@@ -10,11 +10,12 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Final
+
+import anyio
 
 from laklak.errors import StoreError, StoreRefused, StoreUnavailable
 from laklak.findings import Finding
@@ -25,6 +26,7 @@ from laklak.stores.base import (
     ClosedSpan,
     Columns,
     Delivery,
+    Oddities,
     Origin,
     StoreBase,
     StoreInfo,
@@ -47,6 +49,7 @@ SCHEMA_VERSION: Final = 1
 """The version that a store is marked with; a store with a higher one is not touched."""
 
 _NOTES_PER_WRITE: Final = 1_000
+_SEALING_S: Final = 2.0
 
 
 class InfluxStore(StoreBase):
@@ -96,6 +99,7 @@ class InfluxStore(StoreBase):
         self._clock_ahead_ms = 0
         self._new = False
         self._newest_note_ms = 0
+        self._opened: CandleReader | None = None
 
     def __repr__(self) -> str:
         return f"<InfluxStore {self.display} version={self._version or '?'}>"
@@ -134,7 +138,7 @@ class InfluxStore(StoreBase):
         if opened.exists:
             await self._check_schema()
             self._types = FieldTypes(place)
-            self._reader = CandleReader(place, self._types, self._measurement)
+            self._reader = self._opened = CandleReader(place, self._types, self._measurement, self._oldest_ms)
             self._contents = Contents(place, self._reader, self._types, self._measurement)
             self._absences = AbsenceBook(place, self._reader)
             self._writer = CandleWriter(
@@ -157,7 +161,14 @@ class InfluxStore(StoreBase):
 
     async def close(self) -> None:
         """Close the connections. Everything that was acknowledged is on the server already. Idempotent."""
-        await self._place.close()
+        try:
+            if self._opened is not None:
+                # What is not noted is looked at again by the next run: nobody waits for that.
+                with anyio.move_on_after(_SEALING_S):
+                    await self._opened.seals.send_all()
+                self._opened.seals.stop()
+        finally:
+            await self._place.close()
 
     def exclusive(self) -> AbstractContextManager[object]:
         """The lock that a backfill takes, so that there is one at a time on this machine; StoreBusy on entering.
@@ -166,7 +177,6 @@ class InfluxStore(StoreBase):
         """
         if self._nothing:
             return contextlib.nullcontext()
-        lock = self._lock()
         try:
             os.makedirs(self._state_dir, exist_ok=True)
         except OSError as exc:
@@ -174,7 +184,13 @@ class InfluxStore(StoreBase):
                 f"cannot make the folder {self._state_dir} for the lock of the store: {exc.strerror or exc}",
                 hint="make it, or set another state folder",
             ) from exc
-        return lock
+        return self._hold()
+
+    @contextlib.contextmanager
+    def _hold(self) -> Iterator[object]:
+        with self._lock() as held:
+            self._reader.seals.open()
+            yield held
 
     def _lock(self) -> StoreLock:
         return StoreLock(os.path.join(self._state_dir, self._address.lock_name), self.display)
@@ -216,20 +232,14 @@ class InfluxStore(StoreBase):
                 spans[series] = span
         return spans
 
+    async def odd(self, series: Series, span: TimeRange, *, anew: bool = False) -> Oddities:
+        return Oddities() if self._nothing else await self._reader.odd(series, clipped(span), anew=anew)
+
     async def count(self, series: Series, span: TimeRange) -> int:
-        if self._nothing:
-            return 0
-        parts = await self._reader.open_parts(series, clipped(span))
-        return sum([await self._reader.count(series, part) for part in parts])
+        return 0 if self._nothing else await self._reader.count(series, clipped(span))
 
     async def count_by_day(self, series: Series, span: TimeRange) -> dict[int, int]:
-        if self._nothing:
-            return {}
-        counts: Counter[int] = Counter()
-        for part in await self._reader.open_parts(series, clipped(span)):
-            # A shard may end inside a day.
-            counts.update(await self._reader.count_by_day(series, part))
-        return dict(counts)
+        return {} if self._nothing else await self._reader.count_by_day(series, clipped(span))
 
     async def open_times(self, series: Series, span: TimeRange) -> list[int]:
         return [] if self._nothing else await self._reader.open_times(series, clipped(span))
@@ -240,10 +250,10 @@ class InfluxStore(StoreBase):
     async def absence_counts(self) -> Sequence[AbsenceCount]:
         return [] if self._nothing else await self._place.absence_counts()
 
-    async def read(self, series: Series, span: TimeRange, *, last: int | None = None) -> Columns:
+    async def read(self, series: Series, span: TimeRange, *, last: int | None = None, whole: bool = True) -> Columns:
         if self._nothing:
             return Columns((), ((),) * 5)
-        return await self._reader.candles(series, clipped(span), last)
+        return await self._reader.candles(series, clipped(span), last, whole=whole)
 
     async def origin(self) -> Origin | None:
         """Whether the candles here came from a real venue or a simulator; None while there are none."""
@@ -303,6 +313,9 @@ class InfluxStore(StoreBase):
             for one in closed
         ]
 
+    def _oldest_ms(self) -> int | None:
+        return self.retention.oldest_ms(self._now_ms())
+
     def _now_ms(self) -> int:
         # The server's clock: it is the one that drops.
         return time.time_ns() // 1_000_000 + self._clock_ahead_ms
@@ -319,6 +332,19 @@ class InfluxStore(StoreBase):
         Not one transaction: when it raises, a part may be stored. Writing again leaves one candle of each.
         """
         self._must_exist()
+        seals = self._reader.seals
+        try:
+            refused = await self._write(deliveries)
+        except BaseException:
+            seals.stop()
+            raise
+        for number, delivery in enumerate(deliveries):
+            if delivery.candles:
+                seals.wrote(delivery.series, delivery.candles.open_times, set(refused.get(number, ())))
+        await seals.send()
+        return Written(refused, self._dead_letter if refused else None)
+
+    async def _write(self, deliveries: Sequence[Delivery]) -> dict[int, list[int]]:
         refused = await self._writer.write(deliveries)
         written: dict[Series, set[int]] = {}
         absent = {delivery.series for delivery in deliveries if delivery.absences}
@@ -332,7 +358,7 @@ class InfluxStore(StoreBase):
         for delivery in deliveries:
             if delivery.absences:
                 await self._absences.record(delivery.series, delivery.absences, written.get(delivery.series, ()))
-        return Written(refused, self._dead_letter if refused else None)
+        return refused
 
     async def set_origin(self, origin: Origin) -> None:
         """Remember where the candles come from; StoreUnavailable when this user may not write."""

@@ -344,4 +344,6 @@ def test_what_takes_too_long_is_told_and_not_waited_for(use, box, monkeypatch):
     monkeypatch.setattr("laklak.stores.influx.examine._LOOK_S", 0.05)
     monkeypatch.setattr(Look, "series", slow)
 
-    assert [one.text for one in use(warnings)] == ["not all series that double ours were looked through within 0.05 s"]
+    told = "not all series that double ours were looked through within 0.05 s"
+    # On a busy machine the types of fields are cut off, too.
+    assert told in [one.text for one in use(warnings)]

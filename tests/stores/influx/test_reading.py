@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import math
+import re
 
 import pytest
 
@@ -91,13 +91,21 @@ def test_a_nanosecond_off_the_grid_is_off_the_grid(use, box, series):
     assert use(work) == (0, [])
 
 
-def test_a_field_that_is_missing_is_no_number(use, box, series):
-    box.put(LINE.replace("open=1,", "") + f" {START}\n")
+@pytest.mark.parametrize("field", ["open", "high", "low", "close", "volume"])
+def test_a_point_that_lacks_a_field_is_no_candle(use, box, series, field):
+    box.put(re.sub(rf"\b{field}=1,?", "", LINE).rstrip(",") + f" {START}\n{LINE} {START + MINUTE_MS}\n")
 
-    columns = use(lambda store: store.read(series, DAYS))
+    async def work(store):
+        return (
+            list((await store.read(series, DAYS)).open_times),
+            list((await store.read(series, DAYS, last=2)).open_times),
+            await store.open_times(series, DAYS),
+            await store.count(series, DAYS),
+            await store.count_by_day(series, DAYS),
+        )
 
-    assert math.isnan(columns.values[0][0])
-    assert [column[0] for column in columns.values[1:]] == [1.0] * 4
+    candle = [START + MINUTE_MS]
+    assert use(work) == (candle, candle, candle, 1, {START: 1})
 
 
 def test_what_is_written_between_two_questions_is_counted(use, series, deliver):

@@ -23,7 +23,7 @@ def test_defaults_are_those_of_the_documentation(place: Place) -> None:
 
     assert (settings.store, settings.venue, settings.interval) == ("laklak.db", "binance", "1m")
     assert (settings.assets, settings.days, settings.start, settings.end) == (None, None, None, None)
-    assert (settings.max_wait_s, settings.log_file) == (600.0, "backfill.log")
+    assert (settings.max_wait_s, settings.settle_s, settings.log_file) == (600.0, 5.0, "backfill.log")
     assert (settings.workers, settings.batch_size, settings.in_flight) == (16, 20_000, 64)
     binance = settings.venues["binance"]
     assert (binance.url, binance.budget, binance.chunk) == ("https://fapi.binance.com", 1200, 1000)

@@ -8,25 +8,43 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from laklak.lineprotocol import FIELDS, TAGS, series_of, tags_of
-from laklak.model import Absence, AbsenceKind, Note, Series, TimeRange, iso
+from laklak.model import DAY_MS, Absence, AbsenceKind, Note, Series, TimeRange, iso
 from laklak.stores.base import AbsenceCount, Columns
 from laklak.stores.influx.address import Address1
 from laklak.stores.influx.answer import Verdict
 from laklak.stores.influx.caller import Caller
 from laklak.stores.influx.greeting import check_greeting
 from laklak.stores.influx.look import Look, Shard
-from laklak.stores.influx.place import HOLES, META, NOTES, Days, Edges, Layout, Opened, Retention
+from laklak.stores.influx.place import (
+    HOLES,
+    META,
+    NOTES,
+    SEALS,
+    Days,
+    Edges,
+    Layout,
+    Opened,
+    Points,
+    Retention,
+    StrayRemoval,
+    cut_days,
+    whole_days,
+)
 from laklak.stores.influx.removal import Removal
+from laklak.stores.influx.statements import delete_point_1, delete_remark_1
 from laklak.stores.influx.v1 import influxql, server
 from laklak.stores.influx.v1.client import Client1, Rows
 
 _SPANS_PER_QUERY: Final = 100
 _NS_PER_MS: Final = 1_000_000
 
-# A point is counted by its close; the writer sends the five fields of a candle in one line.
+# What is proven is counted by its close alone.
 _COUNTED: Final = influxql.name("close")
 _EDGES: Final = ("first", "last")
-_FIELDS: Final = ", ".join(influxql.name(field) for field in FIELDS)
+_FIELDS: Final = ", ".join(f"{influxql.name(field)}::float" for field in FIELDS)
+# One number for every point that has any of the five: 0 where it has all of them, else nothing.  (A sum of the values
+# may be infinite, which no JSON can spell.)
+_WHOLE: Final = " + ".join(f"{influxql.name(field)}::float * 0" for field in ("close", "open", "high", "low", "volume"))
 _GROUPS: Final = "GROUP BY " + ", ".join(influxql.name(tag) for tag in TAGS)
 _ABSENCE: Final = '"kind", "confirmed_at", "reason", "row", "venue_at", "file_at"'
 _KINDS: Final[tuple[AbsenceKind, ...]] = ("hole", "rejected")
@@ -79,21 +97,32 @@ class Place1:
 
     # Candles of one series
 
-    async def days(self, measurement: str, series: Series, span: TimeRange) -> Days | None:
-        counted, first, last = await self._client.query(
-            "; ".join(
-                [
-                    await self._select(f"count({_COUNTED})", measurement, series, span, "GROUP BY time(1d) fill(none)"),
-                    await self._select(f"first({_COUNTED})", measurement, series, span),
-                    await self._select(f"last({_COUNTED})", measurement, series, span),
-                ]
-            ),
-            epoch="ns",
+    async def days(self, measurement: str, series: Series, span: TimeRange) -> Days:
+        whole, cut = whole_days(span), cut_days(span)
+        count = f"count({_COUNTED})"
+        of_series = influxql.tagged(tags_of(series) | {"measurement": measurement})
+        asked = [
+            await self._select(count, measurement, series, whole, "GROUP BY time(1d) fill(none)"),
+            influxql.select('"candles"', self._source(SEALS), of_series, influxql.within(whole)),
+            *[await self._select(count, measurement, series, part) for part in cut],
+        ]
+        counted, sealed, *partly = await self._client.query("; ".join(asked))
+        return Days(
+            _by_time(counted),
+            {day: sum(_by_time(found).values()) for day, found in zip(_day_starts(cut), partly, strict=True)},
+            _by_time(sealed),
         )
-        if not counted or not first or not last:
-            return None
-        counts = {day // _NS_PER_MS: int(count) for rows in counted for day, count in rows.values if count}
-        return Days(counts, first[0].values[0][0], last[0].values[0][0])
+
+    async def full_days(self, measurement: str, series: Series, span: TimeRange) -> set[int]:
+        """None: what the server could count of five fields takes as long as all of the points."""
+        return set()
+
+    async def points(self, measurement: str, series: Series, span: TimeRange) -> Points:
+        select = await self._select(_WHOLE, measurement, series, span)
+        found = (await self._client.query(select, epoch="ns"))[0]
+        rows = [row for some in found for row in some.values]
+        whole = [time_ns for time_ns, value in rows if value is not None]
+        return Points(whole, [time_ns for time_ns, value in rows if value is None] if len(whole) < len(rows) else [])
 
     async def edges(self, measurement: str, series: Series, span: TimeRange) -> TimeRange | None:
         first, last = await self._client.query(
@@ -173,6 +202,14 @@ class Place1:
         (found,) = await self._by_series(measurement, [f"count({_COUNTED})"])
         return {series: int(rows.values[0][1]) for series, rows in found.items()}
 
+    def stray_removal(self, measurement: str, series: Series, times_ns: Sequence[int]) -> StrayRemoval:
+        foreign = self._layouts[measurement].foreign_tags if measurement in self._layouts else ()
+        tags = tags_of(series)
+        return StrayRemoval(
+            tuple(delete_point_1(measurement, tags, time_ns, foreign) for time_ns in times_ns),
+            delete_remark_1(self.address.database, self._retention.other_policies),
+        )
+
     async def _by_series(self, measurement: str, aggregates: Sequence[str]) -> list[dict[Series, Rows]]:
         foreign = influxql.tagged({}, (await self._known_layout(measurement)).foreign_tags)
         place = self._source(measurement)
@@ -226,6 +263,14 @@ class Place1:
     async def _meta(self, what: str) -> Any:
         found = await self._client.query(influxql.select(what, self._source(META)))
         return found[0][0].values[0][1] if found[0] else None
+
+
+def _by_time(found: Sequence[Rows]) -> dict[int, int]:
+    return {time_ms: int(count) for rows in found for time_ms, count in rows.values if count}
+
+
+def _day_starts(cut: Sequence[TimeRange]) -> list[int]:
+    return [part.start_ms // DAY_MS * DAY_MS for part in cut]
 
 
 def _on_grid(found: Sequence[Rows], series: Series) -> list[list[Any]]:

@@ -60,7 +60,8 @@ async def find_retention(client: Client1) -> Retention:
         name = str(policy["name"])
         if policy["default"] is True if address.retention_policy is None else name == address.retention_policy:
             duration_ms, shard_ms = (_duration_ms(str(policy[key])) for key in ("duration", "shardGroupDuration"))
-            return Retention(address.database, duration_ms or None, shard_ms or DAY_MS, name)
+            others = tuple(str(other["name"]) for other in policies if other["name"] != policy["name"])
+            return Retention(address.database, duration_ms or None, shard_ms or DAY_MS, name, others)
     names = ", ".join(str(policy["name"]) for policy in policies) or "none"
     if address.retention_policy is None:
         raise StoreUnavailable(

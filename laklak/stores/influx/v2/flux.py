@@ -59,6 +59,11 @@ def without(*columns: str, tags: bool = False) -> str:
     return f" |> drop(columns: [{names}])"
 
 
+def counted_by(every: str, offset: str = "0ns") -> str:
+    """How many there are in each stretch of time that has any, at its start."""
+    return f' |> aggregateWindow(every: {every}, offset: {offset}, fn: count, createEmpty: false, timeSrc: "_start")'
+
+
 def as_rows() -> str:
     """One row for each time, with a column for each field."""
     return ' |> pivot(rowKey: ["_time"], columnKey: ["_field"], valueColumn: "_value")'

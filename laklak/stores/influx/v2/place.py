@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 import shlex
 from array import array
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import compress
-from typing import Any, Final
+from typing import Final
 from urllib.parse import urlencode
 
 from laklak.errors import StoreError, StoreUnavailable
@@ -20,8 +20,23 @@ from laklak.stores.influx.answer import Verdict
 from laklak.stores.influx.caller import Caller
 from laklak.stores.influx.greeting import check_greeting
 from laklak.stores.influx.look import Look, Shard
-from laklak.stores.influx.place import HOLES, META, NOTES, Days, Edges, Layout, Opened, Retention
+from laklak.stores.influx.place import (
+    HOLES,
+    META,
+    NOTES,
+    SEALS,
+    Days,
+    Edges,
+    Layout,
+    Opened,
+    Points,
+    Retention,
+    StrayRemoval,
+    cut_days,
+    whole_days,
+)
 from laklak.stores.influx.removal import Removal
+from laklak.stores.influx.statements import delete_point_2, delete_remark_2
 from laklak.stores.influx.v2 import flux
 from laklak.stores.influx.v2.client import Client2
 from laklak.stores.influx.v2.tables import Table, time_ns, times_ms
@@ -31,7 +46,7 @@ from laklak.text import some_of
 _SPANS_PER_QUERY: Final = 25
 _NS_PER_MS: Final = 1_000_000
 
-# A point is counted by its close; the writer sends the five fields of a candle in one line.
+# What is proven is counted by its close alone.
 _COUNTED: Final = ("close",)
 _ABSENCE: Final = ("kind", "confirmed_at", "reason", "row")
 _ABSENCE_SINCE: Final = ("venue_at", "file_at")
@@ -46,7 +61,7 @@ _COUNT_ABSENCES: Final = (
 )
 _NOTE: Final = ("value", "noted_at", "venue_at")
 _TYPES: Final = {"double": "float", "long": "integer", "unsignedLong": "unsigned"}
-_BY_DAY: Final = ' |> aggregateWindow(every: 1d, fn: count, createEmpty: false, timeSrc: "_start")'
+_BY_DAY: Final = flux.counted_by(f"{DAY_MS}ms")
 # No server takes a bucket with such a name, but it looks first whether the token may make one.
 _IMPOSSIBLE_NAME: Final = "_laklak"
 
@@ -61,6 +76,7 @@ class Place2:
         self.address = address
         self._client = Client2(address, connections=connections, gzip=gzip)
         self._look: tuple[Look | None] | None = None
+        self._foreign_tags: dict[str, tuple[str, ...]] = {}
 
     @property
     def caller(self) -> Caller:
@@ -138,26 +154,75 @@ class Place2:
 
     # Candles of one series
 
-    async def days(self, measurement: str, series: Series, span: TimeRange) -> Days | None:
-        points = self._points(measurement, _COUNTED, span, series)
+    async def days(self, measurement: str, series: Series, span: TimeRange) -> Days:
+        whole, cut = whole_days(span), cut_days(span)
         bare = flux.without("_field", tags=True)
-        counts: dict[int, int] = {}
-        edges: dict[str, int] = {}
-        for table in await self._client.query(
+        sealed = flux.points(
+            self.address.database, SEALS, ("candles",), whole, tags_of(series) | {"measurement": measurement}
+        )
+        questions = {
+            "days": self._points(measurement, _COUNTED, whole, series) + _BY_DAY + bare,
+            "seals": sealed + flux.without("_field", "measurement", tags=True),
+        }
+        for number, part in enumerate(cut):
+            questions[f"part{number}"] = self._points(measurement, _COUNTED, part, series) + _BY_DAY + bare
+        found: dict[str, dict[int, int]] = {name: {} for name in questions}
+        for table in await self._client.query(flux.several(**questions)):
+            if table.columns == ("_time", "_value"):
+                found[table.result].update(_by_day(table))
+        parts = {
+            part.start_ms // DAY_MS * DAY_MS: sum(found[f"part{number}"].values()) for number, part in enumerate(cut)
+        }
+        return Days(found["days"], parts, found["seals"])
+
+    async def full_days(self, measurement: str, series: Series, span: TimeRange) -> set[int]:
+        """See Place.  Of each field the server counts by itself, without handing out points, per day:
+
+        points   as many as there are places on the grid
+        places   stretches [place, next place) that are not empty: one point in each, then
+        slots    stretches (place before, place] that are not empty
+        first    the first point is on the grid
+
+        A day begins with a point on the grid, so its own points fill the slots, each one; and what is the only one both
+        from a place on and up to it is at that place.
+        """
+        interval = series.interval
+        points = self._points(measurement, FIELDS, span, series)
+        bare = flux.without(tags=True)
+        step, day = f"{interval.ms}ms", f"{DAY_MS}ms"
+        slots_day_ns = DAY_MS * _NS_PER_MS - interval.ms * _NS_PER_MS + 1
+        tables = await self._client.query(
             flux.several(
-                days=points + _BY_DAY + bare, first=points + " |> first()" + bare, last=points + " |> last()" + bare
+                points=points + _BY_DAY + bare,
+                places=points + flux.counted_by(step) + _BY_DAY + bare,
+                slots=points + flux.counted_by(step, "1ns") + flux.counted_by(day, f"{slots_day_ns}ns") + bare,
+                first=points + f" |> window(every: {day}) |> first()" + bare,
             )
-        ):
-            if table.columns != ("_time", "_value"):
+        )
+        full = DAY_MS // interval.ms
+        shift_ns = interval.ms * _NS_PER_MS - 1
+        seen: dict[int, set[tuple[str, str]]] = {}
+        for table in tables:
+            if set(table.columns) != {"_time", "_field", "_value"}:
                 continue
-            if table.result != "days":
-                edges[table.result] = time_ns(table["_time"][0])
+            for time, field, value in zip(table["_time"], table["_field"], table["_value"], strict=True):
+                at_ns = time_ns(time) + (shift_ns if table.result == "slots" else 0)
+                if at_ns % (interval.ms * _NS_PER_MS) == 0 if table.result == "first" else int(value) == full:
+                    start_ms = at_ns // _NS_PER_MS
+                    seen.setdefault(start_ms - start_ms % DAY_MS, set()).add((table.result, field))
+        return {day_ms for day_ms, proofs in seen.items() if len(proofs) == 4 * len(FIELDS)}
+
+    async def points(self, measurement: str, series: Series, span: TimeRange) -> Points:
+        question = self._points(measurement, FIELDS, span, series) + flux.without(tags=True) + flux.as_rows()
+        whole: list[int] = []
+        broken: list[int] = []
+        for table in await self._client.query(question):
+            if not {"_time", *FIELDS}.issuperset(table.columns):
                 continue
-            for start, count in zip(table["_time"], table["_value"], strict=True):
-                # The first window begins where the range does.
-                start_ms = time_ns(start) // _NS_PER_MS
-                counts[start_ms - start_ms % DAY_MS] = int(count)
-        return Days(counts, edges["first"], edges["last"]) if counts and len(edges) == 2 else None
+            columns = [table[field] for field in FIELDS if field in table.columns]
+            for time, complete in zip(table["_time"], map(all, zip(*columns, strict=True)), strict=True):
+                (whole if complete and len(columns) == len(FIELDS) else broken).append(time_ns(time))
+        return Points(sorted(whole), sorted(broken))
 
     async def edges(self, measurement: str, series: Series, span: TimeRange) -> TimeRange | None:
         points = self._points(measurement, _COUNTED, span, series)
@@ -221,6 +286,7 @@ class Place2:
             kind = table.types[table.columns.index("_value")]
             if kind != "double":
                 conflicts.update(f"{field} is {_TYPES.get(kind, kind)}" for field in table["_field"])
+        self._foreign_tags[measurement] = tuple(sorted(foreign))
         return Layout(tuple(sorted(foreign)), tuple(sorted(conflicts)))
 
     async def look(self) -> Look | None:
@@ -274,6 +340,14 @@ class Place2:
         question = self._points(measurement, _COUNTED, flux.ALL_TIME) + " |> count()" + flux.without("_field")
         tables = await self._client.query(question)
         return {series: int(count) for table in tables for series, count in _by_series(table, "_value")}
+
+    def stray_removal(self, measurement: str, series: Series, times_ns: Sequence[int]) -> StrayRemoval:
+        tags, foreign = tags_of(series), self._foreign_tags.get(measurement, ())
+        org, bucket = self.address.org, self.address.database
+        return StrayRemoval(
+            tuple(delete_point_2(org, bucket, measurement, tags, time_ns) for time_ns in times_ns),
+            delete_remark_2(foreign),
+        )
 
     # What is known beside candles
 
@@ -350,6 +424,13 @@ def _by_series(table: Table, column: str) -> Iterator[tuple[Series, str]]:
             yield series, cell
 
 
+def _by_day(table: Table) -> Iterator[tuple[int, int]]:
+    for time, count in zip(table["_time"], table["_value"], strict=True):
+        # The first window begins where the range does.
+        start_ms = time_ns(time) // _NS_PER_MS
+        yield start_ms - start_ms % DAY_MS, int(count)
+
+
 def _on_grid(table: Table, series: Series) -> list[int | None]:
     step_ms = series.interval.ms
     return [None if time_ms is None or time_ms % step_ms else time_ms for time_ms in times_ms(table["_time"])]
@@ -360,5 +441,5 @@ def _column(table: Table, name: str) -> Sequence[str]:
     return table[name] if name in table.columns else [""] * len(table)
 
 
-def _floats(cells: Any) -> list[float]:
+def _floats(cells: Iterable[str]) -> list[float]:
     return [float(cell) if cell else math.nan for cell in cells]

@@ -1,0 +1,110 @@
+"""What a store holds that is no candle, told once: what is fetched again, and what a person may remove."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+from laklak.model import Series, TimeRange, iso
+from laklak.stores.base import Strays
+from laklak.text import counted, shown_path
+
+STRAYS_FILE: Final = "strays.txt"
+"""In the state folder: the statements that remove strays, where they are too many to be printed."""
+
+_SERIES_SHOWN: Final = 10
+_STATEMENTS_SHOWN: Final = 3
+_NS_PER_MS: Final = 1_000_000
+
+
+class OddityBook:
+    """Collects what a look at each series has shown, and says it in few lines.
+
+    Args:
+        file: where all statements go when they are too many to be printed.
+        warn: who is told.
+        remedy: what becomes of candles that are not whole.
+        where: whose they are, where there is more than one store.
+    """
+
+    def __init__(self, file: Path, warn: Callable[[str], None], remedy: str, *, where: str = "") -> None:
+        self._file = file
+        self._warn = warn
+        self._remedy = remedy
+        self._where = where
+        self._not_whole: list[tuple[Series, int]] = []
+        self._strays: list[tuple[Series, Strays]] = []
+
+    @property
+    def not_whole(self) -> int:
+        """Candles that stood there and were not whole."""
+        return sum(count for _, count in self._not_whole)
+
+    def add(self, series: Series, not_whole: Iterable[TimeRange], strays: Strays) -> None:
+        """Remember what was found in one series."""
+        if count := sum(part.count(series.interval) for part in not_whole):
+            self._not_whole.append((series, count))
+        if strays.count:
+            self._strays.append((series, strays))
+
+    def tell(self) -> None:
+        """Say it, once."""
+        for line in self._lines():
+            self._warn(line)
+        self._not_whole.clear()
+        self._strays.clear()
+
+    def _lines(self) -> Iterator[str]:
+        for series, count in self._not_whole[:_SERIES_SHOWN]:
+            yield f"{series}: {_were_not_whole(count)}{self._where}: {self._remedy}"
+        if more := self._not_whole[_SERIES_SHOWN:]:
+            count = sum(count for _, count in more)
+            yield f"and {len(more)} more series: {_were_not_whole(count)}{self._where}: {self._remedy}"
+        for series, strays in self._strays[:_SERIES_SHOWN]:
+            yield f"{series}: {_strays_words(strays.count)}{self._where}{self._removal(strays)}"
+        if more_strays := self._strays[_SERIES_SHOWN:]:
+            count = sum(strays.count for _, strays in more_strays)
+            yield f"and {len(more_strays)} more series: {_strays_words(count)}{self._where}; they stay where they are"
+        yield from self._put_down()
+
+    def _removal(self, strays: Strays) -> str:
+        shown = strays.statements[:_STATEMENTS_SHOWN]
+        more = f" (and {strays.count - len(shown):,} more like it)" if len(shown) < len(strays.statements) else ""
+        return (
+            f"{_first(strays)}: no candles, and never removed by laklak; to remove them, {strays.remark}: "
+            f"{' ; '.join(shown)}{more}"
+        )
+
+    def _put_down(self) -> Iterator[str]:
+        """Write all statements into the file, if they were not all printed; then say so."""
+        printed = all(len(strays.statements) <= _STATEMENTS_SHOWN for _, strays in self._strays)
+        if printed and len(self._strays) <= _SERIES_SHOWN:
+            return
+        statements = [statement for _, strays in self._strays for statement in strays.statements]
+        strays = sum(strays.count for _, strays in self._strays)
+        with contextlib.suppress(OSError):
+            self._file.parent.mkdir(parents=True, exist_ok=True)
+            self._file.write_text("".join(f"{statement}\n" for statement in statements), encoding="utf-8")
+            left = "" if _all_named(self._strays) else f", of {strays:,} points; the next run names others"
+            yield f"{counted(len(statements), 'statement')} that remove them are in {shown_path(self._file)}{left}"
+
+
+def _all_named(found: Sequence[tuple[Series, Strays]]) -> bool:
+    return all(len(strays.statements) in (1, strays.count) for _, strays in found)
+
+
+def _first(strays: Strays) -> str:
+    if strays.first_ns is None:
+        return ""
+    first_ms, rest_ns = divmod(strays.first_ns, _NS_PER_MS)
+    return f", the first at {iso(first_ms)}" + (f" and {rest_ns} ns" if rest_ns else "")
+
+
+def _were_not_whole(count: int) -> str:
+    return f"{counted(count, 'candle')} {'was' if count == 1 else 'were'} not whole"
+
+
+def _strays_words(count: int) -> str:
+    return f"{counted(count, 'point')} off the grid"
