@@ -56,6 +56,8 @@ class Feed:
         self.advertised = self.venue.documented_weight
         self.budget = self.advertised if settings.budget == "max" else settings.budget
         self.listing = Listing({}, None)
+        self.listing_asked_twice = False
+        """Whether the listing has been asked for once more: what both answers lack is not listed."""
         self.agenda = Agenda(())
         self.changed = asyncio.Event()
         self.clock = VenueClock()
@@ -142,19 +144,39 @@ class Feed:
         await self.transport.__aenter__()
         try:
             # The listing comes first: it says how much weight is allowed, by which the next answers are judged.
-            self.listing = await self.transport.ask(
-                venue.instruments_request(), venue.parse_instruments, tries=_TRIES_AT_START
-            )
+            self.listing = await self._ask_listing()
             self.advertised = self.listing.advertised_weight or venue.documented_weight
             if self._budget_is_max or (self._budget_is_default and self.budget > self.advertised):
                 self.budget = self.advertised
             self.limiter.configure(self.budget, advertised=self.advertised, heaviest=self._heaviest)
             await self.read_clock(tries=_TRIES_AT_START)
+            if not self.listing.instruments:
+                await self.ask_listing_again()
         except (TransientError, PermanentError) as exc:
             raise VenueUnreachable(
                 f"{venue.name} at {self.shown_url} cannot be used: {exc}",
                 hint=f"check the network, HTTPS_PROXY, and LAKLAK_{venue.name.upper()}_URL",
             ) from exc
+        self.listing = self.listing.by_clock(self.clock.now_ms())
+        if not self.listing.instruments:
+            entries = self.listing.unreadable
+            of_entries = f" in its {entries:,} entries" if entries else ""
+            raise VenueUnreachable(
+                f"{venue.name} at {self.shown_url} cannot be used now: its listing, asked for twice, "
+                f"names no symbol{of_entries}",
+                hint="nothing is wrong with what you asked for: run the same command again when the venue is well; "
+                "--source archive takes what its bulk files have",
+            )
+
+    async def _ask_listing(self) -> Listing:
+        venue = self.venue
+        return await self.transport.ask(venue.instruments_request(), venue.parse_instruments, tries=_TRIES_AT_START)
+
+    async def ask_listing_again(self) -> None:
+        """Ask for the listing once more, for all that the first answer lacks; raises what Transport.ask raises."""
+        again = await self._ask_listing()
+        self.listing = self.listing.together(again).by_clock(self.clock.now_ms())
+        self.listing_asked_twice = True
 
     @property
     def origin(self) -> Origin:

@@ -180,6 +180,8 @@ class SeriesPlan:
     """`wanted` begins where one answer says, and something else says that there are earlier candles."""
     blocked: tuple[TimeRange, ...] = ()
     """What is not there either, and is not asked for, since the store could not take it."""
+    files_only: bool = False
+    """Only bulk files have the series: nobody else is asked for what they lack."""
 
     @property
     def wanted_count(self) -> int:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
+from types import MappingProxyType
+from typing import Final
 
 from laklak.errors import SettingsError, SymbolError
 from laklak.model import Instrument, Interval, Series, TimeRange, iso
@@ -19,6 +21,29 @@ class Asked:
     venue: str
     typed: bool
     packaged: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Unlisted:
+    """What was found of a symbol that its venue does not list.
+
+    `life`: of what time candles were found, on the grid; None where nobody knows it (`why`: who was asked), or, with
+    `undecided`, where somebody could not be asked.  `first_ms` and `newest_ms`: its candles, by klines; `ended`: there
+    are to be no more.  `files_only`: the bulk files have it, nobody else.
+    """
+
+    life: TimeRange | None = None
+    first_ms: int | None = None
+    newest_ms: int | None = None
+    ended: bool = False
+    files_only: bool = False
+    undecided: bool = False
+    why: str = ""
+
+
+NOT_LISTED: Final = "not listed"
+"""What is said in place of a status."""
+_NONE: Final[Mapping[str, Unlisted]] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +62,12 @@ class Target:
     newest_ms: int | None = None
     asked_start_ms: int | None = None
     doubtful_first: bool = False
+    settled: bool = False
+    """It is not listed, and `wanted` is cut to what was found: nothing more is to be asked about where it lives."""
+    files_only: bool = False
+    """Only the bulk files have it."""
+    refused: bool = False
+    """It is listed as not trading, and klines do not answer for it: at most the bulk files have it."""
 
     @property
     def trades(self) -> bool:
@@ -74,6 +105,8 @@ class BegunSeries:
 class Resolved:
     targets: tuple[Target, ...]
     failed: tuple[FailedSeries, ...]
+    unknown: tuple[str, ...] = ()
+    """Series of the packaged list that nobody knows: no failure, for nobody asked for them."""
 
 
 def clip_to_clock(
@@ -107,12 +140,13 @@ def resolve(
     instruments: Mapping[str, Instrument],
     interval: Interval,
     span: TimeRange,
+    unlisted: Mapping[str, Unlisted] = _NONE,
 ) -> Resolved:
-    """Hold one venue's symbols against its listing, each once.
+    """Hold one venue's symbols against its listing, each once, and against what was found of those `unlisted`.
 
-    A symbol that a list names and the venue does not know fails alone; one typed by hand raises SymbolError.
+    A symbol that a list names and nobody knows fails alone; one typed by hand raises SymbolError.
     """
-    targets, failed = [], []
+    targets, failed, unknown = [], [], []
     seen = set()
     for one in asked:
         if one.symbol in seen:
@@ -121,18 +155,49 @@ def resolve(
         series = Series(one.venue, one.symbol, interval)
         instrument = instruments.get(one.symbol)
         if instrument is None:
-            suggestion = _suggestion(one.symbol, instruments)
-            if one.typed:
-                raise SymbolError(
-                    f"{one.venue} does not know the symbol {one.symbol}",
-                    hint=suggestion or f"{one.venue} spells symbols like BTCUSDT",
+            found = unlisted.get(one.symbol, Unlisted())
+            if found.life is not None:
+                targets.append(
+                    found_target(series, span, found, found.life, Instrument(one.symbol, NOT_LISTED, None, None))
                 )
-            detail = f"{one.venue} does not know this symbol" + (f"; {suggestion}" if suggestion else "")
-            failed.append(FailedSeries(str(series), "unknown_symbol", detail))
+            elif found.undecided:
+                failed.append(FailedSeries(str(series), "fetch_failed", found.why))
+            elif one.packaged:
+                unknown.append(str(series))
+            else:
+                failed.append(_unknown(one, series, _suggestion(one.symbol, instruments), found.why))
             continue
         wanted = on_grid(span, interval)
         targets.append(Target(series, wanted, instrument, asked_start_ms=wanted.start_ms))
-    return Resolved(tuple(targets), tuple(failed))
+    return Resolved(tuple(targets), tuple(failed), tuple(unknown))
+
+
+def _unknown(one: Asked, series: Series, suggestion: str | None, why: str) -> FailedSeries:
+    """What a symbol is that nobody knows: an error of whoever typed it, or a failure of its own."""
+    where = f": {why}" if why else ""
+    if one.typed:
+        raise SymbolError(
+            f"{one.venue} does not know the symbol {one.symbol}{where}",
+            hint=suggestion or f"{one.venue} spells symbols like BTCUSDT",
+        )
+    detail = "; ".join(filter(None, (f"{one.venue} does not know this symbol{where}", suggestion)))
+    return FailedSeries(str(series), "unknown_symbol", detail)
+
+
+def found_target(series: Series, span: TimeRange, found: Unlisted, life: TimeRange, instrument: Instrument) -> Target:
+    """What is wanted of a series that was found elsewhere to have a life; empty, inside of `span`, where nothing is."""
+    wanted = on_grid(span, series.interval)
+    start_ms = min(max(wanted.start_ms, life.start_ms), wanted.end_ms)
+    return Target(
+        series,
+        TimeRange(start_ms, max(start_ms, min(wanted.end_ms, life.end_ms))),
+        instrument,
+        first_ms=found.first_ms,
+        newest_ms=found.newest_ms,
+        asked_start_ms=start_ms if found.files_only else wanted.start_ms,
+        settled=found.files_only or found.ended,
+        files_only=found.files_only,
+    )
 
 
 def _suggestion(symbol: str, known: Iterable[str]) -> str | None:

@@ -23,6 +23,7 @@ from laklak.addresses import NOTE, SIMULATOR, Addresses, fits
 from laklak.bans import lasting_bans
 from laklak.engine.addresses import address_refusal, known_addresses
 from laklak.engine.filling import SPARE_BYTES, other_series
+from laklak.engine.listing import last_look
 from laklak.engine.prepare import mixing_refusal
 from laklak.engine.remembered import address_finding, ban_findings, memory_findings
 from laklak.errors import LaklakError, TryLater
@@ -30,7 +31,7 @@ from laklak.feed import Feed
 from laklak.findings import Checkup, Fact, Finding
 from laklak.job import Job
 from laklak.knowledge import Knowledge
-from laklak.model import iso
+from laklak.model import Series, iso
 from laklak.resolve import clip_to_clock
 from laklak.stopping import Stopper
 from laklak.stores import open_store
@@ -65,6 +66,7 @@ class _Seen:
     origin: Origin | None = None
     addresses: dict[str, Addresses] = field(default_factory=dict)
     """Of the venues whose candles the store has."""
+    knowledge: Knowledge = field(default_factory=Knowledge)
 
 
 class Check:
@@ -107,6 +109,9 @@ class Check:
             group.start_soon(self._look_at_store)
             for name in self._venues:
                 group.start_soon(self._look_at_venue, name, feeds)
+        for feed in feeds:
+            if feed.no_api is None:
+                self._add(feed.venue.name, *self._of_listing(feed))
         if self._seen.store is not None:
             self._hold_against_store(self._seen.store, feeds)
         return Checkup(
@@ -162,7 +167,7 @@ class Check:
     async def _look_at_memory(self, store: Store) -> None:
         """Say what the store remembers about venues."""
         with anyio.move_on_after(_MEMORY_S) as scope:
-            knowledge = await Knowledge.of(store)
+            knowledge = self._seen.knowledge = await Knowledge.of(store)
             held = {series.venue for series in await store.holdings()}
             now_ms = time.time_ns() // 1_000_000
             for venue in sorted(held):
@@ -251,26 +256,46 @@ class Check:
         symbols = len(feed.listing.instruments)
         reached = f"{feed.shown_url}: {kind} answers and lists {counted(symbols, 'symbol')} ({duration_text(seconds)})"
         facts = {"simulated": feed.transport.simulated, "symbols": symbols}
-        found = [Finding("ok", reached, facts=facts), _clock(feed), _weight(feed, self._job)]
-        return [*found, *self._unlisted(feed)]
+        return [Finding("ok", reached, facts=facts), _clock(feed), _weight(feed, self._job)]
 
-    def _unlisted(self, feed: Feed) -> list[Finding]:
+    def _of_listing(self, feed: Feed) -> list[Finding]:
+        """What is odd with symbols of the asset list, and what a run does about those that are not listed."""
         asked = dict.fromkeys(one.symbol for one in self._job.asked if one.venue == feed.venue.name)
         unlisted = [symbol for symbol in asked if symbol not in feed.listing.instruments]
+        odd = [f"{symbol} {feed.listing.odd[symbol]}" for symbol in asked if symbol in feed.listing.odd]
+        found = [Finding("warning", f"odd in its listing, and not counted: {some_of(odd)}")] if odd else []
         facts = {"asked": len(asked), "unlisted": len(unlisted)}
-        if not asked:
-            return []
-        if not unlisted:
-            return [Finding("ok", f"it lists all {counted(len(asked), 'symbol')} of the asset list", facts=facts)]
-        return [
-            Finding(
-                "warning",
-                f"{len(unlisted):,} of {counted(len(asked), 'symbol')} of the asset list are not listed: "
-                f"{some_of(unlisted)}",
-                "take them off the list; until then each run fetches the others and ends with exit status 1",
-                facts,
+        if asked and not unlisted:
+            found.append(Finding("ok", f"it lists all {counted(len(asked), 'symbol')} of the asset list", facts=facts))
+        elif unlisted:
+            found.append(
+                Finding(
+                    "warning",
+                    f"{len(unlisted):,} of {counted(len(asked), 'symbol')} of the asset list are not listed: "
+                    f"{some_of(unlisted)}",
+                    self._about_unlisted(feed, unlisted),
+                    facts,
+                )
             )
-        ]
+        return found
+
+    def _about_unlisted(self, feed: Feed, symbols: Sequence[str]) -> str:
+        """What a run does about symbols that are not listed, by what the last one found of them."""
+        known: list[str] = []
+        unknown: list[str] = []
+        for symbol in symbols:
+            look = last_look(self._seen.knowledge, Series(feed.venue.name, symbol, self._job.interval))
+            if look is not None:
+                (unknown if look.words is None else known).append(
+                    f"{symbol} ({look.words or f'looked for at {iso(look.at_ms // 1000 * 1000)}'})"
+                )
+        where = "klines and bulk files" if feed.reader is not None else "klines"
+        packaged = all(one.packaged for one in self._job.asked if one.symbol in symbols)
+        parts = [f"a run looks for them in {where}, a week later again, and fetches what these have"]
+        parts += [f"they had {some_of(known)}"] if known else []
+        parts += [f"they did not have {some_of(unknown)}"] if unknown else []
+        end = "is named in each run" if packaged else "ends each run with exit status 1 until it is taken off the list"
+        return "; ".join([*parts, f"a symbol that nobody has {end}"])
 
     def _told_to_wait(self, exc: TryLater) -> Finding:
         wait_s = exc.until_ms / 1000 - time.time()

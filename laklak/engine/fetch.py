@@ -33,6 +33,7 @@ from laklak.agenda import Entry, next_round
 from laklak.archives.evidence import Verdict
 from laklak.archives.solver import FilePart
 from laklak.engine.addresses import AddressBook
+from laklak.engine.files_alone import FilesAlone
 from laklak.engine.life import Lives, ended_line
 from laklak.engine.observer import Observer
 from laklak.engine.tally import tally
@@ -119,6 +120,7 @@ class Fetch:
         self._writers: anyio.CancelScope | None = None
         self._writer = Writer(job, store, unsure, report, self._abort)
         self._learning: dict[Ledger, asyncio.Event] = {}
+        self._files_alone = FilesAlone(knowledge)
         self._refusals = 0
         self._dead_told = False
         self.error: LaklakError | None = None
@@ -260,6 +262,7 @@ class Fetch:
                         self._done(feed, ledger)
                     if ready:
                         await self._addresses.note(feed, "files")
+                    ready += await self._settle_files(feed, ledger)
                     # While a worker waits for its next file, no candles of its last one may stay in memory: not by
                     # a name either.
                     while ready:
@@ -285,6 +288,17 @@ class Fetch:
                 release()
         return ready
 
+    async def _settle_files(self, feed: Feed, ledger: Ledger) -> list[Parcel]:
+        """When all files of a series are through that nobody else has: what they lack is decided by them."""
+        if not ledger.plan.files_only or ledger.open_questions or feed.reader is None:
+            return []
+        stored: list[int] = []
+        if self._job.refetch:
+            stored = await self._store.open_times(ledger.plan.series, ledger.plan.wanted)
+        absences = self._files_alone.settle(feed, feed.reader.archive, ledger, stored)
+        delivery = await self._delivery(ledger, _nothing_of(ledger), absences)
+        return [Parcel(ledger, delivery, _nothing_to_release)] if delivery.rows else []
+
     async def _take_in(
         self, feed: Feed, reader: FileReader, ledger: Ledger, parts: Sequence[FilePart], checked: Checked
     ) -> Delivery:
@@ -295,6 +309,8 @@ class Fetch:
         wanted = tuple(merge([earlier, *wanted])) if earlier else wanted
         chunk = Chunk(ledger.plan.series, span, wanted)
         outcome = first_answer(chunk, checked)
+        if ledger.plan.files_only:
+            self._files_alone.saw(ledger, checked)
         verdict = feed.evidence.heard(parts, checked)
         corrected = self._look_again(feed, chunk, checked)
         candles = _with_others(outcome.candles, chunk, checked, corrected, verdict.found)
@@ -386,7 +402,14 @@ class Fetch:
         solver = feed.solver
         if solver is None:
             return
-        instead = solver.instead(part, absent=why.absent)
+        if ledger.plan.files_only:
+            solver = replace(solver, preference="archive")
+        files_only = ledger.plan.files_only
+        # Where there is nobody else, the days are tried in place of a month that is there and cannot be trusted, too.
+        instead = solver.instead(part, absent=why.absent or files_only)
+        if files_only:
+            self._files_alone.lacks(ledger, instead.rest, why)
+            instead = replace(instead, rest=())
         feed.files.add((ledger, other) for other in instead.files)
         self._report.files.planned += len(instead.files)
         for _ in instead.files:
@@ -402,7 +425,7 @@ class Fetch:
     def _done(self, feed: Feed, ledger: Ledger) -> None:
         """Close a question; when it was the last of its series, ask again for what is in doubt, then the files."""
         feed.agenda.done(ledger)
-        if ledger.exhausted and not ledger.open_questions and ledger.refused is None:
+        if ledger.exhausted and not ledger.open_questions and ledger.refused is None and not ledger.plan.files_only:
             self._ask_again(feed, ledger)
         if feed.agenda.through(ledger):
             self._ask_files(feed, ledger)

@@ -79,6 +79,7 @@ async def each(
     ask: Callable[[One], Awaitable[Found]],
     note: Callable[[str], None] | None = None,
     *,
+    at_once: int = _SURVEYS_AT_ONCE,
     told_every_s: float = _TOLD_EVERY_S,
 ) -> list[Found]:
     """What `ask` gives for every item, in their order; it is asked for a few of them at once.
@@ -87,7 +88,7 @@ async def each(
     """
     found: dict[int, Found] = {}
     asked = list(items)
-    places = anyio.CapacityLimiter(_SURVEYS_AT_ONCE)
+    places = anyio.CapacityLimiter(at_once)
 
     async def one(number: int, item: One) -> None:
         async with places:

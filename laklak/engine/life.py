@@ -20,9 +20,9 @@ from laklak.engine.edges import first_open_ms, newest_open_ms
 from laklak.errors import PermanentError, TransientError
 from laklak.feed import Feed
 from laklak.knowledge import Knowledge
-from laklak.model import DAY_MS, Interval, Series, TimeRange, iso
+from laklak.model import DAY_MS, Instrument, Interval, Series, TimeRange, iso
 from laklak.report import Report
-from laklak.resolve import BegunSeries, EndedSeries, Target
+from laklak.resolve import NOT_LISTED, BegunSeries, EndedSeries, Target
 from laklak.stores.base import Store
 from laklak.text import some_of
 
@@ -65,15 +65,16 @@ class Lives:
 
     async def settle(self, target: Target) -> Target:
         """Cut what is wanted of a series to its life, as far as it is known or has to be asked for now."""
-        if not target.wanted:
+        if not target.wanted or target.settled:
             return target
-        return await self._cut_end(await self._cut_start(target))
+        target = await self._cut_start(target)
+        return target if target.refused else await self._cut_end(target)
 
     async def _cut_start(self, target: Target) -> Target:
         series, span = target.series, target.wanted
         listed_ms = self._listed_ms(target)
         known_ms = self.known_first(series)
-        start_ms, doubtful = known_ms, False
+        start_ms, doubtful, refused = known_ms, False, False
         if known_ms is None and (listed_ms is None or listed_ms > span.start_ms):
             # Where nothing comes, or nobody can be asked, the listing is the best guess.
             start_ms = listed_ms
@@ -85,13 +86,19 @@ class Lives:
                         self.remember_first(series, known_ms, "klines")
             except (TransientError, PermanentError) as exc:
                 log.warning("first candle not learned series=%s error=%s", series, exc)
-                start_ms = None
+                start_ms, refused = None, _is_refused(target, exc)
         if start_ms is not None:
             start_ms = min(max(span.start_ms, series.interval.floor(start_ms)), span.end_ms)
             span = TimeRange(start_ms, span.end_ms)
         if known_ms is not None and known_ms > target.wanted.start_ms:
             self._report.begun[str(series)] = BegunSeries(str(series), known_ms)
-        return replace(target, wanted=span, first_ms=None if doubtful else known_ms, doubtful_first=doubtful)
+        return replace(
+            target,
+            wanted=span,
+            first_ms=None if doubtful else known_ms,
+            doubtful_first=doubtful,
+            refused=refused,
+        )
 
     async def _asked_first(self, target: Target) -> int | None:
         first_ms = await first_open_ms(self._feed, target.series)
@@ -116,7 +123,7 @@ class Lives:
             newest = await self.newest(series)
         except (TransientError, PermanentError) as exc:
             log.warning("newest candle not learned series=%s error=%s", series, exc)
-            return target
+            return replace(target, refused=_is_refused(target, exc))
         if not newest.ended:
             return replace(target, newest_ms=newest.open_ms)
         end_ms = span.start_ms if newest.open_ms is None else newest.open_ms + series.interval.ms
@@ -148,10 +155,11 @@ class Lives:
     async def newest(self, series: Series) -> Newest:
         """Ask for the newest candle of a series, and say whether it has ended; raises what Transport.ask raises."""
         open_ms = await newest_open_ms(self._feed, series)
-        instrument = self._feed.listing.instruments.get(series.symbol)
-        trades = instrument is None or instrument.trades
+        listed = self._feed.listing.instruments.get(series.symbol)
+        instrument = listed or Instrument(series.symbol, NOT_LISTED, None, None)
+        trades = instrument.trades
         ended = not trades if open_ms is None else await self._has_ended(series, open_ms, trades=trades)
-        self._remember_end(series, open_ms, "" if instrument is None else instrument.status, ended=ended)
+        self._remember_end(series, open_ms, instrument.status, ended=ended)
         return Newest(open_ms, ended)
 
     async def _has_ended(self, series: Series, open_ms: int, *, trades: bool) -> bool:
@@ -228,6 +236,11 @@ class Lives:
     @property
     def _can_ask(self) -> bool:
         return self._feed.no_api is None
+
+
+def _is_refused(target: Target, exc: Exception) -> bool:
+    """Whether klines have given up a series for good, as the listing says too: one that trades may be refused once."""
+    return isinstance(exc, PermanentError) and not target.trades
 
 
 def ended_line(ended: Sequence[EndedSeries]) -> str:

@@ -14,6 +14,7 @@ from laklak.engine.addresses import AddressBook
 from laklak.engine.filling import Closed, check_room, each, find_closed, survey_sure
 from laklak.engine.holding import hold_against_files, spans_read
 from laklak.engine.life import Lives, ended_line
+from laklak.engine.listing import ListingCheck
 from laklak.engine.observer import Observer
 from laklak.engine.oddities import STRAYS_FILE, OddityBook
 from laklak.errors import StoreUnavailable
@@ -22,7 +23,7 @@ from laklak.fresh import Fresh, chunks_with, take_along
 from laklak.job import Job
 from laklak.knowledge import Knowledge
 from laklak.ledger import Ledger
-from laklak.model import Absence, Instrument, Series, TimeRange, iso
+from laklak.model import Absence, Series, TimeRange, iso
 from laklak.plan import (
     SeriesPlan,
     alternatives,
@@ -190,19 +191,25 @@ class Preparation:
                     f"{self._store.display} would keep nothing of {asked_for}", hint="ask for a later range"
                 )
         asked = [one for one in self._job.asked if one.venue == feed.venue.name]
-        instruments = feed.listing.instruments
+        symbols = list(dict.fromkeys(one.symbol for one in asked))
+        listing = ListingCheck(feed, self._job, self._knowledge, note=self._observer.note, warn=self._observer.warn)
+        held = await listing.hold(symbols, span)
         if feed.no_api is not None:
             self._observer.warn(f"going on with the bulk files alone, what they lack stays missing: {feed.no_api}")
-            instruments = {one.symbol: Instrument(one.symbol, "unknown", None, None) for one in asked}
-        resolved = resolve(asked, instruments, self._job.interval, span)
+        resolved = resolve(asked, held.instruments, self._job.interval, span, held.unlisted)
         self._report.failed += resolved.failed
+        self._report.ended += held.ended
+        if resolved.unknown:
+            self._observer.warn(
+                f"{feed.venue.name} does not know, of the list that comes with laklak: {some_of(resolved.unknown)}"
+            )
         if resolved.failed:
             unknown = [failed.series for failed in resolved.failed]
             self._observer.warn(f"{feed.venue.name} does not know: {some_of(unknown)}")
         lives = Lives(feed, self._store, self._knowledge, self._report, recheck=self._job.recheck)
         self.lives[feed.venue.name] = lives
         before = len(self._report.ended)
-        targets = await each(resolved.targets, lives.settle)
+        targets = await listing.elsewhere(await each(resolved.targets, lives.settle), span)
         if ended := self._report.ended[before:]:
             self._observer.warn(ended_line(ended))
         wanted = [target.wanted for target in targets if target.wanted]
@@ -249,6 +256,7 @@ class Preparation:
             oldest_ms=oldest_held(target.wanted, not_held),
             asked_start_ms=target.asked_start_ms,
             doubtful_first=target.doubtful_first,
+            files_only=target.files_only,
         )
 
     def _note_due(self, series: Series, known: Sequence[Absence]) -> None:
@@ -338,4 +346,8 @@ class Preparation:
 
 def _split(feed: Feed, plan: SeriesPlan) -> Split:
     solver = feed.solver
-    return Split((), plan.missing) if solver is None else solver.split(plan.series, plan.missing)
+    if solver is None:
+        return Split((), plan.missing)
+    if plan.files_only:
+        solver = replace(solver, preference="archive")
+    return solver.split(plan.series, plan.missing)

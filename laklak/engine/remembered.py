@@ -18,7 +18,7 @@ from laklak.model import Note, iso
 from laklak.stores.base import AbsenceCount
 from laklak.text import counted, mask_url
 
-_NAMES: Final = {"first": "first candle", "ended": "end", "unlisted": "unlisted symbol"}
+_NAMES: Final = {"first": "first candle", "ended": "end", "unlisted": "unlisted symbol", "listing": "listed symbol"}
 _OTHERS: Final = "other note"
 _FRESH: Final = "young candle"
 # So far two clocks that are right may be apart.

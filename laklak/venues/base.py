@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from enum import Enum
-from typing import Protocol
+from typing import Final, Protocol
 
-from laklak.model import Chunk, Instrument, Page, Series
+from laklak.model import Chunk, Instrument, Page, Series, iso
+
+_LAST_MS: Final = 253_402_300_800_000
+"""The end of the year 9999: no calendar spells what comes later."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +47,46 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """What a venue lists, and the weight a minute it advertises (None when it does not say)."""
+    """What a venue lists, and the weight a minute it advertises (None when it does not say).
+
+    `odd` says of single instruments what in their entries is no fact and was left out; `unreadable` entries name no
+    symbol that there can be.
+    """
 
     instruments: Mapping[str, Instrument]
     advertised_weight: int | None
+    odd: Mapping[str, str] = field(default_factory=dict)
+    unreadable: int = 0
+
+    def together(self, other: Listing) -> Listing:
+        """What either of two answers lists; where both do, as `other` says it."""
+        return Listing(
+            {**self.instruments, **other.instruments},
+            other.advertised_weight or self.advertised_weight,
+            {**{symbol: what for symbol, what in self.odd.items() if symbol not in other.instruments}, **other.odd},
+            other.unreadable,
+        )
+
+    def by_clock(self, now_ms: int) -> Listing:
+        """The same without listings in the future, which are no dates; of what is said to trade that is odd."""
+        early = {
+            symbol: one
+            for symbol, one in self.instruments.items()
+            if one.first_ms is not None and one.first_ms > now_ms
+        }
+        if not early:
+            return self
+        odd = {
+            symbol: f"trades, and has the listing date {_shown(one.first_ms)}, which is to come"
+            for symbol, one in early.items()
+            if one.trades and one.first_ms is not None
+        }
+        undated = {symbol: replace(one, first_ms=None) for symbol, one in early.items()}
+        return replace(self, instruments={**self.instruments, **undated}, odd={**odd, **self.odd})
+
+
+def _shown(time_ms: int) -> str:
+    return iso(time_ms) if time_ms < _LAST_MS else str(time_ms)
 
 
 class DecodeError(ValueError):

@@ -20,7 +20,7 @@ from typing import Any, Final
 
 import orjson
 
-from laklak.model import Chunk, Instrument, Page, Series
+from laklak.model import Chunk, Instrument, Page, Series, check_symbol
 from laklak.venues.base import DecodeError, Kind, Listing, Request, Verdict
 
 # "never" is written as 2100-12-25 on perpetuals (4133404800000; a few recorded ones are two seconds later).
@@ -98,23 +98,31 @@ class Binance:
         return Request("/fapi/v1/exchangeInfo", (), 1)
 
     def parse_instruments(self, body: bytes) -> Listing:
-        """Read exchangeInfo: every symbol with its listing and, where trading ends, that moment."""
+        """Read exchangeInfo: every symbol with its listing and, where trading ends, that moment.
+
+        What is odd in an entry costs that entry, or that date, and nothing else; of two with the same symbol the
+        first one counts.  DecodeError for what is no exchangeInfo.
+        """
         answer = _json(body)
         symbols = answer.get("symbols") if isinstance(answer, dict) else None
         if not isinstance(symbols, list):
             raise DecodeError(f"expected exchangeInfo with a list of symbols, got {_short(body)}")
-        instruments = {}
-        for index, entry in enumerate(symbols):
-            if not isinstance(entry, dict) or not isinstance(entry.get("symbol"), str):
-                raise DecodeError(f"exchangeInfo: symbols[{index}] has no symbol")
-            end_ms = _moment(entry, "deliveryDate", index)
-            instruments[entry["symbol"]] = Instrument(
-                symbol=entry["symbol"],
-                status=str(entry.get("status", "")),
-                first_ms=_moment(entry, "onboardDate", index),
-                end_ms=None if end_ms is None or end_ms >= _NEVER_MS else end_ms,
-            )
-        return Listing(instruments, _advertised_weight(answer))
+        instruments: dict[str, Instrument] = {}
+        odd: dict[str, str] = {}
+        unreadable = 0
+        for entry in symbols:
+            symbol = _symbol(entry)
+            if symbol is None:
+                unreadable += 1
+                continue
+            instrument, what = _instrument(symbol, entry)
+            if symbol in instruments:
+                what = "is listed twice, the first entry counts" if instrument != instruments[symbol] else ""
+            else:
+                instruments[symbol] = instrument
+            if what:
+                odd.setdefault(symbol, what)
+        return Listing(instruments, _advertised_weight(answer), odd, unreadable)
 
     def clock_request(self) -> Request:
         return Request("/fapi/v1/time", (), 1)
@@ -197,13 +205,41 @@ def _time_of(row: object) -> Any:
     return row[0] if isinstance(row, list) and row else None
 
 
-def _moment(entry: Mapping[str, Any], key: str, index: int) -> int | None:
-    value = entry.get(key)
-    if value is None:
+def _symbol(entry: object) -> str | None:
+    """The symbol of an entry of exchangeInfo; None where it has none that there can be."""
+    symbol = entry.get("symbol") if isinstance(entry, dict) else None
+    try:
+        return check_symbol(symbol) if isinstance(symbol, str) else None
+    except ValueError:
         return None
-    if type(value) is not int or value < 0:
-        raise DecodeError(f"exchangeInfo: symbols[{index}].{key} is not a time in milliseconds")
-    return value
+
+
+def _instrument(symbol: str, entry: Mapping[str, Any]) -> tuple[Instrument, str]:
+    """What an entry says of a symbol, and what in it is odd, in words."""
+    status = entry.get("status")
+    odd = [f"has the {key} {_shown(entry[key])}" for key in ("onboardDate", "deliveryDate") if _is_odd(entry.get(key))]
+    end_ms = _moment(entry, "deliveryDate")
+    instrument = Instrument(
+        symbol=symbol,
+        status=status if isinstance(status, str) else "",
+        first_ms=_moment(entry, "onboardDate"),
+        end_ms=None if end_ms is None or end_ms >= _NEVER_MS else end_ms,
+    )
+    return instrument, " and ".join(odd)
+
+
+def _moment(entry: Mapping[str, Any], key: str) -> int | None:
+    value = entry.get(key)
+    return value if type(value) is int and value > 0 else None
+
+
+def _is_odd(value: object) -> bool:
+    """Whether a date that is there is none."""
+    return value is not None and (type(value) is not int or value <= 0)
+
+
+def _shown(value: object) -> str:
+    return _one_line(orjson.dumps(value).decode())[:40]
 
 
 def _advertised_weight(answer: Mapping[str, Any]) -> int | None:

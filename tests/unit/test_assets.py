@@ -209,8 +209,8 @@ def test_the_packaged_list_is_the_last_resort(folder: Path) -> None:
     found = find_assets(folder, None)
 
     assert found.path.read_bytes() == SHIPPED.read_bytes()
-    assert "the list that comes with laklak" in found.words
     assert found.packaged
+    assert "the list that comes with laklak" in found.words
 
 
 # The list the project ships

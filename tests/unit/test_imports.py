@@ -20,7 +20,7 @@ LAYERS: list[set[str]] = [
     {"text", "process", "connection", "addresses", "findings", "plan", "quality", "lineprotocol", "taskgroup"},
     {"times", "assets", "unsure", "settings_sources", "settle", "limiter", "resolve", "simulator"},
     {"venues", "archives", "stores"},
-    {"settings", "old_config", "transport", "download", "ledger", "knowledge", "refetched", "forms"},
+    {"settings", "old_config", "transport", "download", "ledger", "knowledge", "refetched", "forms", "unlisted"},
     {"job", "agenda", "files", "report", "fresh"},
     {"copying"},
     {"feed", "wording"},

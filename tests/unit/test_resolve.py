@@ -4,7 +4,7 @@ import pytest
 
 from laklak.errors import SettingsError, SymbolError
 from laklak.model import DAY_MS, MINUTE_MS, Instrument, Interval, TimeRange
-from laklak.resolve import Asked, clip_to_clock, resolve
+from laklak.resolve import Asked, Unlisted, clip_to_clock, resolve
 
 MINUTE = Interval.parse("1m")
 NOW = 1_771_977_600_000
@@ -122,3 +122,40 @@ def test_a_typed_symbol_like_no_other_gets_a_hint_all_the_same():
         resolved("^GSPC", typed=True)
 
     assert caught.value.hint
+
+
+LIFE = TimeRange(NOW - 4 * MINUTE_MS, NOW - 2 * MINUTE_MS)
+
+
+def with_unlisted(found, *, typed=False, packaged=False):
+    return resolve([Asked("GONUSDT", "binance", typed, packaged)], LISTED, MINUTE, SPAN, {"GONUSDT": found})
+
+
+def test_what_is_not_listed_and_has_candles_is_wanted_where_it_has_them():
+    (target,) = with_unlisted(Unlisted(LIFE, files_only=True), typed=True).targets
+
+    assert (target.wanted, target.files_only, target.settled) == (LIFE, True, True)
+
+
+def test_a_life_outside_of_the_range_leaves_nothing_wanted():
+    (target,) = with_unlisted(Unlisted(TimeRange(0, 5 * MINUTE_MS))).targets
+
+    assert not target.wanted
+    assert SPAN.start_ms <= target.wanted.start_ms <= SPAN.end_ms
+
+
+def test_of_the_packaged_list_what_nobody_knows_is_no_failure():
+    outcome = with_unlisted(Unlisted(why="nobody has it"), packaged=True)
+
+    assert (outcome.failed, outcome.unknown) == ((), ("binance:GONUSDT:1m",))
+
+
+def test_what_could_not_be_asked_for_is_a_failure_of_its_own_even_if_typed():
+    (failed,) = with_unlisted(Unlisted(undecided=True, why="no answer"), typed=True).failed
+
+    assert (failed.reason, failed.detail) == ("fetch_failed", "no answer")
+
+
+def test_the_error_of_a_typed_symbol_says_who_was_asked():
+    with pytest.raises(SymbolError, match="does not know the symbol GONUSDT: nobody has it"):
+        with_unlisted(Unlisted(why="nobody has it"), typed=True)

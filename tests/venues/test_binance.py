@@ -199,17 +199,67 @@ def test_a_listing_without_dates_is_taken():
         b"[]",
         b"{}",
         b'{"symbols":{}}',
-        b'{"symbols":[1]}',
-        b'{"symbols":[{}]}',
-        b'{"symbols":[{"symbol":5}]}',
-        b'{"symbols":[{"symbol":"X","onboardDate":"soon"}]}',
-        b'{"symbols":[{"symbol":"X","onboardDate":-1}]}',
-        b'{"symbols":[{"symbol":"X","deliveryDate":1.5}]}',
     ],
 )
 def test_a_listing_that_makes_no_sense_is_no_answer(body):
     with pytest.raises(DecodeError):
         BINANCE.parse_instruments(body)
+
+
+@pytest.mark.parametrize(
+    "entry", [1, None, [], {}, {"symbol": 5}, {"symbol": ""}, {"symbol": "A B"}, {"symbol": "A/../B"}, {"status": "X"}]
+)
+def test_an_entry_that_names_no_symbol_costs_itself_alone(entry):
+    listing = BINANCE.parse_instruments(orjson.dumps({"symbols": [entry, {"symbol": "X", "status": 7}]}))
+
+    assert (listing.instruments, listing.unreadable) == ({"X": Instrument("X", "", None, None)}, 1)
+
+
+@pytest.mark.parametrize("key", ["onboardDate", "deliveryDate"])
+@pytest.mark.parametrize("value", ["soon", -1, 0, 1.5, True, False, [], {}, "1569398400000"])
+def test_a_date_that_is_none_costs_itself_alone_and_is_told(key, value):
+    listing = BINANCE.parse_instruments(orjson.dumps({"symbols": [{"symbol": "X", "status": "TRADING", key: value}]}))
+
+    assert listing.instruments == {"X": Instrument("X", "TRADING", None, None)}
+    assert listing.odd["X"].startswith(f"has the {key} ")
+
+
+def test_of_two_entries_with_the_same_symbol_the_first_one_counts():
+    entries = [{"symbol": "X", "status": "TRADING"}, {"symbol": "X", "status": "BREAK"}]
+
+    listing = BINANCE.parse_instruments(orjson.dumps({"symbols": entries}))
+
+    assert listing.instruments == {"X": Instrument("X", "TRADING", None, None)}
+    assert "listed twice" in listing.odd["X"]
+
+
+def test_two_entries_that_say_the_same_are_not_odd():
+    assert BINANCE.parse_instruments(b'{"symbols":[{"symbol":"X"},{"symbol":"X"}]}').odd == {}
+
+
+def test_two_answers_together_list_what_either_lists():
+    first, second = (BINANCE.parse_instruments(orjson.dumps({"symbols": [{"symbol": one}]})) for one in "XY")
+
+    assert set(first.together(second).instruments) == {"X", "Y"}
+
+
+def test_a_listing_in_the_future_is_no_date_and_odd_for_what_trades():
+    entries = [
+        {"symbol": "X", "status": "TRADING", "onboardDate": 2_000},
+        {"symbol": "Y", "status": "PENDING_TRADING", "onboardDate": 2_000},
+        {"symbol": "Z", "status": "TRADING", "onboardDate": 10**18},
+        {"symbol": "W", "status": "TRADING", "onboardDate": 500},
+    ]
+
+    listing = BINANCE.parse_instruments(orjson.dumps({"symbols": entries})).by_clock(1_000)
+
+    assert {name: one.first_ms for name, one in listing.instruments.items()} == {
+        "X": None,
+        "Y": None,
+        "Z": None,
+        "W": 500,
+    }
+    assert set(listing.odd) == {"X", "Z"}
 
 
 @pytest.mark.parametrize(

@@ -139,12 +139,15 @@ def test_the_history_of_a_symbol_that_the_api_refuses_is_in_the_files(archive, s
     assert stored() == truth(["LTCUSDT"])
 
 
-def test_no_file_of_an_unknown_symbol_is_asked(archive, tmp_path):
+def test_of_an_unknown_symbol_its_months_are_looked_for_and_no_file_is_asked(archive, tmp_path):
     running = archive()
     (tmp_path / "list.txt").write_text("NOSUCHUSDT binance\nLTCUSDT binance\n")
     summary = asyncio.run(library.backfill(assets=tmp_path / "list.txt", days=4))
     assert (summary.exit, [failed.series for failed in summary.failed_series]) == (1, ["binance:NOSUCHUSDT:1m"])
-    assert (summary.missing, files_asked(running)) == (0, 2 * 3)
+    asked = [hit.path for hit in running.hits if "/NOSUCHUSDT/" in hit.path]
+    assert all("/monthly/" in path and path.endswith(".CHECKSUM") for path in asked)
+    # The month of the range, which is not due yet, and the one before it.
+    assert (summary.missing, files_asked(running), len(asked)) == (0, 2 * 3 + 2, 2)
 
 
 def test_files_are_fetched_through_the_proxy_of_the_environment(archive, monkeypatch, stored, truth):

@@ -1,0 +1,100 @@
+"""Series that only bulk files have: what their files lack is decided by the files (see laklak.unlisted)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Final
+
+from laklak.archives import Archive
+from laklak.engine.listing import UNLISTED
+from laklak.feed import Feed
+from laklak.files import NoCandles
+from laklak.knowledge import Knowledge
+from laklak.ledger import Ledger
+from laklak.model import Absence, TimeRange, places
+from laklak.plan import union
+from laklak.quality import Checked, Refusal
+from laklak.unlisted import FilesRead, Settled, Shelf, Trace, settle_files
+
+NOBODY_ELSE: Final = "the bulk files lack it, and the API does not know the symbol"
+_NO_SOURCE: Final = "not in the bulk files, and nothing else is to be asked"
+
+
+class FilesAlone:
+    """What the files of such series have shown in a run, and what becomes of the rest at its end."""
+
+    def __init__(self, knowledge: Knowledge) -> None:
+        self._knowledge = knowledge
+        self._read: dict[Ledger, FilesRead] = {}
+
+    def saw(self, ledger: Ledger, checked: Checked) -> None:
+        """Take notice of files that have been read, with all of their rows."""
+        self._of(ledger).saw(checked.candles.open_times)
+
+    def lacks(self, ledger: Ledger, parts: Sequence[TimeRange], why: NoCandles) -> None:
+        """Take notice of what no file gives: it is not there, or it cannot be had now and is missing."""
+        if why.absent:
+            self._of(ledger).absent += parts
+        else:
+            ledger.trouble("no_source", _count(ledger, parts), why.detail)
+
+    def settle(self, feed: Feed, archive: Archive, ledger: Ledger, stored: Sequence[int]) -> list[Absence]:
+        """Decide on what the files lack, when all are through; minutes that are `stored` all the same count as such.
+
+        Gives the absences to remember.  Minutes outside of the files are not wanted, and that is remembered; those in
+        between are holes if the API has said that it does not know the symbol.
+        """
+        plan, now_ms = ledger.plan, feed.clock.now_ms()
+        doubts = ledger.take_doubts()
+        lacking = union([*doubts.absent, *doubts.unproven])
+        read = self._read.pop(ledger, FilesRead())
+        settled = settle_files(read, lacking, plan.wanted, Shelf(archive, plan.series, now_ms))
+        trace = Trace.of(self._knowledge.value(plan.series, UNLISTED))
+        self._leave_out(ledger, settled, stored, trace)
+        ledger.trouble("no_source", _count(ledger, settled.late), _NO_SOURCE)
+        if not trace.api_refuses:
+            ledger.trouble("no_source", _count(ledger, settled.holes) + len(doubts.refused), _NO_SOURCE)
+            return []
+        absences = _holes(ledger, settled.holes, now_ms) + _rejects(doubts.refused.values(), now_ms)
+        return sorted(absences, key=lambda absence: absence.open_time_ms)
+
+    def _leave_out(self, ledger: Ledger, settled: Settled, stored: Sequence[int], trace: Trace) -> None:
+        """Take out of what is wanted what lies outside, and remember what will stay so."""
+        kept = sum(part.stop - part.start for part in places(stored, settled.outside))
+        ledger.kept += kept
+        ledger.outside += _count(ledger, settled.outside) - kept
+        note = self._knowledge.note(ledger.plan.series, UNLISTED)
+        if note is not None and settled.proven and not kept:
+            outside = tuple(union([*trace.outside, *settled.proven]))
+            self._knowledge.put(
+                ledger.plan.series, UNLISTED, replace(trace, outside=outside).as_json(), venue_ms=note.venue_ms
+            )
+
+    def _of(self, ledger: Ledger) -> FilesRead:
+        return self._read.setdefault(ledger, FilesRead())
+
+
+def _holes(ledger: Ledger, parts: Iterable[TimeRange], now_ms: int) -> list[Absence]:
+    stamp_ms = time.time_ns() // 1_000_000
+    step_ms = ledger.plan.series.interval.ms
+    return [
+        Absence(open_ms, "hole", stamp_ms, NOBODY_ELSE, venue_ms=now_ms, file_ms=now_ms)
+        for part in parts
+        for open_ms in range(part.start_ms, part.end_ms, step_ms)
+    ]
+
+
+def _rejects(refusals: Iterable[Refusal], now_ms: int) -> list[Absence]:
+    """A file with its checksum says the same each time: its rows need no second answer."""
+    stamp_ms = time.time_ns() // 1_000_000
+    return [
+        Absence(one.open_time_ms, "rejected", stamp_ms, one.reason, one.row, now_ms, now_ms)
+        for one in refusals
+        if one.open_time_ms is not None
+    ]
+
+
+def _count(ledger: Ledger, parts: Iterable[TimeRange]) -> int:
+    return sum(part.count(ledger.plan.series.interval) for part in parts)

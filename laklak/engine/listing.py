@@ -1,0 +1,342 @@
+"""What is asked for, held against what a venue lists: and where it does not list a symbol, who else has it.
+
+A listing is a hint.  One that lacks symbols that it had in the last run is asked for once more (a note `listing` of the
+venue says which it had).  What then lacks costs one question for its first candle and, where klines have nothing, one
+search for its monthly files; what was found is remembered for a week (see laklak.unlisted).
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from laklak.archives.checksum import CHECKSUM_BYTES_MAX
+from laklak.engine.edges import first_open_ms, newest_open_ms
+from laklak.engine.filling import each
+from laklak.errors import PermanentError, RegionRefused, TransientError, TryLater, VenueUnreachable
+from laklak.feed import Feed
+from laklak.job import Job
+from laklak.knowledge import Knowledge
+from laklak.model import Instrument, Series, TimeRange, iso
+from laklak.resolve import NOT_LISTED, EndedSeries, Target, Unlisted, found_target
+from laklak.text import some_of
+from laklak.unlisted import ENDED_FOR_GOOD_AFTER_MS, Shelf, Trace, is_fresh, without_outside
+
+log = logging.getLogger(__name__)
+
+LISTING: Final = "listing"
+UNLISTED: Final = "unlisted"
+# So many questions take a few seconds.
+_MANY: Final = 40
+_FOREVER_MS: Final = 1 << 62
+_TOLD_AT_MOST: Final = 8
+# The longest text that every store keeps in one field is 64 KiB.
+_NAMES_BYTES_MAX: Final = 60_000
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """The instruments that are listed, and what was found of symbols that are asked for and are not.
+
+    `ended`: of the latter, those that have ended, by klines.
+    """
+
+    instruments: Mapping[str, Instrument]
+    unlisted: Mapping[str, Unlisted]
+    ended: Sequence[EndedSeries]
+
+
+@dataclass(frozen=True, slots=True)
+class LastLook:
+    """What was found of a series when it was looked for: of what time it has candles, in words; None: nobody has it."""
+
+    at_ms: int
+    words: str | None
+
+
+def last_look(knowledge: Knowledge, series: Series) -> LastLook | None:
+    """What is remembered of a series that is not listed."""
+    note = knowledge.note(series, UNLISTED)
+    if note is None or note.venue_ms is None:
+        return None
+    trace = Trace.of(knowledge.value(series, UNLISTED))
+    if trace.first_ms is not None:
+        return LastLook(note.venue_ms, f"candles from {iso(trace.first_ms)}")
+    if trace.found:
+        return LastLook(note.venue_ms, f"bulk files from {iso(min(trace.found))}")
+    return LastLook(note.venue_ms, None)
+
+
+class ListingCheck:
+    """Holds what is asked for against one venue's listing: `await ListingCheck(...).hold(symbols, span)`, once.
+
+    `warn` is told of whatever is odd with a symbol that is asked for, `note` of what takes long.
+    """
+
+    def __init__(
+        self,
+        feed: Feed,
+        job: Job,
+        knowledge: Knowledge,
+        *,
+        note: Callable[[str], None],
+        warn: Callable[[str], None],
+    ) -> None:
+        self._feed = feed
+        self._job = job
+        self._knowledge = knowledge
+        self._note = note
+        self._warn = warn
+        self._venue = feed.venue.name
+        self._files_trouble: str | None = None
+        self._ended: list[EndedSeries] = []
+        self._known: list[tuple[Series, str, str]] = []
+
+    async def hold(self, symbols: Sequence[str], span: TimeRange) -> Held:
+        """Say what is listed, and look for the rest where that has not been done within a week.
+
+        Raises VenueUnreachable or TryLater where the venue answers no more and nobody else can be asked.
+        """
+        if self._feed.no_api is None:
+            await self._ask_again_for(symbols)
+            self._remember_names()
+            self._tell_odd(symbols)
+            instruments = dict(self._feed.listing.instruments)
+        else:
+            # What was listed the last time, or was never seen in a listing, is taken as it is asked for.
+            names = self._remembered_names()
+            instruments = {
+                symbol: Instrument(symbol, "unknown", None, None)
+                for symbol in symbols
+                if names is None or symbol in names
+            }
+        lacking = [symbol for symbol in symbols if symbol not in instruments]
+        if len(lacking) > _MANY:
+            self._note(f"{self._venue} does not list {len(lacking):,} of the symbols; they are looked for elsewhere")
+        found = await each(lacking, lambda symbol: self._look(symbol, span), at_once=self._job.workers)
+        self._forget_unlisted(symbols, instruments)
+        self._tell_known()
+        return Held(instruments, dict(zip(lacking, found, strict=True)), self._ended)
+
+    # The listing
+
+    async def _ask_again_for(self, symbols: Sequence[str]) -> None:
+        names = self._remembered_names() or frozenset()
+        gone = [one for one in symbols if one in names and one not in self._feed.listing.instruments]
+        if not gone or self._feed.listing_asked_twice:
+            return
+        log.info("listing asked again venue=%s lacking=%s", self._venue, some_of(gone))
+        try:
+            await self._feed.ask_listing_again()
+        except (TransientError, PermanentError) as exc:
+            log.warning("listing not answered again venue=%s error=%s", self._venue, exc)
+
+    def _remembered_names(self) -> frozenset[str] | None:
+        names = self._knowledge.value(self._venue, LISTING)
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            return None
+        return frozenset(names)
+
+    def _remember_names(self) -> None:
+        """Remember what is listed; what lacks stays remembered until a second answer lacks it too."""
+        before = self._remembered_names()
+        listed = sorted(self._feed.listing.instruments)
+        vanished = [] if self._feed.listing_asked_twice else sorted((before or frozenset()).difference(listed))
+        names = _that_fit([*listed, *vanished])
+        if before != frozenset(names):
+            self._knowledge.put(self._venue, LISTING, sorted(names), venue_ms=self._feed.clock.now_ms())
+
+    def _tell_odd(self, symbols: Sequence[str]) -> None:
+        listing = self._feed.listing
+        odd = [f"{symbol} {listing.odd[symbol]}" for symbol in symbols if symbol in listing.odd]
+        if odd:
+            self._warn(f"odd in the listing of {self._venue}, and not counted: {some_of(odd)}")
+        lacking = [symbol for symbol in symbols if symbol not in listing.instruments]
+        if listing.unreadable and lacking:
+            self._warn(
+                f"entries in the listing of {self._venue} that name no symbol: {listing.unreadable:,}; "
+                f"not listed: {some_of(lacking)}"
+            )
+
+    def _forget_unlisted(self, symbols: Sequence[str], instruments: Mapping[str, Instrument]) -> None:
+        """What is listed again, and trades, is a series like any other."""
+        if self._feed.no_api is None:
+            for symbol in symbols:
+                if symbol in instruments and instruments[symbol].trades:
+                    self._knowledge.forget(self._series(symbol), UNLISTED)
+
+    # What is not listed
+
+    async def elsewhere(self, targets: Sequence[Target], span: TimeRange) -> list[Target]:
+        """Look for what klines refuse though it is listed: where bulk files have it, they say what is wanted."""
+        refused = [target for target in targets if target.refused]
+        looks = await each(
+            refused, lambda target: self._look(target.series.symbol, span, target.instrument), at_once=self._job.workers
+        )
+        self._tell_known()
+        found = {
+            target.series: found_target(target.series, span, one, one.life, target.instrument)
+            for target, one in zip(refused, looks, strict=True)
+            if one.life is not None
+        }
+        return [found.get(target.series, target) for target in targets]
+
+    async def _look(self, symbol: str, span: TimeRange, refused: Instrument | None = None) -> Unlisted:
+        """Find out who has a symbol that is not listed, and of what time; of a `refused` one klines have nothing."""
+        series, now_ms = self._series(symbol), self._feed.clock.now_ms()
+        note = self._knowledge.note(series, UNLISTED)
+        last = Trace.of(self._knowledge.value(series, UNLISTED))
+        looked_ms = None if note is None or self._job.recheck else note.venue_ms
+        if not is_fresh(looked_ms, now_ms):
+            looked_ms = None
+        before = Trace() if looked_ms is None else last
+        if refused is None:
+            trace, trouble = await self._ask_klines(series, before)
+        else:
+            trace, trouble = replace(before, asked=True, first_ms=None, newest_ms=None), None
+        unsure: frozenset[int] = frozenset()
+        if trace.first_ms is None:
+            trace, unsure = await self._ask_months(series, span, trace)
+        if looked_ms is None and trace.found == last.found and not self._job.recheck:
+            # The same files: what they were found to lack they lack.
+            trace = replace(trace, outside=last.outside)
+        if self._feed.no_api is None and trace not in (before, Trace()):
+            self._knowledge.put(series, UNLISTED, trace.as_json(), venue_ms=looked_ms or now_ms)
+        if trace.first_ms is not None:
+            return self._of_klines(series, trace.first_ms, trace.newest_ms, looked_ms or now_ms)
+        # A month that could not be asked for may be there, where others are: then its file is missing, not unwanted.
+        life = self._life_in_files(series, span, replace(trace, found=trace.found | unsure) if trace.found else trace)
+        why = "not listed any more" if refused is None else f"refused by klines ({refused.status})"
+        return self._of_files(series, span, trace, life, why) if life else self._unknown(series, trouble)
+
+    async def _ask_klines(self, series: Series, trace: Trace) -> tuple[Trace, str | None]:
+        """Ask for the first and the newest candle, where that is not known; and why nobody could answer."""
+        if trace.asked or self._feed.no_api is not None:
+            return trace, None
+        try:
+            first_ms = await first_open_ms(self._feed, series)
+            newest_ms = None if first_ms is None else await newest_open_ms(self._feed, series)
+            return replace(trace, asked=True, first_ms=first_ms, newest_ms=newest_ms), None
+        except PermanentError as exc:
+            log.debug("not known to klines series=%s error=%s", series, exc)
+            return replace(trace, asked=True, first_ms=None, newest_ms=None), None
+        except TransientError as exc:
+            return trace, str(exc)
+        except (VenueUnreachable, TryLater) as exc:
+            if self._feed.reader is None or not (isinstance(exc, RegionRefused) or self._job.source == "archive"):
+                raise
+            self._feed.without_api(str(exc))
+            return trace, str(exc)
+
+    async def _ask_months(self, series: Series, span: TimeRange, trace: Trace) -> tuple[Trace, frozenset[int]]:
+        """Ask for the monthly files of `span` that nothing is known of; gives those that do not say, too."""
+        shelf = self._shelf(series)
+        if shelf is None:
+            return trace, frozenset()
+        files = shelf.to_ask(span, trace)
+        at_once = self._job.archive_connections
+        answers = await each(files, lambda file: self._is_there(file.checksum_path), at_once=at_once)
+        by_answer: dict[bool | None, set[int]] = {True: set(), False: set(), None: set()}
+        for file, there in zip(files, answers, strict=True):
+            if there is not False or shelf.will_not_come(file):
+                by_answer[there].add(file.span.start_ms)
+        trace = replace(trace, found=trace.found | by_answer[True], lacking=trace.lacking | by_answer[False])
+        return trace, frozenset(by_answer[None])
+
+    async def _is_there(self, path: str) -> bool | None:
+        """Whether the archive has a file; None where it does not say."""
+        reader = self._feed.reader
+        if reader is None or self._files_trouble is not None:
+            return None
+        try:
+            return await reader.downloader.get(path, most_bytes=CHECKSUM_BYTES_MAX) is not None
+        except (TransientError, PermanentError) as exc:
+            # One file that cannot be asked for is enough: of the others nothing is known either.
+            self._files_trouble = self._files_trouble or str(exc)
+            return None
+
+    def _life_in_files(self, series: Series, span: TimeRange, trace: Trace) -> TimeRange | None:
+        shelf = self._shelf(series)
+        return None if shelf is None else shelf.life(trace, span)
+
+    def _of_files(self, series: Series, span: TimeRange, trace: Trace, life: TimeRange, why: str) -> Unlisted:
+        """A series of which at most files are known."""
+        shown = without_outside(life, trace.outside)
+        candles = f"candles in bulk files alone from {iso(shown.start_ms)} to {iso(shown.end_ms)}"
+        self._known.append((series, why, candles))
+        # Who could not be asked for its first candle may be able to answer later.
+        files_only = trace.asked or not self._feed.asks_api
+        return Unlisted(without_outside(_clipped(span, life), trace.outside), files_only=files_only)
+
+    def _unknown(self, series: Series, trouble: str | None) -> Unlisted:
+        """A series of which nobody knows, or (`trouble`) of which nobody could be asked."""
+        if self._feed.no_api is not None and self._files_trouble is not None:
+            trouble = self._files_trouble
+        if trouble is not None:
+            why = f"{self._venue} does not list it, and cannot be asked for it: {trouble}"
+            return Unlisted(undecided=True, why=why)
+        return Unlisted(why=self._who_was_asked(files=self._shelf(series) is not None))
+
+    def _of_klines(self, series: Series, first_ms: int, newest_ms: int | None, looked_ms: int) -> Unlisted:
+        """A series that klines have: from its first candle on, and to the newest one if that was long ago."""
+        self._remember_first(series, first_ms)
+        end_ms = _FOREVER_MS if newest_ms is None else newest_ms + series.interval.ms
+        ended = end_ms + ENDED_FOR_GOOD_AFTER_MS <= looked_ms
+        until = f"to {iso(end_ms)}" if ended else "on"
+        self._known.append((series, "not listed any more", f"candles from {iso(first_ms)} {until}"))
+        if ended:
+            self._ended.append(EndedSeries(str(series), end_ms, NOT_LISTED))
+        return Unlisted(TimeRange(first_ms, end_ms if ended else _FOREVER_MS), first_ms, newest_ms, ended=ended)
+
+    def _remember_first(self, series: Series, first_ms: int) -> None:
+        """Whoever asks for it later need not ask again."""
+        if self._knowledge.value(series, "first") is None:
+            fact = {"ms": first_ms, "time": iso(first_ms), "source": "klines"}
+            self._knowledge.put(series, "first", fact, venue_ms=self._feed.clock.now_ms())
+
+    def _who_was_asked(self, *, files: bool) -> str:
+        """Who does not know a symbol, for its error."""
+        klines = "klines do not know it" if self._feed.no_api is None else "nobody but the bulk files is asked"
+        if not files:
+            return f"it is not listed, and {klines}; no bulk files are asked"
+        if self._files_trouble is not None:
+            return f"it is not listed, and {klines}; the bulk files cannot be asked: {self._files_trouble}"
+        return f"it is not listed, {klines}, and there is no monthly bulk file of it in this range"
+
+    def _tell_known(self) -> None:
+        """Say of every series that was found elsewhere of what time it has candles, once."""
+        known, self._known = sorted(self._known, key=lambda one: str(one[0])), []
+        for number, (series, why, candles) in enumerate(known):
+            log.info("found elsewhere series=%s why=%s found=%s", series, why, candles)
+            if number < _TOLD_AT_MOST:
+                self._warn(f"{series}: {why}; {candles}")
+        if len(known) > _TOLD_AT_MOST:
+            self._warn(f"and {len(known) - _TOLD_AT_MOST:,} more series likewise; the log names them")
+
+    def _series(self, symbol: str) -> Series:
+        return Series(self._venue, symbol, self._job.interval)
+
+    def _shelf(self, series: Series) -> Shelf | None:
+        reader = self._feed.reader
+        if reader is None or series.interval.name not in reader.archive.intervals:
+            return None
+        return Shelf(reader.archive, series, self._feed.clock.now_ms())
+
+
+def _clipped(span: TimeRange, life: TimeRange) -> TimeRange:
+    start_ms = min(max(span.start_ms, life.start_ms), max(span.end_ms, life.start_ms))
+    return TimeRange(start_ms, max(start_ms, min(span.end_ms, life.end_ms)))
+
+
+def _that_fit(names: Sequence[str]) -> list[str]:
+    """As many of the names as a note has room for."""
+    fit, size = [], 2
+    for name in names:
+        size += len(json.dumps(name, ensure_ascii=False).encode()) + 1
+        if size > _NAMES_BYTES_MAX:
+            break
+        fit.append(name)
+    return fit
