@@ -15,12 +15,13 @@ from laklak.errors import LaklakError
 if TYPE_CHECKING:
     from laklak.api import aread_candles, backfill, copy, read_candles
     from laklak.copying import CopySummary
-    from laklak.report import Estimate, Summary
+    from laklak.report import Estimate, Progress, Summary
 
 __all__ = [
     "CopySummary",
     "Estimate",
     "LaklakError",
+    "Progress",
     "Summary",
     "__version__",
     "aread_candles",
@@ -35,6 +36,7 @@ logging.getLogger("laklak").addHandler(logging.NullHandler())
 _HOMES = {
     "CopySummary": "laklak.copying",
     "Estimate": "laklak.report",
+    "Progress": "laklak.report",
     "Summary": "laklak.report",
     "aread_candles": "laklak.api",
     "backfill": "laklak.api",
@@ -50,3 +52,7 @@ def __getattr__(name: str) -> Any:
 
         return getattr(import_module(_HOMES[name]), name)
     raise AttributeError(f"module 'laklak' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -3,38 +3,45 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import threading
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
+from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from laklak.assets import find_assets, read_assets
 from laklak.connection import no_proxy_warning
 from laklak.copying import CopyJob, CopyReport, CopySummary
 from laklak.engine import Backfill, Check, Copy
-from laklak.errors import StoreUnavailable, UsageError
+from laklak.errors import StoreUnavailable, UnknownSeries, UsageError
 from laklak.findings import Finding
 from laklak.job import Job
 from laklak.logfile import open_log
 from laklak.model import Interval, Series, StoreAccess, TimeRange, check_symbol
-from laklak.report import Estimate, Report, Summary
+from laklak.old_config import FILE_NAME as OLD_CONFIG
+from laklak.old_config import lines_for_dotenv
+from laklak.report import Estimate, Progress, Report, Summary
 from laklak.resolve import Asked
 from laklak.settings import Settings, load_settings, shown_settings
 from laklak.stores import open_store
-from laklak.stores.base import Columns
+from laklak.stores.base import Columns, Store
 from laklak.text import nearest
 from laklak.times import parse_time
 from laklak.venues import PLANNED, VENUES
+from laklak.wording import progress_of
 
 if TYPE_CHECKING:
     import polars
 
 Moment = str | date | datetime
-_ALWAYS = TimeRange(-(1 << 62), 1 << 62)
+ALWAYS: Final = TimeRange(-(1 << 62), 1 << 62)
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +55,12 @@ class Order:
 
 @dataclass(slots=True)
 class Silent:
-    """An observer that keeps warnings and says nothing."""
+    """An observer that keeps warnings and says nothing, but how far it is to `told`.
 
+    A callback that fails costs the callback, not the run.
+    """
+
+    told: Callable[[Progress], object] | None = None
     warnings: list[str] = field(default_factory=list)
 
     def note(self, line: str) -> None: ...
@@ -59,11 +70,19 @@ class Silent:
 
     def planned(self, estimate: Estimate) -> None: ...
 
-    def progress(self, report: Report) -> None: ...
+    def progress(self, report: Report) -> None:
+        if self.told is None:
+            return
+        try:
+            self.told(progress_of(report))
+        except Exception:
+            log.exception("progress is told no more: the callback failed")
+            self.told = None
 
     def planned_copy(self, report: CopyReport) -> None: ...
 
-    def copying(self, report: CopyReport) -> None: ...
+    def copying(self, report: CopyReport) -> None:
+        self.progress(report)
 
 
 def order(
@@ -93,6 +112,9 @@ def order(
         asked = [typed_symbol(text, settings.venue, settings.interval) for text in symbols]
     else:
         asked = _listed(settings, folder, notes, warnings)
+    if lines := _old_config_lines(settings, folder):
+        notes += [f"{OLD_CONFIG} names an InfluxDB; to fill that one, put into .env:", *(f"  {one}" for one in lines)]
+        warnings.append(f"{_not_read(settings)}; `laklak check` gives the lines for .env")
     if settings.days is None and settings.start is None:
         raise UsageError("no range given", hint="say how far back: --days 90, or --start 2026-01-01 [--end 2026-02-01]")
     job = _job(
@@ -149,10 +171,30 @@ def check(settings: Settings, *, folder: Path) -> Check:
         found.append(("assets", Finding.of(exc)))
     found += [("assets", Finding("ok", line.removeprefix("assets: "))) for line in notes]
     found += [("assets", Finding("warning", line)) for line in warnings]
+    if hint := old_config_hint(settings, folder):
+        found.append(("settings", Finding("warning", _not_read(settings), hint)))
     venues = [settings.venue]
     if not settings.origins["venue"].startswith("flag"):
         venues += [one.venue for one in asked]
     return Check(_job(settings, asked), tuple(dict.fromkeys(venues)), settings=shown_settings(settings), findings=found)
+
+
+def _old_config_lines(settings: Settings, folder: Path) -> list[str]:
+    """The lines for .env that config.py of older scripts is worth, where nothing has named a store."""
+    return lines_for_dotenv(folder) if settings.origins["store"] == "default" else []
+
+
+def old_config_hint(settings: Settings, folder: Path) -> str | None:
+    """What to do where somebody may expect the store of config.py of older scripts; None where nobody does."""
+    lines = _old_config_lines(settings, folder)
+    if not lines:
+        return None
+    return f"for the InfluxDB that {OLD_CONFIG} in this folder names, put these lines into .env: {' '.join(lines)}"
+
+
+def _not_read(settings: Settings) -> str:
+    store = os.path.abspath(settings.store)
+    return f"{OLD_CONFIG} in this folder is not read, and nothing names a store: it is {store}"
 
 
 def typed_symbol(text: str, venue: str, interval: str) -> Asked:
@@ -179,13 +221,18 @@ def typed_symbol(text: str, venue: str, interval: str) -> Asked:
         raise UsageError(str(exc), hint="write a symbol as the venue does, like BTCUSDT or binance:BTCUSDT") from None
 
 
+def full_series(text: str) -> Series:
+    """Read a series like `binance:BTCUSDT:1m`; UsageError for what is none."""
+    try:
+        return Series.parse(text)
+    except ValueError as exc:
+        raise UsageError(str(exc), hint="write venue:symbol:interval, as in binance:BTCUSDT:1m") from None
+
+
 def typed_series(text: str, settings: Settings) -> Series:
     """Read a series like `binance:BTCUSDT:1m`, or a symbol: then venue and interval are those of the settings."""
     if text.count(":") >= 2:
-        try:
-            series = Series.parse(text)
-        except ValueError as exc:
-            raise UsageError(str(exc), hint="write venue:symbol:interval, as in binance:BTCUSDT:1m") from None
+        series = full_series(text)
         typed_symbol(f"{series.venue}:{series.symbol}", settings.venue, settings.interval)
         return series
     asked = typed_symbol(text, settings.venue, settings.interval)
@@ -202,7 +249,7 @@ def _hint_of_symbol(text: str) -> str | None:
 
 
 def _listed(settings: Settings, folder: Path, notes: list[str], warnings: list[str]) -> list[Asked]:
-    found = find_assets(folder, settings.assets)
+    found = find_assets(folder, settings.assets, settings.config_folder)
     assets = read_assets(found.path, {*VENUES, *PLANNED})
     built = [asset for asset in assets if asset.venue in VENUES]
     notes.append(f"assets: {found.words}: {len(built):,} symbols")
@@ -238,10 +285,12 @@ async def backfill(
     archive_connections: int | None = None,
     workers: int | None = None,
     batch_size: int | None = None,
+    progress: Callable[[Progress], object] | None = None,
 ) -> Summary | Estimate:
     """Fill a store, as `laklak backfill` does with flags of the same names, and give the summary.
 
     A log is kept only where `log_file` names one; what else the command line shows and prints has no flag here.
+    `progress` is called twice a second while candles come, and once at the end, with a Progress; it must not take long.
     With `dry_run` an Estimate, and nothing is fetched or stored.  Settings that are not given come from the
     environment, .env and laklak.toml of the working folder.  Raises LaklakError when the run cannot start; once it
     fetches, trouble is in the summary (`exit`, `missing`, `failed_series`, `error`).
@@ -280,7 +329,12 @@ async def backfill(
         other_address=other_address,
         forget_ban=forget_ban,
     )
-    return await Backfill(ordered.job, Silent()).run()
+    observer = Silent(progress)
+    work = Backfill(ordered.job, observer)
+    outcome = await work.run()
+    if not dry_run:
+        observer.progress(work.report)
+    return outcome
 
 
 def copy_job(
@@ -321,12 +375,14 @@ async def copy(
     within_retention: bool = False,
     other_address: bool = False,
     log_file: str | os.PathLike[str] | None = None,
+    progress: Callable[[Progress], object] | None = None,
 ) -> CopySummary:
     """Copy what `source` has and `destination` lacks, as `laklak copy` does, and give the summary.
 
-    `series` as in `binance:BTCUSDT:1m`, one or several; all of them when it is left out. Here, unlike on the command
-    line, the addresses of servers may hold passwords.  Raises LaklakError when the copy cannot start; once candles
-    move, trouble is in the summary (`exit`, `missing`, `failed_series`, `error`).
+    `series` as in `binance:BTCUSDT:1m`, one or several; all of them when it is left out. Here, unlike on the
+    command line, the addresses of servers may hold passwords. `progress` as for backfill. Raises LaklakError when
+    the copy cannot start; once candles move, trouble is in the summary (`exit`, `missing`, `failed_series`,
+    `error`).
     """
     settings = load_settings({"config": config, "max_wait": max_wait}, environment=os.environ, folder=Path.cwd())
     if log_file is not None:
@@ -341,7 +397,11 @@ async def copy(
         within_retention=within_retention,
         other_address=other_address,
     )
-    return await Copy(job, Silent()).run()
+    observer = Silent(progress)
+    work = Copy(job, observer)
+    summary = await work.run()
+    observer.progress(work.report)
+    return summary
 
 
 async def aread_candles(
@@ -355,17 +415,19 @@ async def aread_candles(
     """Read stored candles: open_time (Datetime ms UTC), open, high, low, close, volume (Float64), sorted.
 
     Whole candles only: a row or point without five finite numbers, or off the grid of the interval, is left out.
-    `series` as in `binance:BTCUSDT:1m`; `start` is inclusive, `end` exclusive; `last` keeps the newest so many.
-    Raises UsageError for a bad series or time, StoreError when the store cannot be read.
+    `series` as in `binance:BTCUSDT:1m`, or a symbol: then venue and interval are those of the settings. `start` is
+    inclusive, `end` exclusive; `last` keeps the newest so many. No row where the series has none in that time.
+    Raises UsageError for a bad series or time, UnknownSeries for one that the store does not have, StoreError when the
+    store cannot be read.
     """
     import polars
 
-    try:
-        wanted = Series.parse(series)
-    except ValueError as exc:
-        raise UsageError(str(exc), hint="write it as venue:symbol:interval") from None
-    span = TimeRange(_moment_ms(start, _ALWAYS.start_ms), _moment_ms(end, _ALWAYS.end_ms))
-    columns = await stored_candles(_access(store), wanted, span, last=last)
+    where = os.fspath(store)
+    settings = load_settings({}, environment=os.environ, folder=Path.cwd()) if _needs_settings(where, series) else None
+    access = replace(settings.store_access, where=where) if settings else StoreAccess(where=where)
+    wanted = typed_series(series, settings) if settings else full_series(series)
+    span = TimeRange(_moment_ms(start, ALWAYS.start_ms), _moment_ms(end, ALWAYS.end_ms))
+    columns = await stored_candles(access, wanted, span, last=last)
     names = ("open", "high", "low", "close", "volume")
     return polars.DataFrame(
         {
@@ -378,22 +440,23 @@ async def aread_candles(
     )
 
 
-def _access(store: str | os.PathLike[str]) -> StoreAccess:
-    """How to reach `store`; for a server with what the environment, .env and laklak.toml say beside its address."""
-    if "://" not in os.fspath(store):
-        return StoreAccess(where=os.fspath(store))
-    settings = load_settings({}, environment=os.environ, folder=Path.cwd())
-    return replace(settings.store_access, where=os.fspath(store))
+def _needs_settings(where: str, series: str) -> bool:
+    """Whether something is to be read that the environment, .env and laklak.toml say: about a server, or a series."""
+    return "://" in where or series.count(":") < 2
 
 
 async def stored_candles(
     store: StoreAccess,
     series: Series,
-    span: TimeRange = _ALWAYS,
+    span: TimeRange = ALWAYS,
     *,
+    first: int | None = None,
     last: int | None = None,
 ) -> Columns:
-    """Read the columns of a series from an existing store; StoreUnavailable when there is none."""
+    """Read the columns of a series from an existing store, of the oldest `first` or the newest `last` candles.
+
+    StoreUnavailable when there is none, UnknownSeries when it does not have the series; none in `span` is no error.
+    """
     # Whoever reads waits for the answer: nothing is waited for that may come up one day.
     async with open_store(replace(store, refusal_wait_s=0.0), create=False) as opened:
         if not opened.exists:
@@ -401,7 +464,48 @@ async def stored_candles(
                 f"there is no store {opened.display}",
                 hint="name an existing one with --store, or fill it: laklak backfill",
             )
-        return await opened.read(series, span, last=last)
+        if first is not None:
+            return await _oldest(opened, series, span, first)
+        columns = await opened.read(series, span, last=last)
+        if not columns.open_times:
+            await _held(opened, series)
+        return columns
+
+
+async def _oldest(store: Store, series: Series, span: TimeRange, count: int) -> Columns:
+    """The oldest `count` candles in `span`: little by little, since a series may have millions."""
+    part = (await _held(store, series)).clip(span)
+    found = Columns((), ((),) * 5)
+    step_ms = count * series.interval.ms
+    end_ms = part.start_ms
+    while len(found.open_times) < count and end_ms < part.end_ms:
+        # Where candles are missing the oldest so many reach further than so many minutes.
+        end_ms, step_ms = min(part.end_ms, end_ms + step_ms), 4 * step_ms
+        found = await store.read(series, TimeRange(part.start_ms, end_ms))
+    return Columns(found.open_times[:count], tuple(column[:count] for column in found.values))
+
+
+async def _held(store: Store, series: Series) -> TimeRange:
+    """What time the store's candles of a series span; UnknownSeries names near ones where it has none."""
+    held = await store.holdings()
+    if series in held:
+        return held[series]
+    near = near_series(series, held)
+    hint = f"did you mean {' or '.join(near)}? " if near else ""
+    fetch = f"laklak backfill {series.venue}:{series.symbol} --interval {series.interval} --days 1"
+    raise UnknownSeries(
+        f"no candles of {series} in {store.display}", hint=f"{hint}fetch it first: {fetch} --store {store.display}"
+    )
+
+
+def near_series(series: Series, held: Iterable[Series]) -> list[str]:
+    """The names of a few series that may be meant by one that is not there: another interval, or a like symbol."""
+    names = {str(one): one.symbol.upper() for one in held}
+    word = series.symbol.upper()
+    same = [name for name, symbol in names.items() if symbol == word]
+    longer = [name for name, symbol in names.items() if symbol.startswith(word)]
+    like = get_close_matches(word, dict.fromkeys(names.values()), n=3, cutoff=0.7)
+    return (same or longer or [name for name, symbol in names.items() if symbol in like])[:3]
 
 
 def read_candles(

@@ -17,6 +17,7 @@ from laklak.errors import AssetsError
 from laklak.model import check_symbol
 from laklak.text import nearest, quoted, read_text, shown_path
 
+FILE_NAME: Final = "assets.txt"
 MAX_BYTES: Final = 10_000_000
 
 _COMMENT = re.compile(r"(?:^|\s)#.*")
@@ -40,16 +41,18 @@ class AssetList:
     packaged: bool = False
 
 
-def find_assets(folder: Path, given: str | None) -> AssetList:
-    """Give the list to use: `given`, else assets.txt in `folder`, else the packaged list."""
+def find_assets(folder: Path, given: str | None, beside: Path | None = None) -> AssetList:
+    """Give the list to use: `given`, else assets.txt in `folder`, else the one `beside` the settings file in use, else
+    the packaged list.
+    """
     if given is not None:
         return AssetList(Path(given), f"{shown_path(Path(given))} (given)")
-    local = folder / "assets.txt"
-    if os.path.exists(local):
-        return AssetList(local, f"{shown_path(local)} (found in this folder)")
-    return AssetList(
-        _packaged_assets(), "the list that comes with laklak (no assets.txt in this folder)", packaged=True
-    )
+    for place, words in ((folder, "found in this folder"), (beside, "found in the folder of the settings file")):
+        if place is not None and os.path.exists(place / FILE_NAME):
+            return AssetList(place / FILE_NAME, f"{shown_path(place / FILE_NAME)} ({words})")
+    elsewhere = "" if beside is None or beside == folder else f" or in {shown_path(beside)}"
+    words = f"the list that comes with laklak (no assets.txt in this folder{elsewhere})"
+    return AssetList(_packaged_assets(), words, packaged=True)
 
 
 def _packaged_assets() -> Path:

@@ -11,6 +11,7 @@
     - StoreRefused         the server began to refuse: login, rights, database gone       exit 1
     - StoreDown            the server has not answered for --max-wait                     exit 1
     - StoreBusy            another backfill holds the store                               exit 75
+    - UnknownSeries        the store has no such series, or nothing of it in a range      exit 1
   x VenueError
     - TransientError       again later: 5xx, resets, time-outs, bodies that are no answer
     - PermanentError       this series cannot work: unknown symbol, wrong status, refused
@@ -80,8 +81,18 @@ class StoreDown(StoreError):
 
 
 class StoreBusy(StoreError):
+    """Another run holds the store, since `since_s` (UTC wall time) where that is known."""
+
     exit_code = 75
     reason = "store_busy"
+
+    def __init__(self, message: str, *, since_s: float | None = None, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.since_s = since_s
+
+
+class UnknownSeries(StoreError):
+    reason = "unknown_series"
 
 
 class VenueError(LaklakError):

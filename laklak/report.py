@@ -14,6 +14,7 @@ from laklak.model import iso
 from laklak.plan import Alternative
 from laklak.refetched import Refetched
 from laklak.resolve import BegunSeries, EndedSeries, FailedSeries
+from laklak.stores.base import Waiting
 
 SCHEMA: Final = 1
 
@@ -110,11 +111,15 @@ class Report:
     budget: int = 0
     window_weight: int = 0
     requests_planned: int = 0
+    seconds_planned: float | None = None
+    """What the plan says that fetching takes at least; None where there is none."""
     files: FileTally = field(default_factory=FileTally)
     writer: WriterTally = field(default_factory=WriterTally)
     refetched: Refetched | None = None
     on_the_wire: int = 0
     paused_for_s: float = 0.0
+    waiting: Waiting | None = None
+    """What keeps the store from answering, while something does."""
     banned_until_ms: int | None = None
     dead_letter: str | None = None
     fetching_since_s: float | None = None
@@ -173,6 +178,30 @@ class Report:
         """Every series with something missing for a reason of its own."""
         own = (ledger.failure() for ledger in self.ledgers)
         return [*self.failed, *(failure for failure in own if failure is not None)]
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a backfill or a copy has come: candles, series, files and requests of so many; for a callback.
+
+    `candles_per_second` since fetching began, `seconds` since the run did; `seconds_left` None is not known yet.
+    `waiting`: what is being waited for, if anything: a pause that the venue orders, or a store that does not answer.
+    """
+
+    wanted: int
+    done: int
+    written: int
+    missing: int
+    series: int
+    series_complete: int
+    requests: int
+    requests_planned: int
+    files: int
+    files_planned: int
+    candles_per_second: float
+    seconds: float
+    seconds_left: float | None
+    waiting: str | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -98,6 +98,7 @@ class Settings:
     take in memory, unpacked. `batch_size`: rows written at once, at most. `in_flight`: chunks taken from the
     plan and not yet acknowledged by the store. `state_dir`: what outlives a run.
     `venues`: by venue name, one for each that is built. `origins`: dotted key -> where its value came from.
+    `config_folder`: where the settings file in use is; where there is none, where the user's own would be.
     """
 
     store: str = field(repr=False)
@@ -126,6 +127,7 @@ class Settings:
     state_dir: Path
     venues: Mapping[str, VenueSettings]
     origins: Mapping[str, str]
+    config_folder: Path
 
     @property
     def store_access(self) -> StoreAccess:
@@ -290,7 +292,10 @@ SPECS: Final[Mapping[str, Spec]] = {
         parse=_measurement, default="{venue}_ohlc", help="InfluxDB measurement, {venue} is the venue's name"
     ),
     "assets": Spec(
-        parse=_text, default=None, help="asset list [default: assets.txt, else the packaged one]", is_path=True
+        parse=_text,
+        default=None,
+        help="asset list [default: assets.txt here or beside the settings file, else the packaged one]",
+        is_path=True,
     ),
     "venue": Spec(parse=_venue, default="binance", help="venue of symbols given without one"),
     "interval": Spec(parse=_interval, default="1m", help="length of a candle, 1m to 1d"),
@@ -356,6 +361,7 @@ def load_settings(
         variables(names, [*SPECS, "config"]),
         variables(file_names, [*SPECS, "config"]),
     ]
+    user_config = user_config or platformdirs.user_config_path("laklak") / "laklak.toml"
     config = _config_path(written, folder, user_config)
     written.append(toml_values(config, SPECS) if config else {})
     of_influx = {**file_names, **names}
@@ -373,7 +379,7 @@ def load_settings(
     _check_order(values, origins)
     if origins["store"].startswith("flag"):
         check_typed_store(str(values["store"]), origins["store"])
-    return _settings(values, origins)
+    return _settings(values, origins, config_folder=(config or user_config).parent)
 
 
 def _first(written: list[dict[str, Given]], key: str) -> Given | None:
@@ -409,7 +415,7 @@ def _defaults() -> dict[str, Given]:
     return {key: Given(text, "default") for key, text in texts.items() if text is not None}
 
 
-def _config_path(written: list[dict[str, Given]], folder: Path, user_config: Path | None) -> Path | None:
+def _config_path(written: list[dict[str, Given]], folder: Path, user_config: Path) -> Path | None:
     given = _first(written, "config")
     if given:
         path = Path(_place(given))
@@ -417,8 +423,7 @@ def _config_path(written: list[dict[str, Given]], folder: Path, user_config: Pat
             hint = "check the path, or leave it out"
             raise SettingsError(f"settings file {shown_path(path)} ({given.origin}) does not exist", hint=hint)
         return path
-    fallback = user_config or platformdirs.user_config_path("laklak") / "laklak.toml"
-    return next((path for path in (folder / "laklak.toml", fallback) if os.path.exists(path)), None)
+    return next((path for path in (folder / "laklak.toml", user_config) if os.path.exists(path)), None)
 
 
 def _drop_what_a_stronger_source_replaces(written: list[dict[str, Given]]) -> None:
@@ -475,7 +480,7 @@ def check_typed_store(store: str, origin: str) -> None:
     )
 
 
-def _settings(values: dict[str, Any], origins: Mapping[str, str]) -> Settings:
+def _settings(values: dict[str, Any], origins: Mapping[str, str], *, config_folder: Path) -> Settings:
     for name in ARCHIVES:
         # Whoever says where the venue is, and nothing about its files, means another venue than the one they are of.
         if origins[f"{name}.archive_url"] == "default" and values[f"{name}.url"] != VENUES[name].default_url:
@@ -489,7 +494,7 @@ def _settings(values: dict[str, Any], origins: Mapping[str, str]) -> Settings:
         )
         for name in VENUES
     }
-    return Settings(**fields, venues=venues, origins=origins)
+    return Settings(**fields, venues=venues, origins=origins, config_folder=config_folder)
 
 
 def _field(key: str) -> str:

@@ -96,7 +96,7 @@ def environment_names(environment: Mapping[str, str]) -> dict[str, Given]:
     return {
         name: Given(as_text(value, name, "environment"), f"environment {name}")
         for name, value in environment.items()
-        if _concerns_us(name) and name not in links and value.strip()
+        if _concerns_us(name) and name not in links and _is_set(name, value)
     }
 
 
@@ -128,7 +128,7 @@ def dotenv_names(path: Path) -> dict[str, Given]:
                 f"{origin}: cannot be read", hint="write NAME=value, or NAME='value' with closed quotes"
             )
         names.pop(name, None)
-        if binding.value and binding.value.strip():
+        if binding.value and _is_set(name, binding.value):
             names[name] = Given(as_text(binding.value, name, origin), origin, path.parent)
     return names
 
@@ -159,6 +159,11 @@ def _is_link_by_value(name: str, value: str) -> bool:
     if name.endswith("_PORT"):
         return _LINK_ADDRESS.fullmatch(value.strip()) is not None
     return name.endswith("_NAME") and _LINK_CONTAINER.fullmatch(value.strip()) is not None
+
+
+def _is_set(name: str, value: str) -> bool:
+    # Python programs write `None` for what their InfluxDB does not have.
+    return bool(value.strip()) and not (name in INFLUX_NAMES and value.strip() == "None")
 
 
 def _concerns_us(name: str) -> bool:

@@ -6,6 +6,7 @@ import codecs
 import contextlib
 import difflib
 import re
+import unicodedata
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -84,6 +85,35 @@ def some_of(items: Sequence[str], most: int = 8) -> str:
     """Give the first items of a list that may be long: `a, b and 539 more`."""
     more = f" and {len(items) - most} more" if len(items) > most else ""
     return ", ".join(items[:most]) + more
+
+
+def folded(text: str, width: int | None, *, head: int = 0) -> list[str]:
+    """Break a line between words so that each piece takes at most `width` columns; later ones are indented further.
+
+    `head` columns are taken on the first of them already. A word that is longer than a line stays whole.
+    """
+    if width is None or head + columns_of(text) <= width:
+        return [text]
+    indent = " " * min(len(text) - len(text.lstrip(" ")) + 2, max(0, width // 4))
+    pieces: list[str] = []
+    line, room = text[: len(text) - len(text.lstrip(" "))], width - head
+    begun = False
+    for word in text.split():
+        longer = f"{line} {word}" if begun else f"{line}{word}"
+        if begun and columns_of(longer) > room:
+            pieces.append(line)
+            longer, room = f"{indent}{word}", width
+        line, begun = longer, True
+    return [*pieces, line]
+
+
+def columns_of(text: str) -> int:
+    """How many columns of a terminal a text takes: some letters take two, marks on letters none."""
+    if text.isascii():
+        return len(text)
+    return sum(
+        0 if unicodedata.combining(char) else 2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in text
+    )
 
 
 def duration_text(seconds: float) -> str:

@@ -16,15 +16,17 @@ from laklak.findings import Checkup
 from laklak.ledger import NOT_YET
 from laklak.model import Series, iso
 from laklak.plan import Cost
-from laklak.report import Estimate, Report, Summary
+from laklak.report import Estimate, Progress, Report, Summary
 from laklak.resolve import BegunSeries, FailedSeries
-from laklak.stores.base import Columns
-from laklak.text import counted, duration_text, size_text, some_of
+from laklak.stores.base import Columns, Waiting
+from laklak.text import counted, duration_text, folded, size_text, some_of
 
+CANDLE_FIELDS: Final = ("open_time", "time", "open", "high", "low", "close", "volume")
 _SHOWN_AT_MOST: Final = 10
 _UNSOUND: Final = ("checksum", "zip", "csv")
+_MEASURED_AFTER_S: Final = 10.0
 _VALUE_COLUMN: Final = 40
-_NARROWEST: Final = 40
+_NARROWEST: Final = 30
 
 
 def status_line(report: Report) -> str:
@@ -32,10 +34,32 @@ def status_line(report: Report) -> str:
     figures = figures_of(report)
     done = report.wanted - report.missing
     paused = f", waiting {duration_text(report.paused_for_s)} as told" if report.paused_for_s else ""
+    paused += _waiting_end(report)
     return (
         f"{figures['share']} {done:,} of {report.wanted:,} candles, {figures['rate']}, {figures['requests']}, "
         f"{figures['budget']}, {figures['series']}, {figures['errors']}, ETA {figures['eta']}{paused}"
     )
+
+
+def waiting_line(waiting: Waiting, now_s: float) -> str:
+    """A store that does not answer, for a warning: what is wrong, since when, what comes next; `now_s` is monotonic."""
+    again = "" if waiting.next_try_s is None else f", next try at {_moment(waiting.next_try_s - now_s)}"
+    since, until = _moment(waiting.since_s - now_s), _moment(waiting.give_up_s - now_s)
+    return f"waiting for the store since {since}{again}, giving up at {until}: {waiting.what}"
+
+
+def waiting_words(waiting: Waiting, now_s: float) -> str:
+    """The same for a line of progress, in spans of time."""
+    next_s = None if waiting.next_try_s is None else max(0.0, waiting.next_try_s - now_s)
+    again = "" if next_s is None else f", next try in {duration_text(next_s)}"
+    return (
+        f"waiting for the store for {duration_text(now_s - waiting.since_s)}{again}, giving up in "
+        f"{duration_text(max(0.0, waiting.give_up_s - now_s))}: {waiting.what}"
+    )
+
+
+def _moment(seconds_from_now: float) -> str:
+    return iso(int(time.time() + seconds_from_now) * 1000)
 
 
 def copy_status_line(report: CopyReport) -> str:
@@ -44,29 +68,87 @@ def copy_status_line(report: CopyReport) -> str:
     done = report.wanted - report.missing
     return (
         f"{figures['share']} {done:,} of {report.wanted:,} candles, {figures['rate']}, {figures['series']}, "
-        f"ETA {figures['eta']}"
+        f"ETA {figures['eta']}{_waiting_end(report)}"
     )
+
+
+def _waiting_end(report: Report) -> str:
+    return "" if report.waiting is None else f", {waiting_words(report.waiting, time.monotonic())}"
+
+
+def progress_of(report: Report) -> Progress:
+    """What a running backfill or copy has come to, in numbers."""
+    elapsed_s = _elapsed_s(report)
+    waiting = None if report.waiting is None else waiting_words(report.waiting, time.monotonic())
+    if report.paused_for_s:
+        waiting = f"the venue told us to wait: going on in {duration_text(report.paused_for_s)}"
+    return Progress(
+        wanted=report.wanted,
+        done=report.wanted - report.missing,
+        written=report.written,
+        missing=report.missing,
+        series=len(report.ledgers),
+        series_complete=sum(not ledger.missing for ledger in report.ledgers),
+        requests=report.candle_requests,
+        requests_planned=report.requests_planned,
+        files=report.files.done,
+        files_planned=report.files.planned,
+        candles_per_second=round(report.written / elapsed_s, 1),
+        seconds=round(time.monotonic() - report.started_s, 3),
+        seconds_left=0.0 if not report.missing else _foretold_s(report, elapsed_s),
+        waiting=waiting,
+    )
+
+
+def _elapsed_s(report: Report) -> float:
+    return max(0.001, time.monotonic() - (report.fetching_since_s or time.monotonic()))
 
 
 def figures_of(report: Report) -> dict[str, str]:
     """What a running backfill or copy has come to, in words, by name."""
-    elapsed_s = max(0.001, time.monotonic() - (report.fetching_since_s or time.monotonic()))
-    left_s = _seconds_left(report, elapsed_s)
+    elapsed_s = _elapsed_s(report)
+    left_s = _foretold_s(report, elapsed_s)
     rate = report.written / elapsed_s
     done = report.wanted - report.missing
     complete = sum(not ledger.missing for ledger in report.ledgers)
-    allowed = report.budget * min(60.0, elapsed_s) / 60
-    # In the first seconds a single request is more than these seconds' share.
-    share = min(100.0, 100 * report.window_weight / allowed) if allowed else 0.0
     return {
         "share": _share(done, report.wanted),
         "rate": f"{rate:,.0f} candles/s",
         "eta": "-" if left_s is None else duration_text(left_s),
         "requests": f"{report.candle_requests:,} of {report.requests_planned:,} requests{_files(report)}",
-        "budget": f"budget {share:.0f} % of {report.budget}/min",
+        "budget": _budget(report, elapsed_s),
         "series": f"series {complete} of {len(report.ledgers)} complete",
         "errors": f"{report.retries} retried, {report.errors} failed",
     }
+
+
+def _budget(report: Report, elapsed_s: float) -> str:
+    """How much of the budget is used; while files are read and nothing is asked beside them, that is what it says."""
+    allowed = report.budget * min(60.0, elapsed_s) / 60
+    # In the first seconds a single request is more than these seconds' share.
+    share = min(100.0, 100 * report.window_weight / allowed) if allowed else 0.0
+    if round(share) == 0 and report.files.done < report.files.planned:
+        return "reading files"
+    return f"budget {share:.0f} % of {report.budget}/min"
+
+
+def _foretold_s(report: Report, elapsed_s: float) -> float | None:
+    """How long it may still take: what the plan says at first, then more and more what the measured rate says.
+
+    A plan knows what the budget takes, and nothing of the line and the store; after a tenth of its time, and not before
+    10 s, what was measured counts alone.
+    """
+    measured_s = _seconds_left(report, elapsed_s)
+    planned_s = report.seconds_planned
+    to_fetch = report.written + report.missing
+    if planned_s is None or not to_fetch:
+        return measured_s
+    settled_s = max(_MEASURED_AFTER_S, planned_s / 10)
+    of_plan_s = planned_s * report.missing / to_fetch
+    if measured_s is None:
+        return of_plan_s if elapsed_s < settled_s else None
+    weight = min(1.0, max(elapsed_s / settled_s, report.written / to_fetch))
+    return (1 - weight) * of_plan_s + weight * measured_s
 
 
 def _seconds_left(report: Report, elapsed_s: float) -> float | None:
@@ -322,7 +404,7 @@ def settings_block(
     keys = max((len(key) for key, _, _ in settings), default=0)
     values = max((len(value) for _, value, _ in settings if len(value) <= _VALUE_COLUMN), default=0)
     for key, value, origin in settings:
-        yield f"  {key:{keys}}  {value:{values}}  ({origin})"
+        yield from folded(f"  {key:{keys}}  {value:{values}}  ({origin})", width)
 
 
 def finding_lines(checkup: Checkup, width: int | None) -> Iterable[str]:
@@ -337,16 +419,14 @@ def finding_lines(checkup: Checkup, width: int | None) -> Iterable[str]:
         yield from _folded(head, finding.text + hint, width)
     problems, warnings = checkup.count("problem"), checkup.count("warning")
     counts = f"{counted(problems, 'problem')}, {counted(warnings, 'warning')}"
-    if problems:
-        yield f"{counts}: laklak backfill cannot run before the problems are solved"
-    else:
-        yield f"{counts}: laklak backfill can run"
+    can_it = "cannot run before the problems are solved" if problems else "can run"
+    yield from folded(f"{counts}: laklak backfill {can_it}", width)
 
 
 def _folded(head: str, text: str, width: int | None) -> Iterable[str]:
-    if width is None:
-        return [head + text]
-    room = max(_NARROWEST, width - len(head))
+    if width is None or width - len(head) < _NARROWEST:
+        return folded(head + text, width)
+    room = width - len(head)
     parts = textwrap.wrap(text, room, break_long_words=False, break_on_hyphens=False) or [""]
     return [(head if number == 0 else " " * len(head)) + part for number, part in enumerate(parts)]
 
@@ -381,6 +461,21 @@ def candle_lines(series: Series, columns: Columns) -> Iterable[str]:
     for row in table:
         cells = [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]
         yield "  ".join(cells)
+
+
+def csv_lines(columns: Columns) -> Iterable[str]:
+    """Stored candles as CSV, with the columns that the view `candles` of a file has for them; nothing needs quotes."""
+    yield ",".join(CANDLE_FIELDS)
+    for index, time_ms in enumerate(columns.open_times):
+        yield ",".join((str(time_ms), iso(time_ms), *(_number(column[index]) for column in columns.values)))
+
+
+def candle_objects(columns: Columns) -> list[dict[str, int | str | float]]:
+    """Stored candles for JSON."""
+    return [
+        dict(zip(CANDLE_FIELDS, (time_ms, iso(time_ms), *values), strict=True))
+        for time_ms, *values in zip(columns.open_times, *columns.values, strict=True)
+    ]
 
 
 def _number(value: float) -> str:

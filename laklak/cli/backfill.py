@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -24,8 +23,6 @@ if TYPE_CHECKING:
     from laklak.api import Order
     from laklak.terminal import Terminal
 
-log = logging.getLogger(__name__)
-
 
 def backfill(
     symbols: Annotated[
@@ -33,7 +30,10 @@ def backfill(
         typer.Argument(metavar="SYMBOL", help="Symbols, or VENUE:SYMBOL; without any the asset list says which."),
     ] = None,
     assets: Annotated[
-        str | None, typer.Option(metavar="FILE", help="Asset list; else ./assets.txt, else the packaged one.")
+        str | None,
+        typer.Option(
+            metavar="FILE", help="Asset list; else assets.txt here or beside the settings file, else the packaged one."
+        ),
     ] = None,
     venue: Annotated[str | None, typer.Option(metavar="VENUE", help="Venue of bare symbols [binance].")] = None,
     interval: Annotated[str | None, typer.Option(metavar="1m..1d", help="Length of a candle [1m].")] = None,
@@ -92,8 +92,8 @@ def backfill(
     laklak backfill BTCUSDT ETHUSDT --start 2026-01-01 --store candles.db
     """
     from laklak.api import order
-    from laklak.settings import settings_lines
     from laklak.terminal import Terminal
+    from laklak.told import ToldBook
 
     flags = {
         "assets": assets,
@@ -114,10 +114,12 @@ def backfill(
         "batch_size": batch_size,
     }
     settings = settings_of(flags)
-    terminal = Terminal(quiet=quiet, progress=not no_progress)
+    told = None
+    if quiet:
+        job = ("backfill", settings.store, settings.interval, *(symbols or ("list", settings.assets or "")))
+        told = ToldBook(settings.state_dir, [str(working_folder()), *job])
+    terminal = Terminal(quiet=quiet, progress=not no_progress, told=told)
     start_log("backfill", settings, terminal, verbose=verbose)
-    for line in settings_lines(settings):
-        log.info("%s", line)
     ordered = order(
         symbols or None,
         settings,

@@ -6,7 +6,17 @@ from typing import Annotated
 
 import typer
 
-from laklak.cli.options import AsJson, Config, Force, NoProgress, OtherAddress, Quiet, Verbose, settings_of
+from laklak.cli.options import (
+    AsJson,
+    Config,
+    Force,
+    NoProgress,
+    OtherAddress,
+    Quiet,
+    Verbose,
+    settings_of,
+    working_folder,
+)
 from laklak.cli.work import perform, start_log
 
 
@@ -44,11 +54,15 @@ def copy(
     from laklak.engine import Copy
     from laklak.settings import check_typed_store
     from laklak.terminal import Terminal
+    from laklak.told import ToldBook
 
     check_typed_store(source, "SRC")
     check_typed_store(destination, "DST")
     settings = settings_of({"log_file": log_file, "config": config, "max_wait": max_wait})
-    terminal = Terminal(quiet=quiet, progress=not no_progress)
+    told = None
+    if quiet:
+        told = ToldBook(settings.state_dir, [str(working_folder()), "copy", source, destination, *(series or ())])
+    terminal = Terminal(quiet=quiet, progress=not no_progress, told=told)
     job = copy_job(
         source,
         destination,

@@ -21,7 +21,7 @@ def run(arguments: Sequence[str]) -> int:
     Afterwards SIGINT and SIGTERM are ignored: the exit status is settled, and a signal on the way out would change it.
     """
     arguments = arguments or ["--help"]
-    wants_json = "--json" in arguments and arguments[0] not in ("show", "simulate", "bench")
+    wants_json = "--json" in arguments and arguments[0] not in ("simulate", "bench")
     json_of = arguments[0] if wants_json else None
     error: LaklakError
     with open_streams():

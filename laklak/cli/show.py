@@ -1,38 +1,89 @@
-"""`laklak show`: the newest stored candles."""
+"""`laklak show`: stored candles."""
 
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from laklak.cli.options import Config, ExistingStore, settings_of
-from laklak.cli.work import look
-from laklak.errors import StoreError
+from laklak.cli.options import AsJson, Config, ExistingStore, settings_of, working_folder
+from laklak.cli.work import look, print_json
+from laklak.errors import StoreUnavailable, UnknownSeries, UsageError
+
+if TYPE_CHECKING:
+    from laklak.model import TimeRange
+
+_LAST = 5
 
 
 def show(
     series: Annotated[str, typer.Argument(metavar="SERIES", help="A series like binance:BTCUSDT:1m, or a symbol.")],
-    last: Annotated[int, typer.Option(min=1, max=100_000, metavar="N", help="How many of the newest candles.")] = 5,
+    last: Annotated[
+        int | None,
+        typer.Option(min=1, max=10_000_000, metavar="N", help="So many of the newest candles [5; of a range all]."),
+    ] = None,
+    first: Annotated[
+        int | None, typer.Option(min=1, max=10_000_000, metavar="N", help="So many of the oldest candles.")
+    ] = None,
+    start: Annotated[str | None, typer.Option(metavar="T", help="First moment; a date is midnight UTC.")] = None,
+    end: Annotated[str | None, typer.Option(metavar="T", help="Moment to stop before.")] = None,
+    as_json: AsJson = False,
+    as_csv: Annotated[
+        bool, typer.Option("--csv", help="Print CSV: open_time,time,open,high,low,close,volume.")
+    ] = False,
     store: ExistingStore = None,
     config: Config = None,
 ) -> int:
-    """Show the newest stored candles of a series."""
-    from laklak.api import stored_candles, typed_series
-    from laklak.terminal import emit
-    from laklak.text import mask_url
-    from laklak.wording import candle_lines
+    """Show stored candles of a series: the newest, the oldest, or those of a range.
 
+    \b
+    laklak show BTCUSDT --last 60
+    laklak show BTCUSDT --start 2026-01-01 --end 2026-02-01 --csv > january.csv
+    """
+    from laklak._version import __version__
+    from laklak.api import old_config_hint, stored_candles, typed_series
+    from laklak.report import SCHEMA
+    from laklak.terminal import emit_lines
+    from laklak.text import mask_url
+    from laklak.wording import candle_lines, candle_objects, csv_lines
+
+    if first is not None and last is not None:
+        raise UsageError("--first and --last exclude each other", hint="give one")
+    if as_json and as_csv:
+        raise UsageError("--json and --csv exclude each other", hint="give one")
+    span = _span(start, end)
     settings = settings_of({"store": store, "config": config})
     wanted = typed_series(series, settings)
-    columns = look(stored_candles(settings.store_access, wanted, last=last))
+    if last is None and first is None and start is None and end is None:
+        last = _LAST
+    asked = stored_candles(settings.store_access, wanted, span, first=first, last=last)
+    try:
+        columns = look(asked, json_of="show" if as_json else None)
+    except StoreUnavailable as exc:
+        if hint := old_config_hint(settings, working_folder()):
+            raise StoreUnavailable(str(exc), hint=hint) from exc
+        raise
     if not columns.open_times:
-        raise StoreError(
-            f"no candles of {wanted} in {mask_url(settings.store)}",
-            hint=f"fetch them first: laklak backfill {wanted.venue}:{wanted.symbol} --interval {wanted.interval} "
-            f"--days 1 --store {mask_url(settings.store)}",
+        raise UnknownSeries(
+            f"no candles of {wanted} in this time in {mask_url(settings.store)}",
+            hint=f"laklak show {wanted} --first 1 and --last 1 say where it begins and ends",
         )
-    for line in candle_lines(wanted, columns):
-        emit(line, sys.stdout)
+    if as_json:
+        answer = {"schema": SCHEMA, "version": __version__, "series": str(wanted), "store": mask_url(settings.store)}
+        print_json({**answer, "candles": candle_objects(columns), "error": None, "hint": None})
+    else:
+        emit_lines(csv_lines(columns) if as_csv else candle_lines(wanted, columns), sys.stdout)
     return 0
+
+
+def _span(start: str | None, end: str | None) -> TimeRange:
+    from laklak.api import ALWAYS
+    from laklak.model import TimeRange
+    from laklak.times import parse_time
+
+    start_ms = ALWAYS.start_ms if start is None else parse_time(start)
+    end_ms = ALWAYS.end_ms if end is None else parse_time(end)
+    if start_ms >= end_ms:
+        raise UsageError(f"start {start} is not before end {end}", hint="the end itself is not included")
+    return TimeRange(start_ms, end_ms)

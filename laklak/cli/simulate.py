@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -13,7 +13,9 @@ from laklak.errors import UsageError
 from laklak.process import run_loop
 
 if TYPE_CHECKING:
-    from laklak.simulator import Simulator, SimulatorSettings
+    from laklak.simulator import CandleSource, Simulator, SimulatorSettings
+
+_NAMED_AT_MOST: Final = 20
 
 
 def simulate(
@@ -44,27 +46,41 @@ def simulate(
     archive_cache: Annotated[
         int, typer.Option(metavar="MB", min=1, help="Files of its archive to keep once made, at most.")
     ] = 256,
+    clock_speed: Annotated[
+        float,
+        typer.Option(
+            metavar="X",
+            min=0,
+            max=100_000,
+            help="How fast its clock runs on from the end of the candles; 1 is real time, 0 stands still.",
+        ),
+    ] = 0.0,
     seed: Annotated[int, typer.Option(metavar="N", help="Seed of faults and made-up candles.")] = 1,
 ) -> int:
     """Run a faithful local Binance on 127.0.0.1, for tests, demonstrations and measurements.
 
     Its public archive of zip files is at the same address. Its clock stands still just after the end of the candles, so
-    that --days works. Stop it with Ctrl-C.
+    that --days works; with --clock-speed it runs on, and there are new candles (made up, also after a recording). Stop
+    it with Ctrl-C.
     """
-    from laklak.simulator import Simulator, SimulatorSettings, generate, load_recorded, parse_fault
+    from laklak.simulator import ContinuedSource, Simulator, SimulatorSettings, generate, load_recorded, parse_fault
 
     if (recorded is None) == (generated is None):
         raise UsageError("what should it serve?", hint="give one of --recorded DIR and --generated N")
     try:
-        source = (
-            load_recorded(recorded) if recorded is not None else generate(symbols=generated or 1, days=days, seed=seed)
-        )
+        source: CandleSource
+        if recorded is None:
+            source = generate(symbols=generated or 1, days=days, seed=seed)
+        else:
+            source = ContinuedSource(load_recorded(recorded), seed=seed) if clock_speed else load_recorded(recorded)
         settings = SimulatorSettings(
             port=port,
             latency_s=latency,
             budget=budget,
             faults=[parse_fault(text) for text in fault or ()],
             seed=seed,
+            clock="ticking" if clock_speed else "frozen",
+            clock_speed=clock_speed or 1.0,
             record_hits=False,
             archive_prepared=prepare_archive,
             archive_cache_bytes=archive_cache * 1024**2,
@@ -72,11 +88,11 @@ def simulate(
         simulator = Simulator(source, settings)
     except (ValueError, OSError) as exc:
         raise UsageError(f"the simulator cannot start: {exc}", hint="laklak simulate --help shows the forms") from None
-    run_loop(_serve(simulator, settings, try_with=next(iter(source.symbols))))
+    run_loop(_serve(simulator, settings, source, going_on=clock_speed > 0))
     return 0
 
 
-async def _serve(simulator: Simulator, settings: SimulatorSettings, *, try_with: str) -> None:
+async def _serve(simulator: Simulator, settings: SimulatorSettings, source: CandleSource, *, going_on: bool) -> None:
     """Serve until a signal comes."""
     import asyncio
 
@@ -98,19 +114,41 @@ async def _serve(simulator: Simulator, settings: SimulatorSettings, *, try_with:
         raise UsageError(f"cannot listen on port {settings.port}: {exc.strerror}", hint="use another --port") from None
     try:
         if not stopped.is_set():
-            _announce(simulator, try_with)
+            _announce(simulator, source, going_on=going_on)
         await stopped.wait()
     finally:
         await simulator.__aexit__(None, None, None)
 
 
-def _announce(simulator: Simulator, try_with: str) -> None:
-    from laklak.terminal import emit
+def _announce(simulator: Simulator, source: CandleSource, *, going_on: bool) -> None:
+    from laklak.model import MINUTE_MS, iso
+    from laklak.simulator import GeneratedSource
+    from laklak.simulator.continued import last_open_ms
+    from laklak.terminal import emit, tell
+    from laklak.text import counted, some_of
 
     emit(f"simulator: {simulator.url}", sys.stdout)
     emit(f"archive: {simulator.url}", sys.stdout)
     made = simulator.archive.prepared
     if made is not None:
         emit(f"prepared: {made.files:,} of {made.wanted:,} files, {made.size_bytes / 1024**2:,.1f} MB")
+    symbols = list(source.symbols)
+    few = symbols if len(symbols) <= _NAMED_AT_MOST else symbols[:_NAMED_AT_MOST]
+    # Made-up candles are alike in this, and making those of hundreds of symbols takes seconds.
+    looked_at = few if isinstance(source, GeneratedSource) else symbols
+    firsts = [first for symbol in looked_at if (first := simulator.market.first_row_ms(symbol)) is not None]
+    last_ms = last_open_ms(source, looked_at, source.end_ms)
+    if firsts and last_ms is not None:
+        speed = simulator.settings.clock_speed
+        clock = (
+            f"goes on from there, {speed:g} times real time, with made-up candles" if going_on else "stands still there"
+        )
+        tell(
+            f"serves {counted(len(symbols), 'symbol')} ({some_of(symbols)}), candles from {iso(min(firsts))} to "
+            f"{iso(last_ms)}; its clock {clock}"
+        )
     addresses = f"LAKLAK_BINANCE_URL={simulator.url} LAKLAK_BINANCE_ARCHIVE_URL={simulator.url}"
-    emit(f"try: {addresses} laklak backfill {try_with} --days 1 --store simulated.db")
+    span = f"--start {iso(min(firsts))}" if firsts else "--days 1"
+    if last_ms is not None and not going_on:
+        span += f" --end {iso(last_ms + MINUTE_MS)}"
+    emit(f"try: {addresses} laklak backfill {' '.join(few)} {span} --store simulated.db")

@@ -7,11 +7,12 @@ import json
 import logging
 import os
 import sys
+import time
 from collections.abc import Callable, Coroutine
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from laklak._version import __version__
-from laklak.errors import LaklakError
+from laklak.errors import LaklakError, StoreBusy
 from laklak.process import Interrupted, at_signals, ignore_signals, run_loop
 
 if TYPE_CHECKING:
@@ -27,18 +28,26 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+_LONG_RUN_S: Final = 6 * 3600.0
+
 Result = TypeVar("Result")
 
 
 def start_log(command: str, settings: Settings, terminal: Terminal, *, verbose: bool) -> None:
     """Open the log that the settings name and begin it; a log that cannot be kept is a warning."""
     from laklak.logfile import open_log
+    from laklak.settings import settings_lines
     from laklak.text import MOVES_LOG
 
     problem = open_log(settings.log_file, verbose=verbose)
     if problem is not None:
         terminal.warn(f"no log: {settings.log_file}: {problem}; going on without; {MOVES_LOG}")
     log.info("laklak %s %s", __version__, command)
+    # What somebody has chosen, on one line, for there may be a run every half an hour; all of it with -v.
+    chosen = [line for line in settings_lines(settings) if not line.endswith("(default)")]
+    log.info("settings: %s", "; ".join(chosen) or "all as they come")
+    for line in settings_lines(settings):
+        log.debug("%s", line)
 
 
 def perform(
@@ -46,7 +55,7 @@ def perform(
 ) -> int:
     """Run it, say how it ended and give the exit status; `closed` gives the account of work that could not start."""
     from laklak.report import Estimate
-    from laklak.terminal import emit, say_error
+    from laklak.terminal import say_error, tell
     from laklak.wording import outcome_lines
 
     error: LaklakError | None = None
@@ -63,10 +72,11 @@ def perform(
         outcome, error = run_loop(go())
     finally:
         terminal.close()
+    terminal.ended(outcome.exit)
     # It is over: a signal could only cost the summary now.
     ignore_signals()
     if error is not None:
-        say_error(error)
+        say_error(error, silently=quiet and _is_young(error))
     elif not isinstance(outcome, Estimate) and outcome.error:
         say_error(LaklakError(outcome.error, hint=outcome.hint))
     lines = [] if error is not None else list(outcome_lines(outcome))
@@ -77,8 +87,15 @@ def perform(
         print_json(outcome.as_json())
     elif not quiet or isinstance(outcome, Estimate):
         for line in lines:
-            emit(line, sys.stdout)
+            tell(line, sys.stdout)
     return outcome.exit
+
+
+def _is_young(error: LaklakError) -> bool:
+    """Whether it only says that another run has not ended yet: a timer that meets the run before it has nothing to say
+    as long as that one may still be at work.
+    """
+    return isinstance(error, StoreBusy) and time.time() - (error.since_s or time.time()) < _LONG_RUN_S
 
 
 @contextlib.contextmanager
@@ -135,6 +152,11 @@ def _no_answer(command: str, error: LaklakError) -> dict[str, Any]:
         from laklak.copying import CopyReport, summarise_copy
 
         return summarise_copy(CopyReport(), error=error).as_json()
+    if command == "show":
+        from laklak.report import SCHEMA, in_short
+
+        answer = {"schema": SCHEMA, "version": __version__, "series": None, "store": None, "candles": []}
+        return {**answer, "error": in_short(error), "hint": error.hint}
     from laklak.report import Report, summarise
 
     return summarise(Report(), error=error).as_json()

@@ -13,10 +13,11 @@ import anyio
 from laklak._version import __version__
 from laklak.engine.addresses import AddressBook
 from laklak.engine.fetch import Fetch
-from laklak.engine.filling import announce
+from laklak.engine.filling import announce, other_series
 from laklak.engine.observer import Observer
 from laklak.engine.prepare import Preparation
 from laklak.engine.tally import tally
+from laklak.engine.watching import StoreWatch
 from laklak.errors import StoreError
 from laklak.feed import Feed
 from laklak.job import Job
@@ -27,6 +28,7 @@ from laklak.report import Estimate, Report, Summary, summarise
 from laklak.stopping import Stopped, Stopper
 from laklak.stores import open_store
 from laklak.stores.base import Store
+from laklak.taskgroup import task_group
 from laklak.text import counted, mask_url
 from laklak.unsure import UnsureBook
 
@@ -86,12 +88,16 @@ class Backfill:
         try:
             async with AsyncExitStack() as opened:
                 store = open_store(self.job.store, create=not self.job.dry_run)
+                watching = await opened.enter_async_context(task_group())
+                watching.start_soon(StoreWatch([store], self.report, self._observer).run)
+                opened.callback(watching.cancel_scope.cancel)
                 # A server may be silent for long, and who stops a run does not wait for it.
                 with self.stopper.interruptible():
                     await opened.enter_async_context(store)
                     self.report.store = store.display
                     info = await announce(store, "store", self._observer)
-                self._tell_beforehand()
+                    others = await other_series(store, self.job.asked)
+                self._tell_beforehand([others] if others else [])
                 with nullcontext() if self.job.dry_run else store.exclusive():
                     # Not before: a run that held the store until now may have left something in it.
                     unsure = UnsureBook(self.job.state_dir, store.identity, self._observer.warn)
@@ -105,6 +111,7 @@ class Backfill:
                         self._feeds = preparation.feeds
                         with self.stopper.interruptible():
                             estimate = await preparation.run(stack)
+                        self.report.seconds_planned = max(estimate.seconds_estimated, estimate.file_seconds)
                         if not self.job.dry_run:
                             preparation.check_room(info.free_bytes, estimate)
                             self._fetch = Fetch(
@@ -133,10 +140,10 @@ class Backfill:
             return estimate
         return self._summary()
 
-    def _tell_beforehand(self) -> None:
+    def _tell_beforehand(self, more_warnings: Sequence[str]) -> None:
         for line in self._notes:
             self._observer.note(line)
-        for line in self._warnings:
+        for line in (*self._warnings, *more_warnings):
             self._observer.warn(line)
 
     def _summary(self) -> Summary:

@@ -23,7 +23,7 @@ from laklak._version import __version__
 from laklak.addresses import NOTE, SIMULATOR, Addresses, fits
 from laklak.bans import lasting_bans
 from laklak.engine.addresses import address_refusal, known_addresses
-from laklak.engine.filling import SPARE_BYTES
+from laklak.engine.filling import SPARE_BYTES, other_series
 from laklak.engine.listing import last_look
 from laklak.engine.prepare import mixing_refusal
 from laklak.engine.remembered import address_finding, ban_findings, memory_findings
@@ -178,6 +178,8 @@ class Check:
                 self._add("store", *await store.examine())
                 self._seen.origin = await store.origin()
                 self._seen.store = store
+                if others := await other_series(store, self._job.asked):
+                    self._add("assets", Finding("warning", others))
                 if self._seen.origin is not None:
                     self._add("store", Finding("ok", f"its candles are {self._seen.origin} ones"))
                 if store.exists:

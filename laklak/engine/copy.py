@@ -37,6 +37,7 @@ from laklak.copying import (
 from laklak.engine.addresses import merge_notes
 from laklak.engine.filling import announce, check_room, each, find_closed, sent, survey_sure
 from laklak.engine.oddities import STRAYS_FILE, OddityBook
+from laklak.engine.watching import StoreWatch
 from laklak.errors import LaklakError, StoreError, StoreFull, StoreUnavailable, UsageError
 from laklak.ledger import Ledger
 from laklak.model import Series, TimeRange, iso
@@ -119,6 +120,9 @@ class Copy:
             raise UsageError(f"{source.display} cannot be copied to itself", hint="name two different stores")
         try:
             async with AsyncExitStack() as stores:
+                watching = await stores.enter_async_context(task_group())
+                watching.start_soon(StoreWatch([source, destination], self.report, self._observer).run)
+                stores.callback(watching.cancel_scope.cancel)
                 with self.stopper.interruptible():
                     await stores.enter_async_context(source)
                     holdings = await self._choose(source)

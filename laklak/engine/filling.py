@@ -12,6 +12,7 @@ from laklak.errors import StoreUnavailable
 from laklak.ledger import Ledger
 from laklak.model import DAY_MS, Series, TimeRange, iso, places
 from laklak.plan import parted, runs, union
+from laklak.resolve import Asked
 from laklak.stores.base import ClosedSpan, Delivery, Store, StoreInfo
 from laklak.stores.presence import Presence, take_stock
 from laklak.taskgroup import task_group
@@ -31,6 +32,7 @@ class Listener(Protocol):
     """Who is told of the store."""
 
     def note(self, line: str) -> None: ...
+    def warn(self, line: str) -> None: ...
 
 
 async def announce(store: Store, role: str, listener: Listener) -> StoreInfo:
@@ -39,6 +41,26 @@ async def announce(store: Store, role: str, listener: Listener) -> StoreInfo:
     free = "" if info.free_bytes is None else f"; {size_text(info.free_bytes)} free"
     listener.note(f"{role}: {store.display}: {info.holds}{free}")
     return info
+
+
+async def other_series(store: Store, asked: Sequence[Asked]) -> str | None:
+    """What to warn of where nobody has chosen the list and the store holds something else than is on it.
+
+    A store that lacks a few of the list was filled from it: some are no longer traded, or a run was stopped.
+    """
+    packaged = {(one.venue, one.symbol) for one in asked if one.packaged}
+    if not packaged:
+        return None
+    held = {(series.venue, series.symbol) for series in await store.holdings()}
+    others = sorted(f"{venue}:{symbol}" for venue, symbol in held - packaged)
+    new = len(packaged - held)
+    if not held or not (others or 2 * new > len(packaged)):
+        return None
+    what = f"other series: {some_of(others)}" if others else f"only {len(held):,} of its {len(packaged):,} symbols"
+    return (
+        f"the list that comes with laklak is taken, though the store holds {what}; {counted(new, 'symbol')} would be "
+        "new in it; --assets FILE, or assets.txt in this folder or beside the settings file, names those that you want"
+    )
 
 
 def check_room(store: Store, free_bytes: int | None, candles: int, *, hint: str) -> None:

@@ -5,6 +5,7 @@ Shipped as `laklak simulate`, and the server the tests and benchmarks talk to.
 
 from laklak.simulator.archive_faults import ARCHIVE_KINDS
 from laklak.simulator.badrows import BAD_ROW_KINDS
+from laklak.simulator.continued import ContinuedSource
 from laklak.simulator.fault_text import parse_fault
 from laklak.simulator.faults import Fault, Override
 from laklak.simulator.generated import GeneratedSource, generate
@@ -19,6 +20,7 @@ __all__ = [
     "ARCHIVE_KINDS",
     "BAD_ROW_KINDS",
     "CandleSource",
+    "ContinuedSource",
     "Fault",
     "GeneratedSource",
     "Hit",

@@ -26,41 +26,33 @@ _DAYS_HELD: Final = 128
 
 
 @dataclass(frozen=True, slots=True)
-class _Profile:
-    # Prices are whole ticks of 10^-price_decimals, volumes whole steps of 10^-quantity_decimals.
+class Profile:
+    """How the made-up candles of a symbol look: prices are whole ticks of 10^-price_decimals, volumes whole steps of
+    10^-quantity_decimals.  `begins`: a day (its number) and the level of its midnight, where that is given.
+    """
+
     price_decimals: int
     quantity_decimals: int
     volume_step: int
     volume_form: str
     level_ticks: int
     spread_ticks: int
+    begins: tuple[int, int] | None = None
 
 
-class GeneratedSource:
-    """A random walk for each symbol; see `generate`."""
+class Walks:
+    """A random walk for each symbol from `start_ms` on, without an end."""
 
-    def __init__(self, *, symbols: int, days: int, seed: int, end_ms: int) -> None:
-        if symbols < 1 or days < 1:
-            raise ValueError(f"at least one symbol and one day are needed, not {symbols} symbols and {days} days")
-        self.symbols: Sequence[str] = tuple(_name(index) for index in range(symbols))
-        self.end_ms = end_ms
-        self.start_ms = end_ms - days * DAY_MS
-        self.info: Mapping[str, Any] = {"timezone": "UTC", "exchangeFilters": [], "assets": []}
+    def __init__(self, profiles: Mapping[str, Profile], *, seed: int, start_ms: int) -> None:
+        self.start_ms = start_ms
         self._seed = seed
-        self._profiles = {symbol: _profile(seed, symbol) for symbol in self.symbols}
+        self._profiles = profiles
         self._held: OrderedDict[tuple[str, int], list[bytes]] = OrderedDict()
         # REST answers are made on the loop, files of the archive in threads.
         self._lock = threading.Lock()
 
     def __repr__(self) -> str:
-        return f"<GeneratedSource symbols={len(self.symbols)} seed={self._seed} days_held={len(self._held)}>"
-
-    def instrument(self, symbol: str) -> dict[str, Any]:
-        profile = self._profiles[symbol]
-        entry: dict[str, Any] = minimal_instrument(
-            symbol, symbol.removesuffix("USDT"), self.start_ms, profile.price_decimals, profile.quantity_decimals
-        )
-        return entry
+        return f"<{type(self).__name__} symbols={len(self._profiles)} seed={self._seed} days_held={len(self._held)}>"
 
     def oldest(self, symbol: str, start_ms: int, end_ms: int, limit: int) -> list[bytes]:
         first = -(-max(start_ms, self.start_ms) // MINUTE_MS)
@@ -96,6 +88,26 @@ class GeneratedSource:
         return rows
 
 
+class GeneratedSource(Walks):
+    """A random walk for each symbol; see `generate`."""
+
+    def __init__(self, *, symbols: int, days: int, seed: int, end_ms: int) -> None:
+        if symbols < 1 or days < 1:
+            raise ValueError(f"at least one symbol and one day are needed, not {symbols} symbols and {days} days")
+        self.symbols: Sequence[str] = tuple(_name(index) for index in range(symbols))
+        self.end_ms = end_ms
+        self.info: Mapping[str, Any] = {"timezone": "UTC", "exchangeFilters": [], "assets": []}
+        profiles = {symbol: _profile(seed, symbol) for symbol in self.symbols}
+        super().__init__(profiles, seed=seed, start_ms=end_ms - days * DAY_MS)
+
+    def instrument(self, symbol: str) -> dict[str, Any]:
+        profile = self._profiles[symbol]
+        entry: dict[str, Any] = minimal_instrument(
+            symbol, symbol.removesuffix("USDT"), self.start_ms, profile.price_decimals, profile.quantity_decimals
+        )
+        return entry
+
+
 def generate(*, symbols: int = 541, days: int = 90, seed: int = 1, end_ms: int = DEFAULT_END_MS) -> GeneratedSource:
     """Candles of `symbols` USDT perpetuals listed `days` before `end_ms`, the same for the same seed.
 
@@ -110,23 +122,25 @@ def _name(index: int) -> str:
     return {0: "BTCUSDT", 1: "ETHUSDT", 5: "币安人生USDT"}.get(index, f"SIM{index + 1:04d}USDT")
 
 
-def _profile(seed: int, symbol: str) -> _Profile:
+def _profile(seed: int, symbol: str) -> Profile:
     rng = random.Random(f"{seed}:{symbol}")
     price_decimals = rng.choice((0, 1, 2, 3, 4, 5, 6, 7, 8))
     # A few symbols trade at a handful of ticks, as the cheapest coins do.
     level_ticks = rng.randint(20, 60) if rng.random() < 0.1 else int(10 ** rng.uniform(3, 6.5))
     decimals = rng.choice((0, 0, 1, 2, 3))
     spread_ticks = max(1, level_ticks // 20_000)
-    return _Profile(price_decimals, decimals, 10**decimals, f"%.{decimals}f", level_ticks, spread_ticks)
+    return Profile(price_decimals, decimals, 10**decimals, f"%.{decimals}f", level_ticks, spread_ticks)
 
 
-def _level(profile: _Profile, seed: int, symbol: str, day: int) -> int:
+def _level(profile: Profile, seed: int, symbol: str, day: int) -> int:
     # The price at a midnight, in ticks: within a fifth of the symbol's level.
+    if profile.begins is not None and profile.begins[0] == day:
+        return profile.begins[1]
     share = random.Random(f"{seed}:{symbol}:{day}:level").uniform(0.8, 1.2)
     return max(2, round(profile.level_ticks * share))
 
 
-def _levels(profile: _Profile, seed: int, symbol: str, day: int, words: Sequence[int]) -> list[int]:
+def _levels(profile: Profile, seed: int, symbol: str, day: int, words: Sequence[int]) -> list[int]:
     # A walk of 1440 steps, bent so that it begins and ends on the levels of the two midnights.
     begin = _level(profile, seed, symbol, day)
     end = _level(profile, seed, symbol, day + 1)
@@ -136,7 +150,7 @@ def _levels(profile: _Profile, seed: int, symbol: str, day: int, words: Sequence
     return [max(1, round(begin + k * drift + height * step)) for k, height in enumerate(walk)]
 
 
-def _render_day(profile: _Profile, seed: int, symbol: str, day: int) -> list[bytes]:
+def _render_day(profile: Profile, seed: int, symbol: str, day: int) -> list[bytes]:
     words = array("Q", random.Random(f"{seed}:{symbol}:{day}").randbytes(8 * _MINUTES))
     levels = _levels(profile, seed, symbol, day, words)
     tick, price = 10**profile.price_decimals, f'"%.{profile.price_decimals}f"'
@@ -159,7 +173,7 @@ def _render_day(profile: _Profile, seed: int, symbol: str, day: int) -> list[byt
     return rows
 
 
-def _volume_text(profile: _Profile, word: int) -> str:
+def _volume_text(profile: Profile, word: int) -> str:
     steps = word >> 12 & 0xFFFFF
     rare = word >> 32 & 0x3FF
     if rare > 3:

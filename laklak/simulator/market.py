@@ -45,17 +45,20 @@ class SymbolOverride:
 
 
 class SimulatedClock:
-    """The venue's time in ms: stands at `start_ms`, or begins there and goes with real time."""
+    """The venue's time in ms: stands at `start_ms`, or begins there and goes `speed` times as fast as real time."""
 
-    def __init__(self, start_ms: int, kind: ClockKind, monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, start_ms: int, kind: ClockKind, monotonic: Callable[[], float] = time.monotonic, speed: float = 1.0
+    ) -> None:
         self._start_ms = start_ms
+        self._speed = speed
         self._monotonic = monotonic
         self._begun_s = None if kind == "frozen" else monotonic()
 
     def now_ms(self) -> int:
         if self._begun_s is None:
             return self._start_ms
-        return self._start_ms + int((self._monotonic() - self._begun_s) * 1000)
+        return self._start_ms + int((self._monotonic() - self._begun_s) * 1000 * self._speed)
 
 
 @dataclass(frozen=True, slots=True)

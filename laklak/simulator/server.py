@@ -56,7 +56,8 @@ class Simulator:
         self.stats = Stats()
         self.url = ""
         start_ms = source.end_ms + SETTLE_MS if settings.clock_ms is None else settings.clock_ms
-        self.market = Market(source, SimulatedClock(start_ms, settings.clock), settings.overrides)
+        clock = SimulatedClock(start_ms, settings.clock, speed=settings.clock_speed)
+        self.market = Market(source, clock, settings.overrides)
         self._take_candles_away()
         self.archive = ArchiveServer(self.market, settings, self.stats)
         self.dice = Dice(settings.faults, settings.seed)

@@ -22,12 +22,13 @@ Script = Callable[[str, Mapping[str, str], int], Override | None]
 class SimulatorSettings:
     """How the simulated venue behaves.
 
-    port: 0 takes a free one. budget: weight a minute it grants. advertised: what exchangeInfo says it grants; None says
-    the truth. retry_after: whether 429 and 418 carry Retry-After (futures do not promise it). patience: refused
-    requests in a window before the ban of ban_s. clock_ms: where the venue's clock stands; None is SETTLE_MS after the
-    end of the candles. latency_s: what every answer takes. hang_s: how long a hanging answer holds on. script: called
-    with path, query and the running number of the request (from 1); what it gives is answered instead, after the gate.
-    record_hits: keep every request in stats.hits. wall_clock: epoch seconds, what the weight windows and bans run on.
+    port: 0 takes a free one. budget: weight a minute it grants. advertised: what exchangeInfo says it grants; None
+    says the truth. retry_after: whether 429 and 418 carry Retry-After (futures do not promise it). patience:
+    refused requests in a window before the ban of ban_s. clock_ms: where the venue's clock stands; None is
+    SETTLE_MS after the end of the candles. clock_speed: how much faster than real time it goes where it is ticking.
+    latency_s: what every answer takes. hang_s: how long a hanging answer holds on. script: called with path, query
+    and the running number of the request (from 1); what it gives is answered instead, after the gate. record_hits:
+    keep every request in stats.hits. wall_clock: epoch seconds, what the weight windows and bans run on.
 
     archive_day_delay_ms, archive_month_delay_ms: how long after its end a day or month is published. archive_header:
     whether files begin with the names of the columns, as newer ones do. archive_zlib_level: 6 as published.
@@ -49,6 +50,7 @@ class SimulatorSettings:
     neighbour_weight_per_minute: int = 0
     clock: ClockKind = "frozen"
     clock_ms: int | None = None
+    clock_speed: float = 1.0
     hang_s: float = 60.0
     overrides: Mapping[str, SymbolOverride] = field(default_factory=dict)
     script: Script | None = None

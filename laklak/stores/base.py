@@ -64,6 +64,19 @@ class Written:
 
 
 @dataclass(frozen=True, slots=True)
+class Waiting:
+    """A store that is waited for: `what` is wrong, as a sentence. Times are those of the monotonic clock, in s.
+
+    `next_try_s` None: it is being asked.  At `give_up_s` whoever asks gets an error instead.
+    """
+
+    what: str
+    since_s: float
+    next_try_s: float | None
+    give_up_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class AbsenceCount:
     """So many holes or rejects of a venue, and when the oldest and the newest were confirmed (this machine's clock)."""
 
@@ -147,6 +160,11 @@ class Store(Protocol):
     @property
     def heard_s(self) -> float | None:
         """When anything last came from its server (monotonic); None while nothing has, or where there is none."""
+        ...
+
+    @property
+    def waiting(self) -> Waiting | None:
+        """What is being waited for, None while the store answers; may be read at any time."""
         ...
 
     bytes_per_candle: int

@@ -7,6 +7,7 @@ import errno
 import json
 import os
 import time
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -121,6 +122,7 @@ class StoreLock:
         end = f"stop process {holder[0]}" if holder else "try again"
         return StoreBusy(
             f"another backfill is filling {self._subject}: {who}",
+            since_s=_seconds(holder[1]) if holder else None,
             hint=f"wait until it has ended, or {end}; reading the store is possible meanwhile",
         )
 
@@ -138,6 +140,13 @@ def _lock(handle: int, *, shared: bool) -> None:
     except ImportError:
         raise OSError(errno.ENOSYS, unsupported_system() or os.strerror(errno.ENOSYS)) from None
     fcntl.flock(handle, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+
+
+def _seconds(moment: str) -> float | None:
+    try:
+        return datetime.fromisoformat(moment).timestamp()
+    except ValueError:
+        return None
 
 
 def _read_holder(handle: int) -> tuple[int, str] | None:

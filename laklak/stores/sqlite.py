@@ -33,6 +33,7 @@ from laklak.stores.base import (
     StoreBase,
     StoreInfo,
     Strays,
+    Waiting,
     Written,
     held_span,
 )
@@ -131,7 +132,8 @@ class SqliteStore(StoreBase):
         path: the file; `~` is not expanded here.
         create: make the file when it is missing or empty. Without it such a file stays as it is, reading gives
             nothing and writing fails.
-        display: how the store is named to people; by default the URL of `path`.
+        display: how the store is named to people; by default the URL of `path` from the root on, since the same name
+            is another store in another folder.
 
     Raises:
         StoreUnavailable: on entering, when the file cannot be used or is not ours.
@@ -145,7 +147,7 @@ class SqliteStore(StoreBase):
     def __init__(self, path: str, *, create: bool = True, display: str | None = None) -> None:
         self.path = os.path.realpath(path)
         self._create = create
-        self._display = display or f"sqlite:///{path}"
+        self._display = display or f"sqlite:///{os.path.abspath(path)}"
         self._new = False
         self._identity: tuple[int, int] | None = None
         translate = partial(sqlite_file.translate, path=self.path)
@@ -168,6 +170,15 @@ class SqliteStore(StoreBase):
         """The file itself, or its place while there is none."""
         found = _identity(self.path)
         return f"sqlite:{self.path}" if found is None else "sqlite:{}:{}".format(*found)
+
+    @property
+    def waiting(self) -> Waiting | None:
+        """Another program that holds the file, with a transaction of its own; None while there is none."""
+        since_s = self._writer.blocked_since_s
+        if since_s is None:
+            return None
+        what = f"another program is writing to {self._display}"
+        return Waiting(what, since_s, None, since_s + sqlite_file.BUSY_TIMEOUT_S)
 
     async def _open(self) -> None:
         self._new = await asyncio.to_thread(sqlite_file.is_blank, self.path)

@@ -32,13 +32,16 @@ class CalledOff(Exception):
 
 
 class Turn:
-    """One job's time on a lane: its connection, and whether it has been called off."""
+    """One job's time on a lane: its connection, whether it has been called off, and since when another program is in
+    its way, on the monotonic clock.
+    """
 
-    __slots__ = ("called_off", "connection")
+    __slots__ = ("blocked_since_s", "called_off", "connection")
 
     def __init__(self) -> None:
         self.connection: sqlite3.Connection
         self.called_off = False
+        self.blocked_since_s: float | None = None
 
     def check(self) -> None:
         """Raise CalledOff when nobody waits for the job any more; to be called between statements."""
@@ -69,6 +72,12 @@ class Lane:
         self._giving_way = False
         self._guard = threading.Lock()
         self._executor: ThreadPoolExecutor | None = ThreadPoolExecutor(1, thread_name_prefix=name)
+
+    @property
+    def blocked_since_s(self) -> float | None:
+        """Since when another program keeps the job that runs from its work; None where none does."""
+        running = self._running
+        return None if running is None else running.blocked_since_s
 
     def __repr__(self) -> str:
         state = "closed" if self._executor is None else f"pending={self.pending}"

@@ -90,15 +90,17 @@ def transaction(turn: Turn, *, patience_s: float = BUSY_TIMEOUT_S) -> Iterator[s
     Waits for other writers, and stops waiting when the job is called off.
     """
     connection = turn.connection
-    deadline = time.monotonic() + patience_s
+    began_s = time.monotonic()
     while True:
         turn.check()
         try:
             connection.execute("BEGIN IMMEDIATE")
             break
         except sqlite3.OperationalError as exc:
-            if not is_busy(exc) or time.monotonic() > deadline:
+            if not is_busy(exc) or time.monotonic() > began_s + patience_s:
                 raise
+            turn.blocked_since_s = began_s
+    turn.blocked_since_s = None
     try:
         yield connection
         connection.execute("COMMIT")

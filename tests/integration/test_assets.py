@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from laklak.simulator import Override, SymbolOverride
+from laklak.simulator import Override, SymbolOverride, generate
 from laklak.simulator.rules import KLINES
 
 DAY = ("--days", "1")
@@ -47,6 +47,86 @@ def test_without_any_list_the_packaged_one_is_used_and_said(venue, here):
     assert unknown.endswith("and 526 more")
     (planned,) = [line for line in ended.lines("warning") if "yfinance" in line]
     assert "6 symbols of yfinance skipped" in planned
+
+
+@pytest.mark.parametrize("by", ["--config", "LAKLAK_CONFIG", "laklak.toml", "the user's folder"])
+def test_the_list_beside_the_settings_file_in_use_counts(by, venue, here, stored, tmp_path, monkeypatch):
+    venue()
+    folder = {"laklak.toml": Path(), "the user's folder": tmp_path / "home/config/laklak"}.get(by, tmp_path / "mine")
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "laklak.toml").write_text("days = 1\n")
+    (folder / "assets.txt").write_text("DOTUSDT binance\n")
+    if by == "LAKLAK_CONFIG":
+        monkeypatch.setenv(by, str(folder / "laklak.toml"))
+    ended = here("backfill", *(("--config", folder / "laklak.toml") if by == "--config" else ()))
+    assert ended.exit == 0
+    assert {symbol for symbol, _ in stored()} == {"DOTUSDT"}
+
+
+def test_the_list_of_this_folder_comes_before_the_one_beside_the_settings_file(venue, here, stored, tmp_path):
+    venue()
+    (tmp_path / "mine.toml").write_text("days = 1\n")
+    (tmp_path / "assets.txt").write_text("DOTUSDT binance\n")
+    Path("assets.txt").write_text("LTCUSDT binance\n")
+    assert here("backfill", "--config", tmp_path / "mine.toml").exit == 0
+    assert {symbol for symbol, _ in stored()} == {"LTCUSDT"}
+
+
+def test_the_packaged_list_for_a_store_of_other_series_is_a_warning(venue, here):
+    venue()
+    assert here("backfill", "LTCUSDT", *DAY).exit == 0
+    (warning,) = [line for line in here("backfill", *DAY, "-n").lines("warning") if "though the store" in line]
+    assert "the store holds only 1 of its 541 symbols; 540 symbols would be new in it" in warning
+    assert "assets.txt" in warning
+    checked = here("check", "--json").json["findings"]
+    assert warning in [one["text"] for one in checked if (one["about"], one["verdict"]) == ("assets", "warning")]
+
+
+def test_a_series_that_is_not_on_the_packaged_list_is_named(venue, here):
+    venue(generate(symbols=3, days=1))
+    assert here("backfill", "SIM0003USDT", "--days", "1").exit == 0
+    warnings = here("backfill", *DAY, "-n").lines("warning")
+    assert any("holds other series: binance:SIM0003USDT; 541 symbols would be new" in line for line in warnings)
+
+
+@pytest.mark.parametrize("words", [("LTCUSDT",), ("--assets", "mine.txt")])
+def test_symbols_that_somebody_chose_are_no_warning(words, venue, here):
+    venue()
+    Path("mine.txt").write_text("LTCUSDT binance\n")
+    assert here("backfill", "DOTUSDT", *DAY).exit == 0
+    assert here("backfill", *words, *DAY).lines("warning") == []
+
+
+# config.py of older scripts
+
+
+OLD = "INFLUXDB_HOST = 'db.lan'\nINFLUXDB_PORT = 8086\nINFLUXDB_USERNAME = None\nINFLUXDB_PASSWORD = 'hunter2'\n"
+
+
+def test_config_py_of_older_scripts_is_named_with_the_lines_for_dotenv(venue, here):
+    venue()
+    Path("config.py").write_text(OLD)
+    ended = here("backfill", "LTCUSDT", *DAY)
+    assert ended.exit == 0
+    assert "  INFLUXDB_HOST=db.lan\n  INFLUXDB_PORT=8086\n  INFLUXDB_PASSWORD=...\n" in ended.err
+    (warning,) = ended.lines("warning")
+    assert warning.startswith(f"config.py in this folder is not read, and nothing names a store: it is {Path.cwd()}")
+    (found,) = [one for one in here("check", "--json").json["findings"] if "config.py" in one["text"]]
+    assert "INFLUXDB_HOST=db.lan INFLUXDB_PORT=8086 INFLUXDB_PASSWORD=..." in found["hint"]
+    assert "hunter2" not in ended.err + str(found)
+
+
+def test_show_names_config_py_where_there_is_no_store(here):
+    Path("config.py").write_text(OLD)
+    ended = here("show", "LTCUSDT")
+    assert (ended.exit, ended.lines("error")) == (2, [f"there is no store sqlite:///{Path.cwd()}/laklak.db"])
+    assert "put these lines into .env: INFLUXDB_HOST=db.lan INFLUXDB_PORT=8086" in ended.lines("hint")[0]
+
+
+def test_config_py_is_not_spoken_of_where_a_store_is_named(venue, here):
+    venue()
+    Path("config.py").write_text(OLD)
+    assert "config.py" not in here("backfill", "LTCUSDT", *DAY, "--store", "a.db").err
 
 
 def test_a_venue_that_is_not_built_yet_is_one_warning_and_exit_0(venue, here):
@@ -160,7 +240,11 @@ def test_settings_come_from_toml_dotenv_environment_and_flags_in_that_order(venu
     Path(".env").write_text("LAKLAK_BINANCE_CHUNK=499\nLAKLAK_STORE=from-dotenv.db\n")
     monkeypatch.setenv("LAKLAK_STORE", "from-environment.db")
     ended = here("backfill", "LTCUSDT", *DAY, "--json")
-    assert (ended.exit, ended.json["wanted"], ended.json["store"]) == (0, 1440, "sqlite:///from-environment.db")
+    assert (ended.exit, ended.json["wanted"], ended.json["store"]) == (
+        0,
+        1440,
+        f"sqlite:///{Path.cwd()}/from-environment.db",
+    )
     assert {hit.query["limit"] for hit in running.candle_hits} == {"499", "442"}
 
 

@@ -89,7 +89,11 @@ def test_where_all_is_well_nothing_is_wrong(venue, here, looked):
     filled(here)
     found = looked(exit_status=0)
     assert found.troubles == []
-    found.has("store", "ok", "sqlite:///laklak.db: 1 series, 1,440 candles, 2026-02-28T00:00Z to 2026-03-01T00:00Z")
+    found.has(
+        "store",
+        "ok",
+        f"sqlite:///{Path.cwd()}/laklak.db: 1 series, 1,440 candles, 2026-02-28T00:00Z to 2026-03-01T00:00Z",
+    )
     found.has("store", "ok", f"SQLite {sqlite3.sqlite_version}, store version {SCHEMA_VERSION}")
     found.has("store", "ok", "it can be read and written")
     found.has("store", "ok", "no other backfill is filling it")

@@ -24,6 +24,7 @@ def test_the_public_names_are_there_and_no_others():
         "CopySummary",
         "Estimate",
         "LaklakError",
+        "Progress",
         "Summary",
         "__version__",
         "aread_candles",
@@ -180,19 +181,94 @@ def test_candles_are_read_inside_of_a_running_loop_as_in_a_notebook(venue):
     assert one.equals(other)
 
 
-def test_a_series_that_is_not_stored_is_an_empty_frame_of_the_same_types(venue):
+def test_dir_shows_what_there_is():
+    assert set(laklak.__all__) <= set(dir(laklak))
+    assert "LaklakError" in dir(laklak)
+
+
+def test_a_symbol_means_the_venue_and_the_interval_of_the_settings(venue, monkeypatch):
     venue()
     run(laklak.backfill("LTCUSDT", days=1))
-    empty = laklak.read_candles("laklak.db", "binance:DOTUSDT:1m")
+    run(laklak.backfill("LTCUSDT", days=1, interval="1h"))
+    assert laklak.read_candles("laklak.db", "LTCUSDT").height == 1440
+    assert laklak.read_candles("laklak.db", "binance:LTCUSDT").height == 1440
+    monkeypatch.setenv("LAKLAK_INTERVAL", "1h")
+    assert laklak.read_candles("laklak.db", "LTCUSDT").height == 24
+
+
+def test_a_whole_name_needs_no_settings(venue, monkeypatch):
+    venue()
+    run(laklak.backfill("LTCUSDT", days=1))
+    monkeypatch.setenv("LAKLAK_INTERVAL", "nonsense")
+    assert laklak.read_candles("laklak.db", "binance:LTCUSDT:1m").height == 1440
+
+
+@pytest.mark.parametrize(
+    ("series", "near"),
+    [
+        ("binance:LTCUSDT:1h", "did you mean binance:LTCUSDT:1m?"),
+        ("LTC", "did you mean binance:LTCUSDT:1m?"),
+        ("ltcusdt", "did you mean binance:LTCUSDT:1m?"),
+        ("LTCUSTD", "did you mean binance:LTCUSDT:1m?"),
+        ("DOTUSDT", "fetch it first: laklak backfill binance:DOTUSDT --interval 1m"),
+    ],
+)
+def test_a_series_that_the_store_does_not_have_raises_with_near_names(series, near, venue):
+    venue()
+    run(laklak.backfill("LTCUSDT", days=1))
+    with pytest.raises(laklak.LaklakError) as caught:
+        laklak.read_candles("laklak.db", series)
+    assert str(caught.value).startswith("no candles of binance:")
+    assert near in caught.value.hint
+
+
+def test_a_time_without_candles_of_a_series_that_is_there_is_an_empty_frame_of_the_same_types(venue):
+    venue()
+    run(laklak.backfill("LTCUSDT", days=1))
+    empty = laklak.read_candles("laklak.db", "LTCUSDT", "2020-01-01", "2020-01-02")
     assert empty.height == 0
-    assert empty.schema == laklak.read_candles("laklak.db", "binance:LTCUSDT:1m").schema
+    assert empty.schema == laklak.read_candles("laklak.db", "LTCUSDT").schema
+
+
+def test_progress_is_told_while_candles_come_and_once_at_the_end(venue):
+    venue(latency_s=0.2)
+    told = []
+    summary = run(
+        laklak.backfill(["LTCUSDT", "DOTUSDT"], days=1, budget=600, chunk=99, workers=2, progress=told.append)
+    )
+    assert summary.exit == 0
+    assert len(told) > 2
+    assert all(isinstance(one, laklak.Progress) and one.wanted == one.done + one.missing == 2880 for one in told)
+    assert [one.done for one in told] == sorted(one.done for one in told)
+    assert any(0 < one.done < 2880 and one.seconds_left for one in told)
+    assert (told[-1].done, told[-1].series_complete, told[-1].seconds_left) == (2880, 2, 0.0)
+
+
+def test_a_copy_tells_its_progress_too(venue):
+    venue()
+    run(laklak.backfill("LTCUSDT", days=1))
+    told = []
+    run(laklak.copy("laklak.db", "b.db", progress=told.append))
+    assert (told[-1].wanted, told[-1].written, told[-1].missing) == (1440, 1440, 0)
+
+
+def test_a_callback_that_fails_costs_the_callback_and_not_the_run(venue):
+    venue(latency_s=0.2)
+    calls = []
+
+    def callback(_):
+        calls.append(1)
+        raise ZeroDivisionError
+
+    summary = run(laklak.backfill("LTCUSDT", days=1, chunk=99, workers=1, progress=callback))
+    assert (summary.exit, summary.written, len(calls)) == (0, 1440, 1)
 
 
 @pytest.mark.parametrize(
     ("store", "series", "start", "error"),
     [
         ("none.db", "binance:LTCUSDT:1m", None, StoreUnavailable),
-        ("laklak.db", "LTCUSDT", None, UsageError),
+        ("laklak.db", "LTCUSDT,DOTUSDT", None, UsageError),
         ("laklak.db", "binance:LTCUSDT:1x", None, UsageError),
         ("laklak.db", "binance:LTCUSDT:1m", "soon", UsageError),
     ],

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import os
 import pty
@@ -14,11 +16,15 @@ from pathlib import Path
 
 import pytest
 
-from laklak.simulator import Override, generate
+from laklak.model import iso
+from laklak.simulator import Override, SymbolOverride, generate
 from laklak.simulator.rules import KLINES
+from laklak.stores.lock import StoreLock
 from laklak.text import MOVES_LOG
 
 DAY = ("--days", "1")
+DAY_MS = 86_400_000
+END_MS = 1_772_323_200_000
 ROOT = Path(__file__).parents[2]
 PLAN_KEYS = frozenset(
     [
@@ -41,7 +47,7 @@ def test_the_summary_goes_to_stdout_and_everything_else_to_stderr(venue, here):
     ended = here("backfill", "LTCUSDT", *DAY)
     assert ended.out.startswith("complete: 1,440 of 1,440 candles of 1 series")
     first, second = ended.err.splitlines()
-    assert re.fullmatch(r"store: sqlite:///laklak\.db: new file; .+ free", first)
+    assert re.fullmatch(r"store: sqlite:////.+/work/laklak\.db: new file; .+ free", first)
     assert second.startswith("plan: 1 series, 2026-02-28T00:00Z to 2026-03-01T00:00Z: 1,440 of 1,440 candles to fetch")
 
 
@@ -49,7 +55,7 @@ def test_the_store_is_always_named_first_with_what_it_holds(venue, here):
     venue()
     here("backfill", "LTCUSDT", *DAY)
     ended = here("backfill", "LTCUSDT", *DAY)
-    assert re.match(r"store: sqlite:///laklak\.db: 1 series, 1,440 candles, 2026-02-28T00:00Z to ", ended.err)
+    assert re.match(r"store: sqlite:////.+/work/laklak\.db: 1 series, 1,440 candles, 2026-02-28T00:00Z to ", ended.err)
 
 
 def test_json_is_all_there_is_on_stdout(venue, laklak, check_sum):
@@ -58,7 +64,7 @@ def test_json_is_all_there_is_on_stdout(venue, laklak, check_sum):
     assert ended.out.count("\n") == 1
     answer = check_sum(ended.json)
     assert (answer["store"], answer["series"], answer["error"], answer["hint"]) == (
-        "sqlite:///laklak.db",
+        f"sqlite:///{os.getcwd()}/laklak.db",
         1,
         None,
         None,
@@ -136,6 +142,82 @@ def test_quiet_still_warns(venue, here):
     ended = here("backfill", "-q", *DAY)
     assert (ended.exit, ended.out) == (1, "")
     assert ended.err.splitlines() == ["warning: binance does not know: binance:NOPEUSDT:1m"]
+
+
+def test_quiet_tells_a_thing_once_per_change(venue, here):
+    venue()
+    Path("assets.txt").write_text("LTCUSDT binance\nBTC=F yfinance\n")
+    words = ("backfill", "-q", *DAY)
+    assert here(*words).lines("warning") == ["1 symbol of yfinance skipped: this venue is not built yet"]
+    assert here(*words).err == ""
+    Path("assets.txt").write_text("LTCUSDT binance\nBTC=F yfinance\nETH=F yfinance\n")
+    assert here(*words).lines("warning") == ["2 symbols of yfinance skipped: this venue is not built yet"]
+    assert here(*words).err == ""
+    # Not quiet, everything is told, as before.
+    assert here("backfill", *DAY).lines("warning") == ["2 symbols of yfinance skipped: this venue is not built yet"]
+    # Another job has not been told.
+    assert here(*words, "--store", "b.db").lines("warning") != []
+    assert Path("backfill.log").read_text().count("2 symbols of yfinance") == 4
+
+
+def test_quiet_tells_what_has_gone_and_come_again(venue, here):
+    venue()
+    for listed, told in [("BTC=F yfinance", 1), ("", 0), ("BTC=F yfinance", 1), ("BTC=F yfinance", 0)]:
+        Path("assets.txt").write_text(f"LTCUSDT binance\n{listed}\n")
+        assert len(here("backfill", "-q", *DAY).lines("warning")) == told
+
+
+def test_quiet_never_fails_without_a_word(venue, here):
+    venue()
+    Path("assets.txt").write_text("LTCUSDT binance\nNOPEUSDT binance\n")
+    for _ in range(3):
+        ended = here("backfill", "-q", *DAY)
+        assert (ended.exit, ended.lines("warning")) == (1, ["binance does not know: binance:NOPEUSDT:1m"])
+
+
+@pytest.mark.parametrize("state", ["nonsense", "[1, 2", '{"a": 1}'])
+def test_a_memory_of_what_was_told_that_cannot_be_read_costs_nothing_but_a_line(state, venue, here, tmp_path):
+    venue()
+    Path("assets.txt").write_text("LTCUSDT binance\nBTC=F yfinance\n")
+    here("backfill", "-q", *DAY)
+    (book,) = (tmp_path / "home/state").rglob("told-*.json")
+    book.write_text(state)
+    ended = here("backfill", "-q", *DAY)
+    assert (ended.exit, len(ended.lines("warning"))) == (0, 1)
+
+
+@pytest.mark.parametrize(("hours", "told"), [(5.9, False), (6.1, True)])
+def test_quiet_does_not_speak_of_a_run_that_has_begun_within_six_hours(hours, told, venue, here):
+    venue()
+    assert here("backfill", "LTCUSDT", *DAY).exit == 0
+    with StoreLock.for_file("laklak.db") as lock:
+        since = iso(int(time.time() - hours * 3600) * 1000)
+        Path(lock.path).write_text(json.dumps({"pid": 4711, "since": since}))
+        quiet, loud = here("backfill", "LTCUSDT", *DAY, "-q"), here("backfill", "LTCUSDT", *DAY)
+    assert (quiet.exit, quiet.out, bool(quiet.err)) == (75, "", told)
+    assert "another backfill is filling" in loud.err
+    assert Path("backfill.log").read_text().count("another backfill is filling") == 2
+
+
+def test_the_log_names_once_what_somebody_has_set(venue, here):
+    running = venue()
+    here("backfill", "LTCUSDT", *DAY)
+    (line,) = [line for line in Path("backfill.log").read_text().splitlines() if "days = 1" in line]
+    assert line.endswith(
+        f"INFO settings: days = 1 (flag --days); binance.url = {running.url} (environment LAKLAK_BINANCE_URL); "
+        "binance.budget = max (environment LAKLAK_BINANCE_BUDGET)"
+    )
+    assert "workers" not in Path("backfill.log").read_text()
+
+
+@pytest.mark.parametrize("words", [("-q",), ("--no-progress",), ()])
+def test_the_log_gets_the_lines_of_progress(words, venue, laklak):
+    venue(latency_s=0.3)
+    often = "import laklak.terminal; laklak.terminal.STATUS_EVERY_S = 0.1"
+    ended = laklak("backfill", "LTCUSDT", *DAY, "--chunk", "99", "--workers", "2", *words, first=often)
+    assert ended.exit == 0
+    assert re.search(r"INFO \d+\.\d % [\d,]+ of 1,440 candles, .*ETA ", Path("backfill.log").read_text())
+    assert (" of 1,440 candles, " in ended.err) == (not words)
 
 
 def test_a_log_can_be_switched_off(venue, here):
@@ -401,6 +483,83 @@ def test_show_of_a_series_that_is_not_stored_says_how_to_get_it(venue, here):
     ended = here("show", "DOTUSDT")
     assert ended.exit == 1
     assert "laklak backfill binance:DOTUSDT" in ended.lines("hint")[0]
+
+
+def times_of(lines):
+    return [line.split()[0] for line in lines]
+
+
+@pytest.mark.parametrize(
+    ("words", "times"),
+    [
+        (("--first", "2"), ["2026-02-28T00:00Z", "2026-02-28T00:01Z"]),
+        (("--start", "2026-02-28T10:00", "--end", "2026-02-28T10:02"), ["2026-02-28T10:00Z", "2026-02-28T10:01Z"]),
+        (("--start", "2026-02-28T10:00", "--first", "1"), ["2026-02-28T10:00Z"]),
+        (("--end", "2026-02-28T10:00", "--last", "1"), ["2026-02-28T09:59Z"]),
+        (("--start", "2026-02-28T23:59"), ["2026-02-28T23:59Z"]),
+        (("--end", "2026-02-28T00:01Z"), ["2026-02-28T00:00Z"]),
+    ],
+)
+def test_show_prints_the_part_that_is_asked_for(words, times, venue, here):
+    venue()
+    here("backfill", "ALGOUSDT", *DAY)
+    assert times_of(here("show", "ALGOUSDT", *words).out.splitlines()[2:]) == times
+
+
+def test_show_finds_the_first_candles_behind_holes(venue, here):
+    holes = frozenset(range(END_MS - DAY_MS + 60_000, END_MS - DAY_MS + 600 * 60_000, 60_000))
+    venue(overrides={"LTCUSDT": SymbolOverride(holes=holes)})
+    here("backfill", "LTCUSDT", *DAY)
+    times = times_of(here("show", "LTCUSDT", "--first", "3").out.splitlines()[2:])
+    assert times == ["2026-02-28T00:00Z", "2026-02-28T10:00Z", "2026-02-28T10:01Z"]
+
+
+def test_show_gives_csv_and_json_with_all_digits(venue, here, truth):
+    venue()
+    here("backfill", "ALGOUSDT", *DAY)
+    values = truth(["ALGOUSDT"], END_MS - DAY_MS)
+    rows = list(csv.DictReader(io.StringIO(here("show", "ALGOUSDT", "--start", "2026-02-28", "--csv").out)))
+    answer = here("show", "ALGOUSDT", "--start", "2026-02-28", "--json").json
+    columns = ("open", "high", "low", "close", "volume")
+    assert list(rows[0]) == ["open_time", "time", *columns]
+    assert (answer["series"], answer["error"], answer["schema"]) == ("binance:ALGOUSDT:1m", None, 1)
+    for candles in (rows, answer["candles"]):
+        read = {("ALGOUSDT", int(one["open_time"])): tuple(float(one[name]) for name in columns) for one in candles}
+        assert read == values
+    assert (rows[0]["time"], answer["candles"][0]["time"]) == ("2026-02-28T00:00Z", "2026-02-28T00:00Z")
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "error"),
+    [
+        (("--first", "1", "--last", "1"), 2, "--first and --last exclude each other"),
+        (("--json", "--csv"), 2, "--json and --csv exclude each other"),
+        (("--start", "soon"), 2, "'soon' is not a time"),
+        (("--start", "2026-02-28", "--end", "2026-02-28"), 2, "start 2026-02-28 is not before end 2026-02-28"),
+        (("--start", "2020-01-01", "--end", "2020-01-02"), 1, "no candles of binance:ALGOUSDT:1m in this time"),
+    ],
+)
+def test_show_of_what_cannot_be_shown_is_one_line(words, status, error, venue, here):
+    venue()
+    here("backfill", "ALGOUSDT", *DAY)
+    ended = here("show", "ALGOUSDT", *words)
+    assert ended.exit == status
+    assert error in ended.lines("error")[0]
+
+
+def test_show_gives_json_also_where_it_fails(venue, here):
+    venue()
+    here("backfill", "ALGOUSDT", *DAY)
+    for words in (("ALGOUSD",), ("ALGOUSDT", "--start", "soon"), ("ALGOUSDT", "--store", "none.db")):
+        ended = here("show", *words, "--json")
+        assert ended.exit in (1, 2)
+        assert (ended.json["candles"], bool(ended.json["error"])) == ([], True)
+
+
+def test_show_names_near_series_where_there_is_none(venue, here):
+    venue()
+    here("backfill", "ALGOUSDT", *DAY)
+    assert here("show", "ALGO").lines("hint")[0].startswith("did you mean binance:ALGOUSDT:1m? fetch it first: laklak ")
 
 
 def test_python_dash_m_and_the_program_are_the_same(laklak):

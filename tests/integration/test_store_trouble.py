@@ -92,6 +92,25 @@ def test_a_writer_that_holds_the_store_for_seconds_only_slows_the_run(venue, lak
     assert stored() == truth(["LTCUSDT", "DOTUSDT"])
 
 
+def test_a_writer_that_holds_the_store_is_told_as_long_as_it_does(venue, laklak):
+    running = venue(latency_s=0.03)
+    process = laklak.start("backfill", "LTCUSDT", "DOTUSDT", "--days", "4", "--chunk", "99")
+    running.wait_for_candle_hits(3)
+    connection = sqlite3.connect("laklak.db", isolation_level=None, timeout=20)
+    connection.execute("BEGIN IMMEDIATE")
+    log = Path("backfill.log")
+    deadline = time.monotonic() + 60
+    while "waiting for the store" not in log.read_text():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    connection.execute("ROLLBACK")
+    ended = laklak.wait(process)
+    assert ended.exit == 0
+    (warning,) = ended.lines("warning")
+    assert warning.endswith(f": another program is writing to sqlite:///{Path.cwd()}/laklak.db")
+    assert "the store answers again, after " in ended.err
+
+
 def test_simulated_candles_do_not_go_into_a_store_of_real_ones(venue, here, sql, check_sum):
     venue()
     assert here("backfill", "LTCUSDT", "--days", "1").exit == 0

@@ -1,9 +1,12 @@
 """`laklak simulate` as it is started from a shell."""
 
+import json
 import re
 import signal
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import pytest
 
@@ -47,6 +50,45 @@ def test_it_tells_both_addresses_and_how_to_use_them(start):
     assert second == f"archive: {url}\n"
     assert f"try: LAKLAK_BINANCE_URL={url} LAKLAK_BINANCE_ARCHIVE_URL={url} laklak backfill BTCUSDT" in messages
     assert status == 0
+
+
+def test_it_tells_what_it_serves_and_how_to_fill_just_that(start, tmp_path, monkeypatch):
+    recorded = Path(__file__).parents[1] / "recorded/binance"
+    process = start("--recorded", recorded)
+    process.stdout.readline(), process.stdout.readline()
+    told, tried = process.stderr.readline(), process.stderr.readline()
+    symbols = "ALGOUSDT AVAXUSDT DOTUSDT FILUSDT LINKUSDT LTCUSDT NEARUSDT"
+
+    assert told == (
+        f"serves 7 symbols ({symbols.replace(' ', ', ')}), candles from 2026-02-25T00:00Z to 2026-02-28T23:59Z; "
+        "its clock stands still there\n"
+    )
+    assert f" laklak backfill {symbols} --start 2026-02-25T00:00Z --end 2026-03-01T00:00Z --store simulated.db" in tried
+    words = tried.removeprefix("try: ").split()
+    monkeypatch.setenv("LAKLAK_BINANCE_URL", words[0].partition("=")[2])
+    monkeypatch.setenv("LAKLAK_BINANCE_ARCHIVE_URL", words[1].partition("=")[2])
+    filled = subprocess.run([*LAKLAK[:3], *words[3:]], capture_output=True, text=True, timeout=60, check=True)
+    assert filled.stdout.startswith("complete: 40,320 of 40,320 candles of 7 series")
+    stop(process)
+
+
+def test_minutes_later_there_are_new_candles_where_the_clock_runs(start, monkeypatch):
+    process = start("--recorded", Path(__file__).parents[1] / "recorded/binance", "--clock-speed", "600")
+    url = process.stdout.readline().removeprefix("simulator: ").strip()
+    assert "its clock goes on from there, 600 times real time, with made-up candles\n" in process.stderr.readline()
+    monkeypatch.setenv("LAKLAK_BINANCE_URL", url)
+    words = [*LAKLAK[:3], "backfill", "LTCUSDT", "--start", "2026-02-28T23:00Z", "--json"]
+    wanted = []
+    deadline = time.monotonic() + 60
+    while not wanted or wanted[-1] < wanted[0] + 30:
+        assert time.monotonic() < deadline
+        answer = json.loads(subprocess.run(words, capture_output=True, timeout=60, check=True).stdout)
+        assert answer["complete"]
+        wanted.append(answer["wanted"])
+    stop(process)
+
+    assert wanted == sorted(wanted)
+    assert answer["stored_before"] >= wanted[-2] - 1
 
 
 def test_a_prepared_archive_is_told_with_its_size(start):

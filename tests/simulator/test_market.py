@@ -6,6 +6,7 @@ import pytest
 
 from laklak.model import DAY_MS, MINUTE_MS
 from laklak.simulator import SymbolOverride, generate
+from laklak.simulator.market import SimulatedClock
 from laklak.simulator.settings import SETTLE_MS
 
 START = 1_771_977_600_000  # 2026-02-25T00:00Z, the first recorded minute
@@ -115,6 +116,15 @@ def test_a_ticking_clock_goes_on_from_there(talk):
         return first
 
     assert END + SETTLE_MS <= talk(conversation, clock="ticking") < END + 10_000
+
+
+@pytest.mark.parametrize("speed", [1.0, 60.0])
+def test_a_clock_may_go_faster_than_real_time(speed):
+    now_s = 100.0
+    clock = SimulatedClock(END, "ticking", lambda: now_s, speed)
+    now_s = 130.0
+
+    assert clock.now_ms() == END + 30_000 * speed
 
 
 def test_generated_candles_go_on_after_their_default_end(talk):

@@ -10,7 +10,7 @@ import orjson
 import pytest
 
 from laklak.model import DAY_MS, MINUTE_MS
-from laklak.simulator import generate, load_recorded
+from laklak.simulator import ContinuedSource, generate, load_recorded
 
 START = 1_771_977_600_000  # 2026-02-25T00:00Z
 
@@ -144,3 +144,48 @@ def test_the_recorded_files_are_the_ones_their_readme_describes():
     for path in files:
         assert hashlib.sha256(path.read_bytes()).hexdigest() in described, path
         assert f"{path.relative_to(folder)}" in described
+
+
+# A recording that goes on
+
+
+def test_a_recording_goes_on_with_sound_candles_without_a_hole(recorded):
+    source = ContinuedSource(recorded, seed=1)
+    end = recorded.end_ms
+    for symbol in recorded.symbols:
+        rows = [orjson.loads(row) for row in source.oldest(symbol, end - 10 * MINUTE_MS, end + 2 * DAY_MS, 9999)]
+        times = [row[0] for row in rows]
+        prices = [[Decimal(text) for text in row[1:5]] for row in rows]
+
+        assert times == list(range(end - 10 * MINUTE_MS, end + 2 * DAY_MS, MINUTE_MS))
+        assert all(low <= min(first, last) and max(first, last) <= high for first, high, low, last in prices)
+        # It begins near where the recording ended.
+        assert abs(prices[10][0] / prices[9][3] - 1) < Decimal("0.01")
+
+
+def test_both_ends_of_a_continued_recording_are_found_from_either_side(recorded):
+    source = ContinuedSource(recorded, seed=1)
+    end = recorded.end_ms
+    span = (end - 5 * MINUTE_MS, end + 5 * MINUTE_MS)
+    forward = source.oldest("LTCUSDT", *span, 100)
+
+    assert source.newest("LTCUSDT", *span, 100) == forward
+    assert source.newest("LTCUSDT", *span, 7) == forward[3:]
+    assert source.oldest("LTCUSDT", *span, 7) == forward[:7]
+    assert source.oldest("LTCUSDT", 0, end, 9999) == recorded.oldest("LTCUSDT", 0, end, 9999)
+
+
+def test_the_same_seed_goes_on_alike(recorded):
+    span = (recorded.end_ms, recorded.end_ms + DAY_MS, 9999)
+    one, same, other = (ContinuedSource(recorded, seed=seed).oldest("LTCUSDT", *span) for seed in (1, 1, 2))
+
+    assert one == same != other
+
+
+def test_a_symbol_that_ended_long_before_the_recording_did_does_not_rise_again(tmp_path):
+    write_csv(tmp_path, "AUSDT-1m-x.csv.gz", "60000,1,1,1,1,1\n")
+    write_csv(tmp_path, "BUSDT-1m-x.csv.gz", f"{5 * DAY_MS},1.50,1.50,1.50,1.50,1\n")
+    source = ContinuedSource(load_recorded(tmp_path), seed=1)
+
+    assert len(source.oldest("AUSDT", 0, 6 * DAY_MS, 9999)) == 1
+    assert len(source.oldest("BUSDT", 0, 5 * DAY_MS + 3 * MINUTE_MS, 9999)) == 3

@@ -55,10 +55,15 @@ def test_a_file_may_have_any_name(folder, monkeypatch, name):
 
 @pytest.mark.parametrize(
     ("where", "display"),
-    [("a.db", "sqlite:///a.db"), ("sqlite:///a.db", "sqlite:///a.db"), ("sqlite:////x/a.db", "sqlite:////x/a.db")],
+    [
+        ("a.db", "sqlite:////here/a.db"),
+        ("sqlite:///./a.db", "sqlite:////here/a.db"),
+        ("sqlite:////x/a.db", "sqlite:////x/a.db"),
+    ],
 )
-def test_a_store_is_shown_as_its_address(where, display):
-    assert open_store(where).display == display
+def test_a_file_is_shown_as_its_address_from_the_root_on(where, display, folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    assert open_store(where).display == display.replace("/here", str(folder))
 
 
 @pytest.mark.parametrize(

@@ -192,6 +192,19 @@ def test_the_list_in_the_folder_comes_before_the_packaged_one(folder: Path) -> N
     assert find_assets(folder, None) == AssetList(folder / "assets.txt", "assets.txt (found in this folder)")
 
 
+def test_the_list_beside_the_settings_file_comes_next(folder: Path) -> None:
+    beside = folder / "settings"
+    beside.mkdir()
+    (beside / "assets.txt").touch()
+
+    found = find_assets(folder, None, beside)
+    (folder / "assets.txt").touch()
+
+    words = "settings/assets.txt (found in the folder of the settings file)"
+    assert found == AssetList(beside / "assets.txt", words)
+    assert find_assets(folder, None, beside).path == folder / "assets.txt"
+
+
 def test_the_packaged_list_is_the_last_resort(folder: Path) -> None:
     found = find_assets(folder, None)
 

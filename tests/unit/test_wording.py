@@ -16,6 +16,7 @@ from laklak.ledger import Ledger
 from laklak.model import MINUTE_MS, Series, TimeRange
 from laklak.plan import SeriesPlan
 from laklak.report import FileTally, Report
+from laklak.stores.base import Waiting
 from laklak.text import duration_text
 from laklak.wording import copy_summary_lines, figures_of, status_line
 
@@ -86,6 +87,43 @@ def test_no_more_requests_are_foretold_than_candles_are_missing():
     assert figures_of(report)["eta"] == duration_text(10 / 0.98)
 
 
+@pytest.mark.parametrize(
+    ("seconds", "written", "eta"),
+    [
+        (1.0, 0, "60 min"),  # the plan alone
+        (36.0, 100_000, "53 min"),  # a tenth of the way to the measured rate: 0.9 x 54 min + 0.1 x 324 s, and so on
+        (360.0, 100_000, "54 min"),  # the measured rate: 900,000 candles at 278 a second
+        (3000.0, 100_000, "450 min"),
+    ],
+)
+def test_the_time_left_goes_from_the_plan_to_the_measured_rate(seconds, written, eta):
+    report = running(1_000_000, written, seconds=seconds, seconds_planned=3600.0)
+    minutes = {"60 min": 60, "53 min": (0.9 * 3240 + 0.1 * 324) / 60, "54 min": 54, "450 min": 450}[eta]
+
+    assert figures_of(report)["eta"] == duration_text(minutes * 60)
+
+
+def test_a_plan_of_seconds_does_not_outlast_ten_of_them():
+    report = running(1_000_000, 1_000, seconds=10.05, seconds_planned=2.0)
+
+    assert figures_of(report)["eta"] == duration_text(10_040)
+
+
+def test_where_nothing_comes_the_plan_is_not_repeated_for_ever():
+    assert figures_of(running(1000, 0, seconds=11.0, seconds_planned=2.0))["eta"] == "-"
+
+
+@pytest.mark.parametrize(
+    ("weight", "done", "words"),
+    [(0, 3, "reading files"), (600, 3, "budget 50 % of 1200/min"), (0, 10, "budget 0 % of 1200/min")],
+)
+def test_a_budget_that_is_not_used_while_files_are_read_is_no_budget_of_0(weight, done, words):
+    files = FileTally(planned=10, read=done, candles=100)
+    figures = figures_of(running(1000, 100, files=files, window_weight=weight, budget=1200))
+
+    assert figures["budget"] == words
+
+
 @pytest.fixture
 def shown(capfd):
     """Everything that was printed, both streams."""
@@ -121,6 +159,20 @@ def test_no_panel_commands_the_terminal():
     console = Console(file=io.StringIO(), width=100, force_terminal=False)
     console.print(terminal._copy_panel(CopyReport(source=f"sqlite:///{BAD}", store="sqlite:///b.db"), 100))
     assert f"from sqlite:///{HARMLESS} to sqlite:///b.db" in console.file.getvalue()
+
+
+def test_a_store_that_is_waited_for_is_on_the_panel_and_in_the_line():
+    from rich.console import Console
+
+    now_s = time.monotonic()
+    waiting = Waiting("InfluxDB at db:8086 does not work: Connection refused", now_s - 45, now_s + 3, now_s + 600)
+    report = running(1000, 100, waiting=waiting)
+    console = Console(file=io.StringIO(), width=200, force_terminal=False)
+    console.print(terminal._panel(report, 200))
+
+    words = r"waiting for the store for 45 s, next try in [23]\.\d s, giving up in 10 min: InfluxDB at db:8086 does not"
+    assert re.search(words, console.file.getvalue())
+    assert re.search(words, status_line(report))
 
 
 def test_series_that_a_destination_would_not_keep_are_named_in_the_summary():

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
+import math
 import random
 import time
 import zlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from email.utils import parsedate_to_datetime
 from typing import Any, Final, TypeVar
@@ -19,6 +21,7 @@ from laklak import tls
 from laklak._version import __version__
 from laklak.connection import is_not_yet, is_refused, proxy_for, what_failed
 from laklak.errors import SettingsError, StoreDown, StoreError, StoreFull, StoreRefused, StoreUnavailable
+from laklak.stores.base import Waiting
 from laklak.stores.influx.address import Address
 from laklak.stores.influx.answer import Verdict
 
@@ -41,6 +44,8 @@ _FIRST_PAUSE_S: Final = 0.25
 _LONGEST_PAUSE_S: Final = 5.0
 _SLOWEST_BYTES_PER_S: Final = 8_000.0
 """What a line carries that is not known yet."""
+_SILENT_S: Final = 10.0
+"""An answer that takes longer is worth a word: a person may take the program for dead."""
 
 
 class Passing(Exception):
@@ -89,6 +94,20 @@ class Caller:
         self._listening: dict[asyncio.Timeout, float] = {}
         self._sending_bytes = 0
         self._bytes_per_s = _SLOWEST_BYTES_PER_S
+        self._waiting: Waiting | None = None
+        self._asked_s: dict[object, float] = {}
+
+    @property
+    def waiting(self) -> Waiting | None:
+        """What keeps the server from answering, as far as the last answer to any request tells; None while it works."""
+        if self._waiting is not None:
+            return self._waiting
+        # A line that is slow brings something all the time: nobody waits in vain.
+        since_s = max(min(self._asked_s.values(), default=math.inf), self.heard_s or 0.0)
+        if time.monotonic() - since_s < _SILENT_S:
+            return None
+        what = f"InfluxDB at {self.address.server} has not answered a request yet"
+        return Waiting(what, since_s, None, since_s + SILENCE_S + self.patience_s)
 
     def __repr__(self) -> str:
         return f"<Caller {self.address.server} opening={self.opening} patience_s={self.patience_s}>"
@@ -125,8 +144,10 @@ class Caller:
         limit_s = OPENING_PATIENCE_S if self.opening else None
         pause_s = _FIRST_PAUSE_S
         while True:
+            asked_s = time.monotonic()
             try:
-                return await self._translated(attempt, limit_s, sends)
+                with self._asking(asked_s):
+                    return await self._translated(attempt, limit_s, sends)
             except _Unreachable as exc:
                 raise self._down(exc) from exc
             except Passing as exc:
@@ -140,6 +161,9 @@ class Caller:
                     raise self._down(exc) from exc
                 log.warning("store passing fault server=%s again_in_s=%.1f error=%s", self.address.server, wait_s, exc)
                 pause_s = min(_LONGEST_PAUSE_S, pause_s * 2)
+                since_s = self._waiting.since_s if self._waiting else asked_s
+                what = f"InfluxDB at {self.address.server} does not work: {exc}"
+                self._waiting = Waiting(what, since_s, now_s + wait_s, give_up_s)
             await asyncio.sleep(wait_s)
             if not self.opening:
                 limit_s = give_up_s - time.monotonic()
@@ -151,6 +175,23 @@ class Caller:
             return self.refusal_wait_s
         # A server that has just started may say 503 for a while.
         return max(self.patience_s, self.refusal_wait_s)
+
+    @contextlib.contextmanager
+    def _asking(self, asked_s: float) -> Iterator[None]:
+        """While a request is under way; whatever comes of it but a passing fault says that the server answers."""
+        request = object()
+        self._asked_s[request] = asked_s
+        try:
+            yield
+        except Passing:
+            raise
+        except Exception:
+            self._waiting = None
+            raise
+        else:
+            self._waiting = None
+        finally:
+            del self._asked_s[request]
 
     def act_on(self, verdict: Verdict) -> Verdict:
         """Give the verdict back if the one who asked has to act on it, else raise what it means."""

@@ -30,6 +30,7 @@ from laklak.stores.base import (
     Origin,
     StoreBase,
     StoreInfo,
+    Waiting,
     Written,
     held_span,
 )
@@ -134,6 +135,11 @@ class InfluxStore(StoreBase):
     def heard_s(self) -> float | None:
         """When anything last came from the server (monotonic); None while nothing has."""
         return self._place.caller.heard_s
+
+    @property
+    def waiting(self) -> Waiting | None:
+        """What keeps the server from answering; None while it works."""
+        return self._place.caller.waiting
 
     async def _open(self) -> None:
         place, caller = self._place, self._place.caller

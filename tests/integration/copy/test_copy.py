@@ -105,7 +105,7 @@ def test_a_backfill_that_was_copied_asks_for_nothing(venue, laklak, influxd, tru
     ended = laklak("copy", "laklak.db", url, "--json")
     answer = copy_sum(ended.json)
     assert (ended.exit, answer["written"], len(running.hits)) == (0, 11520, before)
-    assert (answer["source"], answer["destination"]) == ("sqlite:///laklak.db", url)
+    assert (answer["source"], answer["destination"]) == (f"sqlite:///{Path.cwd()}/laklak.db", url)
     assert (answer["start"], answer["end"]) == ("2026-02-25T00:00Z", "2026-03-01T00:00Z")
     rows = content(url)[0]
     assert {(symbol, row[0]): row[1:] for symbol in symbols for row in rows[f"binance:{symbol}:1m"]} == truth(symbols)
@@ -212,11 +212,11 @@ def test_the_stores_the_plan_and_the_outcome_are_told(here):
     ended = here("copy", "a.db", "b.db")
     span = "2026-02-28T00:00Z to 2026-02-28T03:20Z"
     lines = ended.err.splitlines()
-    assert lines[0].startswith(f"source: sqlite:///a.db: 1 series, 198 candles, {span}, ")
-    assert lines[1].startswith("destination: sqlite:///b.db: new file; ")
+    assert lines[0].startswith(f"source: sqlite:///{Path.cwd()}/a.db: 1 series, 198 candles, {span}, ")
+    assert lines[1].startswith(f"destination: sqlite:///{Path.cwd()}/b.db: new file; ")
     assert lines[2:] == [f"plan: 1 series, {span}: 199 of 199 candles to copy"]
     first, account, pace, lacking = ended.out.splitlines()
-    assert first == f"complete: 199 of 199 candles of 1 series accounted for in sqlite:///b.db, {span}"
+    assert first == f"complete: 199 of 199 candles of 1 series accounted for in sqlite:///{Path.cwd()}/b.db, {span}"
     assert account == "  stored before 0, written 198, holes 1, rejected 0, missing 0"
     assert pace.endswith(" candles/s")
     assert lacking == "  the source itself lacks 1 candle in between, for laklak backfill to fetch"

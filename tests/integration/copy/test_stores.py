@@ -42,14 +42,14 @@ def test_a_series_that_the_source_lacks_is_named_and_the_others_go_over(here, co
     assert ended.lines("warning") == [f"not in the source: {ETH}"]
     told = here("copy", "a.db", "b.db", BTC, ETH)
     assert told.out.startswith("complete but for what is named below: 5 of 5 candles of 2 series accounted for in ")
-    assert f"  {ETH}: not_in_source: sqlite:///a.db has none of it" in told.out
+    assert f"  {ETH}: not_in_source: sqlite:///{Path.cwd()}/a.db has none of it" in told.out
 
 
 def test_nothing_is_made_when_the_source_has_none_of_the_series(here):
     fill("a.db", candles(BTC, range(5)))
     ended = here("copy", "a.db", "b.db", ETH, "--json")
     assert (ended.exit, ended.json["exit"], Path("b.db").exists()) == (2, 2, False)
-    assert ended.lines("error") == [f"sqlite:///a.db has no candles of {ETH}"]
+    assert ended.lines("error") == [f"sqlite:///{Path.cwd()}/a.db has no candles of {ETH}"]
     assert BTC in ended.lines("hint")[0]
 
 
@@ -71,7 +71,7 @@ def test_an_empty_list_of_series_is_refused():
 def test_a_source_that_does_not_exist_is_an_error_and_nothing_is_made(here, copy_sum):
     ended = here("copy", "a.db", "b.db", "--json")
     assert (ended.exit, copy_sum(ended.json)["exit"]) == (2, 2)
-    assert "there is no store sqlite:///a.db to copy from" in ended.lines("error")[0]
+    assert f"there is no store sqlite:///{Path.cwd()}/a.db to copy from" in ended.lines("error")[0]
     assert not {"a.db", "b.db"} & set(os.listdir())
 
 
@@ -87,7 +87,9 @@ def test_an_empty_source_is_told_and_nothing_is_made(here, copy_sum):
     ended = here("copy", "a.db", "b.db", "--json")
     answer = copy_sum(ended.json)
     assert (ended.exit, answer["wanted"], answer["start"], Path("b.db").exists()) == (0, 0, None, False)
-    assert ended.lines("warning") == ["sqlite:///a.db holds no series of candles: there is nothing to copy"]
+    assert ended.lines("warning") == [
+        f"sqlite:///{Path.cwd()}/a.db holds no series of candles: there is nothing to copy"
+    ]
 
 
 def test_a_store_is_not_copied_to_itself_whatever_its_name(here, influxd, database):
@@ -155,7 +157,9 @@ def test_real_and_simulated_candles_are_not_mixed_unless_forced(here):
     fill("c.db", candles(ETH, range(5)), origin="simulated")
     ended = here("copy", "c.db", "b.db", "--json")
     assert (ended.exit, ended.json["written"]) == (2, 0)
-    assert ended.json["error"].endswith("sqlite:///b.db holds real candles; sqlite:///c.db has simulated ones")
+    assert ended.json["error"].endswith(
+        f"sqlite:///{Path.cwd()}/b.db holds real candles; sqlite:///{Path.cwd()}/c.db has simulated ones"
+    )
     assert "--force" in ended.json["hint"]
     assert here("copy", "c.db", "b.db", "--force").exit == 0
     assert set(content("b.db")[0]) == {BTC, ETH}

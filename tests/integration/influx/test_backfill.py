@@ -51,6 +51,17 @@ def test_a_second_run_asks_for_no_candle(venue, here, place, check_sum, recorded
     assert "7 series, 40,320 candles, 2026-02-25T00:00Z to 2026-03-01T00:00Z, " in ended.err
 
 
+def test_parts_are_shown_and_near_series_are_named_as_of_a_file(venue, here, place):
+    venue()
+    assert here("backfill", "LTCUSDT", "--days", "1", "--store", place.url).exit == 0
+    shown = here("show", "LTCUSDT", "--start", "2026-02-28T10:00", "--first", "2", "--store", place.url)
+    assert [line.split()[0] for line in shown.out.splitlines()[2:]] == ["2026-02-28T10:00Z", "2026-02-28T10:01Z"]
+    assert here("show", "LTCUSDT", "--first", "1", "--csv", "--store", place.url).out.count("\n") == 2
+    lacking = here("show", "LTC", "--store", place.url)
+    assert (lacking.exit, "did you mean binance:LTCUSDT:1m?" in lacking.lines("hint")[0]) == (1, True)
+    assert place.secret is None or place.secret not in lacking.err
+
+
 def test_a_place_that_was_made_is_told_and_the_next_run_tells_what_it_holds(venue, here, place):
     venue()
     words = ("backfill", "LTCUSDT", "--days", "1", "--store", place.url)

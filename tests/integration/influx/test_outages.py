@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import time
 from pathlib import Path
@@ -32,6 +33,27 @@ def test_a_server_that_is_away_for_seconds_only_slows_the_run(venue, laklak, own
     assert (answer["complete"], answer["dead_letter"]) == (True, None)
     assert own_place.candles() == truth(SYMBOLS)
     assert "store passing fault" in Path("backfill.log").read_text()
+
+
+def test_a_server_that_is_away_is_told_with_since_when_next_try_and_until_when(venue, laklak, own_place):
+    running = venue(latency_s=0.02)
+    process = laklak.start(*SLOW, "--store", own_place.url, "-v")
+    running.wait_for_candle_hits(30)
+    own_place.server.kill()
+    log = Path("backfill.log")
+    deadline = time.monotonic() + 60
+    while "waiting for the store" not in log.read_text():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    own_place.server.start()
+    ended = laklak.wait(process)
+    assert ended.exit == 0, ended.err
+    (warning,) = ended.lines("warning")
+    moment = r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d)?Z"
+    assert re.match(
+        f"waiting for the store since {moment}, next try at {moment}, giving up at {moment}: InfluxDB at ", warning
+    )
+    assert "the store answers again, after " in ended.err
 
 
 def test_a_server_that_stays_away_ends_the_run_after_the_wait(venue, laklak, own_place, check_sum, truth):

@@ -15,6 +15,15 @@ START = 1_767_225_600_000
 DAYS = TimeRange(START, START + 3 * DAY_MS)
 
 
+async def until_waited_for(store):
+    """Look again and again until the store says that it is waited for: nothing tells that it is."""
+    for _ in range(1500):
+        if store.waiting is not None:
+            return
+        await asyncio.sleep(0.02)
+    raise AssertionError("it never was")
+
+
 def test_a_server_that_is_stopped_and_started_in_the_middle_loses_nothing(use, own_box, deliver):
     box = own_box()
     series = [Series.parse(f"binance:S{i}:1m") for i in range(20)]
@@ -58,6 +67,46 @@ def test_a_server_that_hangs_for_a_while_loses_nothing(use, own_box, series, del
         return await store.count(series, DAYS)
 
     assert use(work, box) == 1000
+
+
+def test_a_server_that_is_silent_is_said_to_be_waited_for_until_it_answers(use, own_box, series, deliver, monkeypatch):
+    monkeypatch.setattr("laklak.stores.influx.caller._SILENT_S", 0.3)
+    box = own_box()
+
+    async def work(store):
+        await store.write([deliver(series, 10)])
+        before = store.waiting
+        box.server.pause()
+        writing = asyncio.ensure_future(store.write([deliver(series, 1000)]))
+        await until_waited_for(store)
+        waiting, now_s = store.waiting, time.monotonic()
+        box.server.resume()
+        await writing
+        return before, waiting, now_s, store.waiting
+
+    before, waiting, now_s, after = use(work, box)
+    assert (before, after) == (None, None)
+    assert waiting.what.endswith(" has not answered a request yet")
+    assert waiting.next_try_s is None
+    assert waiting.since_s <= now_s - 0.3 < now_s < waiting.give_up_s
+
+
+def test_a_server_that_is_away_is_said_to_be_waited_for_with_the_next_try(use, own_box, series, deliver):
+    box = own_box()
+
+    async def work(store):
+        box.server.stop()
+        writing = asyncio.ensure_future(store.write([deliver(series, 10)]))
+        await until_waited_for(store)
+        waiting = store.waiting
+        await asyncio.to_thread(box.server.start)
+        await writing
+        return waiting, store.waiting
+
+    waiting, after = use(work, box)
+    assert after is None
+    assert " does not work: " in waiting.what
+    assert waiting.since_s < waiting.next_try_s < waiting.give_up_s
 
 
 def test_a_server_that_stays_away_ends_the_run_after_the_wait(use, own_box, series, deliver):

@@ -28,6 +28,18 @@ def test_the_influxdb_variables_give_the_store_when_nothing_else_does(place: Pla
     assert "hunter2" not in repr(settings) + "".join(settings_lines(settings))
 
 
+@pytest.mark.parametrize("source", ["environment", "dotenv"])
+def test_none_as_python_spells_it_is_no_user_and_no_password(place: Place, source: str) -> None:
+    names = {"INFLUXDB_HOST": "db.lan", "INFLUXDB_USERNAME": "None", "INFLUXDB_PASSWORD": "None"}
+    if source == "dotenv":
+        place.write(".env", "".join(f"{name}={value}\n" for name, value in names.items()))
+
+    settings = place.load(environment=names if source == "environment" else {})
+
+    assert settings.store == "influxdb://db.lan:8086/market_data"
+    assert settings.influxdb_password is None
+
+
 @pytest.mark.parametrize("source", ["flag", "environment", "dotenv", "toml"])
 def test_any_store_of_our_own_is_stronger_than_the_influxdb_variables(place: Place, source: str) -> None:
     if source == "dotenv":

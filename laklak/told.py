@@ -1,0 +1,58 @@
+"""What a quiet run has told already: the next one tells it again when it has changed, not every half an hour."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+log = logging.getLogger(__name__)
+
+
+class ToldBook:
+    """The warnings of the last run of one job, in a file of its own; `job` is whatever makes it the same job.
+
+    A file that cannot be written or read costs the memory: then things are told once more, never once too little.
+    """
+
+    def __init__(self, folder: Path, job: Iterable[str]) -> None:
+        digest = hashlib.sha256("\0".join(job).encode("utf-8", "surrogatepass")).hexdigest()[:12]
+        self._path = folder / f"told-{digest}.json"
+        self._before = self._read()
+        self._now: list[str] = []
+        self.held_back: list[str] = []
+        """What was the same in the last run and was not told in this one."""
+
+    def is_news(self, line: str) -> bool:
+        """Whether the last run did not tell this."""
+        self._now.append(line)
+        if line not in self._before:
+            return True
+        self.held_back.append(line)
+        return False
+
+    def save(self, *, whole: bool) -> None:
+        """Remember what there was to tell; after a `whole` run, what it did not tell is news again."""
+        lines = dict.fromkeys(self._now if whole else [*self._before, *self._now])
+        if set(lines) == self._before:
+            return
+        temporary = self._path.with_suffix(f".{os.getpid()}.tmp")
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            temporary.write_text(json.dumps(list(lines)), encoding="utf-8")
+            temporary.replace(self._path)
+        except OSError as exc:
+            log.warning("not remembered what was told path=%s error=%s", self._path, exc)
+
+    def _read(self) -> frozenset[str]:
+        try:
+            lines = json.loads(self._path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return frozenset()
+        except (OSError, ValueError, RecursionError) as exc:
+            log.warning("what was told is ignored path=%s error=%s", self._path, exc)
+            return frozenset()
+        return frozenset(line for line in lines if isinstance(line, str)) if isinstance(lines, list) else frozenset()

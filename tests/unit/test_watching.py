@@ -1,0 +1,67 @@
+"""A store that is waited for: told once when it begins to be worth it, and once when it is over."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+
+from laklak.engine.watching import WORTH_TELLING_S, StoreWatch
+from laklak.report import Report
+from laklak.stores.base import Waiting
+
+
+@dataclass
+class Pretended:
+    waiting: Waiting | None = None
+
+
+@dataclass
+class Listener:
+    notes: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+    def note(self, line):
+        self.notes.append(line)
+
+    def warn(self, line):
+        self.warnings.append(line)
+
+
+def watch(*stores):
+    listener, report = Listener(), Report()
+    return StoreWatch(stores, report, listener), listener, report
+
+
+def test_what_is_over_at_once_is_not_told():
+    store = Pretended(Waiting("the store is away", 100.0, 100.5, 700.0))
+    look, listener, report = watch(store)
+    look.look(100.0 + WORTH_TELLING_S / 2)
+    assert report.waiting is store.waiting
+    store.waiting = None
+    look.look(100.0 + WORTH_TELLING_S)
+
+    assert (listener.notes, listener.warnings, report.waiting) == ([], [], None)
+
+
+def test_what_lasts_is_told_once_and_its_end_too():
+    store = Pretended(Waiting("the store is away", 100.0, 103.0, 700.0))
+    look, listener, _ = watch(store)
+    for now_s in (102.0, 102.5, 110.0):
+        look.look(now_s)
+    store.waiting = None
+    look.look(130.0)
+    look.look(131.0)
+
+    (warning,) = listener.warnings
+    assert re.fullmatch(r"waiting for the store since .+, next try at .+, giving up at .+: the store is away", warning)
+    assert listener.notes == ["the store answers again, after 30 s"]
+
+
+def test_one_store_that_answers_does_not_hide_another_that_does_not():
+    first, second = Pretended(), Pretended(Waiting("the other one is away", 100.0, None, 700.0))
+    look, listener, report = watch(first, second)
+    look.look(110.0)
+
+    assert report.waiting is second.waiting
+    assert [warning.rpartition(": ")[2] for warning in listener.warnings] == ["the other one is away"]
+    assert "next try" not in listener.warnings[0]
