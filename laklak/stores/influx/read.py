@@ -135,7 +135,7 @@ class CandleReader:
         measurement = self.measurement_of(series.venue)
         days, asked, fragments = await self._count_days(measurement, series, span)
         proofs = await self._prove(measurement, series, self._doubtful(days, asked, anew=anew), days)
-        self.seals.looked(series, span, days, proofs)
+        self.seals.looked(series, span, days, proofs, asked)
         await self.seals.send()
         for part in fragments:
             for day, proof in prove(series.interval, await self._place.points(measurement, series, part)).items():

@@ -3,14 +3,15 @@
 A seal is a point at the start of a UTC day, with the tags of the series and `measurement`, and an integer `candles`: so
 many points of that day have a `close`, and all of them are whole candles on the grid.  As long as the server counts as
 many, nothing else has to be looked at.  A day is sealed when it was looked at point by point, or when this run has
-written what it lacked.  A seal too few, or one that is wrong, costs another look and nothing else: where the number
-is not that of the server, nothing is believed.
+written what it lacked.  A seal too few costs another look and nothing else: where the number is not that of the
+server, nothing is believed.  So a seal that was true once must not stay beside a day that is odd by now, for a later
+deletion could make the numbers fit again: it is overwritten with one that never fits.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -23,6 +24,8 @@ from laklak.stores.influx.proof import DayProof, bits_by_day, bits_of, full_day
 log = logging.getLogger(__name__)
 
 _LINES_PER_WRITE: Final = 5_000
+_NEVER: Final = -1
+"""The seal of a day in which something stands that is no candle: no server counts so many."""
 
 
 @dataclass(slots=True)
@@ -117,12 +120,25 @@ class SealBook:
         self._series.clear()
         self._lines.clear()
 
-    def looked(self, series: Series, span: TimeRange, days: Days, proofs: Mapping[int, DayProof]) -> None:
-        """Remember what a look at `span` has shown; `proofs` are the days without a seal that holds."""
+    def looked(
+        self,
+        series: Series,
+        span: TimeRange,
+        days: Days,
+        proofs: Mapping[int, DayProof],
+        asked: Sequence[TimeRange],
+    ) -> None:
+        """Remember what a look at `span` has shown; `proofs` are the days without a seal that holds.
+
+        Only days in `asked` were looked at as a whole.
+        """
         if not self._open:
             return
         kept = self._series.setdefault(series, _Series())
         kept.look(span)
+        for part in _others(kept.looked, asked):
+            for day_ms in range(part.start_ms, part.end_ms, DAY_MS):
+                kept.days[day_ms] = _Day(known=0, sure=False)
         for day_ms in sorted({*days.counts, *proofs}):
             proof = proofs.get(day_ms)
             if proof is None:
@@ -132,6 +148,8 @@ class SealBook:
             day.told = days.seals.get(day_ms)
             if day.certain:
                 self._seal(series, day_ms, day)
+            elif day.told not in (None, _NEVER):
+                day.told = self._lines[series, day_ms] = _NEVER
             if day.certain and day.count == DAY_MS // series.interval.ms:
                 kept.fill(day_ms)
             else:
@@ -161,8 +179,8 @@ class SealBook:
                 continue
             day = kept.day(series.interval, day_ms)
             day.wrote(candles)
-            # A day that has all of its candles has no more than these, where the server counts so many.
-            if day.candles == full or (day.certain and day.count == full.bit_count()):
+            # Where something else stands in the day, the server counts more than these.
+            if day.certain and day.count == full.bit_count():
                 self._seal(series, day_ms, _Day(full, full))
                 kept.fill(day_ms)
 
@@ -202,6 +220,15 @@ class SealBook:
     def _line(self, series: Series, day_ms: int, count: int) -> str:
         tags = tags_of(series) | {"measurement": self._measurement_of(series.venue)}
         return point_line(key_of(SEALS, tags), {"candles": count}, day_ms)
+
+
+def _others(span: TimeRange, parts: Sequence[TimeRange]) -> Iterator[TimeRange]:
+    """What of `span` is in none of `parts`, which are in order and disjoint."""
+    start_ms = span.start_ms
+    for part in parts:
+        yield TimeRange(start_ms, part.start_ms)
+        start_ms = max(start_ms, part.end_ms)
+    yield TimeRange(start_ms, span.end_ms)
 
 
 def _sealed(interval: Interval, day_ms: int, span: TimeRange, days: Days) -> _Day:

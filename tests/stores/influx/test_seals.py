@@ -241,6 +241,42 @@ def test_a_seal_is_believed_until_the_count_changes_or_a_recheck(use, box, serie
     assert (found.stored, found.strays.count) == (3 * 1440 - 1, 2)
 
 
+@pytest.mark.parametrize("odd", ["stray", "half"])
+def test_a_seal_that_was_true_once_is_not_believed_after_something_odd_came_and_something_else_went(
+    odd, use, box, series
+):
+    hole_ms, gone_ms = START + 300 * MINUTE_MS, START + 700 * MINUTE_MS
+    box.put(lines(series, [time_ms for time_ms in grid(series) if time_ms != hole_ms]))
+    use(lambda store: held(store, series))
+    box.put(lines(series, [hole_ms + 17_000]) if odd == "stray" else lines(series, [hole_ms], "close=1"))
+    assert use(lambda store: held(store, series)).stored == 3 * 1440 - 1
+    # The server counts as many as it did when the day was sealed.
+    box.erase_candle("BTCUSDT", gone_ms)
+
+    presence = use(lambda store: held(store, series))
+
+    assert presence.stored == 3 * 1440 - 2
+    assert presence.missing == (TimeRange(hole_ms, hole_ms + MINUTE_MS), TimeRange(gone_ms, gone_ms + MINUTE_MS))
+
+
+def test_a_day_with_a_stray_is_not_sealed_when_it_gets_its_last_candle(use, box, series, deliver):
+    lacking_ms, gone_ms = START + 300 * MINUTE_MS, START + 700 * MINUTE_MS
+    times = [time_ms for time_ms in grid(series, DAY) if time_ms != lacking_ms]
+    box.put(lines(series, [*times, lacking_ms + 17_000]))
+
+    async def fill(store):
+        await held(store, series, DAY)
+        with store.exclusive():
+            await store.write([deliver(series, 1, start_ms=lacking_ms)])
+
+    use(fill)
+    box.erase_candle("BTCUSDT", gone_ms)
+
+    presence = use(lambda store: held(store, series, DAY))
+
+    assert (presence.stored, presence.missing) == (1439, (TimeRange(gone_ms, gone_ms + MINUTE_MS),))
+
+
 @pytest.mark.parametrize(("first", "last"), [(0, 3 * 1440), (600, 3 * 1440 - 100), (600, 700), (1439, 1441), (0, 1)])
 def test_a_part_of_sealed_days_is_counted_exactly(use, box, series, first, last):
     present = [time_ms for i, time_ms in enumerate(grid(series)) if i not in (650, 1440, 3 * 1440 - 50)]
