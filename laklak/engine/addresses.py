@@ -18,6 +18,7 @@ from laklak.stores.base import Store
 from laklak.venues import VENUES
 
 _OF: Final[dict[Source, str]] = {"api": "", "files": "the bulk files of "}
+_THEM: Final[dict[Source, str]] = {"api": "them", "files": "those of its bulk files"}
 _SETTING: Final[dict[Source, str]] = {"api": "URL", "files": "ARCHIVE_URL"}
 
 
@@ -46,9 +47,9 @@ def shown(addresses: Iterable[str]) -> str:
 
 def address_refusal(store: str, venue: str, source: Source, address: str, there: Iterable[str]) -> StoreUnavailable:
     """The error for a store whose candles of a venue are from `there`, and a run that would take them elsewhere."""
-    what = f"{_OF[source]}{venue}"
     return StoreUnavailable(
-        f"{store} holds candles of {what} from {shown(there)}; this run would take them from {shown([address])}",
+        f"{store} holds candles of {venue} from {shown(there)}; this run would take {_THEM[source]} from "
+        f"{shown([address])}",
         hint=f"use another --store, mend LAKLAK_{venue.upper()}_{_SETTING[source]}, or --other-address to have both in "
         "the same series",
     )
@@ -146,13 +147,11 @@ class AddressBook:
             if (venue, source, address) in self._noted:
                 return
             self._refuse_unfit(feed, source, address, await self._there(feed, source, address))
-            # All that the run may take candles from belongs together, and is one write.
-            taken = {**feed.sources, source: address}
-            added = Addresses.single(taken)
+            added = Addresses.single({source: address})
             addresses = await self._before(venue, added) | added
             self._knowledge.put(venue, NOTE, addresses.as_value(), venue_ms=feed.venue_now_ms)
             await self._knowledge.save(self._store)
-            self._noted.update((venue, one, where) for one, where in taken.items())
+            self._noted.add((venue, source, address))
 
     async def _before(self, venue: str, added: Addresses) -> Addresses:
         """What the note is to go on saying. With it, what counted for want of a note has to be spelled out."""

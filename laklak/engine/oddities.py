@@ -71,7 +71,7 @@ class OddityBook:
 
     def _removal(self, strays: Strays) -> str:
         shown = strays.statements[:_STATEMENTS_SHOWN]
-        more = f" (and {strays.count - len(shown):,} more like it)" if len(shown) < len(strays.statements) else ""
+        more = f" -- and {strays.count - len(shown):,} more like it" if len(shown) < len(strays.statements) else ""
         return (
             f"{_first(strays)}: no candles, and never removed by laklak; to remove them, {strays.remark}: "
             f"{' ; '.join(shown)}{more}"
@@ -83,10 +83,12 @@ class OddityBook:
         if printed and len(self._strays) <= _SERIES_SHOWN:
             return
         statements = [statement for _, strays in self._strays for statement in strays.statements]
+        remarks = sorted({strays.remark for _, strays in self._strays if strays.remark})
         strays = sum(strays.count for _, strays in self._strays)
         with contextlib.suppress(OSError):
             self._file.parent.mkdir(parents=True, exist_ok=True)
-            self._file.write_text("".join(f"{statement}\n" for statement in statements), encoding="utf-8")
+            lines = [*(f"-- {remark}" for remark in remarks), *statements]
+            self._file.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
             left = "" if _all_named(self._strays) else f", of {strays:,} points; the next run names others"
             yield f"{counted(len(statements), 'statement')} that remove them are in {shown_path(self._file)}{left}"
 

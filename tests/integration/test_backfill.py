@@ -240,7 +240,7 @@ def test_the_log_begins_with_the_settings_and_ends_with_the_summary(venue, here)
     assert here("backfill", "LTCUSDT", "DOTUSDT", "--days", "1").exit == 0
     lines = Path("backfill.log").read_text().splitlines()
     text = "\n".join(lines)
-    assert "settings: days = 1 (flag --days); binance.url = " in lines[1]
+    assert "settings: days = 1 (flag --days); start_wait = 0s (environment LAKLAK_START_WAIT)" in lines[1]
     assert "store: sqlite:////" in lines[2]
     assert text.count("series=binance:LTCUSDT:1m written=1440") == 1
     assert text.count("series=binance:DOTUSDT:1m written=1440") == 1

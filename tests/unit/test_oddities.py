@@ -75,10 +75,11 @@ def test_many_strays_have_their_statements_in_a_file(tmp_path):
     lines, _ = told(tmp_path, *((series(i), (), strays(5)) for i in range(12)))
 
     file = tmp_path / "state" / "strays.txt"
-    assert lines[0].endswith("DELETE 0 ; DELETE 1 ; DELETE 2 (and 2 more like it)")
+    assert lines[0].endswith("DELETE 0 ; DELETE 1 ; DELETE 2 -- and 2 more like it")
     assert lines[10] == "and 2 more series: 10 points off the grid; they stay where they are"
     assert lines[11] == f"60 statements that remove them are in {file}"
-    assert len(file.read_text().splitlines()) == 60
+    remark, *statements = file.read_text().splitlines()
+    assert (remark, len(statements)) == ("-- in the database m", 60)
 
 
 def test_very_many_strays_say_that_not_all_are_named(tmp_path):
