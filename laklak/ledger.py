@@ -183,4 +183,5 @@ class Ledger:
         if not self.missing or not self._troubles:
             return None
         reason, (candles, detail) = max(self._troubles.items(), key=lambda item: item[1][0])
-        return FailedSeries(str(self.plan.series), reason, f"{candles} candles: {detail}")
+        # Some minutes may have been in trouble twice.
+        return FailedSeries(str(self.plan.series), reason, f"{min(candles, self.missing)} candles: {detail}")

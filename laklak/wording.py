@@ -247,9 +247,9 @@ def begun_lines(begun: Sequence[BegunSeries]) -> Iterable[str]:
     texts = [f"{Series.parse(one.series).symbol} {iso(one.first_ms)}" for one in begun]
     if len(texts) == 1:
         symbol, _, first = texts[0].partition(" ")
-        yield f"{symbol}: first candle {first}: nothing is wanted before"
+        yield f"{symbol}: first candle {first}: nothing is wanted before (--recheck asks for it again)"
     elif texts:
-        yield f"first candles, nothing is wanted before: {some_of(texts)}"
+        yield f"first candles, nothing is wanted before (--recheck asks for them again): {some_of(texts)}"
 
 
 def estimate_lines(estimate: Estimate) -> Iterable[str]:

@@ -79,11 +79,9 @@ class Lives:
             # Where nothing comes, or nobody can be asked, the listing is the best guess.
             start_ms = listed_ms
             try:
-                if self._can_ask and (known_ms := await self._asked_first(target)) is not None:
-                    start_ms = known_ms
-                    doubtful = listed_ms is not None and series.interval.ceil(listed_ms) < known_ms
-                    if not doubtful:
-                        self.remember_first(series, known_ms, "klines")
+                if self._can_ask:
+                    known_ms, doubtful = await self._learned_first(target, listed_ms)
+                    start_ms = listed_ms if known_ms is None else known_ms
             except (TransientError, PermanentError) as exc:
                 log.warning("first candle not learned series=%s error=%s", series, exc)
                 start_ms, refused = None, _is_refused(target, exc)
@@ -100,14 +98,30 @@ class Lives:
             refused=refused,
         )
 
-    async def _asked_first(self, target: Target) -> int | None:
-        first_ms = await first_open_ms(self._feed, target.series)
-        if first_ms is None or first_ms <= target.wanted.start_ms:
-            return first_ms
-        # What is stored is evidence, too, and beats the answer.
-        before = TimeRange(target.wanted.start_ms, min(first_ms, target.wanted.end_ms))
-        stored = await self._store.open_times(target.series, before)
-        return stored[0] if stored else first_ms
+    async def _learned_first(self, target: Target, listed_ms: int | None) -> tuple[int | None, bool]:
+        """Ask for the first candle; and whether something says that there are earlier ones, so that it is no fact yet.
+
+        No candle at all is said by two answers, and so is a first one that leaves nothing of the range.
+        """
+        series, span = target.series, target.wanted
+        first_ms = await first_open_ms(self._feed, series)
+        if first_ms is None or (listed_ms is not None and listed_ms < span.end_ms <= first_ms):
+            again_ms = await first_open_ms(self._feed, series)
+            first_ms = min((one for one in (first_ms, again_ms) if one is not None), default=None)
+        if first_ms is None:
+            return None, False
+        doubtful = listed_ms is not None and series.interval.ceil(listed_ms) < first_ms
+        shown_ms = self._first_in_files(series)
+        if shown_ms is not None and shown_ms <= first_ms:
+            return shown_ms, False
+        if first_ms > span.start_ms:
+            # What is stored is evidence, too, and beats the answer; whether it is the first is not known.
+            stored = await self._store.open_times(series, TimeRange(span.start_ms, min(first_ms, span.end_ms)))
+            if stored:
+                return stored[0], True
+        if not doubtful:
+            self.remember_first(series, first_ms, "klines")
+        return first_ms, doubtful
 
     async def _cut_end(self, target: Target) -> Target:
         series, span = target.series, target.wanted
@@ -129,6 +143,8 @@ class Lives:
         end_ms = span.start_ms if newest.open_ms is None else newest.open_ms + series.interval.ms
         return replace(
             target,
+            # Where klines have nothing at all, bulk files may have it.
+            refused=newest.open_ms is None,
             wanted=TimeRange(span.start_ms, max(span.start_ms, min(span.end_ms, end_ms))),
             newest_ms=newest.open_ms,
         )
@@ -155,6 +171,9 @@ class Lives:
     async def newest(self, series: Series) -> Newest:
         """Ask for the newest candle of a series, and say whether it has ended; raises what Transport.ask raises."""
         open_ms = await newest_open_ms(self._feed, series)
+        if open_ms is None:
+            # No candle at all is said by two answers.
+            open_ms = await newest_open_ms(self._feed, series)
         listed = self._feed.listing.instruments.get(series.symbol)
         instrument = listed or Instrument(series.symbol, NOT_LISTED, None, None)
         trades = instrument.trades
@@ -196,14 +215,17 @@ class Lives:
                     log.warning("newest candle not learned symbol=%s error=%s", symbol, exc)
                     continue
                 self.saw(interval, open_ms or 0)
-        return self._newest[interval] if self._references_asked else now_ms
+        return self._newest[interval] if self._references_asked or self._others(series) else now_ms
 
     def _references(self, series: Series) -> list[str]:
-        """A few symbols to compare with that are said to trade, the oldest ones, not asked yet."""
-        trading = [one for one in self._feed.listing.instruments.values() if one.trades and one.symbol != series.symbol]
-        trading.sort(key=lambda one: (one.first_ms or self._feed.clock.now_ms(), one.symbol))
+        """A few symbols to compare with, those that are said to trade first, the oldest of them, not asked yet."""
+        others = self._others(series)
+        others.sort(key=lambda one: (not one.trades, one.first_ms or self._feed.clock.now_ms(), one.symbol))
         left = max(0, _REFERENCES - len(self._references_asked))
-        return [one.symbol for one in trading if one.symbol not in self._references_asked][:left]
+        return [one.symbol for one in others if one.symbol not in self._references_asked][:left]
+
+    def _others(self, series: Series) -> list[Instrument]:
+        return [one for one in self._feed.listing.instruments.values() if one.symbol != series.symbol]
 
     # What is remembered
 
@@ -213,13 +235,19 @@ class Lives:
         first_ms = fact.get("ms") if isinstance(fact, dict) else None
         return first_ms if type(first_ms) is int else None
 
+    def _first_in_files(self, series: Series) -> int | None:
+        """The first candle that a bulk file has shown; klines that say otherwise do not take it away."""
+        fact = self._knowledge.fact(series, "first", self._feed.clock.now_ms())
+        first_ms = fact.get("ms") if isinstance(fact, dict) and fact.get("source") == "file" else None
+        return first_ms if type(first_ms) is int else None
+
     def remember_first(self, series: Series, first_ms: int, source: str) -> None:
         """Remember the first candle, and who has shown it; a later one takes the place of what klines said alone."""
-        known = self._knowledge.fact(series, "first", self._feed.clock.now_ms())
-        known_ms = self.known_first(series)
-        of_klines = isinstance(known, dict) and known.get("source") == "klines"
-        if known_ms is None or first_ms < known_ms or (of_klines and first_ms > known_ms):
-            fact = {"ms": first_ms, "time": iso(first_ms), "source": source}
+        shown_ms = self._first_in_files(series)
+        if shown_ms is not None and shown_ms <= first_ms:
+            return
+        fact = {"ms": first_ms, "time": iso(first_ms), "source": source}
+        if self._knowledge.value(series, "first") != fact:
             self._knowledge.put(series, "first", fact, venue_ms=self._feed.clock.now_ms())
 
     def _remember_end(self, series: Series, open_ms: int | None, status: str, *, ended: bool) -> None:

@@ -131,6 +131,92 @@ def test_a_first_candle_that_is_shown_too_late_once_is_asked_for_again_where_the
     assert stored_of(sql)[0] == ms("2026-03-01T08:00")
 
 
+def test_no_first_candle_is_said_by_two_answers(liar):
+    venue = liar("2026-03-02T00:00:30")
+    venue.list("AAAUSDT", onboard="2026-03-01T12:00", first="2026-03-01T00:00")
+    told = []
+
+    def empty_once(symbol, query, rows):
+        if query.get("startTime") == "0" and not told:
+            told.append(query)
+            return []
+        return rows
+
+    venue.tell_rows = empty_once
+
+    assert outcome(backfill("AAAUSDT", start="2026-03-01")) == (0, 1440, 0, 0)
+
+
+def test_a_first_candle_beyond_the_whole_range_is_asked_for_again(liar):
+    venue = liar("2026-03-03T00:00:30")
+    venue.list("AAAUSDT", onboard="2026-03-01T08:00", first="2026-03-01T08:00")
+    told = []
+
+    def late_once(symbol, query, rows):
+        if query.get("startTime") == "0" and not told:
+            told.append(query)
+            open_ms = ms("2026-03-02T20:00")
+            return [[open_ms, *rows[0][1:6], open_ms + 59_999, *rows[0][7:]]]
+        return rows
+
+    venue.tell_rows = late_once
+
+    assert outcome(backfill("AAAUSDT", start="2026-03-01", end="2026-03-01T10:00")) == (0, 120, 0, 0)
+
+
+@pytest.mark.parametrize("status", ["PENDING_TRADING", "TRADING"])
+def test_a_newest_candle_that_is_not_there_once_ends_nothing(status, liar):
+    venue = liar("2026-03-03T12:00:30")
+    venue.list("AAAUSDT", first="2026-01-01", status=status, delivery=ms("2026-03-01T00:00"))
+    told = []
+
+    def empty_once(symbol, query, rows):
+        if "startTime" not in query and not told:
+            told.append(query)
+            return []
+        return rows
+
+    venue.tell_rows = empty_once
+
+    assert outcome(backfill("AAAUSDT", days=1)) == (0, 1440, 0, 0)
+
+
+def test_a_recheck_of_a_later_range_does_not_take_away_what_a_file_has_shown(liar, sql):
+    venue = liar("2026-03-18T12:00:30", files=True)
+    symbol = venue.list("AAAUSDT", onboard="2026-03-15T08:00", first="2026-03-15T08:00")
+    symbol.file_first_ms = ms("2026-03-13")
+    whole = {"start": "2026-03-10", "end": "2026-03-18"}
+    assert outcome(backfill("AAAUSDT", **whole)) == (0, 5 * 1440, 0, 0)
+    backfill("AAAUSDT", start="2026-03-14", end="2026-03-18", recheck=True)
+    sql("DELETE FROM candles WHERE open_time < ?", ms("2026-03-14"))
+
+    again = backfill("AAAUSDT", **whole)
+
+    assert (again.exit, again.wanted, again.written) == (0, 5 * 1440, 1440)
+
+
+def test_two_series_that_are_equally_far_behind_have_not_ended(liar):
+    venue = liar("2026-03-03T12:00:30")
+    venue.list("AAAUSDT", first="2026-01-01")
+    venue.list("BBBUSDT", first="2026-01-01", status="PENDING_TRADING")
+    venue.klines_until_ms = ms("2026-03-02T11:00")
+
+    summary = backfill("AAAUSDT", "BBBUSDT", start="2026-03-02")
+
+    assert (summary.exit, summary.ended_series) == (1, ())
+
+
+def test_a_symbol_that_klines_have_nothing_of_is_looked_for_in_files(liar):
+    venue = liar("2026-03-10T12:00:30", files=True)
+    venue.list("BBBUSDT", first="2026-01-01")
+    venue.list("AAAUSDT", first="2026-01-01", last="2026-01-31T23:59", status="SETTLING")
+    venue.tell_rows = lambda symbol, query, rows: [] if symbol == "AAAUSDT" else rows
+
+    summary = backfill("AAAUSDT", start="2026-01-01", end="2026-02-10")
+
+    assert outcome(summary) == (0, 31 * 1440, 0, 0)
+
+
 @pytest.mark.parametrize("lies", [1, 1000])
 def test_a_first_candle_that_is_shown_too_early_leaves_no_holes_before_the_true_one(lies, liar, sql):
     venue = liar("2026-03-03T12:00:30")
@@ -194,7 +280,9 @@ def test_many_first_candles_in_a_range_are_told_in_one_line(liar, here):
     ended = here("backfill", *venue.symbols, "--days", "2")
 
     (line,) = [line.strip() for line in ended.out.splitlines() if "first candles" in line]
-    assert line.startswith("first candles, nothing is wanted before: AAAUSDT 2026-03-03T08:00Z, BBBUSDT")
+    assert line.startswith(
+        "first candles, nothing is wanted before (--recheck asks for them again): AAAUSDT 2026-03-03T08:00Z, BBBUSDT"
+    )
     assert line.endswith("and 2 more")
 
 
