@@ -204,7 +204,8 @@ def test_the_log_names_once_what_somebody_has_set(venue, here):
     here("backfill", "LTCUSDT", *DAY)
     (line,) = [line for line in Path("backfill.log").read_text().splitlines() if "days = 1" in line]
     assert line.endswith(
-        f"INFO settings: days = 1 (flag --days); binance.url = {running.url} (environment LAKLAK_BINANCE_URL); "
+        "INFO settings: days = 1 (flag --days); start_wait = 0s (environment LAKLAK_START_WAIT); "
+        f"binance.url = {running.url} (environment LAKLAK_BINANCE_URL); "
         "binance.budget = max (environment LAKLAK_BINANCE_BUDGET)"
     )
     assert "workers" not in Path("backfill.log").read_text()
