@@ -479,23 +479,33 @@ def test_a_slow_line_that_keeps_bringing_something_is_waited_for_and_told(venue,
 
 def test_a_venue_that_trickles_for_ever_is_given_up(listed, monkeypatch):
     monkeypatch.setattr("laklak.engine.check._LONGEST_LIMITS", 2)
+    over = []
 
     async def serve(reader, writer):
-        await reader.readuntil(b"\r\n\r\n")
-        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n")
-        with contextlib.suppress(ConnectionError):
+        number = len(over)
+        over.append(asyncio.Event())
+        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n")
             while not reader.at_eof():
                 writer.write(b" ")
                 await writer.drain()
                 await asyncio.sleep(0.01)
         writer.close()
+        with contextlib.suppress(ConnectionError):
+            await writer.wait_closed()
+        over[number].set()
 
     async def main():
         server = await asyncio.start_server(serve, "127.0.0.1", 0)
         monkeypatch.setenv("LAKLAK_BINANCE_URL", f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
         settings = load_settings({}, environment=os.environ, folder=Path.cwd())
         async with server:
-            return await check(settings, folder=Path.cwd()).run(limit_s=0.3)
+            checkup = await check(settings, folder=Path.cwd()).run(limit_s=0.3)
+            # What was trickling is closed before the loop is.
+            for one in over:
+                await one.wait()
+            return checkup
 
     checkup = asyncio.run(main())
     assert checkup.cut_short
