@@ -81,6 +81,8 @@ class Archive:
         daily_end_ms = now_ms - self._settings.archive_day_delay_ms
         monthly_end_ms = now_ms - self._settings.archive_month_delay_ms
         for symbol in self._market.symbols:
+            if self._stop_preparing:
+                return
             first_ms = self._market.first_row_ms(symbol)
             if first_ms is not None:
                 yield from files_between(symbol, _MINUTE, first_ms, daily_end_ms, monthly_end_ms)

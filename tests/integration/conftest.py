@@ -9,6 +9,7 @@ import gzip
 import json
 import logging
 import os
+import select
 import signal
 import sqlite3
 import subprocess
@@ -82,7 +83,14 @@ class Venue:
 
         self.do(ban())
 
-    def wait_for_candle_hits(self, count: int, timeout_s: float = 30) -> None:
+    def wait_for_hits(self, timeout_s: float = 60) -> None:
+        """Until any request has arrived."""
+        deadline = time.monotonic() + timeout_s
+        while not self.hits:
+            assert time.monotonic() < deadline, "no request arrived"
+            time.sleep(0.005)
+
+    def wait_for_candle_hits(self, count: int, timeout_s: float = 60) -> None:
         """Until so many candle requests have arrived."""
         deadline = time.monotonic() + timeout_s
         while self.simulator.stats.requests[KLINES] < count:
@@ -160,6 +168,7 @@ class Program:
     """Starts laklak as people do: a process with arguments, an environment and a working folder."""
 
     running: list[subprocess.Popen[str]] = field(default_factory=list)
+    _said: dict[int, str] = field(default_factory=dict)
 
     def __call__(self, *words: str | Path, timeout_s: float = 60, first: str = "", **environment: str) -> Ended:
         return self.wait(self.start(*words, first=first, **environment), timeout_s=timeout_s)
@@ -187,8 +196,34 @@ class Program:
         finally:
             process.send_signal(signal.SIGCONT)
 
+    def stop_when(self, process: subprocess.Popen[str], condition: Callable[[], object]) -> None:
+        """Let it work until something is so, and then stand still with its work half done, until SIGCONT: while that is
+        looked at it stands still too, and cannot get to its end.
+        """
+        deadline = time.monotonic() + 60
+        while True:
+            process.send_signal(signal.SIGSTOP)
+            if condition():
+                return
+            process.send_signal(signal.SIGCONT)
+            assert process.poll() is None, "it ended before"
+            assert time.monotonic() < deadline, "it was never so"
+            time.sleep(0.05)
+
+    def wait_until_said(self, process: subprocess.Popen[str], text: str, timeout_s: float = 60) -> None:
+        """Until the program has said this on stderr; `wait` gives it with the rest."""
+        assert process.stderr is not None
+        deadline = time.monotonic() + timeout_s
+        while text not in self._said.get(process.pid, ""):
+            assert time.monotonic() < deadline, f"only this was said: {self._said.get(process.pid, '')}"
+            if select.select([process.stderr], [], [], 1)[0]:
+                piece = os.read(process.stderr.fileno(), 1 << 16).decode()
+                assert piece, f"it ended and had said: {self._said.get(process.pid, '')}"
+                self._said[process.pid] = self._said.get(process.pid, "") + piece
+
     def wait(self, process: subprocess.Popen[str], timeout_s: float = 60) -> Ended:
         out, err = process.communicate(timeout=timeout_s)
+        err = self._said.pop(process.pid, "") + err
         assert "Traceback" not in err
         return Ended(process.returncode, out, err)
 

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import gc
 import socket
-import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -222,11 +221,9 @@ def test_a_body_that_is_too_long_is_given_up_early(head):
 
 
 def test_a_server_that_falls_silent_in_the_middle_is_tried_again():
-    began_s = time.monotonic()
     server, body = talk([HANG, answer()], get(), silence_s=0.1)
 
     assert body == BODY + WHOLE
-    assert time.monotonic() - began_s < 10
     assert len(server.heard) == 2
 
 
@@ -257,10 +254,8 @@ def test_a_stop_gives_up_a_download_at_once():
         with pytest.raises(Stopped):
             await downloader.get(PATH, most_bytes=100_000)
 
-    began_s = time.monotonic()
-    talk([HANG], conversation, stopper=stopper)
-
-    assert time.monotonic() - began_s < 10
+    # What is not given up is waited for longer than the test may last.
+    talk([HANG], conversation, stopper=stopper, silence_s=600.0)
 
 
 def test_a_stop_ends_the_wait_between_two_tries():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import time
 
 import pytest
 
@@ -33,10 +32,7 @@ def test_a_look_that_could_not_begin_is_a_look_with_one_problem(words, status, a
 def test_a_look_that_a_signal_ends_is_a_look_with_its_exit_status(venue, laklak):
     running = venue(script=lambda path, query, number: Override(fault="hang"))
     process = laklak.start("check", "--json")
-    deadline = time.monotonic() + 20
-    while not running.hits:
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    running.wait_for_hits()
     process.send_signal(signal.SIGINT)
     ended = laklak.wait(process)
     assert set(ended.json) == CHECK_KEYS

@@ -142,9 +142,10 @@ def test_a_minute_that_closed_less_than_ten_minutes_ago_is_missing_and_no_hole(v
 def test_a_late_first_candle_is_settled_with_a_question_and_no_holes(venue, here, check_sum, stored, truth, sql):
     first_ms = END_MS - DAY_MS - 17 * MINUTE_MS
     running = venue(overrides={"LTCUSDT": SymbolOverride(onboard_ms=END_MS - 4 * DAY_MS, first_ms=first_ms)})
-    ended = here("backfill", "LTCUSDT", "--days", "4", "--json")
-    # For its first candle; and for its newest where a page without candles was answered before any other.
-    assert len(running.candle_hits) <= 6 + 2
+    # One question after the other: how many more are on the wire when an empty page comes is chance.
+    ended = here("backfill", "LTCUSDT", "--days", "4", "--json", "--workers", "1")
+    # Two pages with candles and one without; the question for its first candle, and the one for its newest.
+    assert len(running.candle_hits) <= 5
     answer = check_sum(ended.json)
     assert (ended.exit, answer["complete"]) == (0, True)
     assert (answer["wanted"], answer["written"], answer["holes"]) == (1440 + 17, 1440 + 17, 0)
@@ -156,19 +157,19 @@ def test_a_late_first_candle_is_settled_with_a_question_and_no_holes(venue, here
 
 def test_a_series_without_any_candle_is_missing_and_settled_cheaply(venue, check_sum, sql):
     running = venue(overrides={"LTCUSDT": SymbolOverride(first_ms=END_MS + DAY_MS)})
-    summary = backfill("LTCUSDT", days=4)
+    summary = backfill("LTCUSDT", days=4, workers=1)
     check_sum(summary.as_json())
     assert (summary.exit, summary.holes, summary.missing) == (1, 0, 5760)
-    assert len(running.candle_hits) <= 6 + 2
+    assert len(running.candle_hits) <= 3
     assert sql("SELECT count(*) FROM laklak_holes") == [(0,)]
 
 
 def test_a_range_in_the_middle_of_a_long_outage_is_settled(venue, stored, truth):
     holes = frozenset(range(END_MS - 3 * DAY_MS, END_MS - DAY_MS, MINUTE_MS))
     running = venue(overrides={"LTCUSDT": SymbolOverride(holes=holes)})
-    summary = backfill("LTCUSDT", days=4)
+    summary = backfill("LTCUSDT", days=4, workers=1)
     assert (summary.exit, summary.holes, summary.written) == (0, 2880, 2880)
-    assert len(running.candle_hits) <= 6 + 2 + 4
+    assert len(running.candle_hits) <= 11
     again = backfill("LTCUSDT", days=4)
     assert (again.exit, again.candle_requests) == (0, 0)
 

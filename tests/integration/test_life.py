@@ -60,11 +60,11 @@ def test_a_range_long_before_the_first_candle_costs_that_question_and_no_more(on
     venue.list("AAAUSDT", onboard=onboard, first="2026-02-28T08:00")
     pages = -(-(76 * 60) // 1000)
 
-    summary = backfill("AAAUSDT", start="2026-02-01" if onboard == "2019-09-25T08:00" else "2016-01-01")
+    # One question after the other: how many more are on the wire when the answer comes that settles it is chance.
+    summary = backfill("AAAUSDT", start="2026-02-01" if onboard == "2019-09-25T08:00" else "2016-01-01", workers=1)
 
     assert outcome(summary) == (0, 76 * 60, 0, 0)
-    # Where the listing date is too early, that shows after a round of empty pages.
-    assert len(venue.asked()) <= pages + (1 if onboard != "2019-09-25T08:00" else 20)
+    assert len(venue.asked()) <= pages + (1 if onboard != "2019-09-25T08:00" else 3)
     assert holes(sql) == 0
     venue.forget()
     again = backfill("AAAUSDT", start="2016-01-01")
@@ -311,7 +311,8 @@ def test_a_symbol_that_ended_without_a_date_wants_nothing_more_and_costs_a_quest
     venue.list("AAAUSDT", first="2026-01-01")
     venue.list("BTCSTUSDT", first="2024-01-01", last="2025-03-01T08:59", status=status)
 
-    ended = here("backfill", "BTCSTUSDT", "--days", "365", "--json")
+    # One question after the other: how many more are on the wire when one shows the end is chance.
+    ended = here("backfill", "BTCSTUSDT", "--days", "365", "--json", "--workers", "1")
 
     assert (ended.exit, ended.json["wanted"], ended.json["holes"], ended.json["missing"]) == (0, 0, 0, 0)
     assert ended.json["ended_series"] == [
@@ -319,8 +320,8 @@ def test_a_symbol_that_ended_without_a_date_wants_nothing_more_and_costs_a_quest
     ]
     assert f"BTCSTUSDT: no candle since 2025-03-01T09:00Z ({status})" in ended.err
     assert holes(sql) == 0
-    # Where the venue says that it trades, that shows after a round of empty pages.
-    assert len(venue.asked()) <= (2 if status != "TRADING" else 20)
+    # Where the venue says that it trades, that shows after an empty page.
+    assert len(venue.asked()) <= (2 if status != "TRADING" else 3)
     venue.forget()
     again = here("backfill", "BTCSTUSDT", "--days", "365", "--json")
     assert (again.exit, len(venue.asked())) == (0, 1)
@@ -370,7 +371,7 @@ def test_a_trading_symbol_without_any_candle_is_missing_and_asked_cheaply(liar, 
 
     assert outcome(summary) == (1, 0, 0, 120)
     assert [failed.reason for failed in summary.failed_series] == ["not_yet"]
-    assert len(venue.asked()) <= 4
+    assert len(venue.asked()) <= 6
     assert holes(sql) == 0
 
 

@@ -7,8 +7,10 @@ import signal
 import sqlite3
 import subprocess
 import time
+from pathlib import Path
 
 import pytest
+from patience import HASTY, PATIENT, halting_at
 
 from laklak.process import STOPS
 from laklak.simulator import Override
@@ -27,12 +29,11 @@ def test_a_signal_in_the_middle_drains_reports_and_can_be_completed(
     number, status, venue, laklak, check_sum, stored, truth, served_twice
 ):
     running = venue(latency_s=0.05)
-    process = laklak.start(*WORDS, "--workers", "4", "--json")
+    # What drains ends without its grace, which is longer here than the test.
+    process = laklak.start(*WORDS, "--workers", "4", "--json", first=PATIENT)
     running.wait_for_candle_hits(20)
     process.send_signal(number)
-    asked = time.monotonic()
     ended = laklak.wait(process)
-    assert time.monotonic() - asked < 7  # a second less than the shorter grace
     answer = check_sum(ended.json)
     assert (ended.exit, answer["exit"], answer["complete"]) == (status, status, False)
     # What was on the wire is finished and kept: nothing that was answered is asked again.
@@ -49,8 +50,7 @@ def test_a_signal_in_the_middle_drains_reports_and_can_be_completed(
 def test_a_signal_before_the_first_answer_stops_the_run(venue, laklak, check_sum):
     running = venue(latency_s=3)
     process = laklak.start(*WORDS, "--json")
-    while not running.hits:
-        time.sleep(0.01)
+    running.wait_for_hits()
     process.send_signal(signal.SIGINT)
     ended = laklak.wait(process)
     assert ended.exit == 130
@@ -60,37 +60,29 @@ def test_a_signal_before_the_first_answer_stops_the_run(venue, laklak, check_sum
 
 def test_a_signal_while_a_limit_is_waited_out_ends_the_run_at_once(venue, laklak, check_sum):
     running = venue(script=lambda path, query, number: Override(fault="418") if number == 10 else None, ban_s=300)
-    process = laklak.start(*WORDS, "--json")
-    while 418 not in {hit.status for hit in running.hits}:
-        time.sleep(0.01)
-    time.sleep(0.3)
-    asked = time.monotonic()
+    process = laklak.start(*WORDS, "--json", first=PATIENT)
+    laklak.wait_until_said(process, "tells us to wait")
     process.send_signal(signal.SIGTERM)
     ended = laklak.wait(process)
-    assert (ended.exit, time.monotonic() - asked < 7) == (143, True)
+    assert 418 in {hit.status for hit in running.hits}
+    assert ended.exit == 143
     assert check_sum(ended.json)["exit"] == 143
 
 
 def test_a_second_signal_stops_at_once(venue, laklak, check_sum, stored, truth):
     running = venue(script=hang_after_20)
-    process = laklak.start(*WORDS, "--workers", "4", "--json")
+    process = laklak.start(*WORDS, "--workers", "4", "--json", first=PATIENT)
     running.wait_for_candle_hits(22)
     process.send_signal(signal.SIGINT)
-    time.sleep(0.5)
+    laklak.wait_until_said(process, "again to stop now")
     assert process.poll() is None
-    asked = time.monotonic()
     process.send_signal(signal.SIGINT)
     ended = laklak.wait(process)
-    assert time.monotonic() - asked < 10  # and not the thirty seconds of grace
     assert ended.exit == 130
     assert check_sum(ended.json)["missing"] > 0
     everything = truth(SYMBOLS)
     rows = stored()
     assert all(everything[key] == values for key, values in rows.items())
-
-
-# Eight seconds, less than service managers wait before they kill, would be long to wait for here.
-HASTY = "import signal; from laklak import process; process.STOPS[signal.SIGTERM] = (143, 1.5)"
 
 
 def test_sigterm_gives_hanging_answers_its_grace_and_no_more(venue, laklak, check_sum):
@@ -101,8 +93,8 @@ def test_sigterm_gives_hanging_answers_its_grace_and_no_more(venue, laklak, chec
     asked = time.monotonic()
     process.send_signal(signal.SIGTERM)
     ended = laklak.wait(process)
-    # Long before the twenty seconds after which an answer is given up.
-    assert (ended.exit, 1 <= time.monotonic() - asked < 10) == (143, True)
+    # And not as long as an answer may be silent, which is longer here than the test.
+    assert (ended.exit, time.monotonic() - asked >= 1) == (143, True)
     assert check_sum(ended.json)["written"] == 18 * 99
 
 
@@ -159,22 +151,29 @@ def test_no_more_than_64_chunks_are_taken_and_not_stored(venue, laklak, sql):
     assert worst <= IN_FLIGHT
 
 
+# The first module after signals were blocked, the one that reads the words, and two of the many that come when signals
+# are answered. Before, Python itself answers.
+@pytest.mark.parametrize("module", ["laklak.process", "typer", "aiohttp", "laklak.engine"])
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-@pytest.mark.parametrize("delay_s", [0.1, 0.2, 0.3])
-def test_a_signal_while_the_program_starts_is_answered_like_any_other(
-    number, status, delay_s, venue, laklak, check_sum
-):
-    venue(latency_s=0.3)
-    process = laklak.start(*WORDS, "--json")
-    time.sleep(delay_s)
+def test_a_signal_while_the_program_starts_is_answered_like_any_other(number, status, module, venue, laklak, check_sum):
+    running = venue()
+    process = laklak.start(*WORDS, "--json", first=halting_at(module, "halted"))
+    wait_for_file("halted")
     process.send_signal(number)
     ended = laklak.wait(process)
-    assert (ended.exit, check_sum(ended.json)["exit"]) == (status, status)
+    assert (ended.exit, check_sum(ended.json)["exit"], running.candle_hits) == (status, status, [])
+
+
+def wait_for_file(name, timeout_s=60):
+    deadline = time.monotonic() + timeout_s
+    while not Path(name).exists():
+        assert time.monotonic() < deadline, f"there is no {name}"
+        time.sleep(0.005)
 
 
 def hold(path="laklak.db"):
     """Another program in the middle of a long transaction."""
-    connection = sqlite3.connect(path, timeout=10, isolation_level=None)
+    connection = sqlite3.connect(path, timeout=60, isolation_level=None)
     connection.execute("BEGIN IMMEDIATE")
     return connection
 
@@ -184,43 +183,35 @@ def test_sigterm_ends_within_its_grace_although_another_program_holds_the_store(
     process = laklak.start(*WORDS, "--workers", "2", "--json", first=HASTY)
     running.wait_for_candle_hits(10)
     connection = hold()
-    time.sleep(1.5)
-    asked = time.monotonic()
+    laklak.wait_until_said(process, "waiting for the store")
     process.send_signal(signal.SIGTERM)
-    ended = laklak.wait(process, timeout_s=100)
-    took_s = time.monotonic() - asked
+    # And not as long as a writer is waited for, which is longer here than the test.
+    ended = laklak.wait(process)
     connection.close()
     assert ended.exit == 143
-    assert took_s < 12  # and not the thirty seconds for which a writer is waited for
     assert check_sum(ended.json)["exit"] == 143
 
 
 def test_a_second_signal_stops_at_once_although_another_program_holds_the_store(venue, laklak):
     running = venue(latency_s=0.02)
-    process = laklak.start(*WORDS, "--workers", "2", "--json")
+    process = laklak.start(*WORDS, "--workers", "2", "--json", first=PATIENT)
     running.wait_for_candle_hits(10)
     connection = hold()
-    time.sleep(1.5)
+    laklak.wait_until_said(process, "waiting for the store")
     process.send_signal(signal.SIGINT)
-    time.sleep(0.3)
-    asked = time.monotonic()
+    laklak.wait_until_said(process, "again to stop now")
     process.send_signal(signal.SIGINT)
-    ended = laklak.wait(process, timeout_s=100)
-    took_s = time.monotonic() - asked
+    ended = laklak.wait(process)
     connection.close()
     assert ended.exit == 130
-    assert took_s < 10
 
 
 def test_a_second_signal_stops_at_once_while_the_venue_lists_nothing(venue, laklak):
     running = venue(script=lambda path, query, number: Override(fault="hang"))
-    process = laklak.start(*WORDS, "--json")
-    while not running.hits:
-        time.sleep(0.01)
-    asked = time.monotonic()
+    process = laklak.start(*WORDS, "--json", first=PATIENT)
+    running.wait_for_hits()
     process.send_signal(signal.SIGTERM)
     assert laklak.wait(process).exit == 143
-    assert time.monotonic() - asked < 7
 
 
 @pytest.mark.long
@@ -265,6 +256,6 @@ def test_a_simulator_ends_on_a_signal(laklak):
     assert process.stdout.readline().startswith("simulator: http://127.0.0.1:")
     process.send_signal(signal.SIGINT)
     try:
-        assert process.wait(5) == 0
+        assert process.wait(60) == 0
     except subprocess.TimeoutExpired:
         pytest.fail("the simulator does not end")

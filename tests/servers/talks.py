@@ -93,9 +93,12 @@ async def raw_server(
     """A server that does with each connection what `serve` says; gives its URL."""
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
-            await serve(reader, writer)
-        writer.close()
+        try:
+            with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+                await serve(reader, writer)
+        finally:
+            # Of one that is still at it when the loop ends, too.
+            writer.close()
 
     server = await asyncio.start_server(handle, "127.0.0.1", 0)
     try:

@@ -36,7 +36,7 @@ def start():
 def stop(process):
     """The rest of its output, its messages and its exit status after Ctrl-C."""
     process.send_signal(signal.SIGINT)
-    output, messages = process.communicate(timeout=20)
+    output, messages = process.communicate(timeout=60)
     return output, messages, process.returncode
 
 

@@ -292,14 +292,13 @@ def test_the_simulator_ends_while_answers_still_hang(talk):
         async with asyncio.TaskGroup() as tasks:
             asked = tasks.create_task(outcome(client.klines()))
             await arrived.wait()
-            begun_s = time.monotonic()
             await client.simulator.__aexit__(None, None, None)
-            return asked, time.monotonic() - begun_s
+            return asked
 
-    asked, took_s = talk(conversation, script=script)
+    # They would hang for longer than the test may last.
+    asked = talk(conversation, script=script, hang_s=600.0)
 
     assert asked.result() in ("ServerDisconnectedError", "ClientOSError", "ClientConnectorError")
-    assert took_s < 10
 
 
 def test_a_slow_answer_is_right_in_the_end(talk):

@@ -519,7 +519,7 @@ def test_no_more_files_are_asked_for_known_holes_than_a_run_may(lying, here, not
 
 
 def wait_for(venue, path):
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while not venue.asked(path):
         assert time.monotonic() < deadline, f"nothing asked for {path}"
         time.sleep(0.005)

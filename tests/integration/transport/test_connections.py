@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import errno
 import socket
-import time
 from collections.abc import Awaitable, Callable
 
 import pytest
@@ -260,12 +259,11 @@ def test_a_proxy_that_refuses_to_connect_through_is_named(monkeypatch):
 def test_a_stop_cuts_a_wait_for_a_retry_short():
     async def conversation(beside):
         asyncio.get_running_loop().call_later(0.2, beside.transport.stopper.request)
-        start_s = time.monotonic()
         with pytest.raises(Stopped):
             await beside.ask()
-        return time.monotonic() - start_s
 
-    assert talk(conversation, answers=[Override(500)] * 9, backoff=lambda attempt, share: 60.0) < 5
+    # A wait that is longer than the test may last.
+    talk(conversation, answers=[Override(500)] * 9, backoff=lambda attempt, share: 600.0)
 
 
 def test_a_stop_cuts_a_pause_short_and_pays_nothing():

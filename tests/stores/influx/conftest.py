@@ -12,7 +12,6 @@ import http.server
 import itertools
 import sys
 import threading
-import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -104,15 +103,13 @@ async def _nothing(store: InfluxStore) -> None:
 
 @pytest.fixture
 def refusal(use) -> Callable[..., StoreUnavailable]:
-    """Enter a store, or do something with it, and give the refusal: one line with a hint, at once, however long a
-    passing fault would be waited out.
+    """Enter a store, or do something with it, and give the refusal: one line with a hint, at once: a passing fault
+    would be waited out for longer than a test may last.
     """
 
     def run(place: Any = None, work: Callable[[InfluxStore], Awaitable[Any]] = _nothing, **settings: Any) -> Any:
-        begun_s = time.monotonic()
         with pytest.raises(StoreUnavailable) as caught:
             use(work, place, **{"max_wait_s": 600, **settings})
-        assert time.monotonic() - begun_s < 30
         assert caught.value.exit_code == 2
         assert "\n" not in str(caught.value)
         assert caught.value.hint

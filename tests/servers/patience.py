@@ -1,0 +1,57 @@
+"""Statements that a program executes first, so that what it would wait out can be told from what ends by itself.
+
+With PATIENT no limit that lets go of something silent ends before the test does: a program that ends all the same has
+waited for none of them, however slow the machine. No clock is needed to see that.
+"""
+
+from __future__ import annotations
+
+import pathlib
+import signal
+import sys
+import time
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec
+from typing import Any
+
+PATIENT = """
+from laklak import process, transport
+from laklak.stores import sqlite_write
+from laklak.stores.influx import caller, store
+for number, (status, _) in process.STOPS.items():
+    process.STOPS[number] = (status, 600.0)
+transport.Transport.__init__.__kwdefaults__["silence_s"] = 600.0
+sqlite_write.transaction.__wrapped__.__kwdefaults__["patience_s"] = 600.0
+caller.SILENCE_S = caller.OPENING_PATIENCE_S = store.OPENING_PATIENCE_S = 600.0
+"""
+
+# Eight seconds, less than service managers wait before they kill, would be long to wait for in a test.
+HASTY = f"{PATIENT}import signal; process.STOPS[signal.SIGTERM] = (143, 1.5)\n"
+
+
+def halting_at(module: str, file: str) -> str:
+    """Statements that let the program stand still where it imports a module until a signal has come; it makes a file
+    when it is there.
+    """
+    folder = str(pathlib.Path(__file__).parent)
+    return (
+        f"import sys; sys.path.append({folder!r})\n"
+        f"from patience import Halt; sys.meta_path.insert(0, Halt({module!r}, {file!r}))\n"
+    )
+
+
+class Halt(MetaPathFinder):
+    """Finds nothing, and stands still when it is asked for one module."""
+
+    def __init__(self, module: str, file: str) -> None:
+        self._module = module
+        self._file = pathlib.Path(file)
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
+        if name == self._module:
+            sys.meta_path.remove(self)
+            self._file.touch()
+            # One that is answered at once ends this by its exception, one that has to wait is pending.
+            while not signal.sigpending():
+                time.sleep(0.005)
+        return None
