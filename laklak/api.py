@@ -14,11 +14,11 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from laklak.assets import find_assets, read_assets
+from laklak.assets import Spelled, find_assets, read_assets
 from laklak.connection import no_proxy_warning
 from laklak.copying import CopyJob, CopyReport, CopySummary
 from laklak.engine import Backfill, Check, Copy
-from laklak.errors import StoreUnavailable, UnknownSeries, UsageError
+from laklak.errors import AssetsError, StoreUnavailable, UnknownSeries, UsageError
 from laklak.findings import Finding
 from laklak.job import Job
 from laklak.logfile import open_log
@@ -26,11 +26,12 @@ from laklak.model import Interval, Series, StoreAccess, TimeRange, check_symbol
 from laklak.old_config import FILE_NAME as OLD_CONFIG
 from laklak.old_config import lines_for_dotenv
 from laklak.report import Estimate, Progress, Report, Summary
-from laklak.resolve import Asked
+from laklak.resolve import Asked, FailedSeries
 from laklak.settings import Settings, load_settings, shown_settings
+from laklak.spelling import SpotSpelling, known_venue, one_word_symbol, parts_of
 from laklak.stores import open_store
 from laklak.stores.base import Columns, Store
-from laklak.text import nearest
+from laklak.text import counted, nearest, some_of
 from laklak.times import parse_time
 from laklak.venues import PLANNED, VENUES
 from laklak.wording import progress_of
@@ -40,6 +41,10 @@ if TYPE_CHECKING:
 
 Moment = str | date | datetime
 ALWAYS: Final = TimeRange(-(1 << 62), 1 << 62)
+KNOWN_VENUES: Final = frozenset({*VENUES, *PLANNED})
+"""The venues that a list may name."""
+SPELLED: Final[Spelled] = {name: one_word_symbol for name, venue in VENUES.items() if venue.one_word_symbols}
+_LINES_TOLD: Final = 8
 
 log = logging.getLogger(__name__)
 
@@ -109,9 +114,9 @@ def order(
     if symbols and settings.origins["assets"].startswith("flag"):
         raise UsageError("symbols and --assets exclude each other", hint="give the symbols, or the list they are in")
     if symbols:
-        asked = [typed_symbol(text, settings.venue, settings.interval) for text in symbols]
+        listed = _Listed([typed_symbol(text, settings.venue, settings.interval) for text in symbols])
     else:
-        asked = _listed(settings, folder, notes, warnings)
+        listed = _listed(settings, folder, notes, warnings)
     if lines := _old_config_lines(settings, folder):
         notes += [f"{OLD_CONFIG} names an InfluxDB; to fill that one, put into .env:", *(f"  {one}" for one in lines)]
         warnings.append(f"{_not_read(settings)}; `laklak check` gives the lines for .env")
@@ -119,7 +124,7 @@ def order(
         raise UsageError("no range given", hint="say how far back: --days 90, or --start 2026-01-01 [--end 2026-02-01]")
     job = _job(
         settings,
-        asked,
+        listed,
         refetch=refetch,
         recheck=recheck,
         force=force,
@@ -131,10 +136,11 @@ def order(
     return Order(job, notes, warnings)
 
 
-def _job(settings: Settings, asked: Sequence[Asked], **modes: bool) -> Job:
+def _job(settings: Settings, listed: _Listed, **modes: bool) -> Job:
     return Job(
         store=settings.store_access,
-        asked=tuple(asked),
+        asked=tuple(listed.asked),
+        refused=tuple(listed.refused),
         interval=Interval.parse(settings.interval),
         days=settings.days,
         start_ms=None if settings.start is None else parse_time(settings.start),
@@ -162,11 +168,11 @@ def check(settings: Settings, *, folder: Path) -> Check:
     found: list[tuple[str, Finding]] = []
     if doubt := no_proxy_warning():
         found.append(("settings", Finding("warning", doubt)))
-    asked: list[Asked] = []
+    listed = _Listed(())
     notes: list[str] = []
     warnings: list[str] = []
     try:
-        asked = _listed(settings, folder, notes, warnings)
+        listed = _listed(settings, folder, notes, warnings)
     except UsageError as exc:
         found.append(("assets", Finding.of(exc)))
     found += [("assets", Finding("ok", line.removeprefix("assets: "))) for line in notes]
@@ -175,8 +181,10 @@ def check(settings: Settings, *, folder: Path) -> Check:
         found.append(("settings", Finding("warning", _not_read(settings), hint)))
     venues = [settings.venue]
     if not settings.origins["venue"].startswith("flag"):
-        venues += [one.venue for one in asked]
-    return Check(_job(settings, asked), tuple(dict.fromkeys(venues)), settings=shown_settings(settings), findings=found)
+        venues += [one.venue for one in listed.asked]
+    return Check(
+        _job(settings, listed), tuple(dict.fromkeys(venues)), settings=shown_settings(settings), findings=found
+    )
 
 
 def _old_config_lines(settings: Settings, folder: Path) -> list[str]:
@@ -199,26 +207,30 @@ def _not_read(settings: Settings) -> str:
 
 def typed_symbol(text: str, venue: str, interval: str) -> Asked:
     """Read `SYMBOL`, `VENUE:SYMBOL` or a series of the interval in use, as typed by hand."""
-    prefix, colon, rest = text.partition(":")
-    symbol, second, of_interval = rest.rpartition(":")
-    if second:
-        if of_interval != interval:
-            raise UsageError(f"{text} names another interval than {interval}", hint=f"use --interval {of_interval}")
-        rest = symbol
-    if colon:
-        venue, text = prefix, rest
-    if venue not in VENUES:
-        if venue in PLANNED:
-            raise UsageError(f"venue {venue} is not built yet", hint=f"there is {', '.join(VENUES)}")
-        guess = nearest(venue, [*VENUES, *PLANNED])
-        known = f"there is {', '.join(VENUES)}"
-        raise UsageError(f"unknown venue {venue!r}", hint=f"did you mean {guess}? {known}" if guess else known)
-    if hint := _hint_of_symbol(text):
-        raise UsageError(f"{text} is no symbol", hint=hint)
+    named, symbol, of_interval = parts_of(text)
+    if of_interval is not None and of_interval != interval:
+        raise UsageError(f"{text} names another interval than {interval}", hint=f"use --interval {of_interval}")
     try:
-        return Asked(check_symbol(text), venue, typed=True)
+        if named is not None:
+            venue = known_venue(named, symbol, KNOWN_VENUES)
+        _check_venue(venue)
+        if hint := _hint_of_symbol(symbol):
+            raise UsageError(f"{symbol} is no symbol", hint=hint)
+        return Asked(SPELLED.get(venue, check_symbol)(symbol), venue, typed=True)
+    except SpotSpelling as exc:
+        raise UsageError(f"{exc}; futures are what is filled here", hint=exc.hint) from None
     except ValueError as exc:
         raise UsageError(str(exc), hint="write a symbol as the venue does, like BTCUSDT or binance:BTCUSDT") from None
+
+
+def _check_venue(venue: str) -> None:
+    if venue in VENUES:
+        return
+    if venue in PLANNED:
+        raise UsageError(f"venue {venue} is not built yet", hint=f"there is {', '.join(VENUES)}")
+    guess = nearest(venue, [*VENUES, *PLANNED])
+    known = f"there is {', '.join(VENUES)}"
+    raise UsageError(f"unknown venue {venue!r}", hint=f"did you mean {guess}? {known}" if guess else known)
 
 
 def full_series(text: str) -> Series:
@@ -231,12 +243,13 @@ def full_series(text: str) -> Series:
 
 def typed_series(text: str, settings: Settings) -> Series:
     """Read a series like `binance:BTCUSDT:1m`, or a symbol: then venue and interval are those of the settings."""
-    if text.count(":") >= 2:
-        series = full_series(text)
-        typed_symbol(f"{series.venue}:{series.symbol}", settings.venue, settings.interval)
-        return series
-    asked = typed_symbol(text, settings.venue, settings.interval)
-    return Series(asked.venue, asked.symbol, Interval.parse(settings.interval))
+    _, symbol, interval = parts_of(text)
+    if interval is None:
+        interval = settings.interval
+    elif "/" not in symbol:
+        full_series(text)
+    asked = typed_symbol(text, settings.venue, interval)
+    return Series(asked.venue, asked.symbol, Interval.parse(interval))
 
 
 def _hint_of_symbol(text: str) -> str | None:
@@ -248,15 +261,36 @@ def _hint_of_symbol(text: str) -> str | None:
     return None
 
 
-def _listed(settings: Settings, folder: Path, notes: list[str], warnings: list[str]) -> list[Asked]:
+@dataclass(frozen=True, slots=True)
+class _Listed:
+    """What the asset list in use asks for, and what of it is left out."""
+
+    asked: Sequence[Asked]
+    refused: Sequence[FailedSeries] = ()
+
+
+def _listed(settings: Settings, folder: Path, notes: list[str], warnings: list[str]) -> _Listed:
     found = find_assets(folder, settings.assets, settings.config_folder)
-    assets = read_assets(found.path, {*VENUES, *PLANNED})
-    built = [asset for asset in assets if asset.venue in VENUES]
+    read = read_assets(found.path, KNOWN_VENUES, SPELLED)
+    built = [asset for asset in read.assets if asset.venue in VENUES]
+    planned = Counter(asset.venue for asset in read.assets if asset.venue in PLANNED)
+    if not built:
+        of_planned = [f"{counted(count, 'symbol')} of {venue}" for venue, count in planned.items()]
+        raise AssetsError(
+            f"{read.name}: nothing is left of it: {some_of(of_planned)} wait for venues that are not built yet",
+            hint=f"there is {', '.join(VENUES)}",
+        )
     notes.append(f"assets: {found.words}: {len(built):,} symbols")
-    for venue, count in Counter(asset.venue for asset in assets if asset.venue in PLANNED).items():
-        symbols = "symbol" if count == 1 else "symbols"
-        warnings.append(f"{count} {symbols} of {venue} skipped: this venue is not built yet")
-    return [Asked(asset.symbol, asset.venue, typed=False, packaged=found.packaged) for asset in built]
+    warnings += [f"{read.name}:{one.line}: left out: {one}" for one in read.bad[:_LINES_TOLD]]
+    if len(read.bad) > _LINES_TOLD:
+        rest = [str(one.line) for one in read.bad[_LINES_TOLD:]]
+        warnings.append(f"{read.name}: left out too: line {some_of(rest)}; laklak assets check names them all")
+    for venue, count in planned.items():
+        warnings.append(f"{counted(count, 'symbol')} of {venue} skipped: this venue is not built yet")
+    return _Listed(
+        [Asked(asset.symbol, asset.venue, typed=False, packaged=found.packaged) for asset in built],
+        [FailedSeries(f"{read.name}:{one.line}", one.reason, str(one)) for one in read.bad],
+    )
 
 
 async def backfill(

@@ -90,6 +90,7 @@ class Preparation:
         """Connect to the venues (closed with `stack`), hold the wanted against the store, and say what it takes."""
         spans = []
         plans: list[tuple[Feed, list[SeriesPlan]]] = []
+        self._report.failed += self._job.refused
         for name in dict.fromkeys(one.venue for one in self._job.asked):
             feed = Feed(name, self._job, self._stopper, self._observer.warn)
             self.feeds.append(feed)

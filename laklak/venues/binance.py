@@ -41,6 +41,7 @@ class Binance:
     default_url = "https://fapi.binance.com"
     default_budget = 1200
     documented_weight = 2400
+    one_word_symbols = True
     longest_ban_s = 3 * 86_400.0
 
     def candles_request(self, chunk: Chunk) -> Request:

@@ -140,6 +140,71 @@ def test_a_venue_that_is_not_built_yet_is_one_warning_and_exit_0(venue, here):
     ]
 
 
+def test_an_unknown_venue_in_one_line_costs_that_line_alone(venue, here, check_sum, stored):
+    venue()
+    Path("assets.txt").write_text("LTCUSDT binance\nBTCUSDT kraken\nDOT/USDT binance\nAVAXUSDT binance+huobi\n")
+    ended = here("backfill", *DAY, "--json")
+    answer = check_sum(ended.json)
+    assert (ended.exit, answer["complete"], answer["series"]) == (1, False, 5)
+    assert [(one["series"], one["reason"]) for one in answer["failed_series"]] == [
+        ("assets.txt:2", "unknown_venue"),
+        ("assets.txt:3", "spot_symbol"),
+        ("assets.txt:4", "unknown_venue"),
+    ]
+    assert "assets.txt:2: left out: unknown venue 'kraken'" in ended.lines("warning")[0]
+    assert {symbol for symbol, _ in stored()} == {"LTCUSDT", "AVAXUSDT"}
+    assert "assets.txt:2: left out" in here("backfill", *DAY, "-n").lines("warning")[0]
+
+
+def test_a_list_of_which_nothing_is_left_is_exit_2(venue, here):
+    running = venue()
+    Path("assets.txt").write_text("BTC=F yfinance\nBTCUSDT bybit\n")
+    ended = here("backfill", *DAY)
+    assert ended.exit == 2
+    assert "nothing is left of it: 1 symbol of yfinance, 1 symbol of bybit" in ended.lines("error")[0]
+    Path("assets.txt").write_text("BTC=F yfinance\nBTCUSDT kraken\n")
+    assert here("backfill", *DAY).exit == 2
+    assert running.hits == []
+
+
+def test_check_names_the_line_and_is_no_problem(venue, here):
+    venue()
+    Path("assets.txt").write_text("LTCUSDT binance\nBTCUSDT kraken\n")
+    ended = here("check", "--json")
+    (found,) = [one for one in ended.json["findings"] if "kraken" in one["text"]]
+    assert (ended.exit, found["about"], found["verdict"]) == (0, "assets", "warning")
+
+
+def test_assets_csv_is_read_as_it_is(venue, here, stored):
+    venue()
+    Path("assets.csv").write_text("symbol,ohlc_exchanges,funding\nLTCUSDT,binance+bybit,\nDOT USDT,binance,binance\n")
+    ended = here("backfill", *DAY, "--assets", "assets.csv")
+    assert ended.exit == 0
+    assert {symbol for symbol, _ in stored()} == {"LTCUSDT", "DOTUSDT"}
+
+
+@pytest.mark.parametrize("typed", ["ltcusdt", "LTC/USDT:USDT", "BINANCE:LTCUSDT.P", "binance:ltc/usdt:usdt"])
+def test_a_symbol_may_be_typed_as_other_tools_spell_it(typed, venue, here, stored):
+    venue()
+    assert here("backfill", typed, *DAY).exit == 0
+    assert {symbol for symbol, _ in stored()} == {"LTCUSDT"}
+    assert here("show", typed).exit == 0
+    assert here("copy", "sqlite:///laklak.db", "other.db", typed).exit == 0
+
+
+@pytest.mark.parametrize(
+    ("typed", "right"), [("LTC/USDT", "LTCUSDT"), ("LTC-USDT", "LTCUSDT"), ("BINANCE:LTCUSDT", "binance:LTCUSDT")]
+)
+def test_what_means_spot_elsewhere_is_refused_with_the_right_spelling(typed, right, venue, here):
+    running = venue()
+    for words in (("backfill", typed, *DAY), ("show", typed)):
+        ended = here(*words)
+        assert ended.exit == 2
+        assert f"{typed!r} means the spot market" in ended.lines("error")[0]
+        assert right in ended.lines("hint")[0]
+    assert running.hits == []
+
+
 def test_a_listed_symbol_the_venue_does_not_know_fails_alone(venue, here, check_sum, stored):
     venue()
     Path("assets.txt").write_text("LTCUSDT binance\nLTCUSD binance\n")
