@@ -18,11 +18,12 @@ from laklak.assets import Spelled, find_assets, read_assets
 from laklak.connection import no_proxy_warning
 from laklak.copying import CopyJob, CopyReport, CopySummary
 from laklak.engine import Backfill, Check, Copy
+from laklak.engine.trading import ask_listing
 from laklak.errors import AssetsError, StoreUnavailable, UnknownSeries, UsageError
 from laklak.findings import Finding
 from laklak.job import Job
 from laklak.logfile import open_log
-from laklak.model import Interval, Series, StoreAccess, TimeRange, check_symbol
+from laklak.model import Instrument, Interval, Series, StoreAccess, TimeRange, check_symbol
 from laklak.old_config import FILE_NAME as OLD_CONFIG
 from laklak.old_config import lines_for_dotenv
 from laklak.report import Estimate, Progress, Report, Summary
@@ -291,6 +292,15 @@ def _listed(settings: Settings, folder: Path, notes: list[str], warnings: list[s
         [Asked(asset.symbol, asset.venue, typed=False, packaged=found.packaged) for asset in built],
         [FailedSeries(f"{read.name}:{one.line}", one.reason, str(one)) for one in read.bad],
     )
+
+
+async def venue_listing(
+    venue: str, settings: Settings, tell: Callable[[str], None], expected: Iterable[str] = ()
+) -> Mapping[str, Instrument]:
+    """Ask a venue what it lists, once more where it lacks something `expected`; `tell` is told of its pauses."""
+    _check_venue(venue)
+    listing = await ask_listing(venue, _job(settings, _Listed(())), tell, frozenset(expected))
+    return listing.instruments
 
 
 async def backfill(

@@ -26,7 +26,7 @@ from laklak.text import counted, nearest, quoted, read_text, shown_path
 FILE_NAME: Final = "assets.txt"
 MAX_BYTES: Final = 10_000_000
 
-_COMMENT = re.compile(r"(?:^|\s)#.*")
+COMMENT: Final = re.compile(r"(?:^|\s)#.*")
 _BETWEEN_VENUES = re.compile(r"[+;|,\s]+")
 _VENUE_COLUMNS: Final = ("ohlc_exchanges", "ohlc_exchange", "exchanges", "exchange", "venues", "venue")
 _OF_A_LIST: Final = ", expected 'SYMBOL VENUE'"
@@ -132,14 +132,14 @@ def read_assets(path: Path, venues: Collection[str], spelled: Spelled = _AS_WRIT
     raise AssetsError(f"{name} names no symbol", hint="write one 'SYMBOL VENUE' a line, as in BTCUSDT binance")
 
 
-def in_short(name: str, rows: Iterable[Row]) -> Assets:
-    """What rows say together; AssetsError for one that could mean nothing."""
+def in_short(name: str, rows: Iterable[Row], *, strict: bool = True) -> Assets:
+    """What rows say together; if `strict`, AssetsError for one that could mean nothing."""
     assets: dict[tuple[str, str], Asset] = {}
     bad: list[BadLine] = []
     doubled: list[Asset] = []
     for row in rows:
         for one in row.bad:
-            if one.reason == "malformed":
+            if strict and one.reason == "malformed":
                 raise AssetsError(f"{name}:{one.line}: {one.text}", hint=one.hint)
         bad += row.bad
         doubled += [one for one in row.assets if assets.setdefault((one.symbol, one.venue), one) is not one]
@@ -156,7 +156,7 @@ def read_rows(text: str, venues: Collection[str], spelled: Spelled, *, table: bo
     reading = _Reading(venues, spelled)
     if not table:
         for number, raw in enumerate(text.split("\n"), 1):
-            yield reading.row(number, raw, _COMMENT.sub("", raw).split())
+            yield reading.row(number, raw, COMMENT.sub("", raw).split())
         return
     head = _head_of(text) or _Head(0, ",", 0, 1)
     for number, raw in enumerate(text.split("\n"), 1):

@@ -172,6 +172,21 @@ def resolve(
     return Resolved(tuple(targets), tuple(failed), tuple(unknown))
 
 
+def traded_now(instruments: Iterable[Instrument], venue: str, quote: str | None = None) -> list[str]:
+    """Give the symbols of a venue's perpetuals that trade, sorted; with `quote`, of those that are quoted in it.
+
+    SymbolError where there is none.
+    """
+    perpetuals = [one for one in instruments if one.kind == "perpetual" and one.trades]
+    found = sorted(one.symbol for one in perpetuals if quote in (None, one.quote))
+    if found:
+        return found
+    if not perpetuals:
+        raise SymbolError(f"{venue} lists no perpetual that trades", hint="run it again when the venue is well")
+    quotes = ", ".join(sorted({one.quote for one in perpetuals}))
+    raise SymbolError(f"{venue} trades no perpetual that is quoted in {quote}", hint=f"there is {quotes}")
+
+
 def _unknown(one: Asked, series: Series, suggestion: str | None, why: str) -> FailedSeries:
     """What a symbol is that nobody knows: an error of whoever typed it, or a failure of its own."""
     where = f": {why}" if why else ""

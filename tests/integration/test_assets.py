@@ -330,3 +330,135 @@ def test_a_refusal_with_code_minus_1121_of_a_listed_symbol_is_missing(venue, her
     answer = check_sum(ended.json)
     assert (ended.exit, answer["missing"]) == (1, 1440)
     assert answer["failed_series"][0]["reason"] == "unknown_symbol"
+
+
+# laklak assets
+
+
+def perpetuals(venue, *names, **more):
+    """List them as Binance lists perpetuals."""
+    for name in names:
+        quote = "USDC" if name.endswith("USDC") else "USDT"
+        symbol = venue.list(name, first="2026-03-01T00:00", **more)
+        symbol.entry |= {"contractType": "PERPETUAL", "quoteAsset": quote, "underlyingType": "COIN"}
+
+
+@pytest.fixture
+def trading(liar):
+    """A venue with three perpetuals that trade, one that does not, a contract that ends, and one on shares."""
+    venue = liar("2026-03-03T12:00:30")
+    perpetuals(venue, "BBBUSDT", "AAAUSDT", "AAAUSDC")
+    perpetuals(venue, "OLDUSDT", status="SETTLING")
+    perpetuals(venue, "AAAUSDT_260327", "TSLAUSDT")
+    venue.symbols["AAAUSDT_260327"].entry["contractType"] = "CURRENT_QUARTER"
+    venue.symbols["TSLAUSDT"].entry |= {"contractType": "TRADIFI_PERPETUAL", "underlyingType": "EQUITY"}
+    return venue
+
+
+def test_assets_list_prints_the_perpetuals_that_trade(trading, here):
+    assert here("assets", "list").out.split("\n") == [
+        "AAAUSDC binance",
+        "AAAUSDT binance",
+        "BBBUSDT binance",
+        "TSLAUSDT binance",
+        "",
+    ]
+    assert here("assets", "list", "--quote", "usdc").out == "AAAUSDC binance\n"
+    answer = here("assets", "list", "--json", "--quote", "USDT").json
+    assert (answer["schema"], answer["venue"], answer["error"]) == (1, "binance", None)
+    assert [(one["symbol"], one["quote"], one["underlying"]) for one in answer["symbols"]] == [
+        ("AAAUSDT", "USDT", "COIN"),
+        ("BBBUSDT", "USDT", "COIN"),
+        ("TSLAUSDT", "USDT", "EQUITY"),
+    ]
+
+
+def test_assets_list_of_what_there_is_not_is_exit_2(trading, here):
+    ended = here("assets", "list", "--quote", "EUR", "--json")
+    assert (ended.exit, ended.json["symbols"]) == (2, [])
+    assert "no perpetual that is quoted in EUR" in ended.json["error"]
+    assert ended.json["hint"] == "there is USDC, USDT"
+    assert here("assets", "list", "--venue", "bybit").exit == 2
+
+
+def test_assets_refresh_writes_the_list_in_use_and_keeps_what_is_not_of_the_venue(trading, here):
+    Path("assets.txt").write_text("# mine\nBBBUSDT binance # kept\n^GSPC yfinance\nOLDUSDT binance\n")
+    ended = here("assets", "refresh", "--quote", "USDT")
+    assert ended.exit == 0
+    assert Path("assets.txt").read_text() == (
+        "# mine\nBBBUSDT binance # kept\n^GSPC yfinance\nAAAUSDT binance\nTSLAUSDT binance\n"
+    )
+    assert ended.lines("warning") == ["1 symbol removed: OLDUSDT"]
+    before = Path("assets.txt").stat()
+    assert here("assets", "refresh", "--quote", "USDT").exit == 0
+    assert Path("assets.txt").stat() == before
+
+
+def test_assets_refresh_makes_a_list_where_only_the_packaged_one_was(trading, here):
+    assert here("assets", "refresh").exit == 0
+    assert Path("assets.txt").read_text().split("\n")[0] == "AAAUSDC binance"
+    assert here("assets", "refresh", "other.txt", "--quote", "USDC").exit == 0
+    assert Path("other.txt").read_text() == "AAAUSDC binance\n"
+
+
+def test_a_listing_that_lacks_a_symbol_once_costs_no_line(trading, here):
+    Path("assets.txt").write_text("AAAUSDT binance\n")
+    answers = []
+
+    def without(entries):
+        answers.append(entries)
+        kept = [one for one in entries if one["symbol"] != "AAAUSDT"] if len(answers) == 1 else entries
+        return {"symbols": kept}
+
+    trading.tell_listing = without
+    ended = here("assets", "refresh")
+    assert (ended.exit, ended.lines("warning"), len(answers)) == (0, [], 2)
+    assert "AAAUSDT binance\n" in Path("assets.txt").read_text()
+
+
+def test_assets_refresh_leaves_everything_as_it_is_where_the_venue_does_not_answer(trading, here):
+    Path("assets.txt").write_text("AAAUSDT binance\n")
+    trading.tell = lambda asked: (400, b'{"code":-1100,"msg":"no"}')
+    assert here("assets", "refresh").exit == 2
+    assert Path("assets.txt").read_text() == "AAAUSDT binance\n"
+
+
+def test_assets_refresh_does_not_write_into_a_table(trading, here):
+    Path("assets.csv").write_text("symbol,ohlc_exchanges\nAAAUSDT,binance\n")
+    ended = here("assets", "refresh", "assets.csv")
+    assert ended.exit == 2
+    assert "laklak assets convert assets.csv" in ended.lines("hint")[0]
+
+
+def test_assets_check_finds_unknown_ended_doubled_and_bad_lines(trading, here):
+    Path("assets.txt").write_text(
+        "AAAUSDT binance\nNOPEUSDT binance\nOLDUSDT binance\nbinance:aaausdt\nBTC=F yfinance\nA kraken\nB\n"
+    )
+    ended = here("assets", "check")
+    assert ended.exit == 1
+    lines = [line.split(";")[0] for line in ended.out.splitlines()]
+    assert lines == [
+        "assets.txt: 3 symbols of binance",
+        "assets.txt: 1 symbol of yfinance (not built yet)",
+        "assets.txt:2: binance does not list NOPEUSDT",
+        "assets.txt:3: binance does not trade OLDUSDT any more (SETTLING)",
+        "assets.txt:4: AAAUSDT binance stands here once more",
+        "assets.txt:6: unknown venue 'kraken', expected 'SYMBOL VENUE'",
+        "assets.txt:7: 'B' does not say its venue, expected 'SYMBOL VENUE'",
+    ]
+    answer = here("assets", "check", "--json").json
+    assert (answer["venues"], answer["exit"]) == ({"binance": 3, "yfinance": 1}, 1)
+    assert answer["ended"] == [{"symbol": "OLDUSDT", "venue": "binance", "line": 3, "status": "SETTLING"}]
+    assert [one["line"] for one in answer["bad"]] == [6, 7]
+    Path("sound.txt").write_text("AAAUSDT binance\n")
+    assert here("assets", "check", "sound.txt").exit == 0
+
+
+def test_assets_convert_makes_a_list_that_can_be_used(trading, here):
+    Path("assets.csv").write_text("symbol,ohlc_exchanges\nAAA USDT,binance+bybit\nBBBUSDT\nCUSDT,kraken\n")
+    ended = here("assets", "convert", "assets.csv")
+    assert ended.exit == 1
+    assert ended.out == "AAAUSDT binance\nAAAUSDT bybit\nBBBUSDT binance\n# left out: CUSDT,kraken\n"
+    assert ended.lines("warning")[0].startswith("assets.csv:4: left out: unknown venue 'kraken'")
+    Path("assets.txt").write_text(ended.out)
+    assert here("backfill", *DAY).exit == 0

@@ -22,7 +22,7 @@ LAYERS: list[set[str]] = [
         *("spelling", "taskgroup"),
     },
     {"times", "assets", "unsure", "settings_sources", "settle", "limiter", "line", "resolve", "simulator"},
-    {"connection"},
+    {"connection", "asset_files"},
     {"venues", "archives", "stores"},
     {"settings", "old_config", "transport", "download", "ledger", "knowledge", "refetched", "forms", "unlisted"},
     {"job", "agenda", "files", "report", "fresh"},
