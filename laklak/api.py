@@ -27,7 +27,7 @@ from laklak.model import Instrument, Interval, Series, StoreAccess, TimeRange, c
 from laklak.old_config import FILE_NAME as OLD_CONFIG
 from laklak.old_config import lines_for_dotenv
 from laklak.report import Estimate, Progress, Report, Summary
-from laklak.resolve import Asked, FailedSeries
+from laklak.resolve import Asked, Every, FailedSeries
 from laklak.settings import Settings, load_settings, shown_settings
 from laklak.spelling import SpotSpelling, known_venue, one_word_symbol, parts_of
 from laklak.stores import open_store
@@ -96,6 +96,8 @@ def order(
     settings: Settings,
     *,
     folder: Path,
+    every: bool = False,
+    quote: str | None = None,
     refetch: bool = False,
     recheck: bool = False,
     force: bool = False,
@@ -114,7 +116,11 @@ def order(
         raise UsageError("an empty list of symbols", hint="name some, or leave them out for the asset list")
     if symbols and settings.origins["assets"].startswith("flag"):
         raise UsageError("symbols and --assets exclude each other", hint="give the symbols, or the list they are in")
-    if symbols:
+    if every:
+        listed = _Listed((), every=_every(symbols, quote, settings))
+    elif quote is not None:
+        raise UsageError("--quote without --all", hint="add --all, or name the symbols that you want")
+    elif symbols:
         listed = _Listed([typed_symbol(text, settings.venue, settings.interval) for text in symbols])
     else:
         listed = _listed(settings, folder, notes, warnings)
@@ -142,6 +148,7 @@ def _job(settings: Settings, listed: _Listed, **modes: bool) -> Job:
         store=settings.store_access,
         asked=tuple(listed.asked),
         refused=tuple(listed.refused),
+        every=listed.every,
         interval=Interval.parse(settings.interval),
         days=settings.days,
         start_ms=None if settings.start is None else parse_time(settings.start),
@@ -268,6 +275,17 @@ class _Listed:
 
     asked: Sequence[Asked]
     refused: Sequence[FailedSeries] = ()
+    every: Every | None = None
+
+
+def _every(symbols: Sequence[str] | None, quote: str | None, settings: Settings) -> Every:
+    if symbols or settings.origins["assets"].startswith("flag"):
+        raise UsageError(
+            f"--all and {'symbols' if symbols else '--assets'} exclude each other",
+            hint="--all is all that a venue trades",
+        )
+    _check_venue(settings.venue)
+    return Every(settings.venue, None if quote is None else quote.strip().upper())
 
 
 def _listed(settings: Settings, folder: Path, notes: list[str], warnings: list[str]) -> _Listed:
@@ -306,6 +324,8 @@ async def venue_listing(
 async def backfill(
     symbols: str | Iterable[str] | None = None,
     *,
+    all: bool = False,
+    quote: str | None = None,
     assets: str | os.PathLike[str] | None = None,
     venue: str | None = None,
     interval: str | None = None,
@@ -365,6 +385,8 @@ async def backfill(
         names,
         settings,
         folder=folder,
+        every=all,
+        quote=quote,
         refetch=refetch,
         recheck=recheck,
         force=force,

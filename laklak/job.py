@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from laklak.model import Interval, StoreAccess
-from laklak.resolve import Asked, FailedSeries
+from laklak.resolve import Asked, Every, FailedSeries
 from laklak.settings import VenueSettings
 
 
@@ -20,6 +20,7 @@ class Job:
     at once and `archive_files` months of minutes unpacked, `batch_size` rows a write, `in_flight` chunks taken and not
     acknowledged. `settle_s` how long after its close a candle is wanted. `start_wait_s`: how long a network that is not
     up yet is waited for, before anything was answered. `refused`: what of an asset list is left out, and why.
+    `every`: what is taken beside `asked`.
     """
 
     store: StoreAccess
@@ -47,3 +48,4 @@ class Job:
     within_retention: bool = False
     start_wait_s: float = 0.0
     refused: tuple[FailedSeries, ...] = ()
+    every: Every | None = None

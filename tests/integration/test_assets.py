@@ -462,3 +462,73 @@ def test_assets_convert_makes_a_list_that_can_be_used(trading, here):
     assert ended.lines("warning")[0].startswith("assets.csv:4: left out: unknown venue 'kraken'")
     Path("assets.txt").write_text(ended.out)
     assert here("backfill", *DAY).exit == 0
+
+
+# backfill --all
+
+
+SHORT = ("--start", "2026-03-03T11:50")
+
+
+def symbols_of(stored):
+    return {symbol for symbol, _ in stored()}
+
+
+def test_all_takes_every_perpetual_that_trades(trading, here, check_sum, stored):
+    ended = here("backfill", "--all", *SHORT, "--json")
+    assert (ended.exit, check_sum(ended.json)["series"]) == (0, 4)
+    assert "assets: all that binance trades: 4 perpetuals\n" in ended.err
+    assert symbols_of(stored) == {"AAAUSDC", "AAAUSDT", "BBBUSDT", "TSLAUSDT"}
+
+
+def test_all_of_one_quote(trading, here, stored):
+    assert here("backfill", "--all", "--quote", "usdc", *SHORT).exit == 0
+    assert symbols_of(stored) == {"AAAUSDC"}
+    ended = here("backfill", "--all", "--quote", "EUR", *SHORT)
+    assert (ended.exit, ended.lines("hint")) == (2, ["there is USDC, USDT"])
+
+
+@pytest.mark.parametrize("listed", [True, False])
+def test_all_gives_a_delisted_symbol_that_the_store_holds_its_last_hours(listed, trading, here, stored):
+    perpetuals(trading, "ENDUSDT")
+    assert here("backfill", "ENDUSDT", "AAAUSDC", "--start", "2026-03-03T11:30", "--end", "2026-03-03T11:40").exit == 0
+    end_ms = END_MS + 2 * DAY_MS + 11 * 3_600_000 + 54 * 60_000
+    trading.symbols["ENDUSDT"].last_ms = end_ms
+    trading.symbols["ENDUSDT"].listed = listed
+    trading.symbols["ENDUSDT"].entry["status"] = "SETTLING"
+    ended = here("backfill", "--all", "--quote", "USDT", "--start", "2026-03-03T11:30")
+    assert "3 perpetuals, and 1 more that the store holds\n" in ended.err
+    assert max(time_ms for symbol, time_ms in stored() if symbol == "ENDUSDT") == end_ms
+    # Of another quote is what is held too.
+    assert sum(symbol == "AAAUSDC" for symbol, _ in stored()) == 10
+
+
+def test_all_is_not_ended_by_what_is_held_and_nobody_knows_any_more(trading, here):
+    perpetuals(trading, "ENDUSDT")
+    assert here("backfill", "ENDUSDT", *SHORT).exit == 0
+    del trading.symbols["ENDUSDT"]
+    ended = here("backfill", "--all", *SHORT)
+    assert ended.exit == 0
+    assert any(line.startswith("binance does not know, of what the store holds: ") for line in ended.lines("warning"))
+
+
+def test_a_listing_that_lacks_a_symbol_once_does_not_cost_it(trading, here, stored):
+    perpetuals(trading, "NEWUSDT")
+    assert here("backfill", "BBBUSDT", *SHORT).exit == 0
+    answers = []
+
+    def without(entries):
+        answers.append(entries)
+        return {"symbols": [one for one in entries if one["symbol"] != "NEWUSDT" or len(answers) > 1]}
+
+    trading.tell_listing = without
+    assert here("backfill", "--all", *SHORT).exit == 0
+    assert "NEWUSDT" in symbols_of(stored)
+
+
+@pytest.mark.parametrize("words", [("--all", "AAAUSDT"), ("--all", "--assets", "a.txt"), ("--quote", "USDT")])
+def test_all_is_all_or_nothing(words, trading, here):
+    ended = here("backfill", *words, *SHORT)
+    assert ended.exit == 2
+    assert "--all" in ended.lines("error")[0]
+    assert trading.hits == []
