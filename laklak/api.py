@@ -46,6 +46,7 @@ KNOWN_VENUES: Final = frozenset({*VENUES, *PLANNED})
 """The venues that a list may name."""
 SPELLED: Final[Spelled] = {name: one_word_symbol for name, venue in VENUES.items() if venue.one_word_symbols}
 _LINES_TOLD: Final = 8
+_FUTURES: Final = "futures are what is filled here"
 
 log = logging.getLogger(__name__)
 
@@ -226,7 +227,7 @@ def typed_symbol(text: str, venue: str, interval: str) -> Asked:
             raise UsageError(f"{symbol} is no symbol", hint=hint)
         return Asked(SPELLED.get(venue, check_symbol)(symbol), venue, typed=True)
     except SpotSpelling as exc:
-        raise UsageError(f"{exc}; futures are what is filled here", hint=exc.hint) from None
+        raise UsageError(f"{exc}; {_FUTURES}", hint=exc.hint) from None
     except ValueError as exc:
         raise UsageError(str(exc), hint="write a symbol as the venue does, like BTCUSDT or binance:BTCUSDT") from None
 
@@ -243,21 +244,27 @@ def _check_venue(venue: str) -> None:
 
 def full_series(text: str) -> Series:
     """Read a series like `binance:BTCUSDT:1m`; UsageError for what is none."""
+    venue, symbol, interval = parts_of(text)
     try:
-        return Series.parse(text)
+        if not venue or not symbol or not interval:
+            return Series.parse(text)
+        venue = known_venue(venue, symbol, KNOWN_VENUES)
+        return Series(venue, SPELLED.get(venue, check_symbol)(symbol), Interval.parse(interval))
+    except SpotSpelling as exc:
+        raise UsageError(f"{exc}; {_FUTURES}", hint=exc.hint) from None
     except ValueError as exc:
         raise UsageError(str(exc), hint="write venue:symbol:interval, as in binance:BTCUSDT:1m") from None
 
 
 def typed_series(text: str, settings: Settings) -> Series:
     """Read a series like `binance:BTCUSDT:1m`, or a symbol: then venue and interval are those of the settings."""
-    _, symbol, interval = parts_of(text)
-    if interval is None:
-        interval = settings.interval
-    elif "/" not in symbol:
-        full_series(text)
-    asked = typed_symbol(text, settings.venue, interval)
-    return Series(asked.venue, asked.symbol, Interval.parse(interval))
+    venue, _, interval = parts_of(text)
+    if venue is not None and interval is not None:
+        series = full_series(text)
+        _check_venue(series.venue)
+        return series
+    asked = typed_symbol(text, settings.venue, interval or settings.interval)
+    return Series(asked.venue, asked.symbol, Interval.parse(interval or settings.interval))
 
 
 def _hint_of_symbol(text: str) -> str | None:
@@ -508,7 +515,8 @@ async def aread_candles(
 
 def _needs_settings(where: str, series: str) -> bool:
     """Whether something is to be read that the environment, .env and laklak.toml say: about a server, or a series."""
-    return "://" in where or series.count(":") < 2
+    venue, _, interval = parts_of(series)
+    return "://" in where or venue is None or interval is None
 
 
 async def stored_candles(

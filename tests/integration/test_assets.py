@@ -532,3 +532,17 @@ def test_all_is_all_or_nothing(words, trading, here):
     assert ended.exit == 2
     assert "--all" in ended.lines("error")[0]
     assert trading.hits == []
+
+
+def test_where_the_region_is_refused_all_is_what_the_store_holds(archive, here, stored):
+    refused = archive(script=lambda *_: Override(fault="451"))
+    ended = here("backfill", "--all", *DAY)
+    assert ended.exit == 2
+    assert "cannot be asked what it trades, and the store holds nothing of it" in ended.lines("error")[0]
+    archive()
+    assert here("backfill", "LTCUSDT", "--days", "1").exit == 0
+    archive(script=lambda hit, *_: Override(fault="451") if hit.startswith("/fapi") else None)
+    ended = here("backfill", "--all", "--days", "2", "--other-address")
+    assert "binance cannot be asked what it trades: only what the store holds is taken" in ended.lines("warning")
+    assert symbols_of(stored) == {"LTCUSDT"}
+    assert refused.candle_hits == []
