@@ -14,23 +14,25 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from laklak.assets import find_assets, read_assets
+from laklak.assets import Spelled, find_assets, read_assets
 from laklak.connection import no_proxy_warning
 from laklak.copying import CopyJob, CopyReport, CopySummary
 from laklak.engine import Backfill, Check, Copy
-from laklak.errors import StoreUnavailable, UnknownSeries, UsageError
+from laklak.engine.trading import ask_listing
+from laklak.errors import AssetsError, StoreUnavailable, UnknownSeries, UsageError
 from laklak.findings import Finding
 from laklak.job import Job
 from laklak.logfile import open_log
-from laklak.model import Interval, Series, StoreAccess, TimeRange, check_symbol
+from laklak.model import Instrument, Interval, Series, StoreAccess, TimeRange, check_symbol
 from laklak.old_config import FILE_NAME as OLD_CONFIG
 from laklak.old_config import lines_for_dotenv
 from laklak.report import Estimate, Progress, Report, Summary
-from laklak.resolve import Asked
+from laklak.resolve import Asked, Every, FailedSeries
 from laklak.settings import Settings, load_settings, shown_settings
+from laklak.spelling import SpotSpelling, known_venue, one_word_symbol, parts_of
 from laklak.stores import open_store
 from laklak.stores.base import Columns, Store
-from laklak.text import nearest
+from laklak.text import counted, nearest, some_of
 from laklak.times import parse_time
 from laklak.venues import PLANNED, VENUES
 from laklak.wording import progress_of
@@ -40,6 +42,11 @@ if TYPE_CHECKING:
 
 Moment = str | date | datetime
 ALWAYS: Final = TimeRange(-(1 << 62), 1 << 62)
+KNOWN_VENUES: Final = frozenset({*VENUES, *PLANNED})
+"""The venues that a list may name."""
+SPELLED: Final[Spelled] = {name: one_word_symbol for name, venue in VENUES.items() if venue.one_word_symbols}
+_LINES_TOLD: Final = 8
+_FUTURES: Final = "futures are what is filled here"
 
 log = logging.getLogger(__name__)
 
@@ -90,6 +97,8 @@ def order(
     settings: Settings,
     *,
     folder: Path,
+    every: bool = False,
+    quote: str | None = None,
     refetch: bool = False,
     recheck: bool = False,
     force: bool = False,
@@ -108,10 +117,14 @@ def order(
         raise UsageError("an empty list of symbols", hint="name some, or leave them out for the asset list")
     if symbols and settings.origins["assets"].startswith("flag"):
         raise UsageError("symbols and --assets exclude each other", hint="give the symbols, or the list they are in")
-    if symbols:
-        asked = [typed_symbol(text, settings.venue, settings.interval) for text in symbols]
+    if every:
+        listed = _Listed((), every=_every(symbols, quote, settings))
+    elif quote is not None:
+        raise UsageError("--quote without --all", hint="add --all, or name the symbols that you want")
+    elif symbols:
+        listed = _Listed([typed_symbol(text, settings.venue, settings.interval) for text in symbols])
     else:
-        asked = _listed(settings, folder, notes, warnings)
+        listed = _listed(settings, folder, notes, warnings)
     if lines := _old_config_lines(settings, folder):
         notes += [f"{OLD_CONFIG} names an InfluxDB; to fill that one, put into .env:", *(f"  {one}" for one in lines)]
         warnings.append(f"{_not_read(settings)}; `laklak check` gives the lines for .env")
@@ -119,7 +132,7 @@ def order(
         raise UsageError("no range given", hint="say how far back: --days 90, or --start 2026-01-01 [--end 2026-02-01]")
     job = _job(
         settings,
-        asked,
+        listed,
         refetch=refetch,
         recheck=recheck,
         force=force,
@@ -131,10 +144,12 @@ def order(
     return Order(job, notes, warnings)
 
 
-def _job(settings: Settings, asked: Sequence[Asked], **modes: bool) -> Job:
+def _job(settings: Settings, listed: _Listed, **modes: bool) -> Job:
     return Job(
         store=settings.store_access,
-        asked=tuple(asked),
+        asked=tuple(listed.asked),
+        refused=tuple(listed.refused),
+        every=listed.every,
         interval=Interval.parse(settings.interval),
         days=settings.days,
         start_ms=None if settings.start is None else parse_time(settings.start),
@@ -162,11 +177,11 @@ def check(settings: Settings, *, folder: Path) -> Check:
     found: list[tuple[str, Finding]] = []
     if doubt := no_proxy_warning():
         found.append(("settings", Finding("warning", doubt)))
-    asked: list[Asked] = []
+    listed = _Listed(())
     notes: list[str] = []
     warnings: list[str] = []
     try:
-        asked = _listed(settings, folder, notes, warnings)
+        listed = _listed(settings, folder, notes, warnings)
     except UsageError as exc:
         found.append(("assets", Finding.of(exc)))
     found += [("assets", Finding("ok", line.removeprefix("assets: "))) for line in notes]
@@ -175,8 +190,10 @@ def check(settings: Settings, *, folder: Path) -> Check:
         found.append(("settings", Finding("warning", _not_read(settings), hint)))
     venues = [settings.venue]
     if not settings.origins["venue"].startswith("flag"):
-        venues += [one.venue for one in asked]
-    return Check(_job(settings, asked), tuple(dict.fromkeys(venues)), settings=shown_settings(settings), findings=found)
+        venues += [one.venue for one in listed.asked]
+    return Check(
+        _job(settings, listed), tuple(dict.fromkeys(venues)), settings=shown_settings(settings), findings=found
+    )
 
 
 def _old_config_lines(settings: Settings, folder: Path) -> list[str]:
@@ -199,44 +216,55 @@ def _not_read(settings: Settings) -> str:
 
 def typed_symbol(text: str, venue: str, interval: str) -> Asked:
     """Read `SYMBOL`, `VENUE:SYMBOL` or a series of the interval in use, as typed by hand."""
-    prefix, colon, rest = text.partition(":")
-    symbol, second, of_interval = rest.rpartition(":")
-    if second:
-        if of_interval != interval:
-            raise UsageError(f"{text} names another interval than {interval}", hint=f"use --interval {of_interval}")
-        rest = symbol
-    if colon:
-        venue, text = prefix, rest
-    if venue not in VENUES:
-        if venue in PLANNED:
-            raise UsageError(f"venue {venue} is not built yet", hint=f"there is {', '.join(VENUES)}")
-        guess = nearest(venue, [*VENUES, *PLANNED])
-        known = f"there is {', '.join(VENUES)}"
-        raise UsageError(f"unknown venue {venue!r}", hint=f"did you mean {guess}? {known}" if guess else known)
-    if hint := _hint_of_symbol(text):
-        raise UsageError(f"{text} is no symbol", hint=hint)
+    named, symbol, of_interval = parts_of(text)
+    if of_interval is not None and of_interval != interval:
+        raise UsageError(f"{text} names another interval than {interval}", hint=f"use --interval {of_interval}")
     try:
-        return Asked(check_symbol(text), venue, typed=True)
+        if named is not None:
+            venue = known_venue(named, symbol, KNOWN_VENUES)
+        _check_venue(venue)
+        if hint := _hint_of_symbol(symbol):
+            raise UsageError(f"{symbol} is no symbol", hint=hint)
+        return Asked(SPELLED.get(venue, check_symbol)(symbol), venue, typed=True)
+    except SpotSpelling as exc:
+        raise UsageError(f"{exc}; {_FUTURES}", hint=exc.hint) from None
     except ValueError as exc:
         raise UsageError(str(exc), hint="write a symbol as the venue does, like BTCUSDT or binance:BTCUSDT") from None
 
 
+def _check_venue(venue: str) -> None:
+    if venue in VENUES:
+        return
+    if venue in PLANNED:
+        raise UsageError(f"venue {venue} is not built yet", hint=f"there is {', '.join(VENUES)}")
+    guess = nearest(venue, [*VENUES, *PLANNED])
+    known = f"there is {', '.join(VENUES)}"
+    raise UsageError(f"unknown venue {venue!r}", hint=f"did you mean {guess}? {known}" if guess else known)
+
+
 def full_series(text: str) -> Series:
     """Read a series like `binance:BTCUSDT:1m`; UsageError for what is none."""
+    venue, symbol, interval = parts_of(text)
     try:
-        return Series.parse(text)
+        if not venue or not symbol or not interval:
+            return Series.parse(text)
+        venue = known_venue(venue, symbol, KNOWN_VENUES)
+        return Series(venue, SPELLED.get(venue, check_symbol)(symbol), Interval.parse(interval))
+    except SpotSpelling as exc:
+        raise UsageError(f"{exc}; {_FUTURES}", hint=exc.hint) from None
     except ValueError as exc:
         raise UsageError(str(exc), hint="write venue:symbol:interval, as in binance:BTCUSDT:1m") from None
 
 
 def typed_series(text: str, settings: Settings) -> Series:
     """Read a series like `binance:BTCUSDT:1m`, or a symbol: then venue and interval are those of the settings."""
-    if text.count(":") >= 2:
+    venue, _, interval = parts_of(text)
+    if venue is not None and interval is not None:
         series = full_series(text)
-        typed_symbol(f"{series.venue}:{series.symbol}", settings.venue, settings.interval)
+        _check_venue(series.venue)
         return series
-    asked = typed_symbol(text, settings.venue, settings.interval)
-    return Series(asked.venue, asked.symbol, Interval.parse(settings.interval))
+    asked = typed_symbol(text, settings.venue, interval or settings.interval)
+    return Series(asked.venue, asked.symbol, Interval.parse(interval or settings.interval))
 
 
 def _hint_of_symbol(text: str) -> str | None:
@@ -248,20 +276,63 @@ def _hint_of_symbol(text: str) -> str | None:
     return None
 
 
-def _listed(settings: Settings, folder: Path, notes: list[str], warnings: list[str]) -> list[Asked]:
+@dataclass(frozen=True, slots=True)
+class _Listed:
+    """What the asset list in use asks for, and what of it is left out."""
+
+    asked: Sequence[Asked]
+    refused: Sequence[FailedSeries] = ()
+    every: Every | None = None
+
+
+def _every(symbols: Sequence[str] | None, quote: str | None, settings: Settings) -> Every:
+    if symbols or settings.origins["assets"].startswith("flag"):
+        raise UsageError(
+            f"--all and {'symbols' if symbols else '--assets'} exclude each other",
+            hint="--all is all that a venue trades",
+        )
+    _check_venue(settings.venue)
+    return Every(settings.venue, None if quote is None else quote.strip().upper())
+
+
+def _listed(settings: Settings, folder: Path, notes: list[str], warnings: list[str]) -> _Listed:
     found = find_assets(folder, settings.assets, settings.config_folder)
-    assets = read_assets(found.path, {*VENUES, *PLANNED})
-    built = [asset for asset in assets if asset.venue in VENUES]
+    read = read_assets(found.path, KNOWN_VENUES, SPELLED)
+    built = [asset for asset in read.assets if asset.venue in VENUES]
+    planned = Counter(asset.venue for asset in read.assets if asset.venue in PLANNED)
+    if not built:
+        of_planned = [f"{counted(count, 'symbol')} of {venue}" for venue, count in planned.items()]
+        raise AssetsError(
+            f"{read.name}: nothing is left of it: {some_of(of_planned)} wait for venues that are not built yet",
+            hint=f"there is {', '.join(VENUES)}",
+        )
     notes.append(f"assets: {found.words}: {len(built):,} symbols")
-    for venue, count in Counter(asset.venue for asset in assets if asset.venue in PLANNED).items():
-        symbols = "symbol" if count == 1 else "symbols"
-        warnings.append(f"{count} {symbols} of {venue} skipped: this venue is not built yet")
-    return [Asked(asset.symbol, asset.venue, typed=False, packaged=found.packaged) for asset in built]
+    warnings += [f"{read.name}:{one.line}: left out: {one}" for one in read.bad[:_LINES_TOLD]]
+    if len(read.bad) > _LINES_TOLD:
+        rest = [str(one.line) for one in read.bad[_LINES_TOLD:]]
+        warnings.append(f"{read.name}: left out too: line {some_of(rest)}; laklak assets check names them all")
+    for venue, count in planned.items():
+        warnings.append(f"{counted(count, 'symbol')} of {venue} skipped: this venue is not built yet")
+    return _Listed(
+        [Asked(asset.symbol, asset.venue, typed=False, packaged=found.packaged) for asset in built],
+        [FailedSeries(f"{read.name}:{one.line}", one.reason, str(one)) for one in read.bad],
+    )
+
+
+async def venue_listing(
+    venue: str, settings: Settings, tell: Callable[[str], None], expected: Iterable[str] = ()
+) -> Mapping[str, Instrument]:
+    """Ask a venue what it lists, once more where it lacks something `expected`; `tell` is told of its pauses."""
+    _check_venue(venue)
+    listing = await ask_listing(venue, _job(settings, _Listed(())), tell, frozenset(expected))
+    return listing.instruments
 
 
 async def backfill(
     symbols: str | Iterable[str] | None = None,
     *,
+    all: bool = False,
+    quote: str | None = None,
     assets: str | os.PathLike[str] | None = None,
     venue: str | None = None,
     interval: str | None = None,
@@ -321,6 +392,8 @@ async def backfill(
         names,
         settings,
         folder=folder,
+        every=all,
+        quote=quote,
         refetch=refetch,
         recheck=recheck,
         force=force,
@@ -442,7 +515,8 @@ async def aread_candles(
 
 def _needs_settings(where: str, series: str) -> bool:
     """Whether something is to be read that the environment, .env and laklak.toml say: about a server, or a series."""
-    return "://" in where or series.count(":") < 2
+    venue, _, interval = parts_of(series)
+    return "://" in where or venue is None or interval is None
 
 
 async def stored_candles(

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from laklak.model import Interval, StoreAccess
-from laklak.resolve import Asked
+from laklak.resolve import Asked, Every, FailedSeries
 from laklak.settings import VenueSettings
 
 
@@ -19,7 +19,8 @@ class Job:
     `source` where candles are taken from. `workers` requests at once per venue, `archive_connections` files fetched
     at once and `archive_files` months of minutes unpacked, `batch_size` rows a write, `in_flight` chunks taken and not
     acknowledged. `settle_s` how long after its close a candle is wanted. `start_wait_s`: how long a network that is not
-    up yet is waited for, before anything was answered.
+    up yet is waited for, before anything was answered. `refused`: what of an asset list is left out, and why.
+    `every`: what is taken beside `asked`.
     """
 
     store: StoreAccess
@@ -46,3 +47,5 @@ class Job:
     dry_run: bool = False
     within_retention: bool = False
     start_wait_s: float = 0.0
+    refused: tuple[FailedSeries, ...] = ()
+    every: Every | None = None

@@ -335,12 +335,16 @@ class Instrument:
     """What a venue says of a symbol: its `status`, when it was listed and when trading ends.
 
     All of it is a hint: such dates have been weeks off, and a status can outlive the candles.  None is no date.
+    `quote`: what prices are in. `kind`: `perpetual`, or in the venue's word another. `underlying`: likewise, of what.
     """
 
     symbol: str
     status: str
     first_ms: int | None
     end_ms: int | None
+    quote: str = ""
+    kind: str = ""
+    underlying: str = ""
 
     @property
     def trades(self) -> bool:

@@ -15,12 +15,44 @@ from laklak.plan import on_grid
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A symbol of a venue as the user gave it; `typed` by hand, or read from a list, maybe the `packaged` one."""
+    """A symbol of a venue as the user gave it; `typed` by hand, or read from a list, maybe the `packaged` one.
+
+    `held`: nobody named it, and the store holds it.
+    """
 
     symbol: str
     venue: str
     typed: bool
     packaged: bool = False
+    held: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Every:
+    """All that a venue trades, of one `quote` or of any, and what the store holds of it."""
+
+    venue: str
+    quote: str | None = None
+
+    def asked(self, instruments: Iterable[Instrument], held: Iterable[str]) -> list[Asked]:
+        """Give the perpetuals that trade, then what else is held; SymbolError where nothing trades."""
+        by_symbol = {one.symbol: one for one in instruments}
+        traded = traded_now(by_symbol.values(), self.venue, self.quote)
+        return [Asked(symbol, self.venue, typed=False) for symbol in traded] + [
+            one for one in self.held(by_symbol, held) if one.symbol not in set(traded)
+        ]
+
+    def held(self, instruments: Mapping[str, Instrument], held: Iterable[str]) -> list[Asked]:
+        """Give what is held of the quote; where the venue does not say it any more, the symbol does."""
+        symbols = sorted(symbol for symbol in set(held) if self._is_quoted(symbol, instruments.get(symbol)))
+        return [Asked(symbol, self.venue, typed=False, held=True) for symbol in symbols]
+
+    def _is_quoted(self, symbol: str, instrument: Instrument | None) -> bool:
+        if self.quote is None:
+            return True
+        if instrument is not None and instrument.quote:
+            return instrument.quote == self.quote
+        return symbol.partition("_")[0].endswith(self.quote)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +138,7 @@ class Resolved:
     targets: tuple[Target, ...]
     failed: tuple[FailedSeries, ...]
     unknown: tuple[str, ...] = ()
-    """Series of the packaged list that nobody knows: no failure, for nobody asked for them."""
+    """Series that nobody knows and nobody asked for by name (`packaged`, `held`): no failure."""
 
 
 def clip_to_clock(
@@ -162,7 +194,7 @@ def resolve(
                 )
             elif found.undecided:
                 failed.append(FailedSeries(str(series), "fetch_failed", found.why))
-            elif one.packaged:
+            elif one.packaged or one.held:
                 unknown.append(str(series))
             else:
                 failed.append(_unknown(one, series, _suggestion(one.symbol, instruments), found.why))
@@ -170,6 +202,21 @@ def resolve(
         wanted = on_grid(span, interval)
         targets.append(Target(series, wanted, instrument, asked_start_ms=wanted.start_ms))
     return Resolved(tuple(targets), tuple(failed), tuple(unknown))
+
+
+def traded_now(instruments: Iterable[Instrument], venue: str, quote: str | None = None) -> list[str]:
+    """Give the symbols of a venue's perpetuals that trade, sorted; with `quote`, of those that are quoted in it.
+
+    SymbolError where there is none.
+    """
+    perpetuals = [one for one in instruments if one.kind == "perpetual" and one.trades]
+    found = sorted(one.symbol for one in perpetuals if quote in (None, one.quote))
+    if found:
+        return found
+    if not perpetuals:
+        raise SymbolError(f"{venue} lists no perpetual that trades", hint="run it again when the venue is well")
+    quotes = ", ".join(sorted({one.quote for one in perpetuals}))
+    raise SymbolError(f"{venue} trades no perpetual that is quoted in {quote}", hint=f"there is {quotes}")
 
 
 def _unknown(one: Asked, series: Series, suggestion: str | None, why: str) -> FailedSeries:

@@ -29,6 +29,10 @@ def backfill(
         list[str] | None,
         typer.Argument(metavar="SYMBOL", help="Symbols, or VENUE:SYMBOL; without any the asset list says which."),
     ] = None,
+    every: Annotated[
+        bool, typer.Option("--all", help="Every perpetual that the venue trades, and what the store holds of it.")
+    ] = False,
+    quote: Annotated[str | None, typer.Option(metavar="USDT", help="Of --all, only what is quoted in this.")] = None,
     assets: Annotated[
         str | None,
         typer.Option(
@@ -116,7 +120,7 @@ def backfill(
     settings = settings_of(flags)
     told = None
     if quiet:
-        job = ("backfill", settings.store, settings.interval, *(symbols or ("list", settings.assets or "")))
+        job = ("backfill", settings.store, settings.interval, *_told_of(symbols, settings.assets, every, quote))
         told = ToldBook(settings.state_dir, [str(working_folder()), *job])
     terminal = Terminal(quiet=quiet, progress=not no_progress, told=told)
     start_log("backfill", settings, terminal, verbose=verbose)
@@ -124,6 +128,8 @@ def backfill(
         symbols or None,
         settings,
         folder=working_folder(),
+        every=every,
+        quote=quote,
         refetch=refetch,
         recheck=recheck,
         force=force,
@@ -133,6 +139,13 @@ def backfill(
         forget_ban=forget_ban,
     )
     return _carry_out(ordered, terminal, as_json=as_json, quiet=quiet)
+
+
+def _told_of(symbols: list[str] | None, assets: str | None, every: bool, quote: str | None) -> list[str]:
+    """What tells one job from another."""
+    if every:
+        return ["all", quote or ""]
+    return symbols or ["list", assets or ""]
 
 
 def _carry_out(ordered: Order, terminal: Terminal, *, as_json: bool, quiet: bool) -> int:

@@ -7,6 +7,7 @@ from typing import Annotated, Final
 import typer
 
 from laklak._version import __version__
+from laklak.cli.assets import assets
 from laklak.cli.backfill import backfill
 from laklak.cli.bench import bench
 from laklak.cli.check import check
@@ -50,5 +51,6 @@ app.command(epilog=EXIT_STATUS)(backfill)
 app.command()(check)
 app.command(epilog=EXIT_STATUS)(copy)
 app.command()(show)
+app.add_typer(assets, name="assets")
 app.command()(simulate)
 app.command()(bench)

@@ -151,4 +151,5 @@ def _announce(simulator: Simulator, source: CandleSource, *, going_on: bool) -> 
     span = f"--start {iso(min(firsts))}" if firsts else "--days 1"
     if last_ms is not None and not going_on:
         span += f" --end {iso(last_ms + MINUTE_MS)}"
-    emit(f"try: {addresses} laklak backfill {' '.join(few)} {span} --store simulated.db")
+    which = "--all" if len(symbols) > _NAMED_AT_MOST else " ".join(few)
+    emit(f"try: {addresses} laklak backfill {which} {span} --store simulated.db")

@@ -157,6 +157,13 @@ def _no_answer(command: str, error: LaklakError) -> dict[str, Any]:
 
         answer = {"schema": SCHEMA, "version": __version__, "series": None, "store": None, "candles": []}
         return {**answer, "error": in_short(error), "hint": error.hint}
+    if command.startswith("assets"):
+        from laklak.report import SCHEMA, in_short
+
+        kept: dict[str, Any] = {"venue": None, "symbols": []}
+        if command == "assets check":
+            kept = {"file": None, "venues": {}}
+        return {"schema": SCHEMA, "version": __version__, **kept, "error": in_short(error), "hint": error.hint}
     from laklak.report import Report, summarise
 
     return summarise(Report(), error=error).as_json()

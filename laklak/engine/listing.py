@@ -123,6 +123,11 @@ class ListingCheck:
 
     # The listing
 
+    async def as_before(self) -> None:
+        """Ask for the listing once more where it lacks anything that it had in the last run."""
+        if self._feed.no_api is None:
+            await self._ask_again_for(sorted(self._remembered_names() or ()))
+
     async def _ask_again_for(self, symbols: Sequence[str]) -> None:
         names = self._remembered_names() or frozenset()
         gone = [one for one in symbols if one in names and one not in self._feed.listing.instruments]

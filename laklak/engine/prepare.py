@@ -17,7 +17,7 @@ from laklak.engine.life import Lives, ended_line
 from laklak.engine.listing import ListingCheck
 from laklak.engine.observer import Observer
 from laklak.engine.oddities import STRAYS_FILE, OddityBook
-from laklak.errors import StoreUnavailable
+from laklak.errors import StoreUnavailable, VenueUnreachable
 from laklak.feed import Feed
 from laklak.fresh import Fresh, chunks_with, take_along
 from laklak.job import Job
@@ -36,10 +36,10 @@ from laklak.plan import (
     union,
 )
 from laklak.report import Estimate, Report
-from laklak.resolve import Target, clip_to_clock, resolve
+from laklak.resolve import Asked, Target, clip_to_clock, resolve
 from laklak.stopping import Stopper
 from laklak.stores.base import Origin, Store
-from laklak.text import some_of
+from laklak.text import counted, some_of
 from laklak.unsure import UnsureBook
 
 FILE_CANDLES_PER_SECOND: Final = 100_000
@@ -90,7 +90,9 @@ class Preparation:
         """Connect to the venues (closed with `stack`), hold the wanted against the store, and say what it takes."""
         spans = []
         plans: list[tuple[Feed, list[SeriesPlan]]] = []
-        for name in dict.fromkeys(one.venue for one in self._job.asked):
+        self._report.failed += self._job.refused
+        every = [] if self._job.every is None else [self._job.every.venue]
+        for name in dict.fromkeys([*(one.venue for one in self._job.asked), *every]):
             feed = Feed(name, self._job, self._stopper, self._observer.warn)
             self.feeds.append(feed)
             await self._addresses.check_unasked(feed)
@@ -190,9 +192,9 @@ class Preparation:
                 raise StoreUnavailable(
                     f"{self._store.display} would keep nothing of {asked_for}", hint="ask for a later range"
                 )
-        asked = [one for one in self._job.asked if one.venue == feed.venue.name]
-        symbols = list(dict.fromkeys(one.symbol for one in asked))
         listing = ListingCheck(feed, self._job, self._knowledge, note=self._observer.note, warn=self._observer.warn)
+        asked = [one for one in self._job.asked if one.venue == feed.venue.name] + await self._every(feed, listing)
+        symbols = list(dict.fromkeys(one.symbol for one in asked))
         held = await listing.hold(symbols, span)
         if feed.no_api is not None:
             self._observer.warn(f"going on with the bulk files alone, what they lack stays missing: {feed.no_api}")
@@ -200,9 +202,8 @@ class Preparation:
         self._report.failed += resolved.failed
         self._report.ended += held.ended
         if resolved.unknown:
-            self._observer.warn(
-                f"{feed.venue.name} does not know, of the list that comes with laklak: {some_of(resolved.unknown)}"
-            )
+            where = "what the store holds" if self._job.every else "the list that comes with laklak"
+            self._observer.warn(f"{feed.venue.name} does not know, of {where}: {some_of(resolved.unknown)}")
         if resolved.failed:
             unknown = [failed.series for failed in resolved.failed]
             self._observer.warn(f"{feed.venue.name} does not know: {some_of(unknown)}")
@@ -217,6 +218,30 @@ class Preparation:
             earliest_ms = min(part.start_ms for part in wanted)
             self._store.check_range(TimeRange(earliest_ms, span.end_ms))
         return span, targets
+
+    async def _every(self, feed: Feed, listing: ListingCheck) -> list[Asked]:
+        """What is asked for where nobody named it: all that the venue trades, and what the store holds of it."""
+        every, name = self._job.every, feed.venue.name
+        if every is None or every.venue != name:
+            return []
+        holdings = await self._store.holdings()
+        held = [one.symbol for one in holdings if (one.venue, one.interval) == (name, self._job.interval)]
+        quoted = "" if every.quote is None else f" quoted in {every.quote}"
+        if feed.no_api is None:
+            await listing.as_before()
+            asked = every.asked(feed.listing.instruments.values(), held)
+            traded = sum(not one.held for one in asked)
+            more = f", and {len(asked) - traded:,} more that the store holds" if traded < len(asked) else ""
+            self._observer.note(f"assets: all that {name} trades{quoted}: {counted(traded, 'perpetual')}{more}")
+            return asked
+        asked = every.held({}, held)
+        if not asked:
+            raise VenueUnreachable(
+                f"{name} cannot be asked what it trades, and the store holds nothing of it: {feed.no_api}",
+                hint="name symbols, or give --assets FILE",
+            )
+        self._observer.warn(f"{name} cannot be asked what it trades: only what the store holds is taken")
+        return asked
 
     async def _plan(self, target: Target) -> SeriesPlan:
         stored = 0

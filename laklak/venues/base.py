@@ -107,6 +107,8 @@ class Venue(Protocol):
     documented_weight: int
     """The weight a minute the venue documents, used while it has not advertised one."""
 
+    one_word_symbols: bool
+    """Whether symbols are base and quote in capitals and in one word, so that other tools' spellings can be read."""
     longest_ban_s: float
     """The longest ban it documents: nothing that it says about waiting, and nothing remembered, counts for longer."""
 

@@ -41,6 +41,7 @@ class Binance:
     default_url = "https://fapi.binance.com"
     default_budget = 1200
     documented_weight = 2400
+    one_word_symbols = True
     longest_ban_s = 3 * 86_400.0
 
     def candles_request(self, chunk: Chunk) -> Request:
@@ -224,8 +225,17 @@ def _instrument(symbol: str, entry: Mapping[str, Any]) -> tuple[Instrument, str]
         status=status if isinstance(status, str) else "",
         first_ms=_moment(entry, "onboardDate"),
         end_ms=None if end_ms is None or end_ms >= _NEVER_MS else end_ms,
+        quote=_word(entry, "quoteAsset"),
+        # TRADIFI_PERPETUAL, on shares and metals, is one too; a contract that ends is CURRENT_QUARTER and the like.
+        kind="perpetual" if _word(entry, "contractType").endswith("PERPETUAL") else _word(entry, "contractType"),
+        underlying=_word(entry, "underlyingType"),
     )
     return instrument, " and ".join(odd)
+
+
+def _word(entry: Mapping[str, Any], key: str) -> str:
+    value = entry.get(key)
+    return _one_line(value)[:40] if isinstance(value, str) else ""
 
 
 def _moment(entry: Mapping[str, Any], key: str) -> int | None:

@@ -140,6 +140,71 @@ def test_a_venue_that_is_not_built_yet_is_one_warning_and_exit_0(venue, here):
     ]
 
 
+def test_an_unknown_venue_in_one_line_costs_that_line_alone(venue, here, check_sum, stored):
+    venue()
+    Path("assets.txt").write_text("LTCUSDT binance\nBTCUSDT kraken\nDOT/USDT binance\nAVAXUSDT binance+huobi\n")
+    ended = here("backfill", *DAY, "--json")
+    answer = check_sum(ended.json)
+    assert (ended.exit, answer["complete"], answer["series"]) == (1, False, 5)
+    assert [(one["series"], one["reason"]) for one in answer["failed_series"]] == [
+        ("assets.txt:2", "unknown_venue"),
+        ("assets.txt:3", "spot_symbol"),
+        ("assets.txt:4", "unknown_venue"),
+    ]
+    assert "assets.txt:2: left out: unknown venue 'kraken'" in ended.lines("warning")[0]
+    assert {symbol for symbol, _ in stored()} == {"LTCUSDT", "AVAXUSDT"}
+    assert "assets.txt:2: left out" in here("backfill", *DAY, "-n").lines("warning")[0]
+
+
+def test_a_list_of_which_nothing_is_left_is_exit_2(venue, here):
+    running = venue()
+    Path("assets.txt").write_text("BTC=F yfinance\nBTCUSDT bybit\n")
+    ended = here("backfill", *DAY)
+    assert ended.exit == 2
+    assert "nothing is left of it: 1 symbol of yfinance, 1 symbol of bybit" in ended.lines("error")[0]
+    Path("assets.txt").write_text("BTC=F yfinance\nBTCUSDT kraken\n")
+    assert here("backfill", *DAY).exit == 2
+    assert running.hits == []
+
+
+def test_check_names_the_line_and_is_no_problem(venue, here):
+    venue()
+    Path("assets.txt").write_text("LTCUSDT binance\nBTCUSDT kraken\n")
+    ended = here("check", "--json")
+    (found,) = [one for one in ended.json["findings"] if "kraken" in one["text"]]
+    assert (ended.exit, found["about"], found["verdict"]) == (0, "assets", "warning")
+
+
+def test_assets_csv_is_read_as_it_is(venue, here, stored):
+    venue()
+    Path("assets.csv").write_text("symbol,ohlc_exchanges,funding\nLTCUSDT,binance+bybit,\nDOT USDT,binance,binance\n")
+    ended = here("backfill", *DAY, "--assets", "assets.csv")
+    assert ended.exit == 0
+    assert {symbol for symbol, _ in stored()} == {"LTCUSDT", "DOTUSDT"}
+
+
+@pytest.mark.parametrize("typed", ["ltcusdt", "LTC/USDT:USDT", "BINANCE:LTCUSDT.P", "binance:ltc/usdt:usdt"])
+def test_a_symbol_may_be_typed_as_other_tools_spell_it(typed, venue, here, stored):
+    venue()
+    assert here("backfill", typed, *DAY).exit == 0
+    assert {symbol for symbol, _ in stored()} == {"LTCUSDT"}
+    assert here("show", typed).exit == 0
+    assert here("copy", "sqlite:///laklak.db", "other.db", typed).exit == 0
+
+
+@pytest.mark.parametrize(
+    ("typed", "right"), [("LTC/USDT", "LTCUSDT"), ("LTC-USDT", "LTCUSDT"), ("BINANCE:LTCUSDT", "binance:LTCUSDT")]
+)
+def test_what_means_spot_elsewhere_is_refused_with_the_right_spelling(typed, right, venue, here):
+    running = venue()
+    for words in (("backfill", typed, *DAY), ("show", typed)):
+        ended = here(*words)
+        assert ended.exit == 2
+        assert f"{typed!r} means the spot market" in ended.lines("error")[0]
+        assert right in ended.lines("hint")[0]
+    assert running.hits == []
+
+
 def test_a_listed_symbol_the_venue_does_not_know_fails_alone(venue, here, check_sum, stored):
     venue()
     Path("assets.txt").write_text("LTCUSDT binance\nLTCUSD binance\n")
@@ -265,3 +330,219 @@ def test_a_refusal_with_code_minus_1121_of_a_listed_symbol_is_missing(venue, her
     answer = check_sum(ended.json)
     assert (ended.exit, answer["missing"]) == (1, 1440)
     assert answer["failed_series"][0]["reason"] == "unknown_symbol"
+
+
+# laklak assets
+
+
+def perpetuals(venue, *names, **more):
+    """List them as Binance lists perpetuals."""
+    for name in names:
+        quote = "USDC" if name.endswith("USDC") else "USDT"
+        symbol = venue.list(name, first="2026-03-01T00:00", **more)
+        symbol.entry |= {"contractType": "PERPETUAL", "quoteAsset": quote, "underlyingType": "COIN"}
+
+
+@pytest.fixture
+def trading(liar):
+    """A venue with three perpetuals that trade, one that does not, a contract that ends, and one on shares."""
+    venue = liar("2026-03-03T12:00:30")
+    perpetuals(venue, "BBBUSDT", "AAAUSDT", "AAAUSDC")
+    perpetuals(venue, "OLDUSDT", status="SETTLING")
+    perpetuals(venue, "AAAUSDT_260327", "TSLAUSDT")
+    venue.symbols["AAAUSDT_260327"].entry["contractType"] = "CURRENT_QUARTER"
+    venue.symbols["TSLAUSDT"].entry |= {"contractType": "TRADIFI_PERPETUAL", "underlyingType": "EQUITY"}
+    return venue
+
+
+def test_assets_list_prints_the_perpetuals_that_trade(trading, here):
+    assert here("assets", "list").out.split("\n") == [
+        "AAAUSDC binance",
+        "AAAUSDT binance",
+        "BBBUSDT binance",
+        "TSLAUSDT binance",
+        "",
+    ]
+    assert here("assets", "list", "--quote", "usdc").out == "AAAUSDC binance\n"
+    answer = here("assets", "list", "--json", "--quote", "USDT").json
+    assert (answer["schema"], answer["venue"], answer["error"]) == (1, "binance", None)
+    assert [(one["symbol"], one["quote"], one["underlying"]) for one in answer["symbols"]] == [
+        ("AAAUSDT", "USDT", "COIN"),
+        ("BBBUSDT", "USDT", "COIN"),
+        ("TSLAUSDT", "USDT", "EQUITY"),
+    ]
+
+
+def test_assets_list_of_what_there_is_not_is_exit_2(trading, here):
+    ended = here("assets", "list", "--quote", "EUR", "--json")
+    assert (ended.exit, ended.json["symbols"]) == (2, [])
+    assert "no perpetual that is quoted in EUR" in ended.json["error"]
+    assert ended.json["hint"] == "there is USDC, USDT"
+    assert here("assets", "list", "--venue", "bybit").exit == 2
+
+
+def test_assets_refresh_writes_the_list_in_use_and_keeps_what_is_not_of_the_venue(trading, here):
+    Path("assets.txt").write_text("# mine\nBBBUSDT binance # kept\n^GSPC yfinance\nOLDUSDT binance\n")
+    ended = here("assets", "refresh", "--quote", "USDT")
+    assert ended.exit == 0
+    assert Path("assets.txt").read_text() == (
+        "# mine\nBBBUSDT binance # kept\n^GSPC yfinance\nAAAUSDT binance\nTSLAUSDT binance\n"
+    )
+    assert ended.lines("warning") == ["1 symbol removed: OLDUSDT"]
+    before = Path("assets.txt").stat()
+    assert here("assets", "refresh", "--quote", "USDT").exit == 0
+    assert Path("assets.txt").stat() == before
+
+
+def test_assets_refresh_makes_a_list_where_only_the_packaged_one_was(trading, here):
+    assert here("assets", "refresh").exit == 0
+    assert Path("assets.txt").read_text().split("\n")[0] == "AAAUSDC binance"
+    assert here("assets", "refresh", "other.txt", "--quote", "USDC").exit == 0
+    assert Path("other.txt").read_text() == "AAAUSDC binance\n"
+
+
+def test_a_listing_that_lacks_a_symbol_once_costs_no_line(trading, here):
+    Path("assets.txt").write_text("AAAUSDT binance\n")
+    answers = []
+
+    def without(entries):
+        answers.append(entries)
+        kept = [one for one in entries if one["symbol"] != "AAAUSDT"] if len(answers) == 1 else entries
+        return {"symbols": kept}
+
+    trading.tell_listing = without
+    ended = here("assets", "refresh")
+    assert (ended.exit, ended.lines("warning"), len(answers)) == (0, [], 2)
+    assert "AAAUSDT binance\n" in Path("assets.txt").read_text()
+
+
+def test_assets_refresh_leaves_everything_as_it_is_where_the_venue_does_not_answer(trading, here):
+    Path("assets.txt").write_text("AAAUSDT binance\n")
+    trading.tell = lambda asked: (400, b'{"code":-1100,"msg":"no"}')
+    assert here("assets", "refresh").exit == 2
+    assert Path("assets.txt").read_text() == "AAAUSDT binance\n"
+
+
+def test_assets_refresh_does_not_write_into_a_table(trading, here):
+    Path("assets.csv").write_text("symbol,ohlc_exchanges\nAAAUSDT,binance\n")
+    ended = here("assets", "refresh", "assets.csv")
+    assert ended.exit == 2
+    assert "laklak assets convert assets.csv" in ended.lines("hint")[0]
+
+
+def test_assets_check_finds_unknown_ended_doubled_and_bad_lines(trading, here):
+    Path("assets.txt").write_text(
+        "AAAUSDT binance\nNOPEUSDT binance\nOLDUSDT binance\nbinance:aaausdt\nBTC=F yfinance\nA kraken\nB\n"
+    )
+    ended = here("assets", "check")
+    assert ended.exit == 1
+    lines = [line.split(";")[0] for line in ended.out.splitlines()]
+    assert lines == [
+        "assets.txt: 3 symbols of binance",
+        "assets.txt: 1 symbol of yfinance (not built yet)",
+        "assets.txt:2: binance does not list NOPEUSDT",
+        "assets.txt:3: binance does not trade OLDUSDT any more (SETTLING)",
+        "assets.txt:4: AAAUSDT binance stands here once more",
+        "assets.txt:6: unknown venue 'kraken', expected 'SYMBOL VENUE'",
+        "assets.txt:7: 'B' does not say its venue, expected 'SYMBOL VENUE'",
+    ]
+    answer = here("assets", "check", "--json").json
+    assert (answer["venues"], answer["exit"]) == ({"binance": 3, "yfinance": 1}, 1)
+    assert answer["ended"] == [{"symbol": "OLDUSDT", "venue": "binance", "line": 3, "status": "SETTLING"}]
+    assert [one["line"] for one in answer["bad"]] == [6, 7]
+    Path("sound.txt").write_text("AAAUSDT binance\n")
+    assert here("assets", "check", "sound.txt").exit == 0
+
+
+def test_assets_convert_makes_a_list_that_can_be_used(trading, here):
+    Path("assets.csv").write_text("symbol,ohlc_exchanges\nAAA USDT,binance+bybit\nBBBUSDT\nCUSDT,kraken\n")
+    ended = here("assets", "convert", "assets.csv")
+    assert ended.exit == 1
+    assert ended.out == "AAAUSDT binance\nAAAUSDT bybit\nBBBUSDT binance\n# left out: CUSDT,kraken\n"
+    assert ended.lines("warning")[0].startswith("assets.csv:4: left out: unknown venue 'kraken'")
+    Path("assets.txt").write_text(ended.out)
+    assert here("backfill", *DAY).exit == 0
+
+
+# backfill --all
+
+
+SHORT = ("--start", "2026-03-03T11:50")
+
+
+def symbols_of(stored):
+    return {symbol for symbol, _ in stored()}
+
+
+def test_all_takes_every_perpetual_that_trades(trading, here, check_sum, stored):
+    ended = here("backfill", "--all", *SHORT, "--json")
+    assert (ended.exit, check_sum(ended.json)["series"]) == (0, 4)
+    assert "assets: all that binance trades: 4 perpetuals\n" in ended.err
+    assert symbols_of(stored) == {"AAAUSDC", "AAAUSDT", "BBBUSDT", "TSLAUSDT"}
+
+
+def test_all_of_one_quote(trading, here, stored):
+    assert here("backfill", "--all", "--quote", "usdc", *SHORT).exit == 0
+    assert symbols_of(stored) == {"AAAUSDC"}
+    ended = here("backfill", "--all", "--quote", "EUR", *SHORT)
+    assert (ended.exit, ended.lines("hint")) == (2, ["there is USDC, USDT"])
+
+
+@pytest.mark.parametrize("listed", [True, False])
+def test_all_gives_a_delisted_symbol_that_the_store_holds_its_last_hours(listed, trading, here, stored):
+    perpetuals(trading, "ENDUSDT")
+    assert here("backfill", "ENDUSDT", "AAAUSDC", "--start", "2026-03-03T11:30", "--end", "2026-03-03T11:40").exit == 0
+    end_ms = END_MS + 2 * DAY_MS + 11 * 3_600_000 + 54 * 60_000
+    trading.symbols["ENDUSDT"].last_ms = end_ms
+    trading.symbols["ENDUSDT"].listed = listed
+    trading.symbols["ENDUSDT"].entry["status"] = "SETTLING"
+    ended = here("backfill", "--all", "--quote", "USDT", "--start", "2026-03-03T11:30")
+    assert "3 perpetuals, and 1 more that the store holds\n" in ended.err
+    assert max(time_ms for symbol, time_ms in stored() if symbol == "ENDUSDT") == end_ms
+    # Of another quote is what is held too.
+    assert sum(symbol == "AAAUSDC" for symbol, _ in stored()) == 10
+
+
+def test_all_is_not_ended_by_what_is_held_and_nobody_knows_any_more(trading, here):
+    perpetuals(trading, "ENDUSDT")
+    assert here("backfill", "ENDUSDT", *SHORT).exit == 0
+    del trading.symbols["ENDUSDT"]
+    ended = here("backfill", "--all", *SHORT)
+    assert ended.exit == 0
+    assert any(line.startswith("binance does not know, of what the store holds: ") for line in ended.lines("warning"))
+
+
+def test_a_listing_that_lacks_a_symbol_once_does_not_cost_it(trading, here, stored):
+    perpetuals(trading, "NEWUSDT")
+    assert here("backfill", "BBBUSDT", *SHORT).exit == 0
+    answers = []
+
+    def without(entries):
+        answers.append(entries)
+        return {"symbols": [one for one in entries if one["symbol"] != "NEWUSDT" or len(answers) > 1]}
+
+    trading.tell_listing = without
+    assert here("backfill", "--all", *SHORT).exit == 0
+    assert "NEWUSDT" in symbols_of(stored)
+
+
+@pytest.mark.parametrize("words", [("--all", "AAAUSDT"), ("--all", "--assets", "a.txt"), ("--quote", "USDT")])
+def test_all_is_all_or_nothing(words, trading, here):
+    ended = here("backfill", *words, *SHORT)
+    assert ended.exit == 2
+    assert "--all" in ended.lines("error")[0]
+    assert trading.hits == []
+
+
+def test_where_the_region_is_refused_all_is_what_the_store_holds(archive, here, stored):
+    refused = archive(script=lambda *_: Override(fault="451"))
+    ended = here("backfill", "--all", *DAY)
+    assert ended.exit == 2
+    assert "cannot be asked what it trades, and the store holds nothing of it" in ended.lines("error")[0]
+    archive()
+    assert here("backfill", "LTCUSDT", "--days", "1").exit == 0
+    archive(script=lambda hit, *_: Override(fault="451") if hit.startswith("/fapi") else None)
+    ended = here("backfill", "--all", "--days", "2", "--other-address")
+    assert "binance cannot be asked what it trades: only what the store holds is taken" in ended.lines("warning")
+    assert symbols_of(stored) == {"LTCUSDT"}
+    assert refused.candle_hits == []

@@ -69,7 +69,8 @@ SYMBOLS = {
     "no-break space": ("LTC\u00a0USDT", "only printable characters"),
     "escape": ("LTC\x1b[31mUSDT", "only printable characters"),
     "backslash": ("LTC\\USDT", "backslash"),
-    "slash": ("BTC/USDT", "/ are not allowed"),
+    "slash": ("A/B/C", "/ are not allowed"),
+    "spot": ("BTC/USDT", "means the spot market"),
     "two dots": ("A..B", "'..'"),
     "41 characters": ("A" * 41, "at most 40"),
     "nothing": ("", "cannot be empty"),
@@ -152,7 +153,7 @@ def test_a_smaller_page_makes_a_small_budget_enough(venue, here):
 
 @pytest.mark.parametrize(
     ("typed", "suggested"),
-    [("LTCUSD", "LTCUSDT"), ("ltcusdt", "LTCUSDT"), ("LTC", "LTCUSDT"), ("AVAXUSTD", "AVAXUSDT")],
+    [("LTCUSD", "LTCUSDT"), ("LTC", "LTCUSDT"), ("AVAXUSTD", "AVAXUSDT")],
 )
 def test_a_typed_symbol_the_venue_does_not_know_is_exit_2_with_a_suggestion(typed, suggested, venue, here):
     running = venue()

@@ -208,7 +208,6 @@ def test_a_whole_name_needs_no_settings(venue, monkeypatch):
     [
         ("binance:LTCUSDT:1h", "did you mean binance:LTCUSDT:1m?"),
         ("LTC", "did you mean binance:LTCUSDT:1m?"),
-        ("ltcusdt", "did you mean binance:LTCUSDT:1m?"),
         ("LTCUSTD", "did you mean binance:LTCUSDT:1m?"),
         ("DOTUSDT", "fetch it first: laklak backfill binance:DOTUSDT --interval 1m"),
     ],
@@ -220,6 +219,22 @@ def test_a_series_that_the_store_does_not_have_raises_with_near_names(series, ne
         laklak.read_candles("laklak.db", series)
     assert str(caught.value).startswith("no candles of binance:")
     assert near in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    "series", ["ltcusdt", "binance:ltcusdt:1m", "LTC/USDT:USDT", "binance:LTC/USDT:USDT", "BINANCE:LTCUSDT.P:1m"]
+)
+def test_a_series_may_be_spelled_as_other_tools_do(series, venue):
+    venue()
+    run(laklak.backfill("LTCUSDT", days=1))
+    assert laklak.read_candles("laklak.db", series).height == 1440
+
+
+def test_backfill_of_all_takes_what_the_venue_trades(venue):
+    venue()
+    assert run(laklak.backfill(all=True, quote="USDT", start="2026-02-28T23:58")).series == 7
+    with pytest.raises(UsageError, match="exclude each other"):
+        run(laklak.backfill("LTCUSDT", all=True, days=1))
 
 
 def test_a_time_without_candles_of_a_series_that_is_there_is_an_empty_frame_of_the_same_types(venue):

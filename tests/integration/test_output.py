@@ -428,7 +428,7 @@ def test_the_examples_of_the_help_stand_on_lines_of_their_own(here):
     assert lines[0] == "Usage: laklak backfill [OPTIONS] [SYMBOL]..."
 
 
-@pytest.mark.parametrize("command", ["backfill", "bench", "check", "copy", "show", "simulate"])
+@pytest.mark.parametrize("command", ["assets", "backfill", "bench", "check", "copy", "show", "simulate"])
 def test_every_command_explains_itself_and_the_readme_names_it(command, here):
     ended = here(command, "--help")
     assert ended.exit == 0
@@ -444,8 +444,9 @@ def test_every_option_has_a_help_text():
     from laklak.cli import app
 
     group = get_command(app)
-    assert sorted(group.commands) == ["backfill", "bench", "check", "copy", "show", "simulate"]
-    for command in group.commands.values():
+    assert sorted(group.commands) == ["assets", "backfill", "bench", "check", "copy", "show", "simulate"]
+    assert sorted(group.commands["assets"].commands) == ["check", "convert", "list", "refresh"]
+    for command in [*group.commands.values(), *group.commands["assets"].commands.values()]:
         assert command.help
         assert [option.name for option in command.params if not getattr(option, "help", None)] == []
 

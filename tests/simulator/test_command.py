@@ -72,6 +72,14 @@ def test_it_tells_what_it_serves_and_how_to_fill_just_that(start, tmp_path, monk
     stop(process)
 
 
+def test_of_many_symbols_it_says_how_to_fill_all(start):
+    process = start("--generated", "21", "--days", "1")
+    process.stdout.readline(), process.stdout.readline()
+    _, messages, _ = stop(process)
+
+    assert " laklak backfill --all --start " in messages
+
+
 def test_minutes_later_there_are_new_candles_where_the_clock_runs(start, monkeypatch):
     process = start("--recorded", Path(__file__).parents[1] / "recorded/binance", "--clock-speed", "600")
     url = process.stdout.readline().removeprefix("simulator: ").strip()

@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 from laklak.assets import MAX_BYTES, Asset, AssetList, find_assets, read_assets
 from laklak.errors import AssetsError
 from laklak.model import check_symbol
+from laklak.spelling import one_word_symbol
 from laklak.venues import PLANNED, VENUES
 
+SPELLED = {"binance": one_word_symbol}
 VENUE_NAMES = ("binance", "bybit", "yfinance")
 SHIPPED = Path(__file__).parents[2] / "assets.txt"
 
@@ -26,7 +28,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def read(folder: Path, content: str | bytes) -> list[Asset]:
     path = folder / "assets.txt"
     path.write_bytes(content.encode() if isinstance(content, str) else content)
-    return read_assets(path, VENUE_NAMES)
+    return list(read_assets(path, VENUE_NAMES, SPELLED).assets)
 
 
 def error_of(folder: Path, content: str | bytes) -> AssetsError:
@@ -85,12 +87,8 @@ def test_a_symbol_of_a_venue_is_kept_once_where_it_came_first(folder: Path) -> N
         ("BTCUSDT", "'BTCUSDT' does not say its venue", "add the venue"),
         ("BTCUSDT,binance,", "'BTCUSDT,binance,' does not say its venue", "not by a comma"),
         ("BTCUSDT binance 1m", "'BTCUSDT binance 1m' has 3 words", "one symbol a line"),
-        ("BTCUSDT binanse", "unknown venue 'binanse'", "did you mean binance?"),
-        ("BTCUSDT Binance", "unknown venue 'Binance'", "did you mean binance?"),
-        ("BTCUSDT kraken", "unknown venue 'kraken'", "known venues: binance, bybit, yfinance"),
-        (":BTCUSDT", "unknown venue ''", "known venues"),
         ("binance:", "a symbol cannot be empty", None),
-        ("BTC/USDT binance", "symbol 'BTC/USDT' holds '/'", None),
+        ("BTC/EUR/X binance", "symbol 'BTC/EUR/X' holds '/'", None),
         ("A..B binance", "symbol 'A..B' holds '..'", None),
         ("'BTC' binance", 'holds "\'"', None),
         ("\x00\x00 binance", "holds '\\x00'", None),
@@ -134,11 +132,99 @@ def test_any_bytes_give_assets_or_one_clear_error(content: bytes, tmp_path_facto
     path.write_bytes(content)
 
     try:
-        assets = read_assets(path, VENUE_NAMES)
+        assets = read_assets(path, VENUE_NAMES).assets
     except AssetsError as error:
         assert str(error).isprintable()  # noqa: PT017 - either outcome is fine, an unclear error is not
     else:
         assert all(check_symbol(asset.symbol) and asset.venue in VENUE_NAMES for asset in assets)
+
+
+# Lines that are left out
+
+
+def lines_left_out(folder: Path, content: str, name: str = "assets.txt") -> list[tuple[int, str, str]]:
+    (folder / name).write_text(content)
+    read = read_assets(folder / name, VENUE_NAMES, SPELLED)
+    assert read.assets
+    return [(one.line, one.reason, str(one)) for one in read.bad]
+
+
+@pytest.mark.parametrize(
+    ("line", "reason", "text", "hint"),
+    [
+        ("BTCUSDT binanse", "unknown_venue", "unknown venue 'binanse'", "did you mean binance?"),
+        ("BTCUSDT Binance", "unknown_venue", "unknown venue 'Binance'", "did you mean binance?"),
+        ("BTCUSDT kraken", "unknown_venue", "unknown venue 'kraken'", "known venues: binance, bybit, yfinance"),
+        (":BTCUSDT", "unknown_venue", "unknown venue ''", "known venues"),
+        ("AI USDT", "unknown_venue", "unknown venue 'USDT'", "as in AIUSDT binance"),
+        ("BTC/USDT binance", "spot_symbol", "'BTC/USDT' means the spot market", "the perpetual is written BTCUSDT"),
+        ("BTC-USDT binance", "spot_symbol", "'BTC-USDT' means the spot market", "the perpetual is written BTCUSDT"),
+        ("BINANCE:BTCUSDT", "spot_symbol", "'BINANCE:BTCUSDT' means the spot", "is written binance:BTCUSDT"),
+    ],
+)
+def test_a_line_for_nobody_here_is_left_out_and_named(
+    folder: Path, line: str, reason: str, text: str, hint: str
+) -> None:
+    (bad,) = lines_left_out(folder, f"# list\nETHUSDT binance\n{line}\n")
+
+    assert bad[:2] == (3, reason)
+    assert text in bad[2]
+    assert hint in bad[2]
+    assert bad[2].isprintable()
+
+
+def test_of_several_venues_in_a_line_only_the_unknown_one_is_left_out(folder: Path) -> None:
+    assert read(folder, "BTCUSDT binance+bybit") == [Asset("BTCUSDT", "binance", 1), Asset("BTCUSDT", "bybit", 1)]
+    assert [bad[:2] for bad in lines_left_out(folder, "BTCUSDT binance+kraken")] == [(1, "unknown_venue")]
+
+
+def test_a_list_of_which_nothing_is_left_is_an_error_with_its_first_line(folder: Path) -> None:
+    error = error_of(folder, "# list\nBTCUSDT kraken\nETHUSDT kraken\n")
+
+    assert str(error).startswith("assets.txt:2: unknown venue 'kraken'")
+    assert str(error).endswith("of 2 lines none is left")
+
+
+# Tables
+
+
+def test_a_table_is_read_as_it_is(folder: Path) -> None:
+    table = (
+        "# made by another program, ohlc_exchanges: where from\n\n"
+        "symbol,ohlc_exchanges,funding_rate_exchanges\n"
+        "BTCUSDT,binance+bybit,binance+bybit\n"
+        "AI USDT,binance,\n"
+        "ETHUSDT,,binance\n"
+        "XRPUSDT binance+bybit\n"
+        "SOLUSDT\n"
+        "LTCUSDT,kraken,\n"
+        '"DOTUSDT","binance,bybit",\n'
+        "^GSPC,yfinance,\r\n"
+    )
+    (folder / "assets.csv").write_text(table)
+    entries = read_assets(folder / "assets.csv", VENUE_NAMES, SPELLED)
+
+    assert [f"{one.symbol} {one.venue} {one.line}" for one in entries.assets] == [
+        "BTCUSDT binance 4",
+        "BTCUSDT bybit 4",
+        "AIUSDT binance 5",
+        "XRPUSDT binance 7",
+        "XRPUSDT bybit 7",
+        "DOTUSDT binance 10",
+        "DOTUSDT bybit 10",
+        "^GSPC yfinance 11",
+    ]
+    assert [(one.line, one.reason) for one in entries.bad] == [(8, "no_venue"), (9, "unknown_venue")]
+
+
+def test_a_table_is_known_by_its_head_whatever_its_name(folder: Path) -> None:
+    assert read(folder, "Symbol;OHLC_exchanges\nBTCUSDT;binance\n") == [Asset("BTCUSDT", "binance", 2)]
+
+
+def test_a_repetition_is_kept_for_who_asks(folder: Path) -> None:
+    (folder / "assets.txt").write_text("B binance\nbinance:b\n")
+
+    assert read_assets(folder / "assets.txt", VENUE_NAMES, SPELLED).doubled == (Asset("B", "binance", 2),)
 
 
 # Bad files
@@ -217,7 +303,7 @@ def test_the_packaged_list_is_the_last_resort(folder: Path) -> None:
 
 
 def test_the_shipped_list_has_541_binance_symbols_and_six_of_yfinance() -> None:
-    assets = read_assets(SHIPPED, {*VENUES, *PLANNED})
+    assets = read_assets(SHIPPED, {*VENUES, *PLANNED}, SPELLED).assets
 
     by_venue = {venue: [asset.symbol for asset in assets if asset.venue == venue] for venue in ("binance", "yfinance")}
     assert len(assets) == 547

@@ -17,9 +17,12 @@ FOLDER = Path(laklak.__file__).parent
 # From the ground up. A module may import from layers below its own, and a room (a folder) from itself.
 LAYERS: list[set[str]] = [
     {"_version", "model", "errors", "bans", "clock", "logfile", "stopping", "told"},
-    {"text", "process", "noproxy", "tls", "addresses", "findings", "plan", "quality", "lineprotocol", "taskgroup"},
+    {
+        *("text", "process", "noproxy", "tls", "addresses", "findings", "plan", "quality", "lineprotocol"),
+        *("spelling", "taskgroup"),
+    },
     {"times", "assets", "unsure", "settings_sources", "settle", "limiter", "line", "resolve", "simulator"},
-    {"connection"},
+    {"connection", "asset_files"},
     {"venues", "archives", "stores"},
     {"settings", "old_config", "transport", "download", "ledger", "knowledge", "refetched", "forms", "unlisted"},
     {"job", "agenda", "files", "report", "fresh"},

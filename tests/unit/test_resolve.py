@@ -4,7 +4,7 @@ import pytest
 
 from laklak.errors import SettingsError, SymbolError
 from laklak.model import DAY_MS, MINUTE_MS, Instrument, Interval, TimeRange
-from laklak.resolve import Asked, Unlisted, clip_to_clock, resolve
+from laklak.resolve import Asked, Every, Unlisted, clip_to_clock, resolve
 
 MINUTE = Interval.parse("1m")
 NOW = 1_771_977_600_000
@@ -65,6 +65,30 @@ def test_an_empty_range_is_refused_and_says_what_the_clock_shows(asked):
 def test_without_a_start_there_is_no_range():
     with pytest.raises(SettingsError, match="no range given"):
         clip(end=NOW)
+
+
+def perpetual(symbol: str, quote: str = "USDT", status: str = "TRADING", kind: str = "perpetual") -> Instrument:
+    return Instrument(symbol, status, None, None, quote, kind)
+
+
+def test_all_is_what_trades_and_what_is_held_of_the_quote():
+    listed = [
+        perpetual("BUSDT"),
+        perpetual("AUSDT"),
+        perpetual("AUSDC", "USDC"),
+        perpetual("OLDUSDT", status="SETTLING"),
+        perpetual("AUSDT_260327", kind="CURRENT_QUARTER"),
+    ]
+    held = ["AUSDT", "OLDUSDT", "GONEUSDT", "GONEUSDC"]
+
+    asked = Every("binance", "USDT").asked(listed, held)
+    assert [(one.symbol, one.held) for one in asked] == [
+        ("AUSDT", False),
+        ("BUSDT", False),
+        ("GONEUSDT", True),
+        ("OLDUSDT", True),
+    ]
+    assert {one.symbol for one in Every("binance").asked(listed, held)} >= {"AUSDC", "GONEUSDC"}
 
 
 SPAN = TimeRange(NOW - 10 * MINUTE_MS, NOW)

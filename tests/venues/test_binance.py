@@ -158,7 +158,9 @@ def test_the_listing_of_production_is_read():
 
     assert listing.advertised_weight == 2400
     assert len(listing.instruments) == 133
-    assert listing.instruments["BTCUSDT"] == Instrument("BTCUSDT", "TRADING", 1569398400000, None)
+    assert listing.instruments["BTCUSDT"] == Instrument(
+        "BTCUSDT", "TRADING", 1569398400000, None, "USDT", "perpetual", "COIN"
+    )
 
 
 def test_contracts_with_an_end_have_one_and_perpetuals_none():

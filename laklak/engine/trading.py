@@ -1,0 +1,30 @@
+"""What a venue trades now, asked as a run asks it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import replace
+
+from laklak.errors import PermanentError, TransientError, VenueUnreachable
+from laklak.feed import Feed
+from laklak.job import Job
+from laklak.stopping import Stopper
+from laklak.venues.base import Listing
+
+
+async def ask_listing(name: str, job: Job, tell: Callable[[str], None], expected: Collection[str] = ()) -> Listing:
+    """Give what a venue lists. A listing that lacks something `expected` is asked for once more.
+
+    Raises what entering a Feed raises. `tell` is told of every pause that the venue orders.
+    """
+    feed = Feed(name, replace(job, source="rest"), Stopper(), tell)
+    async with feed:
+        if not feed.listing_asked_twice and any(symbol not in feed.listing.instruments for symbol in expected):
+            try:
+                await feed.ask_listing_again()
+            except (TransientError, PermanentError) as exc:
+                raise VenueUnreachable(
+                    f"{name} at {feed.shown_url} lists less than it did, and does not answer again: {exc}",
+                    hint="run it again later",
+                ) from exc
+        return feed.listing

@@ -1,0 +1,72 @@
+"""Symbols as other tools spell them."""
+
+from __future__ import annotations
+
+import pytest
+
+from laklak.spelling import SpotSpelling, known_venue, one_word_symbol, parts_of
+
+
+@pytest.mark.parametrize(
+    ("text", "symbol"),
+    [
+        ("BTCUSDT", "BTCUSDT"),
+        ("btcusdt", "BTCUSDT"),
+        ("BTC/USDT:USDT", "BTCUSDT"),
+        ("btc/usdc:usdc", "BTCUSDC"),
+        ("BTC/USDT:USDT-260327", "BTCUSDT_260327"),
+        ("BTCUSDT.P", "BTCUSDT"),
+        ("BTCUSDTPERP", "BTCUSDT"),
+        ("BTCUSDT-PERP", "BTCUSDT"),
+        ("BTCUSDT-PERP.BINANCE", "BTCUSDT"),
+        ("BTC-USDT-PERP", "BTCUSDT"),
+        ("BTC-USDT-SWAP", "BTCUSDT"),
+        ("PERPUSDT", "PERPUSDT"),
+        ("BTCUSDT_260327", "BTCUSDT_260327"),
+        ("币安人生usdt", "币安人生USDT"),
+    ],
+)
+def test_what_means_the_perpetual_elsewhere_is_understood(text, symbol):
+    assert one_word_symbol(text) == symbol
+
+
+@pytest.mark.parametrize(
+    ("text", "right"),
+    [("BTC/USDT", "BTCUSDT"), ("btc-usdt", "BTCUSDT"), ("BTC_USDT", "BTCUSDT"), ("ETH/USDC", "ETHUSDC")],
+)
+def test_what_means_spot_elsewhere_is_answered_with_the_right_one(text, right):
+    with pytest.raises(SpotSpelling, match="means the spot market") as caught:
+        one_word_symbol(text)
+    assert caught.value.hint == f"the perpetual is written {right}"
+
+
+@pytest.mark.parametrize("text", ["BTC/USD:BTC", "BTC/USDT:USDT-260327-50000-C", "A/B/C", "", "A B"])
+def test_what_is_no_symbol_here_is_an_error(text):
+    with pytest.raises(ValueError, match="symbol"):
+        one_word_symbol(text)
+
+
+def test_a_venue_in_capitals_is_one_only_before_what_cannot_be_spot():
+    assert known_venue("BINANCE", "BTCUSDT.P", {"binance"}) == "binance"
+    assert known_venue("BINANCE", "BTC/USDT:USDT", {"binance"}) == "binance"
+    assert known_venue("Binance", "BTCUSDT.P", {"binance"}) == "Binance"
+    with pytest.raises(SpotSpelling) as caught:
+        known_venue("BINANCE", "BTCUSDT", {"binance"})
+    assert caught.value.hint == "the perpetual is written binance:BTCUSDT, or BINANCE:BTCUSDT.P"
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("BTCUSDT", (None, "BTCUSDT", None)),
+        ("binance:BTCUSDT", ("binance", "BTCUSDT", None)),
+        ("binance:BTCUSDT:1h", ("binance", "BTCUSDT", "1h")),
+        ("BTC/USDT:USDT", (None, "BTC/USDT:USDT", None)),
+        ("binance:BTC/USDT:USDT", ("binance", "BTC/USDT:USDT", None)),
+        ("binance:BTC/USDT:USDT:1h", ("binance", "BTC/USDT:USDT", "1h")),
+        ("BTC/USDT:1m", (None, "BTC/USDT", "1m")),
+        (":BTCUSDT", ("", "BTCUSDT", None)),
+    ],
+)
+def test_what_was_typed_falls_into_venue_symbol_and_interval(text, parts):
+    assert parts_of(text) == parts
