@@ -43,7 +43,8 @@ def one_word_symbol(text: str) -> str:
         return check_symbol("".join(parted.groups()) if parted else inner)
     if parted := _PARTED.fullmatch(upper):
         raise _spot(text, *parted.groups())
-    return check_symbol(upper)
+    # What has other characters than names of coins have is spelled as its venue does.
+    return check_symbol(upper if all(char.isalnum() or char in "_." for char in text) else text)
 
 
 def _of_slashed(text: str, base: str, quote: str, settled: str | None, ends: str | None) -> str:

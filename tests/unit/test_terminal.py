@@ -6,6 +6,7 @@ import fcntl
 import os
 import pty
 import re
+import select
 import struct
 import termios
 
@@ -44,7 +45,12 @@ class Screen:
         fcntl.ioctl(self.stream.fileno(), termios.TIOCSWINSZ, struct.pack("HHHH", 24, width, 0, 0))
 
     def written(self):
-        return os.read(self.leader, 65536).decode()
+        """All that was written: a terminal gives it in pieces."""
+        self.stream.flush()
+        pieces = [os.read(self.leader, 65536)]
+        while select.select([self.leader], [], [], 0.1)[0]:
+            pieces.append(os.read(self.leader, 65536))
+        return b"".join(pieces).decode()
 
     def close(self):
         self.stream.close()

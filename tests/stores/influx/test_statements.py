@@ -109,6 +109,8 @@ class TestPolicies:
 
         async def work(store):
             with store.exclusive():
+                # A day that nobody has looked at is proven by the next run, not sealed by a write.
+                await store.odd(series, DAY)
                 await store.write([deliver(series, 1440)])
 
         use(work, f"{box.url}?rp=other")
