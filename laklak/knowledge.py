@@ -52,10 +52,6 @@ class Knowledge:
         )
         return self.value(about, kind) if noted_ms <= now_ms + _CLOCK_SLACK_MS else None
 
-    def of_kind(self, kind: str) -> dict[str, Note]:
-        """All notes of a kind, by what they are about."""
-        return {about: note for (about, one), note in self._notes.items() if one == kind and note.value}
-
     def all(self) -> list[Note]:
         """Every note that has not been forgotten."""
         return [note for note in self._notes.values() if note.value]

@@ -4,7 +4,8 @@ Files have candles that the API has lost, and the other way round, so a minute i
 rejected, only when the file of its day has been asked too:
 
     the file of the day            the minute
-    is not to be expected yet      is remembered; it is held against the file later, see `is_due`
+    is not to be expected yet      is remembered; a hole is held against the file later, see `is_due`,
+                                   a bad row only by a recheck
     has it, and the row is sound   is stored
     lacks it, or is not there      is remembered, with the file's answer
     is not sound                   is remembered likewise: such a file cannot know, and does not get better
@@ -69,7 +70,6 @@ class Choice:
     holes: int
     files: int
     later_holes: int
-    later_files: int
 
 
 def choose(
@@ -93,7 +93,7 @@ def choose(
         holes, files = holes + count, files + 1
     left = others[most:]
     chosen = {series: frozenset(own) for series, own in days.items()}
-    return Choice(chosen, holes, files, sum(one[3] for one in left), len(left))
+    return Choice(chosen, holes, files, sum(one[3] for one in left))
 
 
 @dataclass(frozen=True, slots=True)

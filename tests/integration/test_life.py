@@ -39,6 +39,22 @@ def holes(sql):
     return sql("SELECT count(*) FROM laklak_holes")[0][0]
 
 
+def shows_first(venue, time, lies=1):
+    """The venue shows the first candle at another time, or none, in its first answers; then it is honest."""
+    told = []
+
+    def tell(symbol, query, rows):
+        if query.get("startTime") != "0" or len(told) == lies:
+            return rows
+        told.append(query)
+        if time is None:
+            return []
+        open_ms = ms(time)
+        return [[open_ms, *rows[0][1:6], open_ms + 59_999, *rows[0][7:]]]
+
+    venue.tell_rows = tell
+
+
 # The first candle
 
 
@@ -114,16 +130,7 @@ def test_a_first_candle_that_was_noted_in_the_future_is_asked_for_again(liar, sq
 def test_a_first_candle_that_is_shown_too_late_once_is_asked_for_again_where_the_listing_is_earlier(liar, sql):
     venue = liar("2026-03-03T12:00:30")
     venue.list("AAAUSDT", onboard="2026-03-01T08:00", first="2026-03-01T08:00")
-    lies = []
-
-    def late_once(symbol, query, rows):
-        if query.get("startTime") == "0" and not lies:
-            lies.append(query)
-            open_ms = ms("2026-03-02T08:00")
-            return [[open_ms, *rows[0][1:6], open_ms + 59_999, *rows[0][7:]]]
-        return rows
-
-    venue.tell_rows = late_once
+    shows_first(venue, "2026-03-02T08:00")
 
     summary = backfill("AAAUSDT", start="2026-02-20")
 
@@ -134,15 +141,7 @@ def test_a_first_candle_that_is_shown_too_late_once_is_asked_for_again_where_the
 def test_no_first_candle_is_said_by_two_answers(liar):
     venue = liar("2026-03-02T00:00:30")
     venue.list("AAAUSDT", onboard="2026-03-01T12:00", first="2026-03-01T00:00")
-    told = []
-
-    def empty_once(symbol, query, rows):
-        if query.get("startTime") == "0" and not told:
-            told.append(query)
-            return []
-        return rows
-
-    venue.tell_rows = empty_once
+    shows_first(venue, None)
 
     assert outcome(backfill("AAAUSDT", start="2026-03-01")) == (0, 1440, 0, 0)
 
@@ -150,16 +149,7 @@ def test_no_first_candle_is_said_by_two_answers(liar):
 def test_a_first_candle_beyond_the_whole_range_is_asked_for_again(liar):
     venue = liar("2026-03-03T00:00:30")
     venue.list("AAAUSDT", onboard="2026-03-01T08:00", first="2026-03-01T08:00")
-    told = []
-
-    def late_once(symbol, query, rows):
-        if query.get("startTime") == "0" and not told:
-            told.append(query)
-            open_ms = ms("2026-03-02T20:00")
-            return [[open_ms, *rows[0][1:6], open_ms + 59_999, *rows[0][7:]]]
-        return rows
-
-    venue.tell_rows = late_once
+    shows_first(venue, "2026-03-02T20:00")
 
     assert outcome(backfill("AAAUSDT", start="2026-03-01", end="2026-03-01T10:00")) == (0, 120, 0, 0)
 
@@ -221,16 +211,7 @@ def test_a_symbol_that_klines_have_nothing_of_is_looked_for_in_files(liar):
 def test_a_first_candle_that_is_shown_too_early_leaves_no_holes_before_the_true_one(lies, liar, sql):
     venue = liar("2026-03-03T12:00:30")
     venue.list("AAAUSDT", onboard="2026-03-01T08:00", first="2026-03-01T08:00")
-    told = []
-
-    def early(symbol, query, rows):
-        if query.get("startTime") == "0" and len(told) < lies:
-            told.append(query)
-            open_ms = ms("2026-02-25T08:00")
-            return [[open_ms, *rows[0][1:6], open_ms + 59_999, *rows[0][7:]]]
-        return rows
-
-    venue.tell_rows = early
+    shows_first(venue, "2026-02-25T08:00", lies)
 
     summary = backfill("AAAUSDT", start="2026-02-20")
 

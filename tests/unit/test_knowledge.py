@@ -46,7 +46,7 @@ def test_what_is_forgotten_is_written_as_empty():
 
     asyncio.run(knowledge.save(shelf))
 
-    assert (knowledge.note("binance", "listing"), knowledge.of_kind("listing")) == (None, {})
+    assert (knowledge.note("binance", "listing"), knowledge.all()) == (None, [])
     assert [(note.about, note.value) for note in shelf.puts[0]] == [("binance", "")]
 
 
