@@ -27,6 +27,9 @@ from influxd import Influxd
 from lying_venue import LyingVenue
 from summary_keys import SUMMARY_KEYS
 
+from laklak.api import check
+from laklak.findings import Checkup
+from laklak.settings import load_settings
 from laklak.simulator import CandleSource, Hit, RecordedSource, Simulator, SimulatorSettings, load_recorded
 from laklak.simulator.rules import KLINES
 
@@ -419,3 +422,56 @@ def liar(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., LyingVenue]]
             return one
 
         yield start
+
+
+# laklak check
+
+
+@pytest.fixture
+def listed() -> None:
+    """An asset list of two recorded symbols."""
+    Path("assets.txt").write_text("LTCUSDT binance\nDOTUSDT binance\n")
+
+
+@pytest.fixture
+def looked(here, listed):
+    """Run `laklak check --json` in this process: its findings as (about, verdict, text, hint)."""
+
+    def look(*words, exit_status=None):
+        ended = here("check", "--json", *words)
+        answer = ended.json
+        assert ended.exit == answer["exit"] == (2 if answer["problems"] else 0)
+        assert exit_status in (None, ended.exit)
+        return Findings(answer)
+
+    return look
+
+
+class Findings:
+    """What was found, to be asked by words."""
+
+    def __init__(self, answer):
+        self.answer = answer
+
+    def of(self, about, verdict=None):
+        return [one for one in self.answer["findings"] if one["about"] == about and verdict in (None, one["verdict"])]
+
+    def has(self, about, verdict, words):
+        found = [one for one in self.of(about, verdict) if words in f"{one['text']} -> {one['hint']}"]
+        assert found, f"no {verdict} of {about} with {words!r}: {json.dumps(self.answer['findings'], indent=1)}"
+        return found[0]
+
+    @property
+    def troubles(self):
+        return [(one["about"], one["verdict"]) for one in self.answer["findings"] if one["verdict"] != "ok"]
+
+
+@pytest.fixture
+def looked_within() -> Callable[[float], Checkup]:
+    """A look in this process that waits for `limit_s` only."""
+
+    def look(limit_s: float) -> Checkup:
+        made = check(load_settings({}, environment=os.environ, folder=Path.cwd()), folder=Path.cwd())
+        return asyncio.run(made.run(limit_s=limit_s))
+
+    return look

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import itertools
-import json
-import os
 import signal
 import socket
 import sqlite3
@@ -14,14 +10,9 @@ import time
 from pathlib import Path
 
 import pytest
-from patience import PATIENT
-from slow_line import slow_line
 
-from laklak.api import check
-from laklak.engine.check import LIMIT_S
 from laklak.findings import Checkup, Finding
-from laklak.settings import load_settings
-from laklak.simulator import Override, generate
+from laklak.simulator import Override
 from laklak.stores.lock import StoreLock
 from laklak.stores.sqlite_schema import SCHEMA_VERSION
 from laklak.terminal import emit
@@ -30,45 +21,6 @@ from laklak.wording import finding_lines
 PASSWORD = "hunt er2@/:"
 
 _numbers = itertools.count(1)
-
-
-@pytest.fixture
-def listed() -> None:
-    """An asset list of two recorded symbols."""
-    Path("assets.txt").write_text("LTCUSDT binance\nDOTUSDT binance\n")
-
-
-@pytest.fixture
-def looked(here, listed):
-    """Run `laklak check --json` in this process: its findings as (about, verdict, text, hint)."""
-
-    def look(*words, exit_status=None):
-        ended = here("check", "--json", *words)
-        answer = ended.json
-        assert ended.exit == answer["exit"] == (2 if answer["problems"] else 0)
-        assert exit_status in (None, ended.exit)
-        return Findings(answer)
-
-    return look
-
-
-class Findings:
-    """What was found, to be asked by words."""
-
-    def __init__(self, answer):
-        self.answer = answer
-
-    def of(self, about, verdict=None):
-        return [one for one in self.answer["findings"] if one["about"] == about and verdict in (None, one["verdict"])]
-
-    def has(self, about, verdict, words):
-        found = [one for one in self.of(about, verdict) if words in f"{one['text']} -> {one['hint']}"]
-        assert found, f"no {verdict} of {about} with {words!r}: {json.dumps(self.answer['findings'], indent=1)}"
-        return found[0]
-
-    @property
-    def troubles(self):
-        return [(one["about"], one["verdict"]) for one in self.answer["findings"] if one["verdict"] != "ok"]
 
 
 def everything_in(folder):
@@ -384,7 +336,7 @@ def test_weight_that_others_use_is_told(venue, looked, monkeypatch):
     looked(exit_status=0).has("binance", "warning", "what is left is less than the budget")
 
 
-def test_a_budget_that_leaves_no_turn_is_a_warning_in_bounded_time(venue, listed, monkeypatch):
+def test_a_budget_that_leaves_no_turn_is_a_warning_in_bounded_time(looked_within, venue, listed, monkeypatch):
     venue()
     monkeypatch.setenv("LAKLAK_BINANCE_BUDGET", "1")
     monkeypatch.setenv("LAKLAK_BINANCE_CHUNK", "99")
@@ -428,231 +380,3 @@ def test_the_proxy_is_named_without_its_login(venue, looked, monkeypatch):
     found = looked(exit_status=2)
     found.has("binance", "ok", f"asked through the proxy http://***@127.0.0.1:{port}")
     found.has("binance", "problem", "does not let us through")
-
-
-# What hangs
-
-
-def looked_within(limit_s):
-    """A look in this process that waits for `limit_s` only."""
-    look = check(load_settings({}, environment=os.environ, folder=Path.cwd()), folder=Path.cwd())
-    return asyncio.run(look.run(limit_s=limit_s))
-
-
-LOOK_FOR_S = """
-import functools
-from laklak.engine import check
-check.Check.run = functools.partialmethod(check.Check.run, limit_s={})
-"""
-
-
-def test_it_ends_in_time_though_store_and_venue_hang(venue, laklak, listed):
-    venue(script=lambda path, query, number: Override(fault="hang"))
-    # A database that its owner never lets go of.
-    connection = sqlite3.connect("laklak.db", isolation_level=None)
-    try:
-        connection.executescript("PRAGMA application_id = 1279347532; PRAGMA user_version = 1; CREATE TABLE x (y)")
-        connection.executescript("PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE")
-        # All else that would end it is longer here than the test.
-        ended = laklak("check", "--json", first=PATIENT + LOOK_FOR_S.format(2.0))
-    finally:
-        connection.close()
-    assert LIMIT_S == 13
-    assert ended.exit == 2
-    texts = [one["text"] for one in ended.json["findings"] if one["verdict"] == "problem"]
-    assert len(texts) == 2
-    assert all("has not answered within 2 s" in text for text in texts)
-
-
-def test_a_slow_line_that_keeps_bringing_something_is_waited_for_and_told(venue, listed, monkeypatch):
-    running = venue(generate(symbols=60, days=1))
-    with slow_line(running.url, 8_000) as line:
-        monkeypatch.setenv("LAKLAK_BINANCE_URL", line.url)
-        since = time.monotonic()
-        checkup = looked_within(1.5)
-        seconds = time.monotonic() - since
-    texts = [finding.text for about, finding in checkup.findings if about == "binance"]
-    assert any("lists 60 symbols" in text for text in texts)
-    assert any("the line is slow" in text for text in texts)
-    assert seconds > 1.5
-
-
-def test_a_venue_that_trickles_for_ever_is_given_up(listed, monkeypatch):
-    monkeypatch.setattr("laklak.engine.check._LONGEST_LIMITS", 2)
-    over = []
-
-    async def serve(reader, writer):
-        number = len(over)
-        over.append(asyncio.Event())
-        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
-            await reader.readuntil(b"\r\n\r\n")
-            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n")
-            while not reader.at_eof():
-                writer.write(b" ")
-                await writer.drain()
-                await asyncio.sleep(0.01)
-        writer.close()
-        with contextlib.suppress(ConnectionError):
-            await writer.wait_closed()
-        over[number].set()
-
-    async def main():
-        server = await asyncio.start_server(serve, "127.0.0.1", 0)
-        monkeypatch.setenv("LAKLAK_BINANCE_URL", f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
-        settings = load_settings({}, environment=os.environ, folder=Path.cwd())
-        async with server:
-            checkup = await check(settings, folder=Path.cwd()).run(limit_s=0.3)
-            # What was trickling is closed before the loop is.
-            for one in over:
-                await one.wait()
-            return checkup
-
-    checkup = asyncio.run(main())
-    assert checkup.cut_short
-    assert any("has not answered within" in finding.text for about, finding in checkup.findings if about == "binance")
-
-
-def test_a_signal_ends_it_at_once(venue, laklak, listed):
-    running = venue(script=lambda path, query, number: Override(fault="hang"))
-    process = laklak.start("check", "--json", first=PATIENT + LOOK_FOR_S.format(600.0))
-    running.wait_for_hits()
-    process.send_signal(signal.SIGTERM)
-    ended = laklak.wait(process)
-    assert (ended.exit, ended.json["exit"]) == (143, 143)
-
-
-# InfluxDB 1.x
-
-
-@pytest.fixture
-def database(influxd) -> str:
-    """The name of a database that does not exist yet, on the server that all tests share."""
-    return f"looked_at_{next(_numbers)}"
-
-
-def databases(server):
-    return [row[0] for series in server.ask("SHOW DATABASES") for row in series.get("values", [])]
-
-
-def test_an_influxdb_where_all_is_well(venue, here, looked, influxd, database):
-    venue()
-    filled(here, "--store", influxd.url(database))
-    before = influxd.ask("SHOW SERIES", database)
-    found = looked("--store", influxd.url(database), exit_status=0)
-    assert found.troubles == []
-    found.has("store", "ok", "1 series, 1,440 candles")
-    found.has("store", "ok", "retention policy autogen (kept for ever)")
-    found.has("store", "ok", f"InfluxDB 1.6.7~rc0 at {influxd.server}, without a login")
-    found.has("store", "ok", "it can be read and written")
-    found.has("store", "ok", "its candles are simulated ones")
-    assert influxd.ask("SHOW SERIES", database) == before
-
-
-def test_a_missing_database_is_not_made(venue, looked, influxd, database):
-    venue()
-    found = looked("--store", influxd.url(database), exit_status=0)
-    found.has("store", "ok", f"a backfill can make the database {database}")
-    assert database not in databases(influxd)
-    assert not (Path.home() / "state").exists()
-
-
-def test_a_retention_shorter_than_the_range_of_the_settings_is_a_problem(venue, looked, influxd, database, monkeypatch):
-    venue()
-    influxd.ask(f"CREATE DATABASE {database} WITH DURATION 7d NAME week")
-    found = looked("--store", influxd.url(database), exit_status=0)
-    found.has("store", "ok", "its retention policy week keeps 7 d")
-    monkeypatch.setenv("LAKLAK_DAYS", "90")
-    found = looked("--store", influxd.url(database), exit_status=2)
-    found.has("store", "problem", "the retention policy week of the database")
-
-
-def test_other_types_than_floats_are_named_with_their_days_and_what_mends_them(venue, looked, influxd, database):
-    venue()
-    influxd.ask(f"CREATE DATABASE {database}")
-    influxd.put("binance_ohlc,symbol=X,exchange=other,timeframe=1m close=1i 1767571200000", database)
-    found = looked("--store", influxd.url(database), exit_status=0)
-    one = found.has("store", "warning", "keeps other types than floats from 2026-01-05T00:00Z to 2026-01-12T")
-    assert "(close is integer)" in one["text"]
-    assert one["facts"]["conflicts"] == "close is integer"
-    assert f"DROP SHARD {one['facts']['shard']}" in one["hint"]
-    influxd.ask(f"DROP SHARD {one['facts']['shard']}")
-    assert not looked("--store", influxd.url(database), exit_status=0).of("store", "warning")
-
-
-def test_of_many_stretches_of_other_types_a_few_are_named_in_full(venue, looked, influxd, database):
-    venue()
-    influxd.ask(f"CREATE DATABASE {database}")
-    for week in range(0, 16, 2):
-        for kind, number in (("1i", week), ("1", week + 1)):
-            influxd.put(f"binance_ohlc,symbol=X close={kind} {1767571200000 + number * 7 * 86_400_000}", database)
-    found = looked("--store", influxd.url(database), exit_status=0).of("store", "warning")
-    assert [one["text"][:60] for one in found[5:]] == ["3 more stretches with other types than floats"]
-
-
-def test_series_that_double_ours_are_named_with_what_removes_them(venue, here, looked, influxd, database):
-    venue()
-    filled(here, "--store", influxd.url(database))
-    values = "open=1,high=1,low=1,close=1,volume=1"
-    others = "symbol=LTCUSDT,timeframe=1m"
-    for tags in (f"exchange=Binance,{others}", f"exchange=binance,{others},source=x"):
-        influxd.put(f"binance_ohlc,{tags} {values} 1772236800000\nbinance_ohlc,{tags} {values} 1772236860000", database)
-    found = looked("--store", influxd.url(database), exit_status=0).of("store", "warning")
-    assert [one["facts"]["points"] for one in found] == [2, 2]
-    for one in found:
-        assert "2 points, 2026-02-28T00:00Z to 2026-02-28T00:01Z, beside binance:LTCUSDT:1m" in one["text"]
-        assert one["hint"].endswith(one["facts"]["statement"])
-        influxd.ask(one["facts"]["statement"], database)
-    assert not looked("--store", influxd.url(database), exit_status=0).of("store", "warning")
-    assert influxd.rows("SELECT count(close) FROM binance_ohlc WHERE symbol = 'LTCUSDT'", database)[0][1] == 1440
-
-
-@pytest.fixture
-def guarded(own_influxd):
-    """A server that wants a login, with a database and users whose rights are their names."""
-    server = own_influxd(INFLUXDB_HTTP_AUTH_ENABLED="true")
-    server.ask(f"CREATE USER admin WITH PASSWORD '{PASSWORD}' WITH ALL PRIVILEGES")
-    server.login = ("admin", PASSWORD)
-    server.ask("CREATE DATABASE candles")
-    for user in ("read", "write", "all", "none"):
-        server.ask(f"CREATE USER \"{user}\" WITH PASSWORD '{PASSWORD}'")
-        if user != "none":
-            server.ask(f'GRANT {user.upper()} ON candles TO "{user}"')
-    return server
-
-
-def test_what_a_user_may_do_is_told(venue, looked, guarded, monkeypatch):
-    venue()
-    monkeypatch.setenv("LAKLAK_INFLUXDB_PASSWORD", PASSWORD)
-
-    def store(user, database="candles"):
-        return ("--store", guarded.url(database, user=user))
-
-    found = looked(*store("all"), exit_status=0)
-    found.has("store", "ok", "logged in as all")
-    found.has("store", "ok", "it can be read and written")
-    looked(*store("read"), exit_status=2).has("store", "problem", "not authorized to write to database")
-    looked(*store("write"), exit_status=2).has("store", "problem", "requires READ on candles")
-    looked(*store("none"), exit_status=2).has("store", "problem", 'GRANT ALL ON "candles" TO "none"')
-    looked(*store("all", "absent"), exit_status=2).has("store", "problem", "the user may not make one")
-    looked(*store("admin", "absent"), exit_status=0).has("store", "ok", "a backfill can make the database absent")
-    assert guarded.rows("SHOW DATABASES") == [["candles"]]
-    monkeypatch.setenv("LAKLAK_INFLUXDB_PASSWORD", "wrong")
-    looked(*store("all"), exit_status=2).has("store", "problem", "refused the login")
-    looked(*store(""), exit_status=2).has("store", "problem", "put the user into the address")
-
-
-def test_a_server_that_hangs_or_is_down_is_a_problem_in_bounded_time(venue, looked, own_influxd, monkeypatch, listed):
-    venue()
-    server = own_influxd()
-    monkeypatch.setenv("LAKLAK_STORE", server.url("candles"))
-    server.pause()
-    # Without a limit it would look for longer than the test may last.
-    monkeypatch.setattr("laklak.stores.influx.caller.OPENING_PATIENCE_S", 600.0)
-    monkeypatch.setattr("laklak.stores.influx.store.OPENING_PATIENCE_S", 600.0)
-    checkup = looked_within(1.0)
-    assert checkup.cut_short
-    troubles = [(about, finding.text) for about, finding in checkup.findings if finding.verdict != "ok"]
-    assert troubles == [("store", f"{server.url('candles')} has not answered within 1 s")]
-    server.resume()
-    server.stop()
-    looked(exit_status=2).has("store", "problem", "cannot be reached: Connection refused")
