@@ -69,13 +69,13 @@ def refresh(
 
     Comments and the lines of other venues stay as they are. The file is replaced in one step.
     """
-    from laklak.api import KNOWN_VENUES, SPELLED
     from laklak.asset_files import refreshed, replace_text
     from laklak.assets import MAX_BYTES, is_table, read_rows
     from laklak.errors import AssetsError
     from laklak.resolve import traded_now
     from laklak.terminal import say, tell
     from laklak.text import counted, read_text, shown_path, some_of
+    from laklak.typed import KNOWN_VENUES, SPELLED
 
     settings = settings_of({"venue": venue, "config": config})
     name = settings.venue
@@ -164,12 +164,12 @@ def convert(
     \b
     laklak assets convert assets.csv > assets.txt
     """
-    from laklak.api import KNOWN_VENUES, SPELLED
     from laklak.asset_files import converted
     from laklak.assets import MAX_BYTES, is_table
     from laklak.errors import AssetsError
     from laklak.terminal import emit_lines, say, tell
     from laklak.text import counted, read_text, shown_path, some_of
+    from laklak.typed import KNOWN_VENUES, SPELLED
 
     settings = settings_of({"venue": venue, "config": config})
     path = Path(file)
@@ -203,10 +203,10 @@ def _to_write(file: str | None, settings: Settings) -> Path:
 
 
 def _read(settings: Settings) -> Assets:
-    from laklak.api import KNOWN_VENUES, SPELLED
     from laklak.assets import MAX_BYTES, find_assets, in_short, is_table, read_rows
     from laklak.errors import AssetsError
     from laklak.text import read_text, shown_path
+    from laklak.typed import KNOWN_VENUES, SPELLED
 
     path = find_assets(working_folder(), settings.assets, settings.config_folder).path
     text = read_text(path, limit_bytes=MAX_BYTES, error=AssetsError)
@@ -218,7 +218,7 @@ def _read(settings: Settings) -> Assets:
 
 
 async def _ask(venue: str, settings: Settings, expected: list[str] | tuple[()]) -> Mapping[str, Instrument]:
-    from laklak.api import venue_listing
+    from laklak.order import venue_listing
     from laklak.terminal import say
 
     return await venue_listing(venue, settings, lambda line: say("warning", line), expected)

@@ -20,7 +20,7 @@ from laklak.cli.options import (
 from laklak.cli.work import perform, start_log
 
 if TYPE_CHECKING:
-    from laklak.api import Order
+    from laklak.order import Order
     from laklak.terminal import Terminal
 
 
@@ -95,7 +95,7 @@ def backfill(
     laklak backfill --days 90
     laklak backfill BTCUSDT ETHUSDT --start 2026-01-01 --store candles.db
     """
-    from laklak.api import order
+    from laklak.order import order
     from laklak.terminal import Terminal
     from laklak.told import ToldBook
 

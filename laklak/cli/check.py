@@ -30,12 +30,12 @@ def check(
     answers. Exit status: 0, or 2 when a backfill could
     not run.
     """
-    from laklak import api
+    from laklak import order
     from laklak.engine.check import versions
     from laklak.findings import Checkup
 
     try:
-        found = api.check(settings_of({"store": store, "venue": venue, "config": config}), folder=working_folder())
+        found = order.check(settings_of({"store": store, "venue": venue, "config": config}), folder=working_folder())
     except LaklakError as exc:
         _show_settings((), as_json=as_json)
         checkup = Checkup.without_look(versions(), exc)

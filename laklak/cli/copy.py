@@ -48,10 +48,10 @@ def copy(
 
     LAKLAK_INFLUXDB_PASSWORD (or LAKLAK_INFLUXDB_TOKEN) counts for both stores.
     """
-    from laklak.api import copy_job
     from laklak.connection import no_proxy_warning
     from laklak.copying import summarise_copy
     from laklak.engine import Copy
+    from laklak.order import copy_job
     from laklak.settings import check_typed_store
     from laklak.terminal import Terminal
     from laklak.told import ToldBook

@@ -42,10 +42,12 @@ def show(
     laklak show BTCUSDT --start 2026-01-01 --end 2026-02-01 --csv > january.csv
     """
     from laklak._version import __version__
-    from laklak.api import old_config_hint, stored_candles, typed_series
+    from laklak.order import old_config_hint
+    from laklak.reading import stored_candles
     from laklak.report import SCHEMA
     from laklak.terminal import emit_lines
     from laklak.text import mask_url
+    from laklak.typed import typed_series
     from laklak.wording import candle_lines, candle_objects, csv_lines
 
     if first is not None and last is not None:
@@ -78,8 +80,8 @@ def show(
 
 
 def _span(start: str | None, end: str | None) -> TimeRange:
-    from laklak.api import ALWAYS
     from laklak.model import TimeRange
+    from laklak.reading import ALWAYS
     from laklak.times import parse_time
 
     start_ms = ALWAYS.start_ms if start is None else parse_time(start)

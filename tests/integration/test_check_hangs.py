@@ -13,8 +13,8 @@ from pathlib import Path
 from patience import PATIENT
 from slow_line import slow_line
 
-from laklak.api import check
 from laklak.engine.check import LIMIT_S
+from laklak.order import check
 from laklak.settings import load_settings
 from laklak.simulator import Override, generate
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from laklak.api import check
 from laklak.engine import Check
+from laklak.order import check
 from laklak.settings import load_settings
 from laklak.venues import VENUES
 from laklak.venues.binance import Binance

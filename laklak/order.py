@@ -1,0 +1,240 @@
+"""What is to be done, from the settings and what was typed: a job for a backfill, a copy, a look."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+from laklak.assets import find_assets, read_assets
+from laklak.connection import no_proxy_warning
+from laklak.copying import CopyJob
+from laklak.engine import Check
+from laklak.engine.trading import ask_listing
+from laklak.errors import AssetsError, UsageError
+from laklak.findings import Finding
+from laklak.job import Job
+from laklak.model import Instrument, Interval
+from laklak.old_config import FILE_NAME as OLD_CONFIG
+from laklak.old_config import lines_for_dotenv
+from laklak.resolve import Asked, Every, FailedSeries
+from laklak.settings import Settings, shown_settings
+from laklak.text import counted, some_of
+from laklak.times import parse_time
+from laklak.typed import KNOWN_VENUES, SPELLED, check_venue, typed_series, typed_symbol
+from laklak.venues import PLANNED, VENUES
+
+_LINES_TOLD: Final = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A job and what its user should know before it starts."""
+
+    job: Job
+    notes: Sequence[str] = ()
+    warnings: Sequence[str] = ()
+
+
+def order(
+    symbols: Sequence[str] | None,
+    settings: Settings,
+    *,
+    folder: Path,
+    every: bool = False,
+    quote: str | None = None,
+    refetch: bool = False,
+    recheck: bool = False,
+    force: bool = False,
+    dry_run: bool = False,
+    within_retention: bool = False,
+    other_address: bool = False,
+    forget_ban: bool = False,
+) -> Order:
+    """Make the job that `settings` and `symbols` ask for; without symbols the asset list says which.
+
+    UsageError names a symbol, a venue or a line of the list that is wrong.
+    """
+    notes: list[str] = []
+    warnings: list[str] = [doubt] if (doubt := no_proxy_warning()) else []
+    if symbols is not None and not symbols:
+        raise UsageError("an empty list of symbols", hint="name some, or leave them out for the asset list")
+    if symbols and settings.origins["assets"].startswith("flag"):
+        raise UsageError("symbols and --assets exclude each other", hint="give the symbols, or the list they are in")
+    if every:
+        listed = _Listed((), every=_every(symbols, quote, settings))
+    elif quote is not None:
+        raise UsageError("--quote without --all", hint="add --all, or name the symbols that you want")
+    elif symbols:
+        listed = _Listed([typed_symbol(text, settings.venue, settings.interval) for text in symbols])
+    else:
+        listed = _listed(settings, folder, notes, warnings)
+    if lines := _old_config_lines(settings, folder):
+        notes += [f"{OLD_CONFIG} names an InfluxDB; to fill that one, put into .env:", *(f"  {one}" for one in lines)]
+        warnings.append(f"{_not_read(settings)}; `laklak check` gives the lines for .env")
+    if settings.days is None and settings.start is None:
+        raise UsageError("no range given", hint="say how far back: --days 90, or --start 2026-01-01 [--end 2026-02-01]")
+    job = _job(
+        settings,
+        listed,
+        refetch=refetch,
+        recheck=recheck,
+        force=force,
+        dry_run=dry_run,
+        within_retention=within_retention,
+        other_address=other_address,
+        forget_ban=forget_ban,
+    )
+    return Order(job, notes, warnings)
+
+
+def copy_job(
+    source: str,
+    destination: str,
+    series: Sequence[str] | None,
+    settings: Settings,
+    *,
+    force: bool = False,
+    within_retention: bool = False,
+    other_address: bool = False,
+) -> CopyJob:
+    """Make the job of a copy; logins, waiting and what else `settings` say about stores count for both.
+
+    `series` None is all of them. UsageError names one that is none.
+    """
+    if series is not None and not series:
+        raise UsageError("an empty list of series", hint="name some, or leave them out for all that the source has")
+    return CopyJob(
+        source=replace(settings.store_access, where=source),
+        destination=replace(settings.store_access, where=destination),
+        state_dir=settings.state_dir,
+        series=tuple(dict.fromkeys(typed_series(text, settings) for text in series or ())),
+        force=force,
+        within_retention=within_retention,
+        other_address=other_address,
+    )
+
+
+def check(settings: Settings, *, folder: Path) -> Check:
+    """Make the look at all that a backfill with these settings needs: the asset list, the store, the venues.
+
+    A venue that was chosen on the command line is looked at alone, else also those of the asset list.
+    """
+    found: list[tuple[str, Finding]] = []
+    if doubt := no_proxy_warning():
+        found.append(("settings", Finding("warning", doubt)))
+    listed = _Listed(())
+    notes: list[str] = []
+    warnings: list[str] = []
+    try:
+        listed = _listed(settings, folder, notes, warnings)
+    except UsageError as exc:
+        found.append(("assets", Finding.of(exc)))
+    found += [("assets", Finding("ok", line.removeprefix("assets: "))) for line in notes]
+    found += [("assets", Finding("warning", line)) for line in warnings]
+    if hint := old_config_hint(settings, folder):
+        found.append(("settings", Finding("warning", _not_read(settings), hint)))
+    venues = [settings.venue]
+    if not settings.origins["venue"].startswith("flag"):
+        venues += [one.venue for one in listed.asked]
+    return Check(
+        _job(settings, listed), tuple(dict.fromkeys(venues)), settings=shown_settings(settings), findings=found
+    )
+
+
+async def venue_listing(
+    venue: str, settings: Settings, tell: Callable[[str], None], expected: Iterable[str] = ()
+) -> Mapping[str, Instrument]:
+    """Ask a venue what it lists, once more where it lacks something `expected`; `tell` is told of its pauses."""
+    check_venue(venue)
+    listing = await ask_listing(venue, _job(settings, _Listed(())), tell, frozenset(expected))
+    return listing.instruments
+
+
+def old_config_hint(settings: Settings, folder: Path) -> str | None:
+    """What to do where somebody may expect the store of config.py of older scripts; None where nobody does."""
+    lines = _old_config_lines(settings, folder)
+    if not lines:
+        return None
+    return f"for the InfluxDB that {OLD_CONFIG} in this folder names, put these lines into .env: {' '.join(lines)}"
+
+
+def _job(settings: Settings, listed: _Listed, **modes: bool) -> Job:
+    return Job(
+        store=settings.store_access,
+        asked=tuple(listed.asked),
+        refused=tuple(listed.refused),
+        every=listed.every,
+        interval=Interval.parse(settings.interval),
+        days=settings.days,
+        start_ms=None if settings.start is None else parse_time(settings.start),
+        end_ms=None if settings.end is None else parse_time(settings.end),
+        venues=settings.venues,
+        source=settings.source,
+        workers=settings.workers,
+        archive_connections=settings.archive_connections,
+        archive_files=settings.archive_files,
+        batch_size=settings.batch_size,
+        in_flight=settings.in_flight,
+        max_wait_s=settings.max_wait_s,
+        start_wait_s=settings.start_wait_s,
+        settle_s=settings.settle_s,
+        state_dir=settings.state_dir,
+        **modes,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Listed:
+    """What the asset list in use asks for, and what of it is left out."""
+
+    asked: Sequence[Asked]
+    refused: Sequence[FailedSeries] = ()
+    every: Every | None = None
+
+
+def _every(symbols: Sequence[str] | None, quote: str | None, settings: Settings) -> Every:
+    if symbols or settings.origins["assets"].startswith("flag"):
+        raise UsageError(
+            f"--all and {'symbols' if symbols else '--assets'} exclude each other",
+            hint="--all is all that a venue trades",
+        )
+    check_venue(settings.venue)
+    return Every(settings.venue, None if quote is None else quote.strip().upper())
+
+
+def _listed(settings: Settings, folder: Path, notes: list[str], warnings: list[str]) -> _Listed:
+    found = find_assets(folder, settings.assets, settings.config_folder)
+    read = read_assets(found.path, KNOWN_VENUES, SPELLED)
+    built = [asset for asset in read.assets if asset.venue in VENUES]
+    planned = Counter(asset.venue for asset in read.assets if asset.venue in PLANNED)
+    if not built:
+        of_planned = [f"{counted(count, 'symbol')} of {venue}" for venue, count in planned.items()]
+        raise AssetsError(
+            f"{read.name}: nothing is left of it: {some_of(of_planned)} wait for venues that are not built yet",
+            hint=f"there is {', '.join(VENUES)}",
+        )
+    notes.append(f"assets: {found.words}: {len(built):,} symbols")
+    warnings += [f"{read.name}:{one.line}: left out: {one}" for one in read.bad[:_LINES_TOLD]]
+    if len(read.bad) > _LINES_TOLD:
+        rest = [str(one.line) for one in read.bad[_LINES_TOLD:]]
+        warnings.append(f"{read.name}: left out too: line {some_of(rest)}; laklak assets check names them all")
+    for venue, count in planned.items():
+        warnings.append(f"{counted(count, 'symbol')} of {venue} skipped: this venue is not built yet")
+    return _Listed(
+        [Asked(asset.symbol, asset.venue, typed=False, packaged=found.packaged) for asset in built],
+        [FailedSeries(f"{read.name}:{one.line}", one.reason, str(one)) for one in read.bad],
+    )
+
+
+def _old_config_lines(settings: Settings, folder: Path) -> list[str]:
+    """The lines for .env that config.py of older scripts is worth, where nothing has named a store."""
+    return lines_for_dotenv(folder) if settings.origins["store"] == "default" else []
+
+
+def _not_read(settings: Settings) -> str:
+    store = os.path.abspath(settings.store)
+    return f"{OLD_CONFIG} in this folder is not read, and nothing names a store: it is {store}"
