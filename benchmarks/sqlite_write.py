@@ -3,7 +3,7 @@
     python benchmarks/sqlite_write.py [--rows 512000] [--repeats 5] [--json]
 
 Compares row-by-row `executemany` with multi-row statements of several sizes, in the store's own writer thread, and
-the size in use with and without the loop giving way (laklak/stores/sqlite_lane.py says why).  The busy loop does what
+the size in use with and without the loop giving way (laklak/stores/sqlite/lane.py says why).  The busy loop does what
 a backfill's loop does: it decodes pages of 1000 candles with orjson, turns them into columns of floats and yields
 after each.  CPU seconds are user + system of the whole process per million rows; beside the busy loop, the loop's own
 work (pages decoded x the cost of a page measured alone) is taken off, which is only exact while the wall time is
@@ -31,11 +31,13 @@ from dataclasses import dataclass
 
 import orjson
 
-from laklak.model import CandleBatch, Series, TimeRange
-from laklak.stores import open_store, sqlite_lane, sqlite_write
+from laklak.model.series import CandleBatch, Series, TimeRange
+from laklak.stores import open_store
 from laklak.stores.base import Delivery
-from laklak.stores.sqlite import SqliteStore
-from laklak.stores.sqlite_lane import Turn
+from laklak.stores.sqlite import lane as sqlite_lane
+from laklak.stores.sqlite import write as sqlite_write
+from laklak.stores.sqlite.lane import Turn
+from laklak.stores.sqlite.store import SqliteStore
 
 START_MS = 1_767_225_600_000
 PAGE_ROWS = 1000

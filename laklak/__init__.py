@@ -14,8 +14,8 @@ from laklak.errors import LaklakError
 
 if TYPE_CHECKING:
     from laklak.api import aread_candles, backfill, copy, read_candles
-    from laklak.copying import CopySummary
-    from laklak.report import Estimate, Progress, Summary
+    from laklak.report.progress import Estimate, Progress, Summary
+    from laklak.sources.store import CopySummary
 
 __all__ = [
     "CopySummary",
@@ -34,10 +34,10 @@ __all__ = [
 logging.getLogger("laklak").addHandler(logging.NullHandler())
 
 _HOMES = {
-    "CopySummary": "laklak.copying",
-    "Estimate": "laklak.report",
-    "Progress": "laklak.report",
-    "Summary": "laklak.report",
+    "CopySummary": "laklak.sources.store",
+    "Estimate": "laklak.report.progress",
+    "Progress": "laklak.report.progress",
+    "Summary": "laklak.report.progress",
     "aread_candles": "laklak.api",
     "backfill": "laklak.api",
     "copy": "laklak.api",

@@ -10,7 +10,7 @@ def main() -> None:
     # While modules are imported nobody could answer a signal with the right words: it waits until `run` is ready.
     if hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
-    from laklak.process import unsupported_system
+    from laklak.tasks.process import unsupported_system
 
     refusal = unsupported_system()
     if refusal is not None:

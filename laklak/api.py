@@ -12,18 +12,18 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from laklak.copying import CopyReport, CopySummary
 from laklak.engine import Backfill, Copy
-from laklak.logfile import open_log
-from laklak.model import StoreAccess, TimeRange
+from laklak.model.series import StoreAccess, TimeRange
 from laklak.order import copy_job, order
-from laklak.reading import ALWAYS, stored_candles
-from laklak.report import Estimate, Progress, Report, Summary
-from laklak.settings import load_settings
-from laklak.spelling import parts_of
-from laklak.times import parse_time
-from laklak.typed import full_series, typed_series
-from laklak.wording import progress_of
+from laklak.report.log import open_log
+from laklak.report.progress import Estimate, Progress, Report, Summary
+from laklak.report.words import progress_of
+from laklak.settings.load import load_settings
+from laklak.settings.spelling import parts_of
+from laklak.settings.times import parse_time
+from laklak.settings.typed import full_series, typed_series
+from laklak.sources.store import CopyReport, CopySummary
+from laklak.stores.reading import ALWAYS, stored_candles
 
 if TYPE_CHECKING:
     import polars

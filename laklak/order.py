@@ -9,23 +9,23 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from laklak.assets import find_assets, read_assets
-from laklak.connection import no_proxy_warning
-from laklak.copying import CopyJob
 from laklak.engine import Check
 from laklak.engine.trading import ask_listing
 from laklak.errors import AssetsError, UsageError
-from laklak.findings import Finding
-from laklak.job import Job
-from laklak.model import Instrument, Interval
-from laklak.old_config import FILE_NAME as OLD_CONFIG
-from laklak.old_config import lines_for_dotenv
-from laklak.resolve import Asked, Every, FailedSeries
-from laklak.settings import Settings, shown_settings
+from laklak.model.findings import Finding
+from laklak.model.series import Instrument, Interval
+from laklak.plan.wanted import Asked, Every, FailedSeries
+from laklak.settings.assets import find_assets, read_assets
+from laklak.settings.job import Job
+from laklak.settings.load import Settings, shown_settings
+from laklak.settings.old_config import FILE_NAME as OLD_CONFIG
+from laklak.settings.old_config import lines_for_dotenv
+from laklak.settings.times import parse_time
+from laklak.settings.typed import KNOWN_VENUES, SPELLED, check_venue, typed_series, typed_symbol
+from laklak.sources.store import CopyJob
 from laklak.text import counted, some_of
-from laklak.times import parse_time
-from laklak.typed import KNOWN_VENUES, SPELLED, check_venue, typed_series, typed_symbol
 from laklak.venues import PLANNED, VENUES
+from laklak.wire.client import no_proxy_warning
 
 _LINES_TOLD: Final = 8
 

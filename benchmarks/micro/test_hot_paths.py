@@ -16,15 +16,15 @@ import zipfile
 import pytest
 
 from laklak.archives import ARCHIVES
-from laklak.archives.reading import read_file
-from laklak.limiter import Limiter
-from laklak.lineprotocol import CandleLines, candle_lines, key_of, tags_of
-from laklak.model import DAY_MS, Interval, Series, StoreAccess, TimeRange
-from laklak.plan import SeriesPlan, cost_of, plan_chunks
-from laklak.quality import check_page
-from laklak.simulator.generated import DEFAULT_END_MS, generate
-from laklak.stores.sqlite_write import pack
+from laklak.archives.csv import read_file
+from laklak.model.series import DAY_MS, Interval, Series, StoreAccess, TimeRange
+from laklak.plan.chunks import SeriesPlan, cost_of, plan_chunks
+from laklak.plan.rows import check_page
+from laklak.simulator.sources.generated import DEFAULT_END_MS, generate
+from laklak.stores.influx.lines import CandleLines, candle_lines, key_of, tags_of
+from laklak.stores.sqlite.write import pack
 from laklak.venues import VENUES
+from laklak.wire.limiter import Limiter
 
 BINANCE, ARCHIVE = VENUES["binance"], ARCHIVES["binance"]
 MINUTE = Interval.parse("1m")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from laklak.model import DAY_MS, iso
+from laklak.model.series import DAY_MS, iso
 
 PROGRAMS = Path(__file__).resolve().parent / "programs"
 MINUTE_MS = 60_000

@@ -23,7 +23,7 @@ from typing import Any
 
 import orjson
 
-from laklak.model import Interval, Series, StoreAccess, TimeRange
+from laklak.model.series import Interval, Series, StoreAccess, TimeRange
 from laklak.simulator import generate
 from laklak.stores import open_store
 

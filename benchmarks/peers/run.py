@@ -30,8 +30,8 @@ from table import markdown
 
 from laklak.bench import influxd, machine
 from laklak.bench.children import BenchmarkFailed, Child, Work
-from laklak.model import DAY_MS
-from laklak.simulator.generated import DEFAULT_END_MS, generate
+from laklak.model.series import DAY_MS
+from laklak.simulator.sources.generated import DEFAULT_END_MS, generate
 
 NO_LIMIT = 1_000_000
 BUDGET = 2400

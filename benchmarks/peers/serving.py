@@ -14,7 +14,7 @@ from typing import Any
 
 from laklak.simulator import GeneratedSource, Simulator, SimulatorSettings, generate, parse_fault
 from laklak.simulator.rules import KLINES
-from laklak.simulator.sources import RowTable, open_time_of
+from laklak.simulator.sources.base import RowTable, open_time_of
 
 
 class Held:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final, Literal, Protocol
 
-from laklak.model import DAY_MS, Series, TimeRange
+from laklak.model.series import DAY_MS, Series, TimeRange
 
 FileKind = Literal["day", "month"]
 BadReason = Literal["checksum", "zip", "csv"]

@@ -18,7 +18,7 @@ from typing import Final
 from urllib.parse import quote
 
 from laklak.archives.base import ArchiveFile, FileKind, day_of, month_of
-from laklak.model import DAY_MS, Series, TimeRange
+from laklak.model.series import DAY_MS, Series, TimeRange
 
 _HOUR_MS: Final = 3_600_000
 _ROOT: Final = "/data/futures/um"

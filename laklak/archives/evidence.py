@@ -24,10 +24,10 @@ from itertools import groupby
 from typing import Final
 
 from laklak.archives.base import Archive, ArchiveFile
-from laklak.archives.solver import FilePart
-from laklak.model import DAY_MS, Absence, Series, TimeRange
-from laklak.plan import gaps, runs
-from laklak.quality import Checked
+from laklak.archives.split import FilePart
+from laklak.model.series import DAY_MS, Absence, Series, TimeRange
+from laklak.plan.chunks import gaps, runs
+from laklak.plan.rows import Checked
 
 LATE_MS: Final = 7 * DAY_MS
 """Files come late and are replaced: so long after the first day on which one is expected it is asked once more."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from laklak._version import __version__
-from laklak.process import cores
+from laklak.tasks.process import cores
 
 _LIBRARIES: Final = ("aiohttp", "uvloop", "orjson", "isal", "polars", "nanoarrow")
 

@@ -17,8 +17,8 @@ from typing import Any, Final
 import orjson
 
 from laklak.bench.workload import INTERVAL, Workload
-from laklak.lineprotocol import candle_lines, key_of, tags_of
-from laklak.model import CandleBatch, Series, StoreAccess
+from laklak.model.series import CandleBatch, Series, StoreAccess
+from laklak.stores.influx.lines import candle_lines, key_of, tags_of
 
 VALUES: Final = "values.bin"
 LINES: Final = "lines.lp"

@@ -24,8 +24,8 @@ from laklak.bench.children import BenchmarkFailed, Child, Ended, Work, held_sign
 from laklak.bench.places import FilePlace, Place, ServerPlace
 from laklak.bench.results import Results, Run, Stage
 from laklak.bench.workload import PAGE, PAGE_WEIGHT, VENUE, Job, Workload, access_json, for_budget, small, whole
-from laklak.model import StoreAccess, iso
-from laklak.plan import PACE, WINDOW_S
+from laklak.model.series import StoreAccess, iso
+from laklak.plan.chunks import PACE, WINDOW_S
 
 _NO_LIMIT: Final = 1_000_000
 """Weight a minute where the limiter is not to be felt: the most that a budget can be."""
@@ -308,7 +308,7 @@ def _grown(before: float | None, after: float | None) -> float | None:
 def _path_of(where: str) -> str:
     """The path of a SQLite store."""
     from laklak.stores import open_store
-    from laklak.stores.sqlite import SqliteStore
+    from laklak.stores.sqlite.store import SqliteStore
 
     store = open_store(where)
     if not isinstance(store, SqliteStore):

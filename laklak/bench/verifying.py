@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from laklak.bench.reference import COLUMNS, Reference, add
 from laklak.bench.workload import INTERVAL, Workload, access_of
-from laklak.model import DAY_MS, Series, TimeRange, iso
+from laklak.model.series import DAY_MS, Series, TimeRange, iso
 from laklak.stores import open_store
 from laklak.stores.base import Store
 

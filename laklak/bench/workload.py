@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 from laklak.archives import ARCHIVES
-from laklak.archives.solver import Solver
-from laklak.model import DAY_MS, Chunk, Interval, Series, StoreAccess, TimeRange, iso
-from laklak.plan import page_weight, plan_chunks
-from laklak.settings import SPECS
-from laklak.simulator.generated import DEFAULT_END_MS, GeneratedSource, generate
+from laklak.archives.split import Solver
+from laklak.model.series import DAY_MS, Chunk, Interval, Series, StoreAccess, TimeRange, iso
+from laklak.plan.chunks import page_weight, plan_chunks
+from laklak.settings.load import SPECS
+from laklak.simulator.sources.generated import DEFAULT_END_MS, GeneratedSource, generate
 from laklak.venues import VENUES
 from laklak.venues.base import Request
 

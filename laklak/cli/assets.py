@@ -15,9 +15,9 @@ from laklak.cli.work import look, print_json
 from laklak.errors import UsageError
 
 if TYPE_CHECKING:
-    from laklak.assets import Asset, Assets
-    from laklak.model import Instrument
-    from laklak.settings import Settings
+    from laklak.model.series import Instrument
+    from laklak.settings.assets import Asset, Assets
+    from laklak.settings.load import Settings
 
 OfVenue = Annotated[str | None, typer.Option(metavar="VENUE", help="The venue to ask [binance].")]
 Quote = Annotated[str | None, typer.Option(metavar="USDT", help="Only what is quoted in this [all].")]
@@ -39,9 +39,9 @@ def list_traded(venue: OfVenue = None, quote: Quote = None, as_json: AsJson = Fa
     laklak assets list --quote USDT > assets.txt
     """
     from laklak._version import __version__
-    from laklak.report import SCHEMA
-    from laklak.resolve import traded_now
-    from laklak.terminal import emit_lines
+    from laklak.cli.terminal import emit_lines
+    from laklak.plan.wanted import traded_now
+    from laklak.report.progress import SCHEMA
 
     settings = settings_of({"venue": venue, "config": config})
     name = settings.venue
@@ -69,13 +69,13 @@ def refresh(
 
     Comments and the lines of other venues stay as they are. The file is replaced in one step.
     """
-    from laklak.asset_files import refreshed, replace_text
-    from laklak.assets import MAX_BYTES, is_table, read_rows
+    from laklak.cli.terminal import say, tell
     from laklak.errors import AssetsError
-    from laklak.resolve import traded_now
-    from laklak.terminal import say, tell
+    from laklak.plan.wanted import traded_now
+    from laklak.settings.asset_files import refreshed, replace_text
+    from laklak.settings.assets import MAX_BYTES, is_table, read_rows
+    from laklak.settings.typed import KNOWN_VENUES, SPELLED
     from laklak.text import counted, read_text, shown_path, some_of
-    from laklak.typed import KNOWN_VENUES, SPELLED
 
     settings = settings_of({"venue": venue, "config": config})
     name = settings.venue
@@ -110,8 +110,8 @@ def check(
     Exit status: 0, or 1 when something was found.
     """
     from laklak._version import __version__
-    from laklak.report import SCHEMA
-    from laklak.terminal import tell
+    from laklak.cli.terminal import tell
+    from laklak.report.progress import SCHEMA
     from laklak.text import counted
     from laklak.venues import VENUES
 
@@ -164,12 +164,12 @@ def convert(
     \b
     laklak assets convert assets.csv > assets.txt
     """
-    from laklak.asset_files import converted
-    from laklak.assets import MAX_BYTES, is_table
+    from laklak.cli.terminal import emit_lines, say, tell
     from laklak.errors import AssetsError
-    from laklak.terminal import emit_lines, say, tell
+    from laklak.settings.asset_files import converted
+    from laklak.settings.assets import MAX_BYTES, is_table
+    from laklak.settings.typed import KNOWN_VENUES, SPELLED
     from laklak.text import counted, read_text, shown_path, some_of
-    from laklak.typed import KNOWN_VENUES, SPELLED
 
     settings = settings_of({"venue": venue, "config": config})
     path = Path(file)
@@ -194,7 +194,7 @@ def convert(
 
 def _to_write(file: str | None, settings: Settings) -> Path:
     """The list to write: the packaged one is nobody's own, so there is a new one in this folder."""
-    from laklak.assets import FILE_NAME, find_assets
+    from laklak.settings.assets import FILE_NAME, find_assets
 
     if file is not None:
         return Path(file)
@@ -203,10 +203,10 @@ def _to_write(file: str | None, settings: Settings) -> Path:
 
 
 def _read(settings: Settings) -> Assets:
-    from laklak.assets import MAX_BYTES, find_assets, in_short, is_table, read_rows
     from laklak.errors import AssetsError
+    from laklak.settings.assets import MAX_BYTES, find_assets, in_short, is_table, read_rows
+    from laklak.settings.typed import KNOWN_VENUES, SPELLED
     from laklak.text import read_text, shown_path
-    from laklak.typed import KNOWN_VENUES, SPELLED
 
     path = find_assets(working_folder(), settings.assets, settings.config_folder).path
     text = read_text(path, limit_bytes=MAX_BYTES, error=AssetsError)
@@ -218,8 +218,8 @@ def _read(settings: Settings) -> Assets:
 
 
 async def _ask(venue: str, settings: Settings, expected: list[str] | tuple[()]) -> Mapping[str, Instrument]:
+    from laklak.cli.terminal import say
     from laklak.order import venue_listing
-    from laklak.terminal import say
 
     return await venue_listing(venue, settings, lambda line: say("warning", line), expected)
 
@@ -229,7 +229,7 @@ def _capitals(quote: str | None) -> str | None:
 
 
 def _entry(one: Instrument) -> dict[str, str | None]:
-    from laklak.model import iso
+    from laklak.model.series import iso
 
     first = None if one.first_ms is None else iso(one.first_ms)
     return {"symbol": one.symbol, "quote": one.quote, "underlying": one.underlying, "listed": first}

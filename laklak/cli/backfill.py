@@ -20,8 +20,8 @@ from laklak.cli.options import (
 from laklak.cli.work import perform, start_log
 
 if TYPE_CHECKING:
+    from laklak.cli.terminal import Terminal
     from laklak.order import Order
-    from laklak.terminal import Terminal
 
 
 def backfill(
@@ -95,9 +95,9 @@ def backfill(
     laklak backfill --days 90
     laklak backfill BTCUSDT ETHUSDT --start 2026-01-01 --store candles.db
     """
+    from laklak.cli.terminal import Terminal
     from laklak.order import order
-    from laklak.terminal import Terminal
-    from laklak.told import ToldBook
+    from laklak.report.told import ToldBook
 
     flags = {
         "assets": assets,
@@ -150,7 +150,7 @@ def _told_of(symbols: list[str] | None, assets: str | None, every: bool, quote: 
 
 def _carry_out(ordered: Order, terminal: Terminal, *, as_json: bool, quiet: bool) -> int:
     from laklak.engine import Backfill
-    from laklak.report import summarise
+    from laklak.report.progress import summarise
 
     work = Backfill(ordered.job, terminal, notes=ordered.notes, warnings=ordered.warnings)
     return perform(work, terminal, lambda exc: summarise(work.report, error=exc), as_json=as_json, quiet=quiet)

@@ -11,7 +11,7 @@ import typer
 
 from laklak.cli.options import settings_of
 from laklak.errors import UsageError
-from laklak.process import heed_signals, ignore_signals
+from laklak.tasks.process import heed_signals, ignore_signals
 
 
 def bench(
@@ -37,7 +37,7 @@ def bench(
     from laklak.bench.picture import draw
     from laklak.bench.run import FULL, QUICK, run
     from laklak.bench.table import lines
-    from laklak.terminal import emit
+    from laklak.cli.terminal import emit
 
     heed_signals(once=True)
     named = None if store is None else settings_of({"store": store, "config": config}).store_access

@@ -15,7 +15,7 @@ from laklak.errors import LaklakError
 
 if TYPE_CHECKING:
     from laklak.engine import Check
-    from laklak.findings import Checkup
+    from laklak.model.findings import Checkup
 
 
 def check(
@@ -32,7 +32,7 @@ def check(
     """
     from laklak import order
     from laklak.engine.check import versions
-    from laklak.findings import Checkup
+    from laklak.model.findings import Checkup
 
     try:
         found = order.check(settings_of({"store": store, "venue": venue, "config": config}), folder=working_folder())
@@ -55,9 +55,9 @@ async def _look_and_show(check: Check, *, as_json: bool) -> int:
 
 
 def _show_settings(settings: Sequence[tuple[str, str, str]], *, as_json: bool) -> None:
+    from laklak.cli.terminal import emit, terminal_width
     from laklak.engine.check import versions
-    from laklak.terminal import emit, terminal_width
-    from laklak.wording import settings_block
+    from laklak.report.words import settings_block
 
     if not as_json:
         for line in settings_block(versions(), settings, terminal_width(sys.stdout)):
@@ -65,8 +65,8 @@ def _show_settings(settings: Sequence[tuple[str, str, str]], *, as_json: bool) -
 
 
 def _show_findings(checkup: Checkup, *, as_json: bool) -> None:
-    from laklak.terminal import emit, terminal_width
-    from laklak.wording import finding_lines
+    from laklak.cli.terminal import emit, terminal_width
+    from laklak.report.words import finding_lines
 
     if as_json:
         print_json(checkup.as_json())

@@ -48,13 +48,13 @@ def copy(
 
     LAKLAK_INFLUXDB_PASSWORD (or LAKLAK_INFLUXDB_TOKEN) counts for both stores.
     """
-    from laklak.connection import no_proxy_warning
-    from laklak.copying import summarise_copy
+    from laklak.cli.terminal import Terminal
     from laklak.engine import Copy
     from laklak.order import copy_job
-    from laklak.settings import check_typed_store
-    from laklak.terminal import Terminal
-    from laklak.told import ToldBook
+    from laklak.report.told import ToldBook
+    from laklak.settings.load import check_typed_store
+    from laklak.sources.store import summarise_copy
+    from laklak.wire.client import no_proxy_warning
 
     check_typed_store(source, "SRC")
     check_typed_store(destination, "DST")

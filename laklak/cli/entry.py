@@ -10,7 +10,7 @@ import typer
 from laklak.cli.program import app
 from laklak.cli.work import end_early
 from laklak.errors import LaklakError, UsageError
-from laklak.process import Interrupted, StoppedEarly, heed_signals, ignore_signals, open_streams
+from laklak.tasks.process import Interrupted, StoppedEarly, heed_signals, ignore_signals, open_streams
 
 log = logging.getLogger(__name__)
 

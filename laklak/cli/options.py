@@ -11,7 +11,7 @@ import typer
 from laklak.errors import UsageError
 
 if TYPE_CHECKING:
-    from laklak.settings import Settings
+    from laklak.settings.load import Settings
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
 NoProgress = Annotated[bool, typer.Option("--no-progress", help="No progress display.")]
@@ -30,7 +30,7 @@ ExistingStore = Annotated[str | None, typer.Option(metavar="WHERE", help="The st
 
 def settings_of(flags: dict[str, str | None]) -> Settings:
     """The settings in force with these flags (None is not given); SettingsError names the one that is wrong."""
-    from laklak.settings import load_settings
+    from laklak.settings.load import load_settings
 
     return load_settings(flags, environment=os.environ, folder=working_folder())
 

@@ -12,7 +12,7 @@ from laklak.cli.work import look, print_json
 from laklak.errors import StoreUnavailable, UnknownSeries, UsageError
 
 if TYPE_CHECKING:
-    from laklak.model import TimeRange
+    from laklak.model.series import TimeRange
 
 _LAST = 5
 
@@ -42,13 +42,13 @@ def show(
     laklak show BTCUSDT --start 2026-01-01 --end 2026-02-01 --csv > january.csv
     """
     from laklak._version import __version__
+    from laklak.cli.terminal import emit_lines
     from laklak.order import old_config_hint
-    from laklak.reading import stored_candles
-    from laklak.report import SCHEMA
-    from laklak.terminal import emit_lines
+    from laklak.report.progress import SCHEMA
+    from laklak.report.words import candle_lines, candle_objects, csv_lines
+    from laklak.settings.typed import typed_series
+    from laklak.stores.reading import stored_candles
     from laklak.text import mask_url
-    from laklak.typed import typed_series
-    from laklak.wording import candle_lines, candle_objects, csv_lines
 
     if first is not None and last is not None:
         raise UsageError("--first and --last exclude each other", hint="give one")
@@ -80,9 +80,9 @@ def show(
 
 
 def _span(start: str | None, end: str | None) -> TimeRange:
-    from laklak.model import TimeRange
-    from laklak.reading import ALWAYS
-    from laklak.times import parse_time
+    from laklak.model.series import TimeRange
+    from laklak.settings.times import parse_time
+    from laklak.stores.reading import ALWAYS
 
     start_ms = ALWAYS.start_ms if start is None else parse_time(start)
     end_ms = ALWAYS.end_ms if end is None else parse_time(end)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from laklak.errors import UsageError
-from laklak.process import run_loop
+from laklak.tasks.process import run_loop
 
 if TYPE_CHECKING:
     from laklak.simulator import CandleSource, Simulator, SimulatorSettings
@@ -96,7 +96,7 @@ async def _serve(simulator: Simulator, settings: SimulatorSettings, source: Cand
     """Serve until a signal comes."""
     import asyncio
 
-    from laklak.terminal import emit
+    from laklak.cli.terminal import emit
 
     stopped = asyncio.Event()
 
@@ -121,10 +121,10 @@ async def _serve(simulator: Simulator, settings: SimulatorSettings, source: Cand
 
 
 def _announce(simulator: Simulator, source: CandleSource, *, going_on: bool) -> None:
-    from laklak.model import MINUTE_MS, iso
+    from laklak.cli.terminal import emit, tell
+    from laklak.model.series import MINUTE_MS, iso
     from laklak.simulator import GeneratedSource
-    from laklak.simulator.continued import last_open_ms
-    from laklak.terminal import emit, tell
+    from laklak.simulator.sources.continued import last_open_ms
     from laklak.text import counted, some_of
 
     emit(f"simulator: {simulator.url}", sys.stdout)

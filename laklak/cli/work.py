@@ -13,16 +13,16 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from laklak._version import __version__
 from laklak.errors import LaklakError, StoreBusy
-from laklak.process import Interrupted, at_signals, ignore_signals, run_loop
+from laklak.tasks.process import Interrupted, at_signals, ignore_signals, run_loop
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from laklak.copying import CopySummary
+    from laklak.cli.terminal import Terminal
     from laklak.engine import Backfill, Copy
-    from laklak.report import Estimate, Summary
-    from laklak.settings import Settings
-    from laklak.terminal import Terminal
+    from laklak.report.progress import Estimate, Summary
+    from laklak.settings.load import Settings
+    from laklak.sources.store import CopySummary
 
     Outcome = Summary | Estimate | CopySummary
 
@@ -35,8 +35,8 @@ Result = TypeVar("Result")
 
 def start_log(command: str, settings: Settings, terminal: Terminal, *, verbose: bool) -> None:
     """Open the log that the settings name and begin it; a log that cannot be kept is a warning."""
-    from laklak.logfile import open_log
-    from laklak.settings import settings_lines
+    from laklak.report.log import open_log
+    from laklak.settings.load import settings_lines
     from laklak.text import MOVES_LOG
 
     problem = open_log(settings.log_file, verbose=verbose)
@@ -54,9 +54,9 @@ def perform(
     work: Backfill | Copy, terminal: Terminal, closed: Callable[[LaklakError], Outcome], *, as_json: bool, quiet: bool
 ) -> int:
     """Run it, say how it ended and give the exit status; `closed` gives the account of work that could not start."""
-    from laklak.report import Estimate
-    from laklak.terminal import say_error, tell
-    from laklak.wording import outcome_lines
+    from laklak.cli.terminal import say_error, tell
+    from laklak.report.progress import Estimate
+    from laklak.report.words import outcome_lines
 
     error: LaklakError | None = None
     outcome: Outcome
@@ -133,7 +133,7 @@ def look(work: Coroutine[Any, Any, Result], *, json_of: str | None = None) -> Re
 def end_early(error: LaklakError, *, json_of: str | None) -> int:
     """Say why there is no answer and give the exit status; with JSON, in the words of the command `json_of`."""
     # Imported when something went wrong: it is half of what `laklak --help` would take.
-    from laklak.terminal import say_error
+    from laklak.cli.terminal import say_error
 
     say_error(error)
     if json_of is not None:
@@ -145,33 +145,33 @@ def _no_answer(command: str, error: LaklakError) -> dict[str, Any]:
     """What a command gives as JSON when it could not begin or come to its end; a backfill for what is no command."""
     if command == "check":
         from laklak.engine.check import versions
-        from laklak.findings import Checkup
+        from laklak.model.findings import Checkup
 
         return Checkup.without_look(versions(), error).as_json()
     if command == "copy":
-        from laklak.copying import CopyReport, summarise_copy
+        from laklak.sources.store import CopyReport, summarise_copy
 
         return summarise_copy(CopyReport(), error=error).as_json()
     if command == "show":
-        from laklak.report import SCHEMA, in_short
+        from laklak.report.progress import SCHEMA, in_short
 
         answer = {"schema": SCHEMA, "version": __version__, "series": None, "store": None, "candles": []}
         return {**answer, "error": in_short(error), "hint": error.hint}
     if command.startswith("assets"):
-        from laklak.report import SCHEMA, in_short
+        from laklak.report.progress import SCHEMA, in_short
 
         kept: dict[str, Any] = {"venue": None, "symbols": []}
         if command == "assets check":
             kept = {"file": None, "venues": {}}
         return {"schema": SCHEMA, "version": __version__, **kept, "error": in_short(error), "hint": error.hint}
-    from laklak.report import Report, summarise
+    from laklak.report.progress import Report, summarise
 
     return summarise(Report(), error=error).as_json()
 
 
 def print_json(answer: dict[str, Any]) -> None:
     """Print one object on a line of stdout."""
-    from laklak.terminal import emit_bytes
+    from laklak.cli.terminal import emit_bytes
 
     # JSON is UTF-8 whatever the terminal speaks.
     emit_bytes(json.dumps(answer, ensure_ascii=False).encode() + b"\n", sys.stdout)

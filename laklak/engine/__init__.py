@@ -1,8 +1,8 @@
 """The engine: the only part that makes tasks, all of them in task groups nested by lifetime."""
 
-from laklak.engine.backfill import Backfill
 from laklak.engine.check import Check
 from laklak.engine.copy import Copy
-from laklak.engine.observer import Observer
+from laklak.engine.run import Backfill
+from laklak.report.observer import Observer
 
 __all__ = ["Backfill", "Check", "Copy", "Observer"]

@@ -6,15 +6,15 @@ import asyncio
 from collections.abc import Collection, Iterable
 from typing import Final
 
-from laklak.addresses import NOTE, SIMULATOR, Addresses, Source, address_of, fits, known, mixture
 from laklak.archives import ARCHIVES
 from laklak.errors import StoreUnavailable
-from laklak.feed import Feed
-from laklak.fresh import carry
-from laklak.job import Job
-from laklak.knowledge import Knowledge
-from laklak.model import Series
+from laklak.model.series import Series
+from laklak.settings.job import Job
+from laklak.sources.addresses import NOTE, SIMULATOR, Addresses, Source, address_of, fits, known, mixture
+from laklak.sources.fresh import carry
+from laklak.sources.venue import Feed
 from laklak.stores.base import Store
+from laklak.stores.knowledge import Knowledge
 from laklak.venues import VENUES
 
 _OF: Final[dict[Source, str]] = {"api": "", "files": "the bulk files of "}

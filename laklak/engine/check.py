@@ -20,25 +20,25 @@ import anyio
 from anyio import to_thread
 
 from laklak._version import __version__
-from laklak.addresses import NOTE, SIMULATOR, Addresses, fits
-from laklak.bans import lasting_bans
 from laklak.engine.addresses import address_refusal, known_addresses
-from laklak.engine.filling import SPARE_BYTES, other_series
 from laklak.engine.listing import last_look
 from laklak.engine.prepare import mixing_refusal
 from laklak.engine.remembered import address_finding, ban_findings, memory_findings
+from laklak.engine.store_work import SPARE_BYTES, other_series
 from laklak.errors import LaklakError, TryLater
-from laklak.feed import Feed
-from laklak.findings import Checkup, Fact, Finding
-from laklak.job import Job
-from laklak.knowledge import Knowledge
-from laklak.model import Series, iso
-from laklak.resolve import clip_to_clock
-from laklak.stopping import Stopper
+from laklak.model.findings import Checkup, Fact, Finding
+from laklak.model.series import Series, iso
+from laklak.plan.wanted import clip_to_clock
+from laklak.settings.job import Job
+from laklak.sources.addresses import NOTE, SIMULATOR, Addresses, fits
+from laklak.sources.venue import Feed
 from laklak.stores import open_store
 from laklak.stores.base import Origin, Store
-from laklak.taskgroup import task_group
+from laklak.stores.knowledge import Knowledge
+from laklak.tasks.groups import task_group
+from laklak.tasks.stopping import Stopper
 from laklak.text import counted, duration_text, mask_url, size_text, some_of
+from laklak.wire.bans import lasting_bans
 
 LIMIT_S: Final = 13.0
 """How long the store, or a venue, may be silent."""

@@ -22,7 +22,15 @@ from typing import Final, Protocol
 import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
-from laklak.copying import (
+from laklak.engine.addresses import merge_notes
+from laklak.engine.oddities import STRAYS_FILE, OddityBook
+from laklak.engine.store_work import announce, check_room, each, find_closed, sent, survey_sure
+from laklak.engine.watching import StoreWatch
+from laklak.errors import LaklakError, StoreError, StoreFull, StoreUnavailable, UsageError
+from laklak.model.series import Series, TimeRange, iso
+from laklak.plan.wanted import FailedSeries
+from laklak.report.ledger import Ledger
+from laklak.sources.store import (
     CopyJob,
     CopyPlan,
     CopyReport,
@@ -34,21 +42,13 @@ from laklak.copying import (
     summarise_copy,
     take,
 )
-from laklak.engine.addresses import merge_notes
-from laklak.engine.filling import announce, check_room, each, find_closed, sent, survey_sure
-from laklak.engine.oddities import STRAYS_FILE, OddityBook
-from laklak.engine.watching import StoreWatch
-from laklak.errors import LaklakError, StoreError, StoreFull, StoreUnavailable, UsageError
-from laklak.ledger import Ledger
-from laklak.model import Series, TimeRange, iso
-from laklak.resolve import FailedSeries
-from laklak.stopping import Stopped, Stopper
 from laklak.stores import open_store
 from laklak.stores.base import Columns, Delivery, Store
-from laklak.stores.presence import take_stock
-from laklak.taskgroup import task_group
+from laklak.stores.coverage import take_stock
+from laklak.stores.unconfirmed import UnsureBook
+from laklak.tasks.groups import task_group
+from laklak.tasks.stopping import Stopped, Stopper
 from laklak.text import mask_url, some_of
-from laklak.unsure import UnsureBook
 
 log = logging.getLogger(__name__)
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from laklak.feed import Feed
-from laklak.model import Series
+from laklak.model.series import Series
+from laklak.sources.venue import Feed
 from laklak.venues.base import DecodeError
 
 _TRIES: Final = 3

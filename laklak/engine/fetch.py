@@ -29,13 +29,11 @@ import anyio
 from anyio.abc import TaskGroup
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
-from laklak.agenda import Entry, next_round
 from laklak.archives.evidence import Verdict
-from laklak.archives.solver import FilePart
+from laklak.archives.split import FilePart
 from laklak.engine.addresses import AddressBook
 from laklak.engine.files_alone import FilesAlone
 from laklak.engine.life import Lives, ended_line
-from laklak.engine.observer import Observer
 from laklak.engine.tally import tally
 from laklak.engine.writing import Parcel, Writer
 from laklak.errors import (
@@ -47,29 +45,25 @@ from laklak.errors import (
     StoreError,
     TransientError,
 )
-from laklak.feed import Feed
-from laklak.files import FileReader, NoCandles
-from laklak.forms import read_answer, unread_detail, with_neighbours
-from laklak.job import Job
-from laklak.knowledge import Knowledge
-from laklak.ledger import Ledger
-from laklak.model import Absence, CandleBatch, Candles, Chunk, TimeRange, iso
-from laklak.plan import merge, parted, plan_chunks, runs, union
-from laklak.quality import Checked
-from laklak.refetched import Compared, compare
-from laklak.report import Report
-from laklak.resolve import BegunSeries
-from laklak.settle import (
-    SECOND_ANSWER_AFTER_S,
-    Edge,
-    Question,
-    first_answer,
-    second_answer,
-)
-from laklak.stopping import Stopped, Stopper
+from laklak.model.series import Absence, CandleBatch, Candles, Chunk, TimeRange, iso
+from laklak.plan.answers import SECOND_ANSWER_AFTER_S, Edge, Question, first_answer, second_answer
+from laklak.plan.chunks import merge, parted, plan_chunks, runs, union
+from laklak.plan.rows import Checked
+from laklak.plan.wanted import BegunSeries
+from laklak.report.ledger import Ledger
+from laklak.report.observer import Observer
+from laklak.report.progress import Report
+from laklak.settings.job import Job
+from laklak.sources.archive import FileReader, NoCandles
+from laklak.sources.backlog import Entry, next_round
+from laklak.sources.forms import read_answer, unread_detail, with_neighbours
+from laklak.sources.venue import Feed
 from laklak.stores.base import Delivery, Store
-from laklak.taskgroup import task_group
-from laklak.unsure import UnsureBook
+from laklak.stores.knowledge import Knowledge
+from laklak.stores.refetched import Compared, compare
+from laklak.stores.unconfirmed import UnsureBook
+from laklak.tasks.groups import task_group
+from laklak.tasks.stopping import Stopped, Stopper
 
 log = logging.getLogger(__name__)
 

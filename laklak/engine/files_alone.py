@@ -1,4 +1,4 @@
-"""Series that only bulk files have: what their files lack is decided by the files (see laklak.unlisted)."""
+"""Series that only bulk files have: what their files lack is decided by the files (see laklak.archives.unlisted)."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from dataclasses import replace
 from typing import Final
 
 from laklak.archives import Archive
+from laklak.archives.unlisted import FilesRead, Settled, Shelf, Trace, settle_files
 from laklak.engine.listing import UNLISTED
-from laklak.feed import Feed
-from laklak.files import NoCandles
-from laklak.knowledge import Knowledge
-from laklak.ledger import Ledger
-from laklak.model import Absence, TimeRange, places
-from laklak.plan import union
-from laklak.quality import Checked, Refusal
-from laklak.unlisted import FilesRead, Settled, Shelf, Trace, settle_files
+from laklak.model.series import Absence, TimeRange, places
+from laklak.plan.chunks import union
+from laklak.plan.rows import Checked, Refusal
+from laklak.report.ledger import Ledger
+from laklak.sources.archive import NoCandles
+from laklak.sources.venue import Feed
+from laklak.stores.knowledge import Knowledge
 
 NOBODY_ELSE: Final = "the bulk files lack it, and the API does not know the symbol"
 _NO_SOURCE: Final = "not in the bulk files, and nothing else is to be asked"

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from laklak.archives.evidence import Choice
-from laklak.archives.solver import Split
-from laklak.engine.filling import each
-from laklak.feed import Feed
-from laklak.ledger import Ledger
-from laklak.model import DAY_MS, Series, TimeRange
-from laklak.report import Report
+from laklak.archives.split import Split
+from laklak.engine.store_work import each
+from laklak.model.series import DAY_MS, Series, TimeRange
+from laklak.report.ledger import Ledger
+from laklak.report.progress import Report
+from laklak.sources.venue import Feed
 from laklak.stores.base import Store
 
 

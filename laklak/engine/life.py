@@ -18,12 +18,12 @@ import anyio
 
 from laklak.engine.edges import first_open_ms, newest_open_ms
 from laklak.errors import PermanentError, TransientError
-from laklak.feed import Feed
-from laklak.knowledge import Knowledge
-from laklak.model import DAY_MS, Instrument, Interval, Series, TimeRange, iso
-from laklak.report import Report
-from laklak.resolve import NOT_LISTED, BegunSeries, EndedSeries, Target
+from laklak.model.series import DAY_MS, Instrument, Interval, Series, TimeRange, iso
+from laklak.plan.wanted import NOT_LISTED, BegunSeries, EndedSeries, Target
+from laklak.report.progress import Report
+from laklak.sources.venue import Feed
 from laklak.stores.base import Store
+from laklak.stores.knowledge import Knowledge
 from laklak.text import some_of
 
 log = logging.getLogger(__name__)

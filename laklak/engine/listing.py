@@ -2,7 +2,7 @@
 
 A listing is a hint.  One that lacks symbols that it had in the last run is asked for once more (a note `listing` of the
 venue says which it had).  What then lacks costs one question for its first candle and, where klines have nothing, one
-search for its monthly files; what was found is remembered for a week (see laklak.unlisted).
+search for its monthly files; what was found is remembered for a week (see laklak.archives.unlisted).
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from laklak.archives.checksum import CHECKSUM_BYTES_MAX
+from laklak.archives.unlisted import ENDED_FOR_GOOD_AFTER_MS, Shelf, Trace, is_fresh, without_outside
 from laklak.engine.edges import first_open_ms, newest_open_ms
-from laklak.engine.filling import each
+from laklak.engine.store_work import each
 from laklak.errors import PermanentError, RegionRefused, TransientError, TryLater, VenueUnreachable
-from laklak.feed import Feed
-from laklak.job import Job
-from laklak.knowledge import Knowledge
-from laklak.model import Instrument, Series, TimeRange, iso
-from laklak.resolve import NOT_LISTED, EndedSeries, Target, Unlisted, found_target
+from laklak.model.series import Instrument, Series, TimeRange, iso
+from laklak.plan.wanted import NOT_LISTED, EndedSeries, Target, Unlisted, found_target
+from laklak.settings.job import Job
+from laklak.sources.venue import Feed
+from laklak.stores.knowledge import Knowledge
 from laklak.text import some_of
-from laklak.unlisted import ENDED_FOR_GOOD_AFTER_MS, Shelf, Trace, is_fresh, without_outside
 
 log = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
-from laklak.model import Series, TimeRange, iso
+from laklak.model.series import Series, TimeRange, iso
 from laklak.stores.base import Strays
 from laklak.text import counted, shown_path
 

@@ -7,40 +7,30 @@ from contextlib import AsyncExitStack
 from dataclasses import replace
 from typing import Final
 
-from laklak.agenda import Agenda
 from laklak.archives.evidence import FILES_A_RUN, DueDay, choose
-from laklak.archives.solver import Split
+from laklak.archives.split import Split
 from laklak.engine.addresses import AddressBook
-from laklak.engine.filling import Closed, check_room, each, find_closed, survey_sure
 from laklak.engine.holding import hold_against_files, spans_read
 from laklak.engine.life import Lives, ended_line
 from laklak.engine.listing import ListingCheck
-from laklak.engine.observer import Observer
 from laklak.engine.oddities import STRAYS_FILE, OddityBook
+from laklak.engine.store_work import Closed, check_room, each, find_closed, survey_sure
 from laklak.errors import StoreUnavailable, VenueUnreachable
-from laklak.feed import Feed
-from laklak.fresh import Fresh, chunks_with, take_along
-from laklak.job import Job
-from laklak.knowledge import Knowledge
-from laklak.ledger import Ledger
-from laklak.model import Absence, Series, TimeRange, iso
-from laklak.plan import (
-    SeriesPlan,
-    alternatives,
-    best_page,
-    cost_of,
-    gaps,
-    newest_held,
-    oldest_held,
-    runs,
-    union,
-)
-from laklak.report import Estimate, Report
-from laklak.resolve import Asked, Target, clip_to_clock, resolve
-from laklak.stopping import Stopper
+from laklak.model.series import Absence, Series, TimeRange, iso
+from laklak.plan.chunks import SeriesPlan, alternatives, best_page, cost_of, gaps, newest_held, oldest_held, runs, union
+from laklak.plan.wanted import Asked, Target, clip_to_clock, resolve
+from laklak.report.ledger import Ledger
+from laklak.report.observer import Observer
+from laklak.report.progress import Estimate, Report
+from laklak.settings.job import Job
+from laklak.sources.backlog import Agenda
+from laklak.sources.fresh import Fresh, chunks_with, take_along
+from laklak.sources.venue import Feed
 from laklak.stores.base import Origin, Store
+from laklak.stores.knowledge import Knowledge
+from laklak.stores.unconfirmed import UnsureBook
+from laklak.tasks.stopping import Stopper
 from laklak.text import counted, some_of
-from laklak.unsure import UnsureBook
 
 FILE_CANDLES_PER_SECOND: Final = 100_000
 """What two cores stored of bulk files, with the store and the file server on the same ones, at the least."""

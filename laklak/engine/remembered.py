@@ -8,15 +8,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from laklak import fresh
-from laklak.addresses import NOTE, SOURCES, Addresses
-from laklak.bans import Believed
 from laklak.engine.addresses import shown
-from laklak.findings import Fact, Finding
-from laklak.knowledge import Knowledge
-from laklak.model import Note, iso
+from laklak.model.findings import Fact, Finding
+from laklak.model.series import Note, iso
+from laklak.sources import fresh
+from laklak.sources.addresses import NOTE, SOURCES, Addresses
 from laklak.stores.base import AbsenceCount
+from laklak.stores.knowledge import Knowledge
 from laklak.text import counted, mask_url
+from laklak.wire.bans import Believed
 
 _NAMES: Final = {"first": "first candle", "ended": "end", "unlisted": "unlisted symbol", "listing": "listed symbol"}
 _OTHERS: Final = "other note"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-from laklak.feed import Feed
-from laklak.report import Report
+from laklak.report.progress import Report
+from laklak.sources.venue import Feed
 
 
 def tally(report: Report, feeds: Sequence[Feed]) -> None:

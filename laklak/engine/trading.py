@@ -6,9 +6,9 @@ from collections.abc import Callable, Collection
 from dataclasses import replace
 
 from laklak.errors import PermanentError, TransientError, VenueUnreachable
-from laklak.feed import Feed
-from laklak.job import Job
-from laklak.stopping import Stopper
+from laklak.settings.job import Job
+from laklak.sources.venue import Feed
+from laklak.tasks.stopping import Stopper
 from laklak.venues.base import Listing
 
 

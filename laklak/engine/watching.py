@@ -8,11 +8,11 @@ from typing import Final
 
 import anyio
 
-from laklak.engine.filling import Listener
-from laklak.report import Report
+from laklak.engine.store_work import Listener
+from laklak.report.progress import Report
+from laklak.report.words import waiting_line
 from laklak.stores.base import Store, Waiting
 from laklak.text import duration_text
-from laklak.wording import waiting_line
 
 LOOK_EVERY_S: Final = 0.25
 WORTH_TELLING_S: Final = 2.0

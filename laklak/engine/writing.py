@@ -11,13 +11,13 @@ from typing import Final
 import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream
 
-from laklak.engine.filling import sent
+from laklak.engine.store_work import sent
 from laklak.errors import StoreError, StoreFull
-from laklak.job import Job
-from laklak.ledger import Ledger
-from laklak.report import Report
+from laklak.report.ledger import Ledger
+from laklak.report.progress import Report
+from laklak.settings.job import Job
 from laklak.stores.base import Delivery, Store, Written
-from laklak.unsure import UnsureBook
+from laklak.stores.unconfirmed import UnsureBook
 
 log = logging.getLogger(__name__)
 

@@ -3,17 +3,17 @@
 Shipped as `laklak simulate`, and the server the tests and benchmarks talk to.
 """
 
-from laklak.simulator.archive_faults import ARCHIVE_KINDS
+from laklak.simulator.archive.faults import ARCHIVE_KINDS
 from laklak.simulator.badrows import BAD_ROW_KINDS
-from laklak.simulator.continued import ContinuedSource
 from laklak.simulator.fault_text import parse_fault
 from laklak.simulator.faults import Fault, Override
-from laklak.simulator.generated import GeneratedSource, generate
 from laklak.simulator.market import SymbolOverride
-from laklak.simulator.recorded import RecordedSource, load_recorded
 from laklak.simulator.server import Simulator
 from laklak.simulator.settings import SimulatorSettings
-from laklak.simulator.sources import CandleSource
+from laklak.simulator.sources.base import CandleSource
+from laklak.simulator.sources.continued import ContinuedSource
+from laklak.simulator.sources.generated import GeneratedSource, generate
+from laklak.simulator.sources.recorded import RecordedSource, load_recorded
 from laklak.simulator.stats import Hit, Stats
 
 __all__ = [

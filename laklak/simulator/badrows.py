@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import orjson
 
-from laklak.simulator.sources import open_time_of
+from laklak.simulator.sources.base import open_time_of
 
 _OPEN_TIME, _OPEN, _HIGH, _LOW, _CLOSE, _VOLUME, _CLOSE_TIME = range(7)
 

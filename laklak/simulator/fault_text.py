@@ -6,9 +6,9 @@ import re
 from datetime import UTC, datetime
 from typing import Final
 
-from laklak.model import MINUTE_MS, Interval
-from laklak.simulator.archive_faults import ARCHIVE_KINDS, DETAILS
-from laklak.simulator.archive_paths import file_of
+from laklak.model.series import MINUTE_MS, Interval
+from laklak.simulator.archive.faults import ARCHIVE_KINDS, DETAILS
+from laklak.simulator.archive.paths import file_of
 from laklak.simulator.badrows import BAD_ROW_KINDS, STICKY_KINDS
 from laklak.simulator.faults import ANSWER_FAULTS, ROW_FAULTS, Fault
 

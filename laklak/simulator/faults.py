@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from laklak.simulator.badrows import BAD_ROW_KINDS, STICKY_KINDS, break_row
-from laklak.simulator.sources import open_time_of
+from laklak.simulator.sources.base import open_time_of
 
 ANSWER_FAULTS: Final = ("5xx", "429", "418", "403", "451", "reset", "cut", "html", "hang", "slow")
 """Faults of a whole answer: at most one of them happens to a request."""

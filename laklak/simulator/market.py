@@ -11,10 +11,10 @@ from typing import Any, Final, Literal
 
 import orjson
 
-from laklak.model import MINUTE_MS, Interval
+from laklak.model.series import MINUTE_MS, Interval
 from laklak.simulator.badrows import break_row, index_of
 from laklak.simulator.rules import KlinesQuery, rate_limits, unknown_symbol, wrong_symbol_status
-from laklak.simulator.sources import NEVER_MS, CandleSource, open_time_of
+from laklak.simulator.sources.base import NEVER_MS, CandleSource, open_time_of
 
 ClockKind = Literal["frozen", "ticking"]
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import orjson
 
-from laklak.model import Interval
+from laklak.model.series import Interval
 
 KLINES: Final = "/fapi/v1/klines"
 EXCHANGE_INFO: Final = "/fapi/v1/exchangeInfo"

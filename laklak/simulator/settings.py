@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from laklak.simulator.archive_paths import DAY_DELAY_MS, MONTH_DELAY_MS
+from laklak.simulator.archive.paths import DAY_DELAY_MS, MONTH_DELAY_MS
 from laklak.simulator.faults import Fault, Override
 from laklak.simulator.gate import Window
 from laklak.simulator.market import ClockKind, SymbolOverride

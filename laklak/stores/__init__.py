@@ -9,9 +9,9 @@ from typing import Final
 import platformdirs
 
 from laklak.errors import StoreUnavailable
-from laklak.model import StoreAccess
+from laklak.model.series import StoreAccess
 from laklak.stores.base import Store
-from laklak.stores.sqlite import SqliteStore
+from laklak.stores.sqlite.store import SqliteStore
 
 __all__ = ["open_store"]
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Final, Literal, Protocol, Self
 
-from laklak.findings import Finding
-from laklak.model import Absence, AbsenceKind, Candles, Interval, Note, RunRecord, Series, TimeRange
+from laklak.model.findings import Finding
+from laklak.model.series import Absence, AbsenceKind, Candles, Interval, Note, RunRecord, Series, TimeRange
 
 Origin = Literal["real", "simulated"]
 

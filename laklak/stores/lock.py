@@ -13,9 +13,9 @@ from types import TracebackType
 from typing import Self
 
 from laklak.errors import StoreBusy, StoreUnavailable
-from laklak.findings import Finding
-from laklak.model import iso
-from laklak.process import unsupported_system
+from laklak.model.findings import Finding
+from laklak.model.series import iso
+from laklak.tasks.process import unsupported_system
 from laklak.text import MOVES_STORE
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from laklak.archives import ARCHIVES, Archive, ArchiveFile
-from laklak.model import Series, TimeRange
+from laklak.model.series import Series, TimeRange
 
 RECORDED = Path(__file__).parent.parent / "recorded" / "binance"
 HEADER = ",".join(ARCHIVES["binance"].columns).encode() + b"\n"

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from laklak.archives import ARCHIVES
 from laklak.archives.base import day_of, month_of
-from laklak.model import DAY_MS, Series, TimeRange
-from laklak.times import parse_time
+from laklak.model.series import DAY_MS, Series, TimeRange
+from laklak.settings.times import parse_time
 from laklak.venues import VENUES
 
 BINANCE = ARCHIVES["binance"]

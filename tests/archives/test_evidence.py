@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from laklak.archives import ARCHIVES
 from laklak.archives.evidence import CLOCKS_APART_MS, LATE_MS, Choice, DueDay, Evidence, choose, is_due
-from laklak.archives.solver import FilePart
-from laklak.model import DAY_MS, MINUTE_MS, Absence, CandleBatch, Interval, Series, TimeRange
-from laklak.quality import Checked, Refusal
+from laklak.archives.split import FilePart
+from laklak.model.series import DAY_MS, MINUTE_MS, Absence, CandleBatch, Interval, Series, TimeRange
+from laklak.plan.rows import Checked, Refusal
 
 ARCHIVE = ARCHIVES["binance"]
 SERIES = Series("binance", "AAAUSDT", Interval.parse("1m"))

@@ -10,10 +10,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from laklak.archives import ARCHIVES, BadFile
-from laklak.archives.reading import read_csv, read_file
-from laklak.model import DAY_MS, MINUTE_MS, Chunk, Page, Series, TimeRange
-from laklak.quality import check_page
-from laklak.settle import first_answer, second_answer
+from laklak.archives.csv import read_csv, read_file
+from laklak.model.series import DAY_MS, MINUTE_MS, Chunk, Page, Series, TimeRange
+from laklak.plan.answers import first_answer, second_answer
+from laklak.plan.rows import check_page
 
 BINANCE = ARCHIVES["binance"]
 HEADER = ",".join(BINANCE.columns).encode() + b"\n"

@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 
 from laklak.archives import ARCHIVES
 from laklak.archives.base import month_of
-from laklak.archives.solver import FilePart, Solver
-from laklak.model import DAY_MS, MINUTE_MS, Interval, Series, TimeRange
-from laklak.plan import merge
-from laklak.times import parse_time
+from laklak.archives.split import FilePart, Solver
+from laklak.model.series import DAY_MS, MINUTE_MS, Interval, Series, TimeRange
+from laklak.plan.chunks import merge
+from laklak.settings.times import parse_time
 from laklak.venues import VENUES
 
 BINANCE = ARCHIVES["binance"]

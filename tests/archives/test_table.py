@@ -9,12 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from laklak.archives import ARCHIVES
-from laklak.archives.reading import read_csv
+from laklak.archives.csv import read_csv
 from laklak.archives.table import CandleTable
-from laklak.lineprotocol import candle_lines
-from laklak.model import MINUTE_MS, CandleBatch, Series, TimeRange
+from laklak.model.series import MINUTE_MS, CandleBatch, Series, TimeRange
 from laklak.stores import open_store
 from laklak.stores.base import Delivery
+from laklak.stores.influx.lines import candle_lines
 
 BINANCE = ARCHIVES["binance"]
 DAY = BINANCE.day_file(Series.parse("binance:币安人生USDT:1m"), 1_772_064_000_000)

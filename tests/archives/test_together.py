@@ -8,11 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from laklak.archives import ARCHIVES, BadFile, reading
-from laklak.archives.reading import Downloaded, read_files
-from laklak.model import DAY_MS, MINUTE_MS, Chunk, Series, TimeRange
-from laklak.plan import merge
-from laklak.settle import Doubts, first_answer
+from laklak.archives import ARCHIVES, BadFile
+from laklak.archives import csv as reading
+from laklak.archives.csv import Downloaded, read_files
+from laklak.model.series import DAY_MS, MINUTE_MS, Chunk, Series, TimeRange
+from laklak.plan.answers import Doubts, first_answer
+from laklak.plan.chunks import merge
 
 BINANCE = ARCHIVES["binance"]
 SERIES = Series.parse("binance:LINKUSDT:1m")

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from laklak.archives import ARCHIVES, BadFile
 from laklak.archives.unpack import unpack
-from laklak.model import Series
+from laklak.model.series import Series
 
 END_BYTES = 22
 FILE = ARCHIVES["binance"].day_file(Series.parse("binance:LINKUSDT:1m"), 1_772_064_000_000)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from laklak.bench.run import run
-from laklak.model import StoreAccess
+from laklak.model.series import StoreAccess
 
 
 def measured(results):

@@ -27,9 +27,9 @@ from influxd import Influxd
 from lying_venue import LyingVenue
 from summary_keys import SUMMARY_KEYS
 
-from laklak.findings import Checkup
+from laklak.model.findings import Checkup
 from laklak.order import check
-from laklak.settings import load_settings
+from laklak.settings.load import load_settings
 from laklak.simulator import CandleSource, Hit, RecordedSource, Simulator, SimulatorSettings, load_recorded
 from laklak.simulator.rules import KLINES
 

@@ -14,8 +14,8 @@ from copies import BTC, ETH, candles, fill, minutes_of
 from lying_venue import KLINES, LyingVenue
 
 import laklak as library
-from laklak.addresses import address_of
-from laklak.model import Note, StoreAccess
+from laklak.model.series import Note, StoreAccess
+from laklak.sources.addresses import address_of
 from laklak.stores import open_store
 
 CLOCK = "2026-03-03T12:00:30"
@@ -219,7 +219,7 @@ def test_the_note_is_there_before_the_candles(real, laklak, monkeypatch):
     # The first write of candles never comes to its end: the process kills itself in the middle of it.
     dying = (
         "import os, signal\n"
-        "from laklak.stores.sqlite import SqliteStore\n"
+        "from laklak.stores.sqlite.store import SqliteStore\n"
         "write = SqliteStore.write\n"
         "async def once(self, deliveries):\n"
         "    await write(self, deliveries)\n"

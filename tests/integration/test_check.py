@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from laklak.findings import Checkup, Finding
+from laklak.cli.terminal import emit
+from laklak.model.findings import Checkup, Finding
+from laklak.report.words import finding_lines
 from laklak.simulator import Override
 from laklak.stores.lock import StoreLock
-from laklak.stores.sqlite_schema import SCHEMA_VERSION
-from laklak.terminal import emit
-from laklak.wording import finding_lines
+from laklak.stores.sqlite.schema import SCHEMA_VERSION
 
 PASSWORD = "hunt er2@/:"
 

@@ -15,7 +15,7 @@ from slow_line import slow_line
 
 from laklak.engine.check import LIMIT_S
 from laklak.order import check
-from laklak.settings import load_settings
+from laklak.settings.load import load_settings
 from laklak.simulator import Override, generate
 
 # What hangs

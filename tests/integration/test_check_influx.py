@@ -144,7 +144,7 @@ def test_a_server_that_hangs_or_is_down_is_a_problem_in_bounded_time(
     monkeypatch.setenv("LAKLAK_STORE", server.url("candles"))
     server.pause()
     # Without a limit it would look for longer than the test may last.
-    monkeypatch.setattr("laklak.stores.influx.caller.OPENING_PATIENCE_S", 600.0)
+    monkeypatch.setattr("laklak.stores.influx.calling.OPENING_PATIENCE_S", 600.0)
     monkeypatch.setattr("laklak.stores.influx.store.OPENING_PATIENCE_S", 600.0)
     checkup = looked_within(1.0)
     assert checkup.cut_short

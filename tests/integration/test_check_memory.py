@@ -13,11 +13,11 @@ import pytest
 from copies import BTC, MINUTE_MS, START_MS, absence, candles, fill
 from lying_venue import LISTING, TIME, LyingVenue
 
-from laklak.addresses import address_of
-from laklak.bans import BanBook
-from laklak.model import Absence, Note, Series, StoreAccess
+from laklak.model.series import Absence, Note, Series, StoreAccess
+from laklak.sources.addresses import address_of
 from laklak.stores import open_store
 from laklak.stores.base import Delivery
+from laklak.wire.bans import BanBook
 
 CLOCK = "2026-03-03T12:00:30"
 _numbers = itertools.count(1)

@@ -11,7 +11,7 @@ import pytest
 
 from laklak.engine import Check
 from laklak.order import check
-from laklak.settings import load_settings
+from laklak.settings.load import load_settings
 from laklak.venues import VENUES
 from laklak.venues.binance import Binance
 

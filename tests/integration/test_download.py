@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from laklak.download import TRIES, Downloader
 from laklak.errors import PermanentError, TransientError
-from laklak.stopping import Stopped, Stopper
+from laklak.tasks.stopping import Stopped, Stopper
+from laklak.wire.downloads import TRIES, Downloader
 
 BODY = bytes(range(256)) * 40
 PATH = "/data/a.zip"
@@ -228,7 +228,7 @@ def test_a_server_that_falls_silent_in_the_middle_is_tried_again():
 
 
 def test_a_server_that_drips_is_given_up(monkeypatch):
-    monkeypatch.setattr("laklak.download._FILE_S", -1.0)
+    monkeypatch.setattr("laklak.wire.downloads._FILE_S", -1.0)
 
     _, (error, _) = talk([answer()], failure(TransientError))
 
@@ -367,7 +367,7 @@ def test_an_archive_that_answered_a_moment_ago_is_not_down_yet():
 
 
 def test_an_archive_that_answered_long_ago_is_down(monkeypatch):
-    monkeypatch.setattr("laklak.download.DEAD_AFTER_S", 0.0)
+    monkeypatch.setattr("laklak.wire.downloads.DEAD_AFTER_S", 0.0)
 
     async def conversation(downloader):
         await downloader.get(PATH, most_bytes=100_000)
@@ -381,7 +381,7 @@ def test_an_archive_that_answered_long_ago_is_down(monkeypatch):
 
 
 def test_files_that_are_not_there_show_that_an_archive_is_up(monkeypatch):
-    monkeypatch.setattr("laklak.download.DEAD_AFTER_S", 0.0)
+    monkeypatch.setattr("laklak.wire.downloads.DEAD_AFTER_S", 0.0)
     answers = [*[answer(b"", "500 Oh")] * (TRIES * 7), answer(b"", "404 No"), *[answer(b"", "500 Oh")] * (TRIES * 7)]
 
     async def conversation(downloader):

@@ -28,7 +28,7 @@ def backfill(*symbols, **options):
 @pytest.fixture
 def quick_retries(monkeypatch):
     """Backing off is tested with the transport; here it would only cost time."""
-    monkeypatch.setattr("laklak.connection._BACKOFF_MOST_S", 0.02)
+    monkeypatch.setattr("laklak.wire.client._BACKOFF_MOST_S", 0.02)
 
 
 def test_a_mix_of_faults_costs_nothing_but_requests(venue, laklak, check_sum, stored, truth, recorded):

@@ -18,7 +18,7 @@ TEN_MS = ms("2026-03-01T10:00") or 0
 @pytest.fixture(autouse=True)
 def quick(hasty: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is tried again is tried at once."""
-    monkeypatch.setattr("laklak.connection._BACKOFF_MOST_S", 0.01)
+    monkeypatch.setattr("laklak.wire.client._BACKOFF_MOST_S", 0.01)
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from laklak.errors import StoreError
 from laklak.simulator import Fault, Override, SymbolOverride
 from laklak.simulator.badrows import STICKY_KINDS
 from laklak.simulator.rules import KLINES
-from laklak.stores.sqlite import SqliteStore
+from laklak.stores.sqlite.store import SqliteStore
 
 MINUTE_MS = 60_000
 DAY_MS = 86_400_000
@@ -183,7 +183,7 @@ def test_a_missing_hour_is_a_hole_too(venue, sql):
 
 
 def test_a_failed_chunk_is_missing_and_never_a_hole(venue, check_sum, sql, monkeypatch):
-    monkeypatch.setattr("laklak.connection._BACKOFF_MOST_S", 0.02)
+    monkeypatch.setattr("laklak.wire.client._BACKOFF_MOST_S", 0.02)
 
     def script(path, query, number):
         failing = path == KLINES and int(query["startTime"]) == END_MS - DAY_MS

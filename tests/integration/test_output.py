@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from laklak.model import iso
+from laklak.model.series import iso
 from laklak.simulator import Override, SymbolOverride, generate
 from laklak.simulator.rules import KLINES
 from laklak.stores.lock import StoreLock
@@ -216,7 +216,7 @@ def test_the_log_names_once_what_somebody_has_set(venue, here):
 @pytest.mark.parametrize("words", [("-q",), ("--no-progress",), ()])
 def test_the_log_gets_the_lines_of_progress(words, venue, laklak):
     venue(latency_s=0.3)
-    often = "import laklak.terminal; laklak.terminal.STATUS_EVERY_S = 0.1"
+    often = "import laklak.cli.terminal; laklak.cli.terminal.STATUS_EVERY_S = 0.1"
     ended = laklak("backfill", "LTCUSDT", *DAY, "--chunk", "99", "--workers", "2", *words, first=often)
     assert ended.exit == 0
     assert re.search(r"INFO \d+\.\d % [\d,]+ of 1,440 candles, .*ETA ", Path("backfill.log").read_text())

@@ -10,10 +10,10 @@ from bulk_files import PUBLISHED_MS, RECORDING
 
 import laklak as library
 from laklak.errors import StoreError
-from laklak.model import Series, TimeRange
+from laklak.model.series import Series, TimeRange
 from laklak.simulator import SymbolOverride
-from laklak.stores.sqlite import SqliteStore
-from laklak.unsure import UnsureBook
+from laklak.stores.sqlite.store import SqliteStore
+from laklak.stores.unconfirmed import UnsureBook
 
 MINUTE_MS = 60_000
 DAY_MS = 1440 * MINUTE_MS

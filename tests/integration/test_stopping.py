@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from patience import HASTY, PATIENT, halting_at
 
-from laklak.process import STOPS
 from laklak.simulator import Override
+from laklak.tasks.process import STOPS
 
 SYMBOLS = ("LTCUSDT", "DOTUSDT", "AVAXUSDT")
 WORDS = ("backfill", *SYMBOLS, "--days", "4", "--chunk", "99")
@@ -153,7 +153,7 @@ def test_no_more_than_64_chunks_are_taken_and_not_stored(venue, laklak, sql):
 
 # The first module after signals were blocked, the one that reads the words, and two of the many that come when signals
 # are answered. Before, Python itself answers.
-@pytest.mark.parametrize("module", ["laklak.process", "typer", "aiohttp", "laklak.engine"])
+@pytest.mark.parametrize("module", ["laklak.tasks.process", "typer", "aiohttp", "laklak.engine"])
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_while_the_program_starts_is_answered_like_any_other(number, status, module, venue, laklak, check_sum):
     running = venue()

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from laklak.model import Series, TimeRange
+from laklak.model.series import Series, TimeRange
 from laklak.simulator import Override, generate
-from laklak.stores.sqlite import SqliteStore
-from laklak.unsure import UnsureBook
+from laklak.stores.sqlite.store import SqliteStore
+from laklak.stores.unconfirmed import UnsureBook
 
 DAY_MS = 86_400_000
 END_MS = 1_772_323_200_000

@@ -375,7 +375,7 @@ def test_it_is_looked_for_again_after_a_week_or_when_told(days, flags, asked, ly
 def test_a_symbol_of_the_packaged_list_that_nobody_knows_is_a_warning(lying, here, monkeypatch, tmp_path, check_sum):
     packaged = tmp_path / "packaged.txt"
     packaged.write_text("AAAUSDT binance\nNOPEUSDT binance\n")
-    monkeypatch.setattr("laklak.assets._packaged_assets", lambda: packaged)
+    monkeypatch.setattr("laklak.settings.assets._packaged_assets", lambda: packaged)
     ended = here("backfill", "--start", "2026-03-10T11:00", "--json")
     assert (ended.exit, check_sum(ended.json)["failed_series"], ended.json["written"]) == (0, [], 60)
     assert "NOPEUSDT" in ended.lines("warning")[0]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from laklak.errors import SettingsError
-from laklak.settings import Settings, load_settings
+from laklak.settings.load import Settings, load_settings
 
 
 class Place:

@@ -11,15 +11,15 @@ from typing import Any
 
 from yarl import URL
 
-from laklak.bans import BanBook
-from laklak.clock import VenueClock
-from laklak.limiter import Limiter
-from laklak.model import MINUTE_MS, Chunk, Interval, Series, TimeRange
+from laklak.model.series import MINUTE_MS, Chunk, Interval, Series, TimeRange
 from laklak.simulator import Override, Simulator, SimulatorSettings, generate
-from laklak.stopping import Stopper
-from laklak.transport import TRIES, Transport
+from laklak.tasks.stopping import Stopper
 from laklak.venues import VENUES
 from laklak.venues.base import Request
+from laklak.wire.bans import BanBook
+from laklak.wire.clock import VenueClock
+from laklak.wire.limiter import Limiter
+from laklak.wire.venue_api import TRIES, Transport
 
 BINANCE = VENUES["binance"]
 CLOCK = BINANCE.clock_request()

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 import pytest
 
-from laklak.model import DAY_MS, MINUTE_MS, Interval
+from laklak.model.series import DAY_MS, MINUTE_MS, Interval
 from laklak.simulator import Override, Simulator, SimulatorSettings, SymbolOverride, generate, parse_fault
 
 START = 1_771_977_600_000  # 2026-02-25T00:00Z, the first recorded minute

@@ -13,11 +13,11 @@ from itertools import pairwise
 import aiohttp
 import pytest
 
-from laklak.model import DAY_MS, MINUTE_MS, Interval
+from laklak.model.series import DAY_MS, MINUTE_MS, Interval
 from laklak.simulator import ARCHIVE_KINDS, Simulator, SimulatorSettings, parse_fault
-from laklak.simulator.archive_faults import FILE_KINDS, REQUEST_KINDS, ArchiveDice
-from laklak.simulator.archive_paths import file_of
-from laklak.simulator.archive_zip import BOMB_BYTES, bomb, zip_of
+from laklak.simulator.archive.faults import FILE_KINDS, REQUEST_KINDS, ArchiveDice
+from laklak.simulator.archive.paths import file_of
+from laklak.simulator.archive.zips import BOMB_BYTES, bomb, zip_of
 
 START = 1_771_977_600_000  # 2026-02-25T00:00Z, the first recorded minute
 LATER = START + 11 * DAY_MS  # when all of the recording is published

@@ -5,8 +5,8 @@ import threading
 
 import pytest
 
-from laklak.simulator.archive_render import Body
-from laklak.simulator.archive_shelf import Shelf
+from laklak.simulator.archive.render import Body
+from laklak.simulator.archive.shelf import Shelf
 
 
 def body(size):

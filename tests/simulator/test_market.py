@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import pytest
 
-from laklak.model import DAY_MS, MINUTE_MS
+from laklak.model.series import DAY_MS, MINUTE_MS
 from laklak.simulator import SymbolOverride, generate
 from laklak.simulator.market import SimulatedClock
 from laklak.simulator.settings import SETTLE_MS

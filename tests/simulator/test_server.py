@@ -8,7 +8,7 @@ import aiohttp
 import orjson
 import pytest
 
-from laklak.model import DAY_MS, MINUTE_MS
+from laklak.model.series import DAY_MS, MINUTE_MS
 from laklak.simulator import BAD_ROW_KINDS, Hit, Override, Simulator, SimulatorSettings, generate, parse_fault
 from laklak.simulator.settings import SETTLE_MS
 

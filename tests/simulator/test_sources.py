@@ -9,7 +9,7 @@ from pathlib import Path
 import orjson
 import pytest
 
-from laklak.model import DAY_MS, MINUTE_MS
+from laklak.model.series import DAY_MS, MINUTE_MS
 from laklak.simulator import ContinuedSource, generate, load_recorded
 
 START = 1_771_977_600_000  # 2026-02-25T00:00Z

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import pytest
 
-from laklak.model import CandleBatch, Interval, Series, StoreAccess
+from laklak.model.series import CandleBatch, Interval, Series, StoreAccess
 from laklak.stores import open_store
 from laklak.stores.base import Delivery
 

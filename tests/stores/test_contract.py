@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from laklak.model import DAY_MS, MINUTE_MS, Absence, CandleBatch, Note, RunRecord, Series, TimeRange
+from laklak.model.series import DAY_MS, MINUTE_MS, Absence, CandleBatch, Note, RunRecord, Series, TimeRange
 from laklak.stores.base import AbsenceCount, Delivery
 
 START = 1_767_225_600_000

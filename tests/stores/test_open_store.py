@@ -8,7 +8,7 @@ import os
 import pytest
 
 from laklak.errors import StoreError, StoreUnavailable
-from laklak.model import DAY_MS, StoreAccess, TimeRange
+from laklak.model.series import DAY_MS, StoreAccess, TimeRange
 from laklak.stores import open_store
 
 START = 1_767_225_600_000

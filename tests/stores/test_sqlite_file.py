@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 
 from laklak.errors import StoreUnavailable
-from laklak.model import Absence, TimeRange
+from laklak.model.series import Absence, TimeRange
 from laklak.stores import open_store
-from laklak.stores.sqlite_schema import APPLICATION_ID, MIGRATIONS, SCHEMA_VERSION
+from laklak.stores.sqlite.schema import APPLICATION_ID, MIGRATIONS, SCHEMA_VERSION
 
 
 async def enter(path: Path) -> None:
@@ -245,7 +245,7 @@ def test_a_damaged_store_is_reported_as_damaged(path, series, deliver):
 def test_several_processes_may_make_the_same_store_at_once(path):
     program = (
         "import asyncio, sys\n"
-        "from laklak.model import CandleBatch, Series\n"
+        "from laklak.model.series import CandleBatch, Series\n"
         "from laklak.stores import open_store\n"
         "from laklak.stores.base import Delivery\n"
         "async def main():\n"

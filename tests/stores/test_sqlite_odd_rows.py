@@ -9,11 +9,11 @@ from contextlib import closing
 
 import pytest
 
-from laklak.copying import PART_MINUTES
-from laklak.model import DAY_MS, MINUTE_MS, Absence, Series, TimeRange
+from laklak.model.series import DAY_MS, MINUTE_MS, Absence, Series, TimeRange
+from laklak.sources.store import PART_MINUTES
 from laklak.stores import open_store
 from laklak.stores.base import Delivery
-from laklak.stores.presence import take_stock
+from laklak.stores.coverage import take_stock
 
 START = 1_767_225_600_000
 DAYS = TimeRange(START, START + 3 * DAY_MS)
@@ -197,7 +197,7 @@ def test_a_file_without_the_index_is_counted_all_the_same(filled, series):
 
 
 def test_a_file_of_the_first_version_is_looked_through_once(path, series):
-    from laklak.stores.sqlite_schema import APPLICATION_ID, MIGRATIONS
+    from laklak.stores.sqlite.schema import APPLICATION_ID, MIGRATIONS
 
     with closing(sqlite3.connect(path)) as connection:
         for statement in (*MIGRATIONS[0], f"PRAGMA application_id = {APPLICATION_ID}", "PRAGMA user_version = 1"):

@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from laklak.model import MINUTE_MS, CandleBatch, Series, TimeRange
-from laklak.stores import open_store, sqlite_write
+from laklak.model.series import MINUTE_MS, CandleBatch, Series, TimeRange
+from laklak.stores import open_store
 from laklak.stores.base import Delivery
+from laklak.stores.sqlite import write as sqlite_write
 
 SERIES = Series.parse("binance:BTCUSDT:1m")
 

@@ -9,7 +9,7 @@ from contextlib import closing
 
 import pytest
 
-from laklak.model import DAY_MS, MINUTE_MS, Absence, RunRecord, Series, TimeRange
+from laklak.model.series import DAY_MS, MINUTE_MS, Absence, RunRecord, Series, TimeRange
 from laklak.stores import open_store
 from laklak.stores.base import Delivery
 

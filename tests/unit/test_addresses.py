@@ -2,7 +2,7 @@
 
 import pytest
 
-from laklak.addresses import SIMULATOR, Addresses, address_of, fits, known, mixture
+from laklak.sources.addresses import SIMULATOR, Addresses, address_of, fits, known, mixture
 
 OWN = Addresses(frozenset({"api.example.com"}), frozenset({"files.example.com"}))
 

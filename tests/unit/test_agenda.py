@@ -1,10 +1,10 @@
 """What is asked next: in order, on time, each once."""
 
-from laklak.agenda import Agenda
-from laklak.ledger import Ledger
-from laklak.model import MINUTE_MS, Chunk, Interval, Series, TimeRange
-from laklak.plan import SeriesPlan
-from laklak.settle import Question
+from laklak.model.series import MINUTE_MS, Chunk, Interval, Series, TimeRange
+from laklak.plan.answers import Question
+from laklak.plan.chunks import SeriesPlan
+from laklak.report.ledger import Ledger
+from laklak.sources.backlog import Agenda
 
 MINUTE = Interval.parse("1m")
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from laklak.asset_files import converted, refreshed, replace_text
 from laklak.errors import AssetsError
-from laklak.spelling import one_word_symbol
+from laklak.settings.asset_files import converted, refreshed, replace_text
+from laklak.settings.spelling import one_word_symbol
 
 VENUES = ("binance", "bybit", "yfinance")
 SPELLED = {"binance": one_word_symbol}

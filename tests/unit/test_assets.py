@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from laklak.assets import MAX_BYTES, Asset, AssetList, find_assets, read_assets
 from laklak.errors import AssetsError
-from laklak.model import check_symbol
-from laklak.spelling import one_word_symbol
+from laklak.model.series import check_symbol
+from laklak.settings.assets import MAX_BYTES, Asset, AssetList, find_assets, read_assets
+from laklak.settings.spelling import one_word_symbol
 from laklak.venues import PLANNED, VENUES
 
 SPELLED = {"binance": one_word_symbol}

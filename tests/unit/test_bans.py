@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from laklak.bans import Ban, BanBook, believed, lasting_bans
+from laklak.wire.bans import Ban, BanBook, believed, lasting_bans
 
 ORIGIN = "https://fapi.binance.com"
 

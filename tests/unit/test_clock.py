@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from laklak.clock import VenueClock
+from laklak.wire.clock import VenueClock
 
 RECORDED = 1_772_323_200_000
 

@@ -11,8 +11,8 @@ import pytest
 from aiohttp.client_reqrep import ConnectionKey
 from yarl import URL
 
-from laklak.connection import backoff_s, host_text, is_not_yet, no_proxy_warning, proxy_for, what_failed
 from laklak.errors import SettingsError
+from laklak.wire.client import backoff_s, host_text, is_not_yet, no_proxy_warning, proxy_for, what_failed
 
 
 @pytest.mark.parametrize("proxy", ["socks5://127.0.0.1:1080", "http://[bad", "http://host:port", "http://", "ftp://x"])

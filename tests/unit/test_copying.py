@@ -11,13 +11,13 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from laklak.copying import PART_MINUTES, StoredCandles, overlap, parts_of, plan_copy, take, without
-from laklak.ledger import Ledger
-from laklak.lineprotocol import candle_lines
-from laklak.model import MINUTE_MS, Absence, Interval, Series, TimeRange
-from laklak.plan import gaps, runs
+from laklak.model.series import MINUTE_MS, Absence, Interval, Series, TimeRange
+from laklak.plan.chunks import gaps, runs
+from laklak.report.ledger import Ledger
+from laklak.sources.store import PART_MINUTES, StoredCandles, overlap, parts_of, plan_copy, take, without
 from laklak.stores.base import Columns
-from laklak.stores.presence import Presence
+from laklak.stores.coverage import Presence
+from laklak.stores.influx.lines import candle_lines
 
 MINUTE = Interval.parse("1m")
 SERIES = Series("binance", "BTCUSDT", MINUTE)

@@ -11,15 +11,15 @@ from hypothesis import strategies as st
 from polars import DataFrame
 
 from laklak.archives import ARCHIVES
-from laklak.archives.reading import read_files
-from laklak.archives.solver import FilePart
-from laklak.archives.uninterrupted import uninterrupted
-from laklak.files import FileAgenda, FileReader, Memory, NoCandles
-from laklak.ledger import Ledger
-from laklak.model import DAY_MS, MINUTE_MS, Interval, Series, TimeRange
-from laklak.plan import SeriesPlan
+from laklak.archives.csv import read_files
+from laklak.archives.sigint import uninterrupted
+from laklak.archives.split import FilePart
+from laklak.model.series import DAY_MS, MINUTE_MS, Interval, Series, TimeRange
+from laklak.plan.chunks import SeriesPlan
+from laklak.report.ledger import Ledger
 from laklak.simulator import Fault, Override, Simulator, SimulatorSettings, generate
-from laklak.stopping import Stopped, Stopper
+from laklak.sources.archive import FileAgenda, FileReader, Memory, NoCandles
+from laklak.tasks.stopping import Stopped, Stopper
 
 ARCHIVE = ARCHIVES["binance"]
 SERIES = Series("binance", "BTCUSDT", Interval.parse("1m"))
@@ -467,7 +467,7 @@ def test_reading_that_is_cancelled_gives_its_room_back(monkeypatch):
         in_thread.set()
         go_on.wait(10)
 
-    monkeypatch.setattr("laklak.files.read_files", read_files)
+    monkeypatch.setattr("laklak.sources.archive.read_files", read_files)
 
     async def conversation(reader):
         reading = asyncio.create_task(reader.read(a_day()))
@@ -498,7 +498,7 @@ def test_a_file_that_polars_gives_up_at_ctrl_c_is_read_again(monkeypatch):
             raise KeyboardInterrupt("")
         return read_files(*words)
 
-    monkeypatch.setattr("laklak.files.read_files", read_or_not)
+    monkeypatch.setattr("laklak.sources.archive.read_files", read_or_not)
 
     (found, taken), _ = read(of_yesterday)
 

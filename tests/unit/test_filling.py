@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from laklak.engine.filling import sent, survey_sure
-from laklak.model import DAY_MS, CandleBatch, Interval, Series, TimeRange
+from laklak.engine.store_work import sent, survey_sure
+from laklak.model.series import DAY_MS, CandleBatch, Interval, Series, TimeRange
 from laklak.stores.base import Delivery
-from laklak.stores.sqlite import SqliteStore
-from laklak.unsure import UnsureBook
+from laklak.stores.sqlite.store import SqliteStore
+from laklak.stores.unconfirmed import UnsureBook
 
 HOUR = Interval.parse("1h")
 BTC, ETH = Series("binance", "BTCUSDT", HOUR), Series("binance", "ETHUSDT", HOUR)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import orjson
 import pytest
 
-from laklak.forms import read_answer, unread_detail, with_neighbours
-from laklak.model import MINUTE_MS, Chunk, Interval, Series, TimeRange
-from laklak.quality import Refusal, check_page
-from laklak.settle import Doubts, Question
+from laklak.model.series import MINUTE_MS, Chunk, Interval, Series, TimeRange
+from laklak.plan.answers import Doubts, Question
+from laklak.plan.rows import Refusal, check_page
+from laklak.sources.forms import read_answer, unread_detail, with_neighbours
 from laklak.venues import VENUES
 from laklak.venues.base import DecodeError
 

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from laklak.fresh import KEPT_MS, NOTE_BYTES_MAX, Fresh, chunks_with, take_along
-from laklak.knowledge import Knowledge
-from laklak.model import MINUTE_MS, CandleBatch, Interval, Series, TimeRange
-from laklak.plan import SeriesPlan, cost_of, page_weight, plan_chunks, runs
+from laklak.model.series import MINUTE_MS, CandleBatch, Interval, Series, TimeRange
+from laklak.plan.chunks import SeriesPlan, cost_of, page_weight, plan_chunks, runs
+from laklak.sources.fresh import KEPT_MS, NOTE_BYTES_MAX, Fresh, chunks_with, take_along
+from laklak.stores.knowledge import Knowledge
 
 MINUTE = Interval.parse("1m")
 SERIES = Series("binance", "BTCUSDT", MINUTE)

@@ -138,7 +138,7 @@ def test_the_help_needs_nothing_heavy():
 
 
 def test_what_reads_settings_and_symbols_needs_no_network_and_no_tables():
-    assert loaded_after("import laklak.settings, laklak.assets, laklak.times") <= {"orjson"}
+    assert loaded_after("import laklak.settings.load, laklak.settings.assets, laklak.settings.times") <= {"orjson"}
 
 
 def test_the_library_needs_no_tables_and_no_progress_before_they_are_asked_for():

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
-from laklak.knowledge import Knowledge
-from laklak.model import Note, Series
+from laklak.model.series import Note, Series
+from laklak.stores.knowledge import Knowledge
 
 BTC = Series.parse("binance:BTCUSDT:1m")
 

@@ -3,10 +3,10 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from laklak.ledger import Ledger
-from laklak.model import MINUTE_MS, Absence, CandleBatch, Interval, Series, TimeRange
-from laklak.plan import SeriesPlan
-from laklak.settle import Doubts
+from laklak.model.series import MINUTE_MS, Absence, CandleBatch, Interval, Series, TimeRange
+from laklak.plan.answers import Doubts
+from laklak.plan.chunks import SeriesPlan
+from laklak.report.ledger import Ledger
 from laklak.stores.base import Delivery
 
 SERIES = Series("binance", "BTCUSDT", Interval.parse("1m"))

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from laklak.errors import SettingsError
-from laklak.limiter import Limiter
+from laklak.wire.limiter import Limiter
 
 
 def limiter(budget=1200, advertised=None, heaviest=10, next_minute_s=lambda: 60.0):

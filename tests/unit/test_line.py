@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from laklak.line import GOOD_ANSWER_S, Line, LineGauge, Reception
+from laklak.wire.line import GOOD_ANSWER_S, Line, LineGauge, Reception
 
 PAGE = 130_000
 PIECE = 6_500

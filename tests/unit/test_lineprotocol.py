@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from laklak.lineprotocol import candle_lines, key_of, point_line, tags_of
-from laklak.model import MINUTE_MS, CandleBatch, Interval, Series
+from laklak.model.series import MINUTE_MS, CandleBatch, Interval, Series
+from laklak.stores.influx.lines import candle_lines, key_of, point_line, tags_of
 
 KEY = "binance_ohlc,exchange=binance,symbol=BTCUSDT,timeframe=1m"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from laklak.noproxy import NoProxy
+from laklak.wire.noproxy import NoProxy
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,9 @@ import asyncio
 
 import anyio
 
-from laklak.engine.filling import each
 from laklak.engine.oddities import OddityBook
-from laklak.model import MINUTE_MS, Series, TimeRange
+from laklak.engine.store_work import each
+from laklak.model.series import MINUTE_MS, Series, TimeRange
 from laklak.stores.base import NO_STRAYS, Strays
 
 START = 1_767_225_600_000

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from laklak.old_config import lines_for_dotenv
+from laklak.settings.old_config import lines_for_dotenv
 
 
 def lines(folder: Path, text: str) -> list[str]:

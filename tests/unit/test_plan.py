@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from laklak.model import MINUTE_MS, Interval, Series, TimeRange
-from laklak.plan import (
+from laklak.model.series import MINUTE_MS, Interval, Series, TimeRange
+from laklak.plan.chunks import (
     SeriesPlan,
     alternatives,
     best_page,

@@ -8,8 +8,8 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from laklak.model import DAY_MS, Absence, Interval, Series, TimeRange
-from laklak.stores.presence import survey
+from laklak.model.series import DAY_MS, Absence, Interval, Series, TimeRange
+from laklak.stores.coverage import survey
 
 HOUR = Interval.parse("1h")
 SERIES = Series("binance", "BTCUSDT", HOUR)

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from laklak.model import MINUTE_MS, Interval, Page, Series, TimeRange
-from laklak.quality import check_page
+from laklak.model.series import MINUTE_MS, Interval, Page, Series, TimeRange
+from laklak.plan.rows import check_page
 
 SERIES = Series("binance", "BTCUSDT", Interval.parse("1m"))
 START = 1_771_977_600_000

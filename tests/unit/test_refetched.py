@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from laklak.model import MINUTE_MS, CandleBatch, Interval, Series, TimeRange
-from laklak.refetched import Compared, compare
+from laklak.model.series import MINUTE_MS, CandleBatch, Interval, Series, TimeRange
 from laklak.stores.base import Columns
+from laklak.stores.refetched import Compared, compare
 
 SERIES = Series("binance", "BTCUSDT", Interval.parse("1m"))
 

@@ -6,11 +6,11 @@ import pytest
 from summary_keys import SUMMARY_KEYS
 
 from laklak.errors import SettingsError, StoreBusy, StoreFull, TransientError, TryLater, VenueUnreachable
-from laklak.ledger import Ledger
-from laklak.model import MINUTE_MS, Absence, CandleBatch, Interval, Series, TimeRange
-from laklak.plan import Alternative, SeriesPlan
-from laklak.report import Estimate, Report, summarise
-from laklak.resolve import EndedSeries, FailedSeries
+from laklak.model.series import MINUTE_MS, Absence, CandleBatch, Interval, Series, TimeRange
+from laklak.plan.chunks import Alternative, SeriesPlan
+from laklak.plan.wanted import EndedSeries, FailedSeries
+from laklak.report.ledger import Ledger
+from laklak.report.progress import Estimate, Report, summarise
 from laklak.stores.base import Delivery
 
 

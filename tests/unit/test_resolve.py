@@ -3,8 +3,8 @@
 import pytest
 
 from laklak.errors import SettingsError, SymbolError
-from laklak.model import DAY_MS, MINUTE_MS, Instrument, Interval, TimeRange
-from laklak.resolve import Asked, Every, Unlisted, clip_to_clock, resolve
+from laklak.model.series import DAY_MS, MINUTE_MS, Instrument, Interval, TimeRange
+from laklak.plan.wanted import Asked, Every, Unlisted, clip_to_clock, resolve
 
 MINUTE = Interval.parse("1m")
 NOW = 1_771_977_600_000

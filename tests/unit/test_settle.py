@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from laklak.agenda import Agenda, next_round
-from laklak.ledger import Ledger
-from laklak.model import MINUTE_MS, Chunk, Interval, Page, Series, TimeRange
-from laklak.plan import SeriesPlan, plan_chunks, runs
-from laklak.quality import check_page
-from laklak.settle import Doubts, doubts_within, first_answer, open_edges, second_answer, second_questions
+from laklak.model.series import MINUTE_MS, Chunk, Interval, Page, Series, TimeRange
+from laklak.plan.answers import Doubts, doubts_within, first_answer, open_edges, second_answer, second_questions
+from laklak.plan.chunks import SeriesPlan, plan_chunks, runs
+from laklak.plan.rows import check_page
+from laklak.report.ledger import Ledger
+from laklak.sources.backlog import Agenda, next_round
 from laklak.stores.base import Delivery
 
 MINUTE = Interval.parse("1m")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from laklak.spelling import SpotSpelling, known_venue, one_word_symbol, parts_of
+from laklak.settings.spelling import SpotSpelling, known_venue, one_word_symbol, parts_of
 
 
 @pytest.mark.parametrize(

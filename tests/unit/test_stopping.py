@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from laklak.stopping import Stopped, Stopper
+from laklak.tasks.stopping import Stopped, Stopper
 
 
 def test_a_wait_ends_with_stopped_when_the_run_stops():

@@ -14,11 +14,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from laklak import terminal
-from laklak.ledger import Ledger
-from laklak.model import MINUTE_MS, Series, TimeRange
-from laklak.plan import SeriesPlan
-from laklak.report import Report
+from laklak.cli import terminal
+from laklak.model.series import MINUTE_MS, Series, TimeRange
+from laklak.plan.chunks import SeriesPlan
+from laklak.report.ledger import Ledger
+from laklak.report.progress import Report
 from laklak.text import columns_of, folded
 
 PLAN = (

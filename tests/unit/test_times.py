@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from laklak.errors import UsageError
-from laklak.times import parse_duration, parse_time
+from laklak.settings.times import parse_duration, parse_time
 
 
 @pytest.mark.parametrize(

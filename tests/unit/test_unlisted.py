@@ -10,8 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from laklak.archives import ARCHIVES
-from laklak.model import DAY_MS, MINUTE_MS, Series, TimeRange
-from laklak.unlisted import (
+from laklak.archives.unlisted import (
     LOOK_AGAIN_AFTER_MS,
     FilesRead,
     Shelf,
@@ -20,6 +19,7 @@ from laklak.unlisted import (
     settle_files,
     without_outside,
 )
+from laklak.model.series import DAY_MS, MINUTE_MS, Series, TimeRange
 
 SERIES = Series.parse("binance:OLDUSDT:1m")
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from laklak.model import MINUTE_MS, Series, TimeRange
-from laklak.unsure import UnsureBook
+from laklak.model.series import MINUTE_MS, Series, TimeRange
+from laklak.stores.unconfirmed import UnsureBook
 
 BTC, ETH = Series.parse("binance:BTCUSDT:1m"), Series.parse("binance:ETHUSDT:1m")
 

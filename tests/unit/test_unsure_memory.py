@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from laklak import unsure
-from laklak.model import MINUTE_MS, Series, TimeRange
-from laklak.unsure import RANGES_AT_MOST, UnsureBook
+from laklak.model.series import MINUTE_MS, Series, TimeRange
+from laklak.stores import unconfirmed as unsure
+from laklak.stores.unconfirmed import RANGES_AT_MOST, UnsureBook
 
 BTC, ETH = Series.parse("binance:BTCUSDT:1m"), Series.parse("binance:ETHUSDT:1m")
 
@@ -162,7 +162,7 @@ def test_a_disk_that_is_full_leaves_the_old_book_and_no_scrap(state, path, monke
     book = UnsureBook(state, "one", told.append)
     scrap = path.with_suffix(".full.tmp")
     scrap.symlink_to("/dev/full")
-    monkeypatch.setattr("laklak.unsure.os.getpid", lambda: "full")
+    monkeypatch.setattr("laklak.stores.unconfirmed.os.getpid", lambda: "full")
     book.add([(BTC, minute(5))])
 
     assert "No space left on device" in told[0]

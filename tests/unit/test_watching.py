@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, field
 
 from laklak.engine.watching import WORTH_TELLING_S, StoreWatch
-from laklak.report import Report
+from laklak.report.progress import Report
 from laklak.stores.base import Waiting
 
 

@@ -10,15 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from laklak import terminal
-from laklak.copying import CopyReport, summarise_copy
-from laklak.ledger import Ledger
-from laklak.model import MINUTE_MS, Series, TimeRange
-from laklak.plan import SeriesPlan
-from laklak.report import FileTally, Report
+from laklak.cli import terminal
+from laklak.model.series import MINUTE_MS, Series, TimeRange
+from laklak.plan.chunks import SeriesPlan
+from laklak.report.ledger import Ledger
+from laklak.report.progress import FileTally, Report
+from laklak.report.words import copy_summary_lines, figures_of, status_line
+from laklak.sources.store import CopyReport, summarise_copy
 from laklak.stores.base import Waiting
 from laklak.text import duration_text
-from laklak.wording import copy_summary_lines, figures_of, status_line
 
 BTC = Series.parse("binance:BTCUSDT:1m")
 BAD = "a\x1b[2Jb\nc\u202ed\x07e"

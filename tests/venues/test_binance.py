@@ -9,9 +9,9 @@ from pathlib import Path
 import orjson
 import pytest
 
-from laklak.model import MINUTE_MS, Chunk, Instrument, Interval, Series, TimeRange
-from laklak.plan import best_page
-from laklak.quality import check_page
+from laklak.model.series import MINUTE_MS, Chunk, Instrument, Interval, Series, TimeRange
+from laklak.plan.chunks import best_page
+from laklak.plan.rows import check_page
 from laklak.venues import VENUES
 from laklak.venues.base import DecodeError, Kind
 

@@ -14,9 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import laklak.venues
-from laklak.model import DAY_MS, Chunk, Interval, Page, Series, TimeRange, check_symbol
-from laklak.plan import best_page, page_weight
-from laklak.quality import check_page
+from laklak.model.series import DAY_MS, Chunk, Interval, Page, Series, TimeRange, check_symbol
+from laklak.plan.chunks import best_page, page_weight
+from laklak.plan.rows import check_page
 from laklak.venues import PLANNED, VENUES
 from laklak.venues.base import DecodeError, Kind, Request, Venue, Verdict
 
@@ -85,7 +85,7 @@ def test_its_file_does_no_i_o(venue):
 
     others = {name for name in imported if name.partition(".")[0] not in sys.stdlib_module_names}
     assert not imported & {"asyncio", "time", "socket", "random", "urllib.request", "http.client", "threading"}
-    assert others <= {"orjson", "laklak.model", "laklak.plan", "laklak.venues.base"}
+    assert others <= {"orjson", "laklak.model.series", "laklak.plan.chunks", "laklak.venues.base"}
 
 
 @every_venue

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from laklak.model import StoreAccess
+from laklak.model.series import StoreAccess
 from laklak.stores.influx.address import Address1, parse_address
+from laklak.stores.influx.database import Place
 from laklak.stores.influx.dead_letter import FILE_NAME
-from laklak.stores.influx.place import Place
 from laklak.stores.influx.store import InfluxStore
 
 __all__ = ["InfluxStore", "open_influx"]
@@ -40,11 +40,11 @@ def open_influx(
     address = parse_address(access.where, password=access.password, token=access.token, org=access.org)
     place: Place
     if isinstance(address, Address1):
-        from laklak.stores.influx.v1.place import Place1
+        from laklak.stores.influx.v1.database import Place1
 
         place = Place1(address, connections=_CONNECTIONS, gzip=access.gzip)
     else:
-        from laklak.stores.influx.v2.place import Place2
+        from laklak.stores.influx.v2.bucket import Place2
 
         place = Place2(address, connections=_CONNECTIONS, gzip=access.gzip)
     return InfluxStore(

@@ -11,10 +11,10 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import Final
 
 from laklak.errors import StoreError
-from laklak.lineprotocol import key_of, point_line, tags_of
-from laklak.model import Absence, Series, TimeRange
-from laklak.stores.influx.place import HOLES, Edges, Place
-from laklak.stores.influx.read import CandleReader
+from laklak.model.series import Absence, Series, TimeRange
+from laklak.stores.influx.database import HOLES, Edges, Place
+from laklak.stores.influx.lines import key_of, point_line, tags_of
+from laklak.stores.influx.reader import CandleReader
 
 _LINES_PER_WRITE: Final = 1_000
 

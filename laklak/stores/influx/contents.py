@@ -6,12 +6,12 @@ import re
 from functools import partial
 from typing import Final
 
-from laklak.lineprotocol import TAGS, series_of
-from laklak.model import Series, TimeRange, iso
+from laklak.model.series import Series, TimeRange, iso
+from laklak.stores.influx.database import Edges, Place
 from laklak.stores.influx.doubles import Doubles, find_doubles
+from laklak.stores.influx.lines import TAGS, series_of
 from laklak.stores.influx.look import Look, Tagged
-from laklak.stores.influx.place import Edges, Place
-from laklak.stores.influx.read import CandleReader
+from laklak.stores.influx.reader import CandleReader
 from laklak.stores.influx.types import Closed, FieldTypes
 from laklak.text import some_of
 

@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from typing import Final
 
-from laklak.model import iso
+from laklak.model.series import iso
 
 log = logging.getLogger(__name__)
 

@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from laklak.lineprotocol import TAGS, series_of, tags_of
-from laklak.model import DAY_MS, MINUTE_MS, Series
+from laklak.model.series import DAY_MS, MINUTE_MS, Series
+from laklak.stores.influx.lines import TAGS, series_of, tags_of
 from laklak.stores.influx.look import Tagged
 
 _SEPARATORS: Final = re.compile(r"[\s/_.:-]+")

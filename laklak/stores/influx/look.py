@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from laklak.errors import StoreDown, StoreError
-from laklak.lineprotocol import FIELDS
-from laklak.model import TimeRange
+from laklak.model.series import TimeRange
+from laklak.stores.influx.lines import FIELDS
 from laklak.stores.influx.v1 import influxql
 from laklak.stores.influx.v1.client import Rows
 

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from laklak.model import DAY_MS, MINUTE_MS, Interval, TimeRange
-from laklak.stores.influx.place import Points
+from laklak.model.series import DAY_MS, MINUTE_MS, Interval, TimeRange
+from laklak.stores.influx.database import Points
 
 _NS_PER_MS: Final = 1_000_000
 _DAY_NS: Final = DAY_MS * _NS_PER_MS

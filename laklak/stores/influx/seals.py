@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from laklak.errors import StoreError
-from laklak.lineprotocol import key_of, point_line, tags_of
-from laklak.model import DAY_MS, Interval, Series, TimeRange
-from laklak.stores.influx.place import SEALS, Days, Place, whole_days
+from laklak.model.series import DAY_MS, Interval, Series, TimeRange
+from laklak.stores.influx.database import SEALS, Days, Place, whole_days
+from laklak.stores.influx.lines import key_of, point_line, tags_of
 from laklak.stores.influx.proof import DayProof, bits_by_day, bits_of, full_day
 
 log = logging.getLogger(__name__)

@@ -18,9 +18,8 @@ from typing import Final
 import anyio
 
 from laklak.errors import StoreError, StoreRefused, StoreUnavailable
-from laklak.findings import Finding
-from laklak.lineprotocol import key_of, point_line
-from laklak.model import DAY_MS, Absence, Candles, Note, RunRecord, Series, TimeRange, iso
+from laklak.model.findings import Finding
+from laklak.model.series import DAY_MS, Absence, Candles, Note, RunRecord, Series, TimeRange, iso
 from laklak.stores.base import (
     AbsenceCount,
     ClosedSpan,
@@ -34,15 +33,16 @@ from laklak.stores.base import (
     Written,
     held_span,
 )
-from laklak.stores.influx import examine
+from laklak.stores.influx import checking as examine
 from laklak.stores.influx.absences import AbsenceBook
-from laklak.stores.influx.caller import OPENING_PATIENCE_S
+from laklak.stores.influx.calling import OPENING_PATIENCE_S
 from laklak.stores.influx.contents import Contents
+from laklak.stores.influx.database import META, NOTES, RUNS, Place, Retention, clipped
 from laklak.stores.influx.dead_letter import DeadLetter
-from laklak.stores.influx.place import META, NOTES, RUNS, Place, Retention, clipped
-from laklak.stores.influx.read import CandleReader
+from laklak.stores.influx.lines import key_of, point_line
+from laklak.stores.influx.reader import CandleReader
 from laklak.stores.influx.types import FieldTypes
-from laklak.stores.influx.write import CandleWriter
+from laklak.stores.influx.writer import CandleWriter
 from laklak.stores.lock import StoreLock
 from laklak.text import MOVES_STATE
 

@@ -13,10 +13,10 @@ from typing import Final
 
 import anyio
 
-from laklak.model import DAY_MS, TimeRange
-from laklak.plan import parted
+from laklak.model.series import DAY_MS, TimeRange
+from laklak.plan.chunks import parted
+from laklak.stores.influx.database import Place
 from laklak.stores.influx.look import Look, Shard
-from laklak.stores.influx.place import Place
 
 _FLOAT: Final = "float"
 

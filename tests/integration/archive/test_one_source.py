@@ -24,7 +24,7 @@ from bulk_files import (
 )
 from patience import PATIENT
 
-from laklak.archives.reading import read_files
+from laklak.archives.csv import read_files
 from laklak.archives.table import CandleTable
 from laklak.errors import VenueUnreachable
 from laklak.simulator import Fault, Override, SymbolOverride
@@ -76,7 +76,7 @@ def test_files_alone_never_ask_for_klines(archive, stored, truth):
 def test_files_alone_do_without_the_api(archive, monkeypatch, stored, truth):
     archive(clock_ms=PUBLISHED_MS)
     monkeypatch.setenv("LAKLAK_BINANCE_URL", "http://127.0.0.1:9")
-    monkeypatch.setattr("laklak.connection._BACKOFF_MOST_S", 0.02)
+    monkeypatch.setattr("laklak.wire.client._BACKOFF_MOST_S", 0.02)
     summary = backfill(*SYMBOLS, **RECORDING, source="archive")
     assert (summary.exit, summary.missing) == (0, 0)
     assert stored() == truth(SYMBOLS)
@@ -85,7 +85,7 @@ def test_files_alone_do_without_the_api(archive, monkeypatch, stored, truth):
 def test_without_the_api_auto_cannot_start(archive, monkeypatch):
     archive()
     monkeypatch.setenv("LAKLAK_BINANCE_URL", "http://127.0.0.1:9")
-    monkeypatch.setattr("laklak.connection._BACKOFF_MOST_S", 0.02)
+    monkeypatch.setattr("laklak.wire.client._BACKOFF_MOST_S", 0.02)
     with pytest.raises(VenueUnreachable):
         backfill("LTCUSDT", days=4)
 
@@ -112,7 +112,7 @@ def test_an_archive_that_is_down_costs_a_warning_and_little_time(
 
 def test_an_archive_that_dies_in_the_middle_leaves_the_rest_to_the_api(archive, monkeypatch, recorded, stored, truth):
     monkeypatch.setattr("random.random", lambda: 0.0)  # no waiting between tries
-    monkeypatch.setattr("laklak.download.DEAD_AFTER_S", 0.0)
+    monkeypatch.setattr("laklak.wire.downloads.DEAD_AFTER_S", 0.0)
 
     def script(path, query, number):
         return Override(fault="archive-reset") if number > 20 else None
@@ -210,7 +210,7 @@ def test_no_more_candles_are_in_memory_than_allowed_however_many_files_are_fetch
         in_memory.append(sum(map(len, tables)))
         return read_files(downloads, archive)
 
-    monkeypatch.setattr("laklak.files.read_files", read_and_count)
+    monkeypatch.setattr("laklak.sources.archive.read_files", read_and_count)
     summary = backfill("BTCUSDT", days=54, archive_connections=53)
     assert (summary.exit, len(files)) == (0, 53)
     # The days of a month, and those that are just being taken apart.

@@ -81,7 +81,7 @@ def test_holes_of_a_store_that_says_nothing_about_files_are_held_against_them(ly
 
 @pytest.mark.parametrize("rows", [{}, {"refetch": True}])
 def test_a_known_hole_whose_file_cannot_be_had_stays_one_and_is_asked_again(rows, lying, noted, monkeypatch):
-    monkeypatch.setattr("laklak.connection._BACKOFF_MOST_S", 0.01)
+    monkeypatch.setattr("laklak.wire.client._BACKOFF_MOST_S", 0.01)
     backfill("AAAUSDT", **MORNING, source="rest")
     fails(lying, FILES)
 
@@ -149,7 +149,7 @@ def test_a_refetch_of_what_the_api_has_lost_takes_it_from_the_file(lying, stored
 
 @pytest.mark.parametrize("status", [503, 404])
 def test_a_refetch_keeps_what_neither_source_gives_any_more(status, lying, stored, noted, monkeypatch):
-    monkeypatch.setattr("laklak.connection._BACKOFF_MOST_S", 0.01)
+    monkeypatch.setattr("laklak.wire.client._BACKOFF_MOST_S", 0.01)
     symbol(lying).holes.clear()
     backfill("AAAUSDT", **MORNING)
     symbol(lying).holes = set(LACKING)

@@ -73,7 +73,7 @@ def test_an_api_that_refuses_the_series_in_the_end_leaves_what_the_file_has(lyin
 
 
 def test_a_question_that_fails_and_comes_back_asks_each_file_once(lying, stored, monkeypatch):
-    monkeypatch.setattr("laklak.connection._BACKOFF_MOST_S", 0.01)
+    monkeypatch.setattr("laklak.wire.client._BACKOFF_MOST_S", 0.01)
     late = ms("2026-03-01T07:30")
     symbol(lying).holes |= minutes("2026-03-01T07:40", 3)
     lose(lying, minutes("2026-03-01T07:40", 3))
@@ -107,7 +107,7 @@ def test_a_region_that_is_refused_at_the_end_does_not_keep_files_from_being_aske
 def test_whatever_fails_every_run_ends_and_adds_up_and_in_the_end_both_sources_are_stored(
     seed, lying, check_sum, stored, monkeypatch
 ):
-    monkeypatch.setattr("laklak.connection._BACKOFF_MOST_S", 0.01)
+    monkeypatch.setattr("laklak.wire.client._BACKOFF_MOST_S", 0.01)
     dice = random.Random(seed)
     names = ["AAAUSDT", "BBBUSDT", "CCCUSDT"]
     everything = minutes("2026-03-01", 2 * 1440)

@@ -25,7 +25,7 @@ from copies import (
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from laklak.model import CandleBatch, Series
+from laklak.model.series import CandleBatch, Series
 
 # What is copied
 

@@ -12,11 +12,11 @@ import pytest
 from copies import BTC, ETH, MINUTE_MS, START_MS, absence, candles, content, copy, fill, minutes_of
 
 from laklak.api import Silent
-from laklak.copying import CopyJob
 from laklak.engine import Copy
-from laklak.model import Series, StoreAccess, TimeRange
-from laklak.stores.sqlite import SqliteStore
-from laklak.unsure import UnsureBook
+from laklak.model.series import Series, StoreAccess, TimeRange
+from laklak.sources.store import CopyJob
+from laklak.stores.sqlite.store import SqliteStore
+from laklak.stores.unconfirmed import UnsureBook
 
 BTC_SERIES = Series.parse(BTC)
 

@@ -7,7 +7,7 @@ import time
 import pytest
 from copies import BTC, ETH, MINUTE_MS, content, fill, new_name
 
-from laklak.model import CandleBatch, Series
+from laklak.model.series import CandleBatch, Series
 
 DAY_MS = 86_400_000
 

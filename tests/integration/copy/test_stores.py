@@ -15,7 +15,7 @@ from influxd import SECRET
 
 import laklak as library
 from laklak.errors import SettingsError, StoreUnavailable, UsageError
-from laklak.model import CandleBatch, Series
+from laklak.model.series import CandleBatch, Series
 
 DAY_MS = 86_400_000
 

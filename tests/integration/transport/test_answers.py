@@ -10,10 +10,10 @@ import pytest
 from talks import BINANCE, SOURCE, ask, candles, head_of, opened, raw_server, response, talk
 
 from laklak.errors import TransientError, VenueError
-from laklak.model import MINUTE_MS, Chunk, Interval, Series, TimeRange
+from laklak.model.series import MINUTE_MS, Chunk, Interval, Series, TimeRange
 from laklak.simulator import Override
 from laklak.simulator.settings import SETTLE_MS
-from laklak.transport import TRIES
+from laklak.wire.venue_api import TRIES
 
 # Success
 
@@ -173,7 +173,7 @@ def test_a_redirect_is_not_followed(status):
 
 
 def test_an_answer_that_does_not_end_is_cut_off(monkeypatch):
-    monkeypatch.setattr("laklak.transport._BODY_MOST", 1_000_000)
+    monkeypatch.setattr("laklak.wire.venue_api._BODY_MOST", 1_000_000)
     sent = []
 
     async def serve(reader, writer):

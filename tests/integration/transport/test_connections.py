@@ -12,7 +12,7 @@ from talks import ask, candles, head_of, opened, raw_server, response, talk
 
 from laklak.errors import LaklakError, TransientError, VenueUnreachable
 from laklak.simulator import Override
-from laklak.stopping import Stopped
+from laklak.tasks.stopping import Stopped
 
 # At the start
 
@@ -119,7 +119,7 @@ NO_SERVER = socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolut
 
 @pytest.mark.parametrize("fault", [NO_SERVER, OSError(errno.ENETUNREACH, "Network is unreachable")])
 def test_a_network_that_comes_up_late_is_waited_for_with_one_line(fault, monkeypatch):
-    monkeypatch.setattr("laklak.transport._NETWORK_PAUSE_S", 0.01)
+    monkeypatch.setattr("laklak.wire.venue_api._NETWORK_PAUSE_S", 0.01)
     late(missing(8, fault), monkeypatch)
     told = []
 
@@ -136,7 +136,7 @@ def test_a_network_that_comes_up_late_is_waited_for_with_one_line(fault, monkeyp
 
 
 def test_a_network_that_stays_away_is_unreachable_after_the_wait(monkeypatch):
-    monkeypatch.setattr("laklak.transport._NETWORK_PAUSE_S", 0.02)
+    monkeypatch.setattr("laklak.wire.venue_api._NETWORK_PAUSE_S", 0.02)
     late(missing(10_000, NO_SERVER), monkeypatch)
 
     async def main():

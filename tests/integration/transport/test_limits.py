@@ -9,9 +9,9 @@ import time
 import pytest
 from talks import ask, candles, opened, talk
 
-from laklak.bans import BanBook
 from laklak.errors import PermanentError, RegionBlocked, TryLater, VenueUnreachable
 from laklak.simulator import Override
+from laklak.wire.bans import BanBook
 
 REPLAYED_MS = 1_700_000_000_000
 

@@ -10,10 +10,10 @@ import pytest
 from slow_line import SlowLine
 from talks import SOURCE, ask, candles, head_of, opened, raw_server
 
-from laklak.download import Downloader
 from laklak.errors import TransientError
 from laklak.simulator import Simulator, SimulatorSettings
-from laklak.stopping import Stopper
+from laklak.tasks.stopping import Stopper
+from laklak.wire.downloads import Downloader
 
 
 def over_a_slow_line(conversation, bytes_per_s, **transport):
@@ -43,7 +43,7 @@ def test_an_answer_that_takes_longer_than_silence_may_last_is_not_cut_off():
 
 
 def test_that_an_answer_comes_slowly_is_told_once(monkeypatch):
-    monkeypatch.setattr("laklak.transport._SLOW_ANSWER_S", 0.1)
+    monkeypatch.setattr("laklak.wire.venue_api._SLOW_ANSWER_S", 0.1)
     told = []
 
     async def conversation(transport, line):
@@ -91,7 +91,7 @@ def test_an_answer_that_stops_in_the_middle_is_given_up():
 
 
 def test_an_answer_that_trickles_is_given_up_in_the_end(monkeypatch):
-    monkeypatch.setattr("laklak.transport.LONGEST_ANSWER_S", 0.5)
+    monkeypatch.setattr("laklak.wire.venue_api.LONGEST_ANSWER_S", 0.5)
     over = asyncio.Event()
 
     async def serve(reader, writer):

@@ -9,9 +9,9 @@ import pytest
 from authority import NAME, Authority, why_not
 from talks import ask, head_of, opened, response
 
-from laklak.download import Downloader
 from laklak.errors import TransientError, VenueUnreachable
-from laklak.stopping import Stopper
+from laklak.tasks.stopping import Stopper
+from laklak.wire.downloads import Downloader
 
 
 @pytest.fixture(scope="module")

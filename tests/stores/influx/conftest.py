@@ -22,7 +22,7 @@ from influxd import Influxd
 from influxd2 import Influxd2
 
 from laklak.errors import StoreUnavailable
-from laklak.model import StoreAccess
+from laklak.model.series import StoreAccess
 from laklak.stores.influx import InfluxStore, open_influx
 
 _numbers = itertools.count(1)

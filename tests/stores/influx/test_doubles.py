@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from influx_places import Bucket
 
-from laklak.model import DAY_MS, MINUTE_MS, Series
+from laklak.model.series import DAY_MS, MINUTE_MS, Series
 from laklak.stores.influx.doubles import find_doubles, lengths_ms, plain_symbol
 from laklak.stores.influx.look import Look, Tagged
 
@@ -341,7 +341,7 @@ def test_what_takes_too_long_is_told_and_not_waited_for(use, box, monkeypatch):
         await anyio.sleep(60)
 
     put(box, BTC)
-    monkeypatch.setattr("laklak.stores.influx.examine._LOOK_S", 0.05)
+    monkeypatch.setattr("laklak.stores.influx.checking._LOOK_S", 0.05)
     monkeypatch.setattr(Look, "series", slow)
 
     told = "not all series that double ours were looked through within 0.05 s"

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from laklak.model import DAY_MS, MINUTE_MS, TimeRange
-from laklak.stores.influx.place import clipped
+from laklak.model.series import DAY_MS, MINUTE_MS, TimeRange
+from laklak.stores.influx.database import clipped
 from laklak.stores.influx.v2 import flux
-from laklak.stores.influx.v2.tables import FluxError, is_whole, read_tables, time_ns, times_ms
+from laklak.stores.influx.v2.csv import FluxError, is_whole, read_tables, time_ns, times_ms
 
 START = 1_767_225_600_000
 

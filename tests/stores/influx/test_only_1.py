@@ -7,7 +7,7 @@ from array import array
 import pytest
 
 from laklak.errors import StoreDown, StoreError, StoreRefused
-from laklak.model import DAY_MS, MINUTE_MS, TimeRange
+from laklak.model.series import DAY_MS, MINUTE_MS, TimeRange
 from laklak.stores.base import Written
 
 START = 1_767_225_600_000

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from laklak.errors import StoreDown, StoreError, StoreRefused
-from laklak.model import DAY_MS, MINUTE_MS, CandleBatch, Series, TimeRange
+from laklak.model.series import DAY_MS, MINUTE_MS, CandleBatch, Series, TimeRange
 from laklak.stores.base import Delivery
 
 START = 1_767_225_600_000

@@ -14,7 +14,7 @@ from influxd import Influxd
 from influxd2 import Influxd2
 
 from laklak.errors import StoreBusy, StoreUnavailable
-from laklak.model import DAY_MS, TimeRange
+from laklak.model.series import DAY_MS, TimeRange
 
 START = 1_767_225_600_000
 DAYS = TimeRange(START, START + 3 * DAY_MS)

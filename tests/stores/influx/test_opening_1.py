@@ -10,7 +10,7 @@ import pytest
 from influxd import SECRET, Influxd
 
 from laklak.errors import StoreUnavailable
-from laklak.model import DAY_MS, TimeRange
+from laklak.model.series import DAY_MS, TimeRange
 
 START = 1_767_225_600_000
 DAYS = TimeRange(START, START + 3 * DAY_MS)

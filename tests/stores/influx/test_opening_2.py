@@ -9,7 +9,7 @@ import time
 import pytest
 
 from laklak.errors import StoreError, StoreUnavailable
-from laklak.model import DAY_MS, TimeRange
+from laklak.model.series import DAY_MS, TimeRange
 
 START = 1_767_225_600_000
 DAYS = TimeRange(START, START + 3 * DAY_MS)

@@ -9,7 +9,7 @@ import time
 import pytest
 
 from laklak.errors import StoreDown, StoreError, StoreRefused
-from laklak.model import DAY_MS, Series, TimeRange
+from laklak.model.series import DAY_MS, Series, TimeRange
 
 START = 1_767_225_600_000
 DAYS = TimeRange(START, START + 3 * DAY_MS)
@@ -70,7 +70,7 @@ def test_a_server_that_hangs_for_a_while_loses_nothing(use, own_box, series, del
 
 
 def test_a_server_that_is_silent_is_said_to_be_waited_for_until_it_answers(use, own_box, series, deliver, monkeypatch):
-    monkeypatch.setattr("laklak.stores.influx.caller._SILENT_S", 0.3)
+    monkeypatch.setattr("laklak.stores.influx.calling._SILENT_S", 0.3)
     box = own_box()
 
     async def work(store):

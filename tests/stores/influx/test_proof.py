@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from laklak.model import DAY_MS, Interval, TimeRange
-from laklak.stores.influx.place import Points, cut_days, whole_days
+from laklak.model.series import DAY_MS, Interval, TimeRange
+from laklak.stores.influx.database import Points, cut_days, whole_days
 from laklak.stores.influx.proof import (
     DayProof,
     bits_by_day,

@@ -7,9 +7,9 @@ import re
 
 import pytest
 
-from laklak.model import DAY_MS, MINUTE_MS, Absence, Series, TimeRange
+from laklak.model.series import DAY_MS, MINUTE_MS, Absence, Series, TimeRange
 from laklak.stores.base import Delivery
-from laklak.stores.presence import survey
+from laklak.stores.coverage import survey
 
 START = 1_767_225_600_000
 DAYS = TimeRange(START, START + 3 * DAY_MS)

@@ -8,10 +8,10 @@ from urllib.parse import unquote_plus
 
 import pytest
 
-from laklak.lineprotocol import FIELDS
-from laklak.model import DAY_MS, MINUTE_MS, Absence, Interval, Series, TimeRange
+from laklak.model.series import DAY_MS, MINUTE_MS, Absence, Interval, Series, TimeRange
 from laklak.stores.base import Delivery
-from laklak.stores.presence import take_stock
+from laklak.stores.coverage import take_stock
+from laklak.stores.influx.lines import FIELDS
 
 START = 1_767_225_600_000
 DAY = TimeRange(START, START + DAY_MS)

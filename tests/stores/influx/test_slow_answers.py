@@ -7,7 +7,7 @@ import time
 import pytest
 from slow_line import slow_line
 
-from laklak.stores.influx import caller
+from laklak.stores.influx import calling as caller
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ import re
 
 from slow_line import slow_line
 
-from laklak.model import DAY_MS, TimeRange
-from laklak.stores.influx import caller
+from laklak.model.series import DAY_MS, TimeRange
+from laklak.stores.influx import calling as caller
 
 START = 1_767_225_600_000
 DAYS = TimeRange(START, START + 3 * DAY_MS)

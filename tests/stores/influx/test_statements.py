@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 
 import pytest
 
-from laklak.model import DAY_MS, Series, TimeRange
+from laklak.model.series import DAY_MS, Series, TimeRange
 
 START = 1_767_225_600_000
 DAY = TimeRange(START, START + DAY_MS)

@@ -10,8 +10,8 @@ import traceback
 import pytest
 
 from laklak.errors import StoreDown, StoreError, StoreFull, StoreRefused, StoreUnavailable
-from laklak.model import MINUTE_MS, Series
-from laklak.stores.influx import caller
+from laklak.model.series import MINUTE_MS, Series
+from laklak.stores.influx import calling as caller
 
 START = 1_767_225_600_000
 

@@ -9,7 +9,7 @@ import anyio
 import pytest
 
 from laklak.errors import StoreUnavailable
-from laklak.model import DAY_MS, MINUTE_MS, Series, TimeRange
+from laklak.model.series import DAY_MS, MINUTE_MS, Series, TimeRange
 from laklak.stores.base import Written
 from laklak.stores.influx.look import Look
 
@@ -270,7 +270,7 @@ def test_what_was_found_until_it_took_too_long_is_told(use, box, spoil, monkeypa
             await anyio.sleep(60)
         return await kinds_in(self, measurement, fields, span)
 
-    monkeypatch.setattr("laklak.stores.influx.examine._LOOK_S", 1.0)
+    monkeypatch.setattr("laklak.stores.influx.checking._LOOK_S", 1.0)
     monkeypatch.setattr(Look, "kinds_in", slow)
 
     found = [one.text for one in use(lambda store: store.examine()) if one.verdict == "warning"]

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from laklak.model import DAY_MS, MINUTE_MS, Absence, CandleBatch, Series, TimeRange
+from laklak.model.series import DAY_MS, MINUTE_MS, Absence, CandleBatch, Series, TimeRange
 from laklak.stores.base import Delivery, Written
-from laklak.stores.influx.write import Piece, batches, halves, waves
+from laklak.stores.influx.writer import Piece, batches, halves, waves
 
 START = 1_767_225_600_000
 DAYS = TimeRange(START, START + 3 * DAY_MS)

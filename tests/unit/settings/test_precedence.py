@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from settings_place import Place
 
-from laklak.settings import SPECS, settings_lines
-from laklak.settings_sources import variable_name
-from laklak.times import parse_time
+from laklak.settings.load import SPECS, settings_lines
+from laklak.settings.origins import variable_name
+from laklak.settings.times import parse_time
 
 SOURCES = ("flag", "environment", "dotenv", "toml", "user")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from settings_place import Place
 
-from laklak.settings import SPECS, settings_lines
+from laklak.settings.load import SPECS, settings_lines
 
 # INFLUXDB_* of older installations
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from settings_place import Place
 
-from laklak.settings_sources import variable_name
+from laklak.settings.origins import variable_name
 
 # Unknown keys
 

@@ -12,12 +12,12 @@ import aiohttp
 import orjson
 from yarl import URL
 
-from laklak.connection import connector_to
 from laklak.errors import StoreError
 from laklak.stores.influx.address import Address1
-from laklak.stores.influx.answer import OK, Verdict, judge_query, judge_statement, judge_write
-from laklak.stores.influx.caller import BODY_MAX, TIMEOUT, USER_AGENT, Caller, Passing, clock_ahead_ms, gzipped
-from laklak.stores.influx.greeting import Greeting
+from laklak.stores.influx.calling import BODY_MAX, TIMEOUT, USER_AGENT, Caller, Passing, clock_ahead_ms, gzipped
+from laklak.stores.influx.ping import Greeting
+from laklak.stores.influx.verdicts import OK, Verdict, judge_query, judge_statement, judge_write
+from laklak.wire.client import connector_to
 
 ROWS_PER_PIECE: Final = 10_000
 """Rows that the server sends as one piece of JSON: some milliseconds of decoding."""

@@ -16,15 +16,15 @@ from typing import TYPE_CHECKING, Any, Final
 import aiohttp
 import orjson
 
-from laklak import tls
 from laklak.errors import StoreError
-from laklak.model import DAY_MS
+from laklak.model.series import DAY_MS
 from laklak.stores.influx.address import Address2
-from laklak.stores.influx.answer import Verdict, judge_query, judge_statement, judge_write, reason_of
-from laklak.stores.influx.caller import BODY_MAX, TIMEOUT, USER_AGENT, Caller, Passing, clock_ahead_ms, gzipped
-from laklak.stores.influx.greeting import Greeting
+from laklak.stores.influx.calling import BODY_MAX, TIMEOUT, USER_AGENT, Caller, Passing, clock_ahead_ms, gzipped
+from laklak.stores.influx.ping import Greeting
 from laklak.stores.influx.v1.client import Rows, take_piece
-from laklak.stores.influx.v2.tables import FluxError, Table, is_whole, read_tables
+from laklak.stores.influx.v2.csv import FluxError, Table, is_whole, read_tables
+from laklak.stores.influx.verdicts import Verdict, judge_query, judge_statement, judge_write, reason_of
+from laklak.wire import tls
 
 if TYPE_CHECKING:
     from influxdb_client.client.influxdb_client_async import InfluxDBClientAsync

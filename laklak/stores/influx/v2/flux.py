@@ -18,9 +18,9 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
-from laklak.lineprotocol import TAGS
-from laklak.model import TimeRange
-from laklak.stores.influx.place import LAST_MS
+from laklak.model.series import TimeRange
+from laklak.stores.influx.database import LAST_MS
+from laklak.stores.influx.lines import TAGS
 
 ALL_TIME: Final = TimeRange(-LAST_MS, LAST_MS)
 

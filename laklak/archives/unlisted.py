@@ -1,0 +1,239 @@
+"""Symbols that a venue does not list (any more): what klines and bulk files have shown of them.  Pure.
+
+What was found is remembered as a note `unlisted` of the series (a Trace), and looked for again a week later.  Of a
+series that only bulk files have, the monthly files that are there say roughly of what time it is, and what is in them
+says it exactly: minutes before the first row and after the last one are *outside*, minutes that lack in between are
+holes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from laklak.archives import Archive, ArchiveFile
+from laklak.archives.base import day_of, month_of
+from laklak.model.series import DAY_MS, Series, TimeRange
+from laklak.plan.chunks import union
+
+LOOK_AGAIN_AFTER_MS: Final = 7 * DAY_MS
+"""What was found of a symbol that is not listed is looked for again after so long, by the venue's clock."""
+ENDED_FOR_GOOD_AFTER_MS: Final = DAY_MS
+"""Where the newest candle closed so long before a look, there are no more to be expected before the next one."""
+_CLOCK_SLACK_MS: Final = 60 * 60_000
+FILES_LATE_BY_MS: Final = 7 * DAY_MS
+"""A file that is not there so long after it was expected will not come."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trace:
+    """What has been found of one series, by whoever has been asked so far.
+
+    `asked`: klines have answered, with the first and the newest candle, or (None) that there is none.  `found` and
+    `lacking`: months, by their first moment, whose files are there and are not.  `outside`: stretches that files were
+    found to have nothing of, before their first row or after their last one.
+    """
+
+    asked: bool = False
+    first_ms: int | None = None
+    newest_ms: int | None = None
+    found: frozenset[int] = frozenset()
+    lacking: frozenset[int] = frozenset()
+    outside: tuple[TimeRange, ...] = ()
+
+    @classmethod
+    def of(cls, value: Any) -> Trace:
+        """Read what `as_json` gave; an empty one where it is something else."""
+        try:
+            trace = cls(
+                asked=value["asked"] is True,
+                first_ms=_moment(value["first"]),
+                newest_ms=_moment(value["newest"]),
+                found=frozenset(map(_time, value["found"])),
+                lacking=frozenset(map(_time, value["lacking"])),
+                outside=tuple(TimeRange(_time(start), _time(end)) for start, end in value["outside"]),
+            )
+        except (KeyError, TypeError, ValueError):
+            return cls()
+        return trace if trace.asked or (trace.first_ms is None and trace.newest_ms is None) else cls()
+
+    def as_json(self) -> dict[str, Any]:
+        """The same as JSON can spell it."""
+        return {
+            "asked": self.asked,
+            "first": self.first_ms,
+            "newest": self.newest_ms,
+            "found": sorted(self.found),
+            "lacking": sorted(self.lacking),
+            "outside": [[part.start_ms, part.end_ms] for part in self.outside],
+        }
+
+    @property
+    def api_refuses(self) -> bool:
+        """Whether klines were asked and have nothing."""
+        return self.asked and self.first_ms is None
+
+
+def is_fresh(looked_ms: int | None, now_ms: int) -> bool:
+    """Whether a look still counts: both by the venue's clock; one in the future does not, for a clock was wrong."""
+    return looked_ms is not None and -_CLOCK_SLACK_MS <= now_ms - looked_ms < LOOK_AGAIN_AFTER_MS
+
+
+@dataclass(frozen=True, slots=True)
+class Shelf:
+    """The files that an archive may have of one series, at one moment of the venue's clock."""
+
+    archive: Archive
+    series: Series
+    now_ms: int
+
+    def to_ask(self, span: TimeRange, trace: Trace) -> list[ArchiveFile]:
+        """The monthly files to ask for, to know which there are for `span`.
+
+        Months that are over, and, where the range goes on after the newest one that can be expected, also that one:
+        whether there may be daily files after it is seen by it.
+        """
+        months = [month for month in self._months(span) if month.end_ms <= self.now_ms]
+        before = self._before_unpublished(span)
+        if before is not None and before not in months:
+            months.append(before)
+        known = trace.found | trace.lacking
+        return [self._file(month) for month in months if month.start_ms not in known]
+
+    def will_not_come(self, file: ArchiveFile) -> bool:
+        """Whether a file that is not there was expected already."""
+        return self.archive.expected_ms(file) <= self.now_ms
+
+    def life(self, trace: Trace, span: TimeRange) -> TimeRange | None:
+        """Of what time there are files, as their months say; None where there is none for `span` or around it.
+
+        It ends with the newest day whose file can be expected, for nothing else is asked for what comes later.
+        """
+        months = [month_of(start_ms) for start_ms in sorted(trace.found)]
+        before = self._before_unpublished(span)
+        if before is not None and before.start_ms in trace.found:
+            months.append(TimeRange(before.end_ms, max(before.end_ms, self.now_ms)))
+        if not months:
+            return None
+        start_ms = max(self.archive.first_ms, months[0].start_ms)
+        end_ms = min(max(month.end_ms for month in months), self._expected_until_ms())
+        return TimeRange(start_ms, max(start_ms, end_ms))
+
+    def came_late(self, part: TimeRange) -> bool:
+        """Whether the file of the day in which `part` begins may still come, though it is due."""
+        file = self.archive.day_file(self.series, part.start_ms)
+        return self.archive.expected_ms(file) + FILES_LATE_BY_MS > self.now_ms
+
+    def _before_unpublished(self, span: TimeRange) -> TimeRange | None:
+        """The newest month whose file can be expected, where `span` goes on after it."""
+        unpublished = [month for month in self._months(span) if not self.will_not_come(self._file(month))]
+        if not unpublished:
+            return None
+        month = month_of(unpublished[0].start_ms - 1)
+        while not self.will_not_come(self._file(month)):
+            month = month_of(month.start_ms - 1)
+        return month if month.end_ms > self.archive.first_ms else None
+
+    def _months(self, span: TimeRange) -> Iterator[TimeRange]:
+        at_ms = max(span.start_ms, self.archive.first_ms)
+        while at_ms < span.end_ms:
+            month = month_of(at_ms)
+            yield month
+            at_ms = month.end_ms
+
+    def _file(self, month: TimeRange) -> ArchiveFile:
+        return self.archive.month_file(self.series, month.start_ms)
+
+    def _expected_until_ms(self) -> int:
+        day = day_of(self.now_ms)
+        while not self.will_not_come(self.archive.day_file(self.series, day.start_ms)):
+            day = day_of(day.start_ms - 1)
+        return day.end_ms
+
+
+def without_outside(wanted: TimeRange, outside: Sequence[TimeRange]) -> TimeRange:
+    """Cut off the ends of `wanted` that are outside; empty, and inside of it, when nothing is left."""
+    start_ms, end_ms = wanted.start_ms, wanted.end_ms
+    for part in sorted(outside):
+        if part.start_ms <= start_ms < part.end_ms:
+            start_ms = min(part.end_ms, end_ms)
+    for part in sorted(outside, reverse=True):
+        if part.start_ms < end_ms <= part.end_ms:
+            end_ms = max(part.start_ms, start_ms)
+    return TimeRange(start_ms, end_ms)
+
+
+@dataclass(slots=True)
+class FilesRead:
+    """What the files of one series have shown in a run: the first and the last row of all, and which were not there."""
+
+    first_ms: int | None = None
+    last_ms: int | None = None
+    absent: list[TimeRange] = field(default_factory=list)
+
+    def saw(self, open_times: Sequence[int]) -> None:
+        """Take notice of the rows of files, also of those that nobody wants."""
+        if len(open_times):
+            self.first_ms = min(open_times[0], open_times[0] if self.first_ms is None else self.first_ms)
+            self.last_ms = max(open_times[-1], open_times[-1] if self.last_ms is None else self.last_ms)
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What becomes of minutes that files lack: they lie `outside`, or are `holes`, or their file may be `late`.
+
+    `proven` is what will stay outside, for no file of it is late.
+    """
+
+    outside: tuple[TimeRange, ...]
+    proven: tuple[TimeRange, ...]
+    holes: tuple[TimeRange, ...]
+    late: tuple[TimeRange, ...]
+
+
+def settle_files(read: FilesRead, lacking: Iterable[TimeRange], wanted: TimeRange, shelf: Shelf) -> Settled:
+    """Decide on the minutes of `wanted` that are not in the files that were read (`lacking`), or whose file is absent.
+
+    What they lack at the start of what is wanted, with no row before it, is outside; at the end likewise.
+    """
+    late = [day for part in read.absent for day in part.days() if shelf.came_late(day)]
+    inside = union([*lacking, *read.absent])
+    outside = []
+    if (
+        inside
+        and inside[0].start_ms <= wanted.start_ms
+        and (read.first_ms is None or inside[0].end_ms <= read.first_ms)
+    ):
+        outside.append(inside.pop(0))
+    if inside and inside[-1].end_ms >= wanted.end_ms and (read.last_ms is None or inside[-1].start_ms > read.last_ms):
+        outside.append(inside.pop())
+    return Settled(
+        tuple(outside),
+        tuple(_minus(outside, late)),
+        tuple(_minus(inside, late)),
+        tuple(_both(inside, late)),
+    )
+
+
+def _minus(parts: Iterable[TimeRange], others: Iterable[TimeRange]) -> list[TimeRange]:
+    """What of `parts` is in none of `others`."""
+    left = list(parts)
+    for other in others:
+        pieces = [(TimeRange(part.start_ms, other.start_ms), TimeRange(other.end_ms, part.end_ms)) for part in left]
+        left = [piece.clip(part) for part, cut in zip(left, pieces, strict=True) for piece in cut if piece.clip(part)]
+    return left
+
+
+def _both(parts: Iterable[TimeRange], others: Sequence[TimeRange]) -> list[TimeRange]:
+    return union(part.clip(other) for part in parts for other in others)
+
+
+def _moment(value: Any) -> int | None:
+    return None if value is None else _time(value)
+
+
+def _time(value: Any) -> int:
+    if type(value) is not int or not 0 <= value < 1 << 50:
+        raise ValueError("no time in milliseconds")
+    return value

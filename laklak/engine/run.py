@@ -1,0 +1,188 @@
+"""One run from the store's first line to its last: open, lock, prepare, fetch, record."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+from contextlib import AsyncExitStack, nullcontext
+from typing import Final
+
+import anyio
+
+from laklak._version import __version__
+from laklak.engine.addresses import AddressBook
+from laklak.engine.fetch import Fetch
+from laklak.engine.prepare import Preparation
+from laklak.engine.store_work import announce, other_series
+from laklak.engine.tally import tally
+from laklak.engine.watching import StoreWatch
+from laklak.errors import StoreError
+from laklak.model.series import RunRecord
+from laklak.report.observer import Observer
+from laklak.report.progress import Estimate, Report, Summary, summarise
+from laklak.settings.job import Job
+from laklak.sources.venue import Feed
+from laklak.stores import open_store
+from laklak.stores.base import Store
+from laklak.stores.knowledge import Knowledge
+from laklak.stores.refetched import Refetched
+from laklak.stores.unconfirmed import UnsureBook
+from laklak.tasks.groups import task_group
+from laklak.tasks.stopping import Stopped, Stopper
+from laklak.text import counted, mask_url
+
+log = logging.getLogger(__name__)
+
+RECORD_WITHIN_S: Final = 1.0
+
+
+class Backfill:
+    """One run of one job. Use once: `await Backfill(job, observer).run()`."""
+
+    def __init__(
+        self, job: Job, observer: Observer, *, notes: Sequence[str] = (), warnings: Sequence[str] = ()
+    ) -> None:
+        """`notes` and `warnings` are told after the store, which is always named first."""
+        self.job = job
+        self.report = Report(
+            store=mask_url(job.store.where),
+            started_s=time.monotonic(),
+            refetched=Refetched() if job.refetch else None,
+        )
+        self.stopper = Stopper()
+        self._observer = observer
+        self._notes, self._warnings = notes, warnings
+        self._exit_code: int | None = None
+        self._hurried = False
+        self._feeds: Sequence[Feed] = ()
+        self._fetch: Fetch | None = None
+
+    def stop(self, exit_code: int, grace_s: float) -> None:
+        """Take no new work, let what is on the wire finish for at most `grace_s`, write, report."""
+        self._exit_code = exit_code
+        self.stopper.request()
+        if self._fetch is not None:
+            self._fetch.stop_within(grace_s)
+
+    def stop_now(self) -> None:
+        """Give up what is on the wire and what is not written yet; the store stays sound."""
+        self._hurried = True
+        if self._fetch is not None:
+            self._fetch.stop_now()
+
+    @property
+    def on_the_wire(self) -> int:
+        """Requests sent and not answered."""
+        return sum(feed.limiter.in_flight for feed in self._feeds)
+
+    @property
+    def in_flight(self) -> str:
+        """What a stop lets finish, in words."""
+        return counted(self.on_the_wire, "request")
+
+    async def run(self) -> Summary | Estimate:
+        """Do the job. Raises LaklakError when it cannot start; once fetching began, the summary says what happened."""
+        started_ms = time.time_ns() // 1_000_000
+        estimate: Estimate | None = None
+        try:
+            async with AsyncExitStack() as opened:
+                store = open_store(self.job.store, create=not self.job.dry_run)
+                watching = await opened.enter_async_context(task_group())
+                watching.start_soon(StoreWatch([store], self.report, self._observer).run)
+                opened.callback(watching.cancel_scope.cancel)
+                # A server may be silent for long, and who stops a run does not wait for it.
+                with self.stopper.interruptible():
+                    await opened.enter_async_context(store)
+                    self.report.store = store.display
+                    info = await announce(store, "store", self._observer)
+                    others = await other_series(store, self.job.asked)
+                self._tell_beforehand([others] if others else [])
+                with nullcontext() if self.job.dry_run else store.exclusive():
+                    # Not before: a run that held the store until now may have left something in it.
+                    unsure = UnsureBook(self.job.state_dir, store.identity, self._observer.warn)
+                    with self.stopper.interruptible():
+                        knowledge = await Knowledge.of(store)
+                    addresses = AddressBook(self.job, store, knowledge)
+                    async with AsyncExitStack() as stack:
+                        preparation = Preparation(
+                            self.job, store, unsure, knowledge, addresses, self.report, self._observer, self.stopper
+                        )
+                        self._feeds = preparation.feeds
+                        with self.stopper.interruptible():
+                            estimate = await preparation.run(stack)
+                        self.report.seconds_planned = max(estimate.seconds_estimated, estimate.file_seconds)
+                        if not self.job.dry_run:
+                            preparation.check_room(info.free_bytes, estimate)
+                            self._fetch = Fetch(
+                                self.job,
+                                store,
+                                unsure,
+                                knowledge,
+                                preparation.lives,
+                                addresses,
+                                self._feeds,
+                                self.report,
+                                self._observer,
+                                self.stopper,
+                            )
+                            await self._fetch.run()
+                    if not self.job.dry_run and not self._hurried:
+                        # Who stops a run does not wait for a store that another program holds.
+                        with anyio.move_on_after(RECORD_WITHIN_S if self.stopper.requested else None):
+                            await self._remember(store, knowledge)
+                            await self._record(store, started_ms)
+        except Stopped:
+            log.info("stopped while planning")
+        finally:
+            tally(self.report, self._feeds)
+        if self.job.dry_run and estimate is not None and self._exit_code is None:
+            return estimate
+        return self._summary()
+
+    def _tell_beforehand(self, more_warnings: Sequence[str]) -> None:
+        for line in self._notes:
+            self._observer.note(line)
+        for line in (*self._warnings, *more_warnings):
+            self._observer.warn(line)
+
+    def _summary(self) -> Summary:
+        error = self._fetch.error if self._fetch is not None else None
+        return summarise(self.report, error=error, exit_code=self._exit_code)
+
+    async def _remember(self, store: Store, knowledge: Knowledge) -> None:
+        """Write down what was learned; where that fails, the next run asks once more, which is no error."""
+        try:
+            await knowledge.save(store)
+        except StoreError as exc:
+            log.warning("not remembered error=%s", exc)
+
+    async def _record(self, store: Store, started_ms: int) -> None:
+        """Write the run into the store; a full store has no room for that, which is no new error."""
+        tally(self.report, self._feeds)
+        summary = self._summary()
+        try:
+            await store.record_run(
+                RunRecord(
+                    started_ms=started_ms,
+                    ended_ms=time.time_ns() // 1_000_000,
+                    version=__version__,
+                    start_ms=self.report.start_ms or 0,
+                    end_ms=self.report.end_ms or 0,
+                    interval=self.job.interval.name,
+                    series=summary.series,
+                    wanted=summary.wanted,
+                    stored_before=summary.stored_before,
+                    stored_after=summary.stored_before + summary.written,
+                    written=summary.written,
+                    holes=summary.holes,
+                    rejected=summary.rejected,
+                    missing=summary.missing,
+                    requests=summary.requests,
+                    weight=summary.weight,
+                    exit_code=summary.exit,
+                    error=summary.error,
+                )
+            )
+        except StoreError as exc:
+            log.warning("run not recorded error=%s", exc)

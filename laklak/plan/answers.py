@@ -1,0 +1,203 @@
+"""What an answer settles and what it leaves in doubt: holes and rejects.  Pure.
+
+A minute that a first answer lacks, or whose row it had to refuse, is in *doubt* and is asked once more, at least
+2 s later, with the smallest pages that cover it.  The second answer decides:
+
+    second answer      lacked before                                refused before
+    good row           stored                                       stored
+    lacks it           hole, if it closed 10 minutes ago and        undecided
+                       the series is known to have gone on
+    same row refused   undecided                                    rejected, kept with its row
+    other row refused  undecided                                    undecided
+
+A row of a form that is not known is rejected only where the answer shows the known one beside it (Checked.proves).
+An answer with rows of minutes that nobody asked for may be one to another question: what it lacks proves nothing, and
+has to be lacking in two others.  Undecided minutes stay missing and are asked again in the next run.
+
+No second answer settles what lies beyond the ends of a series: before its first candle nothing is wanted, and after its
+newest one nothing has come yet.  Where doubts hang on an end, the venue is asked for that end (`open_edges`).
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final, Literal
+
+from laklak.model.series import Absence, Candles, Chunk, Series, TimeRange
+from laklak.plan.chunks import Tiers, gaps, merge, plan_chunks, runs
+from laklak.plan.rows import Checked, Refusal
+
+SECOND_ANSWER_AFTER_S: Final = 2.0
+HOLE_CLOSED_FOR_MS: Final = 10 * 60_000
+
+
+Edge = Literal["first", "newest"]
+
+
+@dataclass(frozen=True, slots=True)
+class Doubts:
+    """Minutes of one series to ask again: ranges that were lacking, and refused rows by open_time.
+
+    `unproven` ranges were lacking in an answer that proves nothing: they need two complete answers still.
+    """
+
+    absent: tuple[TimeRange, ...] = ()
+    refused: Mapping[int, Refusal] = field(default_factory=dict)
+    unproven: tuple[TimeRange, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.absent or self.refused or self.unproven)
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One thing to ask the venue.
+
+    A first question has no `doubts`; a second one carries those it settles, which are its chunk's wanted minutes.
+    With an `edge` it is one for the first or the newest candle that the venue has of the series, on which the chunk
+    hangs.  `failed_at_s` (monotonic) marks a question that failed all its
+    tries once and gets a second round at the end of the run; `failure` says why.
+    """
+
+    chunk: Chunk
+    doubts: Doubts | None = None
+    edge: Edge | None = None
+    failed_at_s: float | None = None
+    failure: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What an answer gave: candles to store, absences to remember, doubts to ask again, minutes left undecided."""
+
+    candles: Candles
+    absences: Sequence[Absence] = ()
+    doubts: Doubts = field(default_factory=Doubts)
+    undecided: int = 0
+    rows_refused: int = 0
+
+
+def first_answer(chunk: Chunk, checked: Checked) -> Outcome:
+    """Take the first complete answer to a chunk."""
+    candles = checked.candles.only(chunk.wanted)
+    refused = {
+        refusal.open_time_ms: refusal
+        for refusal in checked.refusals
+        if refusal.open_time_ms is not None and _wanted(refusal.open_time_ms, chunk)
+    }
+    absent = _absent(chunk, checked.candles.open_times, refused) if _incomplete(chunk, candles) else ()
+    doubts = Doubts((), refused, unproven=absent) if checked.strays else Doubts(absent, refused)
+    return Outcome(candles, doubts=doubts, rows_refused=len(checked.refusals))
+
+
+def second_answer(
+    chunk: Chunk, doubts: Doubts, checked: Checked, *, venue_now_ms: int, confirmed_at_ms: int, newest_ms: int
+) -> Outcome:
+    """Take the second complete answer: every doubt becomes a candle, a hole, a reject, or stays undecided.
+
+    `venue_now_ms` is the venue's clock, `confirmed_at_ms` the stamp of what is remembered.  `newest_ms` is the newest
+    candle that the series is known to have: what it lacks after that has not come yet, and is no hole.
+    """
+    interval = chunk.series.interval
+    candles = checked.candles.only(chunk.wanted)
+    refused_now = {r.open_time_ms: r for r in checked.refusals if r.open_time_ms is not None}
+    absences = []
+    once_lacking = []
+    undecided = 0
+    for time in _times(_absent(chunk, checked.candles.open_times, refused_now), interval.ms):
+        settled = not checked.strays and time < newest_ms and time + interval.ms + HOLE_CLOSED_FOR_MS <= venue_now_ms
+        if settled and _inside(time, doubts.unproven):
+            once_lacking.append(time)
+        elif settled and time not in doubts.refused:
+            absences.append(
+                Absence(time, "hole", confirmed_at_ms, "two complete answers lack it", venue_ms=venue_now_ms)
+            )
+        else:
+            undecided += 1
+    repeated = 0
+    for time, refusal in refused_now.items():
+        before = doubts.refused.get(time)
+        same = before is not None and before.row == refusal.row
+        # What was taken along is no matter of this question.
+        repeated += same or not _wanted(time, chunk)
+        if not _wanted(time, chunk):
+            continue
+        if same and checked.proves(refusal):
+            absences.append(Absence(time, "rejected", confirmed_at_ms, refusal.reason, refusal.row, venue_now_ms))
+        else:
+            undecided += 1
+    absences.sort(key=lambda absence: absence.open_time_ms)
+    return Outcome(
+        candles,
+        absences,
+        Doubts(tuple(runs(once_lacking, interval))),
+        undecided,
+        rows_refused=len(checked.refusals) - repeated,
+    )
+
+
+def open_edges(
+    series: Series, doubts: Doubts, *, start_ms: int, first_known: bool, newest_ms: int
+) -> Iterator[tuple[Edge, TimeRange]]:
+    """Which ends of a series have to be known before these doubts can be settled, and the range that hangs on each.
+
+    A minute after the newest candle that is known of (`newest_ms`) may be one that has not come yet; a lacking one
+    where the range begins (`start_ms`) may lie before the first candle, as long as that is not known.
+    """
+    lacking = merge(sorted([*doubts.absent, *doubts.unproven]))
+    if lacking and lacking[-1].end_ms - series.interval.ms > newest_ms:
+        yield "newest", lacking[-1]
+    if lacking and not first_known and lacking[0].start_ms == start_ms:
+        yield "first", lacking[0]
+
+
+def doubts_within(doubts: Doubts, life: TimeRange) -> Doubts:
+    """The doubts about minutes of a range; rows that were refused are doubts wherever they are."""
+    absent, unproven = (
+        tuple(part for part in (one.clip(life) for one in parts) if part) for parts in (doubts.absent, doubts.unproven)
+    )
+    return Doubts(absent, doubts.refused, unproven)
+
+
+def second_questions(series: Series, doubts: Doubts, tiers: Tiers, page: int) -> Iterator[Question]:
+    """Ask for all doubts of a series again, in the cheapest pages that cover them."""
+    absent = merge(sorted(doubts.absent))
+    refused_times = sorted(doubts.refused)
+    doubtful = merge(sorted([*absent, *doubts.unproven, *runs(refused_times, series.interval)]))
+    for chunk in plan_chunks(series, doubtful, tiers, page):
+        first = bisect_left(refused_times, chunk.range.start_ms)
+        after = bisect_left(refused_times, chunk.range.end_ms)
+        refused = {time: doubts.refused[time] for time in refused_times[first:after]}
+        unproven = tuple(part for part in doubts.unproven if part.clip(chunk.range))
+        yield Question(chunk, Doubts(_absent(chunk, (), refused), refused, unproven=unproven))
+
+
+def _incomplete(chunk: Chunk, candles: Candles) -> bool:
+    return len(candles) != chunk.wanted_count
+
+
+def _absent(chunk: Chunk, present: Sequence[int], refused: Mapping[int, object]) -> tuple[TimeRange, ...]:
+    """The wanted minutes that are neither present (rising) nor refused, as ranges."""
+    known = sorted({*present, *refused}) if refused else present
+    absent: list[TimeRange] = []
+    for part in chunk.wanted:
+        # A file's candles are many, and so can be the parts that are wanted: each looks only at its own.
+        inside = known[bisect_left(known, part.start_ms) : bisect_left(known, part.end_ms)]
+        absent += gaps(part, inside, chunk.series.interval)
+    return tuple(absent)
+
+
+def _times(ranges: Iterable[TimeRange], step_ms: int) -> Iterator[int]:
+    for part in ranges:
+        yield from range(part.start_ms, part.end_ms, step_ms)
+
+
+def _inside(time_ms: int, ranges: Iterable[TimeRange]) -> bool:
+    return any(part.start_ms <= time_ms < part.end_ms for part in ranges)
+
+
+def _wanted(time_ms: int, chunk: Chunk) -> bool:
+    place = bisect_right(chunk.wanted, time_ms, key=lambda part: part.start_ms)
+    return place > 0 and time_ms < chunk.wanted[place - 1].end_ms

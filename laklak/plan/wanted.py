@@ -1,0 +1,255 @@
+"""From the symbols asked for to series with a wanted range, held against what the venue lists.  Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from types import MappingProxyType
+from typing import Final
+
+from laklak.errors import SettingsError, SymbolError
+from laklak.model.series import Instrument, Interval, Series, TimeRange, iso
+from laklak.plan.chunks import on_grid
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A symbol of a venue as the user gave it; `typed` by hand, or read from a list, maybe the `packaged` one.
+
+    `held`: nobody named it, and the store holds it.
+    """
+
+    symbol: str
+    venue: str
+    typed: bool
+    packaged: bool = False
+    held: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Every:
+    """All that a venue trades, of one `quote` or of any, and what the store holds of it."""
+
+    venue: str
+    quote: str | None = None
+
+    def asked(self, instruments: Iterable[Instrument], held: Iterable[str]) -> list[Asked]:
+        """Give the perpetuals that trade, then what else is held; SymbolError where nothing trades."""
+        by_symbol = {one.symbol: one for one in instruments}
+        traded = traded_now(by_symbol.values(), self.venue, self.quote)
+        return [Asked(symbol, self.venue, typed=False) for symbol in traded] + [
+            one for one in self.held(by_symbol, held) if one.symbol not in set(traded)
+        ]
+
+    def held(self, instruments: Mapping[str, Instrument], held: Iterable[str]) -> list[Asked]:
+        """Give what is held of the quote; where the venue does not say it any more, the symbol does."""
+        symbols = sorted(symbol for symbol in set(held) if self._is_quoted(symbol, instruments.get(symbol)))
+        return [Asked(symbol, self.venue, typed=False, held=True) for symbol in symbols]
+
+    def _is_quoted(self, symbol: str, instrument: Instrument | None) -> bool:
+        if self.quote is None:
+            return True
+        if instrument is not None and instrument.quote:
+            return instrument.quote == self.quote
+        return symbol.partition("_")[0].endswith(self.quote)
+
+
+@dataclass(frozen=True, slots=True)
+class Unlisted:
+    """What was found of a symbol that its venue does not list.
+
+    `life`: of what time candles were found, on the grid; None where nobody knows it (`why`: who was asked), or, with
+    `undecided`, where somebody could not be asked.  `first_ms` and `newest_ms`: its candles, by klines; `ended`: there
+    are to be no more.  `files_only`: the bulk files have it, nobody else.
+    """
+
+    life: TimeRange | None = None
+    first_ms: int | None = None
+    newest_ms: int | None = None
+    ended: bool = False
+    files_only: bool = False
+    undecided: bool = False
+    why: str = ""
+
+
+NOT_LISTED: Final = "not listed"
+"""What is said in place of a status."""
+_NONE: Final[Mapping[str, Unlisted]] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One series to fill: the wanted range is on the grid and may be empty.
+
+    `first_ms`: its first candle, where one has shown it. `newest_ms`: a candle that it is known to have.
+    `asked_start_ms`: where the range that was asked for begins, before `wanted` was cut.
+    `doubtful_first`: see SeriesPlan.
+    """
+
+    series: Series
+    wanted: TimeRange
+    instrument: Instrument
+    first_ms: int | None = None
+    newest_ms: int | None = None
+    asked_start_ms: int | None = None
+    doubtful_first: bool = False
+    settled: bool = False
+    """It is not listed, and `wanted` is cut to what was found: nothing more is to be asked about where it lives."""
+    files_only: bool = False
+    """Only the bulk files have it."""
+    refused: bool = False
+    """It is listed as not trading, and klines do not answer for it: at most the bulk files have it."""
+
+    @property
+    def trades(self) -> bool:
+        """Whether the venue says that candles are to be expected."""
+        return self.instrument.trades
+
+
+@dataclass(frozen=True, slots=True)
+class FailedSeries:
+    """A series with something missing for a reason of its own: a short stable word and a sentence."""
+
+    series: str
+    reason: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class EndedSeries:
+    """A series that has no candles from `ended_ms` on (None: none at all), and what the venue says of it."""
+
+    series: str
+    ended_ms: int | None
+    status: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class BegunSeries:
+    """A series whose first candle lies in the range that was asked for: nothing is wanted before it."""
+
+    series: str
+    first_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    targets: tuple[Target, ...]
+    failed: tuple[FailedSeries, ...]
+    unknown: tuple[str, ...] = ()
+    """Series that nobody knows and nobody asked for by name (`packaged`, `held`): no failure."""
+
+
+def clip_to_clock(
+    start_ms: int | None, end_ms: int | None, days: int | None, clock_ms: int, interval: Interval, settle_s: float = 0.0
+) -> TimeRange:
+    """The range of a run: `end` is exclusive, and no candle of it closed less than `settle_s` before the venue's clock.
+
+    `days` counts back from the end.  SettingsError when nothing is left.
+    """
+    now_ms = interval.floor(clock_ms - round(settle_s * 1000))
+    last_ms = now_ms if end_ms is None else min(end_ms, now_ms)
+    first_ms = last_ms - days * 86_400_000 if days is not None else start_ms
+    if first_ms is None:
+        raise SettingsError("no range given", hint="say how far back: --days 90, or --start 2026-01-01 [--end ...]")
+    first_ms = max(0, first_ms)
+    if first_ms >= last_ms:
+        raise SettingsError(
+            f"the range is empty: it starts at {iso(first_ms)} and ends at {iso(last_ms)}",
+            hint=f"the venue's clock says {iso(clock_ms)}{_settling(settle_s)}; "
+            "--start must lie before --end and before now",
+        )
+    return TimeRange(first_ms, last_ms)
+
+
+def _settling(settle_s: float) -> str:
+    return f" and a candle is wanted {settle_s:g} s after its close" if settle_s else ""
+
+
+def resolve(
+    asked: Iterable[Asked],
+    instruments: Mapping[str, Instrument],
+    interval: Interval,
+    span: TimeRange,
+    unlisted: Mapping[str, Unlisted] = _NONE,
+) -> Resolved:
+    """Hold one venue's symbols against its listing, each once, and against what was found of those `unlisted`.
+
+    A symbol that a list names and nobody knows fails alone; one typed by hand raises SymbolError.
+    """
+    targets, failed, unknown = [], [], []
+    seen = set()
+    for one in asked:
+        if one.symbol in seen:
+            continue
+        seen.add(one.symbol)
+        series = Series(one.venue, one.symbol, interval)
+        instrument = instruments.get(one.symbol)
+        if instrument is None:
+            found = unlisted.get(one.symbol, Unlisted())
+            if found.life is not None:
+                targets.append(
+                    found_target(series, span, found, found.life, Instrument(one.symbol, NOT_LISTED, None, None))
+                )
+            elif found.undecided:
+                failed.append(FailedSeries(str(series), "fetch_failed", found.why))
+            elif one.packaged or one.held:
+                unknown.append(str(series))
+            else:
+                failed.append(_unknown(one, series, _suggestion(one.symbol, instruments), found.why))
+            continue
+        wanted = on_grid(span, interval)
+        targets.append(Target(series, wanted, instrument, asked_start_ms=wanted.start_ms))
+    return Resolved(tuple(targets), tuple(failed), tuple(unknown))
+
+
+def traded_now(instruments: Iterable[Instrument], venue: str, quote: str | None = None) -> list[str]:
+    """Give the symbols of a venue's perpetuals that trade, sorted; with `quote`, of those that are quoted in it.
+
+    SymbolError where there is none.
+    """
+    perpetuals = [one for one in instruments if one.kind == "perpetual" and one.trades]
+    found = sorted(one.symbol for one in perpetuals if quote in (None, one.quote))
+    if found:
+        return found
+    if not perpetuals:
+        raise SymbolError(f"{venue} lists no perpetual that trades", hint="run it again when the venue is well")
+    quotes = ", ".join(sorted({one.quote for one in perpetuals}))
+    raise SymbolError(f"{venue} trades no perpetual that is quoted in {quote}", hint=f"there is {quotes}")
+
+
+def _unknown(one: Asked, series: Series, suggestion: str | None, why: str) -> FailedSeries:
+    """What a symbol is that nobody knows: an error of whoever typed it, or a failure of its own."""
+    where = f": {why}" if why else ""
+    if one.typed:
+        raise SymbolError(
+            f"{one.venue} does not know the symbol {one.symbol}{where}",
+            hint=suggestion or f"{one.venue} spells symbols like BTCUSDT",
+        )
+    detail = "; ".join(filter(None, (f"{one.venue} does not know this symbol{where}", suggestion)))
+    return FailedSeries(str(series), "unknown_symbol", detail)
+
+
+def found_target(series: Series, span: TimeRange, found: Unlisted, life: TimeRange, instrument: Instrument) -> Target:
+    """What is wanted of a series that was found elsewhere to have a life; empty, inside of `span`, where nothing is."""
+    wanted = on_grid(span, series.interval)
+    start_ms = min(max(wanted.start_ms, life.start_ms), wanted.end_ms)
+    return Target(
+        series,
+        TimeRange(start_ms, max(start_ms, min(wanted.end_ms, life.end_ms))),
+        instrument,
+        first_ms=found.first_ms,
+        newest_ms=found.newest_ms,
+        asked_start_ms=start_ms if found.files_only else wanted.start_ms,
+        settled=found.files_only or found.ended,
+        files_only=found.files_only,
+    )
+
+
+def _suggestion(symbol: str, known: Iterable[str]) -> str | None:
+    upper = symbol.upper()
+    names = list(known)
+    near = [name for name in names if name == upper or name == f"{upper}USDT"]
+    near = near or get_close_matches(upper, names, n=3, cutoff=0.8)
+    return f"did you mean {' or '.join(near)}?" if near else None

@@ -1,0 +1,1 @@
+"""What is counted and said during a run and at its end."""

@@ -1,0 +1,187 @@
+"""The account of one series during a run: what is wanted = stored + written + holes + rejected + missing."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Final
+
+from laklak.model.series import TimeRange, iso
+from laklak.plan.answers import Doubts, Edge
+from laklak.plan.chunks import SeriesPlan
+from laklak.plan.wanted import FailedSeries
+from laklak.stores.base import Delivery
+
+NOT_YET: Final = "not_yet"
+"""The reason of what is missing because the venue's candles do not reach there yet."""
+MENDED_FIRST: Final = ("other_types", "store_refused", "source_unsound")
+"""Reasons for which candles are missing until somebody mends a store."""
+_NEVER_MS: Final = 1 << 62
+
+
+class Ledger:
+    """Counts only what the store has acknowledged; `missing` is what is left, so the sum always holds."""
+
+    def __init__(self, plan: SeriesPlan) -> None:
+        self.plan = plan
+        self.written = 0
+        self.new_holes = 0
+        self.new_rejected = 0
+        self.newly_rejected = 0
+        """Of those, the ones that were not remembered as rejected before."""
+        self.kept = 0
+        self.corrected: set[int] = set()
+        """Candles stored before that the venue has other values for by now; written, and beside the sum."""
+        self.outside = 0
+        """Minutes that turned out not to be wanted, beside those outside of `life`; negative where there are more."""
+        self.life = TimeRange(-_NEVER_MS, _NEVER_MS)
+        """From the first candle to the end of the last one, as far as this run has learned; else without end."""
+        # Where the range begins with the first candle that is known of, and that one is lacking, it is not known.
+        self.first_known = plan.first_ms is not None and plan.first_ms < plan.wanted.start_ms
+        self.newest_ms: int = -1 if plan.newest_ms is None else plan.newest_ms
+        """The newest candle that is known of, from whatever answer: the series has gone on until there."""
+        self.oldest_ms: int = _NEVER_MS if plan.oldest_ms is None else plan.oldest_ms
+        """The oldest candle of what is wanted that is known of: the first one cannot be later."""
+        self._planned_ms = plan.wanted.start_ms
+        self.waited = False
+        """A question about an end took the time that has to pass between two answers."""
+        self.newest_answered = False
+        """The venue has been asked for its newest candle in this run: what is lacking later has not come yet."""
+        self.edges_asked: set[Edge] = set()
+        self._beyond_life = 0
+        self.reopened: set[int] = set()
+        """Known holes that are held against bulk files in this run: holes still, unless a file has them."""
+        self.filled = 0
+        """Of those, the ones that a file had."""
+        self.exhausted = False
+        """Every first question has been handed out."""
+        self.open_questions = 0
+        self.refused: FailedSeries | None = None
+        self._absent: list[TimeRange] = []
+        self._doubts = Doubts()
+        self._troubles: dict[str, tuple[int, str]] = {}
+
+    @property
+    def wanted_count(self) -> int:
+        """What is wanted, by what is known of the series by now; `outside` is negative where it is longer."""
+        return self.plan.wanted_count - self.outside - self._beyond_life
+
+    def saw(self, open_ms: int, oldest_ms: int | None = None) -> None:
+        """Take notice of a candle that the venue has, the newest one of several; `oldest_ms`: the oldest of them."""
+        self.newest_ms = max(self.newest_ms, open_ms)
+        self.oldest_ms = min(self.oldest_ms, open_ms if oldest_ms is None else oldest_ms)
+        if open_ms >= self.life.end_ms:
+            # It lives after all.
+            self.ends(_NEVER_MS)
+
+    def begins(self, first_ms: int) -> TimeRange:
+        """Nothing is wanted before the first candle; give the range before the planned one that is wanted now, if any.
+
+        Of several that have been shown the earliest counts.
+        """
+        if self.first_known:
+            first_ms = min(first_ms, self.start_ms)
+        self.first_known = True
+        asked_start_ms = self.plan.asked_start_ms
+        more = TimeRange(
+            max(first_ms, self._planned_ms if asked_start_ms is None else asked_start_ms), self._planned_ms
+        )
+        if more:
+            self.outside -= more.count(self.plan.series.interval)
+            self._planned_ms = more.start_ms
+        self._live(TimeRange(first_ms, self.life.end_ms))
+        return more
+
+    @property
+    def start_ms(self) -> int:
+        """Where what is wanted begins, by what is known now."""
+        return max(self._planned_ms, self.life.start_ms)
+
+    def ends(self, end_ms: int) -> None:
+        """Nothing is wanted from `end_ms` on."""
+        self._live(TimeRange(self.life.start_ms, end_ms))
+
+    def _live(self, life: TimeRange) -> None:
+        interval = self.plan.series.interval
+        self.life = life
+        self._beyond_life = self.plan.missing_count - sum(part.clip(life).count(interval) for part in self.plan.missing)
+
+    @property
+    def holes(self) -> int:
+        return self.plan.holes + self.new_holes
+
+    @property
+    def rejected(self) -> int:
+        return self.plan.rejected + self.new_rejected
+
+    @property
+    def stored_before(self) -> int:
+        """Stored before the run and still so; a refetched series counts only what the venue does not have."""
+        return self.plan.stored + self.kept
+
+    @property
+    def missing(self) -> int:
+        return self.wanted_count - self.stored_before - self.written - self.holes - self.rejected
+
+    def doubt(self, doubts: Doubts) -> None:
+        """Collect what a first answer left in doubt."""
+        if doubts:
+            self._absent += doubts.absent
+            refused = {**self._doubts.refused, **doubts.refused} if doubts.refused else self._doubts.refused
+            self._doubts = Doubts(refused=refused, unproven=self._doubts.unproven + doubts.unproven)
+
+    def take_doubts(self) -> Doubts:
+        """All doubts collected, once: they are asked again now."""
+        collected = self._doubts
+        doubts = Doubts(tuple(self._absent), collected.refused, collected.unproven)
+        self._absent, self._doubts = [], Doubts()
+        return doubts
+
+    def acknowledged(self, delivery: Delivery, refused: Collection[int] = ()) -> None:
+        """The store holds this now, but for the candles that it refused (their open_times)."""
+        corrected = delivery.corrected.difference(refused)
+        self.corrected |= corrected
+        self.written += len(delivery.candles) - len(refused) - len(corrected) if delivery.candles else 0
+        if self.reopened and delivery.candles:
+            filled = self.reopened.intersection(delivery.candles.open_times).difference(refused)
+            self.reopened -= filled
+            self.new_holes -= len(filled)
+            self.filled += len(filled)
+        holes = [absence.open_time_ms for absence in delivery.absences if absence.kind == "hole"]
+        self.new_holes += sum(time not in self.reopened for time in holes)
+        rejected = [absence.open_time_ms for absence in delivery.absences if absence.kind == "rejected"]
+        self.new_rejected += len(rejected)
+        self.newly_rejected += sum(time not in self.plan.known_rejected for time in rejected)
+
+    def not_yet(self, candles: int) -> None:
+        """So many wanted candles lie after the newest one that the venue has."""
+        since = "no candles" if self.newest_ms < 0 else f"no candles after {iso(self.newest_ms)}"
+        self.trouble(NOT_YET, candles, f"{since} yet")
+
+    @property
+    def got_all(self) -> bool:
+        """Nothing is missing that could be written."""
+        return self.missing == self.plan.blocked_count
+
+    @property
+    def blocked(self) -> int:
+        """Of `missing`, so many that no other run gets before something is mended."""
+        return min(self.missing, sum(self._troubles.get(reason, (0, ""))[0] for reason in MENDED_FIRST))
+
+    def trouble(self, reason: str, candles: int, detail: str) -> None:
+        """So many wanted candles were not got, and why (the last detail of each reason is kept)."""
+        if candles:
+            self._troubles[reason] = (self._troubles.get(reason, (0, ""))[0] + candles, detail)
+
+    def refuse(self, reason: str, detail: str) -> None:
+        """The venue refuses this series for good; nothing more of it is asked."""
+        self.refused = FailedSeries(str(self.plan.series), reason, detail)
+
+    def failure(self) -> FailedSeries | None:
+        """Why something is missing, if the series itself is the reason; the gravest one."""
+        if self.refused is not None:
+            return self.refused
+        if not self.missing or not self._troubles:
+            return None
+        reason, (candles, detail) = max(self._troubles.items(), key=lambda item: item[1][0])
+        # Some minutes may have been in trouble twice.
+        return FailedSeries(str(self.plan.series), reason, f"{min(candles, self.missing)} candles: {detail}")

@@ -1,0 +1,483 @@
+"""What runs, copies and looks have to say, as lines of text for people.
+
+What came from outside is in them as it came: laklak.cli.terminal makes it harmless.
+"""
+
+from __future__ import annotations
+
+import textwrap
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal
+from typing import Final
+
+from laklak.model.findings import Checkup
+from laklak.model.series import Series, iso
+from laklak.plan.chunks import Cost
+from laklak.plan.wanted import BegunSeries, FailedSeries
+from laklak.report.ledger import NOT_YET
+from laklak.report.progress import Estimate, Progress, Report, Summary
+from laklak.sources.store import CopyReport, CopySummary
+from laklak.stores.base import Columns, Waiting
+from laklak.text import counted, duration_text, folded, size_text, some_of
+
+CANDLE_FIELDS: Final = ("open_time", "time", "open", "high", "low", "close", "volume")
+_SHOWN_AT_MOST: Final = 10
+_UNSOUND: Final = ("checksum", "zip", "csv")
+_MEASURED_AFTER_S: Final = 10.0
+_VALUE_COLUMN: Final = 40
+_NARROWEST: Final = 30
+
+
+def status_line(report: Report) -> str:
+    """Everything on one line, for a log or a pipe."""
+    figures = figures_of(report)
+    done = report.wanted - report.missing
+    paused = f", waiting {duration_text(report.paused_for_s)} as told" if report.paused_for_s else ""
+    paused += _waiting_end(report)
+    return (
+        f"{figures['share']} {done:,} of {report.wanted:,} candles, {figures['rate']}, {figures['requests']}, "
+        f"{figures['budget']}, {figures['series']}, {figures['errors']}, ETA {figures['eta']}{paused}"
+    )
+
+
+def waiting_line(waiting: Waiting, now_s: float) -> str:
+    """A store that does not answer, for a warning: what is wrong, since when, what comes next; `now_s` is monotonic."""
+    again = "" if waiting.next_try_s is None else f", next try at {_moment(waiting.next_try_s - now_s)}"
+    since, until = _moment(waiting.since_s - now_s), _moment(waiting.give_up_s - now_s)
+    return f"waiting for the store since {since}{again}, giving up at {until}: {waiting.what}"
+
+
+def waiting_words(waiting: Waiting, now_s: float) -> str:
+    """The same for a line of progress, in spans of time."""
+    next_s = None if waiting.next_try_s is None else max(0.0, waiting.next_try_s - now_s)
+    again = "" if next_s is None else f", next try in {duration_text(next_s)}"
+    return (
+        f"waiting for the store for {duration_text(now_s - waiting.since_s)}{again}, giving up in "
+        f"{duration_text(max(0.0, waiting.give_up_s - now_s))}: {waiting.what}"
+    )
+
+
+def _moment(seconds_from_now: float) -> str:
+    return iso(int(time.time() + seconds_from_now) * 1000)
+
+
+def copy_status_line(report: CopyReport) -> str:
+    """Everything about a copy on one line, for a log or a pipe."""
+    figures = figures_of(report)
+    done = report.wanted - report.missing
+    return (
+        f"{figures['share']} {done:,} of {report.wanted:,} candles, {figures['rate']}, {figures['series']}, "
+        f"ETA {figures['eta']}{_waiting_end(report)}"
+    )
+
+
+def _waiting_end(report: Report) -> str:
+    return "" if report.waiting is None else f", {waiting_words(report.waiting, time.monotonic())}"
+
+
+def progress_of(report: Report) -> Progress:
+    """What a running backfill or copy has come to, in numbers."""
+    elapsed_s = _elapsed_s(report)
+    waiting = None if report.waiting is None else waiting_words(report.waiting, time.monotonic())
+    if report.paused_for_s:
+        waiting = f"the venue told us to wait: going on in {duration_text(report.paused_for_s)}"
+    return Progress(
+        wanted=report.wanted,
+        done=report.wanted - report.missing,
+        written=report.written,
+        missing=report.missing,
+        series=len(report.ledgers),
+        series_complete=sum(not ledger.missing for ledger in report.ledgers),
+        requests=report.candle_requests,
+        requests_planned=report.requests_planned,
+        files=report.files.done,
+        files_planned=report.files.planned,
+        candles_per_second=round(report.written / elapsed_s, 1),
+        seconds=round(time.monotonic() - report.started_s, 3),
+        seconds_left=0.0 if not report.missing else _foretold_s(report, elapsed_s),
+        waiting=waiting,
+    )
+
+
+def _elapsed_s(report: Report) -> float:
+    return max(0.001, time.monotonic() - (report.fetching_since_s or time.monotonic()))
+
+
+def figures_of(report: Report) -> dict[str, str]:
+    """What a running backfill or copy has come to, in words, by name."""
+    elapsed_s = _elapsed_s(report)
+    left_s = _foretold_s(report, elapsed_s)
+    rate = report.written / elapsed_s
+    done = report.wanted - report.missing
+    complete = sum(not ledger.missing for ledger in report.ledgers)
+    return {
+        "share": _share(done, report.wanted),
+        "rate": f"{rate:,.0f} candles/s",
+        "eta": "-" if left_s is None else duration_text(left_s),
+        "requests": f"{report.candle_requests:,} of {report.requests_planned:,} requests{_files(report)}",
+        "budget": _budget(report, elapsed_s),
+        "series": f"series {complete} of {len(report.ledgers)} complete",
+        "errors": f"{report.retries} retried, {report.errors} failed",
+    }
+
+
+def _budget(report: Report, elapsed_s: float) -> str:
+    """How much of the budget is used; while files are read and nothing is asked beside them, that is what it says."""
+    allowed = report.budget * min(60.0, elapsed_s) / 60
+    # In the first seconds a single request is more than these seconds' share.
+    share = min(100.0, 100 * report.window_weight / allowed) if allowed else 0.0
+    if round(share) == 0 and report.files.done < report.files.planned:
+        return "reading files"
+    return f"budget {share:.0f} % of {report.budget}/min"
+
+
+def _foretold_s(report: Report, elapsed_s: float) -> float | None:
+    """How long it may still take: what the plan says at first, then more and more what the measured rate says.
+
+    A plan knows what the budget takes, and nothing of the line and the store; after a tenth of its time, and not before
+    10 s, what was measured counts alone.
+    """
+    measured_s = _seconds_left(report, elapsed_s)
+    planned_s = report.seconds_planned
+    to_fetch = report.written + report.missing
+    if planned_s is None or not to_fetch:
+        return measured_s
+    settled_s = max(_MEASURED_AFTER_S, planned_s / 10)
+    of_plan_s = planned_s * report.missing / to_fetch
+    if measured_s is None:
+        return of_plan_s if elapsed_s < settled_s else None
+    weight = min(1.0, max(elapsed_s / settled_s, report.written / to_fetch))
+    return (1 - weight) * of_plan_s + weight * measured_s
+
+
+def _seconds_left(report: Report, elapsed_s: float) -> float | None:
+    """How long it may still take; None while nothing has come yet.
+
+    Files and the API go side by side, so what is left of the slower one counts: a rate of both together foretells
+    minutes for the few candles that the budget spreads over an hour.
+    """
+    if not report.written:
+        return None
+    files = report.files
+    files_left = files.planned - files.done
+    if files_left > 0 and files.candles:
+        in_files = min(report.missing, files_left * files.candles / files.read)
+        others_s = in_files / files.candles * elapsed_s
+    else:
+        others_s = report.missing / report.written * elapsed_s
+    return max(others_s, _api_seconds_left(report))
+
+
+def _api_seconds_left(report: Report) -> float:
+    """How long the budget takes for the requests that were planned and not sent yet, each of the weight of those sent.
+
+    Nothing is known of what a request of this run weighs before the first, and each of them wants a candle at least.
+    """
+    sent = report.candle_requests - report.retries
+    left = min(report.requests_planned - sent, report.missing)
+    if left <= 0 or not (report.requests and report.budget):
+        return 0.0
+    return Cost(left, round(left * report.weight / report.requests)).seconds(report.budget)
+
+
+def _share(done: int, wanted: int) -> str:
+    """Rounded down: 100 % is all of it and nothing less."""
+    tenths = 1000 * done // wanted if wanted else 1000
+    return f"{tenths // 10}.{tenths % 10} %"
+
+
+def _files(report: Report) -> str:
+    files = report.files
+    if not files.planned:
+        return ""
+    return f", {files.done:,} of {files.planned:,} files ({size_text(files.received_bytes)})"
+
+
+def plan_line(estimate: Estimate) -> str:
+    """One line before fetching: what is to be done, how long that takes, what other pages would save."""
+    return f"{_to_fetch(estimate)}{_held_holes(estimate)}"
+
+
+def _held_holes(estimate: Estimate) -> str:
+    """How many known holes are held against bulk files, if any are."""
+    if not estimate.holes_held:
+        return ""
+    are = "is" if estimate.holes_held == 1 else "are"
+    later = f", {estimate.holes_later:,} more in later runs" if estimate.holes_later else ""
+    held = f"{counted(estimate.holes_held, 'known hole')} {are} held against {counted(estimate.hole_files, 'file')}"
+    return f"; {held}{later}"
+
+
+def _to_fetch(estimate: Estimate) -> str:
+    span = f"{estimate.start} to {estimate.end}"
+    if not estimate.to_fetch and estimate.blocked:
+        head = f"plan: {estimate.series} series, {span}: nothing to fetch of {estimate.wanted:,} candles"
+        return f"{head}{_and_blocked(estimate.blocked)}"
+    if not estimate.to_fetch:
+        return (
+            f"plan: {estimate.series} series, {span}: nothing to fetch, all {estimate.wanted:,} candles accounted for"
+        )
+    todo = f"plan: {estimate.series} series, {span}: {estimate.to_fetch:,} of {estimate.wanted:,} candles to fetch"
+    todo += _and_blocked(estimate.blocked)
+    saved_s = estimate.seconds_estimated - estimate.seconds_auto
+    auto = f"; --chunk auto would save {duration_text(saved_s)}" if saved_s >= 1 else ""
+    by_api = (
+        f"in {counted(estimate.requests, 'request')}, weight {estimate.weight:,}, at least "
+        f"{duration_text(estimate.seconds_estimated)} at {estimate.budget} weight a minute{auto}"
+    )
+    rest = estimate.to_fetch - estimate.file_candles - estimate.out_of_reach
+    if rest == estimate.to_fetch:
+        return f"{todo} {by_api}"
+    parts = []
+    if estimate.files:
+        parts.append(
+            f"{estimate.file_candles:,} from {counted(estimate.files, 'file')}, about "
+            f"{size_text(estimate.file_bytes)} and {duration_text(estimate.file_seconds)}"
+        )
+    if rest:
+        parts.append(f"{rest:,} {by_api}")
+    if estimate.out_of_reach:
+        parts.append(f"{estimate.out_of_reach:,} that no source gives")
+    return f"{todo}: {'; '.join(parts)}"
+
+
+def begun_lines(begun: Sequence[BegunSeries]) -> Iterable[str]:
+    """Where nothing is wanted at the beginning of a range: `BTCUSDT: first candle ...: nothing is wanted before`."""
+    texts = [f"{Series.parse(one.series).symbol} {iso(one.first_ms)}" for one in begun]
+    if len(texts) == 1:
+        symbol, _, first = texts[0].partition(" ")
+        yield f"{symbol}: first candle {first}: nothing is wanted before (--recheck asks for it again)"
+    elif texts:
+        yield f"first candles, nothing is wanted before (--recheck asks for them again): {some_of(texts)}"
+
+
+def estimate_lines(estimate: Estimate) -> Iterable[str]:
+    """The plan of a dry run with its alternatives."""
+    yield plan_line(estimate)
+    yield from (f"  {line}" for line in begun_lines(estimate.begun_series))
+    yield f"  stored {estimate.stored_before:,}, holes {estimate.holes:,}, rejected {estimate.rejected:,}"
+    if estimate.to_fetch and estimate.alternatives:
+        yield "  chunk   budget   requests      weight   time"
+        for one in estimate.alternatives:
+            mark = "  <- now" if (one.chunk, one.budget) == (estimate.chunk, estimate.budget) else ""
+            time_text = duration_text(one.seconds)
+            yield f"  {one.chunk:>5} {one.budget:>8} {one.requests:>10,} {one.weight:>11,}   {time_text}{mark}"
+
+
+def summary_lines(summary: Summary) -> Iterable[str]:
+    """The end of a run, for people."""
+    there = summary.wanted - summary.missing
+    if summary.start is None:
+        yield f"{_verdict(summary)} before the plan was made"
+        return
+    yield (
+        f"{_verdict(summary)}: {there:,} of {summary.wanted:,} candles of {summary.series} series accounted for, "
+        f"{summary.start} to {summary.end}"
+    )
+    yield (
+        f"  stored before {summary.stored_before:,}, written {summary.written:,}, holes {summary.holes:,}, "
+        f"rejected {summary.rejected:,}, missing {summary.missing:,}"
+    )
+    if summary.corrected:
+        yield (
+            f"  corrected {counted(summary.corrected, 'candle')} stored before: fetched within a minute of the close, "
+            "changed since; the log names them"
+        )
+    if summary.refetched is not None:
+        found = summary.refetched
+        named = "; the log names the first of those that changed" if found.changed else ""
+        yield f"  refetched: {found.same:,} the same, {found.changed:,} changed, {found.new:,} new{named}"
+    limited = f", {summary.rate_limited} times told to wait" if summary.rate_limited else ""
+    yield (
+        f"  {counted(summary.requests, 'request')} ({summary.retries} retried{limited}), weight {summary.weight:,}, "
+        f"{duration_text(summary.seconds)}, {summary.candles_per_second:,.0f} candles/s"
+    )
+    yield from _file_lines(summary)
+    yield from (f"  {line}" for line in begun_lines(summary.begun_series))
+    if summary.holes_filled:
+        were = "was" if summary.holes_filled == 1 else "were"
+        yield f"  {counted(summary.holes_filled, 'known hole')} {were} filled from files that have the candles by now"
+    if summary.rows_rejected:
+        yield f"  {counted(summary.rows_rejected, 'row')} of the venue refused"
+    told, failed = _not_yet_lines(summary)
+    yield from told
+    yield from _failed_lines(failed)
+    yield from _again(summary, "run the same command again to get what is missing; what is stored is not asked again")
+
+
+def _and_blocked(count: int) -> str:
+    return f", {count:,} that the store could not take" if count else ""
+
+
+def copy_plan_line(report: CopyReport) -> str:
+    """One line before candles move: what is to be done."""
+    span = f"{iso(report.start_ms or 0)} to {iso(report.end_ms or 0)}"
+    head = f"plan: {len(report.ledgers)} series, {span}:"
+    to_copy = report.missing - report.blocked
+    if not report.missing:
+        return f"{head} nothing to copy, all {report.wanted:,} candles accounted for"
+    return f"{head} {to_copy:,} of {report.wanted:,} candles to copy{_and_blocked(report.blocked)}"
+
+
+def copy_summary_lines(summary: CopySummary) -> Iterable[str]:
+    """The end of a copy, for people."""
+    if summary.start is None:
+        yield "nothing to copy" if summary.complete else "stopped before the plan was made"
+        return
+    there = summary.wanted - summary.missing
+    yield (
+        f"{_verdict(summary)}: {there:,} of {summary.wanted:,} candles of {summary.series} series accounted for in "
+        f"{summary.destination}, {summary.start} to {summary.end}"
+    )
+    yield (
+        f"  stored before {summary.stored_before:,}, written {summary.written:,}, holes {summary.holes:,}, "
+        f"rejected {summary.rejected:,}, missing {summary.missing:,}"
+    )
+    yield f"  {duration_text(summary.seconds)}, {summary.candles_per_second:,.0f} candles/s"
+    if summary.source_missing:
+        lacking = counted(summary.source_missing, "candle")
+        yield f"  the source itself lacks {lacking} in between, for laklak backfill to fetch"
+    if summary.outside_retention:
+        names = some_of(summary.outside_retention)
+        yield f"  of {counted(len(summary.outside_retention), 'series')} the destination would keep nothing: {names}"
+    yield from _failed_lines(summary.failed_series)
+    yield from _again(summary, "run the same command again to copy what is missing")
+
+
+def _again(summary: Summary | CopySummary, advice: str) -> Iterable[str]:
+    """What to do about what is missing; a run that cannot help is not advised."""
+    if not summary.missing or summary.error is not None:
+        return
+    if summary.missing > summary.blocked:
+        yield f"  {advice}"
+    if summary.blocked:
+        blocked = counted(summary.blocked, "candle")
+        stays = "stays" if summary.blocked == 1 else "stay"
+        yield f"  {blocked} {stays} missing, however often this is run, until what is named above is mended"
+
+
+def _verdict(summary: Summary | CopySummary) -> str:
+    if summary.exit in (130, 143):
+        return "stopped"
+    if summary.exit and not summary.missing:
+        return "complete but for what is named below"
+    return "complete" if summary.complete else "incomplete"
+
+
+def _not_yet_lines(summary: Summary) -> tuple[list[str], list[FailedSeries]]:
+    """What most series of a venue lack alike at their end, said once for each venue; and the other failures."""
+    alike: dict[tuple[str, str], list[FailedSeries]] = {}
+    for failed in summary.failed_series:
+        if failed.reason == NOT_YET:
+            alike.setdefault((failed.series.partition(":")[0], failed.detail.partition(": ")[2]), []).append(failed)
+    lines: list[str] = []
+    told: set[str] = set()
+    for (venue, what), some in alike.items():
+        if len(some) > 1 and 2 * len(some) > summary.series:
+            lines.append(f"  {venue} gives {what}: {len(some):,} series wait for it")
+            told.update(failed.series for failed in some)
+    return lines, [failed for failed in summary.failed_series if failed.series not in told]
+
+
+def _failed_lines(failed_series: Sequence[FailedSeries]) -> Iterable[str]:
+    for failed in failed_series[:_SHOWN_AT_MOST]:
+        yield f"  {failed.series}: {failed.reason}: {failed.detail}"
+    if len(failed_series) > _SHOWN_AT_MOST:
+        yield f"  and {len(failed_series) - _SHOWN_AT_MOST} more series; --json lists them all"
+
+
+def outcome_lines(outcome: Summary | Estimate | CopySummary) -> Iterable[str]:
+    """What a run or a dry run ends with."""
+    if isinstance(outcome, CopySummary):
+        return copy_summary_lines(outcome)
+    return estimate_lines(outcome) if isinstance(outcome, Estimate) else summary_lines(outcome)
+
+
+def settings_block(
+    versions: Mapping[str, str], settings: Sequence[tuple[str, str, str]], width: int | None
+) -> Iterable[str]:
+    """The versions on a line, then the settings: key, value, and where it came from."""
+    yield from _folded("", ", ".join(f"{name} {version}" for name, version in versions.items()), width)
+    if settings:
+        yield "settings in force:"
+    keys = max((len(key) for key, _, _ in settings), default=0)
+    values = max((len(value) for _, value, _ in settings if len(value) <= _VALUE_COLUMN), default=0)
+    for key, value, origin in settings:
+        yield from folded(f"  {key:{keys}}  {value:{values}}  ({origin})", width)
+
+
+def finding_lines(checkup: Checkup, width: int | None) -> Iterable[str]:
+    """One line a finding: verdict, what it is about, what was found, what to do; then how it all stands.
+
+    With `width` lines are broken there, for a terminal.
+    """
+    column = max((len(about) for about, _ in checkup.findings), default=0)
+    for about, finding in checkup.findings:
+        head = f"{finding.verdict:7}  {about:{column}}  "
+        hint = f" -> {finding.hint}" if finding.hint else ""
+        yield from _folded(head, finding.text + hint, width)
+    problems, warnings = checkup.count("problem"), checkup.count("warning")
+    counts = f"{counted(problems, 'problem')}, {counted(warnings, 'warning')}"
+    can_it = "cannot run before the problems are solved" if problems else "can run"
+    yield from folded(f"{counts}: laklak backfill {can_it}", width)
+
+
+def _folded(head: str, text: str, width: int | None) -> Iterable[str]:
+    if width is None or width - len(head) < _NARROWEST:
+        return folded(head + text, width)
+    room = width - len(head)
+    parts = textwrap.wrap(text, room, break_long_words=False, break_on_hyphens=False) or [""]
+    return [(head if number == 0 else " " * len(head)) + part for number, part in enumerate(parts)]
+
+
+def _file_lines(summary: Summary) -> Iterable[str]:
+    """What came of bulk files, and what was wrong with some."""
+    files = summary.files
+    if not files.planned:
+        return
+    others = [f"{files.absent:,} not there"] if files.absent else []
+    others += [
+        f"{count:,} with bad {reason}" if reason in _UNSOUND else f"{count:,} {reason}"
+        for reason, count in sorted(files.failed.items())
+    ]
+    yield (
+        f"  {counted(files.read, 'file')} of {files.planned:,} gave {files.candles:,} candles "
+        f"({size_text(files.received_bytes)}, {files.retries} retried){'; ' if others else ''}{', '.join(others)}"
+    )
+    for line in files.troubles[:_SHOWN_AT_MOST]:
+        yield f"    {line}"
+    if len(files.troubles) > _SHOWN_AT_MOST:
+        yield f"    and {sum(files.failed.values()) - _SHOWN_AT_MOST:,} more files; the log names them"
+
+
+def candle_lines(series: Series, columns: Columns) -> Iterable[str]:
+    """Stored candles as a table, oldest first."""
+    table: list[tuple[str, ...]] = [("open_time", "open", "high", "low", "close", "volume")]
+    for index, time_ms in enumerate(columns.open_times):
+        table.append((iso(time_ms), *(_number(column[index]) for column in columns.values)))
+    widths = [max(len(row[i]) for row in table) for i in range(len(table[0]))]
+    yield str(series)
+    for row in table:
+        cells = [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]
+        yield "  ".join(cells)
+
+
+def csv_lines(columns: Columns) -> Iterable[str]:
+    """Stored candles as CSV, with the columns that the view `candles` of a file has for them; nothing needs quotes."""
+    yield ",".join(CANDLE_FIELDS)
+    for index, time_ms in enumerate(columns.open_times):
+        yield ",".join((str(time_ms), iso(time_ms), *(_number(column[index]) for column in columns.values)))
+
+
+def candle_objects(columns: Columns) -> list[dict[str, int | str | float]]:
+    """Stored candles for JSON."""
+    return [
+        dict(zip(CANDLE_FIELDS, (time_ms, iso(time_ms), *values), strict=True))
+        for time_ms, *values in zip(columns.open_times, *columns.values, strict=True)
+    ]
+
+
+def _number(value: float) -> str:
+    """All digits of a stored double, without an exponent."""
+    return format(Decimal(repr(value)), "f")

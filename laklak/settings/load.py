@@ -1,0 +1,529 @@
+"""One Settings value, validated once, from where people write settings:
+
+    flags > LAKLAK_* environment > .env > laklak.toml > INFLUXDB_*, INFLUX_* of other tools > defaults
+
+One table (`SPECS`) says what there is. A key is spelled by one rule: `[binance] budget` in laklak.toml is
+`LAKLAK_BINANCE_BUDGET` in the environment and `binance.budget` here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, Literal
+from urllib.parse import urlsplit
+
+import platformdirs
+
+from laklak.archives import ARCHIVES
+from laklak.errors import SettingsError, UsageError
+from laklak.model.series import Interval, StoreAccess
+from laklak.settings.origins import (
+    Given,
+    as_text,
+    dotenv_names,
+    environment_names,
+    influx_account,
+    influx_store,
+    nearest_key,
+    toml_values,
+    variables,
+)
+from laklak.settings.times import DURATION_FORMS, TIME_FORMS, parse_duration, parse_time
+from laklak.stores.influx.lines import key_of
+from laklak.tasks.process import is_attended
+from laklak.text import mask_url, nearest, quoted, shown_path
+from laklak.venues import PLANNED, VENUES
+
+__all__ = [
+    "CONFIG_HELP",
+    "SPECS",
+    "Settings",
+    "Spec",
+    "VenueSettings",
+    "check_typed_store",
+    "load_settings",
+    "mask_url",
+    "settings_lines",
+    "shown_settings",
+]
+
+CONFIG_HELP: Final = "settings file [default: laklak.toml in this folder, else in the user's configuration folder]"
+
+_DIGITS = re.compile(r"[0-9]{1,18}")
+_MAX_BUDGET = 1_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VenueSettings:
+    """What is set for one venue.
+
+    `url`: where it is, http or https, without a slash at the end; it may hold a password, so show it masked.
+    `budget`: weight a minute to spend there, "max" for all that the venue advertises.
+    `chunk`: candles asked at once, "auto" for the venue's most candles per weight.
+    `archive_url`: where its bulk files are; None where it has none, or where only `url` was changed: the files of the
+    real venue are not those of a simulator or a mirror.
+    `budget_is_default`: nobody chose it, so a venue that allows less may lower it.
+    `firewall_wait_s`: how long to stay away after a firewall's 403. Binance says no duration; it is said to clear
+    after roughly 5 minutes (unverified).
+    """
+
+    url: str = field(repr=False)
+    budget: int | Literal["max"]
+    chunk: int | Literal["auto"]
+    firewall_wait_s: float
+    archive_url: str | None = field(default=None, repr=False)
+    budget_is_default: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Everything that can be set.
+
+    `store`: a SQLite file or a URL; it may hold a password, so show it masked.
+    `influxdb_password`, `influxdb_token` and `influxdb_org`: for an InfluxDB store whose address has none of its own.
+    `influxdb_measurement`: where candles are kept there, with `{venue}` for the venue's name; `influxdb_batch_lines`
+    lines go into one request, packed where `influxdb_gzip`.
+    `assets`: the asset list, None to look for one. `venue`: the venue of bare symbols. `interval`: candle length.
+    `days`, `start`, `end`: what was asked for, None where it was not; times are valid text for `parse_time`, and
+    `days` and `start` are never both set. `max_wait_s`: longest wait for a ban or a limit. `start_wait_s`: wait for a
+    network that is not up yet, at the start. `settle_s`: how long after its close a candle is taken for final, and
+    wanted. `log_file`: None is off.
+    `source`: the API, the bulk files, or for every stretch the better one. `workers`: requests at once, per venue.
+    `archive_connections`: files fetched at once. `archive_files`: months of minutes that bulk files may
+    take in memory, unpacked. `batch_size`: rows written at once, at most. `in_flight`: chunks taken from the
+    plan and not yet acknowledged by the store. `state_dir`: what outlives a run.
+    `venues`: by venue name, one for each that is built. `origins`: dotted key -> where its value came from.
+    `config_folder`: where the settings file in use is; where there is none, where the user's own would be.
+    """
+
+    store: str = field(repr=False)
+    influxdb_password: str | None = field(repr=False)
+    influxdb_token: str | None = field(repr=False)
+    influxdb_org: str | None
+    influxdb_gzip: bool
+    influxdb_batch_lines: int
+    influxdb_measurement: str
+    assets: str | None
+    venue: str
+    interval: str
+    days: int | None
+    start: str | None
+    end: str | None
+    max_wait_s: float
+    start_wait_s: float
+    settle_s: float
+    log_file: str | None
+    source: Literal["auto", "rest", "archive"]
+    workers: int
+    archive_connections: int
+    archive_files: int
+    batch_size: int
+    in_flight: int
+    state_dir: Path
+    venues: Mapping[str, VenueSettings]
+    origins: Mapping[str, str]
+    config_folder: Path
+
+    @property
+    def store_access(self) -> StoreAccess:
+        """The store, with what is set about its use."""
+        return StoreAccess(
+            where=self.store,
+            password=self.influxdb_password,
+            token=self.influxdb_token,
+            org=self.influxdb_org,
+            gzip=self.influxdb_gzip,
+            batch_lines=self.influxdb_batch_lines,
+            measurement=self.influxdb_measurement,
+            state_dir=self.state_dir,
+            max_wait_s=self.max_wait_s,
+            start_wait_s=self.start_wait_s,
+            # Who sits before it learns of a wrong port at once; a timer may have been faster than the server.
+            refusal_wait_s=0.0 if is_attended() else self.start_wait_s,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spec:
+    """One setting. `parse` reads its text or raises ValueError saying what is expected, without the text.
+
+    A `secret` is shown as ***.
+    `default` is text as anyone would write it, None for not set. `unit` is the end of the field's name. Text of a
+    path is taken relative to the file it stands in; the word `off` sets None.
+    """
+
+    parse: Callable[[str], object]
+    default: str | None
+    help: str
+    unit: str = ""
+    is_path: bool = False
+    off: str | None = None
+    secret: bool = False
+
+
+# Parsers
+
+
+def _text(text: str) -> str:
+    return text
+
+
+def _whole(low: int, high: int, word: str | None = None) -> Callable[[str], int | str]:
+    def parse(text: str) -> int | str:
+        text = text.strip()
+        if word is not None and text.lower() == word:
+            return word
+        if _DIGITS.fullmatch(text) and low <= int(text) <= high:
+            return int(text)
+        raise ValueError(f"expected a whole number from {low} to {high}{f', or {word}' if word else ''}")
+
+    return parse
+
+
+def _duration(text: str) -> float:
+    try:
+        return parse_duration(text)
+    except UsageError:
+        raise ValueError(f"expected a duration such as {DURATION_FORMS}") from None
+
+
+def _time(text: str) -> str:
+    try:
+        parse_time(text)
+    except UsageError:
+        raise ValueError(f"expected a time such as {TIME_FORMS}; no offset means UTC") from None
+    return text.strip()
+
+
+def _choice(*words: str) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        word = text.strip().lower()
+        if word in words:
+            return word
+        guess = nearest(word, words)
+        raise ValueError(f"expected one of {', '.join(words)}{f' (did you mean {guess}?)' if guess else ''}")
+
+    return parse
+
+
+def _switch(text: str) -> bool:
+    word = text.strip().lower()
+    if word in ("on", "off"):
+        return word == "on"
+    raise ValueError("expected on or off")
+
+
+def _measurement(text: str) -> str:
+    name = text.strip()
+    bare = name.replace("{venue}", "")
+    if not {"{", "}"}.intersection(bare) and not name.startswith(("#", "laklak_")):
+        with contextlib.suppress(ValueError):
+            key_of(name, {})
+            return name
+    raise ValueError("expected a name such as {venue}_ohlc, without backslashes and not one of laklak_")
+
+
+def _interval(text: str) -> str:
+    return Interval.parse(text.strip()).name
+
+
+def _venue(text: str) -> str:
+    name = text.strip()
+    if name in VENUES:
+        return name
+    guess = nearest(name, VENUES)
+    planned = "this venue is not built yet; " if name in PLANNED else ""
+    raise ValueError(f"{planned}expected one of {', '.join(VENUES)}{f' (did you mean {guess}?)' if guess else ''}")
+
+
+def _url(text: str) -> str:
+    text = text.strip()
+    try:
+        parts = urlsplit(text)
+        sound = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:
+        sound = False
+    if not sound or any(char.isspace() or char in "?#" for char in text):
+        raise ValueError("expected an address such as https://host or http://host:port")
+    return text.rstrip("/")
+
+
+# The table
+
+
+def _venue_specs() -> dict[str, Spec]:
+    specs: dict[str, Spec] = {}
+    for name, venue in VENUES.items():
+        page = venue.page_tiers[-1][0]
+        specs[f"{name}.url"] = Spec(parse=_url, default=venue.default_url, help=f"where {name} is")
+        specs[f"{name}.budget"] = Spec(
+            parse=_whole(1, _MAX_BUDGET, "max"),
+            default=str(venue.default_budget),
+            help="weight a minute to spend, or max for all that the venue advertises",
+        )
+        specs[f"{name}.chunk"] = Spec(
+            parse=_whole(1, page, "auto"),
+            default=str(min(1000, page)),
+            help="candles asked at once, or auto for the most candles per weight",
+        )
+        specs[f"{name}.firewall_wait"] = Spec(
+            parse=_duration, default="5m", help="how long to stay away after its firewall refused us", unit="s"
+        )
+        if name in ARCHIVES:
+            specs[f"{name}.archive_url"] = Spec(
+                parse=_url, default=ARCHIVES[name].default_url, help=f"where the bulk files of {name} are"
+            )
+    return specs
+
+
+SPECS: Final[Mapping[str, Spec]] = {
+    "store": Spec(parse=_text, default="laklak.db", help="where candles go: a SQLite file or a URL", is_path=True),
+    "influxdb_password": Spec(parse=_text, default=None, help="password of an InfluxDB 1.x store", secret=True),
+    "influxdb_token": Spec(parse=_text, default=None, help="token of an InfluxDB 2.x store", secret=True),
+    "influxdb_org": Spec(parse=_text, default=None, help="organization of an InfluxDB 2.x store"),
+    "influxdb_gzip": Spec(parse=_switch, default="off", help="pack what is sent to InfluxDB: on or off"),
+    "influxdb_batch_lines": Spec(parse=_whole(1, 100_000), default="5000", help="lines in one InfluxDB request"),
+    "influxdb_measurement": Spec(
+        parse=_measurement, default="{venue}_ohlc", help="InfluxDB measurement, {venue} is the venue's name"
+    ),
+    "assets": Spec(
+        parse=_text,
+        default=None,
+        help="asset list [default: assets.txt here or beside the settings file, else the packaged one]",
+        is_path=True,
+    ),
+    "venue": Spec(parse=_venue, default="binance", help="venue of symbols given without one"),
+    "interval": Spec(parse=_interval, default="1m", help="length of a candle, 1m to 1d"),
+    "days": Spec(parse=_whole(1, 36_500), default=None, help="so many times 24 hours before the end"),
+    "start": Spec(parse=_time, default=None, help="first moment; a date is midnight UTC, no offset means UTC"),
+    "end": Spec(parse=_time, default=None, help="moment to stop before [default: now]"),
+    "max_wait": Spec(
+        parse=_duration, default="10m", help="longest wait for a ban, a limit, or a store that is down", unit="s"
+    ),
+    "start_wait": Spec(
+        parse=_duration,
+        default="30s",
+        help="longest wait at the start for a network, or without a terminal a store, that is not up yet",
+        unit="s",
+    ),
+    "settle": Spec(
+        parse=_duration,
+        default="5s",
+        help="how long after its close a candle is wanted, by the venue's clock",
+        unit="s",
+    ),
+    "log_file": Spec(
+        parse=_text, default="backfill.log", help="log of the run; none switches it off", is_path=True, off="none"
+    ),
+    "source": Spec(
+        parse=_choice("auto", "rest", "archive"),
+        default="auto",
+        help="rest, archive (the venue's bulk files), or auto for the better one",
+    ),
+    "archive_connections": Spec(parse=_whole(1, 256), default="32", help="bulk files fetched at once"),
+    "archive_files": Spec(parse=_whole(1, 64), default="4", help="months of minutes unpacked in memory at once"),
+    "workers": Spec(parse=_whole(1, 256), default="16", help="requests at once"),
+    "batch_size": Spec(
+        parse=_whole(1, 1_000_000), default="20000", help="rows written at once, at most; an answer is not divided"
+    ),
+    "in_flight": Spec(parse=_whole(1, 1024), default="64", help="chunks asked for and not yet stored, at most"),
+    "state_dir": Spec(
+        parse=_text,
+        default=None,
+        help="folder for what outlives a run: bans, and candles that a full server may not keep",
+        is_path=True,
+    ),
+    **_venue_specs(),
+}
+
+
+# Loading
+
+
+def load_settings(
+    flags: Mapping[str, object], *, environment: Mapping[str, str], folder: Path, user_config: Path | None = None
+) -> Settings:
+    """Give the settings in force; SettingsError names what is wrong and where it was written.
+
+    `flags` are by dotted key, None for not given; `budget` and `chunk` mean the venue in use, `config` is the
+    settings file. `.env` and `laklak.toml` are looked for in `folder`; `user_config` is the settings file used
+    when there is none, by default laklak.toml in the user's configuration folder.
+    """
+    names = environment_names(environment)
+    file_names = dotenv_names(folder / ".env")
+    written = [
+        _flags(flags),
+        variables(names, [*SPECS, "config"]),
+        variables(file_names, [*SPECS, "config"]),
+    ]
+    user_config = user_config or platformdirs.user_config_path("laklak") / "laklak.toml"
+    config = _config_path(written, folder, user_config)
+    written.append(toml_values(config, SPECS) if config else {})
+    of_influx = {**file_names, **names}
+    written.append(influx_account(of_influx) | ({} if _first(written, "store") else influx_store(of_influx)))
+    written.append(_defaults())
+    written[0] = _for_venue_in_use(written)
+    _drop_what_a_stronger_source_replaces(written)
+
+    values: dict[str, Any] = {}
+    origins: dict[str, str] = {}
+    for key, spec in SPECS.items():
+        given = _first(written, key)
+        values[key] = _value(key, spec, given) if given else None
+        origins[key] = given.origin if given else "default"
+    _check_order(values, origins)
+    if origins["store"].startswith("flag"):
+        check_typed_store(str(values["store"]), origins["store"])
+    return _settings(values, origins, config_folder=(config or user_config).parent)
+
+
+def _first(written: list[dict[str, Given]], key: str) -> Given | None:
+    return next((layer[key] for layer in written if key in layer), None)
+
+
+def _flags(flags: Mapping[str, object]) -> dict[str, Given]:
+    known = [*SPECS, "config", "budget", "chunk"]
+    given: dict[str, Given] = {}
+    for key, value in flags.items():
+        if key not in known:
+            guess = nearest_key(key, known)
+            hint = f"did you mean {guess}?" if guess else f"known are {', '.join(sorted(known))}"
+            raise SettingsError(f"unknown setting {quoted(key)}", hint=hint)
+        if value is None:
+            continue
+        origin = f"flag --{key.replace('_', '-').replace('.', '-')}"
+        text = as_text(value, key, origin)
+        if text.strip():
+            given[key] = Given(text, origin)
+    return given
+
+
+def _for_venue_in_use(written: list[dict[str, Given]]) -> dict[str, Given]:
+    venue = _first(written, "venue")
+    name = _value("venue", SPECS["venue"], venue) if venue else None
+    return {f"{name}.{key}" if key in ("budget", "chunk") else key: given for key, given in written[0].items()}
+
+
+def _defaults() -> dict[str, Given]:
+    texts = {key: spec.default for key, spec in SPECS.items()}
+    texts["state_dir"] = str(platformdirs.user_state_path("laklak"))
+    return {key: Given(text, "default") for key, text in texts.items() if text is not None}
+
+
+def _config_path(written: list[dict[str, Given]], folder: Path, user_config: Path) -> Path | None:
+    given = _first(written, "config")
+    if given:
+        path = Path(_place(given))
+        if not os.path.exists(path):
+            hint = "check the path, or leave it out"
+            raise SettingsError(f"settings file {shown_path(path)} ({given.origin}) does not exist", hint=hint)
+        return path
+    return next((path for path in (folder / "laklak.toml", user_config) if os.path.exists(path)), None)
+
+
+def _drop_what_a_stronger_source_replaces(written: list[dict[str, Given]]) -> None:
+    # `days` and `start` are two ways to say the same, so the stronger source wins between them as well.
+    for number, layer in enumerate(written):
+        if "days" in layer and "start" in layer:
+            origin = layer["days"].origin
+            raise SettingsError(
+                f"days ({origin}) and start ({layer['start'].origin}) exclude each other", hint="give one"
+            )
+        for key, other in (("days", "start"), ("start", "days")):
+            if key in layer:
+                for weaker in written[number + 1 :]:
+                    weaker.pop(other, None)
+
+
+def _place(given: Given) -> str:
+    # ~ is the home folder, and what a file says relatively starts from that file.
+    prefix = "sqlite:///" if given.text.startswith("sqlite:///") else ""
+    path = given.text.removeprefix(prefix)
+    if not prefix and "://" in path:
+        return path
+    path = os.path.expanduser(path)
+    return f"{prefix}{given.folder / path if given.folder else path}"
+
+
+def _value(key: str, spec: Spec, given: Given) -> object:
+    if spec.off is not None and given.text.strip().lower() == spec.off:
+        return None
+    try:
+        return spec.parse(_place(given) if spec.is_path else given.text)
+    except ValueError as error:
+        shown = quoted(mask_url(given.text))
+        reason = str(error).replace(repr(given.text.strip()), shown)
+        raise SettingsError(f"{key} = {shown} ({given.origin}): {reason}", hint=f"{key}: {spec.help}") from None
+
+
+def _check_order(values: Mapping[str, Any], origins: Mapping[str, str]) -> None:
+    start, end = values["start"], values["end"]
+    if start and end and parse_time(start) >= parse_time(end):
+        message = f"start {start} ({origins['start']}) is not before end {end} ({origins['end']})"
+        raise SettingsError(message, hint="the end itself is not included")
+
+
+def check_typed_store(store: str, origin: str) -> None:
+    """Raise SettingsError for a store with a secret in it that was typed: shells and lists of processes remember it."""
+    if mask_url(store) == store:
+        return
+    what, advice = "a password", "keep it in LAKLAK_INFLUXDB_PASSWORD, .env or laklak.toml, and the user in the address"
+    if store.strip().lower().startswith("influxdb2"):
+        what, advice = "a token", "keep it in LAKLAK_INFLUXDB_TOKEN, .env or laklak.toml"
+    raise SettingsError(
+        f"store = {quoted(mask_url(store))} ({origin}): {what} is not taken from the command line", hint=advice
+    )
+
+
+def _settings(values: dict[str, Any], origins: Mapping[str, str], *, config_folder: Path) -> Settings:
+    for name in ARCHIVES:
+        # Whoever says where the venue is, and nothing about its files, means another venue than the one they are of.
+        if origins[f"{name}.archive_url"] == "default" and values[f"{name}.url"] != VENUES[name].default_url:
+            values[f"{name}.archive_url"] = None
+    fields = {_field(key): value for key, value in values.items() if "." not in key}
+    fields["state_dir"] = Path(fields["state_dir"])
+    venues = {
+        name: VenueSettings(
+            **{_field(key): value for key, value in values.items() if key.startswith(f"{name}.")},
+            budget_is_default=origins[f"{name}.budget"] == "default",
+        )
+        for name in VENUES
+    }
+    return Settings(**fields, venues=venues, origins=origins, config_folder=config_folder)
+
+
+def _field(key: str) -> str:
+    name = key.rpartition(".")[2]
+    return f"{name}_{SPECS[key].unit}" if SPECS[key].unit else name
+
+
+def shown_settings(settings: Settings) -> list[tuple[str, str, str]]:
+    """Give every setting as (key, value as it may be shown, where it came from), in order, secrets masked."""
+    shown = []
+    for key, spec in SPECS.items():
+        venue = key.rpartition(".")[0]
+        value = getattr(settings.venues[venue] if venue else settings, _field(key))
+        shown.append((key, _shown(spec, value), settings.origins[key]))
+    return shown
+
+
+def _shown(spec: Spec, value: object) -> str:
+    if value is None:
+        return spec.off or "not set"
+    if isinstance(value, float):
+        return f"{value:g}{spec.unit}"
+    if spec.secret:
+        return "***"
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return mask_url(str(value))
+
+
+def settings_lines(settings: Settings) -> list[str]:
+    """Give the configuration block of the log: `key = value (origin)`, one a line."""
+    return [f"{key} = {value} ({origin})" for key, value, origin in shown_settings(settings)]

@@ -1,0 +1,97 @@
+"""config.py of the scripts that people come from: which InfluxDB it names, as the lines for .env.
+
+It is read as text and never run: what is no plain value in it is left out.
+"""
+
+from __future__ import annotations
+
+import ast
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Final
+
+from laklak.errors import UsageError
+from laklak.settings.origins import INFLUX_NAMES
+from laklak.text import read_text
+
+FILE_NAME: Final = "config.py"
+
+_MAX_BYTES: Final = 1_000_000
+_OTHER_NAMES: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "INFLUXDB_DB": "INFLUXDB_DATABASE",
+        "INFLUXDB_DBNAME": "INFLUXDB_DATABASE",
+        "INFLUXDB_NAME": "INFLUXDB_DATABASE",
+        "INFLUXDB_USER": "INFLUXDB_USERNAME",
+        "INFLUXDB_PASS": "INFLUXDB_PASSWORD",
+    }
+)
+_SECRETS: Final = ("PASSWORD", "TOKEN")
+# Without one of these nothing is named that could be filled.
+_HOSTS: Final = frozenset({"INFLUXDB_HOST", "INFLUX_HOST", "INFLUXDB_V2_URL"})
+
+
+def lines_for_dotenv(folder: Path) -> list[str]:
+    """Give the lines that say in .env what config.py of `folder` says of an InfluxDB; none where it names none.
+
+    The value of a password or token is left for the user to fill in: a screen is no place for it.
+    """
+    path = folder / FILE_NAME
+    if not os.path.isfile(path):
+        return []
+    try:
+        tree = ast.parse(read_text(path, limit_bytes=_MAX_BYTES, error=UsageError))
+    except (UsageError, SyntaxError, ValueError, RecursionError, MemoryError):
+        # It may be anything; nobody has said that it concerns us.
+        return []
+    found = {name: value for name, value in _assigned(tree) if value is not None}
+    if not _HOSTS & set(found):
+        return []
+    return [f"{name}={_shown(name, value)}" for name, value in found.items()]
+
+
+def _assigned(tree: ast.Module) -> Iterator[tuple[str, str | None]]:
+    """Every name of an InfluxDB tool that is given a plain value, wherever in the file: in a class, in a dict."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Assign):
+            pairs = [(target, node.value) for target in node.targets]
+        elif isinstance(node, ast.AnnAssign) and node.value is not None:
+            pairs = [(node.target, node.value)]
+        else:
+            continue
+        for target, value in pairs:
+            if not isinstance(target, ast.Name):
+                continue
+            yield from _named(target.id, value)
+            if isinstance(value, ast.Dict) and target.id.upper().startswith("INFLUX"):
+                for key, inner in zip(value.keys, value.values, strict=True):
+                    if isinstance(key, ast.Constant) and isinstance(key.value, str):
+                        yield from _named(f"INFLUXDB_{key.value}", inner)
+
+
+def _named(word: str, value: ast.expr) -> Iterator[tuple[str, str | None]]:
+    name = _OTHER_NAMES.get(word.upper(), word.upper())
+    if name in INFLUX_NAMES:
+        yield name, _plain(value)
+
+
+def _plain(value: ast.expr) -> str | None:
+    """A text or a number, also as the default of `os.getenv("NAME", default)`, or inside of `int(...)`."""
+    if isinstance(value, ast.Constant) and isinstance(value.value, str | int) and not isinstance(value.value, bool):
+        return str(value.value)
+    if isinstance(value, ast.Call) and value.args:
+        called = value.func.attr if isinstance(value.func, ast.Attribute) else getattr(value.func, "id", "")
+        if called in ("getenv", "get", "config", "env"):
+            default = [keyword.value for keyword in value.keywords if keyword.arg == "default"] + value.args[1:2]
+            return _plain(default[0]) if default else None
+        if called in ("int", "str"):
+            return _plain(value.args[0])
+    return None
+
+
+def _shown(name: str, value: str) -> str:
+    if name.endswith(_SECRETS):
+        return "..."
+    return value if value.isprintable() and not set(value) & set(" #'\"$\\") else repr(value)

@@ -1,0 +1,82 @@
+"""Symbols and series as people type them."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from laklak.errors import UsageError
+from laklak.model.series import Interval, Series, check_symbol
+from laklak.plan.wanted import Asked
+from laklak.settings.assets import Spelled
+from laklak.settings.load import Settings
+from laklak.settings.spelling import SpotSpelling, known_venue, one_word_symbol, parts_of
+from laklak.text import nearest
+from laklak.venues import PLANNED, VENUES
+
+KNOWN_VENUES: Final = frozenset({*VENUES, *PLANNED})
+"""The venues that a list may name."""
+SPELLED: Final[Spelled] = {name: one_word_symbol for name, venue in VENUES.items() if venue.one_word_symbols}
+_FUTURES: Final = "futures are what is filled here"
+
+
+def typed_symbol(text: str, venue: str, interval: str) -> Asked:
+    """Read `SYMBOL`, `VENUE:SYMBOL` or a series of the interval in use, as typed by hand."""
+    named, symbol, of_interval = parts_of(text)
+    if of_interval is not None and of_interval != interval:
+        raise UsageError(f"{text} names another interval than {interval}", hint=f"use --interval {of_interval}")
+    try:
+        if named is not None:
+            venue = known_venue(named, symbol, KNOWN_VENUES)
+        check_venue(venue)
+        if hint := _hint_of_symbol(symbol):
+            raise UsageError(f"{symbol} is no symbol", hint=hint)
+        return Asked(SPELLED.get(venue, check_symbol)(symbol), venue, typed=True)
+    except SpotSpelling as exc:
+        raise UsageError(f"{exc}; {_FUTURES}", hint=exc.hint) from None
+    except ValueError as exc:
+        raise UsageError(str(exc), hint="write a symbol as the venue does, like BTCUSDT or binance:BTCUSDT") from None
+
+
+def full_series(text: str) -> Series:
+    """Read a series like `binance:BTCUSDT:1m`; UsageError for what is none."""
+    venue, symbol, interval = parts_of(text)
+    try:
+        if not venue or not symbol or not interval:
+            return Series.parse(text)
+        venue = known_venue(venue, symbol, KNOWN_VENUES)
+        return Series(venue, SPELLED.get(venue, check_symbol)(symbol), Interval.parse(interval))
+    except SpotSpelling as exc:
+        raise UsageError(f"{exc}; {_FUTURES}", hint=exc.hint) from None
+    except ValueError as exc:
+        raise UsageError(str(exc), hint="write venue:symbol:interval, as in binance:BTCUSDT:1m") from None
+
+
+def typed_series(text: str, settings: Settings) -> Series:
+    """Read a series like `binance:BTCUSDT:1m`, or a symbol: then venue and interval are those of the settings."""
+    venue, _, interval = parts_of(text)
+    if venue is not None and interval is not None:
+        series = full_series(text)
+        check_venue(series.venue)
+        return series
+    asked = typed_symbol(text, settings.venue, interval or settings.interval)
+    return Series(asked.venue, asked.symbol, Interval.parse(interval or settings.interval))
+
+
+def check_venue(venue: str) -> None:
+    """UsageError for a venue that is not built."""
+    if venue in VENUES:
+        return
+    if venue in PLANNED:
+        raise UsageError(f"venue {venue} is not built yet", hint=f"there is {', '.join(VENUES)}")
+    guess = nearest(venue, [*VENUES, *PLANNED])
+    known = f"there is {', '.join(VENUES)}"
+    raise UsageError(f"unknown venue {venue!r}", hint=f"did you mean {guess}? {known}" if guess else known)
+
+
+def _hint_of_symbol(text: str) -> str | None:
+    """What somebody may have meant who typed what is no symbol of any venue."""
+    if "," in text:
+        return "separate symbols with spaces"
+    if text.endswith((".txt", ".csv")):
+        return f"a list of symbols is given with --assets {text}"
+    return None

@@ -1,0 +1,1 @@
+"""The simulator's bulk files."""

@@ -1,0 +1,115 @@
+"""The layout of Binance's public archive: which path names which file, and the bytes of time it covers.
+
+Source: the README of binance/binance-public-data and the files published at data.binance.vision (read 2026-11).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Final, Literal
+
+from laklak.model.series import DAY_MS, MINUTE_MS, Interval
+
+ArchiveKind = Literal["daily", "monthly"]
+
+ARCHIVE_ROOT: Final = "/data/"
+"""What every path of the archive begins with, and no path of the REST venue."""
+
+DAY_DELAY_MS: Final = 520 * MINUTE_MS
+"""Daily files are there from 08:40 UTC of the next day on."""
+
+MONTH_DELAY_MS: Final = DAY_MS
+"""Monthly files are there from the second day of the next month on."""
+
+_PATH: Final = re.compile(
+    r"/data/futures/um/(?P<kind>daily|monthly)/klines/(?P<symbol>[^/]+)/(?P<interval>[0-9]+[a-z]+)/"
+    r"(?P=symbol)-(?P=interval)-(?P<period>[0-9]{4}-[0-9]{2}(-[0-9]{2})?)\.zip(?P<checksum>\.CHECKSUM)?",
+    re.ASCII,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ArchiveFile:
+    """One zip of the archive: the candles of a symbol in a UTC day or month, `[start_ms, end_ms)`."""
+
+    kind: ArchiveKind
+    symbol: str
+    interval: Interval
+    start_ms: int
+    end_ms: int
+
+    @property
+    def period(self) -> str:
+        """The day or month as paths spell it: 2026-02-25 or 2026-02."""
+        return _moment(self.start_ms).strftime("%Y-%m-%d" if self.kind == "daily" else "%Y-%m")
+
+    @property
+    def stem(self) -> str:
+        """The file's name without its ending; the zip and the member inside share it."""
+        return f"{self.symbol}-{self.interval}-{self.period}"
+
+    @property
+    def path(self) -> str:
+        """The path of the zip, not percent-encoded."""
+        return f"{ARCHIVE_ROOT}futures/um/{self.kind}/klines/{self.symbol}/{self.interval}/{self.stem}.zip"
+
+
+def read_path(path: str) -> tuple[ArchiveFile, bool] | None:
+    """What a decoded path names: the file, and whether its CHECKSUM is meant; None when nothing can be there.
+
+    Intervals beyond a day are not served, neither is any other folder of the archive.
+    """
+    match = _PATH.fullmatch(path)
+    if match is None or (match["kind"] == "daily") != (len(match["period"]) == len("2026-02-25")):
+        return None
+    try:
+        interval = Interval.parse(match["interval"])
+        file = file_of(match["symbol"], interval, match["period"])
+    except ValueError:
+        return None
+    return file, match["checksum"] is not None
+
+
+def file_of(symbol: str, interval: Interval, period: str) -> ArchiveFile:
+    """The file of a day like 2026-02-25 or a month like 2026-02; ValueError when there is no such date."""
+    if len(period) == len("2026-02"):
+        begin = datetime.strptime(period, "%Y-%m").replace(tzinfo=UTC)
+        return ArchiveFile("monthly", symbol, interval, _ms(begin), _ms(_next_month(begin)))
+    begin = datetime.strptime(period, "%Y-%m-%d").replace(tzinfo=UTC)
+    return ArchiveFile("daily", symbol, interval, _ms(begin), _ms(begin) + DAY_MS)
+
+
+def files_between(
+    symbol: str, interval: Interval, start_ms: int, daily_end_ms: int, monthly_end_ms: int
+) -> Iterator[ArchiveFile]:
+    """The fewest files from the day of `start_ms` on: months that lie whole before `monthly_end_ms`, days for the rest.
+
+    Days end by `daily_end_ms`. Every day is in one file.
+    """
+    day_ms = start_ms // DAY_MS * DAY_MS
+    while day_ms + DAY_MS <= max(daily_end_ms, monthly_end_ms):
+        day = _moment(day_ms)
+        month = file_of(symbol, interval, day.strftime("%Y-%m"))
+        if month.start_ms == day_ms and month.end_ms <= monthly_end_ms:
+            yield month
+            day_ms = month.end_ms
+            continue
+        if day_ms + DAY_MS <= daily_end_ms:
+            yield file_of(symbol, interval, day.strftime("%Y-%m-%d"))
+        day_ms += DAY_MS
+
+
+def _moment(time_ms: int) -> datetime:
+    return datetime.fromtimestamp(time_ms // 1000, UTC)
+
+
+def _ms(moment: datetime) -> int:
+    return int(moment.timestamp()) * 1000
+
+
+def _next_month(first: datetime) -> datetime:
+    # From the first of a month, 31 days on is always in the next one.
+    return (first + timedelta(days=31)).replace(day=1)

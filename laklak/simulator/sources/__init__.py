@@ -1,0 +1,1 @@
+"""Where the simulator's candles come from: generated or recorded ones."""

@@ -1,0 +1,101 @@
+"""Recorded candles: a folder of gzipped CSV files in the layout of the venue's own archive."""
+
+from __future__ import annotations
+
+import copy
+import gzip
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from laklak.model.series import MINUTE_MS
+from laklak.simulator.sources.base import RowTable, minimal_instrument, open_time_of
+
+
+class RecordedSource:
+    """Candles as they were recorded; minutes that no file has do not exist."""
+
+    def __init__(
+        self, tables: Mapping[str, RowTable], instruments: Mapping[str, dict[str, Any]], info: Mapping[str, Any]
+    ) -> None:
+        self.symbols: Sequence[str] = tuple(tables)
+        self.end_ms = max(table.times[-1] for table in tables.values()) + MINUTE_MS
+        self.info = info
+        self._tables = tables
+        self._instruments = instruments
+
+    def __repr__(self) -> str:
+        return f"<RecordedSource symbols={len(self.symbols)} rows={sum(map(len, self._tables.values()))}>"
+
+    def instrument(self, symbol: str) -> dict[str, Any]:
+        return copy.deepcopy(self._instruments[symbol])
+
+    def oldest(self, symbol: str, start_ms: int, end_ms: int, limit: int) -> list[bytes]:
+        return self._tables[symbol].oldest(start_ms, end_ms, limit)
+
+    def newest(self, symbol: str, start_ms: int, end_ms: int, limit: int) -> list[bytes]:
+        return self._tables[symbol].newest(start_ms, end_ms, limit)
+
+
+def load_recorded(folder: Path) -> RecordedSource:
+    """Read every `SYMBOL-1m-*.csv.gz` in `folder`, and its exchangeInfo.json where there is one.
+
+    A file has the archive's 12 columns, or 6 (open_time, open, high, low, close, volume), with or without a header;
+    several files of a symbol are joined, the same minute twice is kept once. FileNotFoundError when there is none,
+    ValueError naming the file for a row that cannot be read.
+    """
+    rows_by_symbol: dict[str, dict[int, bytes]] = {}
+    for path in sorted(folder.glob("*-1m-*.csv.gz")):
+        rows = rows_by_symbol.setdefault(path.name.split("-1m-")[0], {})
+        for row in _read_rows(path):
+            rows.setdefault(open_time_of(row), row)
+    tables = {symbol: _table(rows) for symbol, rows in rows_by_symbol.items() if rows}
+    if not tables:
+        raise FileNotFoundError(f"{folder} has no candles: expected files like BTCUSDT-1m-2026-02.csv.gz")
+    info = _read_info(folder / "exchangeInfo.json")
+    listed = {entry["symbol"]: entry for entry in info.pop("symbols", [])}
+    instruments = {symbol: listed.get(symbol) or _instrument(symbol, table) for symbol, table in tables.items()}
+    return RecordedSource(tables, instruments, info)
+
+
+def _table(rows: Mapping[int, bytes]) -> RowTable:
+    times = sorted(rows)
+    return RowTable(times, [rows[time] for time in times])
+
+
+def _read_info(path: Path) -> dict[str, Any]:
+    if not path.exists():
+        return {"timezone": "UTC", "exchangeFilters": [], "assets": []}
+    info: dict[str, Any] = orjson.loads(path.read_bytes())
+    return info
+
+
+def _instrument(symbol: str, table: RowTable) -> dict[str, Any]:
+    entry: dict[str, Any] = minimal_instrument(symbol, symbol.removesuffix("USDT"), table.times[0], 8, 8)
+    return entry
+
+
+def _read_rows(path: Path) -> Iterable[bytes]:
+    with gzip.open(path, "rt", encoding="ascii", newline="") as lines:
+        for number, line in enumerate(lines, 1):
+            # Newer archive files begin with a header, older ones do not: a row begins with a digit.
+            if not line[:1].isdigit():
+                continue
+            try:
+                yield _render(line.rstrip("\r\n").split(","))
+            except ValueError as exc:
+                raise ValueError(f"{path}:{number}: {exc}") from exc
+
+
+def _render(cells: list[str]) -> bytes:
+    if len(cells) == 6:
+        cells = [*cells, str(int(cells[0]) + MINUTE_MS - 1), "0", "0", "0", "0", "0"]
+    if len(cells) != 12:
+        raise ValueError(f"expected 12 or 6 columns, found {len(cells)}")
+    time, first, high, low, last, volume, close_time, quote, count, taker, taker_quote, unused = cells
+    return (
+        f'[{int(time)},"{first}","{high}","{low}","{last}","{volume}",{int(close_time)},'
+        f'"{quote}",{int(count)},"{taker}","{taker_quote}","{unused}"]'
+    ).encode()

@@ -1,0 +1,1 @@
+"""What gives candles during a run: a venue's API, its bulk files, another store."""

@@ -1,0 +1,254 @@
+"""The files of one venue's archive during a run: what is still to get, and getting it.
+
+A file is downloaded with its checksum, checked, unpacked and read in a thread; a wrong checksum is worth one more
+download.  What comes of it is candles, or the reason why there are none: then somebody else has them.  Small files
+that are there wait for others of their series that are under way, and are read together, since every pass over a
+table has its price.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Final, Self, TypeVar
+
+import anyio
+from anyio import lowlevel, to_thread
+
+from laklak.archives import Archive, BadFile
+from laklak.archives.checksum import CHECKSUM_BYTES_MAX, parse_checksum
+from laklak.archives.csv import Downloaded, read_files
+from laklak.archives.sigint import uninterrupted
+from laklak.archives.split import FilePart
+from laklak.errors import PermanentError, TransientError
+from laklak.model.series import Series
+from laklak.plan.rows import Checked
+from laklak.report.ledger import Ledger
+from laklak.tasks.process import cores
+from laklak.tasks.stopping import Stopped, Stopper
+from laklak.wire.downloads import Downloader, TooLarge
+
+log = logging.getLogger(__name__)
+
+FileEntry = tuple[Ledger, FilePart]
+
+Given = TypeVar("Given")
+Result = TypeVar("Result")
+
+_CANDLES_OF_A_LARGE_FILE: Final = 31 * 1440
+# As much as that is a pass of its own; files that are smaller wait for more. By measurement: a run with passes over
+# eight days takes a sixth more CPU for a candle than one with passes over 24.
+_CANDLES_TOGETHER: Final = _CANDLES_OF_A_LARGE_FILE
+_FILES_TOGETHER: Final = 31
+
+
+@dataclass(frozen=True, slots=True)
+class NoCandles:
+    """Why a file gives none: it is `absent` (as far as the archive knows), it could not be got, or it is not sound.
+
+    `reached`: the archive has answered for it, well or badly; asking again tells no more.
+    """
+
+    reason: str
+    detail: str
+    reached: bool = True
+
+    @property
+    def absent(self) -> bool:
+        return self.reason == "absent"
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What files of one series gave: the candles of all of them, or why one of them gives none."""
+
+    parts: Sequence[FilePart]
+    checked: Checked | NoCandles
+
+    @property
+    def room(self) -> int:
+        """How many candles there may be: so much room they take."""
+        return sum(part.file.candles for part in self.parts)
+
+
+class FileAgenda:
+    """The files still to get. What takes the place of one may be added while others are under way."""
+
+    def __init__(self, stopper: Stopper) -> None:
+        self._stopper = stopper
+        self._waiting: deque[FileEntry] = deque()
+        self._outstanding = 0
+        self._expecting = False
+        self._changed = asyncio.Event()
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    @property
+    def open(self) -> bool:
+        """Whether a file is still to get, or under way."""
+        return bool(self._waiting or self._outstanding)
+
+    def add(self, entries: Iterable[FileEntry]) -> None:
+        self._waiting.extend(entries)
+        self._changed.set()
+
+    def expect(self, more: bool) -> None:
+        """Say whether somebody else may still add files: so long nobody who asks for one is sent away."""
+        self._expecting = more
+        self._changed.set()
+
+    async def take(self) -> FileEntry | None:
+        """The next file, or None when all are through. `done` is due for each one taken. Raises Stopped."""
+        # Files of an archive that is down are through at once, thousands of them: others must have their turn, and a
+        # stop its effect.
+        await lowlevel.checkpoint()
+        if self._stopper.requested:
+            raise Stopped
+        while not self._waiting:
+            if not self._outstanding and not self._expecting:
+                return None
+            self._changed.clear()
+            with self._stopper.interruptible():
+                await self._changed.wait()
+        self._outstanding += 1
+        return self._waiting.popleft()
+
+    def done(self) -> None:
+        self._outstanding -= 1
+        self._changed.set()
+
+
+class Memory:
+    """Room for so many unpacked candles. One file always fits; who comes first is served first."""
+
+    def __init__(self, candles: int) -> None:
+        self._most = candles
+        self._used = 0
+        self._turn = asyncio.Lock()
+        self._freed = asyncio.Event()
+
+    async def take(self, candles: int) -> None:
+        """Wait for room."""
+        async with self._turn:
+            while self._used and self._used + candles > self._most:
+                self._freed.clear()
+                await self._freed.wait()
+            self._used += candles
+
+    def give_back(self, candles: int) -> None:
+        self._used -= candles
+        self._freed.set()
+
+
+class FileReader:
+    """Gets files of one archive, as many at once as there are `connections`.
+
+    Room in `memory` is taken before files are unpacked, and given back by whoever is done with their candles.
+    """
+
+    def __init__(self, archive: Archive, url: str, *, stopper: Stopper, connections: int, unpacked: int) -> None:
+        self.archive = archive
+        self.downloader = Downloader(url, stopper=stopper, connections=connections)
+        self._stopper = stopper
+        # Days are many and small: all files together are to take what so many months of minutes would.
+        self.memory = Memory(unpacked * _CANDLES_OF_A_LARGE_FILE)
+        # More threads than cores only take memory.
+        self._threads = anyio.CapacityLimiter(min(unpacked, cores()))
+        self._under_way: Counter[Series] = Counter()
+        self._waiting: dict[Series, list[tuple[FilePart, Downloaded]]] = {}
+        self._fetched_again: set[FilePart] = set()
+
+    async def __aenter__(self) -> Self:
+        await self.downloader.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.downloader.__aexit__(kind, error, trace)
+
+    async def read(self, part: FilePart) -> list[Found]:
+        """Get a file and give what comes of it, and of those that waited for it; room is kept where there are candles.
+
+        Nothing is given for a file that is left to another one of its series: what has been asked for ends later and
+        gives the candles of both.  A wrong checksum is worth another go (see `is_worth_another`).  Raises Stopped when
+        the run stops; what waits is given up then, as what is under way.
+        """
+        series = part.file.series
+        self._under_way[series] += 1
+        try:
+            download = await self._download(part)
+        finally:
+            self._under_way[series] -= 1
+        waiting = self._waiting.setdefault(series, [])
+        found = []
+        if isinstance(download, NoCandles):
+            found.append(Found([part], download))
+        else:
+            waiting.append((part, download))
+        enough = len(waiting) >= _FILES_TOGETHER or sum(one.file.candles for one, _ in waiting) >= _CANDLES_TOGETHER
+        if waiting and (enough or not self._under_way[series]):
+            del self._waiting[series]
+            found += await self._unpack(waiting)
+        return found
+
+    def is_worth_another(self, part: FilePart, why: NoCandles) -> bool:
+        """Whether a file is to be read once more: its checksum was wrong, for the first time.
+
+        That is for the caller to do, when it is done with what it was given: whoever holds room must not wait for more.
+        """
+        if why.reason != "checksum" or part in self._fetched_again:
+            return False
+        self._fetched_again.add(part)
+        return True
+
+    async def _download(self, part: FilePart) -> Downloaded | NoCandles:
+        file = part.file
+        if self.downloader.dead:
+            return NoCandles("unreachable", f"{self.downloader.host} does not answer", reached=False)
+        try:
+            body = await self.downloader.get(file.path, most_bytes=file.zip_bytes_max)
+            if body is None:
+                return NoCandles("absent", f"{file.name} is not there")
+            stated = await self.downloader.get(file.checksum_path, most_bytes=CHECKSUM_BYTES_MAX)
+            if stated is None:
+                return NoCandles("checksum", f"{file.name} has no checksum beside it")
+            return Downloaded(file, body, parse_checksum(stated, file))
+        except BadFile as exc:
+            return NoCandles(exc.reason, str(exc))
+        except TransientError as exc:
+            return NoCandles("unreachable", f"{file.name}: {exc}", reached=False)
+        except PermanentError as exc:
+            return NoCandles(exc.reason, f"{file.name}: {exc}", reached=isinstance(exc, TooLarge))
+
+    async def in_thread(self, work: Callable[[Given], Result], given: Given) -> Result:
+        """Do work on what files gave in one of the threads that read files."""
+        return await to_thread.run_sync(uninterrupted(work), given, limiter=self._threads)
+
+    async def _unpack(self, waiting: Sequence[tuple[FilePart, Downloaded]]) -> list[Found]:
+        """Read files in a thread, when there is room for them."""
+        parts = {part.file: part for part, _ in waiting}
+        room = sum(file.candles for file in parts)
+        with self._stopper.interruptible():
+            await self.memory.take(room)
+        try:
+            results = await self.in_thread(
+                lambda downloads: read_files(downloads, self.archive), [download for _, download in waiting]
+            )
+        except BaseException:
+            self.memory.give_back(room)
+            raise
+        found = []
+        for files, checked in results:
+            these = [parts[file] for file in files]
+            if isinstance(checked, BadFile):
+                found.append(Found(these, NoCandles(checked.reason, str(checked))))
+                self.memory.give_back(found[-1].room)
+            else:
+                found.append(Found(these, checked))
+        return found

@@ -1,0 +1,64 @@
+"""Rows of a form that is not known: is it the row that is broken, or we who cannot read what the venue sends now?
+
+An answer in which no row has the known form is one that we do not understand: nothing of it is taken, and it is asked
+again like any answer that is no answer.  One row, or a few, cannot tell: they are in doubt, and their second question
+takes neighbours along, for the known form to be seen beside them (laklak.plan.rows.Checked.proves).  Decides only.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Final
+
+from laklak.model.series import Chunk, TimeRange
+from laklak.plan.answers import Question
+from laklak.plan.chunks import Tiers
+from laklak.plan.rows import Checked, check_page
+from laklak.venues import Venue
+from laklak.venues.base import DecodeError
+
+_SHOWN: Final = 200
+
+
+def read_answer(venue: Venue, question: Question, body: bytes) -> Checked:
+    """The candles of an answer and what was refused of it; DecodeError where its rows are not understood."""
+    chunk = question.chunk
+    checked = check_page(venue.parse_candles(body), chunk.series, chunk.range)
+    if checked.refusals and checked.not_understood and not _too_few_to_tell(question, venue.page_tiers):
+        first = checked.refusals[0]
+        raise DecodeError(f"no row has the form that is known ({first.reason}): {first.row[:_SHOWN]}")
+    return checked
+
+
+def with_neighbours(question: Question, tiers: Tiers, closed_ms: int) -> Question:
+    """A second question about rows of an unknown form, with candles beside them: more than there are such rows.
+
+    As many as the cheapest request holds, as a rule, before and after, for a later row says most; `closed_ms` is the
+    end of the last candle that is wanted by now.
+    """
+    refused = question.doubts.refused.values() if question.doubts is not None else ()
+    unread = sum(refusal.unknown_form for refusal in refused)
+    if not unread:
+        return question
+    chunk = question.chunk
+    size = min(max(tiers[0][0], 2 * unread + 2, chunk.limit + 1), tiers[-1][0])
+    return replace(question, chunk=replace(chunk, range=_around(chunk, size, closed_ms)))
+
+
+def unread_detail(checked: Checked) -> str | None:
+    """What to say of minutes that are left open because of rows like these."""
+    unread = checked.unread
+    return f"a row of a form that is not known ({unread[0].reason}): {unread[0].row[:_SHOWN]}" if unread else None
+
+
+def _too_few_to_tell(question: Question, tiers: Tiers) -> bool:
+    return question.doubts is None and question.chunk.limit < tiers[0][0]
+
+
+def _around(chunk: Chunk, size: int, closed_ms: int) -> TimeRange:
+    """A range of `size` candles with the chunk in its middle, as far as there are any."""
+    span, interval = chunk.range, chunk.series.interval
+    more = max(0, size - chunk.limit)
+    end_ms = max(span.end_ms, min(span.end_ms + (more + 1) // 2 * interval.ms, interval.floor(closed_ms)))
+    before = more - (end_ms - span.end_ms) // interval.ms
+    return TimeRange(max(0, span.start_ms - before * interval.ms), end_ms)

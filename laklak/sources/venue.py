@@ -1,0 +1,250 @@
+"""One venue during a run: its adapter, limiter, transport, clock, listing and the questions still to ask it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from types import TracebackType
+from typing import Final, Self
+
+from yarl import URL
+
+from laklak.archives import ARCHIVES
+from laklak.archives.evidence import Evidence
+from laklak.archives.split import Preference, Solver
+from laklak.errors import PermanentError, RegionRefused, SettingsError, TransientError, TryLater, VenueUnreachable
+from laklak.plan.chunks import best_page, page_weight
+from laklak.settings.job import Job
+from laklak.sources.addresses import SIMULATOR, Source, address_of
+from laklak.sources.archive import FileAgenda, FileReader
+from laklak.sources.backlog import Agenda
+from laklak.sources.fresh import Fresh
+from laklak.stores.base import Origin
+from laklak.tasks.stopping import Stopper
+from laklak.text import mask_url
+from laklak.venues import VENUES, Venue
+from laklak.venues.base import Listing
+from laklak.wire.bans import BanBook
+from laklak.wire.clock import VenueClock
+from laklak.wire.limiter import Limiter
+from laklak.wire.venue_api import Transport
+
+_TRIES_AT_START: Final = 4
+
+
+class Feed:
+    """A connection to one venue; entering it reads what is listed, how much weight is allowed, and the clock.
+
+    `page` candles a request, `budget` weight a minute out of `advertised`.  `changed` wakes whoever waits for the
+    agenda.  Entering raises VenueUnreachable when the venue does not answer as it should, TryLater during a ban,
+    SettingsError for an interval, budget or page size that it does not allow.
+    """
+
+    def __init__(self, name: str, job: Job, stopper: Stopper, tell: Callable[[str], None]) -> None:
+        """`tell` is told of every pause that the venue orders."""
+        settings = job.venues[name]
+        self.venue = VENUES[name]
+        if job.interval.name not in self.venue.intervals:
+            raise SettingsError(
+                f"interval {job.interval} is not offered by {name}",
+                hint=f"choose one of {', '.join(self.venue.intervals)}",
+            )
+        self.shown_url = mask_url(settings.url)
+        self.page = _page(self.venue, settings.chunk)
+        self._heaviest = max(self.venue.metadata_weight, page_weight(self.page, self.venue.page_tiers))
+        # What the venue advertises is known only after asking it; until then its documented limit counts.
+        self.advertised = self.venue.documented_weight
+        self.budget = self.advertised if settings.budget == "max" else settings.budget
+        self.listing = Listing({}, None)
+        self.listing_asked_twice = False
+        """Whether the listing has been asked for once more: what both answers lack is not listed."""
+        self.agenda = Agenda(())
+        self.changed = asyncio.Event()
+        self.clock = VenueClock()
+        self.limiter = Limiter(
+            self.budget,
+            advertised=max(self.budget, self.advertised),
+            heaviest=self._heaviest,
+            next_minute_s=self.clock.next_minute_s,
+        )
+        self.bans = BanBook(job.state_dir, name, _origin(settings.url), longest_s=self.venue.longest_ban_s)
+        self.transport = Transport(
+            self.venue,
+            settings.url,
+            self.limiter,
+            clock=self.clock,
+            bans=self.bans,
+            stopper=stopper,
+            tell=tell,
+            connections=job.workers,
+            max_wait_s=job.max_wait_s,
+            firewall_wait_s=settings.firewall_wait_s,
+            start_wait_s=job.start_wait_s,
+        )
+        self.reader = _file_reader(name, settings.archive_url, job, stopper)
+        self._addresses: dict[Source, str] = {"api": address_of(settings.url)}
+        if settings.archive_url is not None:
+            self._addresses["files"] = address_of(settings.archive_url)
+        self.files = FileAgenda(stopper)
+        self.fresh = Fresh(name, job.interval)
+        self.evidence = Evidence(None if self.reader is None else self.reader.archive, self.clock.now_ms)
+        self.no_api: str | None = None
+        """Why nothing can be asked of the venue itself in this run, though its files can be had."""
+        self._files_only = job.source == "archive"
+        self._budget_is_max = settings.budget == "max"
+        self._budget_is_default = settings.budget_is_default
+
+    async def __aenter__(self) -> Self:
+        try:
+            await self._connect()
+        except BaseException:
+            await self.transport.__aexit__(None, None, None)
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.reader is not None:
+            await self.reader.__aexit__(kind, error, trace)
+        await self.transport.__aexit__(kind, error, trace)
+
+    @property
+    def asks_api(self) -> bool:
+        """Whether candles are asked of the venue itself in this run."""
+        return not self._files_only and self.no_api is None
+
+    def without_api(self, reason: str) -> None:
+        """Go on with files alone."""
+        self.no_api = self.no_api or reason
+
+    @property
+    def solver(self) -> Solver | None:
+        """What chooses between files and the API at this moment; None where there are no files to choose."""
+        if self.reader is None:
+            return None
+        preference: Preference = "auto" if self.asks_api else "archive"
+        return Solver(self.reader.archive, self.clock.now_ms(), self.venue.page_tiers, preference)
+
+    async def _connect(self) -> None:
+        if self.reader is None:
+            return await self._ask_venue()
+        try:
+            await self._ask_venue()
+        except (VenueUnreachable, TryLater) as exc:
+            if not (self._files_only or isinstance(exc, RegionRefused)):
+                raise
+            self.no_api = str(exc)
+        await self.reader.__aenter__()
+        if self.no_api is not None:
+            # The venue's own answers would have told whose candles these are.
+            await self.reader.downloader.look()
+
+    async def _ask_venue(self) -> None:
+        venue = self.venue
+        await self.transport.__aenter__()
+        try:
+            # The listing comes first: it says how much weight is allowed, by which the next answers are judged.
+            self.listing = await self._ask_listing()
+            self.advertised = self.listing.advertised_weight or venue.documented_weight
+            if self._budget_is_max or (self._budget_is_default and self.budget > self.advertised):
+                self.budget = self.advertised
+            self.limiter.configure(self.budget, advertised=self.advertised, heaviest=self._heaviest)
+            await self.read_clock(tries=_TRIES_AT_START)
+            if not self.listing.instruments:
+                await self.ask_listing_again()
+        except (TransientError, PermanentError) as exc:
+            raise VenueUnreachable(
+                f"{venue.name} at {self.shown_url} cannot be used: {exc}",
+                hint=f"check the network, HTTPS_PROXY, and LAKLAK_{venue.name.upper()}_URL",
+            ) from exc
+        self.listing = self.listing.by_clock(self.clock.now_ms())
+        if not self.listing.instruments:
+            entries = self.listing.unreadable
+            of_entries = f" in its {entries:,} entries" if entries else ""
+            raise VenueUnreachable(
+                f"{venue.name} at {self.shown_url} cannot be used now: its listing, asked for twice, "
+                f"names no symbol{of_entries}",
+                hint="nothing is wrong with what you asked for: run the same command again when the venue is well; "
+                "--source archive takes what its bulk files have",
+            )
+
+    async def _ask_listing(self) -> Listing:
+        venue = self.venue
+        return await self.transport.ask(venue.instruments_request(), venue.parse_instruments, tries=_TRIES_AT_START)
+
+    async def ask_listing_again(self) -> None:
+        """Ask for the listing once more, for all that the first answer lacks; raises what Transport.ask raises."""
+        again = await self._ask_listing()
+        self.listing = self.listing.together(again).by_clock(self.clock.now_ms())
+        self.listing_asked_twice = True
+
+    @property
+    def origin(self) -> Origin:
+        """Where candles of this venue come from; it has answered by then."""
+        of_files = self.reader is not None and self.reader.downloader.simulated
+        return "simulated" if self.transport.simulated or of_files else "real"
+
+    @property
+    def sources(self) -> dict[Source, str]:
+        """From where this run may take candles of the venue, by what is known so far (see laklak.sources.addresses)."""
+        taken: list[Source] = ["api"] if self.asks_api else []
+        if self.reader is not None:
+            taken.append("files")
+        return {source: self.address(source) for source in taken}
+
+    def address(self, source: Source) -> str:
+        """The address of a source; that of all simulators where an answer has told that it is one."""
+        address = self._addresses[source]
+        simulated = self.transport.simulated and address == self._addresses["api"]
+        if source == "files" and self.reader is not None:
+            simulated = simulated or self.reader.downloader.simulated
+        return SIMULATOR if simulated else address
+
+    @property
+    def venue_now_ms(self) -> int | None:
+        """The venue's clock, for what is noted; None where it could not be asked."""
+        return self.clock.read_ms
+
+    async def read_clock(self, *, tries: int = 2) -> None:
+        """Take the venue's time."""
+        request, parse = self.venue.clock_request(), self.venue.parse_clock
+        self.clock.set(await self.transport.ask(request, parse, tries=tries))
+
+
+def _file_reader(name: str, url: str | None, job: Job, stopper: Stopper) -> FileReader | None:
+    if job.source == "rest":
+        return None
+    if name not in ARCHIVES or url is None:
+        if job.source == "auto":
+            return None
+        if name not in ARCHIVES:
+            raise SettingsError(f"{name} publishes no bulk files", hint="use --source rest")
+        raise SettingsError(
+            f"LAKLAK_{name.upper()}_URL names another venue than the one that the bulk files are of",
+            hint=f"set LAKLAK_{name.upper()}_ARCHIVE_URL too, or use --source rest",
+        )
+    return FileReader(
+        ARCHIVES[name], url, stopper=stopper, connections=job.archive_connections, unpacked=job.archive_files
+    )
+
+
+def _page(venue: Venue, chunk: int | str) -> int:
+    largest = venue.page_tiers[-1][0]
+    if isinstance(chunk, str):
+        return best_page(venue.page_tiers)
+    if chunk > largest:
+        raise SettingsError(
+            f"{venue.name} gives at most {largest} candles a request, not {chunk}",
+            hint=f"use --chunk {largest} or less",
+        )
+    return chunk
+
+
+def _origin(url: str) -> str:
+    """scheme://host:port; SettingsError for a host name that looks sound but cannot be put on the wire."""
+    try:
+        origin = URL(url).origin()
+        return f"{origin.scheme}://{origin.host}:{origin.port}"
+    except ValueError:
+        raise SettingsError(f"{mask_url(url)} names no host that can be reached", hint="check its spelling") from None

@@ -1,0 +1,281 @@
+"""A database or bucket on a server: what a version of InfluxDB has to be able to do, and the facts that it gives."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Final, Protocol
+
+from laklak.model.series import DAY_MS, MINUTE_MS, Absence, Note, Series, TimeRange
+from laklak.stores.base import AbsenceCount, Columns
+from laklak.stores.influx.address import Address
+from laklak.stores.influx.calling import Caller
+from laklak.stores.influx.look import Look, Shard
+from laklak.stores.influx.removal import Removal
+from laklak.stores.influx.verdicts import Verdict
+
+HOLES: Final = "laklak_holes"
+RUNS: Final = "laklak_runs"
+META: Final = "laklak_meta"
+NOTES: Final = "laklak_notes"
+SEALS: Final = "laklak_seals"
+
+Edges = Mapping[Series, tuple[int, int]]
+"""The times of the first and of the last point of each series."""
+
+LAST_MS: Final = (2**63 - 10) // 1_000_000
+"""Times are kept as 64-bit nanoseconds; beyond that a server answers with an error or, worse, counts round."""
+
+_HOUR_MS: Final = 60 * MINUTE_MS
+_YEAR_1_MS: Final = (date(1970, 1, 1).toordinal() - 1) * DAY_MS
+
+# A server drops what has become too old while a run goes on, so the oldest hour is left to it.
+_MARGIN_MS: Final = _HOUR_MS
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """How long a server keeps points; `duration_ms` None means for ever. `policy`: its name, where it has one.
+
+    `shard_ms`: how long a time the points of one shard span. `other_policies` are those of the same database.
+    """
+
+    database: str
+    duration_ms: int | None
+    shard_ms: int
+    policy: str | None = None
+    other_policies: tuple[str, ...] = ()
+
+    def shard_of(self, time_ms: int) -> int:
+        """The number of the shard that a point goes to: servers count them from the year 1."""
+        return (time_ms + _YEAR_1_MS) // self.shard_ms
+
+    def shard_end_ms(self, time_ms: int) -> int:
+        """Where the shard ends that a point goes to."""
+        return (self.shard_of(time_ms) + 1) * self.shard_ms - _YEAR_1_MS
+
+    def oldest_ms(self, now_ms: int) -> int | None:
+        """The first minute that can be written now and is sure to be taken; None where nothing is ever dropped."""
+        if self.duration_ms is None:
+            return None
+        oldest_ms = now_ms - max(0, self.duration_ms - _MARGIN_MS)
+        return -(-oldest_ms // MINUTE_MS) * MINUTE_MS
+
+    @property
+    def kept(self) -> str:
+        """How long points are kept, for people."""
+        if self.duration_ms is None:
+            return "for ever"
+        days, rest_ms = divmod(self.duration_ms, DAY_MS)
+        return f"{days} d" if days and not rest_ms else f"{self.duration_ms / _HOUR_MS:g} h"
+
+    @property
+    def keeper(self) -> str:
+        """What it is that keeps, for people."""
+        if self.policy is None:
+            return f"the bucket {self.database}"
+        return f"the retention policy {self.policy} of the database {self.database}"
+
+    @property
+    def summary(self) -> str:
+        """All of it in a few words."""
+        return f"kept {self.kept}" if self.policy is None else f"retention policy {self.policy} (kept {self.kept})"
+
+    @property
+    def other(self) -> str:
+        """What else a user may choose."""
+        return "another bucket" if self.policy is None else "another policy with ?rp=NAME"
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """What was found: the server, whether the database is there now, and whether it was made just now."""
+
+    version: str
+    clock_ahead_ms: int
+    exists: bool
+    made: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """What a measurement of candles holds beside ours: tags that no candle has, and fields that are not floats."""
+
+    foreign_tags: tuple[str, ...]
+    conflicts: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Days:
+    """What a server says of the whole UTC days that a range touches, by their start in ms.
+
+    `counts` are the points that have a `close`, wherever in the minute they lie; `parts` those of them in the range, of
+    the days that it cuts. `seals` are what laklak noted of days that it had proven: so many candles and nothing else.
+    """
+
+    counts: Mapping[int, int]
+    parts: Mapping[int, int]
+    seals: Mapping[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Points:
+    """When points have all five numbers, and when they lack some of them; each rising."""
+
+    whole_ns: Sequence[int]
+    broken_ns: Sequence[int]
+
+
+@dataclass(frozen=True, slots=True)
+class StrayRemoval:
+    """Statements that remove points, and a remark: where they are run and what else they take."""
+
+    statements: tuple[str, ...]
+    remark: str
+
+
+class Place(Protocol):
+    """Where candles are, in the language of its server; used inside one event loop, several calls at once.
+
+    Times are ms UTC, spans are not empty and within LAST_MS.  A series is the points of a measurement with exactly its
+    three tags; `candles` and `times` give those on the grid of its interval.  Nothing here decides anything about
+    candles: that is in read.py and write.py.
+    """
+
+    @property
+    def address(self) -> Address: ...
+    @property
+    def caller(self) -> Caller: ...
+    @property
+    def retention(self) -> Retention:
+        """Known once `open` has found the database."""
+        ...
+
+    async def open(self, *, create: bool) -> Opened:
+        """Connect, ask what the server is, find the database or make it; StoreUnavailable says what is wrong."""
+        ...
+
+    async def close(self) -> None: ...
+
+    async def write(self, lines: bytes) -> Verdict:
+        """Send lines; the verdict is `ok`, `lines refused` or `send less`, anything else raises."""
+        ...
+
+    def replay_remarks(self, path: str) -> Sequence[str]:
+        """Remarks for the head of a file of lines, without `# `, that say how it is sent again."""
+        ...
+
+    async def may_make(self) -> bool:
+        """Whether the database that is not there could be made by us; nothing is made."""
+        ...
+
+    @property
+    def making_hint(self) -> str:
+        """Whom to ask for what, where it may not."""
+        ...
+
+    # Candles of one series
+
+    async def days(self, measurement: str, series: Series, span: TimeRange) -> Days: ...
+
+    async def full_days(self, measurement: str, series: Series, span: TimeRange) -> set[int]:
+        """Days of a range of whole ones that surely have a whole candle at each place of the grid and nothing else.
+
+        Others may be so too: what is not given here is to be looked at by its points.
+        """
+        ...
+
+    async def points(self, measurement: str, series: Series, span: TimeRange) -> Points:
+        """When every point in `span` that has any of the five numbers is."""
+        ...
+
+    async def edges(self, measurement: str, series: Series, span: TimeRange) -> TimeRange | None:
+        """From the first point in `span` to just after the last."""
+        ...
+
+    async def times(self, measurement: str, series: Series, spans: Sequence[TimeRange]) -> list[int]:
+        """The times in each of `spans` at which there is a close, one after the other."""
+        ...
+
+    async def candles(self, measurement: str, series: Series, span: TimeRange) -> Columns:
+        """What stands on the grid in `span`, oldest first; a field that is missing is NaN."""
+        ...
+
+    # Whole measurements
+
+    async def measurements(self) -> list[str]: ...
+
+    async def layout(self, measurement: str) -> Layout:
+        """Which tags and field types a measurement has got so far; it need not exist."""
+        ...
+
+    async def look(self) -> Look | None:
+        """Questions in InfluxQL; None where the server takes none for this database."""
+        ...
+
+    def how_to_remove(self, removal: Removal) -> str:
+        """How a user removes doubles and nothing else; says so where that cannot be."""
+        ...
+
+    def types_remedy(self, measurement: str, shard: Shard) -> str:
+        """What a user does about a shard in which fields of candles are no floats, and what that takes along."""
+        ...
+
+    async def series_edges(self, measurement: str, field: str) -> Edges:
+        """Of every series with points that have the field."""
+        ...
+
+    async def series_counts(self, measurement: str) -> Mapping[Series, int]:
+        """The points of every series, wherever in the minute they lie."""
+        ...
+
+    def stray_removal(self, measurement: str, series: Series, times_ns: Sequence[int]) -> StrayRemoval:
+        """How a person removes the points of a series at these times."""
+        ...
+
+    # What is known beside candles
+
+    async def absences(self, series: Series, span: TimeRange) -> list[Absence]:
+        """The entries of laklak_holes that still hold, rising."""
+        ...
+
+    async def absence_counts(self) -> list[AbsenceCount]:
+        """How many entries of laklak_holes still hold, by venue and kind."""
+        ...
+
+    async def notes(self) -> list[tuple[int, Note]]:
+        """The newest point of laklak_notes for each kind about each thing, with its time in ms."""
+        ...
+
+    async def newest_schema(self) -> int | None: ...
+
+    async def last_origin(self) -> str | None: ...
+
+
+def clipped(span: TimeRange) -> TimeRange:
+    """`span` without what no server can keep."""
+    start_ms, end_ms = (min(max(edge_ms, -LAST_MS), LAST_MS) for edge_ms in (span.start_ms, span.end_ms))
+    return TimeRange(start_ms, end_ms)
+
+
+def whole_days(span: TimeRange) -> TimeRange:
+    """The UTC days that a range, which is not empty, touches."""
+    return clipped(TimeRange(span.start_ms // DAY_MS * DAY_MS, -(-span.end_ms // DAY_MS) * DAY_MS))
+
+
+def cut_days(span: TimeRange) -> list[TimeRange]:
+    """The parts of a range in days of which it leaves out something: none, one or two."""
+    first_end_ms = min(span.end_ms, (span.start_ms // DAY_MS + 1) * DAY_MS)
+    last_start_ms = max(span.start_ms, span.end_ms // DAY_MS * DAY_MS)
+    head, tail = TimeRange(span.start_ms, first_end_ms), TimeRange(last_start_ms, span.end_ms)
+    cut = [head] if head.start_ms % DAY_MS else []
+    if tail.end_ms % DAY_MS and tail not in cut:
+        cut.append(tail)
+    return [part for part in cut if part]
+
+
+def parts(span: TimeRange, step_ms: int) -> Iterator[TimeRange]:
+    """`span` in pieces of `step_ms`, the last one maybe shorter."""
+    for start_ms in range(span.start_ms, span.end_ms, step_ms):
+        yield TimeRange(start_ms, min(start_ms + step_ms, span.end_ms))

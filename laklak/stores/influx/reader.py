@@ -1,0 +1,310 @@
+"""Candles read back from InfluxDB: counts where a seal holds, else every point; values in slices."""
+
+from __future__ import annotations
+
+import time
+from array import array
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import compress, pairwise
+from math import isnan
+from typing import Any, Final
+
+from laklak.model.series import DAY_MS, Series, TimeRange
+from laklak.stores.base import Columns, Oddities, Strays
+from laklak.stores.influx.database import Days, Layout, Place, parts, whole_days
+from laklak.stores.influx.lines import FIELDS
+from laklak.stores.influx.proof import (
+    DayProof,
+    bits_of,
+    clipped_proof,
+    counts_of,
+    full_day,
+    prove,
+    stretches,
+    times_of,
+)
+from laklak.stores.influx.seals import SealBook
+from laklak.stores.influx.types import FieldTypes
+
+_CANDLES_PER_QUERY: Final = 50_000
+_REMEMBERED_S: Final = 5.0
+_LOOKS_AT_MOST: Final = 16
+# Of more strays than a person will ever remove by hand, the next runs name the others.
+_STRAYS_NAMED: Final = 1_000
+_NS_PER_MS: Final = 1_000_000
+# Holes that are closer than this are looked up together.
+_NEAR_MS: Final = DAY_MS // 4
+
+
+@dataclass(slots=True)
+class _Look:
+    """What a look at a range has shown: candles a day, and of days that were looked at point by point all there is."""
+
+    span: TimeRange
+    counts: Mapping[int, int]
+    proofs: Mapping[int, DayProof]
+    until_s: float
+    given: set[str | int] = field(default_factory=set)
+
+    def gives(self, what: str | int) -> bool:
+        """Whether it may still answer that question: soon, and once, for others write too."""
+        if what in self.given or time.monotonic() >= self.until_s:
+            return False
+        self.given.add(what)
+        return True
+
+
+class CandleReader:
+    """Reads the candles of one database.
+
+    A candle is a point with five numbers on the grid of its interval.  No server can count those, so a day whose seal
+    does not hold (see laklak.stores.influx.seals) is looked at point by point, and of the others the points with a
+    `close` are counted.  `oldest_ms` gives what the server still takes.
+    """
+
+    def __init__(
+        self,
+        place: Place,
+        types: FieldTypes,
+        measurement: str,
+        oldest_ms: Callable[[], int | None] = lambda: None,
+    ) -> None:
+        self._place = place
+        self._types = types
+        self._measurement = measurement
+        self._layouts: dict[str, Layout] = {}
+        self.seals = SealBook(place, self.measurement_of, oldest_ms)
+        # The last few, for the questions that follow: a server takes as long for each of them as for the first.
+        self._looks: dict[Series, _Look] = {}
+
+    def measurement_of(self, venue: str) -> str:
+        """The measurement that keeps the candles of a venue."""
+        return self._measurement.replace("{venue}", venue)
+
+    async def open_parts(self, series: Series, span: TimeRange) -> list[TimeRange]:
+        """`span` without the shards where fields are no floats: no candle is there, whatever can be counted."""
+        return await self._types.open_parts(self.measurement_of(series.venue), span)
+
+    async def layout(self, measurement: str) -> Layout:
+        """What is known about a measurement; looked up once."""
+        known = self._layouts.get(measurement)
+        if known is None:
+            known = self._layouts[measurement] = await self._place.layout(measurement)
+        return known
+
+    async def odd(self, series: Series, span: TimeRange, *, anew: bool = False) -> Oddities:
+        """What stands in `span` and is no candle. With `anew` no seal is believed."""
+        if not span:
+            return Oddities()
+        proofs = (await self._look(series, span, anew=anew)).proofs
+        strays_ns = [time_ns for proof in proofs.values() for time_ns in proof.strays_ns]
+        not_whole = [
+            time_ms for day_ms, proof in proofs.items() for time_ms in times_of(series.interval, day_ms, proof.broken)
+        ]
+        if not strays_ns:
+            return Oddities(not_whole)
+        measurement = self.measurement_of(series.venue)
+        # Which tags others have says what a statement has to leave out, or takes along.
+        await self.layout(measurement)
+        removal = self._place.stray_removal(measurement, series, strays_ns[:_STRAYS_NAMED])
+        return Oddities(not_whole, Strays(len(strays_ns), strays_ns[0], removal.statements, removal.remark))
+
+    async def count(self, series: Series, span: TimeRange) -> int:
+        """Candles in `span`."""
+        return sum((await self._counts(series, span, "count")).values())
+
+    async def count_by_day(self, series: Series, span: TimeRange) -> dict[int, int]:
+        """The same per UTC day; days without candles are left out."""
+        return dict(await self._counts(series, span, "days"))
+
+    async def _counts(self, series: Series, span: TimeRange, question: str) -> Mapping[int, int]:
+        if not span:
+            return {}
+        look = self._looks.get(series)
+        if look is None or look.span != span or not look.gives(question):
+            look = await self._look(series, span)
+            look.given.add(question)
+        return look.counts
+
+    def changed(self, series: Series) -> None:
+        """Forget what was seen of a series that is written to."""
+        self._looks.pop(series, None)
+
+    async def _look(self, series: Series, span: TimeRange, *, anew: bool = False) -> _Look:
+        measurement = self.measurement_of(series.venue)
+        days, asked, fragments = await self._count_days(measurement, series, span)
+        proofs = await self._prove(measurement, series, self._doubtful(days, asked, anew=anew), days)
+        self.seals.looked(series, span, days, proofs, asked)
+        await self.seals.send()
+        for part in fragments:
+            for day, proof in prove(series.interval, await self._place.points(measurement, series, part)).items():
+                proofs[day] = proofs.get(day, DayProof()).also(proof)
+        inside = {day: clipped_proof(series.interval, day, proof, span) for day, proof in proofs.items()}
+        counts = {day: days.parts.get(day, count) for day, count in days.counts.items() if day not in proofs}
+        counts = {day: count for day, count in (counts | counts_of(inside)).items() if count}
+        look = _Look(span, dict(sorted(counts.items())), inside, time.monotonic() + _REMEMBERED_S)
+        self._looks.pop(series, None)
+        self._looks[series] = look
+        while len(self._looks) > _LOOKS_AT_MOST:
+            del self._looks[next(iter(self._looks))]
+        return look
+
+    async def _count_days(
+        self, measurement: str, series: Series, span: TimeRange
+    ) -> tuple[Days, Sequence[TimeRange], Sequence[TimeRange]]:
+        """What the server says of the days of a range that are open as a whole, those days, and the other parts."""
+        counts: dict[int, int] = {}
+        parts: dict[int, int] = {}
+        seals: dict[int, int] = {}
+        days_asked: list[TimeRange] = []
+        fragments: list[TimeRange] = []
+        for opened in await self.open_parts(series, whole_days(span)):
+            whole = TimeRange(-(-opened.start_ms // DAY_MS) * DAY_MS, opened.end_ms // DAY_MS * DAY_MS)
+            if asked := whole.clip(span):
+                days = await self._place.days(measurement, series, asked)
+                counts.update(days.counts)
+                parts.update(days.parts)
+                seals.update(days.seals)
+                days_asked.append(whole)
+            edges = (TimeRange(opened.start_ms, whole.start_ms), TimeRange(whole.end_ms, opened.end_ms))
+            fragments += [part for edge in edges if (part := edge.clip(span))] if whole else [opened.clip(span)]
+        return Days(counts, parts, seals), days_asked, [part for part in fragments if part]
+
+    @staticmethod
+    def _doubtful(days: Days, asked: Sequence[TimeRange], *, anew: bool) -> list[int]:
+        """The days that are to be looked at point by point, rising."""
+        doubtful = [day for day, count in days.counts.items() if anew or days.seals.get(day) != count]
+        if doubtful and not days.seals:
+            # Nobody has ever looked here, and points that lack just the close are not counted.
+            between = TimeRange(min(doubtful), max(doubtful))
+            for part in asked:
+                inside = part.clip(between)
+                doubtful += range(inside.start_ms, inside.end_ms, DAY_MS)
+        return sorted(set(doubtful))
+
+    async def _prove(
+        self, measurement: str, series: Series, doubtful: Sequence[int], days: Days
+    ) -> dict[int, DayProof]:
+        proofs: dict[int, DayProof] = {}
+        full = full_day(series.interval)
+        counted = [day for day in doubtful if days.counts.get(day) == full.bit_count()]
+        for part in stretches(counted):
+            proofs |= dict.fromkeys(await self._place.full_days(measurement, series, part), DayProof(full))
+        left = [day for day in doubtful if day not in proofs]
+        for part in stretches(left, max(DAY_MS, _CANDLES_PER_QUERY * series.interval.ms // DAY_MS * DAY_MS)):
+            found = await self._place.points(measurement, series, part)
+            proofs |= dict.fromkeys(range(part.start_ms, part.end_ms, DAY_MS), DayProof())
+            proofs |= prove(series.interval, found)
+        return proofs
+
+    async def open_times(self, series: Series, span: TimeRange) -> list[int]:
+        """The open_times in `span`, rising."""
+        if not span:
+            return []
+        measurement = self.measurement_of(series.venue)
+        look = self._looks.get(series)
+        if look is None or span.clip(look.span) != span or span.end_ms - span.start_ms > DAY_MS:
+            return [time_ms async for part in self._whole(measurement, series, span) for time_ms in part]
+        return [time_ms for part in span.days() for time_ms in await self._of_day(measurement, series, part, look)]
+
+    async def _of_day(self, measurement: str, series: Series, part: TimeRange, look: _Look) -> list[int]:
+        """The open_times of a part of a day, the cheapest way."""
+        day_ms = part.start_ms - part.start_ms % DAY_MS
+        proof = look.proofs.get(day_ms)
+        if not look.gives(day_ms):
+            return [time_ms async for found in self._whole(measurement, series, part) for time_ms in found]
+        if proof is not None:
+            return times_of(series.interval, day_ms, proof.whole & bits_of(series.interval, day_ms, part))
+        if day_ms not in look.counts:
+            return []
+        # Its seal holds: whatever has a close is a whole candle.
+        times = await self._place.times(measurement, series, [part])
+        self.seals.learn(series, part, times)
+        return times
+
+    async def _whole(self, measurement: str, series: Series, span: TimeRange) -> AsyncIterator[list[int]]:
+        step_ns = series.interval.ms * _NS_PER_MS
+        for part in await self._slices(series, span):
+            for opened in await self.open_parts(series, part):
+                found = await self._place.points(measurement, series, opened)
+                yield [time_ns // _NS_PER_MS for time_ns in found.whole_ns if not time_ns % step_ns]
+
+    async def stored_among(self, series: Series, open_times: Sequence[int]) -> set[int]:
+        """Which of these minutes, rising, have a candle."""
+        if not open_times:
+            return set()
+        measurement = self.measurement_of(series.venue)
+        spans = [part for run in _runs(open_times) for part in await self.open_parts(series, run)]
+        found = set(await self._place.times(measurement, series, spans)).intersection(open_times)
+        # Few have anything there: those are looked at once more, for a close alone is no candle.
+        whole: set[int] = set()
+        for span in _runs(sorted(found)):
+            async for times in self._whole(measurement, series, span):
+                whole.update(times)
+        return whole & found
+
+    async def candles(self, series: Series, span: TimeRange, last: int | None = None, *, whole: bool = True) -> Columns:
+        """Candles in `span`, oldest first; with `last` only the newest so many. See Store.read for `whole`."""
+        if last is not None:
+            return await self._newest(series, span, last, whole)
+        return await self._gather(series, await self._slices(series, span), whole)
+
+    async def _newest(self, series: Series, span: TimeRange, last: int, whole: bool) -> Columns:
+        measurement = self.measurement_of(series.venue)
+        edges = await self._place.edges(measurement, series, span) if span and last > 0 else None
+        found = _joined([])
+        width, end_ms = last, edges.end_ms if edges else 0
+        while edges and len(found.open_times) < last and end_ms > edges.start_ms:
+            # Where candles are missing, the newest so many reach back further than so many minutes.
+            width = min(width, _CANDLES_PER_QUERY)
+            start_ms = max(edges.start_ms, end_ms - width * series.interval.ms)
+            found = _joined([await self._gather(series, [TimeRange(start_ms, end_ms)], whole), found])
+            width, end_ms = width * 4, start_ms
+        return (
+            Columns(found.open_times[-last:], tuple(column[-last:] for column in found.values)) if last > 0 else found
+        )
+
+    async def _gather(self, series: Series, spans: Sequence[TimeRange], whole: bool) -> Columns:
+        measurement = self.measurement_of(series.venue)
+        opened = [part for span in spans for part in await self.open_parts(series, span)]
+        found = _joined([await self._place.candles(measurement, series, part) for part in opened])
+        return _only_whole(found) if whole else found
+
+    async def _slices(self, series: Series, span: TimeRange) -> list[TimeRange]:
+        """`span` cut so that an answer is never large; what lies before the first and after the last is left out."""
+        step_ms = _CANDLES_PER_QUERY * series.interval.ms
+        if span.end_ms - span.start_ms <= step_ms:
+            return [span] if span else []
+        edges = await self._place.edges(self.measurement_of(series.venue), series, span)
+        return list(parts(edges.clip(span), step_ms)) if edges else []
+
+
+def _runs(open_times: Sequence[int]) -> Iterator[TimeRange]:
+    if not open_times:
+        return
+    start = 0
+    for i, (before, after) in enumerate(pairwise(open_times), 1):
+        if after - before > _NEAR_MS:
+            yield TimeRange(open_times[start], before + 1)
+            start = i
+    yield TimeRange(open_times[start], open_times[-1] + 1)
+
+
+def _only_whole(columns: Columns) -> Columns:
+    # No number that a server keeps is infinite; a sum may be, but it is NaN only where a number is.
+    if not any(isnan(sum(column)) for column in columns.values):
+        return columns
+    kept = [not any(map(isnan, row)) for row in zip(*columns.values, strict=True)]
+    values = tuple(array("d", compress(column, kept)) for column in columns.values)
+    return Columns(array("q", compress(columns.open_times, kept)), values)
+
+
+def _joined(found: Sequence[Columns]) -> Columns:
+    if len(found) == 1:
+        return found[0]
+    columns: list[array[Any]] = [array("q"), *(array("d") for _ in FIELDS)]
+    for part in found:
+        for column, cells in zip(columns, (part.open_times, *part.values), strict=True):
+            column.extend(cells)
+    return Columns(columns[0], tuple(columns[1:]))

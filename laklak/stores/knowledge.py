@@ -1,0 +1,88 @@
+"""What a store remembers about venues and series beside candles and absences, during one run.
+
+A note is a hint with its date, never the truth: who needs a fact asks the venue where the note is too old, and
+`--recheck` asks again for all of it.  Everything is read once, and what has changed is written together.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterable
+from typing import Any, Final
+
+from laklak.model.series import Note, Series
+from laklak.stores.base import Store
+
+_CLOCK_SLACK_MS: Final = 60 * 60_000
+
+
+class Knowledge:
+    """The notes of a store, by what they are about and their kind."""
+
+    def __init__(self, notes: Iterable[Note] = ()) -> None:
+        self._notes = {(note.about, note.kind): note for note in notes}
+        self._changed: set[tuple[str, str]] = set()
+
+    @classmethod
+    async def of(cls, store: Store) -> Knowledge:
+        """Read what `store` remembers."""
+        return cls(await store.notes())
+
+    def note(self, about: str | Series, kind: str) -> Note | None:
+        """The note itself, with the times at which it was taken."""
+        note = self._notes.get((str(about), kind))
+        return note if note is not None and note.value else None
+
+    def value(self, about: str | Series, kind: str) -> Any:
+        """What a note says, read from its JSON; None where there is none, or none that can be read."""
+        note = self.note(about, kind)
+        try:
+            return None if note is None else json.loads(note.value)
+        except ValueError:
+            return None
+
+    def fact(self, about: str | Series, kind: str, venue_now_ms: int) -> Any:
+        """The same, but None for what was noted in the future: one of the clocks was wrong then, or is wrong now."""
+        note = self.note(about, kind)
+        if note is None:
+            return None
+        noted_ms, now_ms = (
+            (note.noted_at_ms, time.time_ns() // 1_000_000) if note.venue_ms is None else (note.venue_ms, venue_now_ms)
+        )
+        return self.value(about, kind) if noted_ms <= now_ms + _CLOCK_SLACK_MS else None
+
+    def all(self) -> list[Note]:
+        """Every note that has not been forgotten."""
+        return [note for note in self._notes.values() if note.value]
+
+    def take(self, note: Note) -> None:
+        """Remember a note of another store, with the times at which it was taken."""
+        self._notes[note.about, note.kind] = note
+        self._changed.add((note.about, note.kind))
+
+    def put(self, about: str | Series, kind: str, value: Any, *, venue_ms: int | None) -> None:
+        """Remember `value`, anything that JSON can spell, as of now; `venue_ms` is the venue's clock."""
+        self._set(str(about), kind, json.dumps(value, ensure_ascii=False, separators=(",", ":")), venue_ms)
+
+    def forget(self, about: str | Series, kind: str) -> None:
+        """Remember nothing of that kind any more."""
+        if self.note(about, kind) is not None:
+            self._set(str(about), kind, "", None)
+
+    async def save(self, store: Store) -> None:
+        """Write what has changed since it was read or saved; raises StoreError."""
+        changed = sorted(self._changed)
+        if not changed:
+            return
+        # What changes while it is being written is written the next time, and so is what could not be.
+        self._changed.clear()
+        try:
+            await store.put_notes([self._notes[key] for key in changed])
+        except BaseException:
+            self._changed.update(changed)
+            raise
+
+    def _set(self, about: str, kind: str, value: str, venue_ms: int | None) -> None:
+        self._notes[about, kind] = Note(about, kind, value, time.time_ns() // 1_000_000, venue_ms)
+        self._changed.add((about, kind))

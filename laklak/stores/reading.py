@@ -1,0 +1,78 @@
+"""Candles read back from a store."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from difflib import get_close_matches
+from typing import Final
+
+from laklak.errors import StoreUnavailable, UnknownSeries
+from laklak.model.series import Series, StoreAccess, TimeRange
+from laklak.stores import open_store
+from laklak.stores.base import Columns, Store
+
+ALWAYS: Final = TimeRange(-(1 << 62), 1 << 62)
+
+
+async def stored_candles(
+    store: StoreAccess,
+    series: Series,
+    span: TimeRange = ALWAYS,
+    *,
+    first: int | None = None,
+    last: int | None = None,
+) -> Columns:
+    """Read the columns of a series from an existing store, of the oldest `first` or the newest `last` candles.
+
+    StoreUnavailable when there is none, UnknownSeries when it does not have the series; none in `span` is no error.
+    """
+    # Whoever reads waits for the answer: nothing is waited for that may come up one day.
+    async with open_store(replace(store, refusal_wait_s=0.0), create=False) as opened:
+        if not opened.exists:
+            raise StoreUnavailable(
+                f"there is no store {opened.display}",
+                hint="name an existing one with --store, or fill it: laklak backfill",
+            )
+        if first is not None:
+            return await _oldest(opened, series, span, first)
+        columns = await opened.read(series, span, last=last)
+        if not columns.open_times:
+            await _held(opened, series)
+        return columns
+
+
+async def _oldest(store: Store, series: Series, span: TimeRange, count: int) -> Columns:
+    """The oldest `count` candles in `span`: little by little, since a series may have millions."""
+    part = (await _held(store, series)).clip(span)
+    found = Columns((), ((),) * 5)
+    step_ms = count * series.interval.ms
+    end_ms = part.start_ms
+    while len(found.open_times) < count and end_ms < part.end_ms:
+        # Where candles are missing the oldest so many reach further than so many minutes.
+        end_ms, step_ms = min(part.end_ms, end_ms + step_ms), 4 * step_ms
+        found = await store.read(series, TimeRange(part.start_ms, end_ms))
+    return Columns(found.open_times[:count], tuple(column[:count] for column in found.values))
+
+
+async def _held(store: Store, series: Series) -> TimeRange:
+    """What time the store's candles of a series span; UnknownSeries names near ones where it has none."""
+    held = await store.holdings()
+    if series in held:
+        return held[series]
+    near = near_series(series, held)
+    hint = f"did you mean {' or '.join(near)}? " if near else ""
+    fetch = f"laklak backfill {series.venue}:{series.symbol} --interval {series.interval} --days 1"
+    raise UnknownSeries(
+        f"no candles of {series} in {store.display}", hint=f"{hint}fetch it first: {fetch} --store {store.display}"
+    )
+
+
+def near_series(series: Series, held: Iterable[Series]) -> list[str]:
+    """The names of a few series that may be meant by one that is not there: another interval, or a like symbol."""
+    names = {str(one): one.symbol.upper() for one in held}
+    word = series.symbol.upper()
+    same = [name for name, symbol in names.items() if symbol == word]
+    longer = [name for name, symbol in names.items() if symbol.startswith(word)]
+    like = get_close_matches(word, dict.fromkeys(names.values()), n=3, cutoff=0.7)
+    return (same or longer or [name for name, symbol in names.items() if symbol in like])[:3]

@@ -1,0 +1,309 @@
+"""A SQLite file as laklak keeps it: refused, made, brought up to date and opened.
+
+A file that is not ours, or newer than this program, is refused without a byte of it or beside it being touched:
+its header is read through a connection that takes no locks and makes no files (`immutable=1`).  The file itself is
+never opened by other means than SQLite: closing such a handle would drop the locks that this process holds on it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+import stat
+import time
+from typing import Final
+from urllib.parse import quote
+
+from laklak.errors import LaklakError, StoreError, StoreFull, StoreUnavailable
+from laklak.stores.sqlite.schema import APPLICATION_ID, MIGRATIONS, SCHEMA_VERSION
+from laklak.text import MOVES_STORE, size_text
+
+BUSY_TIMEOUT_S: Final = 30.0
+"""How long another program may hold the write lock before that is an error."""
+BUSY_STEP_S: Final = 0.25
+"""The writer asks SQLite to wait so long at a time, so that a cancelled write is not stuck for the whole timeout."""
+
+_PAGE_SIZE: Final = 8192
+_WAL_PAGES: Final = 16 * 2**20 // _PAGE_SIZE
+_WAL_LEFT_BYTES: Final = 64 * 2**20
+_SMALLEST_DATABASE_BYTES: Final = 512
+_WRITER_CACHE_KIB: Final = 8192
+_READER_CACHE_KIB: Final = 1024
+# Below this a failed write on a file system is taken for a lack of room, whatever SQLite calls it.
+_NO_ROOM_BYTES: Final = 2**20
+
+_OTHER_FILE_HINT: Final = "choose another file with --store; this one was not touched"
+_DAMAGED_HINT: Final = "move the file away and run again, or try `sqlite3 FILE .recover`"
+
+
+def check_place(path: str) -> None:
+    """Raise StoreUnavailable when a store file can neither be at `path` nor be made there."""
+    folder = os.path.dirname(path)
+    mode = None
+    try:
+        os.stat(folder)
+        with contextlib.suppress(FileNotFoundError):
+            mode = os.stat(path).st_mode
+    except (FileNotFoundError, NotADirectoryError) as exc:
+        raise StoreUnavailable(
+            f"the folder {folder} of the store {path} does not exist",
+            hint=f"make it with `mkdir -p {folder}`, or {MOVES_STORE}",
+        ) from exc
+    except OSError as exc:
+        raise StoreUnavailable(
+            f"cannot use the store {path}: {exc.strerror}", hint="choose another file with --store"
+        ) from exc
+    if mode is not None and stat.S_ISDIR(mode):
+        raise StoreUnavailable(f"the store {path} is a folder", hint=f"name a file in it: {path}/laklak.db")
+    if mode is not None and not stat.S_ISREG(mode):
+        raise StoreUnavailable(f"the store {path} is not a regular file", hint=_OTHER_FILE_HINT)
+    for place, needed in ((folder, os.W_OK | os.X_OK), (path, os.R_OK | os.W_OK)):
+        if os.path.exists(place) and not os.access(place, needed):
+            raise StoreUnavailable(
+                f"no right to write {place}",
+                hint="the store and its folder must be writable (SQLite keeps two files beside it while it is open); "
+                + MOVES_STORE,
+            )
+
+
+def is_blank(path: str) -> bool:
+    """Whether the file is missing, empty, or a SQLite database in which nothing has been made yet.
+
+    Raises StoreUnavailable for a place where no store can be, and for a file that is not ours or is newer than this
+    program; nothing is touched.
+    """
+    check_place(path)
+    size = _size(path)
+    if size == 0:
+        return True
+    if size < _SMALLEST_DATABASE_BYTES:  # SQLite takes a file of one byte for an empty one
+        raise StoreUnavailable(f"{path} is not a SQLite database", hint=_OTHER_FILE_HINT)
+    try:
+        state = _peek(path)
+    except sqlite3.Error as exc:
+        raise _refused_unreadable(path, exc) from exc
+    if state == _NOTHING:
+        # What another program has begun may still be in a file beside it only.
+        if _size(path + "-wal") or _size(path + "-journal"):
+            raise StoreUnavailable(f"{path} is in use by another program", hint=_OTHER_FILE_HINT)
+        return True
+    _check_ours(path, state)
+    return False
+
+
+def open_writer(path: str) -> sqlite3.Connection:
+    """Open the store for writing, made or brought up to date where that is due, in WAL mode.
+
+    Raises StoreUnavailable or StoreFull; sqlite3.Error is translated here.
+    """
+    blank = is_blank(path)
+    connection = None
+    try:
+        connection = _connect(path)
+        if blank:
+            _create(connection, path)
+        _switch_to_wal(connection, path)
+        _upgrade(connection, path)
+        _tune(connection, _WRITER_CACHE_KIB)
+        connection.execute(f"PRAGMA busy_timeout = {int(BUSY_STEP_S * 1000)}")
+    except BaseException as exc:
+        if connection is not None:
+            connection.close()
+        if isinstance(exc, sqlite3.Error):
+            raise translate(exc, path, opening=True) from exc
+        raise
+    return connection
+
+
+def open_reader(path: str) -> sqlite3.Connection:
+    """Open a connection that cannot change the store; the writer's must be open already."""
+    connection = _connect(path)
+    try:
+        _tune(connection, _READER_CACHE_KIB)
+        connection.execute("PRAGMA query_only = ON")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def checkpoint(connection: sqlite3.Connection) -> None:
+    """Bring everything from the log into the file, if nobody is in the way."""
+    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+
+def is_busy(exc: sqlite3.Error) -> bool:
+    """Whether another connection holds a lock that this one needs."""
+    return _primary_code(exc) == sqlite3.SQLITE_BUSY
+
+
+def free_bytes(path: str) -> int | None:
+    """Room for the likes of us on the file system of the file's folder, in bytes; None where that cannot be told."""
+    try:
+        status = os.statvfs(os.path.dirname(path))
+    except OSError:
+        return None
+    return status.f_bavail * status.f_frsize
+
+
+def used_bytes(path: str) -> int:
+    """Size of the file and of the log beside it."""
+    return _size(path) + _size(path + "-wal")
+
+
+def translate(exc: sqlite3.Error, path: str, *, opening: bool = False) -> LaklakError:
+    """Give our error for SQLite's; with `opening`, whatever has no better name is StoreUnavailable."""
+    code = _primary_code(exc)
+    room = free_bytes(path)
+    if code == sqlite3.SQLITE_FULL or (
+        code in (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN) and room is not None and room < _NO_ROOM_BYTES
+    ):
+        return StoreFull(
+            f"no room left for the store {path}: {'unknown' if room is None else size_text(room)} free",
+            hint="make room and run again; what was stored before is sound",
+        )
+    kind = StoreUnavailable if opening else StoreError
+    if code == sqlite3.SQLITE_BUSY:
+        return kind(
+            f"another program has been holding the store {path} for {BUSY_TIMEOUT_S:.0f} s ({exc})",
+            hint="end its transaction, or run again later",
+        )
+    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+        return kind(f"the store {path} is damaged: {exc}", hint=_DAMAGED_HINT)
+    if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_CANTOPEN):
+        return kind(
+            f"the store {path} cannot be opened for writing: {exc}",
+            hint=f"check the rights of file and folder; {MOVES_STORE}",
+        )
+    return kind(f"the store {path} failed: {exc} ({getattr(exc, 'sqlite_errorname', type(exc).__name__)})")
+
+
+# What the header and the list of tables say: application_id, user_version, whether there is any table.
+_State = tuple[int, int, bool]
+_NOTHING: Final[_State] = (0, 0, False)
+
+
+def _state(connection: sqlite3.Connection) -> _State:
+    application_id = connection.execute("PRAGMA application_id").fetchone()[0]
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    # Where the header says all, the list of tables is not asked: a foreign one may hold what this SQLite does not
+    # know, and our own may be in the middle of being written by another process.
+    if application_id not in (0, APPLICATION_ID) or version != 0:
+        return application_id, version, True
+    tables = connection.execute("SELECT EXISTS (SELECT 1 FROM sqlite_master)").fetchone()[0] == 1
+    return application_id, version, tables
+
+
+def _peek(path: str) -> _State:
+    address = f"file:{quote(os.fsencode(path))}?mode=ro&immutable=1"
+    connection = sqlite3.connect(address, uri=True, isolation_level=None)
+    try:
+        # A file whose log has not been brought in whole (a killed process, a full disk) may be shorter than its header
+        # says.  That is no damage, but without this a connection that does not see the log takes it for some.
+        connection.execute("PRAGMA writable_schema = ON")
+        return _state(connection)
+    finally:
+        connection.close()
+
+
+def _check_ours(path: str, state: _State) -> None:
+    application_id, version, tables = state
+    if application_id != APPLICATION_ID:
+        raise StoreUnavailable(f"{path} is a database of another program", hint=_OTHER_FILE_HINT)
+    if version > SCHEMA_VERSION:
+        raise StoreUnavailable(
+            f"the store {path} has version {version}; this laklak knows versions up to {SCHEMA_VERSION}",
+            hint="update laklak, or choose another file with --store; this one was not touched",
+        )
+    # Creation sets version and tables in one transaction, so this is nothing that laklak has left behind.
+    if version < 0 or (version == 0 and tables):
+        raise StoreUnavailable(f"the store {path} is damaged: its version is {version}", hint=_DAMAGED_HINT)
+
+
+def _refused_unreadable(path: str, exc: sqlite3.Error) -> StoreUnavailable:
+    if _primary_code(exc) in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
+        return StoreUnavailable(f"{path} is not a SQLite database that can be read ({exc})", hint=_OTHER_FILE_HINT)
+    return StoreUnavailable(f"{path} cannot be read: {exc}", hint="check the rights of file and folder")
+
+
+def _connect(path: str) -> sqlite3.Connection:
+    # The path is absolute: some builds of SQLite take names that begin with `file:` for addresses.
+    return sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
+
+
+def _create(connection: sqlite3.Connection, path: str) -> None:
+    # In rollback-journal mode, so that the header in the file says whose it is from the first moment on, whatever
+    # happens to the log later.  A creation that is cut off is rolled back by whoever opens the file next.
+    connection.execute(f"PRAGMA page_size = {_PAGE_SIZE}")
+    connection.execute("PRAGMA auto_vacuum = NONE")
+    try:
+        connection.execute("PRAGMA journal_mode = DELETE").fetchall()
+    except sqlite3.OperationalError as exc:
+        if not is_busy(exc):
+            raise
+        # Somebody else is making the store right now; there will be nothing left to do.
+    _upgrade(connection, path)
+
+
+def _upgrade(connection: sqlite3.Connection, path: str) -> None:
+    if _state(connection)[:2] == (APPLICATION_ID, SCHEMA_VERSION):
+        return
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        # Looked at again under the lock: another process may have been faster, and a log shows what is not in the
+        # file yet.
+        state = _state(connection)
+        if state != _NOTHING:
+            _check_ours(path, state)
+        for step in MIGRATIONS[state[1] :]:
+            for statement in step:
+                connection.execute(statement)
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+
+
+def _switch_to_wal(connection: sqlite3.Connection, path: str) -> None:
+    # The switch needs the file for itself for a moment, and SQLite does not wait for that by itself.
+    deadline = time.monotonic() + BUSY_TIMEOUT_S
+    while True:
+        try:
+            mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
+            break
+        except sqlite3.OperationalError as exc:
+            if not is_busy(exc) or time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
+    if mode != "wal":
+        raise StoreUnavailable(
+            f"the file system of {path} cannot hold a store that is read while it is written",
+            hint="choose a file on a local disk with --store",
+        )
+
+
+def _tune(connection: sqlite3.Connection, cache_kib: int) -> None:
+    # NORMAL: a commit is in the log at once, so a killed process loses nothing; a power cut may take the last
+    # transactions, whole ones, and the next run plans from what is there.  No mmap: it counts as resident memory.
+    connection.execute("PRAGMA synchronous = NORMAL")
+    connection.execute("PRAGMA mmap_size = 0")
+    connection.execute(f"PRAGMA cache_size = -{cache_kib}")
+    connection.execute(f"PRAGMA wal_autocheckpoint = {_WAL_PAGES}").fetchall()
+    connection.execute(f"PRAGMA journal_size_limit = {_WAL_LEFT_BYTES}").fetchall()
+    connection.execute("PRAGMA secure_delete = OFF").fetchall()
+
+
+def _primary_code(exc: sqlite3.Error) -> int:
+    # Extended codes carry the primary one in the low byte; errors of the Python module itself have none.
+    return getattr(exc, "sqlite_errorcode", 0) & 0xFF
+
+
+def _size(path: str) -> int:
+    try:
+        return os.stat(path).st_size
+    except FileNotFoundError:
+        return 0

@@ -1,0 +1,498 @@
+"""The SQLite store: one file, readable by any program while it is written.
+
+One thread with one connection writes, two others read beside it (WAL), so nothing here runs on the event loop and a
+long count is not in the way of a write.  Everything a query gives comes in as few rows as possible: each row is a
+fight for the interpreter lock beside a busy loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import math
+import os
+import sqlite3
+from array import array
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, AsyncExitStack
+from functools import partial
+from typing import Any, Final
+
+from laklak.errors import StoreError, StoreFull, StoreUnavailable
+from laklak.model.findings import Finding
+from laklak.model.series import DAY_MS, MINUTE_MS, Absence, Candles, Interval, Note, RunRecord, Series, TimeRange, iso
+from laklak.stores.base import (
+    AbsenceCount,
+    ClosedSpan,
+    Columns,
+    Delivery,
+    Oddities,
+    Origin,
+    StoreBase,
+    StoreInfo,
+    Strays,
+    Waiting,
+    Written,
+    held_span,
+)
+from laklak.stores.lock import StoreLock
+from laklak.stores.sqlite import file as sqlite_file
+from laklak.stores.sqlite.lane import Lane, Turn
+from laklak.stores.sqlite.schema import ODD, SOUND
+from laklak.stores.sqlite.write import pack, transaction, write_deliveries, write_meta, write_notes, write_run
+from laklak.text import counted, size_text
+
+_READERS: Final = 2
+# How long `examine` waits for another writer.
+_PROBE_S: Final = 2.0
+_FETCH_ROWS: Final = 4096
+# Up to this size a store's candles are counted for the line that says what it holds: some 50 ms.
+_COUNTED_BYTES: Final = 128 * 2**20
+
+_COUNT: Final = """
+SELECT count(*) FROM candle
+WHERE series_id = (SELECT id FROM series WHERE venue = ? AND symbol = ? AND interval = ?)
+AND open_time >= ? AND open_time < ? AND open_time % ? = 0"""
+
+_COUNT_BY_DAY: Final = """
+SELECT group_concat(day || ':' || candles) FROM (
+    SELECT CAST(open_time / 86400000 AS INTEGER) AS day, count(*) AS candles FROM candle
+    WHERE series_id = (SELECT id FROM series WHERE venue = ? AND symbol = ? AND interval = ?)
+    AND open_time >= ? AND open_time < ? AND open_time % ? = 0
+    GROUP BY day)"""
+
+_OPEN_TIMES: Final = """
+SELECT group_concat(open_time) FROM candle
+WHERE series_id = (SELECT id FROM series WHERE venue = ? AND symbol = ? AND interval = ?)
+AND open_time >= ? AND open_time < ? AND open_time % ? = 0 AND typeof(open_time) = 'integer'"""
+
+# A text or a blob for a time is greater than any number, and in no range.
+_ODD_ROWS: Final = f"""
+SELECT open_time FROM candle INDEXED BY candle_odd
+WHERE series_id = (SELECT id FROM series WHERE venue = ? AND symbol = ? AND interval = ?)
+AND (open_time >= ? AND open_time < ? OR open_time >= '') AND {ODD}"""  # noqa: S608, made of constants
+
+_COUNT_ODD: Final = f"SELECT count(*) FROM candle INDEXED BY candle_odd WHERE {ODD}"  # noqa: S608, made of constants
+
+_OFF_GRID: Final = "(typeof(open_time) <> 'integer' OR open_time % ? <> 0)"
+
+_STRAYS: Final = f"""
+SELECT count(*), min(open_time) FROM candle
+WHERE series_id = (SELECT id FROM series WHERE venue = ? AND symbol = ? AND interval = ?)
+AND (open_time >= ? AND open_time < ? OR open_time >= '') AND {_OFF_GRID}"""  # noqa: S608, made of constants
+
+_ABSENCES: Final = f"""
+SELECT open_time, kind, confirmed_at, reason, row, venue_at, file_at FROM absence
+WHERE series_id = (SELECT id FROM series WHERE venue = ? AND symbol = ? AND interval = ?)
+AND open_time >= ? AND open_time < ? AND NOT EXISTS (
+    SELECT 1 FROM candle
+    WHERE candle.series_id = absence.series_id AND candle.open_time = absence.open_time AND {SOUND})
+ORDER BY open_time"""  # noqa: S608, made of constants
+
+# Newest first, so that `last` stops early; a negative LIMIT is none.
+_READ: Final = """
+SELECT open_time, open, high, low, close, volume FROM candle
+WHERE series_id = (SELECT id FROM series WHERE venue = ? AND symbol = ? AND interval = ?)
+AND open_time >= ? AND open_time < ? AND open_time % ? = 0 AND typeof(open_time) = 'integer'
+ORDER BY open_time DESC LIMIT ?"""
+_READ_WHOLE: Final = _READ.replace("ORDER BY", f"AND {SOUND}\nORDER BY")
+
+# A store without candles and absences has no origin, whatever a run has announced that then got nothing.
+_ORIGIN: Final = """
+SELECT value FROM meta WHERE key = 'origin'
+AND (EXISTS (SELECT 1 FROM candle) OR EXISTS (SELECT 1 FROM absence))"""
+
+_ABSENCE_COUNTS: Final = """
+SELECT venue, kind, count(*), min(confirmed_at), max(confirmed_at)
+FROM absence JOIN series ON series.id = series_id GROUP BY venue, kind ORDER BY venue, kind"""
+
+_NOTES: Final = "SELECT about, kind, value, noted_at, venue_at FROM laklak_notes WHERE value <> '' ORDER BY about, kind"
+
+# People can put a text where a time belongs.
+_FIRST: Final = (
+    "(SELECT open_time FROM candle WHERE series_id = series.id AND typeof(open_time) = 'integer'"
+    " ORDER BY open_time LIMIT 1)"
+)
+_FIRST_LAST: Final = f"{_FIRST}, {_FIRST.replace('LIMIT', 'DESC LIMIT')}"
+
+_EDGES: Final = f"SELECT interval, {_FIRST_LAST} FROM series"  # noqa: S608, made of constants
+
+_HOLDINGS: Final = f"""
+SELECT venue, symbol, interval, {_FIRST_LAST},
+    (SELECT min(open_time) FROM absence WHERE series_id = series.id),
+    (SELECT max(open_time) FROM absence WHERE series_id = series.id)
+FROM series ORDER BY venue, symbol, interval"""  # noqa: S608, made of constants
+
+
+class SqliteStore(StoreBase):
+    """Candles in a SQLite file; an async context manager (see laklak.stores.base.Store for the methods).
+
+    Args:
+        path: the file; `~` is not expanded here.
+        create: make the file when it is missing or empty. Without it such a file stays as it is, reading gives
+            nothing and writing fails.
+        display: how the store is named to people; by default the URL of `path` from the root on, since the same name
+            is another store in another folder.
+
+    Raises:
+        StoreUnavailable: on entering, when the file cannot be used or is not ours.
+    """
+
+    bytes_per_candle: int = 66
+    """Measured: 65.2 bytes a candle in a file of 541 series x 90 days x 1m, filled eight series at a time."""
+    # A file has one writer.
+    writes_at_once: int = 1
+
+    def __init__(self, path: str, *, create: bool = True, display: str | None = None) -> None:
+        self.path = os.path.realpath(path)
+        self._create = create
+        self._display = display or f"sqlite:///{os.path.abspath(path)}"
+        self._new = False
+        self._identity: tuple[int, int] | None = None
+        translate = partial(sqlite_file.translate, path=self.path)
+        self._writer = Lane("laklak-sqlite-writer", partial(sqlite_file.open_writer, self.path), translate)
+        self._readers = [
+            Lane(f"laklak-sqlite-reader-{number}", partial(sqlite_file.open_reader, self.path), translate)
+            for number in range(1, _READERS + 1)
+        ]
+
+    def __repr__(self) -> str:
+        return f"<SqliteStore {self._display} writer={self._writer!r}>"
+
+    @property
+    def display(self) -> str:
+        """The store's URL as it may be shown."""
+        return self._display
+
+    @property
+    def identity(self) -> str:
+        """The file itself, or its place while there is none."""
+        found = _identity(self.path)
+        return f"sqlite:{self.path}" if found is None else "sqlite:{}:{}".format(*found)
+
+    @property
+    def waiting(self) -> Waiting | None:
+        """Another program that holds the file, with a transaction of its own; None while there is none."""
+        since_s = self._writer.blocked_since_s
+        if since_s is None:
+            return None
+        what = f"another program is writing to {self._display}"
+        return Waiting(what, since_s, None, since_s + sqlite_file.BUSY_TIMEOUT_S)
+
+    async def _open(self) -> None:
+        self._new = await asyncio.to_thread(sqlite_file.is_blank, self.path)
+        self._nothing = self._new and not self._create
+        if not self._nothing:
+            try:
+                await self._writer.run(lambda turn: None)
+            except StoreFull as exc:
+                # Before anything was fetched there is nothing to end: the place is just no place for a store.
+                raise StoreUnavailable(str(exc), hint="make room, or choose another file with --store") from exc
+            self._identity = _identity(self.path)
+
+    async def close(self) -> None:
+        """End the threads; what is in the log goes into the file if nobody is in the way. Idempotent."""
+        async with AsyncExitStack() as lanes:
+            # Last in, first out: the readers let go before the log is brought in.
+            lanes.push_async_callback(self._writer.close, sqlite_file.checkpoint)
+            for reader in self._readers:
+                lanes.push_async_callback(reader.close)
+
+    def exclusive(self) -> AbstractContextManager[object]:
+        """The lock that a backfill takes, so that there is one at a time; raises StoreBusy on entering.
+
+        Readers and other writers need no lock.
+        """
+        return contextlib.nullcontext() if self._nothing else StoreLock.for_file(self.path)
+
+    async def describe(self) -> StoreInfo:
+        """What the store holds; candles are counted only where that is quick."""
+        if self._nothing:
+            return StoreInfo("new file", sqlite_file.free_bytes(self.path))
+        return await self._reader().run(self._describe)
+
+    async def examine(self) -> Sequence[Finding]:
+        """The versions, the right to write, proven by an empty transaction, and who fills it."""
+        if self._nothing:
+            # Entering made sure that the folder is there and may be written.
+            found = [Finding("ok", "a backfill can make it")]
+        else:
+            found = await self._writer.run(_examine)
+        return [*found, StoreLock.for_file(self.path).examine()]
+
+    async def holdings(self) -> dict[Series, TimeRange]:
+        """Every series with a candle or a known absence: from its first to the end of its last, on the grid."""
+        if self._nothing:
+            return {}
+        found = {}
+        for venue, symbol, name, *edges in await self._reader().run(partial(_fetch_all, _HOLDINGS, ())):
+            series = Series(venue, symbol, Interval.parse(name))
+            span = held_span(series.interval, [edge for edge in edges if edge is not None])
+            if span:
+                found[series] = span
+        return found
+
+    async def odd(self, series: Series, span: TimeRange, *, anew: bool = False) -> Oddities:
+        """See Store. Nothing is ever believed here: the file itself knows what is odd in it."""
+        if self._nothing or not span:
+            return Oddities()
+        return await self._reader().run(partial(_odd, self.path, series, span))
+
+    async def count(self, series: Series, span: TimeRange) -> int:
+        return 0 if self._nothing else await self._reader().run(partial(_count, series, span))
+
+    async def count_by_day(self, series: Series, span: TimeRange) -> dict[int, int]:
+        return {} if self._nothing else await self._reader().run(partial(_count_by_day, series, span))
+
+    async def open_times(self, series: Series, span: TimeRange) -> list[int]:
+        return [] if self._nothing else await self._reader().run(partial(_open_times, series, span))
+
+    async def absences(self, series: Series, span: TimeRange) -> list[Absence]:
+        if self._nothing:
+            return []
+        found = await self._reader().run(partial(_fetch_all, _ABSENCES, _within(series, span)))
+        return [Absence(*row) for row in found]
+
+    def pack(self, candles: Candles) -> Candles:
+        """The candles as flat columns."""
+        return pack(candles)
+
+    async def write(self, deliveries: Sequence[Delivery]) -> Written:
+        await self._change(partial(write_deliveries, deliveries=deliveries))
+        # SQLite goes on writing into a file that has lost its name; nobody would ever find the candles.
+        if _identity(self.path) != self._identity:
+            raise StoreError(
+                f"the store {self.path} was deleted or replaced while it was being filled",
+                hint="put it back, or run again to fill a new one",
+            )
+        return Written()
+
+    async def absence_counts(self) -> list[AbsenceCount]:
+        if self._nothing:
+            return []
+        return [AbsenceCount(*row) for row in await self._reader().run(partial(_fetch_all, _ABSENCE_COUNTS, ()))]
+
+    async def read(self, series: Series, span: TimeRange, *, last: int | None = None, whole: bool = True) -> Columns:
+        if self._nothing:
+            return Columns(array("q"), tuple(array("d") for _ in range(5)))
+        limit = -1 if last is None else max(0, last)
+        return await self._reader().run(
+            partial(_read, _READ_WHOLE if whole else _READ, (*_on_grid(series, span), limit))
+        )
+
+    async def origin(self) -> Origin | None:
+        row = await self._one(_ORIGIN, ())
+        return row[0] if row else None
+
+    async def set_origin(self, origin: Origin) -> None:
+        await self._change(partial(write_meta, key="origin", value=origin))
+
+    async def notes(self) -> list[Note]:
+        if self._nothing:
+            return []
+        return [Note(*row) for row in await self._reader().run(partial(_fetch_all, _NOTES, ()))]
+
+    async def put_notes(self, notes: Sequence[Note]) -> None:
+        await self._change(partial(write_notes, notes=notes))
+
+    def check_range(self, span: TimeRange) -> None:
+        """A file keeps everything."""
+
+    def within_retention(self, span: TimeRange) -> TimeRange:
+        return span
+
+    async def closed_spans(self, venue: str, span: TimeRange) -> Sequence[ClosedSpan]:
+        """A file takes every candle."""
+        return ()
+
+    async def record_run(self, run: RunRecord) -> None:
+        await self._change(partial(write_run, run=run))
+
+    async def _one(self, sql: str, parameters: tuple[object, ...]) -> tuple[Any, ...] | None:
+        if self._nothing:
+            return None
+        return await self._reader().run(partial(_fetch_one, sql, parameters))
+
+    async def _change(self, job: Callable[[Turn], None]) -> None:
+        if self._nothing:
+            raise StoreError(f"the store {self.path} does not exist and was opened for reading only")
+        await self._writer.run(job)
+
+    def _reader(self) -> Lane:
+        return min(self._readers, key=lambda lane: lane.pending)
+
+    def _describe(self, turn: Turn) -> StoreInfo:
+        free, used = sqlite_file.free_bytes(self.path), sqlite_file.used_bytes(self.path)
+        edges = [
+            (first, last + Interval.parse(interval).ms)
+            for interval, first, last in turn.connection.execute(_EDGES)
+            if first is not None
+        ]
+        if not edges:
+            return StoreInfo("new file" if self._new else "empty", free)
+        parts = [f"{len(edges):,} series"]
+        if used <= _COUNTED_BYTES:
+            candles = turn.connection.execute("SELECT count(*) FROM candle").fetchone()[0]
+            parts.append(f"{candles:,} candle{'' if candles == 1 else 's'}")
+        parts.append(f"{iso(min(first for first, _ in edges))} to {iso(max(end for _, end in edges))}")
+        parts.append(size_text(used))
+        return StoreInfo(", ".join(parts), free)
+
+
+def _examine(turn: Turn) -> list[Finding]:
+    version = turn.connection.execute("PRAGMA user_version").fetchone()[0]
+    kept_by = Finding(
+        "ok", f"SQLite {sqlite3.sqlite_version}, store version {version}", facts={"store_version": version}
+    )
+    try:
+        # An empty transaction takes what a write takes, and writes nothing.
+        with transaction(turn, patience_s=_PROBE_S):
+            pass
+        return [kept_by, Finding("ok", "it can be read and written"), *_odd_finding(turn)]
+    except sqlite3.OperationalError as exc:
+        if not sqlite_file.is_busy(exc):
+            raise
+        busy = f"another program has been writing for {_PROBE_S:g} s; a backfill waits {sqlite_file.BUSY_TIMEOUT_S:g} s"
+        return [kept_by, Finding("warning", busy, "end its transaction")]
+
+
+def _odd_finding(turn: Turn) -> list[Finding]:
+    """A warning where people have put what is no candle of any interval; quick, where there is the index."""
+    try:
+        odd = turn.connection.execute(_COUNT_ODD).fetchone()[0]
+    except sqlite3.OperationalError:
+        return []
+    if not odd:
+        return []
+    rows = f"{counted(odd, 'row')} of the table candle {'is no candle' if odd == 1 else 'are no candles'}"
+    return [
+        Finding(
+            "warning",
+            f"{rows}: without five finite numbers, or between two minutes",
+            "the next run fetches again what is not whole, and says what removes the others",
+            {"odd_rows": odd},
+        )
+    ]
+
+
+def _within(series: Series, span: TimeRange) -> tuple[str | int, ...]:
+    return (series.venue, series.symbol, series.interval.name, span.start_ms, span.end_ms)
+
+
+def _on_grid(series: Series, span: TimeRange) -> tuple[str | int, ...]:
+    return (*_within(series, span), series.interval.ms)
+
+
+def _fetch_one(sql: str, parameters: tuple[object, ...], turn: Turn) -> tuple[Any, ...] | None:
+    row: tuple[Any, ...] | None = turn.connection.execute(sql, parameters).fetchone()
+    return row
+
+
+def _fetch_all(sql: str, parameters: tuple[object, ...], turn: Turn) -> list[Any]:
+    return turn.connection.execute(sql, parameters).fetchall()
+
+
+def _count(series: Series, span: TimeRange, turn: Turn) -> int:
+    rows = int(turn.connection.execute(*_counting(_COUNT, series, span)).fetchone()[0])
+    return rows - len(_odd_among_counted(series, span, turn))
+
+
+def _counting(sql: str, series: Series, span: TimeRange) -> tuple[str, tuple[str | int, ...]]:
+    """A question for counts: that of minutes without a look at the grid, since the index knows who is off it."""
+    if series.interval.ms > MINUTE_MS:
+        return sql, _on_grid(series, span)
+    return sql.replace(" AND open_time % ? = 0", ""), _within(series, span)
+
+
+def _count_by_day(series: Series, span: TimeRange, turn: Turn) -> dict[int, int]:
+    row = turn.connection.execute(*_counting(_COUNT_BY_DAY, series, span)).fetchone()
+    days = [part.partition(":") for part in row[0].split(",")] if row[0] is not None else []
+    counts = Counter({int(day) * DAY_MS: int(rows) for day, _, rows in days})
+    counts.subtract(int(time_ms) // DAY_MS * DAY_MS for time_ms in _odd_among_counted(series, span, turn))
+    return {day: count for day, count in counts.items() if count}
+
+
+def _open_times(series: Series, span: TimeRange, turn: Turn) -> list[int]:
+    row = turn.connection.execute(_OPEN_TIMES, _on_grid(series, span)).fetchone()
+    if row[0] is None:
+        return []
+    # Sorted here: SQLite does not promise the order in which an aggregate sees its rows.
+    return sorted(set(map(int, row[0].split(","))).difference(_odd_among_counted(series, span, turn)))
+
+
+def _odd_rows(series: Series, span: TimeRange, turn: Turn) -> list[Any]:
+    """The open_times of rows that cannot be candles, whatever they are; not whole minutes off a longer grid."""
+    try:
+        rows = turn.connection.execute(_ODD_ROWS, _within(series, span)).fetchall()
+    except sqlite3.OperationalError as exc:
+        # Somebody has dropped it: it takes longer, and is no less true.
+        if "no such index" not in str(exc):
+            raise
+        rows = turn.connection.execute(_ODD_ROWS.replace("INDEXED BY candle_odd", ""), _within(series, span)).fetchall()
+    return [row[0] for row in rows]
+
+
+def _odd_among_counted(series: Series, span: TimeRange, turn: Turn) -> list[int | float]:
+    times = [time_ms for time_ms in _odd_rows(series, span, turn) if isinstance(time_ms, int | float)]
+    if series.interval.ms == MINUTE_MS:
+        return times
+    # SQLite takes the remainder of whole numbers: 60000.5 % 60000 is 0.
+    return [time_ms for time_ms in times if not int(time_ms) % series.interval.ms]
+
+
+def _odd(path: str, series: Series, span: TimeRange, turn: Turn) -> Oddities:
+    odd = _odd_rows(series, span, turn)
+    on_grid = sorted(time_ms for time_ms in odd if isinstance(time_ms, int) and not time_ms % series.interval.ms)
+    strays = len(odd) - len(on_grid)
+    if strays or series.interval.ms > MINUTE_MS:
+        strays, first_ms = turn.connection.execute(_STRAYS, _on_grid(series, span)).fetchone()
+    if not strays:
+        return Oddities(on_grid)
+    first_ns = int(first_ms * 1_000_000) if isinstance(first_ms, int | float) else None
+    return Oddities(on_grid, Strays(strays, first_ns, (_removal(series, span),), f"in sqlite3 {path}"))
+
+
+def _removal(series: Series, span: TimeRange) -> str:
+    """The statement that removes the rows of a series off its grid."""
+    venue, symbol, interval = (_text(name) for name in (series.venue, series.symbol, series.interval.name))
+    return (
+        "DELETE FROM candle WHERE series_id = "  # noqa: S608, made of quoted parts
+        f"(SELECT id FROM series WHERE venue = {venue} AND symbol = {symbol} AND interval = {interval})"
+        f" AND (open_time >= {span.start_ms} AND open_time < {span.end_ms} OR open_time >= '')"
+        f" AND {_OFF_GRID.replace('?', str(series.interval.ms))};"
+    )
+
+
+def _text(value: str) -> str:
+    return "'" + value.replace("'", "''") + "'"
+
+
+def _read(sql: str, parameters: tuple[object, ...], turn: Turn) -> Columns:
+    # Into flat arrays, slice by slice: a list of rows of float objects would take eight times the memory.
+    columns: list[array[Any]] = [array("q"), *(array("d") for _ in range(5))]
+    cursor = turn.connection.execute(sql, parameters)
+    while rows := cursor.fetchmany(_FETCH_ROWS):
+        turn.check()
+        for column, cells in zip(columns, zip(*rows, strict=True), strict=True):
+            column.extend(_numbers(column.typecode, cells))
+    for column in columns:
+        column.reverse()
+    return Columns(columns[0], tuple(columns[1:]))
+
+
+def _numbers(typecode: str, cells: Sequence[Any]) -> array[Any]:
+    """Cells as numbers; text that somebody wrote into the table is none, and no candle: NaN."""
+    try:
+        return array(typecode, cells)
+    except TypeError:
+        return array(typecode, [cell if isinstance(cell, float | int) else math.nan for cell in cells])
+
+
+def _identity(path: str) -> tuple[int, int] | None:
+    """What tells a file from another one of the same name; None when there is none."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino

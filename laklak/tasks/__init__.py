@@ -1,0 +1,1 @@
+"""How waits end, groups nest and the process hears signals."""

@@ -1,0 +1,1 @@
+"""HTTP: pace, bans, clocks, and requests that are sent until they are answered."""

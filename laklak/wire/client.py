@@ -1,0 +1,179 @@
+"""What every HTTP client here needs: waits between tries, the proxy of the environment, faults in words."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import socket
+import ssl
+import urllib.request
+from typing import Final
+
+import aiohttp
+from yarl import URL
+
+from laklak.errors import SettingsError
+from laklak.wire import tls
+from laklak.wire.noproxy import NoProxy
+
+SIMULATOR_HEADER: Final = "X-Laklak-Simulator"
+"""In every answer of `laklak simulate`, so that its candles and real ones are not mixed."""
+
+_BACKOFF_FIRST_S: Final = 0.5
+_BACKOFF_MOST_S: Final = 10.0
+
+# What passes when the network comes up; also a route that is still to come.
+_NO_NETWORK_YET: Final = {
+    errno.ENETUNREACH,
+    errno.EHOSTUNREACH,
+    errno.ENETDOWN,
+    errno.EHOSTDOWN,
+    errno.EADDRNOTAVAIL,
+}
+# Where the system's own words would not help.
+_WORDS: Final = {
+    errno.EPERM: "this machine does not allow the connection (a firewall of its own?)",
+    errno.EACCES: "this machine does not allow the connection (a firewall of its own?)",
+    errno.EADDRNOTAVAIL: "this machine has no address to ask from",
+    errno.EMFILE: "too many open files; ulimit -n says how many there may be",
+}
+_ERRNO = re.compile(r"\[Errno (\d+)\]")
+
+
+class Said(aiohttp.ClientError):
+    """A fault whose own text is for people."""
+
+
+def backoff_s(attempt: int, share: float) -> float:
+    """Seconds to wait after the n-th failed attempt (from 1): full jitter, `share` in [0, 1) is the dice.
+
+    Bounds 0.5, 1, 2, 4, 8, 10, 10, ... seconds.
+    """
+    return share * min(_BACKOFF_MOST_S, _BACKOFF_FIRST_S * 2.0 ** (attempt - 1))
+
+
+def host_text(url: URL) -> str:
+    """The host of `url` for people, with the port where one is written."""
+    return f"{url.host}:{url.port}" if url.explicit_port else str(url.host)
+
+
+# Faults
+
+
+def what_failed(exc: BaseException) -> str:
+    """A fault of a connection in a few words, without the URL of a proxy, which may hold a password."""
+    cause = _cause(exc)
+    if isinstance(cause, Said):
+        return str(cause)
+    if isinstance(cause, socket.gaierror):
+        return "the name server does not answer" if _is_again(cause) else "no such host"
+    if isinstance(cause, ssl.SSLError):
+        return f"TLS failed: {tls.why(cause, 'this host')}"
+    if numbers := _numbers(cause):
+        return " and ".join(dict.fromkeys(_WORDS.get(number) or os.strerror(number).lower() for number in numbers))
+    if isinstance(cause, TimeoutError):
+        return str(cause) or "no answer in time"
+    return _words_of_kind(cause)
+
+
+def _words_of_kind(exc: BaseException) -> str:
+    match exc:
+        case aiohttp.ServerDisconnectedError():
+            return "it hung up without an answer"
+        case aiohttp.ClientPayloadError():
+            return "the answer was cut off or cannot be unpacked"
+        case aiohttp.ClientResponseError():
+            return "what it answered is not HTTP"
+        case ConnectionError():
+            return "the connection was closed"
+        case UnicodeError():
+            return "this is no name of a host"
+        case OSError() | aiohttp.ClientConnectionError():
+            return "the connection could not be made or broke"
+    return type(exc).__name__
+
+
+def is_not_yet(exc: BaseException) -> bool:
+    """Whether it is what a machine sees whose network is not up yet: no name server, no route."""
+    cause = _cause(exc)
+    if isinstance(cause, socket.gaierror):
+        return _is_again(cause)
+    numbers = _numbers(cause)
+    return bool(numbers) and _NO_NETWORK_YET.issuperset(numbers)
+
+
+def is_refused(exc: BaseException) -> bool:
+    """Whether there is a machine, and nobody listens at its port."""
+    return errno.ECONNREFUSED in _numbers(_cause(exc))
+
+
+def _cause(exc: BaseException) -> BaseException:
+    """What the system said, where aiohttp has wrapped it."""
+    inner = getattr(exc, "certificate_error", None) or getattr(exc, "os_error", None)
+    return inner if isinstance(inner, BaseException) else exc
+
+
+def _numbers(exc: BaseException) -> list[int]:
+    """The numbers of what failed: several where a host has several addresses."""
+    if not isinstance(exc, OSError) or isinstance(exc, socket.gaierror | ssl.SSLError):
+        return []
+    if exc.errno:
+        return [exc.errno]
+    # Tried one after the other, they come as one error whose text alone has the numbers.
+    return [int(number) for number in _ERRNO.findall(str(exc))]
+
+
+def _is_again(exc: socket.gaierror) -> bool:
+    return exc.errno == socket.EAI_AGAIN
+
+
+def connector_to(url: URL, *, connections: int) -> aiohttp.TCPConnector:
+    """A pool of connections to the host of `url`, `connections` at most."""
+    return aiohttp.TCPConnector(
+        limit=connections,
+        ttl_dns_cache=300,
+        # Whatever else is installed: only the system's own says whether a name is unknown or nobody answered.
+        resolver=aiohttp.ThreadedResolver(),
+        ssl=tls.context() if url.scheme == "https" else True,
+    )
+
+
+# Proxies
+
+
+def proxy_for(url: URL) -> URL | None:
+    """The proxy that HTTPS_PROXY, HTTP_PROXY and NO_PROXY set for `url`; SettingsError when it can be none."""
+    set_here = urllib.request.getproxies_environment()
+    if not set_here:
+        # Some systems keep proxies elsewhere, with exceptions of their own.
+        if urllib.request.proxy_bypass(f"{url.host}:{url.port}"):
+            return None
+    elif NoProxy(set_here.get("no", "")).covers([url.host or "", url.raw_host or ""], url.port):
+        return None
+    proxy = urllib.request.getproxies().get(url.scheme)
+    if not proxy:
+        return None
+    try:
+        address = URL(proxy if "://" in proxy else f"http://{proxy}")
+        usable = address.scheme in ("http", "https") and address.host
+    except ValueError:
+        usable = False
+    if not usable:
+        # Without the text: it may carry a password.
+        raise SettingsError(
+            f"{url.scheme.upper()}_PROXY is not the address of an HTTP proxy", hint="write it as http://host:port"
+        )
+    return address
+
+
+def no_proxy_warning() -> str | None:
+    """What in NO_PROXY means nothing, where there is a proxy that it could be about; None where all is clear."""
+    set_here = urllib.request.getproxies_environment()
+    doubtful = NoProxy(set_here.get("no", "")).doubtful
+    if not doubtful or not {"http", "https"}.intersection(set_here):
+        return None
+    words = ", ".join(repr(word[:40]) for word in doubtful[:5])
+    return (
+        f"NO_PROXY: {words} not understood, and passed over; write names, addresses, networks such as 10.0.0.0/8, or *"
+    )

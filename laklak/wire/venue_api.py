@@ -1,0 +1,462 @@
+"""The one HTTP seam: pay, send, classify, retry.
+
+One attempt on the wire is one payment to the limiter.  aiohttp repeats an idempotent request by itself when a reused
+connection turns out to be dead; a middleware refuses that second send, so the repeat is ours and is paid.
+Redirects are not followed.  Foreign exceptions end here as VenueError.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Final, Self, TypeVar
+
+import aiohttp
+from yarl import URL
+
+from laklak._version import __version__
+from laklak.errors import (
+    PermanentError,
+    RegionBlocked,
+    RegionRefused,
+    TransientError,
+    TryLater,
+    VenueUnreachable,
+)
+from laklak.model.series import iso
+from laklak.tasks.stopping import Stopper
+from laklak.text import duration_text, size_text
+from laklak.venues.base import DecodeError, Kind, Request, Venue, Verdict
+from laklak.wire import tls
+from laklak.wire.bans import BanBook, Believed
+from laklak.wire.client import (
+    SIMULATOR_HEADER,
+    Said,
+    backoff_s,
+    connector_to,
+    host_text,
+    is_not_yet,
+    proxy_for,
+    what_failed,
+)
+from laklak.wire.clock import VenueClock
+from laklak.wire.limiter import Limiter, Payment
+from laklak.wire.line import Line
+
+log = logging.getLogger(__name__)
+
+SILENCE_S: Final = 20.0
+"""An attempt is given up when nothing comes for so long, however long all of it takes."""
+
+LONGEST_ANSWER_S: Final = 900.0
+TRIES: Final = 6
+_BODY_MOST: Final = 64 * 1024 * 1024
+_BAN_DEFAULT_S: Final = 120.0
+_SHORTEST_PAUSE_S: Final = 1.0
+_WORTH_TELLING_S: Final = 2.0
+_NETWORK_PAUSE_S: Final = 1.0
+_SLOW_ANSWER_S: Final = 10.0
+
+Answer = TypeVar("Answer")
+
+
+@dataclass(slots=True)
+class Traffic:
+    """What went over the wire: `requests` are attempts of any kind, `candle_requests` those for candles."""
+
+    requests: int = 0
+    candle_requests: int = 0
+    retries: int = 0
+    rate_limited: int = 0
+
+
+class _Limited(Exception):
+    """The scope was paused; ask again, the limiter waits."""
+
+
+class _NotYet(TransientError):
+    """The network is not up yet, as far as can be seen, and nothing has been answered so far."""
+
+
+class _SentTwice(Said):
+    """aiohttp was about to repeat a request by itself."""
+
+
+class _TooLarge(Said):
+    """A body that no venue sends."""
+
+
+class _OneSend:
+    """Client middleware for one attempt: the second send of the same attempt is refused."""
+
+    __slots__ = ("_sent",)
+
+    def __init__(self) -> None:
+        self._sent = False
+
+    async def __call__(
+        self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+    ) -> aiohttp.ClientResponse:
+        if self._sent:
+            raise _SentTwice("the connection was dropped before an answer")
+        self._sent = True
+        return await handler(request)
+
+
+class Transport:
+    """Requests to one venue at one base URL, all drawing on one limiter."""
+
+    def __init__(
+        self,
+        venue: Venue,
+        url: str,
+        limiter: Limiter,
+        *,
+        clock: VenueClock,
+        bans: BanBook,
+        stopper: Stopper,
+        tell: Callable[[str], None] = lambda _line: None,
+        connections: int,
+        max_wait_s: float,
+        firewall_wait_s: float,
+        start_wait_s: float = 0.0,
+        silence_s: float = SILENCE_S,
+        backoff: Callable[[int, float], float] = backoff_s,
+    ) -> None:
+        self._venue = venue
+        self._base = URL(url)
+        self._limiter = limiter
+        self._clock = clock
+        self._bans = bans
+        self._stopper = stopper
+        self._tell = tell
+        self._candles_served = False
+        self._connections = connections
+        self._max_wait_s = max_wait_s
+        self._firewall_wait_s = firewall_wait_s
+        self._start_wait_s = min(start_wait_s, max_wait_s)
+        self._no_network_since_s: float | None = None
+        self._slow_told = False
+        self.line = Line(connections, silence_s=silence_s, longest_s=LONGEST_ANSWER_S)
+        self._backoff = backoff
+        self._proxy = proxy_for(self._base)
+        self._session: aiohttp.ClientSession | None = None
+        self._last_success_s: float | None = None
+        self._opened_s = 0.0
+        self._asks_open = 0
+        self._idle_from_s = 0.0
+        self._idle_s = 0.0
+        self.traffic = Traffic()
+        self.simulated = False
+        self.round_trip_s = 0.0
+        """How long the newest answer took, from the sending of its request."""
+        self.banned_until_ms: int | None = None
+
+    async def __aenter__(self) -> Self:
+        """Open; a ban that an earlier run remembered is waited out first, or raises TryLater."""
+        self._opened_s = time.monotonic()
+        remembered = self._bans.current()
+        if remembered is not None:
+            self.banned_until_ms = remembered.until_ms
+            wait_s = remembered.until_ms / 1000 - time.time()
+            if wait_s > self._max_wait_s:
+                raise self._try_later(remembered.until_ms, _as_remembered(remembered))
+            self._pause(wait_s, _as_remembered(remembered))
+        self._session = self._new_session()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    @property
+    def last_success_s(self) -> float:
+        """When an answer last was what it should be (monotonic); the opening while none was since then."""
+        return self._opened_s if self._last_success_s is None else max(self._opened_s, self._last_success_s)
+
+    @property
+    def silent_s(self) -> float:
+        """For how long questions have had no answer that is what it should be.
+
+        Time in which nobody asked anything does not count: others may have the candles.
+        """
+        return time.monotonic() - self.last_success_s - self._idle_s
+
+    async def renew(self) -> None:
+        """Drop every connection and start with new ones; requests on the old ones fail and are repeated.
+
+        How long nothing was answered counts from here: no venue answers a machine that sleeps.
+        """
+        self._opened_s = time.monotonic()
+        self._idle_s = 0.0
+        old, self._session = self._session, self._new_session()
+        if old is not None:
+            await old.close()
+
+    async def ask(
+        self,
+        request: Request,
+        parse: Callable[[bytes], Answer],
+        *,
+        candles: bool = False,
+        tries: int = TRIES,
+    ) -> Answer:
+        """Send until there is an answer and give what `parse` makes of it.
+
+        Passing faults, and bodies that `parse` refuses with DecodeError, are tried `tries` times in all; waiting out
+        a rate limit or a ban uses up none of them.  Raises TransientError after the last try, PermanentError when
+        the venue refuses for good, VenueUnreachable or TryLater when the run cannot go on, Stopped when it stops.
+        """
+        if not self._asks_open:
+            self._idle_s += time.monotonic() - max(self._idle_from_s, self.last_success_s)
+        self._asks_open += 1
+        try:
+            return await self._answer(request, parse, candles=candles, tries=tries)
+        finally:
+            self._asks_open -= 1
+            self._idle_from_s = time.monotonic()
+
+    async def _answer(self, request: Request, parse: Callable[[bytes], Answer], *, candles: bool, tries: int) -> Answer:
+        attempt = 1
+        while True:
+            try:
+                return await self._attempt(request, parse, candles=candles)
+            except _Limited:
+                continue
+            except _NotYet as exc:
+                await self._wait_for_network(exc)
+                continue
+            except TransientError as exc:
+                if attempt >= tries:
+                    raise
+                log.debug("retry path=%s attempt=%d error=%s", request.path, attempt, exc)
+            self.traffic.retries += 1
+            with self._stopper.interruptible():
+                await asyncio.sleep(self._backoff(attempt, random.random()))
+            attempt += 1
+
+    async def _wait_for_network(self, fault: _NotYet) -> None:
+        """Wait a moment before the next try; VenueUnreachable when the network has been waited for long enough.
+
+        A timer may have started us before the network was there, at boot or after a sleep.
+        """
+        now_s = time.monotonic()
+        if self._no_network_since_s is None:
+            self._no_network_since_s = now_s
+            if self._start_wait_s:
+                self._tell(f"{fault}: waiting for the network, at most {duration_text(self._start_wait_s)}")
+        left_s = self._no_network_since_s + self._start_wait_s - now_s
+        if left_s <= 0:
+            later = "; where the network comes up later, a longer LAKLAK_START_WAIT"
+            raise VenueUnreachable(str(fault), hint=self._reach_hint + later) from fault
+        log.debug("network not up yet host=%s error=%s", self._host, fault)
+        self.traffic.retries += 1
+        with self._stopper.interruptible():
+            await asyncio.sleep(min(left_s, _NETWORK_PAUSE_S))
+
+    async def _attempt(self, request: Request, parse: Callable[[bytes], Answer], *, candles: bool) -> Answer:
+        with self._stopper.interruptible():
+            await self.line.enter()
+        try:
+            status, headers, body = await self._paid(request, candles=candles)
+        finally:
+            self.line.leave()
+        verdict = self._venue.classify(status, headers, body)
+        if verdict.kind is not Kind.OK:
+            raise self._refused(verdict)
+        try:
+            answer = parse(body)
+        except DecodeError as exc:
+            raise TransientError(f"{self._host} answered with something else: {exc}") from exc
+        self._last_success_s = time.monotonic()
+        self._idle_s = 0.0
+        self._candles_served = self._candles_served or candles
+        return answer
+
+    async def _paid(self, request: Request, *, candles: bool) -> tuple[int, Mapping[str, str], bytes]:
+        """Pay for one attempt and make it."""
+        with self._stopper.interruptible():
+            payment = await self._limiter.pay(request.weight)
+        self.traffic.requests += 1
+        self.traffic.candle_requests += candles
+        try:
+            return await self._send(request, payment)
+        except (aiohttp.ClientError, TimeoutError, OSError, UnicodeError) as exc:
+            raise self._translated(exc) from exc
+        except asyncio.CancelledError as exc:
+            # Closing a session cancels its look-ups of names, and that reaches whoever waits for one.
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            raise TransientError(f"the connection to {self._host} was dropped") from exc
+        finally:
+            self._limiter.answered(payment)
+
+    async def _send(self, request: Request, payment: Payment) -> tuple[int, Mapping[str, str], bytes]:
+        if self._session is None:
+            raise RuntimeError("the transport is used outside `async with`")
+        url = self._base.joinpath(request.path.lstrip("/")).with_query(request.query)
+        sent_s = time.monotonic()
+        async with (
+            self.line.answer() as answer,
+            self._session.get(url, proxy=self._proxy, allow_redirects=False, middlewares=(_OneSend(),)) as response,
+        ):
+            answer.begins()
+            self._limiter.answered(payment, self._venue.used_weight(response.headers))
+            self.simulated = self.simulated or SIMULATOR_HEADER in response.headers
+            parts = []
+            size = 0
+            async for part in response.content.iter_any():
+                size += len(part)
+                answer.takes(len(part))
+                self._tell_if_slow(size, time.monotonic() - sent_s)
+                if size > _BODY_MOST:
+                    raise _TooLarge(f"it sent more than {_BODY_MOST:,} bytes")
+                parts.append(part)
+            self.round_trip_s = time.monotonic() - sent_s
+            return response.status, response.headers, parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def _tell_if_slow(self, size: int, seconds: float) -> None:
+        """Say once that an answer is still coming: somebody may sit before it and see nothing."""
+        if seconds >= _SLOW_ANSWER_S and not self._slow_told:
+            self._slow_told = True
+            rate = size_text(int(size / seconds))
+            self._tell(f"{self._host} answers slowly, {rate} a second: going on as long as something comes")
+
+    def _refused(self, verdict: Verdict) -> Exception:
+        """The exception for an answer that is no success; pauses the scope where the venue says so."""
+        match verdict.kind:
+            case Kind.RATE_LIMITED:
+                self.traffic.rate_limited += 1
+                wait_s = verdict.retry_after_s
+                return self._limited(self._limiter.next_window_s() if wait_s is None else wait_s, verdict)
+            case Kind.BANNED:
+                self.traffic.rate_limited += 1
+                return self._limited(self._ban_s(verdict), verdict)
+            case Kind.FIREWALL | Kind.REGION if not self._candles_served:
+                unreachable = RegionRefused if verdict.kind is Kind.REGION else VenueUnreachable
+                return unreachable(
+                    f"{self._host} refuses this address: {verdict.detail}",
+                    hint="the venue does not serve this region or its firewall blocks this address; "
+                    "use another network, or HTTPS_PROXY",
+                )
+            case Kind.FIREWALL:
+                self.traffic.rate_limited += 1
+                return self._limited(verdict.retry_after_s or self._firewall_wait_s, verdict)
+            case Kind.REGION:
+                return RegionBlocked(
+                    f"{self._host} refuses this region: {verdict.detail}",
+                    hint="use another network, or HTTPS_PROXY, and run again; what is stored stays",
+                )
+            case Kind.PERMANENT:
+                return PermanentError(f"{self._host} refused: {verdict.detail}", reason=verdict.reason)
+            case _:
+                return TransientError(f"{self._host} answered {verdict.detail}")
+
+    def _ban_s(self, verdict: Verdict) -> float:
+        if verdict.retry_after_s is not None:
+            return verdict.retry_after_s
+        if verdict.until_ms is not None:
+            wait_s = self._clock.seconds_until(verdict.until_ms, self._venue.longest_ban_s)
+            if wait_s is not None:
+                return wait_s
+        return max(_BAN_DEFAULT_S, self._limiter.paused_for_s)
+
+    def _limited(self, wait_s: float, verdict: Verdict) -> Exception:
+        """Stop the whole scope for so long; TryLater when that is longer than the run may wait."""
+        # "Come back in 0 seconds" must not become knocking without a pause, nor a slip of the venue a ban for ever.
+        why, longest_s = verdict.detail, self._venue.longest_ban_s
+        if wait_s > longest_s:
+            why = f"{why} (it says {duration_text(wait_s)}, and the longest that it documents is believed)"
+        wait_s = min(max(wait_s, _SHORTEST_PAUSE_S), longest_s)
+        until_ms = time.time_ns() // 1_000_000 + int(wait_s * 1000)
+        if verdict.kind is Kind.BANNED:
+            self.banned_until_ms = max(until_ms, self.banned_until_ms or 0)
+            self._bans.remember(until_ms, why, venue_ms=self._clock.read_ms)
+        if wait_s > self._max_wait_s or self.silent_s > self._max_wait_s:
+            if verdict.kind is not Kind.BANNED:
+                self._bans.remember(until_ms, why, venue_ms=self._clock.read_ms)
+            return self._try_later(until_ms, why)
+        self._pause(wait_s, why)
+        return _Limited()
+
+    def _pause(self, wait_s: float, why: str) -> None:
+        log.warning("scope paused host=%s seconds=%.0f reason=%s", self._host, wait_s, why)
+        # Requests that were under way beside the first refused one are refused for the same reason: one line for all.
+        if wait_s >= _WORTH_TELLING_S and wait_s > self._limiter.paused_for_s + _WORTH_TELLING_S:
+            until = iso(time.time_ns() // 1_000_000 + int(wait_s * 1000))
+            self._tell(f"{self._host} tells us to wait {duration_text(wait_s)}, until {until}: {why}")
+        self._limiter.pause(wait_s)
+
+    def _try_later(self, until_ms: int, why: str) -> TryLater:
+        return TryLater(
+            f"{self._host} does not answer this address before {iso(until_ms)}: {why}",
+            until_ms=until_ms,
+            hint=f"run again after {iso(until_ms)}, or wait longer with --max-wait; --forget-ban asks all the same, "
+            "which makes a real ban longer",
+        )
+
+    def _translated(self, exc: Exception) -> TransientError | VenueUnreachable:
+        """Foreign exceptions as ours; a name that nobody knows and TLS are fatal while nothing has worked yet."""
+        starting = self._last_success_s is None
+        not_yet = is_not_yet(exc)
+        hint = self._reach_hint
+        if isinstance(exc, aiohttp.ClientConnectorDNSError):
+            message = f"cannot find the host {exc.host}" + (f", {what_failed(exc)}" if not_yet else "")
+        elif isinstance(exc, UnicodeError):
+            message = f"cannot find the host {self._host}: {what_failed(exc)}"
+        elif tls.fault_of(exc) is not None:
+            message = f"no trusted connection to {self._host}: {tls.why(exc, self._base.host or '')}"
+            hint = tls.hint(exc) or hint
+        elif isinstance(exc, aiohttp.ClientHttpProxyError):
+            message = f"the proxy {self._proxy_shown} does not let us through: HTTP status {exc.status}"
+        elif isinstance(exc, aiohttp.ClientProxyConnectionError):
+            message = f"the proxy {self._proxy_shown} does not let us through: {what_failed(exc)}"
+        else:
+            message = f"the connection to {self._host} failed: {what_failed(exc)}"
+            return _NotYet(message) if starting and not_yet else TransientError(message)
+        if not starting:
+            return TransientError(message)
+        return _NotYet(message) if not_yet else VenueUnreachable(message, hint=hint)
+
+    @property
+    def _reach_hint(self) -> str:
+        return f"check the network, HTTPS_PROXY, and LAKLAK_{self._venue.name.upper()}_URL"
+
+    def _new_session(self) -> aiohttp.ClientSession:
+        return aiohttp.ClientSession(
+            # One more than there are workers: the clock may be asked beside them.
+            connector=connector_to(self._base, connections=self._connections + 1),
+            # How long to wait is the line's to say.
+            timeout=aiohttp.ClientTimeout(total=None),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            headers={"User-Agent": f"laklak/{__version__}", "Accept": "application/json"},
+        )
+
+    @property
+    def proxy(self) -> str | None:
+        """The proxy that requests go through, as it may be shown: nothing of a login."""
+        if self._proxy is None:
+            return None
+        login = "***@" if self._proxy.user or self._proxy.password else ""
+        return f"{self._proxy.scheme}://{login}{self._proxy_shown}"
+
+    @property
+    def _host(self) -> str:
+        return host_text(self._base)
+
+    @property
+    def _proxy_shown(self) -> str:
+        return f"{self._proxy.host}:{self._proxy.port}" if self._proxy else "of the environment"
+
+
+def _as_remembered(ban: Believed) -> str:
+    noted = f"banned, as an earlier run was told at {iso(ban.ban.noted_at_ms // 1000 * 1000)}"
+    return noted if ban.doubt is None else f"{noted}; {ban.doubt}"
