@@ -31,7 +31,8 @@ from dataclasses import dataclass
 
 import orjson
 
-from laklak.model.series import CandleBatch, Series, TimeRange
+from laklak.model.candles import CandleBatch
+from laklak.model.series import Series, TimeRange
 from laklak.stores import open_store
 from laklak.stores.base import Delivery
 from laklak.stores.sqlite import lane as sqlite_lane

@@ -14,8 +14,9 @@ from laklak.errors import LaklakError
 
 if TYPE_CHECKING:
     from laklak.api import aread_candles, backfill, copy, read_candles
-    from laklak.report.progress import Estimate, Progress, Summary
-    from laklak.sources.store import CopySummary
+    from laklak.report.copied import CopySummary
+    from laklak.report.progress import Progress
+    from laklak.report.summary import Estimate, Summary
 
 __all__ = [
     "CopySummary",
@@ -34,10 +35,10 @@ __all__ = [
 logging.getLogger("laklak").addHandler(logging.NullHandler())
 
 _HOMES = {
-    "CopySummary": "laklak.sources.store",
-    "Estimate": "laklak.report.progress",
+    "CopySummary": "laklak.report.copied",
+    "Estimate": "laklak.report.summary",
     "Progress": "laklak.report.progress",
-    "Summary": "laklak.report.progress",
+    "Summary": "laklak.report.summary",
     "aread_candles": "laklak.api",
     "backfill": "laklak.api",
     "copy": "laklak.api",

@@ -13,16 +13,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from laklak.engine import Backfill, Copy
-from laklak.model.series import StoreAccess, TimeRange
+from laklak.model.series import TimeRange
 from laklak.order import copy_job, order
+from laklak.report.copied import CopyReport, CopySummary
 from laklak.report.log import open_log
-from laklak.report.progress import Estimate, Progress, Report, Summary
+from laklak.report.progress import Progress, Report
+from laklak.report.summary import Estimate, Summary
 from laklak.report.words import progress_of
 from laklak.settings.load import load_settings
 from laklak.settings.spelling import parts_of
 from laklak.settings.times import parse_time
 from laklak.settings.typed import full_series, typed_series
-from laklak.sources.store import CopyReport, CopySummary
+from laklak.stores.access import StoreAccess
 from laklak.stores.reading import ALWAYS, stored_candles
 
 if TYPE_CHECKING:

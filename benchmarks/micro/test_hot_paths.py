@@ -17,10 +17,13 @@ import pytest
 
 from laklak.archives import ARCHIVES
 from laklak.archives.csv import read_file
-from laklak.model.series import DAY_MS, Interval, Series, StoreAccess, TimeRange
-from laklak.plan.chunks import SeriesPlan, cost_of, plan_chunks
+from laklak.model.series import DAY_MS, Interval, Series, TimeRange
+from laklak.plan.chunks import plan_chunks
+from laklak.plan.cost import cost_of
+from laklak.plan.missing import SeriesPlan
 from laklak.plan.rows import check_page
 from laklak.simulator.sources.generated import DEFAULT_END_MS, generate
+from laklak.stores.access import StoreAccess
 from laklak.stores.influx.lines import CandleLines, candle_lines, key_of, tags_of
 from laklak.stores.sqlite.write import pack
 from laklak.venues import VENUES

@@ -23,9 +23,10 @@ from typing import Any
 
 import orjson
 
-from laklak.model.series import Interval, Series, StoreAccess, TimeRange
+from laklak.model.series import Interval, Series, TimeRange
 from laklak.simulator import generate
 from laklak.stores import open_store
+from laklak.stores.access import StoreAccess
 
 MINUTE_MS = 60_000
 MINUTE = Interval.parse("1m")

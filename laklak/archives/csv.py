@@ -24,8 +24,9 @@ from laklak.archives.base import Archive, ArchiveFile, BadFile
 from laklak.archives.checksum import verify
 from laklak.archives.table import OPEN_TIME, TEXTS, VALUES, CandleTable
 from laklak.archives.unpack import unpack
-from laklak.model.series import Page, iso
-from laklak.plan.chunks import merge
+from laklak.model.candles import Page
+from laklak.model.series import iso
+from laklak.model.spans import merge
 from laklak.plan.rows import DECIMAL, Checked, Refusal, check_page
 
 if TYPE_CHECKING:

@@ -25,8 +25,9 @@ from typing import Final
 
 from laklak.archives.base import Archive, ArchiveFile
 from laklak.archives.split import FilePart
-from laklak.model.series import DAY_MS, Absence, Series, TimeRange
-from laklak.plan.chunks import gaps, runs
+from laklak.model.absences import Absence
+from laklak.model.series import DAY_MS, Series, TimeRange
+from laklak.model.spans import gaps, runs
 from laklak.plan.rows import Checked
 
 LATE_MS: Final = 7 * DAY_MS

@@ -21,7 +21,8 @@ from typing import Final, Literal
 
 from laklak.archives.base import Archive, ArchiveFile, month_of
 from laklak.model.series import DAY_MS, Series, TimeRange
-from laklak.plan.chunks import Tiers, best_page, merge, page_weight, plan_chunks
+from laklak.model.spans import merge
+from laklak.plan.chunks import Tiers, best_page, page_weight, plan_chunks
 
 Preference = Literal["auto", "archive"]
 """`auto` asks the API for what it gives cheaply; `archive` takes from files whatever is published."""

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from laklak.archives.sigint import uninterrupted
-from laklak.model.series import Series, TimeRange, places
+from laklak.model.candles import places
+from laklak.model.series import Series, TimeRange
 
 if TYPE_CHECKING:
     from polars import DataFrame
@@ -24,7 +25,7 @@ VALUES: Final = ("open_value", "high_value", "low_value", "close_value", "volume
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CandleTable:
-    """Candles in a frame (see laklak.model.series.Candles); `open_times` is a `range` wherever no minute is absent.
+    """Candles in a frame (see laklak.model.candles.Candles); `open_times` is a `range` wherever no minute is absent.
 
     `texts` makes its lists anew each time it is asked for; `values` are memoryviews of format `d`, without an
     object for each number.

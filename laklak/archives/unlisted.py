@@ -15,7 +15,7 @@ from typing import Any, Final
 from laklak.archives import Archive, ArchiveFile
 from laklak.archives.base import day_of, month_of
 from laklak.model.series import DAY_MS, Series, TimeRange
-from laklak.plan.chunks import union
+from laklak.model.spans import union
 
 LOOK_AGAIN_AFTER_MS: Final = 7 * DAY_MS
 """What was found of a symbol that is not listed is looked for again after so long, by the venue's clock."""

@@ -22,8 +22,9 @@ from yarl import URL
 from laklak.bench.login import login
 from laklak.bench.reference import Reference
 from laklak.bench.workload import Workload, access_json, access_of, default
-from laklak.model.series import CandleBatch, StoreAccess
+from laklak.model.candles import CandleBatch
 from laklak.stores import open_store
+from laklak.stores.access import StoreAccess
 from laklak.stores.base import Delivery, Store
 from laklak.stores.influx.address import Address1, Address2, parse_address
 

@@ -23,7 +23,7 @@ from urllib.parse import quote
 from laklak.bench import influxd
 from laklak.bench.children import BenchmarkFailed, held_signals
 from laklak.bench.login import login
-from laklak.model.series import StoreAccess
+from laklak.stores.access import StoreAccess
 from laklak.stores.influx.address import Address1, Address2, parse_address
 
 _DROPS_WITHIN_S: Final = 60.0

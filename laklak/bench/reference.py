@@ -17,7 +17,9 @@ from typing import Any, Final
 import orjson
 
 from laklak.bench.workload import INTERVAL, Workload
-from laklak.model.series import CandleBatch, Series, StoreAccess
+from laklak.model.candles import CandleBatch
+from laklak.model.series import Series
+from laklak.stores.access import StoreAccess
 from laklak.stores.influx.lines import candle_lines, key_of, tags_of
 
 VALUES: Final = "values.bin"

@@ -24,8 +24,9 @@ from laklak.bench.children import BenchmarkFailed, Child, Ended, Work, held_sign
 from laklak.bench.places import FilePlace, Place, ServerPlace
 from laklak.bench.results import Results, Run, Stage
 from laklak.bench.workload import PAGE, PAGE_WEIGHT, VENUE, Job, Workload, access_json, for_budget, small, whole
-from laklak.model.series import StoreAccess, iso
-from laklak.plan.chunks import PACE, WINDOW_S
+from laklak.model.series import iso
+from laklak.plan.cost import PACE, WINDOW_S
+from laklak.stores.access import StoreAccess
 
 _NO_LIMIT: Final = 1_000_000
 """Weight a minute where the limiter is not to be felt: the most that a budget can be."""

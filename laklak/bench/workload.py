@@ -9,10 +9,12 @@ from typing import Any, Final, Self
 
 from laklak.archives import ARCHIVES
 from laklak.archives.split import Solver
-from laklak.model.series import DAY_MS, Chunk, Interval, Series, StoreAccess, TimeRange, iso
+from laklak.model.candles import Chunk
+from laklak.model.series import DAY_MS, Interval, Series, TimeRange, iso
 from laklak.plan.chunks import page_weight, plan_chunks
-from laklak.settings.load import SPECS
+from laklak.settings.spec import SPECS
 from laklak.simulator.sources.generated import DEFAULT_END_MS, GeneratedSource, generate
+from laklak.stores.access import StoreAccess
 from laklak.venues import VENUES
 from laklak.venues.base import Request
 

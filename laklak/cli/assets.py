@@ -41,7 +41,7 @@ def list_traded(venue: OfVenue = None, quote: Quote = None, as_json: AsJson = Fa
     from laklak._version import __version__
     from laklak.cli.terminal import emit_lines
     from laklak.plan.wanted import traded_now
-    from laklak.report.progress import SCHEMA
+    from laklak.report.summary import SCHEMA
 
     settings = settings_of({"venue": venue, "config": config})
     name = settings.venue
@@ -111,7 +111,7 @@ def check(
     """
     from laklak._version import __version__
     from laklak.cli.terminal import tell
-    from laklak.report.progress import SCHEMA
+    from laklak.report.summary import SCHEMA
     from laklak.text import counted
     from laklak.venues import VENUES
 

@@ -150,7 +150,7 @@ def _told_of(symbols: list[str] | None, assets: str | None, every: bool, quote: 
 
 def _carry_out(ordered: Order, terminal: Terminal, *, as_json: bool, quiet: bool) -> int:
     from laklak.engine import Backfill
-    from laklak.report.progress import summarise
+    from laklak.report.summary import summarise
 
     work = Backfill(ordered.job, terminal, notes=ordered.notes, warnings=ordered.warnings)
     return perform(work, terminal, lambda exc: summarise(work.report, error=exc), as_json=as_json, quiet=quiet)

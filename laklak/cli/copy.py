@@ -51,9 +51,9 @@ def copy(
     from laklak.cli.terminal import Terminal
     from laklak.engine import Copy
     from laklak.order import copy_job
+    from laklak.report.copied import summarise_copy
     from laklak.report.told import ToldBook
     from laklak.settings.load import check_typed_store
-    from laklak.sources.store import summarise_copy
     from laklak.wire.client import no_proxy_warning
 
     check_typed_store(source, "SRC")

@@ -44,7 +44,7 @@ def show(
     from laklak._version import __version__
     from laklak.cli.terminal import emit_lines
     from laklak.order import old_config_hint
-    from laklak.report.progress import SCHEMA
+    from laklak.report.summary import SCHEMA
     from laklak.report.words import candle_lines, candle_objects, csv_lines
     from laklak.settings.typed import typed_series
     from laklak.stores.reading import stored_candles

@@ -14,7 +14,9 @@ from itertools import islice
 from typing import Any, Final, Literal, TextIO, TypeVar
 
 from laklak.errors import LaklakError
-from laklak.report.progress import Estimate, Report
+from laklak.report.copied import CopyReport
+from laklak.report.progress import Report
+from laklak.report.summary import Estimate
 from laklak.report.told import ToldBook
 from laklak.report.words import (
     begun_lines,
@@ -25,7 +27,6 @@ from laklak.report.words import (
     status_line,
     waiting_words,
 )
-from laklak.sources.store import CopyReport
 from laklak.text import duration_text, folded
 
 log = logging.getLogger(__name__)

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
     from laklak.cli.terminal import Terminal
     from laklak.engine import Backfill, Copy
-    from laklak.report.progress import Estimate, Summary
+    from laklak.report.copied import CopySummary
+    from laklak.report.summary import Estimate, Summary
     from laklak.settings.load import Settings
-    from laklak.sources.store import CopySummary
 
     Outcome = Summary | Estimate | CopySummary
 
@@ -55,7 +55,7 @@ def perform(
 ) -> int:
     """Run it, say how it ended and give the exit status; `closed` gives the account of work that could not start."""
     from laklak.cli.terminal import say_error, tell
-    from laklak.report.progress import Estimate
+    from laklak.report.summary import Estimate
     from laklak.report.words import outcome_lines
 
     error: LaklakError | None = None
@@ -149,22 +149,23 @@ def _no_answer(command: str, error: LaklakError) -> dict[str, Any]:
 
         return Checkup.without_look(versions(), error).as_json()
     if command == "copy":
-        from laklak.sources.store import CopyReport, summarise_copy
+        from laklak.report.copied import CopyReport, summarise_copy
 
         return summarise_copy(CopyReport(), error=error).as_json()
     if command == "show":
-        from laklak.report.progress import SCHEMA, in_short
+        from laklak.report.summary import SCHEMA, in_short
 
         answer = {"schema": SCHEMA, "version": __version__, "series": None, "store": None, "candles": []}
         return {**answer, "error": in_short(error), "hint": error.hint}
     if command.startswith("assets"):
-        from laklak.report.progress import SCHEMA, in_short
+        from laklak.report.summary import SCHEMA, in_short
 
         kept: dict[str, Any] = {"venue": None, "symbols": []}
         if command == "assets check":
             kept = {"file": None, "venues": {}}
         return {"schema": SCHEMA, "version": __version__, **kept, "error": in_short(error), "hint": error.hint}
-    from laklak.report.progress import Report, summarise
+    from laklak.report.progress import Report
+    from laklak.report.summary import summarise
 
     return summarise(Report(), error=error).as_json()
 

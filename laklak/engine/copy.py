@@ -29,19 +29,9 @@ from laklak.engine.watching import StoreWatch
 from laklak.errors import LaklakError, StoreError, StoreFull, StoreUnavailable, UsageError
 from laklak.model.series import Series, TimeRange, iso
 from laklak.plan.wanted import FailedSeries
+from laklak.report.copied import CopyReport, CopySummary, summarise_copy
 from laklak.report.ledger import Ledger
-from laklak.sources.store import (
-    CopyJob,
-    CopyPlan,
-    CopyReport,
-    CopySummary,
-    Part,
-    Unsound,
-    parts_of,
-    plan_copy,
-    summarise_copy,
-    take,
-)
+from laklak.sources.store import CopyJob, CopyPlan, Part, Unsound, parts_of, plan_copy, take
 from laklak.stores import open_store
 from laklak.stores.base import Columns, Delivery, Store
 from laklak.stores.coverage import take_stock

@@ -45,9 +45,12 @@ from laklak.errors import (
     StoreError,
     TransientError,
 )
-from laklak.model.series import Absence, CandleBatch, Candles, Chunk, TimeRange, iso
+from laklak.model.absences import Absence
+from laklak.model.candles import CandleBatch, Candles, Chunk
+from laklak.model.series import TimeRange, iso
+from laklak.model.spans import merge, parted, runs, union
 from laklak.plan.answers import SECOND_ANSWER_AFTER_S, Edge, Question, first_answer, second_answer
-from laklak.plan.chunks import merge, parted, plan_chunks, runs, union
+from laklak.plan.chunks import plan_chunks
 from laklak.plan.rows import Checked
 from laklak.plan.wanted import BegunSeries
 from laklak.report.ledger import Ledger

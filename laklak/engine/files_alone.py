@@ -10,8 +10,10 @@ from typing import Final
 from laklak.archives import Archive
 from laklak.archives.unlisted import FilesRead, Settled, Shelf, Trace, settle_files
 from laklak.engine.listing import UNLISTED
-from laklak.model.series import Absence, TimeRange, places
-from laklak.plan.chunks import union
+from laklak.model.absences import Absence
+from laklak.model.candles import places
+from laklak.model.series import TimeRange
+from laklak.model.spans import union
 from laklak.plan.rows import Checked, Refusal
 from laklak.report.ledger import Ledger
 from laklak.sources.archive import NoCandles

@@ -16,12 +16,17 @@ from laklak.engine.listing import ListingCheck
 from laklak.engine.oddities import STRAYS_FILE, OddityBook
 from laklak.engine.store_work import Closed, check_room, each, find_closed, survey_sure
 from laklak.errors import StoreUnavailable, VenueUnreachable
-from laklak.model.series import Absence, Series, TimeRange, iso
-from laklak.plan.chunks import SeriesPlan, alternatives, best_page, cost_of, gaps, newest_held, oldest_held, runs, union
+from laklak.model.absences import Absence
+from laklak.model.series import Series, TimeRange, iso
+from laklak.model.spans import gaps, newest_held, oldest_held, runs, union
+from laklak.plan.chunks import best_page
+from laklak.plan.cost import alternatives, cost_of
+from laklak.plan.missing import SeriesPlan
 from laklak.plan.wanted import Asked, Target, clip_to_clock, resolve
 from laklak.report.ledger import Ledger
 from laklak.report.observer import Observer
-from laklak.report.progress import Estimate, Report
+from laklak.report.progress import Report
+from laklak.report.summary import Estimate
 from laklak.settings.job import Job
 from laklak.sources.backlog import Agenda
 from laklak.sources.fresh import Fresh, chunks_with, take_along

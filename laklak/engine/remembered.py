@@ -10,7 +10,8 @@ from typing import Final
 
 from laklak.engine.addresses import shown
 from laklak.model.findings import Fact, Finding
-from laklak.model.series import Note, iso
+from laklak.model.records import Note
+from laklak.model.series import iso
 from laklak.sources import fresh
 from laklak.sources.addresses import NOTE, SOURCES, Addresses
 from laklak.stores.base import AbsenceCount

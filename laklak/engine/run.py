@@ -18,9 +18,10 @@ from laklak.engine.store_work import announce, other_series
 from laklak.engine.tally import tally
 from laklak.engine.watching import StoreWatch
 from laklak.errors import StoreError
-from laklak.model.series import RunRecord
+from laklak.model.records import RunRecord
 from laklak.report.observer import Observer
-from laklak.report.progress import Estimate, Report, Summary, summarise
+from laklak.report.progress import Report
+from laklak.report.summary import Estimate, Summary, summarise
 from laklak.settings.job import Job
 from laklak.sources.venue import Feed
 from laklak.stores import open_store

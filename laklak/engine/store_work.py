@@ -9,8 +9,9 @@ from typing import Final, Protocol, TypeVar
 import anyio
 
 from laklak.errors import StoreUnavailable
-from laklak.model.series import DAY_MS, Series, TimeRange, iso, places
-from laklak.plan.chunks import parted, runs, union
+from laklak.model.candles import places
+from laklak.model.series import DAY_MS, Series, TimeRange, iso
+from laklak.model.spans import parted, runs, union
 from laklak.plan.wanted import Asked
 from laklak.report.ledger import Ledger
 from laklak.stores.base import ClosedSpan, Delivery, Store, StoreInfo

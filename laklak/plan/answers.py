@@ -25,8 +25,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
-from laklak.model.series import Absence, Candles, Chunk, Series, TimeRange
-from laklak.plan.chunks import Tiers, gaps, merge, plan_chunks, runs
+from laklak.model.absences import Absence
+from laklak.model.candles import Candles, Chunk
+from laklak.model.series import Series, TimeRange
+from laklak.model.spans import gaps, merge, runs
+from laklak.plan.chunks import Tiers, plan_chunks
 from laklak.plan.rows import Checked, Refusal
 
 SECOND_ANSWER_AFTER_S: Final = 2.0

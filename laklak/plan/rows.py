@@ -22,7 +22,8 @@ from typing import Any, Final
 
 import orjson
 
-from laklak.model.series import CandleBatch, Candles, Page, Series, TimeRange
+from laklak.model.candles import CandleBatch, Candles, Page
+from laklak.model.series import Series, TimeRange
 
 # No possessive quantifiers, though they would be a quarter faster: Python 3.11.2 takes "5." for a decimal with them.
 DECIMAL: Final = r"(?:0|[1-9][0-9]{0,18})(?:\.[0-9]{1,18})?"

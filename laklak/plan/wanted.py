@@ -10,7 +10,7 @@ from typing import Final
 
 from laklak.errors import SettingsError, SymbolError
 from laklak.model.series import Instrument, Interval, Series, TimeRange, iso
-from laklak.plan.chunks import on_grid
+from laklak.model.spans import on_grid
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from typing import Final
 
 from laklak.model.series import TimeRange, iso
 from laklak.plan.answers import Doubts, Edge
-from laklak.plan.chunks import SeriesPlan
+from laklak.plan.missing import SeriesPlan
 from laklak.plan.wanted import FailedSeries
 from laklak.stores.base import Delivery
 

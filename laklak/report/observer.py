@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from laklak.report.progress import Estimate, Report
+from laklak.report.progress import Report
+from laklak.report.summary import Estimate
 
 
 class Observer(Protocol):

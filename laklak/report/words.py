@@ -13,11 +13,12 @@ from typing import Final
 
 from laklak.model.findings import Checkup
 from laklak.model.series import Series, iso
-from laklak.plan.chunks import Cost
+from laklak.plan.cost import Cost
 from laklak.plan.wanted import BegunSeries, FailedSeries
+from laklak.report.copied import CopyReport, CopySummary
 from laklak.report.ledger import NOT_YET
-from laklak.report.progress import Estimate, Progress, Report, Summary
-from laklak.sources.store import CopyReport, CopySummary
+from laklak.report.progress import Progress, Report
+from laklak.report.summary import Estimate, Summary
 from laklak.stores.base import Columns, Waiting
 from laklak.text import counted, duration_text, folded, size_text, some_of
 

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from laklak.model.series import Interval, StoreAccess
+from laklak.model.series import Interval
 from laklak.plan.wanted import Asked, Every, FailedSeries
 from laklak.settings.load import VenueSettings
+from laklak.stores.access import StoreAccess
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

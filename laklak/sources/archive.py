@@ -28,6 +28,7 @@ from laklak.errors import PermanentError, TransientError
 from laklak.model.series import Series
 from laklak.plan.rows import Checked
 from laklak.report.ledger import Ledger
+from laklak.tasks.memory import Memory
 from laklak.tasks.process import cores
 from laklak.tasks.stopping import Stopped, Stopper
 from laklak.wire.downloads import Downloader, TooLarge
@@ -121,28 +122,6 @@ class FileAgenda:
     def done(self) -> None:
         self._outstanding -= 1
         self._changed.set()
-
-
-class Memory:
-    """Room for so many unpacked candles. One file always fits; who comes first is served first."""
-
-    def __init__(self, candles: int) -> None:
-        self._most = candles
-        self._used = 0
-        self._turn = asyncio.Lock()
-        self._freed = asyncio.Event()
-
-    async def take(self, candles: int) -> None:
-        """Wait for room."""
-        async with self._turn:
-            while self._used and self._used + candles > self._most:
-                self._freed.clear()
-                await self._freed.wait()
-            self._used += candles
-
-    def give_back(self, candles: int) -> None:
-        self._used -= candles
-        self._freed.set()
 
 
 class FileReader:

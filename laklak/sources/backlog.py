@@ -8,7 +8,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import count
 
-from laklak.model.series import Chunk, Series, TimeRange
+from laklak.model.candles import Chunk
+from laklak.model.series import Series, TimeRange
 from laklak.plan.answers import Doubts, Edge, Question, doubts_within, open_edges, second_questions
 from laklak.plan.chunks import Tiers
 from laklak.report.ledger import Ledger

@@ -10,7 +10,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
-from laklak.model.series import Chunk, TimeRange
+from laklak.model.candles import Chunk
+from laklak.model.series import TimeRange
 from laklak.plan.answers import Question
 from laklak.plan.chunks import Tiers
 from laklak.plan.rows import Checked, check_page

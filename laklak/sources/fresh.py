@@ -16,8 +16,11 @@ from dataclasses import replace
 from hashlib import blake2b
 from typing import Any, Final
 
-from laklak.model.series import DAY_MS, Candles, Chunk, Interval, Series, TimeRange, iso
-from laklak.plan.chunks import SeriesPlan, Tiers, gaps, page_weight, plan_chunks, runs
+from laklak.model.candles import Candles, Chunk
+from laklak.model.series import DAY_MS, Interval, Series, TimeRange, iso
+from laklak.model.spans import gaps, runs
+from laklak.plan.chunks import Tiers, page_weight, plan_chunks
+from laklak.plan.missing import SeriesPlan
 from laklak.stores.knowledge import Knowledge
 
 log = logging.getLogger(__name__)

@@ -9,23 +9,23 @@ from __future__ import annotations
 
 import shlex
 from array import array
-from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from math import isfinite, isnan
 from pathlib import Path
 from typing import Any, Final
 
 import orjson
 
-from laklak._version import __version__
-from laklak.errors import LaklakError
-from laklak.model.series import Absence, CandleBatch, Interval, Series, StoreAccess, TimeRange, iso, places
-from laklak.plan.chunks import SeriesPlan, parted, plan_chunks, runs, union
-from laklak.plan.wanted import FailedSeries
+from laklak.model.absences import Absence
+from laklak.model.candles import CandleBatch, places
+from laklak.model.series import Series, TimeRange, iso
+from laklak.model.spans import count, overlap, parted, runs, union, without
+from laklak.plan.chunks import plan_chunks
+from laklak.plan.missing import SeriesPlan
 from laklak.report.ledger import Ledger
-from laklak.report.progress import SCHEMA, Report, in_short, when
+from laklak.stores.access import StoreAccess
 from laklak.stores.base import Columns, Delivery
 from laklak.stores.coverage import Presence
 from laklak.stores.influx.lines import FIELDS
@@ -124,39 +124,12 @@ def parts_of(ledger: Ledger, plan: CopyPlan) -> Iterator[Part]:
         yield Part(ledger, chunk.range, tuple(candles), tuple(absences))
 
 
-def overlap(these: Sequence[TimeRange], those: Sequence[TimeRange]) -> list[TimeRange]:
-    """What two lists of ranges have in common; each is in order, disjoint, and has no empty range."""
-    found = []
-    for part in these:
-        place = bisect_right(those, part.start_ms, key=lambda other: other.end_ms)
-        while place < len(those) and those[place].start_ms < part.end_ms:
-            found.append(part.clip(those[place]))
-            place += 1
-    return found
-
-
-def without(span: TimeRange, ranges: Iterable[TimeRange]) -> list[TimeRange]:
-    """The parts of `span` outside of `ranges`, which are in order, disjoint and inside it."""
-    found = []
-    start_ms = span.start_ms
-    for part in ranges:
-        found.append(TimeRange(start_ms, part.start_ms))
-        start_ms = part.end_ms
-    found.append(TimeRange(start_ms, span.end_ms))
-    return [part for part in found if part]
-
-
-def count(ranges: Iterable[TimeRange], interval: Interval) -> int:
-    """How many minutes ranges on the grid hold."""
-    return sum(part.count(interval) for part in ranges)
-
-
 # What is on its way
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class StoredCandles:
-    """Candles that a store gave (see laklak.model.series.Candles): floats, spelled only where somebody asks for text.
+    """Candles that a store gave (see laklak.model.candles.Candles): floats, spelled only where somebody asks for text.
 
     The text of a float is the shortest that means it, with an exponent where that is short: a real 1.6.7 and a real
     2.7.12 take `1e-8` and `1e+22` and keep exactly that double.
@@ -298,86 +271,3 @@ def _keep(candles: StoredCandles, kept: Sequence[bool]) -> StoredCandles:
 
 
 # The account
-
-
-@dataclass(slots=True)
-class CopyReport(Report):
-    """The counters of a running copy. `store` is the destination; nothing is requested of a venue."""
-
-    source: str = ""
-    source_missing: int = 0
-    outside_retention: list[Series] = field(default_factory=list)
-
-
-@dataclass(frozen=True, slots=True)
-class CopySummary:
-    """The outcome of a copy; `as_json()` is what --json prints.
-
-    wanted = stored_before + written + holes + rejected + missing, in candles: what the source knows, as it is at the
-    destination now. Of the missing so many are `blocked` that no other copy brings before something is mended:
-    `failed_series` says what. `source_missing` is what the source itself lacks between its first and its last candles.
-    `series` counts also those of `failed_series` that the source does not have, and those `outside_retention`, of
-    which the destination would keep nothing: no candle of either is wanted.
-    """
-
-    exit: int
-    complete: bool
-    source: str
-    destination: str
-    start: str | None
-    end: str | None
-    series: int
-    wanted: int
-    stored_before: int
-    written: int
-    holes: int
-    rejected: int
-    missing: int
-    blocked: int
-    source_missing: int
-    outside_retention: Sequence[str]
-    failed_series: Sequence[FailedSeries]
-    seconds: float
-    candles_per_second: float
-    dead_letter: str | None
-    error: str | None
-    hint: str | None
-
-    def as_json(self) -> dict[str, Any]:
-        values = {name: getattr(self, name) for name in self.__dataclass_fields__}
-        values["failed_series"] = [asdict(failed) for failed in self.failed_series]
-        return {"schema": SCHEMA, "version": __version__, **values}
-
-
-def summarise_copy(
-    report: CopyReport, *, error: LaklakError | None = None, exit_code: int | None = None
-) -> CopySummary:
-    """Close the account. The exit status is `exit_code`, else the error's, else 1 when another copy has work left."""
-    missing = report.missing
-    failures = report.failures()
-    if exit_code is None:
-        exit_code = error.exit_code if error is not None else int(bool(missing or failures))
-    return CopySummary(
-        exit=exit_code,
-        complete=exit_code == 0,
-        source=report.source,
-        destination=report.store,
-        start=when(report.start_ms),
-        end=when(report.end_ms),
-        series=report.series,
-        wanted=report.wanted,
-        stored_before=report.stored_before,
-        written=report.written,
-        holes=report.holes,
-        rejected=report.rejected,
-        missing=missing,
-        blocked=report.blocked,
-        source_missing=report.source_missing,
-        outside_retention=[str(series) for series in report.outside_retention],
-        failed_series=failures,
-        seconds=round(report.seconds, 3),
-        candles_per_second=report.candles_per_second,
-        dead_letter=report.dead_letter,
-        error=None if error is None else in_short(error),
-        hint=None if error is None else error.hint,
-    )

@@ -9,9 +9,8 @@ from typing import Final
 import platformdirs
 
 from laklak.errors import StoreUnavailable
-from laklak.model.series import StoreAccess
+from laklak.stores.access import StoreAccess
 from laklak.stores.base import Store
-from laklak.stores.sqlite.store import SqliteStore
 
 __all__ = ["open_store"]
 
@@ -40,12 +39,14 @@ def open_store(access: StoreAccess | str, *, create: bool = True) -> Store:
         access = StoreAccess(where=access)
     where = access.where
     if _INFLUX.match(where):
-        from laklak.stores.influx import open_influx
+        from laklak.stores.influx.opening import open_influx
 
         return open_influx(access, state_dir=access.state_dir or platformdirs.user_state_path("laklak"), create=create)
     path = _file_of(where)
     if not path or path == ":memory:" or path.endswith("/") or "\0" in path:
         raise StoreUnavailable("the store must be a file", hint=_SPELLING)
+    from laklak.stores.sqlite.store import SqliteStore
+
     return SqliteStore(path, create=create)
 
 

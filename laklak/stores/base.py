@@ -12,8 +12,11 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Final, Literal, Protocol, Self
 
+from laklak.model.absences import Absence, AbsenceKind
+from laklak.model.candles import Candles
 from laklak.model.findings import Finding
-from laklak.model.series import Absence, AbsenceKind, Candles, Interval, Note, RunRecord, Series, TimeRange
+from laklak.model.records import Note, RunRecord
+from laklak.model.series import Interval, Series, TimeRange
 
 Origin = Literal["real", "simulated"]
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from laklak.model.series import DAY_MS, Absence, Series, TimeRange
-from laklak.plan.chunks import gaps, merge, runs
+from laklak.model.absences import Absence
+from laklak.model.series import DAY_MS, Series, TimeRange
+from laklak.model.spans import gaps, merge, runs
 from laklak.stores.base import NO_STRAYS, Store, Strays
 
 

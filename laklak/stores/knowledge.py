@@ -11,7 +11,8 @@ import time
 from collections.abc import Iterable
 from typing import Any, Final
 
-from laklak.model.series import Note, Series
+from laklak.model.records import Note
+from laklak.model.series import Series
 from laklak.stores.base import Store
 
 _CLOCK_SLACK_MS: Final = 60 * 60_000

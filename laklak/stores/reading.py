@@ -8,8 +8,9 @@ from difflib import get_close_matches
 from typing import Final
 
 from laklak.errors import StoreUnavailable, UnknownSeries
-from laklak.model.series import Series, StoreAccess, TimeRange
+from laklak.model.series import Series, TimeRange
 from laklak.stores import open_store
+from laklak.stores.access import StoreAccess
 from laklak.stores.base import Columns, Store
 
 ALWAYS: Final = TimeRange(-(1 << 62), 1 << 62)

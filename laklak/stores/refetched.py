@@ -13,8 +13,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from laklak.model.series import Candles, Series, TimeRange, iso, places
-from laklak.plan.chunks import runs
+from laklak.model.candles import Candles, places
+from laklak.model.series import Series, TimeRange, iso
+from laklak.model.spans import runs
 from laklak.stores.base import Columns
 
 log = logging.getLogger(__name__)

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from laklak.model.series import Series, TimeRange
-from laklak.plan.chunks import union
+from laklak.model.spans import union
 from laklak.text import MOVES_STATE, shown_path
 
 log = logging.getLogger(__name__)

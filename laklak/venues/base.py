@@ -7,7 +7,8 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Final, Protocol
 
-from laklak.model.series import Chunk, Instrument, Page, Series, iso
+from laklak.model.candles import Chunk, Page
+from laklak.model.series import Instrument, Series, iso
 
 _LAST_MS: Final = 253_402_300_800_000
 """The end of the year 9999: no calendar spells what comes later."""

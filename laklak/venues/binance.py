@@ -20,7 +20,8 @@ from typing import Any, Final
 
 import orjson
 
-from laklak.model.series import Chunk, Instrument, Page, Series, check_symbol
+from laklak.model.candles import Chunk, Page
+from laklak.model.series import Instrument, Series, check_symbol
 from laklak.venues.base import DecodeError, Kind, Listing, Request, Verdict
 
 # "never" is written as 2100-12-25 on perpetuals (4133404800000; a few recorded ones are two seconds later).

@@ -45,8 +45,9 @@ from laklak.wire.client import (
     what_failed,
 )
 from laklak.wire.clock import VenueClock
-from laklak.wire.limiter import Limiter, Payment
+from laklak.wire.limiter import Limiter
 from laklak.wire.line import Line
+from laklak.wire.neighbours import Payment
 
 log = logging.getLogger(__name__)
 

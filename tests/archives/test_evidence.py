@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from laklak.archives import ARCHIVES
 from laklak.archives.evidence import CLOCKS_APART_MS, LATE_MS, Choice, DueDay, Evidence, choose, is_due
 from laklak.archives.split import FilePart
-from laklak.model.series import DAY_MS, MINUTE_MS, Absence, CandleBatch, Interval, Series, TimeRange
+from laklak.model.absences import Absence
+from laklak.model.candles import CandleBatch
+from laklak.model.series import DAY_MS, MINUTE_MS, Interval, Series, TimeRange
 from laklak.plan.rows import Checked, Refusal
 
 ARCHIVE = ARCHIVES["binance"]

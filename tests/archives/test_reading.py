@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from laklak.archives import ARCHIVES, BadFile
 from laklak.archives.csv import read_csv, read_file
-from laklak.model.series import DAY_MS, MINUTE_MS, Chunk, Page, Series, TimeRange
+from laklak.model.candles import Chunk, Page
+from laklak.model.series import DAY_MS, MINUTE_MS, Series, TimeRange
 from laklak.plan.answers import first_answer, second_answer
 from laklak.plan.rows import check_page
 

@@ -10,7 +10,7 @@ from laklak.archives import ARCHIVES
 from laklak.archives.base import month_of
 from laklak.archives.split import FilePart, Solver
 from laklak.model.series import DAY_MS, MINUTE_MS, Interval, Series, TimeRange
-from laklak.plan.chunks import merge
+from laklak.model.spans import merge
 from laklak.settings.times import parse_time
 from laklak.venues import VENUES
 

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from laklak.archives import ARCHIVES
 from laklak.archives.csv import read_csv
 from laklak.archives.table import CandleTable
-from laklak.model.series import MINUTE_MS, CandleBatch, Series, TimeRange
+from laklak.model.candles import CandleBatch
+from laklak.model.series import MINUTE_MS, Series, TimeRange
 from laklak.stores import open_store
 from laklak.stores.base import Delivery
 from laklak.stores.influx.lines import candle_lines

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from laklak.archives import ARCHIVES, BadFile
 from laklak.archives import csv as reading
 from laklak.archives.csv import Downloaded, read_files
-from laklak.model.series import DAY_MS, MINUTE_MS, Chunk, Series, TimeRange
+from laklak.model.candles import Chunk
+from laklak.model.series import DAY_MS, MINUTE_MS, Series, TimeRange
+from laklak.model.spans import merge
 from laklak.plan.answers import Doubts, first_answer
-from laklak.plan.chunks import merge
 
 BINANCE = ARCHIVES["binance"]
 SERIES = Series.parse("binance:LINKUSDT:1m")

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from laklak.bench.run import run
-from laklak.model.series import StoreAccess
+from laklak.stores.access import StoreAccess
 
 
 def measured(results):

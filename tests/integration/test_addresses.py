@@ -14,9 +14,10 @@ from copies import BTC, ETH, candles, fill, minutes_of
 from lying_venue import KLINES, LyingVenue
 
 import laklak as library
-from laklak.model.series import Note, StoreAccess
+from laklak.model.records import Note
 from laklak.sources.addresses import address_of
 from laklak.stores import open_store
+from laklak.stores.access import StoreAccess
 
 CLOCK = "2026-03-03T12:00:30"
 HOURS = ("--start", "2026-03-03T08:00", "--end", "2026-03-03T10:00")

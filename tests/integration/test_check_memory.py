@@ -13,9 +13,12 @@ import pytest
 from copies import BTC, MINUTE_MS, START_MS, absence, candles, fill
 from lying_venue import LISTING, TIME, LyingVenue
 
-from laklak.model.series import Absence, Note, Series, StoreAccess
+from laklak.model.absences import Absence
+from laklak.model.records import Note
+from laklak.model.series import Series
 from laklak.sources.addresses import address_of
 from laklak.stores import open_store
+from laklak.stores.access import StoreAccess
 from laklak.stores.base import Delivery
 from laklak.wire.bans import BanBook
 

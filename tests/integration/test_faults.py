@@ -18,7 +18,7 @@ from laklak.simulator.rules import KLINES
 DAY = ("--days", "1")
 DAY_MS = 86_400_000
 END_MS = 1_772_323_200_000
-QUICK_RETRIES = "from laklak import connection; connection._BACKOFF_MOST_S = 0.02"
+QUICK_RETRIES = "from laklak.wire import client; client._BACKOFF_MOST_S = 0.02"
 
 
 def backfill(*symbols, **options):

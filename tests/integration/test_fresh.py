@@ -9,7 +9,7 @@ import pytest
 from lying_venue import MINUTE_MS, LyingVenue, ms, values
 
 import laklak as library
-from laklak.settings.load import SPECS
+from laklak.settings.spec import SPECS
 from laklak.simulator.settings import SETTLE_MS
 
 START = "2026-03-01T11:00"

@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import laklak as library
-from laklak.model.series import Absence, AbsenceKind, CandleBatch, Series, TimeRange
+from laklak.model.absences import Absence, AbsenceKind
+from laklak.model.candles import CandleBatch
+from laklak.model.series import Series, TimeRange
 from laklak.stores import open_store
 from laklak.stores.base import Delivery, Origin
 

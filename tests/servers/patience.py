@@ -15,14 +15,15 @@ from importlib.machinery import ModuleSpec
 from typing import Any
 
 PATIENT = """
-from laklak import process, transport
-from laklak.stores import sqlite_write
-from laklak.stores.influx import caller, store
+from laklak.tasks import process
+from laklak.wire import venue_api
+from laklak.stores.sqlite import write
+from laklak.stores.influx import calling, store
 for number, (status, _) in process.STOPS.items():
     process.STOPS[number] = (status, 600.0)
-transport.Transport.__init__.__kwdefaults__["silence_s"] = 600.0
-sqlite_write.transaction.__wrapped__.__kwdefaults__["patience_s"] = 600.0
-caller.SILENCE_S = caller.OPENING_PATIENCE_S = store.OPENING_PATIENCE_S = 600.0
+venue_api.Transport.__init__.__kwdefaults__["silence_s"] = 600.0
+write.transaction.__wrapped__.__kwdefaults__["patience_s"] = 600.0
+calling.SILENCE_S = calling.OPENING_PATIENCE_S = store.OPENING_PATIENCE_S = 600.0
 """
 
 # Eight seconds, less than service managers wait before they kill, would be long to wait for in a test.

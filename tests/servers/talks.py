@@ -11,7 +11,8 @@ from typing import Any
 
 from yarl import URL
 
-from laklak.model.series import MINUTE_MS, Chunk, Interval, Series, TimeRange
+from laklak.model.candles import Chunk
+from laklak.model.series import MINUTE_MS, Interval, Series, TimeRange
 from laklak.simulator import Override, Simulator, SimulatorSettings, generate
 from laklak.tasks.stopping import Stopper
 from laklak.venues import VENUES

@@ -11,8 +11,10 @@ from typing import Any, TypeVar
 
 import pytest
 
-from laklak.model.series import CandleBatch, Interval, Series, StoreAccess
+from laklak.model.candles import CandleBatch
+from laklak.model.series import Interval, Series
 from laklak.stores import open_store
+from laklak.stores.access import StoreAccess
 from laklak.stores.base import Delivery
 
 T = TypeVar("T")

@@ -8,7 +8,10 @@ from typing import Any
 
 import pytest
 
-from laklak.model.series import DAY_MS, MINUTE_MS, Absence, CandleBatch, Note, RunRecord, Series, TimeRange
+from laklak.model.absences import Absence
+from laklak.model.candles import CandleBatch
+from laklak.model.records import Note, RunRecord
+from laklak.model.series import DAY_MS, MINUTE_MS, Series, TimeRange
 from laklak.stores.base import AbsenceCount, Delivery
 
 START = 1_767_225_600_000

@@ -8,8 +8,9 @@ import os
 import pytest
 
 from laklak.errors import StoreError, StoreUnavailable
-from laklak.model.series import DAY_MS, StoreAccess, TimeRange
+from laklak.model.series import DAY_MS, TimeRange
 from laklak.stores import open_store
+from laklak.stores.access import StoreAccess
 
 START = 1_767_225_600_000
 DAYS = TimeRange(START, START + 3 * DAY_MS)

@@ -19,7 +19,8 @@ from pathlib import Path
 import pytest
 
 from laklak.errors import StoreError, StoreFull, StoreUnavailable
-from laklak.model.series import DAY_MS, MINUTE_MS, CandleBatch, Series, TimeRange
+from laklak.model.candles import CandleBatch
+from laklak.model.series import DAY_MS, MINUTE_MS, Series, TimeRange
 from laklak.stores import open_store
 from laklak.stores.base import Delivery
 from laklak.stores.sqlite import write as sqlite_write
@@ -235,7 +236,8 @@ def test_a_store_whose_closing_is_cancelled_is_closed_all_the_same(path, series,
 
 WRITER = (
     "import asyncio, sys\n"
-    "from laklak.model.series import CandleBatch, Series\n"
+    "from laklak.model.candles import CandleBatch\n"
+    "from laklak.model.series import Series\n"
     "from laklak.stores import open_store\n"
     "from laklak.stores.base import Delivery\n"
     "series = Series.parse('binance:BTCUSDT:1m')\n"
@@ -284,7 +286,8 @@ def test_a_process_that_is_killed_loses_nothing_it_has_acknowledged(path):
 def test_memory_stays_small_whatever_is_written(path):
     program = (
         "import asyncio, resource, sys\n"
-        "from laklak.model.series import CandleBatch, Series\n"
+        "from laklak.model.candles import CandleBatch\n"
+        "from laklak.model.series import Series\n"
         "from laklak.stores import open_store\n"
         "from laklak.stores.base import Delivery\n"
         "series = Series.parse('binance:BTCUSDT:1m')\n"

@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 
 from laklak.errors import StoreUnavailable
-from laklak.model.series import Absence, TimeRange
+from laklak.model.absences import Absence
+from laklak.model.series import TimeRange
 from laklak.stores import open_store
 from laklak.stores.sqlite.schema import APPLICATION_ID, MIGRATIONS, SCHEMA_VERSION
 
@@ -245,7 +246,8 @@ def test_a_damaged_store_is_reported_as_damaged(path, series, deliver):
 def test_several_processes_may_make_the_same_store_at_once(path):
     program = (
         "import asyncio, sys\n"
-        "from laklak.model.series import CandleBatch, Series\n"
+        "from laklak.model.candles import CandleBatch\n"
+        "from laklak.model.series import Series\n"
         "from laklak.stores import open_store\n"
         "from laklak.stores.base import Delivery\n"
         "async def main():\n"
@@ -265,18 +267,18 @@ def test_a_creation_that_was_cut_off_is_no_obstacle(path):
     # Whatever the moment: the process is gone without a word between any two statements of the creation.
     program = (
         "import os, sqlite3, sys\n"
-        "from laklak.stores import sqlite_file\n"
+        "from laklak.stores.sqlite import file\n"
         "left = int(sys.argv[2])\n"
         "def trace(statement):\n"
         "    global left\n"
         "    left -= 1\n"
         "    if left < 0: os.kill(os.getpid(), 9)\n"
-        "connect = sqlite_file._connect\n"
+        "connect = file._connect\n"
         "def traced(path):\n"
         "    connection = connect(path)\n"
         "    connection.set_trace_callback(trace)\n"
         "    return connection\n"
-        "sqlite_file._connect = traced\n"
+        "file._connect = traced\n"
         "sqlite_file.open_writer(sys.argv[1]).close()\n"
     )
     for statements in range(0, 40, 3):

@@ -9,7 +9,8 @@ from contextlib import closing
 
 import pytest
 
-from laklak.model.series import DAY_MS, MINUTE_MS, Absence, Series, TimeRange
+from laklak.model.absences import Absence
+from laklak.model.series import DAY_MS, MINUTE_MS, Series, TimeRange
 from laklak.sources.store import PART_MINUTES
 from laklak.stores import open_store
 from laklak.stores.base import Delivery

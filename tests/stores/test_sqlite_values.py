@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from laklak.model.series import MINUTE_MS, CandleBatch, Series, TimeRange
+from laklak.model.candles import CandleBatch
+from laklak.model.series import MINUTE_MS, Series, TimeRange
 from laklak.stores import open_store
 from laklak.stores.base import Delivery
 from laklak.stores.sqlite import write as sqlite_write

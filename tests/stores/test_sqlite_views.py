@@ -9,7 +9,9 @@ from contextlib import closing
 
 import pytest
 
-from laklak.model.series import DAY_MS, MINUTE_MS, Absence, RunRecord, Series, TimeRange
+from laklak.model.absences import Absence
+from laklak.model.records import RunRecord
+from laklak.model.series import DAY_MS, MINUTE_MS, Series, TimeRange
 from laklak.stores import open_store
 from laklak.stores.base import Delivery
 

@@ -1,8 +1,9 @@
 """What is asked next: in order, on time, each once."""
 
-from laklak.model.series import MINUTE_MS, Chunk, Interval, Series, TimeRange
+from laklak.model.candles import Chunk
+from laklak.model.series import MINUTE_MS, Interval, Series, TimeRange
 from laklak.plan.answers import Question
-from laklak.plan.chunks import SeriesPlan
+from laklak.plan.missing import SeriesPlan
 from laklak.report.ledger import Ledger
 from laklak.sources.backlog import Agenda
 

@@ -3,7 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from laklak.model.series import MINUTE_MS, CandleBatch, Series, TimeRange
+from laklak.model.candles import CandleBatch
+from laklak.model.series import MINUTE_MS, Series, TimeRange
 from laklak.stores.influx.lines import CandleLines, candle_lines, key_of, tags_of
 
 START = 1_767_225_600_000

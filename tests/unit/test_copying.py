@@ -11,10 +11,11 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from laklak.model.series import MINUTE_MS, Absence, Interval, Series, TimeRange
-from laklak.plan.chunks import gaps, runs
+from laklak.model.absences import Absence
+from laklak.model.series import MINUTE_MS, Interval, Series, TimeRange
+from laklak.model.spans import gaps, overlap, runs, without
 from laklak.report.ledger import Ledger
-from laklak.sources.store import PART_MINUTES, StoredCandles, overlap, parts_of, plan_copy, take, without
+from laklak.sources.store import PART_MINUTES, StoredCandles, parts_of, plan_copy, take
 from laklak.stores.base import Columns
 from laklak.stores.coverage import Presence
 from laklak.stores.influx.lines import candle_lines

@@ -15,10 +15,11 @@ from laklak.archives.csv import read_files
 from laklak.archives.sigint import uninterrupted
 from laklak.archives.split import FilePart
 from laklak.model.series import DAY_MS, MINUTE_MS, Interval, Series, TimeRange
-from laklak.plan.chunks import SeriesPlan
+from laklak.plan.missing import SeriesPlan
 from laklak.report.ledger import Ledger
 from laklak.simulator import Fault, Override, Simulator, SimulatorSettings, generate
-from laklak.sources.archive import FileAgenda, FileReader, Memory, NoCandles
+from laklak.sources.archive import FileAgenda, FileReader, NoCandles
+from laklak.tasks.memory import Memory
 from laklak.tasks.stopping import Stopped, Stopper
 
 ARCHIVE = ARCHIVES["binance"]

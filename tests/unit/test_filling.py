@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from laklak.engine.store_work import sent, survey_sure
-from laklak.model.series import DAY_MS, CandleBatch, Interval, Series, TimeRange
+from laklak.model.candles import CandleBatch
+from laklak.model.series import DAY_MS, Interval, Series, TimeRange
 from laklak.stores.base import Delivery
 from laklak.stores.sqlite.store import SqliteStore
 from laklak.stores.unconfirmed import UnsureBook

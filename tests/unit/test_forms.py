@@ -5,7 +5,8 @@ from __future__ import annotations
 import orjson
 import pytest
 
-from laklak.model.series import MINUTE_MS, Chunk, Interval, Series, TimeRange
+from laklak.model.candles import Chunk
+from laklak.model.series import MINUTE_MS, Interval, Series, TimeRange
 from laklak.plan.answers import Doubts, Question
 from laklak.plan.rows import Refusal, check_page
 from laklak.sources.forms import read_answer, unread_detail, with_neighbours

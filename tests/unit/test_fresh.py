@@ -8,8 +8,12 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from laklak.model.series import MINUTE_MS, CandleBatch, Interval, Series, TimeRange
-from laklak.plan.chunks import SeriesPlan, cost_of, page_weight, plan_chunks, runs
+from laklak.model.candles import CandleBatch
+from laklak.model.series import MINUTE_MS, Interval, Series, TimeRange
+from laklak.model.spans import runs
+from laklak.plan.chunks import page_weight, plan_chunks
+from laklak.plan.cost import cost_of
+from laklak.plan.missing import SeriesPlan
 from laklak.sources.fresh import KEPT_MS, NOTE_BYTES_MAX, Fresh, chunks_with, take_along
 from laklak.stores.knowledge import Knowledge
 

@@ -16,19 +16,14 @@ FOLDER = Path(laklak.__file__).parent
 
 # From the ground up. A module may import from layers below its own, and a room (a folder) from itself.
 LAYERS: list[set[str]] = [
-    {"_version", "model", "errors", "bans", "clock", "logfile", "stopping", "told"},
-    {
-        *("text", "process", "noproxy", "tls", "addresses", "findings", "plan", "quality", "lineprotocol"),
-        *("spelling", "taskgroup"),
-    },
-    {"times", "assets", "unsure", "settings_sources", "settle", "limiter", "line", "resolve", "simulator"},
-    {"connection", "asset_files"},
-    {"venues", "archives", "stores"},
-    {"settings", "old_config", "transport", "download", "ledger", "knowledge", "refetched", "forms", "unlisted"},
-    {"job", "agenda", "files", "report", "fresh"},
-    {"copying"},
-    {"feed", "wording", "typed", "reading"},
-    {"engine", "terminal"},
+    {"_version", "errors"},
+    {"model", "text", "tasks"},
+    {"plan", "venues", "simulator"},
+    {"archives", "wire"},
+    {"stores"},
+    {"report", "settings"},
+    {"sources"},
+    {"engine"},
     {"order"},
     {"api", "bench"},
     {"cli"},
@@ -39,8 +34,8 @@ LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 # Where tasks are made, and what for.
 MAKERS = {
     "engine": "workers, writers and whoever watches them",
-    "stores.influx.write": "parts of one write side by side, all ended before it returns",
-    "taskgroup": "what these two make them with",
+    "stores.influx.writer": "parts of one write side by side, all ended before it returns",
+    "tasks.groups": "what these two make them with",
     "simulator": "a server of its own, no part of a run",
     "bench.limits": "requests side by side in a process that is no part of a run",
 }

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
-from laklak.model.series import Note, Series
+from laklak.model.records import Note
+from laklak.model.series import Series
 from laklak.stores.knowledge import Knowledge
 
 BTC = Series.parse("binance:BTCUSDT:1m")

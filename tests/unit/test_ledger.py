@@ -3,9 +3,11 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from laklak.model.series import MINUTE_MS, Absence, CandleBatch, Interval, Series, TimeRange
+from laklak.model.absences import Absence
+from laklak.model.candles import CandleBatch
+from laklak.model.series import MINUTE_MS, Interval, Series, TimeRange
 from laklak.plan.answers import Doubts
-from laklak.plan.chunks import SeriesPlan
+from laklak.plan.missing import SeriesPlan
 from laklak.report.ledger import Ledger
 from laklak.stores.base import Delivery
 

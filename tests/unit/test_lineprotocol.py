@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from laklak.model.series import MINUTE_MS, CandleBatch, Interval, Series
+from laklak.model.candles import CandleBatch
+from laklak.model.series import MINUTE_MS, Interval, Series
 from laklak.stores.influx.lines import candle_lines, key_of, point_line, tags_of
 
 KEY = "binance_ohlc,exchange=binance,symbol=BTCUSDT,timeframe=1m"

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from laklak.model.series import DAY_MS, MINUTE_MS, CandleBatch, Chunk, Interval, Series, TimeRange, check_symbol, iso
+from laklak.model.candles import CandleBatch, Chunk
+from laklak.model.series import DAY_MS, MINUTE_MS, Interval, Series, TimeRange, check_symbol, iso
 
 MINUTE = Interval.parse("1m")
 SERIES = Series("binance", "BTCUSDT", MINUTE)

@@ -7,20 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from laklak.model.series import MINUTE_MS, Interval, Series, TimeRange
-from laklak.plan.chunks import (
-    SeriesPlan,
-    alternatives,
-    best_page,
-    cost_of,
-    gaps,
-    merge,
-    newest_held,
-    on_grid,
-    page_weight,
-    parted,
-    plan_chunks,
-    runs,
-)
+from laklak.model.spans import gaps, merge, newest_held, on_grid, parted, runs
+from laklak.plan.chunks import best_page, page_weight, plan_chunks
+from laklak.plan.cost import alternatives, cost_of
+from laklak.plan.missing import SeriesPlan
 from laklak.venues import VENUES
 
 MINUTE = Interval.parse("1m")

@@ -8,7 +8,8 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from laklak.model.series import DAY_MS, Absence, Interval, Series, TimeRange
+from laklak.model.absences import Absence
+from laklak.model.series import DAY_MS, Interval, Series, TimeRange
 from laklak.stores.coverage import survey
 
 HOUR = Interval.parse("1h")

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from laklak.model.series import MINUTE_MS, Interval, Page, Series, TimeRange
+from laklak.model.candles import Page
+from laklak.model.series import MINUTE_MS, Interval, Series, TimeRange
 from laklak.plan.rows import check_page
 
 SERIES = Series("binance", "BTCUSDT", Interval.parse("1m"))

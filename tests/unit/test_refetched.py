@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from laklak.model.series import MINUTE_MS, CandleBatch, Interval, Series, TimeRange
+from laklak.model.candles import CandleBatch
+from laklak.model.series import MINUTE_MS, Interval, Series, TimeRange
 from laklak.stores.base import Columns
 from laklak.stores.refetched import Compared, compare
 

@@ -6,11 +6,15 @@ import pytest
 from summary_keys import SUMMARY_KEYS
 
 from laklak.errors import SettingsError, StoreBusy, StoreFull, TransientError, TryLater, VenueUnreachable
-from laklak.model.series import MINUTE_MS, Absence, CandleBatch, Interval, Series, TimeRange
-from laklak.plan.chunks import Alternative, SeriesPlan
+from laklak.model.absences import Absence
+from laklak.model.candles import CandleBatch
+from laklak.model.series import MINUTE_MS, Interval, Series, TimeRange
+from laklak.plan.cost import Alternative
+from laklak.plan.missing import SeriesPlan
 from laklak.plan.wanted import EndedSeries, FailedSeries
 from laklak.report.ledger import Ledger
-from laklak.report.progress import Estimate, Report, summarise
+from laklak.report.progress import Report
+from laklak.report.summary import Estimate, summarise
 from laklak.stores.base import Delivery
 
 

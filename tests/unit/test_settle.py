@@ -8,9 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from laklak.model.series import MINUTE_MS, Chunk, Interval, Page, Series, TimeRange
+from laklak.model.candles import Chunk, Page
+from laklak.model.series import MINUTE_MS, Interval, Series, TimeRange
+from laklak.model.spans import runs
 from laklak.plan.answers import Doubts, doubts_within, first_answer, open_edges, second_answer, second_questions
-from laklak.plan.chunks import SeriesPlan, plan_chunks, runs
+from laklak.plan.chunks import plan_chunks
+from laklak.plan.missing import SeriesPlan
 from laklak.plan.rows import check_page
 from laklak.report.ledger import Ledger
 from laklak.sources.backlog import Agenda, next_round

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from laklak.cli import terminal
 from laklak.model.series import MINUTE_MS, Series, TimeRange
-from laklak.plan.chunks import SeriesPlan
+from laklak.plan.missing import SeriesPlan
 from laklak.report.ledger import Ledger
 from laklak.report.progress import Report
 from laklak.text import columns_of, folded

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 
 from laklak.cli import terminal
 from laklak.model.series import MINUTE_MS, Series, TimeRange
-from laklak.plan.chunks import SeriesPlan
+from laklak.plan.missing import SeriesPlan
+from laklak.report.copied import CopyReport, summarise_copy
 from laklak.report.ledger import Ledger
 from laklak.report.progress import FileTally, Report
 from laklak.report.words import copy_summary_lines, figures_of, status_line
-from laklak.sources.store import CopyReport, summarise_copy
 from laklak.stores.base import Waiting
 from laklak.text import duration_text
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import orjson
 import pytest
 
-from laklak.model.series import MINUTE_MS, Chunk, Instrument, Interval, Series, TimeRange
+from laklak.model.candles import Chunk
+from laklak.model.series import MINUTE_MS, Instrument, Interval, Series, TimeRange
 from laklak.plan.chunks import best_page
 from laklak.plan.rows import check_page
 from laklak.venues import VENUES

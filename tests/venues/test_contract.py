@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import laklak.venues
-from laklak.model.series import DAY_MS, Chunk, Interval, Page, Series, TimeRange, check_symbol
+from laklak.model.candles import Chunk, Page
+from laklak.model.series import DAY_MS, Interval, Series, TimeRange, check_symbol
 from laklak.plan.chunks import best_page, page_weight
 from laklak.plan.rows import check_page
 from laklak.venues import PLANNED, VENUES

@@ -1,61 +1,6 @@
 """InfluxDB as a store: what is the same for 1.x and 2.x is in this folder, what is not in `v1` and `v2`.
 
-store ─► write, read, absences, contents, examine ─► place (the protocol) ◄── v1/place, v2/place
-                                                                                  │
-                                                      requests ◄── v1/client, v2/client
+store ─► writer, reader, absences, contents, checking ─► database (the protocol) ◄── v1/database, v2/bucket
+                                                                                         │
+                                                             requests ◄── v1/client, v2/client
 """
-
-from __future__ import annotations
-
-from pathlib import Path
-
-from laklak.model.series import StoreAccess
-from laklak.stores.influx.address import Address1, parse_address
-from laklak.stores.influx.database import Place
-from laklak.stores.influx.dead_letter import FILE_NAME
-from laklak.stores.influx.store import InfluxStore
-
-__all__ = ["InfluxStore", "open_influx"]
-
-_IN_FLIGHT = 4
-# Reads go on while writes are in flight.
-_CONNECTIONS = _IN_FLIGHT + 4
-
-
-def open_influx(
-    access: StoreAccess, *, state_dir: str | Path, create: bool = True, dead_letter: str | Path = FILE_NAME
-) -> InfluxStore:
-    """Give the store at an address like `influxdb://me@localhost/market_data`, to be entered with `async with`.
-
-    Args:
-        access: where it is and how it is used.
-        state_dir: the folder of the lock that keeps a second backfill of this machine out.
-        create: make the database when it is missing and the rights allow. Without it reading gives nothing then, and
-            writing fails.
-        dead_letter: the file for lines that the server refuses.
-
-    Raises:
-        StoreUnavailable: there is no such address.
-    """
-    address = parse_address(access.where, password=access.password, token=access.token, org=access.org)
-    place: Place
-    if isinstance(address, Address1):
-        from laklak.stores.influx.v1.database import Place1
-
-        place = Place1(address, connections=_CONNECTIONS, gzip=access.gzip)
-    else:
-        from laklak.stores.influx.v2.bucket import Place2
-
-        place = Place2(address, connections=_CONNECTIONS, gzip=access.gzip)
-    return InfluxStore(
-        place,
-        state_dir=state_dir,
-        create=create,
-        max_wait_s=access.max_wait_s,
-        dead_letter=dead_letter,
-        lines_per_batch=access.batch_lines,
-        in_flight=_IN_FLIGHT,
-        measurement=access.measurement,
-        start_wait_s=access.start_wait_s,
-        refusal_wait_s=access.refusal_wait_s,
-    )

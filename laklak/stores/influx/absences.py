@@ -11,7 +11,8 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import Final
 
 from laklak.errors import StoreError
-from laklak.model.series import Absence, Series, TimeRange
+from laklak.model.absences import Absence
+from laklak.model.series import Series, TimeRange
 from laklak.stores.influx.database import HOLES, Edges, Place
 from laklak.stores.influx.lines import key_of, point_line, tags_of
 from laklak.stores.influx.reader import CandleReader

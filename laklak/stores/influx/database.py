@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Final, Protocol
 
-from laklak.model.series import DAY_MS, MINUTE_MS, Absence, Note, Series, TimeRange
+from laklak.model.absences import Absence
+from laklak.model.records import Note
+from laklak.model.series import DAY_MS, MINUTE_MS, Series, TimeRange
 from laklak.stores.base import AbsenceCount, Columns
 from laklak.stores.influx.address import Address
 from laklak.stores.influx.calling import Caller

@@ -13,7 +13,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from laklak.model.series import CandleBatch, Candles, PackedCandles, Series
+from laklak.model.candles import CandleBatch, Candles, PackedCandles
+from laklak.model.series import Series
 
 FIELDS: Final = ("open", "high", "low", "close", "volume")
 """The fields of a candle, all of them floats."""

@@ -18,8 +18,11 @@ from typing import Final
 import anyio
 
 from laklak.errors import StoreError, StoreRefused, StoreUnavailable
+from laklak.model.absences import Absence
+from laklak.model.candles import Candles
 from laklak.model.findings import Finding
-from laklak.model.series import DAY_MS, Absence, Candles, Note, RunRecord, Series, TimeRange, iso
+from laklak.model.records import Note, RunRecord
+from laklak.model.series import DAY_MS, Series, TimeRange, iso
 from laklak.stores.base import (
     AbsenceCount,
     ClosedSpan,

@@ -14,7 +14,7 @@ from typing import Final
 import anyio
 
 from laklak.model.series import DAY_MS, TimeRange
-from laklak.plan.chunks import parted
+from laklak.model.spans import parted
 from laklak.stores.influx.database import Place
 from laklak.stores.influx.look import Look, Shard
 

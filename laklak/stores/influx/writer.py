@@ -9,7 +9,8 @@ from itertools import groupby
 
 import anyio
 
-from laklak.model.series import Candles, Series, TimeRange
+from laklak.model.candles import Candles
+from laklak.model.series import Series, TimeRange
 from laklak.stores.base import Delivery
 from laklak.stores.influx.database import Place
 from laklak.stores.influx.dead_letter import DeadLetter

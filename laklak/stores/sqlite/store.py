@@ -20,8 +20,11 @@ from functools import partial
 from typing import Any, Final
 
 from laklak.errors import StoreError, StoreFull, StoreUnavailable
+from laklak.model.absences import Absence
+from laklak.model.candles import Candles
 from laklak.model.findings import Finding
-from laklak.model.series import DAY_MS, MINUTE_MS, Absence, Candles, Interval, Note, RunRecord, Series, TimeRange, iso
+from laklak.model.records import Note, RunRecord
+from laklak.model.series import DAY_MS, MINUTE_MS, Interval, Series, TimeRange, iso
 from laklak.stores.base import (
     AbsenceCount,
     ClosedSpan,

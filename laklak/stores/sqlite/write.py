@@ -14,7 +14,9 @@ from functools import cache
 from itertools import accumulate
 from typing import Any, Final, Literal
 
-from laklak.model.series import CandleBatch, Candles, Note, PackedCandles, RunRecord, Series
+from laklak.model.candles import CandleBatch, Candles, PackedCandles
+from laklak.model.records import Note, RunRecord
+from laklak.model.series import Series
 from laklak.stores.base import Delivery
 from laklak.stores.sqlite.file import BUSY_TIMEOUT_S, is_busy
 from laklak.stores.sqlite.lane import Turn

@@ -25,7 +25,8 @@ from copies import (
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from laklak.model.series import CandleBatch, Series
+from laklak.model.candles import CandleBatch
+from laklak.model.series import Series
 
 # What is copied
 

@@ -13,8 +13,9 @@ from copies import BTC, ETH, MINUTE_MS, START_MS, absence, candles, content, cop
 
 from laklak.api import Silent
 from laklak.engine import Copy
-from laklak.model.series import Series, StoreAccess, TimeRange
+from laklak.model.series import Series, TimeRange
 from laklak.sources.store import CopyJob
+from laklak.stores.access import StoreAccess
 from laklak.stores.sqlite.store import SqliteStore
 from laklak.stores.unconfirmed import UnsureBook
 

@@ -7,7 +7,8 @@ import time
 import pytest
 from copies import BTC, ETH, MINUTE_MS, content, fill, new_name
 
-from laklak.model.series import CandleBatch, Series
+from laklak.model.candles import CandleBatch
+from laklak.model.series import Series
 
 DAY_MS = 86_400_000
 

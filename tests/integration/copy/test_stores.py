@@ -15,7 +15,8 @@ from influxd import SECRET
 
 import laklak as library
 from laklak.errors import SettingsError, StoreUnavailable, UsageError
-from laklak.model.series import CandleBatch, Series
+from laklak.model.candles import CandleBatch
+from laklak.model.series import Series
 
 DAY_MS = 86_400_000
 

@@ -10,7 +10,8 @@ import pytest
 from talks import BINANCE, SOURCE, ask, candles, head_of, opened, raw_server, response, talk
 
 from laklak.errors import TransientError, VenueError
-from laklak.model.series import MINUTE_MS, Chunk, Interval, Series, TimeRange
+from laklak.model.candles import Chunk
+from laklak.model.series import MINUTE_MS, Interval, Series, TimeRange
 from laklak.simulator import Override
 from laklak.simulator.settings import SETTLE_MS
 from laklak.wire.venue_api import TRIES

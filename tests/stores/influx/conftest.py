@@ -22,8 +22,9 @@ from influxd import Influxd
 from influxd2 import Influxd2
 
 from laklak.errors import StoreUnavailable
-from laklak.model.series import StoreAccess
-from laklak.stores.influx import InfluxStore, open_influx
+from laklak.stores.access import StoreAccess
+from laklak.stores.influx.opening import open_influx
+from laklak.stores.influx.store import InfluxStore
 
 _numbers = itertools.count(1)
 

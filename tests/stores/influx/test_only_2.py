@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from laklak.errors import StoreDown, StoreError, StoreRefused
-from laklak.model.series import DAY_MS, MINUTE_MS, CandleBatch, Series, TimeRange
+from laklak.model.candles import CandleBatch
+from laklak.model.series import DAY_MS, MINUTE_MS, Series, TimeRange
 from laklak.stores.base import Delivery
 
 START = 1_767_225_600_000

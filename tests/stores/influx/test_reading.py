@@ -7,7 +7,8 @@ import re
 
 import pytest
 
-from laklak.model.series import DAY_MS, MINUTE_MS, Absence, Series, TimeRange
+from laklak.model.absences import Absence
+from laklak.model.series import DAY_MS, MINUTE_MS, Series, TimeRange
 from laklak.stores.base import Delivery
 from laklak.stores.coverage import survey
 

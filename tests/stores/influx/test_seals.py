@@ -8,7 +8,8 @@ from urllib.parse import unquote_plus
 
 import pytest
 
-from laklak.model.series import DAY_MS, MINUTE_MS, Absence, Interval, Series, TimeRange
+from laklak.model.absences import Absence
+from laklak.model.series import DAY_MS, MINUTE_MS, Interval, Series, TimeRange
 from laklak.stores.base import Delivery
 from laklak.stores.coverage import take_stock
 from laklak.stores.influx.lines import FIELDS

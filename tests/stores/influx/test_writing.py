@@ -10,7 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from laklak.model.series import DAY_MS, MINUTE_MS, Absence, CandleBatch, Series, TimeRange
+from laklak.model.absences import Absence
+from laklak.model.candles import CandleBatch
+from laklak.model.series import DAY_MS, MINUTE_MS, Series, TimeRange
 from laklak.stores.base import Delivery, Written
 from laklak.stores.influx.writer import Piece, batches, halves, waves
 

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 from settings_place import Place
 
-from laklak.settings.load import SPECS, settings_lines
+from laklak.settings.load import settings_lines
 from laklak.settings.origins import variable_name
+from laklak.settings.spec import SPECS
 from laklak.settings.times import parse_time
 
 SOURCES = ("flag", "environment", "dotenv", "toml", "user")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from settings_place import Place
 
-from laklak.settings.load import SPECS, settings_lines
+from laklak.settings.load import settings_lines
+from laklak.settings.spec import SPECS
 
 # INFLUXDB_* of older installations
 

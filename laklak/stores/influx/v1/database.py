@@ -7,7 +7,9 @@ from array import array
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from laklak.model.series import DAY_MS, Absence, AbsenceKind, Note, Series, TimeRange, iso
+from laklak.model.absences import Absence, AbsenceKind
+from laklak.model.records import Note
+from laklak.model.series import DAY_MS, Series, TimeRange, iso
 from laklak.stores.base import AbsenceCount, Columns
 from laklak.stores.influx.address import Address1
 from laklak.stores.influx.calling import Caller

@@ -12,7 +12,9 @@ from typing import Final
 from urllib.parse import urlencode
 
 from laklak.errors import StoreError, StoreUnavailable
-from laklak.model.series import DAY_MS, Absence, Note, Series, TimeRange
+from laklak.model.absences import Absence
+from laklak.model.records import Note
+from laklak.model.series import DAY_MS, Series, TimeRange
 from laklak.stores.base import AbsenceCount, Columns
 from laklak.stores.influx.address import Address2
 from laklak.stores.influx.calling import Caller

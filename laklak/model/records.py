@@ -1,0 +1,59 @@
+"""What a store remembers beside candles: notes and runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Final
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """What a store remembers beside candles, one of each `kind` about a venue or a series.
+
+    `about`: `binance` or `binance:BTCUSDT:1m`. `value`: JSON; empty when it has been forgotten. `noted_at_ms`: this
+    machine's clock, `venue_ms`: the venue's at that moment, for either may be wrong.
+    """
+
+    about: str
+    kind: str
+    value: str
+    noted_at_ms: int
+    venue_ms: int | None = None
+
+
+_RESULTS: Final = {0: "complete", 1: "incomplete", 2: "refused", 75: "try later", 130: "interrupted", 143: "terminated"}
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """One run as the store remembers it. Times in ms UTC; `stored_before` and `stored_after` count candles."""
+
+    started_ms: int
+    ended_ms: int
+    version: str
+    start_ms: int
+    end_ms: int
+    interval: str
+    series: int
+    wanted: int
+    stored_before: int
+    stored_after: int
+    written: int
+    holes: int
+    rejected: int
+    missing: int
+    requests: int
+    weight: int
+    exit_code: int
+    error: str | None
+
+    @property
+    def result(self) -> str:
+        """The exit status as a word."""
+        return _RESULTS.get(self.exit_code, "failed")
+
+    @property
+    def facts(self) -> dict[str, str | int | None]:
+        """Everything but its times, with `result`, under the names that it is stored by; times each store spells."""
+        names = [one.name for one in fields(self) if not one.name.endswith("_ms")]
+        return {**{name: getattr(self, name) for name in names}, "result": self.result}

@@ -1,0 +1,122 @@
+"""Algebra of time ranges: joined, parted, subtracted."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
+
+from laklak.model.series import Interval, TimeRange
+
+
+def on_grid(span: TimeRange, interval: Interval) -> TimeRange:
+    """From the first to the end of the last candle that opens in `span`; may be empty."""
+    start_ms = interval.ceil(span.start_ms)
+    return TimeRange(start_ms, max(start_ms, interval.ceil(span.end_ms)))
+
+
+def newest_held(wanted: TimeRange, not_held: Sequence[TimeRange], interval: Interval) -> int | None:
+    """The open_time of the newest candle of `wanted` outside of `not_held` (in order, disjoint); None if none is."""
+    end_ms = wanted.end_ms
+    for part in reversed(not_held):
+        if part.end_ms < end_ms:
+            break
+        end_ms = part.start_ms
+    return end_ms - interval.ms if end_ms > wanted.start_ms else None
+
+
+def gaps(span: TimeRange, present: Iterable[int], interval: Interval) -> list[TimeRange]:
+    """The parts of `span` without the open_times in `present`, which are on the grid and rising."""
+    found = []
+    at = span.start_ms
+    for time in present:
+        if time < at:
+            continue
+        if time >= span.end_ms:
+            break
+        if time > at:
+            found.append(TimeRange(at, time))
+        at = time + interval.ms
+    if at < span.end_ms:
+        found.append(TimeRange(at, span.end_ms))
+    return found
+
+
+def merge(ranges: Iterable[TimeRange]) -> list[TimeRange]:
+    """Join ranges that touch; they come in order and do not overlap."""
+    merged: list[TimeRange] = []
+    for part in ranges:
+        if merged and merged[-1].end_ms == part.start_ms:
+            merged[-1] = TimeRange(merged[-1].start_ms, part.end_ms)
+        else:
+            merged.append(part)
+    return merged
+
+
+def union(ranges: Iterable[TimeRange]) -> list[TimeRange]:
+    """Join ranges that come in any order and may overlap; empty ones are left out."""
+    joined: list[TimeRange] = []
+    for part in sorted((part for part in ranges if part), key=lambda part: part.start_ms):
+        if joined and part.start_ms <= joined[-1].end_ms:
+            joined[-1] = TimeRange(joined[-1].start_ms, max(joined[-1].end_ms, part.end_ms))
+        else:
+            joined.append(part)
+    return joined
+
+
+def parted(ranges: Iterable[TimeRange], closed: Sequence[TimeRange]) -> tuple[list[TimeRange], list[TimeRange]]:
+    """The parts of ranges outside of the `closed` ones, and those inside; each list is in order and disjoint."""
+    outside: list[TimeRange] = []
+    inside: list[TimeRange] = []
+    for part in ranges:
+        start_ms = part.start_ms
+        place = bisect_right(closed, start_ms, key=lambda other: other.end_ms)
+        while place < len(closed) and closed[place].start_ms < part.end_ms:
+            shut = part.clip(closed[place])
+            outside.append(TimeRange(start_ms, shut.start_ms))
+            inside.append(shut)
+            start_ms = shut.end_ms
+            place += 1
+        outside.append(TimeRange(start_ms, part.end_ms))
+    return [part for part in outside if part], [part for part in inside if part]
+
+
+def runs(times: Iterable[int], interval: Interval) -> list[TimeRange]:
+    """The open_times (rising) as ranges: neighbours on the grid become one."""
+    return merge(TimeRange(time, time + interval.ms) for time in times)
+
+
+def oldest_held(wanted: TimeRange, not_held: Sequence[TimeRange]) -> int | None:
+    """The same for the oldest one."""
+    start_ms = wanted.start_ms
+    for part in not_held:
+        if part.start_ms > start_ms:
+            break
+        start_ms = part.end_ms
+    return start_ms if start_ms < wanted.end_ms else None
+
+
+def overlap(these: Sequence[TimeRange], those: Sequence[TimeRange]) -> list[TimeRange]:
+    """What two lists of ranges have in common; each is in order, disjoint, and has no empty range."""
+    found = []
+    for part in these:
+        place = bisect_right(those, part.start_ms, key=lambda other: other.end_ms)
+        while place < len(those) and those[place].start_ms < part.end_ms:
+            found.append(part.clip(those[place]))
+            place += 1
+    return found
+
+
+def without(span: TimeRange, ranges: Iterable[TimeRange]) -> list[TimeRange]:
+    """The parts of `span` outside of `ranges`, which are in order, disjoint and inside it."""
+    found = []
+    start_ms = span.start_ms
+    for part in ranges:
+        found.append(TimeRange(start_ms, part.start_ms))
+        start_ms = part.end_ms
+    found.append(TimeRange(start_ms, span.end_ms))
+    return [part for part in found if part]
+
+
+def count(ranges: Iterable[TimeRange], interval: Interval) -> int:
+    """How many minutes ranges on the grid hold."""
+    return sum(part.count(interval) for part in ranges)

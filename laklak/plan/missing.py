@@ -1,0 +1,50 @@
+"""What is missing of a series: wanted minus stored minus known absences."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from laklak.model.series import Series, TimeRange
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesPlan:
+    """One series of a run: what is wanted, what the store has, what is to fetch.
+
+    wanted_count = stored + holes + rejected + candles in `missing` and in `blocked`.
+    """
+
+    series: Series
+    wanted: TimeRange
+    first_ms: int | None
+    """The open_time of the first candle of the series, where candles have shown it."""
+    stored: int
+    holes: int
+    rejected: int
+    missing: tuple[TimeRange, ...]
+    known_rejected: frozenset[int] = frozenset()
+    """Minutes asked again although they are remembered as rejected."""
+    newest_ms: int | None = None
+    """The open_time of the newest candle that is known of so far: the series has gone on until there."""
+    oldest_ms: int | None = None
+    """The open_time of the oldest candle of `wanted` that is known of so far."""
+    asked_start_ms: int | None = None
+    """Where the range that was asked for begins; `wanted` may begin later."""
+    doubtful_first: bool = False
+    """`wanted` begins where one answer says, and something else says that there are earlier candles."""
+    blocked: tuple[TimeRange, ...] = ()
+    """What is not there either, and is not asked for, since the store could not take it."""
+    files_only: bool = False
+    """Only bulk files have the series: nobody else is asked for what they lack."""
+
+    @property
+    def wanted_count(self) -> int:
+        return self.wanted.count(self.series.interval)
+
+    @property
+    def missing_count(self) -> int:
+        return sum(part.count(self.series.interval) for part in self.missing)
+
+    @property
+    def blocked_count(self) -> int:
+        return sum(part.count(self.series.interval) for part in self.blocked)

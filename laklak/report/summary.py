@@ -1,0 +1,183 @@
+"""What a run says at its end, and a dry run before it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Final
+
+from laklak._version import __version__
+from laklak.errors import LaklakError, TryLater
+from laklak.model.series import iso
+from laklak.plan.cost import Alternative
+from laklak.plan.wanted import BegunSeries, EndedSeries, FailedSeries
+from laklak.report.progress import FileTally, Report, WriterTally
+from laklak.stores.refetched import Refetched
+
+SCHEMA: Final = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """The outcome of a backfill; `as_json()` is what --json prints.
+
+    wanted = stored_before + written + holes + rejected + missing, in candles; `holes_filled` of the written ones were
+    known holes until bulk files had them, and of the missing so many are `blocked` that no other run gets before
+    something is mended: `failed_series` says what.  So many were `not_whole` when the run began: something stood there
+    that is no candle.  `exit` is the exit status, `seconds` the whole run, `weight` what
+    the run paid, `error` a short word and a sentence when the run did not end by itself.
+    `corrected` are candles among those stored before that were written again, for the venue has other values by now;
+    `refetched` is None without --refetch.
+    """
+
+    exit: int
+    complete: bool
+    store: str
+    start: str | None
+    end: str | None
+    series: int
+    wanted: int
+    stored_before: int
+    written: int
+    holes: int
+    rejected: int
+    missing: int
+    blocked: int
+    not_whole: int
+    corrected: int
+    refetched: Refetched | None
+    rows_rejected: int
+    holes_filled: int
+    failed_series: Sequence[FailedSeries]
+    begun_series: Sequence[BegunSeries]
+    ended_series: Sequence[EndedSeries]
+    requests: int
+    candle_requests: int
+    retries: int
+    rate_limited: int
+    weight: int
+    files: FileTally
+    writer: WriterTally
+    seconds: float
+    candles_per_second: float
+    banned_until: str | None
+    dead_letter: str | None
+    error: str | None
+    hint: str | None
+
+    def as_json(self) -> dict[str, Any]:
+        refetched = None if self.refetched is None else self.refetched.as_json()
+        tallies = {"files": self.files.as_json(), "writer": self.writer.as_json(), "refetched": refetched}
+        return {"schema": SCHEMA, "version": __version__, **_fields(self), **tallies}
+
+
+def summarise(report: Report, *, error: LaklakError | None = None, exit_code: int | None = None) -> Summary:
+    """Close the account. The exit status is `exit_code`, else the error's, else 1 when another run has work left."""
+    missing = report.missing
+    failures = report.failures()
+    clean = not missing and not failures and not report.newly_rejected
+    banned_until_ms = error.until_ms if isinstance(error, TryLater) else report.banned_until_ms
+    if exit_code is None:
+        exit_code = error.exit_code if error is not None else (0 if clean else 1)
+    return Summary(
+        exit=exit_code,
+        complete=exit_code == 0 and not missing,
+        store=report.store,
+        start=when(report.start_ms),
+        end=when(report.end_ms),
+        series=report.series,
+        wanted=report.wanted,
+        stored_before=report.stored_before,
+        written=report.written,
+        holes=report.holes,
+        rejected=report.rejected,
+        missing=missing,
+        blocked=report.blocked,
+        not_whole=report.not_whole,
+        corrected=report.corrected,
+        refetched=report.refetched,
+        rows_rejected=report.rows_rejected,
+        holes_filled=report.holes_filled,
+        failed_series=failures,
+        begun_series=report.begun_series,
+        ended_series=tuple(report.ended),
+        requests=report.requests,
+        candle_requests=report.candle_requests,
+        retries=report.retries,
+        rate_limited=report.rate_limited,
+        weight=report.weight,
+        files=report.files,
+        writer=report.writer,
+        seconds=round(report.seconds, 3),
+        candles_per_second=report.candles_per_second,
+        banned_until=when(banned_until_ms),
+        dead_letter=report.dead_letter,
+        error=None if error is None else in_short(error),
+        hint=None if error is None else error.hint,
+    )
+
+
+def when(time_ms: int | None) -> str | None:
+    """A moment as summaries give it, if there is one."""
+    return None if time_ms is None else iso(time_ms)
+
+
+def in_short(error: LaklakError) -> str:
+    """An error as summaries give it: its word for programs, its sentence for people."""
+    return f"{error.reason}: {error}"
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What --dry-run says: the plan, its price and what it would cost otherwise. Nothing was fetched or stored.
+
+    `to_fetch` = `file_candles` of bulk files + what is asked of the API + `out_of_reach`, which no source gives that
+    may be used; `blocked` are missing too and are not asked for, since the store could not take them.  `requests` to
+    `seconds_auto` are those of the API; `file_bytes` is about what the files will have, `file_seconds` what they take
+    where the line and the store keep up.  `holes_held` of the `holes` are held against `hole_files` daily files that
+    may have them by now, `holes_later` more in later runs.
+    """
+
+    store: str
+    start: str
+    end: str
+    series: int
+    wanted: int
+    stored_before: int
+    holes: int
+    rejected: int
+    to_fetch: int
+    blocked: int
+    requests: int
+    weight: int
+    budget: int
+    chunk: int
+    seconds_estimated: float
+    seconds_auto: float
+    files: int
+    file_candles: int
+    file_bytes: int
+    file_seconds: float
+    out_of_reach: int
+    failed_series: Sequence[FailedSeries]
+    begun_series: Sequence[BegunSeries]
+    ended_series: Sequence[EndedSeries]
+    alternatives: Sequence[Alternative]
+    holes_held: int = 0
+    hole_files: int = 0
+    holes_later: int = 0
+    exit: int = 0
+
+    def as_json(self) -> dict[str, Any]:
+        values = _fields(self) | {"alternatives": [asdict(one) for one in self.alternatives]}
+        return {"schema": SCHEMA, "version": __version__, "dry_run": True, "error": None, "hint": None, **values}
+
+
+def _fields(outcome: Summary | Estimate) -> dict[str, Any]:
+    values = {name: getattr(outcome, name) for name in outcome.__dataclass_fields__}
+    values["failed_series"] = [asdict(failed) for failed in outcome.failed_series]
+    values["begun_series"] = [{"series": one.series, "first": iso(one.first_ms)} for one in outcome.begun_series]
+    values["ended_series"] = [
+        {"series": one.series, "ended": when(one.ended_ms), "status": one.status} for one in outcome.ended_series
+    ]
+    return values

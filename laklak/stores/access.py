@@ -1,0 +1,31 @@
+"""A store as a user names it, and how it is used."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreAccess:
+    """A store as a user names it, and how it is used. What is only for servers means nothing to a file.
+
+    `where`: a SQLite file or a URL; it may hold a password, so show it masked.
+    `password`, `token` and `org`: for an InfluxDB address that has none of its own.
+    `measurement`: where candles are kept, with `{venue}` for the venue's name. `batch_lines`: lines in one request.
+    `state_dir`: where the lock of a store on a server is kept; a file's is beside it.
+    `max_wait_s`: how long a server that is down is waited for. At the start that is shorter: `start_wait_s` for a
+    network that is not up yet, `refusal_wait_s` for a server that refuses the connection.
+    """
+
+    where: str = field(repr=False)
+    password: str | None = field(default=None, repr=False)
+    token: str | None = field(default=None, repr=False)
+    org: str | None = None
+    gzip: bool = False
+    batch_lines: int = 5_000
+    measurement: str = "{venue}_ohlc"
+    state_dir: Path | None = None
+    max_wait_s: float = 600.0
+    start_wait_s: float = 0.0
+    refusal_wait_s: float = 0.0
