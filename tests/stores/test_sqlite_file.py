@@ -279,7 +279,7 @@ def test_a_creation_that_was_cut_off_is_no_obstacle(path):
         "    connection.set_trace_callback(trace)\n"
         "    return connection\n"
         "file._connect = traced\n"
-        "sqlite_file.open_writer(sys.argv[1]).close()\n"
+        "file.open_writer(sys.argv[1]).close()\n"
     )
     for statements in range(0, 40, 3):
         place = path.with_name(f"{statements}.db")
