@@ -5,13 +5,29 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
-from typing import Final, Protocol
+from typing import Final, Literal, Protocol
 
 from laklak.model.candles import Chunk, Page
 from laklak.model.series import Instrument, Series, iso
 
 _LAST_MS: Final = 253_402_300_800_000
 """The end of the year 9999: no calendar spells what comes later."""
+
+
+@dataclass(frozen=True, slots=True)
+class Quota:
+    """A budget that a venue grants an address: at most `units` in any `seconds`.
+
+    `share`: the part that is ours unless the user says otherwise; other programs on the address need the rest.
+    `window`: whether the venue counts in windows that slide, or in ones that start with its own clock (whoever keeps
+    to a sliding one keeps to both).  `burst`: units that it documents to take at once, None where it says nothing.
+    """
+
+    units: int
+    seconds: float
+    share: float = 0.5
+    window: Literal["sliding", "calendar"] = "sliding"
+    burst: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
