@@ -154,6 +154,14 @@ class Place(Protocol):
         """Known once `open` has found the database."""
         ...
 
+    @property
+    def looks_past_ends(self) -> bool:
+        """Whether a question also opens the shard that begins where its range ends.
+
+        2.7.12 does, and shows nothing of the others where the types of that one are not theirs.
+        """
+        ...
+
     async def open(self, *, create: bool) -> Opened:
         """Connect, ask what the server is, find the database or make it; StoreUnavailable says what is wrong."""
         ...

@@ -18,6 +18,11 @@ from laklak.stores.influx.v1 import influxql
 from laklak.stores.influx.v1.client import Rows
 
 _TYPED: Final = re.compile(r"\b(" + "|".join(FIELDS) + r")::([a-z]+)")
+_SHARDS: Final = re.compile(r"NUMBER OF SHARDS: (\d+)")
+_PLANS_PER_QUERY: Final = 50
+# No series has it, so nothing but the shards is counted.
+_NO_TAG: Final = "laklak_nothing"
+_COUNTED_AS_FLOATS: Final = ("integer", "unsigned")
 
 Ask = Callable[[str], Awaitable[list[list[Rows]]]]
 """Runs InfluxQL statements: what each of them gave, times in ms."""
@@ -72,8 +77,8 @@ class Look:
     async def kinds_in(self, measurement: str, fields: Sequence[str], span: TimeRange) -> dict[str, str]:
         """The types of these fields in the shards that `span` touches, also where their points have been deleted.
 
-        At least one that is no float is among them, if there is any; fields that are not there are left out.  Where
-        types differ inside `span` a server names one of them, so ask about what lies in one shard.
+        Fields that are not there are left out.  Where the types of one differ inside `span` a server names one of
+        them, a float if it is among them; so ask about what lies in one shard.
         """
         found = await self._kinds_in(measurement, fields, span)
         if not found and len(fields) > 1:
@@ -95,6 +100,44 @@ class Look:
                 raise
             return found
         return {}
+
+    async def may_be(self, measurement: str, field: str, kind: str, span: TimeRange) -> bool:
+        """Whether a point in `span` may have a field as that type, which is no float.
+
+        Nothing shows an integer beside floats: any whole number may be one.
+        """
+        name = influxql.name(field)
+        if kind in _COUNTED_AS_FLOATS:
+            what, condition = f"{name}::float", f"{name}::float % 1 = 0"
+        else:
+            what, condition = f"{name}::{kind}", ""
+        source = self._source(measurement)
+        (found,) = await self._ask(influxql.select(what, source, condition, influxql.within(span), then="LIMIT 1"))
+        return bool(found)
+
+    async def shards_in(self, measurement: str, spans: Sequence[TimeRange]) -> list[int]:
+        """How many shards a question about each of these has to look into, as EXPLAIN tells everybody who may read.
+
+        1 where there are none, and where the server does not say.
+        """
+        counts: list[int] = []
+        nothing = f"{influxql.name(_NO_TAG)}::tag = 'x'"
+        what = influxql.name(FIELDS[0])
+        for i in range(0, len(spans), _PLANS_PER_QUERY):
+            # Servers that look past the end of a range see no further then.
+            some = [
+                TimeRange(one.start_ms, max(one.start_ms + 1, one.end_ms - 1)) for one in spans[i:][:_PLANS_PER_QUERY]
+            ]
+            source = self._source(measurement)
+            plans = [f"EXPLAIN {influxql.select(what, source, nothing, influxql.within(one))}" for one in some]
+            try:
+                answers = await self._ask("; ".join(plans))
+            except StoreDown:
+                raise
+            except StoreError:
+                return [1] * len(spans)
+            counts += [max(1, _number_of_shards(found)) for found in answers]
+        return counts
 
     async def series(self, measurement: str) -> list[Tagged]:
         """Every series with points, whatever their fields."""
@@ -141,6 +184,11 @@ class Look:
 
 def _rows(found: Sequence[Rows], *columns: str) -> list[list[Any]]:
     return [[row[rows.columns.index(column)] for column in columns] for rows in found for row in rows.values]
+
+
+def _number_of_shards(found: Sequence[Rows]) -> int:
+    lines = (_SHARDS.match(str(cell)) for rows in found for row in rows.values for cell in row)
+    return next((int(line.group(1)) for line in lines if line), 0)
 
 
 def _set(tags: Mapping[str, str]) -> tuple[tuple[str, str], ...]:

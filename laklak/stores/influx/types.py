@@ -3,17 +3,21 @@
 A server keeps the types of fields per measurement and shard: a week by default, of all series.  What was written first
 in a shard says what can be written there from then on, also once it has been deleted (1.6.7 until the shard is dropped;
 2.7.12 forgets it and remembers it after a restart, when it cannot read what was written meanwhile).
+
+Asked about a stretch with several shards, a server names one type of a field, a float before all others.  So types are
+asked where one shard is alone.  Where that is nowhere (on 1.6.7 a policy whose shards were made longer lays new ones
+over the old ones) the stretch is closed, unless no point in it can be of another type than a float.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import anyio
 
-from laklak.model.series import DAY_MS, TimeRange
+from laklak.model.series import DAY_MS, MINUTE_MS, TimeRange
 from laklak.model.spans import parted
 from laklak.stores.influx.database import Place
 from laklak.stores.influx.look import Look, Shard
@@ -23,19 +27,23 @@ _FLOAT: Final = "float"
 
 @dataclass(frozen=True, slots=True)
 class Closed:
-    """A stretch of a measurement where fields are no floats: `kinds` are (field, its type there), one at least."""
+    """A stretch of a measurement where fields are no floats, or may be none: it lies in `shard`.
+
+    `conflicts`: what they are there, as in `close is integer, volume may be string`.
+    """
+
+    span: TimeRange
+    shard: Shard
+    conflicts: str
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A shard and where its types are asked for; `alone`: no other shard shows there."""
 
     shard: Shard
-    kinds: tuple[tuple[str, str], ...]
-
-    @property
-    def span(self) -> TimeRange:
-        return self.shard.span
-
-    @property
-    def conflicts(self) -> str:
-        """`close is integer, volume is string`."""
-        return ", ".join(f"{field} is {kind}" for field, kind in self.kinds)
+    ask: TimeRange
+    alone: bool
 
 
 class FieldTypes:
@@ -44,30 +52,35 @@ class FieldTypes:
     def __init__(self, place: Place) -> None:
         self._place = place
         self._lock = anyio.Lock()
-        self._mixed: dict[str, tuple[str, ...]] = {}
-        self._shards: list[Shard] | None = None
-        self._found: dict[tuple[str, Shard], Closed | None] = {}
+        self._kinds: dict[str, Mapping[str, frozenset[str]]] = {}
+        self._shards: list[Cell] | None = None
+        self._pieces: dict[tuple[str, TimeRange], list[Cell]] = {}
+        self._found: dict[tuple[str, Cell], Closed | None] = {}
 
-    async def mixed(self, measurement: str) -> tuple[str, ...]:
-        """The fields of a candle that are no floats somewhere in a measurement; looked up once."""
-        known = self._mixed.get(measurement)
+    async def mixed(self, measurement: str) -> Mapping[str, frozenset[str]]:
+        """The fields of a candle that are no floats somewhere in a measurement, with these types; looked up once."""
+        known = self._kinds.get(measurement)
         if known is None:
             look = await self._place.look()
             kinds = {} if look is None else await look.kinds(measurement)
-            known = self._mixed[measurement] = tuple(sorted(field for field, own in kinds.items() if own != {_FLOAT}))
+            others = {field: frozenset(own - {_FLOAT}) for field, own in sorted(kinds.items())}
+            known = self._kinds[measurement] = {field: own for field, own in others.items() if own}
         return known
 
     async def closed(self, measurement: str, span: TimeRange) -> list[Closed]:
-        """The closed stretches that `span` touches, in order; a shard that the server tells of is given whole."""
-        fields = await self.mixed(measurement)
-        look = await self._place.look() if fields and span else None
+        """The closed stretches that `span` touches, in order and disjoint; a shard of its own is given whole."""
+        kinds = await self.mixed(measurement)
+        look = await self._place.look() if kinds and span else None
         if look is None:
             return []
         async with self._lock:
             if self._shards is None:
-                self._shards = await look.shards()
-            shards = [one for one in self._shards if one.span.clip(span)] if self._shards else self._pieces(span)
-            found = [await self._look_at(look, measurement, fields, shard) for shard in shards]
+                self._shards = cells_of(await look.shards())
+            if self._shards:
+                cells = [cell for cell in self._shards if cell.shard.span.clip(span)]
+            else:
+                cells = await self._cut(look, measurement, span)
+            found = [await self._look_at(look, measurement, kinds, cell) for cell in cells]
         return list(_joined(one for one in found if one is not None))
 
     def found(self) -> list[tuple[str, Closed]]:
@@ -81,56 +94,116 @@ class FieldTypes:
     async def look_at_all(self, measurement: str, span: TimeRange) -> None:
         """Look at `span`, and at all shards that the server tells of."""
         await self.closed(measurement, span)
-        spans = [span, *(one.span for one in self._shards or ())]
+        spans = [span, *(cell.shard.span for cell in self._shards or ())]
         await self.closed(measurement, TimeRange(min(spans).start_ms, max(one.end_ms for one in spans)))
 
     async def open_parts(self, measurement: str, span: TimeRange) -> list[TimeRange]:
         """`span` without what is closed.
 
-        A part before a closed one ends a millisecond early, where no candle begins: 2.7.12 looks into the shard that
-        begins where a range stops, and shows nothing of the others where its types are not theirs.
+        Where a server looks past the end of a range, a part before a closed one ends a millisecond early, where no
+        candle begins.
         """
         if not await self.mixed(measurement):
             return [span] if span else []
         closed = [one.span for one in await self.closed(measurement, span)]
-        starts = {one.start_ms for one in closed}
+        starts = {one.start_ms for one in closed} if self._place.looks_past_ends else set()
         outside, _ = parted([span] if span else [], closed)
         return [TimeRange(one.start_ms, one.end_ms - (one.end_ms in starts)) for one in outside]
 
-    async def _look_at(self, look: Look, measurement: str, fields: Sequence[str], shard: Shard) -> Closed | None:
-        key = (measurement, shard)
+    async def _look_at(
+        self, look: Look, measurement: str, mixed: Mapping[str, frozenset[str]], cell: Cell
+    ) -> Closed | None:
+        key = (measurement, cell)
         if key not in self._found:
-            kinds = await look.kinds_in(measurement, fields, shard.span)
-            others = tuple(sorted((field, kind) for field, kind in kinds.items() if kind != _FLOAT))
-            self._found[key] = Closed(shard, others) if others else None
+            conflicts: list[str] = []
+            for field, kind in sorted((await look.kinds_in(measurement, list(mixed), cell.ask)).items()):
+                if kind != _FLOAT:
+                    conflicts.append(f"{field} is {kind}")
+                elif not cell.alone:
+                    may_be = [
+                        one for one in sorted(mixed[field]) if await look.may_be(measurement, field, one, cell.ask)
+                    ]
+                    conflicts += [f"{field} may be {one}" for one in may_be]
+            shard = cell.shard
+            self._found[key] = Closed(shard.span, shard, ", ".join(conflicts)) if conflicts else None
         return self._found[key]
 
-    def _pieces(self, span: TimeRange) -> Iterator[Shard]:
-        """Whole days, cut where shards are by the policy of today.
+    async def _cut(self, look: Look, measurement: str, span: TimeRange) -> list[Cell]:
+        """What `span` touches where the server does not tell of its shards: found by how many of them a piece has."""
+        pieces = list(self._by_policy(span))
+        new = [piece for piece in pieces if (measurement, piece) not in self._pieces]
+        self._pieces.update(((measurement, piece), []) for piece in new)
+        # (the piece that it was cut from, the part of it)
+        parts = [(piece, piece) for piece in new]
+        while parts:
+            counts = await look.shards_in(measurement, [part for _, part in parts])
+            several = [i for i, count in enumerate(counts) if count > 1]
+            edges = [edge for i in several for edge in _edges(parts[i][1])]
+            at_edges = iter(await look.shards_in(measurement, edges))
+            over_all = {i for i in several if [next(at_edges), next(at_edges)] == [counts[i]] * 2}
+            halves: list[tuple[TimeRange, TimeRange]] = []
+            for i, (piece, part) in enumerate(parts):
+                length_ms = part.end_ms - part.start_ms
+                # Those that are at both its ends lie over all of it; of the others one may be alone in a half of it.
+                if counts[i] <= 1 or i in over_all or length_ms <= MINUTE_MS:
+                    self._pieces[measurement, piece].append(Cell(Shard(part), part, counts[i] <= 1))
+                else:
+                    middle_ms = part.start_ms + max(MINUTE_MS, length_ms // 2 // MINUTE_MS * MINUTE_MS)
+                    halves.append((piece, TimeRange(part.start_ms, middle_ms)))
+                    halves.append((piece, TimeRange(middle_ms, part.end_ms)))
+            parts = halves
+        return [cell for piece in pieces for cell in self._pieces[measurement, piece] if cell.shard.span.clip(span)]
 
-        One that was longer shows in each of its days; one that was shorter than a day may hide behind its neighbour,
-        and the server refuses its candles.
-        """
+    def _by_policy(self, span: TimeRange) -> Iterator[TimeRange]:
+        """Whole days, cut where shards are by the policy of today."""
         retention = self._place.retention
         for day in TimeRange(span.start_ms - span.start_ms % DAY_MS, span.end_ms).days():
             start_ms = day.start_ms
             end_ms = start_ms + DAY_MS
             while start_ms < end_ms:
                 stop_ms = min(end_ms, retention.shard_end_ms(start_ms))
-                yield Shard(TimeRange(start_ms, stop_ms))
+                yield TimeRange(start_ms, stop_ms)
                 start_ms = stop_ms
 
 
+def cells_of(shards: Sequence[Shard]) -> list[Cell]:
+    """The shards with a stretch where each is alone, if it is so anywhere; in order."""
+    alone: dict[int, TimeRange] = {}
+    edges = [(edge_ms, i) for i, shard in enumerate(shards) for edge_ms in (shard.span.start_ms, shard.span.end_ms)]
+    here: set[int] = set()
+    before_ms = 0
+    for edge_ms, i in sorted(edges):
+        if len(here) == 1 and edge_ms > before_ms:
+            alone.setdefault(next(iter(here)), TimeRange(before_ms, edge_ms))
+        here ^= {i}
+        before_ms = edge_ms
+    cells = [Cell(shard, alone.get(i, shard.span), i in alone) for i, shard in enumerate(shards)]
+    return sorted(cells, key=lambda cell: cell.shard.span)
+
+
+def _edges(span: TimeRange) -> tuple[TimeRange, TimeRange]:
+    """The first and the last moment that a candle can be at."""
+    last_ms = max(span.start_ms, span.end_ms - 2)
+    return TimeRange(span.start_ms, span.start_ms + 1), TimeRange(last_ms, last_ms + 1)
+
+
 def _joined(found: Iterable[Closed]) -> Iterator[Closed]:
-    """Neighbours that are alike and have no number become one."""
+    """In order and disjoint; neighbours that are alike and have no number become one."""
     before: Closed | None = None
-    for one in sorted(found, key=lambda one: one.span):
-        alike = before is not None and before.shard.number is None and before.kinds == one.kinds
-        if before is not None and alike and before.span.end_ms == one.span.start_ms:
-            before = Closed(Shard(TimeRange(before.span.start_ms, one.span.end_ms)), one.kinds)
+    for one in sorted(found, key=lambda one: (one.span.start_ms, -one.span.end_ms)):
+        span = one.span
+        if before is not None:
+            # What lies in a closed shard is closed, whatever lies over it.
+            span = TimeRange(max(span.start_ms, before.span.end_ms), span.end_ms)
+            alike = before.shard.number is None and before.conflicts == one.conflicts
+            if span and alike and before.span.end_ms == span.start_ms:
+                span = TimeRange(before.span.start_ms, span.end_ms)
+                before = Closed(span, Shard(span), one.conflicts)
+                continue
+        if not span:
             continue
         if before is not None:
             yield before
-        before = one
+        before = Closed(span, one.shard, one.conflicts)
     if before is not None:
         yield before

@@ -11,7 +11,8 @@ import pytest
 from laklak.errors import StoreUnavailable
 from laklak.model.series import DAY_MS, MINUTE_MS, Series, TimeRange
 from laklak.stores.base import Written
-from laklak.stores.influx.look import Look
+from laklak.stores.influx.look import Look, Shard
+from laklak.stores.influx.types import cells_of
 
 MONDAY = 1_767_571_200_000
 """2026-01-05, where a week's shard begins."""
@@ -176,6 +177,151 @@ def test_each_shard_is_asked_about_once(use, spoil, series, monkeypatch):
 
     assert asked
     assert len(asked) == len(set(asked))
+
+
+# Shards of several lengths: those of before an ALTER stay, and 1.6.7 lays longer new ones over them
+
+
+@pytest.fixture(params=["shards are shown", "shards are not shown"])
+def layout(request, box, monkeypatch):
+    """Say how long the shards are that the server makes from now on."""
+    if box.kind == "2.x":
+        pytest.skip("the shards of a bucket are those it was made with")
+    if request.param == "shards are not shown":
+
+        async def refused(self):
+            return []
+
+        monkeypatch.setattr(Look, "shards", refused)
+    quoted = box.name.replace('"', '\\"')
+
+    def alter(duration):
+        box.server.ask(f'ALTER RETENTION POLICY autogen ON "{quoted}" SHARD DURATION {duration}')
+
+    return alter
+
+
+KEY = "binance_ohlc,exchange=binance,symbol=BTCUSDT,timeframe=1m"
+HOUR_MS = 60 * MINUTE_MS
+TUESDAY = MONDAY + DAY_MS
+
+
+def put_minutes(box, start_ms, minutes, value):
+    fields = ",".join(f"{field}={value}" for field in ("open", "high", "low", "close", "volume"))
+    box.put("".join(f"{KEY} {fields} {start_ms + minute * MINUTE_MS}\n" for minute in minutes))
+
+
+def held(use, series, span=WEEKS):
+    async def work(store):
+        closed = await ask_closed(store, span)
+        return await store.count(series, span), await store.open_times(series, span), closed
+
+    count, times, closed = use(work)
+    assert count == len(times)
+    return times, closed
+
+
+def test_integers_in_a_short_shard_that_a_longer_one_lies_over_are_no_candles(use, box, layout, series):
+    layout("1d")
+    put_minutes(box, TUESDAY, range(3), "1i")
+    layout("7d")
+    put_minutes(box, TUESDAY + DAY_MS, range(2), "1.5")
+
+    times, closed = held(use, series)
+
+    assert times == [TUESDAY + DAY_MS, TUESDAY + DAY_MS + MINUTE_MS]
+    assert spans_of(closed) == [TimeRange(TUESDAY, TUESDAY + DAY_MS)]
+    assert "close may be integer" in closed[0].reason
+
+
+def test_floats_of_a_long_shard_do_not_hide_integers_of_a_short_one_in_the_same_minutes(use, box, layout, series):
+    layout("1d")
+    put_minutes(box, TUESDAY, range(0, 10, 2), "2i")
+    layout("7d")
+    # In one request with a point of the long shard, these go there too.
+    fields = "open=1.5,high=1.5,low=1.5,close=1.5,volume=1.5"
+    times = [TUESDAY + 2 * DAY_MS, *(TUESDAY + minute * MINUTE_MS for minute in range(1, 10, 2))]
+    box.put("".join(f"{KEY} {fields} {time_ms}\n" for time_ms in times))
+
+    assert held(use, series)[0] == [TUESDAY + 2 * DAY_MS]
+
+
+def test_shards_that_lie_over_each_other_are_open_where_no_value_can_be_an_integer(use, box, layout, series):
+    layout("1d")
+    put_minutes(box, TUESDAY, range(3), "1.25")
+    layout("7d")
+    put_minutes(box, TUESDAY + DAY_MS, range(2), "1.5")
+    put_minutes(box, MONDAY + WEEK_MS, range(1), "1i")
+
+    times, closed = held(use, series)
+
+    assert len(times) == 5
+    assert spans_of(closed) == [TimeRange(MONDAY + WEEK_MS, closed[-1].span.end_ms)]
+
+
+def test_text_in_a_short_shard_under_a_longer_one_closes_it_alone(use, box, layout, series):
+    layout("1d")
+    box.put(f'binance_ohlc,symbol=OTHER close="1" {TUESDAY}\n')
+    put_minutes(box, TUESDAY + DAY_MS, range(3), "1")
+    layout("7d")
+    put_minutes(box, TUESDAY + 2 * DAY_MS, range(2), "1")
+
+    times, closed = held(use, series)
+
+    assert len(times) == 5
+    assert spans_of(closed) == [TimeRange(TUESDAY, TUESDAY + DAY_MS)]
+    assert "close may be string" in closed[0].reason
+
+
+@pytest.mark.parametrize(("duration", "length_ms"), [("1h", HOUR_MS), ("90m", 90 * MINUTE_MS), ("7h", 7 * HOUR_MS)])
+def test_an_old_shard_shorter_than_a_day_is_told_from_its_neighbours(use, box, layout, series, duration, length_ms):
+    # Servers count shards from the year 1.
+    shard_ms = TUESDAY + 10 * HOUR_MS - (TUESDAY + 10 * HOUR_MS + 62_135_596_800_000) % length_ms
+    shard = TimeRange(shard_ms, shard_ms + length_ms)
+    day = range(TUESDAY, TUESDAY + DAY_MS, HOUR_MS)
+    others = [time_ms for time_ms in day if not shard.start_ms <= time_ms < shard.end_ms]
+    layout(duration)
+    put_minutes(box, TUESDAY + 10 * HOUR_MS, range(1), "1i")
+    for time_ms in others:
+        put_minutes(box, time_ms, range(1), "1")
+    layout("7d")
+    put_minutes(box, TUESDAY + 2 * WEEK_MS, range(1), "1")
+
+    times, closed = held(use, series, TimeRange(WEEKS.start_ms, TUESDAY + 3 * WEEK_MS))
+
+    assert spans_of(closed) == [shard]
+    assert times == [*others, TUESDAY + 2 * WEEK_MS]
+
+
+def test_dropping_the_shard_that_is_named_opens_what_lay_under_a_longer_one(use, box, layout, series, request):
+    if "not" in request.node.callspec.id:
+        pytest.skip("without the right to see shards the user is told to ask somebody who has it")
+    layout("1d")
+    put_minutes(box, TUESDAY, range(3), "1i")
+    layout("7d")
+    put_minutes(box, TUESDAY + DAY_MS, range(2), "1.5")
+    (closed,) = use(ask_closed)
+    (statement,) = re.findall(r"DROP SHARD \d+", closed.remedy)
+
+    box.server.ask(statement)
+
+    times, closed = held(use, series)
+    assert (len(times), closed) == (2, [])
+
+
+def test_a_shard_is_asked_about_where_it_is_alone():
+    def shard(number, first, after):
+        return Shard(TimeRange(first, after), number)
+
+    cells = cells_of([shard(1, 0, 10), shard(2, 2, 4), shard(3, 4, 6), shard(4, 5, 12), shard(5, 20, 30)])
+
+    assert [(cell.shard.number, (cell.ask.start_ms, cell.ask.end_ms), cell.alone) for cell in cells] == [
+        (1, (0, 2), True),
+        (2, (2, 4), False),
+        (3, (4, 6), False),
+        (4, (10, 12), True),
+        (5, (20, 30), True),
+    ]
 
 
 # What mends it

@@ -70,6 +70,10 @@ class Place1:
     def retention(self) -> Retention:
         return self._retention
 
+    @property
+    def looks_past_ends(self) -> bool:
+        return False
+
     async def open(self, *, create: bool) -> Opened:
         self._client.open()
         greeting = await self._client.ping()

@@ -88,6 +88,10 @@ class Place2:
     def retention(self) -> Retention:
         return self._retention
 
+    @property
+    def looks_past_ends(self) -> bool:
+        return True
+
     async def open(self, *, create: bool) -> Opened:
         self._client.open()
         greeting = await self._client.ping()
