@@ -12,7 +12,7 @@ A minute that a first answer lacks, or whose row it had to refuse, is in *doubt*
 
 A row of a form that is not known is rejected only where the answer shows the known one beside it (Checked.proves).
 An answer with rows of minutes that nobody asked for may be one to another question: what it lacks proves nothing, and
-has to be lacking in two others.  Undecided minutes stay missing and are asked again in the next run.
+has to be lacking, or refused, in two others.  Undecided minutes stay missing and are asked again in the next run.
 
 No second answer settles what lies beyond the ends of a series: before its first candle nothing is wanted, and after its
 newest one nothing has come yet.  Where doubts hang on an end, the venue is asked for that end (`open_edges`).
@@ -120,6 +120,7 @@ def second_answer(
         else:
             undecided += 1
     repeated = 0
+    once_refused: dict[int, Refusal] = {}
     for time, refusal in refused_now.items():
         before = doubts.refused.get(time)
         same = before is not None and before.row == refusal.row
@@ -127,7 +128,9 @@ def second_answer(
         repeated += same or not _wanted(time, chunk)
         if not _wanted(time, chunk):
             continue
-        if same and checked.proves(refusal):
+        if before is None and _inside(time, doubts.unproven):
+            once_refused[time] = refusal
+        elif same and checked.proves(refusal):
             absences.append(Absence(time, "rejected", confirmed_at_ms, refusal.reason, refusal.row, venue_now_ms))
         else:
             undecided += 1
@@ -135,7 +138,7 @@ def second_answer(
     return Outcome(
         candles,
         absences,
-        Doubts(tuple(runs(once_lacking, interval))),
+        Doubts(tuple(runs(once_lacking, interval)), once_refused),
         undecided,
         rows_refused=len(checked.refusals) - repeated,
     )

@@ -3,7 +3,8 @@
 The rules: open_time is an integer on the grid and inside the range asked, strictly rising; no number is taken unless
 its text is a plain decimal, whatever a float could be made of (JSON numbers are taken where they are finite);
 high >= max(open, close, low), low <= min(open, close), prices > 0, volume >= 0.  Of identical doubles one is kept,
-a minute with differing doubles is refused.
+a minute with differing doubles is refused.  A row that tells no time is of the minute that lacks between its
+neighbours, if they leave no doubt about it.
 
 A row can break a rule by what it says (its prices, its time), or be of a *form* that is not known: a cell less, another
 type, a spelling that is no number.  The first is about that row, the second may be about the reader: see Checked.
@@ -16,7 +17,7 @@ from __future__ import annotations
 import math
 import operator
 import re
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -37,6 +38,8 @@ _LONG: Final = b"0" * 19
 _ROW_TEXT_MAX: Final = 600
 _LONG_TIME: Final = 18
 _MOVED: Final = "close_time is not where it was: the cells of the row are other ones"
+_NO_TIME: Final = "open_time is not an integer"
+_NEIGHBOURS: Final = 2
 _OFF_GRID: Final = "open_time is not on the grid of the interval"
 
 
@@ -191,6 +194,7 @@ def _check_rows(page: Page, series: Series, span: TimeRange, *, moved: bool) -> 
     refusals: list[Refusal] = []
     refused: dict[int, object] = {}
     off_grid: dict[int, Any] = {}
+    timeless: list[int] = []
     newest: int | None = None
 
     def refuse(open_time: int | None, reason: str, row: Any, *, form: bool = moved) -> None:
@@ -207,8 +211,11 @@ def _check_rows(page: Page, series: Series, span: TimeRange, *, moved: bool) -> 
         if reason is _OFF_GRID and span.start_ms <= open_time < span.end_ms:
             off_grid.setdefault(open_time - open_time % series.interval.ms, row)
             continue
+        if reason is _NO_TIME:
+            timeless.append(index)
+            continue
         if reason is not None:
-            refuse(None, reason, row, form=moved or type(open_time) is not int)
+            refuse(None, reason, row)
             continue
         candle = _candle(cells[1:])
         others = moved or (uneven and not _row_closes(page, index, series.interval.ms))
@@ -229,10 +236,15 @@ def _check_rows(page: Page, series: Series, span: TimeRange, *, moved: bool) -> 
             good[open_time] = candle
         newest = open_time if newest is None else max(newest, open_time)
 
+    for index in timeless:
+        minute = _between_candles(page.columns[0], index, good, series.interval.ms)
+        if minute in good or minute in refused or minute in off_grid:
+            minute = None
+        refuse(minute, _NO_TIME, page.rows[index], form=True)
     strays = any(refusal.open_time_ms is None for refusal in refusals)
-    for minute, row in off_grid.items():
+    for began, row in off_grid.items():
         # It stands for the minute it began in, unless that has a row of its own.
-        refuse(None if minute in good or minute in refused else minute, _OFF_GRID, row)
+        refuse(None if began in good or began in refused else began, _OFF_GRID, row)
     times = sorted(good)
     return Checked(_batch(series, [(time, *good[time]) for time in times]), refusals, strays)
 
@@ -241,10 +253,35 @@ def _row_closes(page: Page, index: int, step: int) -> bool:
     return page.close_times is None or _closes(page.columns[0][index], page.close_times[index], step)
 
 
+def _between_candles(times: Sequence[Any], index: int, good: Container[int], step: int) -> int | None:
+    """The minute of a row that tells none, where its neighbours leave no doubt; else None.
+
+    Two candles before it and two after it, in a row but for one minute, and nothing in its time that says another.
+    """
+    places = range(index - _NEIGHBOURS, index + _NEIGHBOURS + 1)
+    if places[0] < 0 or places[-1] >= len(times) or type(times[places[0]]) is not int:
+        return None
+    for number, place in enumerate(places):
+        time = times[places[0]] + number * step
+        if place != index and (type(times[place]) is not int or times[place] != time or time not in good):
+            return None
+    minute: int = times[places[0]] + _NEIGHBOURS * step
+    return minute if _time_said(times[index]) in (None, minute) else None
+
+
+def _time_said(cell: object) -> float | None:
+    """The number that a cell spells which is no integer; None if it spells none."""
+    try:
+        number = float(cell) if isinstance(cell, str | float) else math.nan
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None
+
+
 def _misplaced(open_time: object, series: Series, span: TimeRange) -> str | None:
     """Why a row occupies no minute of the range, or None if it does."""
     if type(open_time) is not int:
-        return "open_time is not an integer"
+        return _NO_TIME
     if open_time % series.interval.ms:
         return _OFF_GRID
     if not span.start_ms <= open_time < span.end_ms:

@@ -39,9 +39,11 @@ def with_neighbours(question: Question, tiers: Tiers, closed_ms: int) -> Questio
     """
     refused = question.doubts.refused.values() if question.doubts is not None else ()
     unread = sum(refusal.unknown_form for refusal in refused)
-    if not unread:
-        return question
     chunk = question.chunk
+    # A row that tells no time is placed by its neighbours, and alone it is of no minute.
+    placeless = question.doubts is not None and question.doubts.unproven and chunk.limit < tiers[0][0]
+    if not unread and not placeless:
+        return question
     size = min(max(tiers[0][0], 2 * unread + 2, chunk.limit + 1), tiers[-1][0])
     return replace(question, chunk=replace(chunk, range=_around(chunk, size, closed_ms)))
 

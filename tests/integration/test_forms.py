@@ -174,6 +174,19 @@ def test_a_single_row_that_is_asked_alone_is_rejected_by_its_neighbours_for_the_
     assert summary.weight == 4
 
 
+@pytest.mark.parametrize("span", [{}, {"start": "2026-03-01T10:00", "end": "2026-03-01T10:01"}])
+def test_a_row_without_a_time_is_rejected_for_the_minute_that_its_neighbours_leave(span, lying, check_sum, sql):
+    lying.tell_rows = told(lambda row: ["soon", *row[1:]], lambda symbol, row: row[0] == TEN_MS)
+
+    summary = backfill(**span)
+
+    check_sum(summary.as_json())
+    assert (summary.exit, summary.rejected, summary.missing) == (1, 1, 0)
+    assert sql("SELECT open_time, kind FROM laklak_holes") == [(TEN_MS, "rejected")]
+    before = len(lying.asked())
+    assert (backfill(**span).exit, len(lying.asked())) == (0, before)
+
+
 def test_many_rows_of_another_form_in_the_middle_are_rejected_by_those_around_them(lying):
     hour = lambda symbol, row: TEN_MS <= row[0] < TEN_MS + 60 * MINUTE_MS  # noqa: E731
     lying.tell_rows = told(nulls, hour)

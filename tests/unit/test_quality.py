@@ -132,6 +132,56 @@ def test_a_row_whose_time_is_no_minute_of_the_range_occupies_none(time):
     assert [refusal.open_time_ms for refusal in checked.refusals] == [None]
 
 
+NO_TIMES = [None, "soon", "", True, [], {}, "1 Jan", float("nan"), "nan", float("inf"), str(at(4)), float(at(4))]
+
+
+@pytest.mark.parametrize("time", NO_TIMES)
+def test_a_row_that_tells_no_time_is_of_the_one_minute_that_lacks_between_its_neighbours(time):
+    checked = check([row(2), row(3), [time, *GOOD], row(5), row(6)])
+
+    assert [(t - START) // MINUTE_MS for t in checked.candles.open_times] == [2, 3, 5, 6]
+    assert [(refusal.open_time_ms, refusal.reason) for refusal in checked.refusals] == [
+        (at(4), "open_time is not an integer")
+    ]
+    assert not checked.strays
+    assert checked.proves(checked.refusals[0])
+
+
+@pytest.mark.parametrize("time", [str(at(3)), str(at(40)), float(at(5)), "0", "-1", at(40), at(-3)])
+def test_a_row_that_tells_another_time_is_not_placed_by_its_neighbours(time):
+    checked = check([row(2), row(3), [time, *GOOD], row(5), row(6)])
+
+    assert [refusal.open_time_ms for refusal in checked.refusals] == [None]
+    assert checked.strays
+
+
+BAD = ["soon", *GOOD]
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [row(3), BAD, row(5), row(6)],
+        [row(2), row(3), BAD, row(5)],
+        [BAD, row(5), row(6)],
+        [row(2), row(3), BAD],
+        [row(2), row(3), BAD, row(6), row(7)],
+        [row(2), row(3), BAD, row(4), row(5)],
+        [row(1), row(3), BAD, row(5), row(6)],
+        [row(2), row(3), BAD, row(5), row(7)],
+        [row(2), row(3), BAD, BAD, row(6), row(7)],
+        [row(2), row(3, "10", "9", "9", "9", "1"), BAD, row(5), row(6)],
+        [row(2), row(3), BAD, row(5), row(6), row(5, "11", "12", "10", "11", "1")],
+        [row(2), row(3), BAD, row(5), row(6), row(4)],
+        [row(2), row(3), BAD, row(5), row(6), [at(4) + 500, *GOOD]],
+    ],
+)
+def test_a_row_without_a_time_whose_neighbours_leave_a_doubt_occupies_no_minute(rows):
+    (of_bad,) = {refusal.open_time_ms for refusal in check(rows).refusals if "soon" in refusal.row}
+
+    assert of_bad is None
+
+
 @pytest.mark.parametrize("offset", [1, 999, 30_000, 59_999])
 def test_a_row_off_the_grid_is_refused(offset):
     assert reasons([[at(0) + offset, *GOOD]]) == ["open_time is not on the grid of the interval"]
