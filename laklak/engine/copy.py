@@ -231,7 +231,7 @@ class Copy:
         async def plan(wanted: tuple[Series, TimeRange]) -> CopyPlan:
             there, here = await take_stock(source, *wanted), await survey_sure(destination, unsure, *wanted)
             odd_there.add(wanted[0], (), there.strays)
-            odd_here.add(wanted[0], here.not_whole, here.strays)
+            odd_here.add(wanted[0], here.not_whole, here.strays, here.not_whole_absent)
             return plan_copy(*wanted, there, here, closed.on_grid(wanted[0]))
 
         plans = await each(spans.items(), plan, self._observer.note)

@@ -17,6 +17,7 @@ STRAYS_FILE: Final = "strays.txt"
 _SERIES_SHOWN: Final = 10
 _STATEMENTS_SHOWN: Final = 3
 _NS_PER_MS: Final = 1_000_000
+_ABSENT: Final = "known holes or rejects, so no candles, and not fetched again without --recheck"
 
 
 class OddityBook:
@@ -35,6 +36,7 @@ class OddityBook:
         self._remedy = remedy
         self._where = where
         self._not_whole: list[tuple[Series, int]] = []
+        self._absent: list[tuple[Series, int]] = []
         self._strays: list[tuple[Series, Strays]] = []
 
     @property
@@ -42,10 +44,13 @@ class OddityBook:
         """Candles that stood there and were not whole."""
         return sum(count for _, count in self._not_whole)
 
-    def add(self, series: Series, not_whole: Iterable[TimeRange], strays: Strays) -> None:
-        """Remember what was found in one series."""
-        if count := sum(part.count(series.interval) for part in not_whole):
-            self._not_whole.append((series, count))
+    def add(
+        self, series: Series, not_whole: Iterable[TimeRange], strays: Strays, absent: Iterable[TimeRange] = ()
+    ) -> None:
+        """Remember what was found in one series; `absent`: what is not whole where the venue is known to have none."""
+        for parts, kept in ((not_whole, self._not_whole), (absent, self._absent)):
+            if count := sum(part.count(series.interval) for part in parts):
+                kept.append((series, count))
         if strays.count:
             self._strays.append((series, strays))
 
@@ -54,14 +59,16 @@ class OddityBook:
         for line in self._lines():
             self._warn(line)
         self._not_whole.clear()
+        self._absent.clear()
         self._strays.clear()
 
     def _lines(self) -> Iterator[str]:
-        for series, count in self._not_whole[:_SERIES_SHOWN]:
-            yield f"{series}: {_were_not_whole(count)}{self._where}: {self._remedy}"
-        if more := self._not_whole[_SERIES_SHOWN:]:
-            count = sum(count for _, count in more)
-            yield f"and {len(more)} more series: {_were_not_whole(count)}{self._where}: {self._remedy}"
+        for found, what_becomes in ((self._not_whole, self._remedy), (self._absent, _ABSENT)):
+            for series, count in found[:_SERIES_SHOWN]:
+                yield f"{series}: {_were_not_whole(count)}{self._where}: {what_becomes}"
+            if more := found[_SERIES_SHOWN:]:
+                count = sum(count for _, count in more)
+                yield f"and {len(more)} more series: {_were_not_whole(count)}{self._where}: {what_becomes}"
         for series, strays in self._strays[:_SERIES_SHOWN]:
             yield f"{series}: {_strays_words(strays.count)}{self._where}{self._removal(strays)}"
         if more_strays := self._strays[_SERIES_SHOWN:]:

@@ -32,6 +32,7 @@ from laklak.sources.backlog import Agenda
 from laklak.sources.fresh import Fresh, chunks_with, take_along
 from laklak.sources.venue import Feed
 from laklak.stores.base import Origin, Store
+from laklak.stores.coverage import parted_by_absences
 from laklak.stores.knowledge import Knowledge
 from laklak.stores.unconfirmed import UnsureBook
 from laklak.tasks.stopping import Stopper
@@ -247,14 +248,15 @@ class Preparation:
         missing: tuple[TimeRange, ...]
         if self._job.refetch:
             odd = await self._store.odd(target.series, target.wanted, anew=self._job.recheck)
-            self._oddities.add(target.series, runs(odd.not_whole, target.series.interval), odd.strays)
             known = [] if self._job.recheck else await self._store.absences(target.series, target.wanted)
+            not_whole, absent = parted_by_absences(target.series, odd.not_whole, known)
+            self._oddities.add(target.series, not_whole, odd.strays, absent)
             missing = tuple(gaps(target.wanted, (one.open_time_ms for one in known), target.series.interval))
         else:
             presence = await survey_sure(
                 self._store, self._unsure, target.series, target.wanted, recheck=self._job.recheck
             )
-            self._oddities.add(target.series, presence.not_whole, presence.strays)
+            self._oddities.add(target.series, presence.not_whole, presence.strays, presence.not_whole_absent)
             stored, known, missing = presence.stored, list(presence.absences), presence.missing
         holes = sum(one.kind == "hole" for one in known)
         interval = target.series.interval

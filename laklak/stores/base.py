@@ -107,14 +107,16 @@ class ClosedSpan:
 class Strays:
     """Points of a series off the grid of its interval: no candles, and never deleted by us.
 
-    `first_ns` is the time of the first one, if it has any. `statements` remove exactly those that they name: all of
-    them, or the first of very many.  `remark` says where to run them, and what else they take.
+    `first_ns` and `last_ns` are the times of the first and the last one, where those are told. `statements` remove
+    exactly those that they name: all of them, or the first of very many.  `remark` says where to run them, and what
+    else they take.
     """
 
     count: int = 0
     first_ns: int | None = None
     statements: tuple[str, ...] = ()
     remark: str = ""
+    last_ns: int | None = None
 
 
 NO_STRAYS: Final = Strays()

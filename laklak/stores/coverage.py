@@ -7,6 +7,7 @@ minutes on the grid and gives no absence of a minute that is stored, so the two 
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from laklak.model.absences import Absence
@@ -19,7 +20,8 @@ from laklak.stores.base import NO_STRAYS, Store, Strays
 class Presence:
     """candles in the range = stored + len(absences) + candles in `missing`.
 
-    In the part `not_whole` of the missing something stands that is no candle. `strays` are off the grid.
+    In the part `not_whole` of the missing something stands that is no candle, and where an absence is known in the
+    part `not_whole_absent`. `strays` are off the grid.
     """
 
     stored: int
@@ -27,6 +29,7 @@ class Presence:
     missing: tuple[TimeRange, ...]
     not_whole: tuple[TimeRange, ...] = ()
     strays: Strays = NO_STRAYS
+    not_whole_absent: tuple[TimeRange, ...] = ()
 
 
 async def take_stock(store: Store, series: Series, span: TimeRange, *, recheck: bool = False) -> Presence:
@@ -37,9 +40,18 @@ async def take_stock(store: Store, series: Series, span: TimeRange, *, recheck: 
     # First: what counts as a candle is found out with it.
     odd = await store.odd(series, span, anew=recheck)
     presence = await survey(store, series, span, recheck=recheck)
-    known = {absence.open_time_ms for absence in presence.absences}
-    not_whole = runs((open_time for open_time in odd.not_whole if open_time not in known), series.interval)
-    return replace(presence, not_whole=tuple(not_whole), strays=odd.strays)
+    missing, absent = parted_by_absences(series, odd.not_whole, presence.absences)
+    return replace(presence, not_whole=missing, not_whole_absent=absent, strays=odd.strays)
+
+
+def parted_by_absences(
+    series: Series, open_times: Sequence[int], absences: Iterable[Absence]
+) -> tuple[tuple[TimeRange, ...], tuple[TimeRange, ...]]:
+    """These minutes, rising, as ranges: those that are missing, and those that are known to be absent."""
+    known = {absence.open_time_ms for absence in absences}
+    missing = (open_time for open_time in open_times if open_time not in known)
+    absent = (open_time for open_time in open_times if open_time in known)
+    return tuple(runs(missing, series.interval)), tuple(runs(absent, series.interval))
 
 
 async def survey(store: Store, series: Series, span: TimeRange, *, recheck: bool = False) -> Presence:

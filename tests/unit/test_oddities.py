@@ -34,6 +34,19 @@ def told(tmp_path, *found):
     return lines, total
 
 
+def test_what_is_not_whole_where_the_venue_is_known_to_have_none_is_told_apart(tmp_path):
+    found = [(series(number), minutes(3), NO_STRAYS, minutes(2)) for number in range(12)]
+
+    lines, total = told(tmp_path, *found)
+
+    assert total == 36
+    words = "known holes or rejects, so no candles, and not fetched again without --recheck"
+    assert lines[0] == "binance:S00USDT:1m: 3 candles were not whole: fetched again"
+    assert lines[10] == "and 2 more series: 6 candles were not whole: fetched again"
+    assert lines[11] == f"binance:S00USDT:1m: 2 candles were not whole: {words}"
+    assert lines[21] == f"and 2 more series: 4 candles were not whole: {words}"
+
+
 def minutes(count):
     return (TimeRange(START, START + count * MINUTE_MS),)
 

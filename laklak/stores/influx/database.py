@@ -232,8 +232,8 @@ class Place(Protocol):
         """What a user does about a shard in which fields of candles are no floats, and what that takes along."""
         ...
 
-    async def series_edges(self, measurement: str, field: str) -> Edges:
-        """Of every series with points that have the field."""
+    async def series_edges(self, measurement: str, *fields: str) -> Edges:
+        """Of every series with points that have one of the fields at least."""
         ...
 
     async def series_counts(self, measurement: str) -> Mapping[Series, int]:

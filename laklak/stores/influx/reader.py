@@ -10,9 +10,11 @@ from itertools import compress, pairwise
 from math import isnan
 from typing import Any, Final
 
+import anyio
+
 from laklak.model.series import DAY_MS, Series, TimeRange
 from laklak.stores.base import Columns, Oddities, Strays
-from laklak.stores.influx.database import Days, Layout, Place, parts, whole_days
+from laklak.stores.influx.database import Days, Edges, Layout, Place, parts, whole_days
 from laklak.stores.influx.lines import FIELDS
 from laklak.stores.influx.proof import (
     DayProof,
@@ -77,6 +79,8 @@ class CandleReader:
         self.seals = SealBook(place, self.measurement_of, oldest_ms)
         # The last few, for the questions that follow: a server takes as long for each of them as for the first.
         self._looks: dict[Series, _Look] = {}
+        self._other_edges: dict[str, Edges] = {}
+        self._asking_edges = anyio.Lock()
 
     def measurement_of(self, venue: str) -> str:
         """The measurement that keeps the candles of a venue."""
@@ -98,7 +102,7 @@ class CandleReader:
         if not span:
             return Oddities()
         proofs = (await self._look(series, span, anew=anew)).proofs
-        strays_ns = [time_ns for proof in proofs.values() for time_ns in proof.strays_ns]
+        strays_ns = sorted(time_ns for proof in proofs.values() for time_ns in proof.strays_ns)
         not_whole = [
             time_ms for day_ms, proof in proofs.items() for time_ms in times_of(series.interval, day_ms, proof.broken)
         ]
@@ -108,7 +112,8 @@ class CandleReader:
         # Which tags others have says what a statement has to leave out, or takes along.
         await self.layout(measurement)
         removal = self._place.stray_removal(measurement, series, strays_ns[:_STRAYS_NAMED])
-        return Oddities(not_whole, Strays(len(strays_ns), strays_ns[0], removal.statements, removal.remark))
+        strays = Strays(len(strays_ns), strays_ns[0], removal.statements, removal.remark, strays_ns[-1])
+        return Oddities(not_whole, strays)
 
     async def count(self, series: Series, span: TimeRange) -> int:
         """Candles in `span`."""
@@ -134,7 +139,8 @@ class CandleReader:
     async def _look(self, series: Series, span: TimeRange, *, anew: bool = False) -> _Look:
         measurement = self.measurement_of(series.venue)
         days, asked, fragments = await self._count_days(measurement, series, span)
-        proofs = await self._prove(measurement, series, self._doubtful(days, asked, anew=anew), days)
+        others = None if days.seals and not anew else await self._without_close(measurement, series)
+        proofs = await self._prove(measurement, series, self._doubtful(days, asked, others, anew=anew), days)
         self.seals.looked(series, span, days, proofs, asked)
         await self.seals.send()
         for part in fragments:
@@ -171,15 +177,26 @@ class CandleReader:
             fragments += [part for edge in edges if (part := edge.clip(span))] if whole else [opened.clip(span)]
         return Days(counts, parts, seals), days_asked, [part for part in fragments if part]
 
+    async def _without_close(self, measurement: str, series: Series) -> TimeRange | None:
+        """The days of the points that have one of the other four numbers; asked once for all series."""
+        async with self._asking_edges:
+            if measurement not in self._other_edges:
+                others = [field for field in FIELDS if field != "close"]
+                self._other_edges[measurement] = await self._place.series_edges(measurement, *others)
+        edges = self._other_edges[measurement].get(series)
+        return None if edges is None else whole_days(TimeRange(edges[0], edges[1] + 1))
+
     @staticmethod
-    def _doubtful(days: Days, asked: Sequence[TimeRange], *, anew: bool) -> list[int]:
-        """The days that are to be looked at point by point, rising."""
+    def _doubtful(days: Days, asked: Sequence[TimeRange], others: TimeRange | None, *, anew: bool) -> list[int]:
+        """The days that are to be looked at point by point, rising.
+
+        Where nobody has ever looked, points may lack just the close, and those are not counted: `others` is where
+        points with another number are.
+        """
         doubtful = [day for day, count in days.counts.items() if anew or days.seals.get(day) != count]
-        if doubtful and not days.seals:
-            # Nobody has ever looked here, and points that lack just the close are not counted.
-            between = TimeRange(min(doubtful), max(doubtful))
+        if others is not None:
             for part in asked:
-                inside = part.clip(between)
+                inside = part.clip(others)
                 doubtful += range(inside.start_ms, inside.end_ms, DAY_MS)
         return sorted(set(doubtful))
 

@@ -117,6 +117,39 @@ def test_a_stray_in_a_known_hole_is_seen(use, box, series):
     assert presence.missing == (TimeRange(START + 90 * MINUTE_MS, START + 91 * MINUTE_MS),)
 
 
+@pytest.mark.parametrize("fields", ["close=1", "open=1,high=1,low=1,volume=1"])
+def test_a_half_written_point_in_a_known_hole_is_told_apart(use, box, series, fields):
+    hole = Absence(START + 60 * MINUTE_MS, "hole", START, "two complete answers lack it")
+    box.put(lines(series, [time_ms for time_ms in grid(series, DAY) if time_ms != hole.open_time_ms]))
+    box.put(lines(series, [hole.open_time_ms], fields))
+    use(lambda store: store.write([Delivery(series, None, [hole])]))
+
+    presence = use(lambda store: held(store, series, DAY))
+
+    assert (presence.stored, presence.absences, presence.missing, presence.not_whole) == (1439, (hole,), (), ())
+    assert presence.not_whole_absent == (TimeRange(hole.open_time_ms, hole.open_time_ms + MINUTE_MS),)
+
+
+def test_points_of_a_series_of_which_none_has_a_close_are_not_whole(use, box, series):
+    box.put(lines(series, grid(series, DAY), "open=1,high=1,low=1,volume=1"))
+
+    presence = use(lambda store: held(store, series, DAY))
+
+    assert (presence.stored, presence.missing, presence.not_whole) == (0, (DAY,), (DAY,))
+
+
+@pytest.mark.parametrize("field", ["open", "high", "low", "volume"])
+def test_points_without_a_close_beyond_all_those_that_have_one_are_not_whole(use, box, series, field):
+    day = TimeRange(DAY.start_ms + DAY_MS, DAY.end_ms + DAY_MS)
+    box.put(lines(series, grid(series, day)))
+    box.put(lines(series, [DAY.start_ms, day.end_ms + DAY_MS], f"{field}=1"))
+
+    presence = use(lambda store: held(store, series, TimeRange(DAY.start_ms, day.end_ms + 2 * DAY_MS)))
+
+    found = [one.start_ms for one in presence.not_whole]
+    assert found == [DAY.start_ms, day.end_ms + DAY_MS]
+
+
 def test_a_half_written_candle_becomes_whole_when_it_is_written(use, box, series, deliver):
     box.put(lines(series, grid(series, DAY), "close=1"))
 

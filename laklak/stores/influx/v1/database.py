@@ -197,13 +197,13 @@ class Place1:
             f"candles beside {measurement}, in another measurement by LAKLAK_INFLUXDB_MEASUREMENT"
         )
 
-    async def series_edges(self, measurement: str, field: str) -> Edges:
-        firsts, lasts = await self._by_series(measurement, [f"{name}({influxql.name(field)})" for name in _EDGES])
-        return {
-            series: (rows.values[0][0], lasts[series].values[0][0])
-            for series, rows in firsts.items()
-            if series in lasts
-        }
+    async def series_edges(self, measurement: str, *fields: str) -> Edges:
+        asked = [f"{name}({influxql.name(field)})" for field in fields for name in _EDGES]
+        times: dict[Series, list[int]] = {}
+        for found in await self._by_series(measurement, asked):
+            for series, rows in found.items():
+                times.setdefault(series, []).append(rows.values[0][0])
+        return {series: (min(some), max(some)) for series, some in times.items()}
 
     async def series_counts(self, measurement: str) -> Mapping[Series, int]:
         (found,) = await self._by_series(measurement, [f"count({_COUNTED})"])

@@ -330,17 +330,15 @@ class Place2:
             "LAKLAK_INFLUXDB_MEASUREMENT"
         )
 
-    async def series_edges(self, measurement: str, field: str) -> Edges:
-        points = self._points(measurement, (field,), flux.ALL_TIME)
+    async def series_edges(self, measurement: str, *fields: str) -> Edges:
+        points = self._points(measurement, fields, flux.ALL_TIME)
         bare = flux.without("_field", "_value")
         question = flux.several(first=points + " |> first()" + bare, last=points + " |> last()" + bare)
-        found: dict[str, dict[Series, int]] = {"first": {}, "last": {}}
+        times: dict[Series, list[int]] = {}
         for table in await self._client.query(question):
-            found[table.result].update(
-                (series, time_ns(time) // _NS_PER_MS) for series, time in _by_series(table, "_time")
-            )
-        firsts, lasts = found["first"], found["last"]
-        return {series: (first, lasts[series]) for series, first in firsts.items() if series in lasts}
+            for series, time in _by_series(table, "_time"):
+                times.setdefault(series, []).append(time_ns(time) // _NS_PER_MS)
+        return {series: (min(some), max(some)) for series, some in times.items()}
 
     async def series_counts(self, measurement: str) -> Mapping[Series, int]:
         question = self._points(measurement, _COUNTED, flux.ALL_TIME) + " |> count()" + flux.without("_field")
