@@ -26,9 +26,9 @@ def check(
 ) -> int:
     """Look for what is wrong: settings, asset list, store and venue; nothing is made or changed.
 
-    Costs the venue two small requests, none during a ban. Ends within 15 s, unless a slow line keeps bringing
-    answers. Exit status: 0, or 2 when a backfill could
-    not run.
+    Costs the venue two small requests, none during a ban, and an InfluxDB server up to 4 s of reading points, the
+    newest months first, for those that are no candles. Ends within 15 s, unless a slow line keeps bringing answers.
+    Exit status: 0, or 2 when a backfill could not run.
     """
     from laklak import order
     from laklak.engine.check import versions

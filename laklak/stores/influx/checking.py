@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import anyio
@@ -11,6 +12,8 @@ from laklak.model.findings import Fact, Finding
 from laklak.model.series import iso
 from laklak.stores.influx.contents import Contents
 from laklak.stores.influx.database import Place, Retention
+from laklak.stores.influx.doubles import Doubles
+from laklak.stores.influx.look import Look, Tagged
 from laklak.stores.influx.removal import Removal
 from laklak.stores.influx.types import Closed
 from laklak.text import counted, some_of
@@ -121,20 +124,38 @@ def _closed_finding(place: Place, measurement: str, one: Closed) -> Finding:
 async def doubles_findings(place: Place, contents: Contents) -> list[Finding]:
     """A warning for series that differ from ours in a tag and double what a query by symbol gives."""
     found: list[Finding] = []
+    look: Look | None = None
+    doubles: list[tuple[str, Doubles, list[Tagged]]] = []
+    more_points: list[int | None] = []
     with anyio.move_on_after(_LOOK_S) as looking:
         look = await place.look()
         if look is None and not await contents.empty():
             found.append(Finding("warning", _UNASKED, _NAME_IT))
         doubles = await contents.doubles() if look is not None else []
-        for measurement, one, series in doubles[:_SHOWN]:
+        for place_in_row, (measurement, one, series) in enumerate(doubles):
             if look is not None:
                 removal = Removal(look, measurement, one, series, await contents.foreign_tags(measurement))
-                found.append(await _double_finding(place, removal))
-        if len(doubles) > _SHOWN:
-            names = [f"{measurement},{one.like}" for measurement, one, _ in doubles[_SHOWN:]]
-            text = f"{len(names):,} more kinds of series double rows of a query by symbol: {some_of(names)}"
-            found.append(Finding("warning", text, "remove the ones above and check again", {"doubles": len(doubles)}))
+                if place_in_row < _SHOWN:
+                    found.append(await _double_finding(place, removal))
+                else:
+                    more_points.append(await removal.points())
+    # However long the counting took, what was found is told.
+    if rest := doubles[len(found) :] if look is not None else []:
+        found.append(_more_doubles(rest, more_points, len(doubles)))
     return [*found, _unfinished("series that double ours")] if looking.cancelled_caught else found
+
+
+def _more_doubles(
+    rest: Sequence[tuple[str, Doubles, list[Tagged]]], points: Sequence[int | None], doubles: int
+) -> Finding:
+    """So many kinds more, and as many of their points as there was time to count."""
+    names = [f"{measurement},{one.like}" for measurement, one, _ in rest]
+    count = sum(one for one in points if one is not None)
+    least = "" if len(points) == len(rest) and None not in points else "at least "
+    many = f"{least}{counted(count, 'point')}" if count else "not counted in time"
+    text = f"and {len(rest):,} more kinds of series, {many}, double rows of a query by symbol: {some_of(names)}"
+    facts: dict[str, Fact] = {"doubles": doubles, "more_points": count, "all_counted": not least}
+    return Finding("warning", text, "remove the ones above and check again", facts)
 
 
 async def _double_finding(place: Place, removal: Removal) -> Finding:

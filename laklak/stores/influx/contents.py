@@ -9,7 +9,7 @@ from typing import Final
 from laklak.model.series import Series, TimeRange, iso
 from laklak.stores.influx.database import Edges, Place
 from laklak.stores.influx.doubles import Doubles, find_doubles
-from laklak.stores.influx.lines import TAGS, series_of
+from laklak.stores.influx.lines import FIELDS, TAGS, series_of
 from laklak.stores.influx.look import Look, Tagged
 from laklak.stores.influx.reader import CandleReader
 from laklak.stores.influx.types import Closed, FieldTypes
@@ -63,14 +63,20 @@ class Contents:
         ours, _ = await self._measurements()
         edges: dict[Series, tuple[int, int]] = {}
         for measurement in ours:
-            found = await self._edges(measurement)
+            found = await self._edges(measurement, "close")
             edges.update((one, times) for one, times in found.items() if self._is_read(one, measurement))
         return edges
 
-    async def _edges(self, measurement: str) -> Edges:
+    async def edges_of_points(self) -> Edges:
+        """The same by the first and the last point that has any of the five numbers."""
+        ours, _ = await self._measurements()
+        found = [(name, await self._edges(name, *FIELDS)) for name in ours]
+        return {one: times for name, edges in found for one, times in edges.items() if self._is_read(one, name)}
+
+    async def _edges(self, measurement: str, *fields: str) -> Edges:
         look = await self._place.look() if await self._types.mixed(measurement) else None
         if look is None:
-            return await self._place.series_edges(measurement, "close")
+            return await self._place.series_edges(measurement, *fields)
         # A 2.7.12 server asked in Flux leaves out series whose first points are of another type.
         found = [one for one in await look.series(measurement) if one.like_candles and set(one.tags) == set(TAGS)]
         named = [(series_of(one.tags), (one.first_ms, one.last_ms)) for one in found]

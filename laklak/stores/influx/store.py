@@ -43,6 +43,7 @@ from laklak.stores.influx.contents import Contents
 from laklak.stores.influx.database import META, NOTES, RUNS, Place, Retention, clipped
 from laklak.stores.influx.dead_letter import DeadLetter
 from laklak.stores.influx.lines import key_of, point_line
+from laklak.stores.influx.odd_points import odd_points_findings
 from laklak.stores.influx.reader import CandleReader
 from laklak.stores.influx.types import FieldTypes
 from laklak.stores.influx.writer import CandleWriter
@@ -54,6 +55,10 @@ SCHEMA_VERSION: Final = 1
 
 _NOTES_PER_WRITE: Final = 1_000
 _SEALING_S: Final = 2.0
+# A check has 15 s for all of a store; points take as long as they are many.
+_LOOKS_S: Final = 8.0
+_POINTS_S: Final = 4.0
+_POINTS_LEAST_S: Final = 1.0
 
 
 class InfluxStore(StoreBase):
@@ -232,8 +237,12 @@ class InfluxStore(StoreBase):
         else:
             found.append(await examine.write_finding(self._place))
             found.append(examine.retention_finding(self.retention))
+            started_s = anyio.current_time()
             found += await examine.types_findings(self._place, self._contents)
             found += await examine.doubles_findings(self._place, self._contents)
+            left_s = _LOOKS_S - (anyio.current_time() - started_s)
+            points_s = min(_POINTS_S, max(left_s, _POINTS_LEAST_S))
+            found += await odd_points_findings(self._contents, self._reader, points_s)
         return [*(finding for finding in found if finding), self._lock().examine()]
 
     async def holdings(self) -> dict[Series, TimeRange]:
