@@ -199,6 +199,7 @@ def test_a_file_without_rights_is_refused_to_another_user(mode, text):
     program = (
         "import asyncio, os, sys\n"
         "from laklak.stores import open_store\n"
+        "import laklak.stores.sqlite.store  # another user may not read where modules are\n"
         "os.setgid(65534); os.setuid(65534)\n"
         "async def main():\n"
         "    async with open_store(sys.argv[1]): pass\n"

@@ -86,7 +86,7 @@ def test_its_file_does_no_i_o(venue):
 
     others = {name for name in imported if name.partition(".")[0] not in sys.stdlib_module_names}
     assert not imported & {"asyncio", "time", "socket", "random", "urllib.request", "http.client", "threading"}
-    assert others <= {"orjson", "laklak.model.series", "laklak.plan.chunks", "laklak.venues.base"}
+    assert others <= {"orjson", "laklak.model.candles", "laklak.model.series", "laklak.venues.base"}
 
 
 @every_venue

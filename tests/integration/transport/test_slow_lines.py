@@ -141,4 +141,5 @@ def test_files_over_a_slow_line_are_each_fetched_once_and_their_checksums_go_bet
     traffic, received_when_the_first_was_whole = asyncio.run(main())
 
     assert (traffic.requests, traffic.retries) == (18, 0)
-    assert received_when_the_first_was_whole < 5 * 60_000
+    # Were all of them on the line at once, the first would be whole when eight have nearly come.
+    assert received_when_the_first_was_whole < 6.5 * 60_000
