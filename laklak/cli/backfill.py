@@ -6,13 +6,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from laklak.cli.grouped import AGAIN, OUTPUT, SETTINGS, SPEED, WHAT, WHERE
 from laklak.cli.options import (
     AsJson,
     Config,
     Force,
+    LogFile,
     NoProgress,
     OtherAddress,
     Quiet,
+    Start,
     Verbose,
     settings_of,
     working_folder,
@@ -29,64 +32,120 @@ def backfill(
         list[str] | None,
         typer.Argument(metavar="SYMBOL", help="Symbols, or VENUE:SYMBOL; without any the asset list says which."),
     ] = None,
+    days: Annotated[
+        str | None, typer.Option(metavar="N", help="So many times 24 hours before the end.", rich_help_panel=WHAT)
+    ] = None,
+    start: Start = None,
+    end: Annotated[
+        str | None, typer.Option(metavar="T", help="Moment to stop before [now].", rich_help_panel=WHAT)
+    ] = None,
     every: Annotated[
-        bool, typer.Option("--all", help="Every perpetual that the venue trades, and what the store holds of it.")
+        bool,
+        typer.Option(
+            "--all",
+            help="Every perpetual that the venue trades, and what the store holds of it.",
+            rich_help_panel=WHAT,
+        ),
     ] = False,
-    quote: Annotated[str | None, typer.Option(metavar="USDT", help="Of --all, only what is quoted in this.")] = None,
+    quote: Annotated[
+        str | None,
+        typer.Option(metavar="USDT", help="Of --all, only what is quoted in this.", rich_help_panel=WHAT),
+    ] = None,
     assets: Annotated[
         str | None,
         typer.Option(
-            metavar="FILE", help="Asset list; else assets.txt here or beside the settings file, else the packaged one."
+            metavar="FILE",
+            help="Asset list; else assets.txt here or beside the settings file, else the packaged one.",
+            rich_help_panel=WHAT,
         ),
     ] = None,
-    venue: Annotated[str | None, typer.Option(metavar="VENUE", help="Venue of bare symbols [binance].")] = None,
-    interval: Annotated[str | None, typer.Option(metavar="1m..1d", help="Length of a candle [1m].")] = None,
-    days: Annotated[str | None, typer.Option(metavar="N", help="So many times 24 hours before the end.")] = None,
-    start: Annotated[str | None, typer.Option(metavar="T", help="First moment; a date is midnight UTC.")] = None,
-    end: Annotated[str | None, typer.Option(metavar="T", help="Moment to stop before [now].")] = None,
+    interval: Annotated[
+        str | None, typer.Option(metavar="1m..1d", help="Length of a candle [1m].", rich_help_panel=WHAT)
+    ] = None,
+    venue: Annotated[
+        str | None, typer.Option(metavar="VENUE", help="Venue of bare symbols [binance].", rich_help_panel=WHAT)
+    ] = None,
     store: Annotated[
-        str | None, typer.Option(metavar="WHERE", help="SQLite file, or influxdb://HOST/DATABASE [laklak.db].")
-    ] = None,
-    budget: Annotated[
-        str | None, typer.Option(metavar="N|max", help="Weight a minute to use; max is all the venue allows [1200].")
-    ] = None,
-    chunk: Annotated[
-        str | None, typer.Option(metavar="N|auto", help="Candles a request; auto is the cheapest by weight [1000].")
-    ] = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", "-n", help="Show the plan and its time; fetch nothing.")
-    ] = False,
-    as_json: AsJson = False,
-    no_progress: NoProgress = False,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
-    log_file: Annotated[
-        str | None, typer.Option(metavar="FILE|none", help="Log of the run, rotated [backfill.log].")
+        str | None,
+        typer.Option(
+            metavar="WHERE", help="SQLite file, or influxdb://HOST/DATABASE [laklak.db].", rich_help_panel=WHERE
+        ),
     ] = None,
     config: Config = None,
-    max_wait: Annotated[
-        str | None, typer.Option(metavar="TIME", help="Longest wait for a ban, a limit, or a store that is down [10m].")
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", "-n", help="Show the plan and its time; fetch nothing.", rich_help_panel=OUTPUT),
+    ] = False,
+    quiet: Quiet = False,
+    as_json: AsJson = False,
+    no_progress: NoProgress = False,
+    verbose: Verbose = False,
+    log_file: LogFile = None,
+    source: Annotated[
+        str | None,
+        typer.Option(
+            metavar="auto|rest|archive",
+            help="The API, the venue's bulk files, or the better one [auto].",
+            rich_help_panel=SPEED,
+        ),
     ] = None,
-    refetch: Annotated[bool, typer.Option("--refetch", help="Fetch what is stored too, and overwrite it.")] = False,
-    recheck: Annotated[bool, typer.Option("--recheck", help="Ask known holes and rejects again.")] = False,
+    budget: Annotated[
+        str | None,
+        typer.Option(
+            metavar="N|max",
+            help="Weight a minute to use, the venue's price of requests; max is all it allows [1200].",
+            rich_help_panel=SPEED,
+        ),
+    ] = None,
+    chunk: Annotated[
+        str | None,
+        typer.Option(
+            metavar="N|auto",
+            help="Candles a request; auto is the cheapest by weight [1000].",
+            rich_help_panel=SPEED,
+        ),
+    ] = None,
+    max_wait: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TIME",
+            help="Longest wait for a ban, a limit, or a store that is down [10m].",
+            rich_help_panel=SPEED,
+        ),
+    ] = None,
+    refetch: Annotated[
+        bool, typer.Option("--refetch", help="Fetch what is stored too, and overwrite it.", rich_help_panel=AGAIN)
+    ] = False,
+    recheck: Annotated[
+        bool, typer.Option("--recheck", help="Ask known holes and rejects again.", rich_help_panel=AGAIN)
+    ] = False,
     force: Force = False,
     within_retention: Annotated[
-        bool, typer.Option("--within-retention", help="Leave out what the InfluxDB retention policy would drop.")
+        bool,
+        typer.Option(
+            "--within-retention",
+            help="Leave out what the InfluxDB retention policy would drop.",
+            rich_help_panel=AGAIN,
+        ),
     ] = False,
     other_address: OtherAddress = False,
     forget_ban: Annotated[
-        bool, typer.Option("--forget-ban", help="Forget a ban that an earlier run was told; a real one gets longer.")
+        bool,
+        typer.Option(
+            "--forget-ban",
+            help="Forget a ban that an earlier run was told; a real one gets longer.",
+            rich_help_panel=AGAIN,
+        ),
     ] = False,
-    source: Annotated[
-        str | None,
-        typer.Option(metavar="auto|rest|archive", help="The API, the venue's bulk files, or the better one [auto]."),
-    ] = None,
     archive_connections: Annotated[
-        str | None, typer.Option(metavar="N", help="Setting: bulk files fetched at once [32].")
+        str | None, typer.Option(metavar="N", help="Bulk files fetched at once [32].", rich_help_panel=SETTINGS)
     ] = None,
-    workers: Annotated[str | None, typer.Option(metavar="N", help="Setting: requests at once [16].")] = None,
+    workers: Annotated[
+        str | None, typer.Option(metavar="N", help="Requests at once [16].", rich_help_panel=SETTINGS)
+    ] = None,
     batch_size: Annotated[
-        str | None, typer.Option(metavar="N", help="Setting: rows written at once, at most [20000].")
+        str | None,
+        typer.Option(metavar="N", help="Rows written at once, at most [20000].", rich_help_panel=SETTINGS),
     ] = None,
 ) -> int:
     """Fetch every candle that is missing from the store.

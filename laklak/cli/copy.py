@@ -6,10 +6,12 @@ from typing import Annotated
 
 import typer
 
+from laklak.cli.grouped import AGAIN, SPEED
 from laklak.cli.options import (
     AsJson,
     Config,
     Force,
+    LogFile,
     NoProgress,
     OtherAddress,
     Quiet,
@@ -27,16 +29,19 @@ def copy(
         list[str] | None,
         typer.Argument(metavar="SERIES", help="Series like binance:BTCUSDT:1m, or symbols; else all of them."),
     ] = None,
+    config: Config = None,
+    quiet: Quiet = False,
     as_json: AsJson = False,
     no_progress: NoProgress = False,
-    quiet: Quiet = False,
     verbose: Verbose = False,
-    log_file: Annotated[str | None, typer.Option(metavar="FILE|none", help="Log of the run [backfill.log].")] = None,
-    config: Config = None,
-    max_wait: Annotated[str | None, typer.Option(metavar="TIME", help="Longest wait for a server [10m].")] = None,
+    log_file: LogFile = None,
+    max_wait: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Longest wait for a server [10m].", rich_help_panel=SPEED)
+    ] = None,
     force: Force = False,
     within_retention: Annotated[
-        bool, typer.Option("--within-retention", help="Leave out what DST's retention would drop.")
+        bool,
+        typer.Option("--within-retention", help="Leave out what DST's retention would drop.", rich_help_panel=AGAIN),
     ] = False,
     other_address: OtherAddress = False,
 ) -> int:

@@ -12,6 +12,7 @@ from laklak.cli.backfill import backfill
 from laklak.cli.bench import bench
 from laklak.cli.check import check
 from laklak.cli.copy import copy
+from laklak.cli.grouped import GroupedCommand
 from laklak.cli.show import show
 from laklak.cli.simulate import simulate
 
@@ -47,10 +48,10 @@ def main(
     """Fill a database with every candle a venue has, and prove that nothing is missing."""
 
 
-app.command(epilog=EXIT_STATUS)(backfill)
+app.command(cls=GroupedCommand, epilog=EXIT_STATUS)(backfill)
 app.command()(check)
-app.command(epilog=EXIT_STATUS)(copy)
-app.command()(show)
+app.command(cls=GroupedCommand, epilog=EXIT_STATUS)(copy)
+app.command(cls=GroupedCommand)(show)
 app.add_typer(assets, name="assets")
-app.command()(simulate)
+app.command(cls=GroupedCommand)(simulate)
 app.command()(bench)

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from laklak.cli.options import AsJson, Config, ExistingStore, settings_of, working_folder
+from laklak.cli.grouped import OUTPUT, WHAT
+from laklak.cli.options import AsJson, Config, ExistingStore, Start, settings_of, working_folder
 from laklak.cli.work import look, print_json
 from laklak.errors import StoreUnavailable, UnknownSeries, UsageError
 
@@ -21,19 +22,27 @@ def show(
     series: Annotated[str, typer.Argument(metavar="SERIES", help="A series like binance:BTCUSDT:1m, or a symbol.")],
     last: Annotated[
         int | None,
-        typer.Option(min=1, max=10_000_000, metavar="N", help="So many of the newest candles [5; of a range all]."),
+        typer.Option(
+            min=1,
+            max=10_000_000,
+            metavar="N",
+            help="So many of the newest candles [5; of a range all].",
+            rich_help_panel=WHAT,
+        ),
     ] = None,
     first: Annotated[
-        int | None, typer.Option(min=1, max=10_000_000, metavar="N", help="So many of the oldest candles.")
+        int | None,
+        typer.Option(min=1, max=10_000_000, metavar="N", help="So many of the oldest candles.", rich_help_panel=WHAT),
     ] = None,
-    start: Annotated[str | None, typer.Option(metavar="T", help="First moment; a date is midnight UTC.")] = None,
-    end: Annotated[str | None, typer.Option(metavar="T", help="Moment to stop before.")] = None,
-    as_json: AsJson = False,
-    as_csv: Annotated[
-        bool, typer.Option("--csv", help="Print CSV: open_time,time,open,high,low,close,volume.")
-    ] = False,
+    start: Start = None,
+    end: Annotated[str | None, typer.Option(metavar="T", help="Moment to stop before.", rich_help_panel=WHAT)] = None,
     store: ExistingStore = None,
     config: Config = None,
+    as_json: AsJson = False,
+    as_csv: Annotated[
+        bool,
+        typer.Option("--csv", help="Print CSV: open_time,time,open,high,low,close,volume.", rich_help_panel=OUTPUT),
+    ] = False,
 ) -> int:
     """Show stored candles of a series: the newest, the oldest, or those of a range.
 
@@ -47,8 +56,8 @@ def show(
     from laklak.report.summary import SCHEMA
     from laklak.report.words import candle_lines, candle_objects, csv_lines
     from laklak.settings.typed import typed_series
+    from laklak.stores import shown_store
     from laklak.stores.reading import stored_candles
-    from laklak.text import mask_url
 
     if first is not None and last is not None:
         raise UsageError("--first and --last exclude each other", hint="give one")
@@ -68,11 +77,11 @@ def show(
         raise
     if not columns.open_times:
         raise UnknownSeries(
-            f"no candles of {wanted} in this time in {mask_url(settings.store)}",
+            f"no candles of {wanted} in this time in {shown_store(settings.store)}",
             hint=f"laklak show {wanted} --first 1 and --last 1 say where it begins and ends",
         )
     if as_json:
-        answer = {"schema": SCHEMA, "version": __version__, "series": str(wanted), "store": mask_url(settings.store)}
+        answer = {"schema": SCHEMA, "version": __version__, "series": str(wanted), "store": shown_store(settings.store)}
         print_json({**answer, "candles": candle_objects(columns), "error": None, "hint": None})
     else:
         emit_lines(csv_lines(columns) if as_csv else candle_lines(wanted, columns), sys.stdout)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from laklak.cli.grouped import SETTINGS, TROUBLES, WHAT, WHERE
 from laklak.errors import UsageError
 from laklak.tasks.process import run_loop
 
@@ -20,15 +21,39 @@ _NAMED_AT_MOST: Final = 20
 
 def simulate(
     recorded: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Serve the candles recorded in this folder.")
+        Path | None,
+        typer.Option(metavar="DIR", help="Serve the candles recorded in this folder.", rich_help_panel=WHAT),
     ] = None,
     generated: Annotated[
-        int | None, typer.Option(metavar="N", min=1, max=5000, help="Serve made-up candles of N symbols.")
+        int | None,
+        typer.Option(metavar="N", min=1, max=5000, help="Serve made-up candles of N symbols.", rich_help_panel=WHAT),
     ] = None,
-    days: Annotated[int, typer.Option(metavar="N", min=1, max=3650, help="Days of made-up candles.")] = 90,
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")] = 8787,
-    latency: Annotated[float, typer.Option(metavar="SECONDS", min=0, max=60, help="What every answer takes.")] = 0.0,
-    budget: Annotated[int, typer.Option(metavar="N", min=1, help="Weight a minute it allows.")] = 2400,
+    days: Annotated[
+        int, typer.Option(metavar="N", min=1, max=3650, help="Days of made-up candles.", rich_help_panel=WHAT)
+    ] = 90,
+    clock_speed: Annotated[
+        float,
+        typer.Option(
+            metavar="X",
+            min=0,
+            max=100_000,
+            help="How fast its clock runs on from the end of the candles; 1 is real time, 0 stands still.",
+            rich_help_panel=WHAT,
+        ),
+    ] = 0.0,
+    port: Annotated[
+        int,
+        typer.Option(
+            metavar="N", min=0, max=65535, help="Port to listen on; 0 takes a free one.", rich_help_panel=WHERE
+        ),
+    ] = 8787,
+    budget: Annotated[
+        int, typer.Option(metavar="N", min=1, help="Weight a minute it allows.", rich_help_panel=TROUBLES)
+    ] = 2400,
+    latency: Annotated[
+        float,
+        typer.Option(metavar="SECONDS", min=0, max=60, help="What every answer takes.", rich_help_panel=TROUBLES),
+    ] = 0.0,
     fault: Annotated[
         list[str] | None,
         typer.Option(
@@ -38,24 +63,26 @@ def simulate(
             "archive-KIND=5% or archive-KIND=BTCUSDT@2026-02-10, KIND one of 5xx badrow bomb checksum columns cut "
             "cut-csv doubled empty flaky-checksum header-only microseconds missing missing-day noheader path reset "
             "reversed slow two-members zero-volume.",
+            rich_help_panel=TROUBLES,
         ),
     ] = None,
+    seed: Annotated[
+        int, typer.Option(metavar="N", help="Seed of faults and made-up candles.", rich_help_panel=TROUBLES)
+    ] = 1,
     prepare_archive: Annotated[
-        bool, typer.Option("--prepare-archive", help="Make the files of its archive before serving, for measurements.")
+        bool,
+        typer.Option(
+            "--prepare-archive",
+            help="Make the files of its archive before serving, for measurements.",
+            rich_help_panel=SETTINGS,
+        ),
     ] = False,
     archive_cache: Annotated[
-        int, typer.Option(metavar="MB", min=1, help="Files of its archive to keep once made, at most.")
-    ] = 256,
-    clock_speed: Annotated[
-        float,
+        int,
         typer.Option(
-            metavar="X",
-            min=0,
-            max=100_000,
-            help="How fast its clock runs on from the end of the candles; 1 is real time, 0 stands still.",
+            metavar="MB", min=1, help="Files of its archive to keep once made, at most.", rich_help_panel=SETTINGS
         ),
-    ] = 0.0,
-    seed: Annotated[int, typer.Option(metavar="N", help="Seed of faults and made-up candles.")] = 1,
+    ] = 256,
 ) -> int:
     """Run a faithful local Binance on 127.0.0.1, for tests, demonstrations and measurements.
 

@@ -162,7 +162,8 @@ def _no_answer(command: str, error: LaklakError) -> dict[str, Any]:
 
         kept: dict[str, Any] = {"venue": None, "symbols": []}
         if command == "assets check":
-            kept = {"file": None, "venues": {}}
+            kept = {"file": None, "venues": {}, "unknown": [], "ended": [], "doubled": [], "bad": []}
+            kept["exit"] = error.exit_code
         return {"schema": SCHEMA, "version": __version__, **kept, "error": in_short(error), "hint": error.hint}
     from laklak.report.progress import Report
     from laklak.report.summary import summarise

@@ -32,12 +32,12 @@ from laklak.plan.wanted import clip_to_clock
 from laklak.settings.job import Job
 from laklak.sources.addresses import NOTE, SIMULATOR, Addresses, fits
 from laklak.sources.venue import Feed
-from laklak.stores import open_store
+from laklak.stores import open_store, shown_store
 from laklak.stores.base import Origin, Store
 from laklak.stores.knowledge import Knowledge
 from laklak.tasks.groups import task_group
 from laklak.tasks.stopping import Stopper
-from laklak.text import counted, duration_text, mask_url, size_text, some_of
+from laklak.text import counted, duration_text, size_text, some_of
 from laklak.wire.bans import lasting_bans
 
 LIMIT_S: Final = 13.0
@@ -161,7 +161,7 @@ class Check:
                 "store",
                 Finding(
                     "problem",
-                    f"{mask_url(self._job.store.where)} has not answered within {self._waited_text(started_s)}",
+                    f"{shown_store(self._job.store.where)} has not answered within {self._waited_text(started_s)}",
                     "look whether its disk or server is there, and whether another program holds it",
                 ),
             )

@@ -32,13 +32,13 @@ from laklak.plan.wanted import FailedSeries
 from laklak.report.copied import CopyReport, CopySummary, summarise_copy
 from laklak.report.ledger import Ledger
 from laklak.sources.store import CopyJob, CopyPlan, Part, Unsound, parts_of, plan_copy, take
-from laklak.stores import open_store
+from laklak.stores import open_store, shown_store
 from laklak.stores.base import Columns, Delivery, Store
 from laklak.stores.coverage import take_stock
 from laklak.stores.unconfirmed import UnsureBook
 from laklak.tasks.groups import task_group
 from laklak.tasks.stopping import Stopped, Stopper
-from laklak.text import mask_url, some_of
+from laklak.text import some_of
 
 log = logging.getLogger(__name__)
 
@@ -71,7 +71,9 @@ class Copy:
     def __init__(self, job: CopyJob, observer: CopyObserver) -> None:
         self.job = job
         self.report = CopyReport(
-            source=mask_url(job.source.where), store=mask_url(job.destination.where), started_s=time.monotonic()
+            source=shown_store(job.source.where),
+            store=shown_store(job.destination.where),
+            started_s=time.monotonic(),
         )
         self.stopper = Stopper()
         self._observer = observer

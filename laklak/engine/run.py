@@ -24,14 +24,14 @@ from laklak.report.progress import Report
 from laklak.report.summary import Estimate, Summary, summarise
 from laklak.settings.job import Job
 from laklak.sources.venue import Feed
-from laklak.stores import open_store
+from laklak.stores import open_store, shown_store
 from laklak.stores.base import Store
 from laklak.stores.knowledge import Knowledge
 from laklak.stores.refetched import Refetched
 from laklak.stores.unconfirmed import UnsureBook
 from laklak.tasks.groups import task_group
 from laklak.tasks.stopping import Stopped, Stopper
-from laklak.text import counted, mask_url
+from laklak.text import counted
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +47,7 @@ class Backfill:
         """`notes` and `warnings` are told after the store, which is always named first."""
         self.job = job
         self.report = Report(
-            store=mask_url(job.store.where),
+            store=shown_store(job.store.where),
             started_s=time.monotonic(),
             refetched=Refetched() if job.refetch else None,
         )

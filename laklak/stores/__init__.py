@@ -11,8 +11,9 @@ import platformdirs
 from laklak.errors import StoreUnavailable
 from laklak.stores.access import StoreAccess
 from laklak.stores.base import Store
+from laklak.text import mask_url
 
-__all__ = ["open_store"]
+__all__ = ["open_store", "shown_store"]
 
 _SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):/")
 _INFLUX: Final = re.compile(r"influxdb2?(?:\+[a-z]*)?:", re.IGNORECASE)
@@ -48,6 +49,16 @@ def open_store(access: StoreAccess | str, *, create: bool = True) -> Store:
     from laklak.stores.sqlite.store import SqliteStore
 
     return SqliteStore(path, create=create)
+
+
+def shown_store(where: str) -> str:
+    """Give a store as it may be shown before it is opened: a file with its full path, an address without secrets."""
+    if not where or _INFLUX.match(where):
+        return mask_url(where)
+    try:
+        return f"sqlite:///{os.path.abspath(_file_of(where))}"
+    except StoreUnavailable:
+        return mask_url(where)
 
 
 def _file_of(where: str) -> str:

@@ -9,7 +9,7 @@ import pytest
 
 from laklak.errors import StoreError, StoreUnavailable
 from laklak.model.series import DAY_MS, TimeRange
-from laklak.stores import open_store
+from laklak.stores import open_store, shown_store
 from laklak.stores.access import StoreAccess
 
 START = 1_767_225_600_000
@@ -203,3 +203,21 @@ def test_a_store_that_was_not_entered_says_so(path, series):
             await store.count(series, DAYS)
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    ("where", "shown"),
+    [
+        ("candles.db", "sqlite:///{here}/candles.db"),
+        ("sqlite:///candles.db", "sqlite:///{here}/candles.db"),
+        ("~/candles.db", "sqlite:///{home}/candles.db"),
+        ("sqlite:////data/candles.db", "sqlite:////data/candles.db"),
+        ("influxdb://me:secret@localhost/db", "influxdb://me:***@localhost/db"),
+        ("postgres://me:secret@localhost/db", "postgres://me:***@localhost/db"),
+    ],
+)
+def test_a_store_is_shown_with_its_full_path_before_it_is_opened(folder, monkeypatch, where, shown):
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("HOME", str(folder.parent))
+
+    assert shown_store(where) == shown.format(here=folder, home=folder.parent)

@@ -1,0 +1,38 @@
+"""A command whose help shows its options in groups, the everyday ones first."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from typer.core import TyperCommand
+
+# The groups, as the options name them with `rich_help_panel`. Rich itself would take more time than all the rest of
+# the help, and its boxes are no good in a pipe.
+WHAT: Final = "What"
+WHERE: Final = "Where"
+OUTPUT: Final = "Output"
+SPEED: Final = "Source and speed"
+AGAIN: Final = "Once more, or in spite of something"
+SETTINGS: Final = "Settings that are seldom needed"
+TROUBLES: Final = "Limits and troubles"
+_WITHOUT: Final = "Help"
+
+
+class GroupedCommand(TyperCommand):
+    """Shows each group under its name, in the order in which the command declares them."""
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        arguments: list[tuple[str, str]] = []
+        groups: dict[str, list[tuple[str, str]]] = {}
+        for parameter in self.get_params(ctx):
+            record = parameter.get_help_record(ctx)
+            if record is None:
+                continue
+            if parameter.param_type_name == "argument":
+                arguments.append(record)
+            else:
+                groups.setdefault(getattr(parameter, "rich_help_panel", None) or _WITHOUT, []).append(record)
+        for name, records in [("Arguments", arguments), *groups.items()]:
+            if records:
+                with formatter.section(name):
+                    formatter.write_dl(records)

@@ -1,0 +1,134 @@
+"""What the README says can be done is done here as it stands there."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from laklak.simulator.market import SymbolOverride
+
+README = (Path(__file__).parents[2] / "README.md").read_text()
+END_MS = 1_772_323_200_000
+DAY_MS = 86_400_000
+
+# What is a table of names: these differ from run to run.
+BY_NAME = {"files.failed", "findings[].facts", "settings", "versions", "venues"}
+
+
+def tables():
+    """The keys that the README gives for each command, as `backfill --dry-run` -> keys."""
+    found = {}
+    for head, body in re.findall(
+        r"^\| `laklak ([^`]*) --json` \| \|\n\|---\|---\|\n((?:\|.*\n)+)", README, re.MULTILINE
+    ):
+        found[head] = [key for line in body.splitlines() for key in re.findall(r"`([^`]+)`", line.split(" | ")[0])]
+    return found
+
+
+def keys_of(answer, told, before=""):
+    """The keys of an answer; what the README tells as a whole is taken as a whole."""
+    found = []
+    for name, value in answer.items():
+        key = before + name
+        if key in told or key in BY_NAME:
+            found.append(key)
+        elif isinstance(value, dict):
+            found += keys_of(value, told, f"{key}.")
+        elif isinstance(value, list) and value:
+            inner = [keys_of(one, told, f"{key}[].") for one in value]
+            assert all(one == inner[0] for one in inner)
+            found += inner[0]
+        else:
+            found.append(key)
+    return found
+
+
+def same_keys(answer, command):
+    told = tables()[command]
+    assert len(told) == len(set(told))
+    assert sorted(keys_of(answer, told)) == sorted(told)
+
+
+@pytest.fixture
+def filled(archive, here):
+    """A store with the four recorded days of a symbol."""
+    archive()
+    assert here("backfill", "LTCUSDT", "--days", "4", "-q").exit == 0
+
+
+def test_every_table_of_keys_is_held_against_its_command():
+    assert list(tables()) == [
+        "backfill",
+        "backfill --dry-run",
+        "copy",
+        "check",
+        "show",
+        "assets list",
+        "assets check",
+    ]
+
+
+def test_the_keys_of_a_backfill_are_those_that_the_readme_tells(archive, here):
+    archive(overrides={"DOTUSDT": SymbolOverride(delivery_ms=END_MS - DAY_MS, status="SETTLING")})
+    Path("assets.txt").write_text("LTCUSDT binance\nDOTUSDT binance\nNOUSDT binance\n")
+
+    answer = here("backfill", "--start", "2026-02-24", "--end", "2026-03-01", "--refetch", "--json").json
+
+    assert answer["begun_series"]
+    assert answer["ended_series"]
+    assert answer["failed_series"]
+    same_keys(answer, "backfill")
+
+
+def test_the_keys_of_a_dry_run_are_those_that_the_readme_tells(archive, here):
+    archive()
+
+    same_keys(here("backfill", "LTCUSDT", "--days", "2", "--dry-run", "--json").json, "backfill --dry-run")
+
+
+def test_the_keys_of_a_copy_are_those_that_the_readme_tells(filled, here):
+    same_keys(here("copy", "laklak.db", "b.db", "--json").json, "copy")
+
+
+def test_the_keys_of_a_check_are_those_that_the_readme_tells(filled, here):
+    same_keys(here("check", "--json").json, "check")
+
+
+def test_the_keys_of_what_is_shown_are_those_that_the_readme_tells(filled, here):
+    same_keys(here("show", "LTCUSDT", "--json").json, "show")
+
+
+def test_the_keys_of_the_traded_symbols_are_those_that_the_readme_tells(filled, here):
+    same_keys(here("assets", "list", "--json").json, "assets list")
+
+
+def test_the_keys_of_a_look_at_a_list_are_those_that_the_readme_tells(archive, here):
+    archive(overrides={"DOTUSDT": SymbolOverride(delivery_ms=END_MS - DAY_MS, status="SETTLING")})
+    Path("assets.txt").write_text("DOTUSDT binance\nLTCUSDT binance\nLTCUSDT binance\nNOUSDT binance\nX nowhere\n")
+
+    answer = here("assets", "check", "--json").json
+
+    assert answer["exit"] == 1
+    same_keys(answer, "assets check")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("backfill", "LTCUSDT"),
+        ("copy", "none.db", "b.db"),
+        ("check", "--config", "none.toml"),
+        ("show", "LTCUSDT"),
+        ("assets", "list", "--venue", "nowhere"),
+        ("assets", "check", "none.txt"),
+    ],
+    ids=" ".join,
+)
+def test_the_keys_are_the_same_where_a_command_fails(words, here):
+    answer = here(*words, "--json").json
+
+    command = " ".join(words[: 2 if words[0] == "assets" else 1])
+    told = {re.split(r"[.\[]", key)[0] for key in tables()[command]}
+    assert set(answer) == told
