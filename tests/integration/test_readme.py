@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import re
+import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -132,3 +137,60 @@ def test_the_keys_are_the_same_where_a_command_fails(words, here):
     command = " ".join(words[: 2 if words[0] == "assets" else 1])
     told = {re.split(r"[.\[]", key)[0] for key in tables()[command]}
     assert set(answer) == told
+
+
+# What people type
+
+
+def block_after(text, language):
+    """The first code block of a language after some words."""
+    return README.split(text, 1)[1].split(f"```{language}\n", 1)[1].split("```", 1)[0]
+
+
+def test_the_statement_for_pandas_gives_every_candle(filled):
+    (statement,) = re.findall(r'"(SELECT .*)"', block_after("With pandas:", "python"))
+
+    with contextlib.closing(sqlite3.connect("laklak.db")) as connection:
+        rows = connection.execute(statement.replace("BTCUSDT", "LTCUSDT"))
+        assert [column[0] for column in rows.description] == ["time", "open", "high", "low", "close", "volume"]
+        times = [row[0] for row in rows]
+
+    assert len(times) == 4 * 1440
+    assert times == sorted(times)
+
+
+def test_after_a_delete_through_the_view_only_total_changes_has_grown(filled):
+    where = "symbol = 'LTCUSDT' AND open_time < 1771977600000 + 10 * 60000"
+    with contextlib.closing(sqlite3.connect("laklak.db")) as connection:
+        connection.execute(f"DELETE FROM candles WHERE {where}")
+
+        assert connection.execute("SELECT changes(), total_changes()").fetchall() == [(0, 10)]
+
+
+def test_the_statements_of_influxql_find_candles_and_double_quotes_around_a_value_find_nothing(influxd, venue, here):
+    influxd.ask("CREATE DATABASE readme")
+    influxd.ask('CREATE RETENTION POLICY "1_year" ON readme DURATION INF REPLICATION 1 DEFAULT')
+    venue()
+    assert here("backfill", "LTCUSDT", "--days", "1", "--store", influxd.url("readme"), "-q").exit == 0
+
+    for statement in block_after("## InfluxDB 1.x", "sql").strip().splitlines():
+        statement = statement.replace("BTCUSDT", "LTCUSDT").replace("market_data", "readme")
+        (found,) = influxd.ask(statement, "readme")
+        assert len(found["values"]) == 5
+    assert influxd.ask('SELECT * FROM binance_ohlc WHERE symbol = "LTCUSDT"', "readme") == []
+
+
+def test_the_line_for_cron_fills_the_store_and_says_nothing_while_all_is_well(venue, stored, clean_room):
+    one = venue()
+    command = block_after("In `crontab -e`", "").strip().removeprefix("*/30 * * * * ")
+    command = command.replace("/home/me/candles", str(clean_room))
+    command = command.replace("/home/me/.local/bin/laklak", f"{sys.executable} -m laklak")
+    Path(".env").write_text(f"LAKLAK_BINANCE_URL={one.url}\nLAKLAK_STORE=candles.db\n")
+    Path("assets.txt").write_text("LTCUSDT binance\n")
+
+    # As cron starts it: from the home folder, with hardly a variable.
+    as_cron = {"cwd": "/", "env": {"HOME": os.environ["HOME"], "PATH": "/usr/bin:/bin"}}
+    ended = subprocess.run(["/bin/sh", "-c", command], **as_cron, capture_output=True, timeout=60, check=False)
+
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, b"", b"")
+    assert len(stored("candles.db")) == 2 * 1440
