@@ -29,10 +29,15 @@ class StoreWatch:
         self._told: dict[int, float] = {}
 
     async def run(self) -> None:
-        """Look until cancelled."""
-        while True:
-            await anyio.sleep(LOOK_EVERY_S)
-            self.look(time.monotonic())
+        """Look until cancelled, and then tell what has ended since the last look: a run may end right after it."""
+        try:
+            while True:
+                await anyio.sleep(LOOK_EVERY_S)
+                self.look(time.monotonic())
+        finally:
+            for number, store in enumerate(self._stores):
+                if store.waiting is None:
+                    self._tell(number, None, time.monotonic())
 
     def look(self, now_s: float) -> None:
         """Take notice of how it stands now."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import ssl
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 NAME = "Example Corp Root"
@@ -22,6 +22,8 @@ class Authority:
     """Signs certificates in `folder`; `root` is the PEM file that has to be trusted for them."""
 
     folder: Path
+    newest: Path = field(init=False)
+    """The certificate that was signed last."""
 
     def __post_init__(self) -> None:
         self.root, self._key = self.folder / "root.pem", self.folder / "root.key"
@@ -45,6 +47,7 @@ class Authority:
         self._run("ca", "-batch", "-notext", "-config", self.folder / "ca.cnf", "-cert", self.root, "-keyfile",
                   self._key, "-in", request, "-out", made, "-startdate", start, "-enddate", end)  # fmt: skip
         chain.write_text(made.read_text() + (self.root.read_text() if with_root else ""))
+        self.newest = made
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(chain, key)
         return context

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+import time
 from dataclasses import dataclass, field
+
+import anyio
+import anyio.lowlevel
 
 from laklak.engine.watching import WORTH_TELLING_S, StoreWatch
 from laklak.report.progress import Report
 from laklak.stores.base import Waiting
+from laklak.tasks.groups import task_group
 
 
 @dataclass
@@ -55,6 +61,40 @@ def test_what_lasts_is_told_once_and_its_end_too():
     (warning,) = listener.warnings
     assert re.fullmatch(r"waiting for the store since .+, next try at .+, giving up at .+: the store is away", warning)
     assert listener.notes == ["the store answers again, after 30 s"]
+
+
+def test_a_run_that_ends_before_the_next_look_tells_the_end_all_the_same():
+    store = Pretended(Waiting("the store is away", time.monotonic() - 30, time.monotonic(), time.monotonic() + 9))
+    look, listener, _ = watch(store)
+    look.look(time.monotonic())
+
+    async def end_at_once():
+        async with task_group() as group:
+            group.start_soon(look.run)
+            await anyio.lowlevel.checkpoint()
+            store.waiting = None
+            group.cancel_scope.cancel()
+
+    asyncio.run(end_at_once())
+
+    (note,) = listener.notes
+    assert note.startswith("the store answers again, after 30 s")
+
+
+def test_what_is_still_waited_for_when_a_run_ends_has_no_end():
+    store = Pretended(Waiting("the store is away", time.monotonic() - 30, time.monotonic(), time.monotonic() + 9))
+    look, listener, _ = watch(store)
+    look.look(time.monotonic())
+
+    async def end_at_once():
+        async with task_group() as group:
+            group.start_soon(look.run)
+            await anyio.lowlevel.checkpoint()
+            group.cancel_scope.cancel()
+
+    asyncio.run(end_at_once())
+
+    assert (len(listener.warnings), listener.notes) == (1, [])
 
 
 def test_one_store_that_answers_does_not_hide_another_that_does_not():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ssl
 
 import pytest
 from authority import NAME, Authority, why_not
@@ -11,6 +12,7 @@ from talks import ask, head_of, opened, response
 
 from laklak.errors import TransientError, VenueUnreachable
 from laklak.tasks.stopping import Stopper
+from laklak.wire import tls
 from laklak.wire.downloads import Downloader
 
 
@@ -71,6 +73,20 @@ def test_with_the_root_in_ssl_cert_file_it_is_trusted(authority, monkeypatch):
     monkeypatch.setenv("SSL_CERT_FILE", str(authority.root))
 
     assert asked(authority.context("IP:127.0.0.1")) == 1_771_977_600_000
+
+
+def test_a_certificate_of_the_server_itself_is_trusted_where_the_file_names_it(authority, monkeypatch):
+    context = authority.context("IP:127.0.0.1", with_root=False)
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority.newest))
+
+    assert asked(context) == 1_771_977_600_000
+
+
+def test_every_python_trusts_the_same_certificates():
+    flags = tls.context().verify_flags
+
+    assert flags & ssl.VERIFY_X509_PARTIAL_CHAIN
+    assert not flags & ssl.VERIFY_X509_STRICT  # what 3.13 sets, and the root of these tests would fail
 
 
 @pytest.mark.parametrize(("text", "words"), [(None, "no such file"), ("nothing", "has no certificate in it")])
