@@ -53,22 +53,27 @@ def lines_for_dotenv(folder: Path) -> list[str]:
 
 
 def _assigned(tree: ast.Module) -> Iterator[tuple[str, str | None]]:
-    """Every name of an InfluxDB tool that is given a plain value, wherever in the file: in a class, in a dict."""
+    """Every name of an InfluxDB tool that is given a plain value, wherever in the file: in a class, as a key of a dict,
+    or shorter in a dict of that name (`INFLUXDB = {"host": ...}`).
+    """
     for node in ast.walk(tree):
-        if isinstance(node, ast.Assign):
-            pairs = [(target, node.value) for target in node.targets]
-        elif isinstance(node, ast.AnnAssign) and node.value is not None:
-            pairs = [(node.target, node.value)]
-        else:
-            continue
-        for target, value in pairs:
-            if not isinstance(target, ast.Name):
-                continue
-            yield from _named(target.id, value)
-            if isinstance(value, ast.Dict) and target.id.upper().startswith("INFLUX"):
-                for key, inner in zip(value.keys, value.values, strict=True):
-                    if isinstance(key, ast.Constant) and isinstance(key.value, str):
-                        yield from _named(f"INFLUXDB_{key.value}", inner)
+        pairs: list[tuple[str, ast.expr]] = []
+        if isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None:
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            pairs = [(target.id, node.value) for target in targets if isinstance(target, ast.Name)]
+        elif isinstance(node, ast.Dict):
+            pairs = list(_items(node))
+        for word, value in pairs:
+            yield from _named(word, value)
+            if isinstance(value, ast.Dict) and word.upper().startswith("INFLUX"):
+                for key, inner in _items(value):
+                    yield from _named(f"INFLUXDB_{key}", inner)
+
+
+def _items(node: ast.Dict) -> Iterator[tuple[str, ast.expr]]:
+    for key, value in zip(node.keys, node.values, strict=True):
+        if isinstance(key, ast.Constant) and isinstance(key.value, str):
+            yield key.value, value
 
 
 def _named(word: str, value: ast.expr) -> Iterator[tuple[str, str | None]]:

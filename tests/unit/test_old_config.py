@@ -22,6 +22,10 @@ def lines(folder: Path, text: str) -> list[str]:
         "INFLUXDB_PORT = int(os.environ.get('INFLUXDB_PORT', default='8087'))\nINFLUXDB_DB: str = 'market data'\n",
         "class Config:\n  INFLUXDB_HOST = 'db.lan'\n  INFLUXDB_PORT = '8087'\n  INFLUXDB_DATABASE = 'market data'\n",
         "INFLUXDB = {'host': 'db.lan', 'port': 8087, 'database': 'market data', 'username': None}\n",
+        "SETTINGS = {'API_KEY': None, 'INFLUXDB_HOST': 'db.lan', 'INFLUXDB_PORT': 8087,"
+        " 'INFLUXDB_DATABASE': 'market data', 'INFLUXDB_USERNAME': None}\n"
+        "INFLUXDB_HOST = os.getenv('INFLUXDB_HOST', SETTINGS['INFLUXDB_HOST'])\n",
+        "SETTINGS = {'influxdb': {'host': 'db.lan', 'port': 8087, 'database': 'market data'}}\n",
     ],
 )
 def test_plain_values_and_defaults_are_understood_wherever_they_stand(tmp_path: Path, text: str) -> None:
