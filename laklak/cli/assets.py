@@ -187,7 +187,7 @@ def convert(
             "warning",
             f"{counted(len(found.bare), 'symbol')} without a venue, taken as {settings.venue}'s: {some_of(found.bare)}",
         )
-    idle = f"; {counted(found.idle, 'row')} that ask for no candles are not in it" if found.idle else ""
+    idle = f"; left out because no candles are asked for: {counted(found.idle, 'row')}" if found.idle else ""
     tell(f"{name}: {counted(found.symbols, 'symbol')}{idle}")
     return int(bool(found.bad))
 

@@ -214,6 +214,8 @@ class _Reading:
             what = f"{shown} has {len(words)} words{_OF_A_LIST}"
             self._bad.append(BadLine(line, "malformed", what, "write one symbol a line"))
         elif len(words) == 2:
+            if words[1].upper() in QUOTES and words[1] not in self.venues:
+                bare = _joined(words)
             self._of_venues(line, words[0], words[1].split("+"), _OF_A_LIST)
         elif words:
             venue, colon, symbol = words[0].partition(":")
@@ -283,4 +285,4 @@ def _joined(words: Sequence[str]) -> str:
 def _bare_hint(word: str) -> str:
     if "," in word:
         return "separate symbol and venue by a space, not by a comma, as in BTCUSDT binance"
-    return "add the venue after the symbol, as in BTCUSDT binance"
+    return "add the venue after the symbol, as in BTCUSDT binance; `laklak assets convert FILE` does it for all lines"

@@ -62,7 +62,7 @@ async def _held(store: Store, series: Series) -> TimeRange:
     if series in held:
         return held[series]
     near = near_series(series, held)
-    hint = f"did you mean {' or '.join(near)}? " if near else ""
+    hint = f"did you mean {' or '.join(near)}? If not, " if near else ""
     fetch = f"laklak backfill {series.venue}:{series.symbol} --interval {series.interval} --days 1"
     raise UnknownSeries(
         f"no candles of {series} in {store.display}", hint=f"{hint}fetch it first: {fetch} --store {store.display}"

@@ -563,7 +563,11 @@ def test_show_gives_json_also_where_it_fails(venue, here):
 def test_show_names_near_series_where_there_is_none(venue, here):
     venue()
     here("backfill", "ALGOUSDT", *DAY)
-    assert here("show", "ALGO").lines("hint")[0].startswith("did you mean binance:ALGOUSDT:1m? fetch it first: laklak ")
+    assert (
+        here("show", "ALGO")
+        .lines("hint")[0]
+        .startswith("did you mean binance:ALGOUSDT:1m? If not, fetch it first: laklak ")
+    )
 
 
 def test_python_dash_m_and_the_program_are_the_same(laklak):

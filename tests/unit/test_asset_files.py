@@ -82,6 +82,13 @@ def test_a_table_becomes_a_list_of_one_entry_a_line():
     assert [(one.line, one.reason) for one in found.bad] == [(9, "unknown_venue")]
 
 
+def test_a_list_of_symbols_alone_gets_a_venue_and_a_symbol_in_two_words_is_one():
+    found = converted("BTCUSDT bybit+yfinance\nETHUSDT\nAI USDT\n", "binance", VENUES, SPELLED, table=False)
+
+    assert list(found.lines) == ["BTCUSDT bybit", "BTCUSDT yfinance", "ETHUSDT binance", "AIUSDT binance"]
+    assert (found.bare, found.bad) == (["ETHUSDT", "AIUSDT"], [])
+
+
 def test_a_file_is_replaced_with_its_rights_and_its_link(tmp_path: Path):
     real = tmp_path / "real.txt"
     real.write_text("old")
