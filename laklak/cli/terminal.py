@@ -181,7 +181,9 @@ class LivePanel:
     """Lines at the end of a terminal that are drawn again and again.
 
     The cursor is left at their beginning, where a terminal keeps it when its width changes and lines are broken anew:
-    what is erased from there on is all of them, however many they have become.
+    what is erased from there on is all of them, however many they have become.  They are written over, and what is left
+    of the older ones is erased from behind the first column: tmux takes what is erased from the first cell of a screen
+    into its history, where one bar would stand below the other.
     """
 
     def __init__(self, stream: TextIO) -> None:
@@ -202,11 +204,12 @@ class LivePanel:
             console.print(panel(width))
         lines = captured.get().splitlines()[: rows - 1]
         up = f"\x1b[{len(lines) - 1}A" if len(lines) > 1 else ""
-        text = "\x1b[?25l\r\x1b[J" + "\r\n".join(lines) + f"\r{up}\x1b[?25h"
+        drawn = "\r\n".join(f"{line}\x1b[K" for line in lines)
+        text = f"\x1b[?25l\r{drawn}\x1b[J\r{up}\x1b[?25h"
         emit_bytes(text.encode(self._stream.encoding or "ascii", "replace"), self._stream)
 
     def erase(self) -> None:
-        emit_bytes(b"\r\x1b[J", self._stream)
+        emit_bytes(b"\r\x1b[K\x1b[C\x1b[J\r", self._stream)
 
 
 def can_draw(stream: TextIO) -> bool:

@@ -123,13 +123,28 @@ def test_a_panel_leaves_the_cursor_where_it_begins_so_that_all_of_it_is_erased_w
     second = shown.written()
     panel.erase()
 
-    assert shown.written() == "\r\x1b[J"
+    assert shown.written() == "\r\x1b[K\x1b[C\x1b[J\r"
     for text, most in ((first, width), (second, 40)):
-        assert text.startswith("\x1b[?25l\r\x1b[J")
-        body, up = re.fullmatch(r"\x1b\[\?25l\r\x1b\[J(.*)\r\x1b\[(\d+)A\x1b\[\?25h", text, re.DOTALL).groups()
+        form = r"\x1b\[\?25l\r(.*)\x1b\[J\r\x1b\[(\d+)A\x1b\[\?25h"
+        body, up = re.fullmatch(form, text, re.DOTALL).groups()
         assert int(up) == body.count("\n") > 0
+        lines = re.split(r"\r+\n", body)
+        assert all(line.endswith("\x1b[K") for line in lines)
         # The last column is free.
-        assert all(len(re.sub(r"\x1b\[[\d;]*m", "", line)) < most for line in body.split("\r\n"))
+        assert all(len(re.sub(r"\x1b\[[\d;]*[mK]", "", line)) < most for line in lines)
+
+
+def test_nothing_is_erased_from_the_first_column_on_since_tmux_would_keep_it_in_its_history(screen):
+    shown = screen(40)
+    panel = terminal.LivePanel(shown.stream)
+    for _ in range(2):
+        panel.draw(lambda room: terminal._panel(Report(budget=1200), room))
+    panel.erase()
+
+    text = shown.written()
+    assert text.count("\x1b[J") == 3
+    assert "\r\x1b[J" not in text
+    assert "\n\x1b[J" not in text
 
 
 def test_a_terminal_that_cannot_spell_the_bar_gets_one_that_it_can(screen):
