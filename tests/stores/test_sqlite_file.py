@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
+import re
 import sqlite3
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+import laklak.stores.sqlite
 from laklak.errors import StoreUnavailable
 from laklak.model.absences import Absence
 from laklak.model.series import TimeRange
@@ -289,3 +291,10 @@ def test_a_creation_that_was_cut_off_is_no_obstacle(path):
         asyncio.run(enter(place))
 
         assert header_on_disk(place) == (APPLICATION_ID, SCHEMA_VERSION)
+
+
+def test_no_statement_has_numbered_marks_which_python_3_12_takes_for_names_and_warns_of():
+    modules = [*Path(laklak.stores.sqlite.__file__).parent.glob("*.py")]
+
+    assert modules
+    assert [path.name for path in modules if re.search(r"\?\d", path.read_text())] == []

@@ -33,8 +33,8 @@ _CELLS: Final = 7
 
 _ABSENCE_SQL: Final = f"""
 INSERT INTO absence (series_id, open_time, kind, confirmed_at, reason, row, venue_at, file_at)
-SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8
-WHERE NOT EXISTS (SELECT 1 FROM candle WHERE series_id = ?1 AND open_time = ?2 AND {SOUND})
+SELECT ?, ?, ?, ?, ?, ?, ?, ?
+WHERE NOT EXISTS (SELECT 1 FROM candle WHERE series_id = ? AND open_time = ? AND {SOUND})
 ON CONFLICT (series_id, open_time) DO UPDATE
 SET kind = excluded.kind, confirmed_at = excluded.confirmed_at, reason = excluded.reason, row = excluded.row,
     venue_at = excluded.venue_at, file_at = excluded.file_at"""  # noqa: S608, made of constants
@@ -207,7 +207,8 @@ def _insert_sql(rows: int) -> str:
 def _settle_absences(connection: sqlite3.Connection, series_id: int, delivery: Delivery) -> None:
     for absence in delivery.absences:
         row = (absence.open_time_ms, absence.kind, absence.confirmed_at_ms, absence.reason, absence.row)
-        connection.execute(_ABSENCE_SQL, (series_id, *row, absence.venue_ms, absence.file_ms))
+        once_more = (series_id, absence.open_time_ms)
+        connection.execute(_ABSENCE_SQL, (series_id, *row, absence.venue_ms, absence.file_ms, *once_more))
     if delivery.candles:
         open_times = delivery.candles.open_times
         connection.execute(_FORGET_SQL, (series_id, open_times[0], open_times[-1]))
