@@ -445,7 +445,7 @@ class Fetch:
         series, lives = ledger.plan.series, self._lives[feed.venue.name]
         ledger.edges_asked.add(edge)
         if edge == "first":
-            first_ms = await lives.first(series, ledger.oldest_ms)
+            first_ms = await lives.first(series, ledger.start_ms, ledger.oldest_ms)
             if first_ms is not None:
                 self._begin(feed, ledger, first_ms)
             return

@@ -16,7 +16,7 @@ from typing import Final
 
 import anyio
 
-from laklak.engine.edges import first_open_ms, newest_open_ms
+from laklak.engine.edges import Beginning, first_open_ms, hold_first, newest_open_ms
 from laklak.errors import PermanentError, TransientError
 from laklak.model.series import DAY_MS, Instrument, Interval, Series, TimeRange, iso
 from laklak.plan.wanted import NOT_LISTED, BegunSeries, EndedSeries, Target
@@ -43,6 +43,19 @@ class Newest:
     ended: bool
 
 
+@dataclass(frozen=True, slots=True)
+class _First:
+    """The first candle of a series as far as it was learned before a run.
+
+    `doubtful`: something says that there are earlier ones, so that it is no fact yet.  `unknown`: there are candles,
+    and nothing is to be left out at the start of the range.
+    """
+
+    first_ms: int | None
+    doubtful: bool = False
+    unknown: bool = False
+
+
 class Lives:
     """What is known, and learned in a run, of the ends of one venue's series.
 
@@ -58,6 +71,9 @@ class Lives:
         self._report = report
         self._recheck = recheck
         self._newest: dict[Interval, int] = {}
+        self._first_asked: set[Series] = set()
+        self._agreed: dict[Series, int] = {}
+        """First candles that two questions of this run agree on."""
         self._references_asked: set[str] = set()
         self._one_at_a_time = anyio.Lock()
 
@@ -70,18 +86,31 @@ class Lives:
         target = await self._cut_start(target)
         return target if target.refused else await self._cut_end(target)
 
-    async def _cut_start(self, target: Target) -> Target:
+    async def look_for_first(self, target: Target) -> Target:
+        """Cut what is wanted to where the series begins by its candles, though the listing says nothing of that.
+
+        For where hundreds of pages would be asked for to learn it.
+        """
+        series = target.series
+        if target.settled or target.first_ms is not None or series in self._first_asked or not self._can_ask:
+            return target
+        return await self._cut_start(target, anyway=True)
+
+    async def _cut_start(self, target: Target, *, anyway: bool = False) -> Target:
         series, span = target.series, target.wanted
         listed_ms = self._listed_ms(target)
         known_ms = self.known_first(series)
         start_ms, doubtful, refused = known_ms, False, False
-        if known_ms is None and (listed_ms is None or listed_ms > span.start_ms):
+        if known_ms is None and (anyway or listed_ms is None or listed_ms > span.start_ms):
             # Where nothing comes, or nobody can be asked, the listing is the best guess.
             start_ms = listed_ms
             try:
                 if self._can_ask:
-                    known_ms, doubtful = await self._learned_first(target, listed_ms)
-                    start_ms = listed_ms if known_ms is None else known_ms
+                    self._first_asked.add(series)
+                    learned = await self._learned_first(target, listed_ms, anyway=anyway)
+                    known_ms, doubtful = learned.first_ms, learned.doubtful
+                    if known_ms is not None or learned.unknown:
+                        start_ms = known_ms
             except (TransientError, PermanentError) as exc:
                 log.warning("first candle not learned series=%s error=%s", series, exc)
                 start_ms, refused = None, _is_refused(target, exc)
@@ -98,30 +127,37 @@ class Lives:
             refused=refused,
         )
 
-    async def _learned_first(self, target: Target, listed_ms: int | None) -> tuple[int | None, bool]:
-        """Ask for the first candle; and whether something says that there are earlier ones, so that it is no fact yet.
+    async def _learned_first(self, target: Target, listed_ms: int | None, *, anyway: bool) -> _First:
+        """Ask for the first candle, and hold what is shown against whatever else says where the series begins.
 
-        No candle at all is said by two answers, and so is a first one that leaves nothing of the range.
+        That there is no candle at all is said by two answers.
         """
         series, span = target.series, target.wanted
         first_ms = await first_open_ms(self._feed, series)
-        if first_ms is None or (listed_ms is not None and listed_ms < span.end_ms <= first_ms):
-            again_ms = await first_open_ms(self._feed, series)
-            first_ms = min((one for one in (first_ms, again_ms) if one is not None), default=None)
         if first_ms is None:
-            return None, False
-        doubtful = listed_ms is not None and series.interval.ceil(listed_ms) < first_ms
+            first_ms = await first_open_ms(self._feed, series)
+        if first_ms is None:
+            return _First(None)
         shown_ms = self._first_in_files(series)
         if shown_ms is not None and shown_ms <= first_ms:
-            return shown_ms, False
-        if first_ms > span.start_ms:
-            # What is stored is evidence, too, and beats the answer; whether it is the first is not known.
-            stored = await self._store.open_times(series, TimeRange(span.start_ms, min(first_ms, span.end_ms)))
-            if stored:
-                return stored[0], True
-        if not doubtful:
-            self.remember_first(series, first_ms, "klines")
-        return first_ms, doubtful
+            return _First(shown_ms)
+        if first_ms <= span.start_ms and anyway:
+            # Nothing hangs on it: all of the range is asked for, and what is stored then is not asked about again.
+            return _First(None, unknown=True)
+        # What is stored is evidence, too, and beats the answer; whether it is the first is not known.
+        stored = await self._store.open_times(series, TimeRange(span.start_ms, min(first_ms, span.end_ms)))
+        if stored:
+            return _First(stored[0], doubtful=True)
+        begins = await hold_first(self._feed, series, first_ms, span.start_ms)
+        if begins.first_ms is None:
+            log.warning("first candle not agreed on series=%s answer=%s", series, first_ms)
+            return _First(None, unknown=True)
+        if begins.agreed:
+            self._agreed[series] = begins.first_ms
+        if not begins.agreed or (listed_ms is not None and series.interval.ceil(listed_ms) < begins.first_ms):
+            return _First(begins.first_ms, doubtful=True)
+        self.remember_first(series, begins.first_ms, "klines")
+        return _First(begins.first_ms)
 
     async def _cut_end(self, target: Target) -> Target:
         series, span = target.series, target.wanted
@@ -156,17 +192,27 @@ class Lives:
 
     # What is asked of the venue
 
-    async def first(self, series: Series, oldest_ms: int) -> int | None:
+    async def first(self, series: Series, start_ms: int, oldest_ms: int) -> int | None:
         """Ask for the first candle of a series and remember it; raises what Transport.ask raises.
 
-        None where there is none, or where it would be later than one that has been seen (`oldest_ms`).
+        None where there is none, where it would be later than one that has been seen (`oldest_ms`), and where it would
+        take away from what is wanted (from `start_ms` on) by the word of one question.
         """
         first_ms = await first_open_ms(self._feed, series)
         if first_ms is None or first_ms > oldest_ms:
             log.warning("no first candle series=%s answer=%s seen=%s", series, first_ms, oldest_ms)
             return None
-        self.remember_first(series, first_ms, "klines")
-        return first_ms
+        begins = Beginning(first_ms, agreed=True)
+        if self._agreed.get(series) != first_ms:
+            begins = await hold_first(self._feed, series, first_ms, start_ms)
+        if begins.first_ms is None or begins.first_ms > oldest_ms:
+            log.warning("first candle not agreed on series=%s answer=%s seen=%s", series, first_ms, oldest_ms)
+            return None
+        if begins.agreed:
+            self.remember_first(series, begins.first_ms, "klines")
+        elif begins.first_ms > start_ms:
+            return None
+        return begins.first_ms
 
     async def newest(self, series: Series) -> Newest:
         """Ask for the newest candle of a series, and say whether it has ended; raises what Transport.ask raises."""
