@@ -16,7 +16,7 @@ from typing import Final
 
 import anyio
 
-from laklak.engine.edges import Beginning, first_open_ms, hold_first, newest_open_ms
+from laklak.engine.edges import Beginning, first_open_ms, hold_first, later_open_ms, newest_open_ms
 from laklak.errors import PermanentError, TransientError
 from laklak.model.series import DAY_MS, Instrument, Interval, Series, TimeRange, iso
 from laklak.plan.wanted import NOT_LISTED, BegunSeries, EndedSeries, Target
@@ -222,22 +222,38 @@ class Lives:
             open_ms = await newest_open_ms(self._feed, series)
         listed = self._feed.listing.instruments.get(series.symbol)
         instrument = listed or Instrument(series.symbol, NOT_LISTED, None, None)
-        trades = instrument.trades
-        ended = not trades if open_ms is None else await self._has_ended(series, open_ms, trades=trades)
-        self._remember_end(series, open_ms, instrument.status, ended=ended)
-        return Newest(open_ms, ended)
+        if open_ms is None:
+            newest = Newest(None, ended=not instrument.trades)
+        else:
+            newest = await self._held_against_others(series, open_ms, trades=instrument.trades)
+        self._remember_end(series, newest.open_ms, instrument.status, ended=newest.ended)
+        return newest
 
-    async def _has_ended(self, series: Series, open_ms: int, *, trades: bool) -> bool:
+    async def _held_against_others(self, series: Series, open_ms: int, *, trades: bool) -> Newest:
+        """Say whether a series has ended with the candle that an answer calls its newest.
+
+        Of one that is said to trade two things speak against an end, the listing and a later candle: that one is asked
+        for, for a newest candle that is old may be of an answer that is.
+        """
         self.saw(series.interval, open_ms)
         allowed_ms = ENDED_AFTER_MS if trades else ENDED_AFTER_NOT_TRADING_MS
         now_ms = self._feed.clock.now_ms()
         if series.interval.floor(now_ms) - open_ms <= allowed_ms:
-            return False
+            return Newest(open_ms, ended=False)
         before = None if self._recheck else self._knowledge.fact(series, "ended", now_ms)
         if isinstance(before, dict) and before.get("last_ms") == open_ms:
             # Nothing has come since this was held against other series.
-            return True
-        return await self._venue_newest_ms(series) - open_ms > allowed_ms
+            return Newest(open_ms, ended=True)
+        if await self._venue_newest_ms(series) - open_ms <= allowed_ms:
+            return Newest(open_ms, ended=False)
+        later_ms = await later_open_ms(self._feed, series, open_ms) if trades else None
+        if later_ms is None:
+            return Newest(open_ms, ended=True)
+        log.warning("newest candle was not series=%s answer=%s later=%s", series, open_ms, later_ms)
+        again_ms = await newest_open_ms(self._feed, series)
+        open_ms = later_ms if again_ms is None else max(later_ms, again_ms)
+        self.saw(series.interval, open_ms)
+        return Newest(open_ms, ended=False)
 
     def saw(self, interval: Interval, open_ms: int) -> None:
         """Take notice of a candle of the venue, of whatever series."""

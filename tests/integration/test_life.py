@@ -240,6 +240,49 @@ def test_a_newest_candle_that_is_not_there_once_ends_nothing(status, liar):
     assert outcome(backfill("AAAUSDT", days=1)) == (0, 1440, 0, 0)
 
 
+def shows_newest(venue, time, lies, symbol="AAAUSDT"):
+    """Asked for the newest candle of a symbol the venue shows an older one, so many times; then it is honest."""
+    told = []
+
+    def tell(name, query, rows):
+        if name != symbol or set(query) != {"symbol", "interval", "limit"} or len(told) == lies:
+            return rows
+        told.append(query)
+        open_ms = ms(time)
+        return [[open_ms, *rows[0][1:6], open_ms + 59_999, *rows[0][7:]]]
+
+    venue.tell_rows = tell
+    return told
+
+
+@pytest.mark.parametrize("delivery", [None, "2026-03-01T00:00"])
+def test_a_newest_candle_that_is_stale_once_ends_no_series_that_is_said_to_trade(delivery, liar):
+    """With a delivery date in the past it is asked for before the run, else after a long page without candles."""
+    venue = liar("2026-03-03T12:00:30")
+    venue.list("BBBUSDT", first="2026-01-01")
+    more = {} if delivery is None else {"delivery": ms(delivery)}
+    symbol = venue.list("AAAUSDT", first="2026-01-01", **more)
+    symbol.holes = minutes("2026-03-02T09:00", 1200)
+    told = shows_newest(venue, "2026-03-01T08:00", 1)
+
+    summary = backfill("AAAUSDT", start="2026-03-01", workers=1)
+
+    assert (summary.exit, summary.written, summary.missing) == (0, 60 * 60 - 1200, 0)
+    assert (len(told), summary.ended_series) == (1, ())
+
+
+def test_a_series_that_trades_has_ended_when_two_questions_say_so_and_costs_one_a_run_from_then_on(liar):
+    venue = liar("2026-03-03T12:00:30")
+    venue.list("BBBUSDT", first="2026-01-01")
+    venue.list("AAAUSDT", first="2026-01-01", last="2026-03-01T08:59", delivery=ms("2026-03-01T09:00"))
+
+    assert outcome(backfill("AAAUSDT", start="2026-03-01")) == (0, 540, 0, 0)
+    edges = [hit.query for hit in venue.asked(symbol="AAAUSDT") if hit.query["limit"] == "1"]
+    assert [query.get("startTime") for query in edges] == [None, str(ms("2026-03-01T09:00"))]
+    venue.forget()
+    assert (backfill("AAAUSDT", start="2026-03-01").exit, len(venue.asked())) == (0, 1)
+
+
 def test_a_recheck_of_a_later_range_does_not_take_away_what_a_file_has_shown(liar, sql):
     venue = liar("2026-03-18T12:00:30", files=True)
     symbol = venue.list("AAAUSDT", onboard="2026-03-15T08:00", first="2026-03-15T08:00")
@@ -370,8 +413,9 @@ def test_a_symbol_that_ended_without_a_date_wants_nothing_more_and_costs_a_quest
     ]
     assert f"BTCSTUSDT: no candle since 2025-03-01T09:00Z ({status})" in ended.err
     assert holes(sql) == 0
-    # Where the venue says that it trades, its first candle is asked for, and the end shows after an empty page.
-    assert len(venue.asked()) <= (2 if status != "TRADING" else 4)
+    # Where the venue says that it trades, its first candle is asked for, the end shows after an empty page, and
+    # a later candle is asked for.
+    assert len(venue.asked()) <= (2 if status != "TRADING" else 5)
     venue.forget()
     again = here("backfill", "BTCSTUSDT", "--days", "365", "--json")
     assert (again.exit, len(venue.asked())) == (0, 1)
