@@ -470,8 +470,10 @@ class Fetch:
             if first_ms is not None:
                 self._begin(feed, ledger, first_ms)
             return
-        newest = await lives.newest(series)
+        newest = await lives.newest_unless_lagging(series, ledger.newest_ms)
         ledger.newest_answered = True
+        if newest is None:
+            return
         if newest.open_ms is not None:
             ledger.saw(newest.open_ms)
         if newest.ended:

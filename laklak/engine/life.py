@@ -32,6 +32,11 @@ ENDED_AFTER_MS: Final = DAY_MS
 """A symbol that trades, and whose newest candle is further behind the venue's than this, has ended."""
 ENDED_AFTER_NOT_TRADING_MS: Final = 60 * 60_000
 """The same for one that the venue calls something else than trading."""
+LAG_SEEN_AT: Final = 3
+"""So many series of a venue have to stand still at the same time for the venue to lag as a whole."""
+_LAG_AT_LEAST_MS: Final = 5 * 60_000
+_SAME_TIME_MS: Final = 60 * 60_000
+"""A series so far behind another one has not ended, whatever the venue says of it."""
 _REFERENCES: Final = 3
 
 
@@ -71,6 +76,10 @@ class Lives:
         self._report = report
         self._recheck = recheck
         self._newest: dict[Interval, int] = {}
+        self._stands_at: dict[Series, int] = {}
+        """The newest candles that series have answered with, those that are said to trade."""
+        self._lag_asked = 0
+        self._lag_lock = anyio.Lock()
         self._first_asked: set[Series] = set()
         self._agreed: dict[Series, int] = {}
         """First candles that two questions of this run agree on."""
@@ -214,6 +223,31 @@ class Lives:
             return None
         return begins.first_ms
 
+    async def newest_unless_lagging(self, series: Series, seen_ms: int) -> Newest | None:
+        """Ask for the newest candle of a series whose newest one seen so far is `seen_ms`; raises as `newest`.
+
+        None where several others have shown that the venue has nothing later yet: it is asked once a run.  The first
+        of these questions are asked one after the other, so that hundreds of series wait for what a few of them say.
+        """
+        if self._lag_asked < LAG_SEEN_AT:
+            async with self._lag_lock:
+                if self._lag_asked < LAG_SEEN_AT:
+                    try:
+                        return await self.newest(series)
+                    finally:
+                        self._lag_asked += 1
+        if self._lags_at(series.interval, seen_ms):
+            return None
+        return await self.newest(series)
+
+    def _lags_at(self, interval: Interval, seen_ms: int) -> bool:
+        """Whether the venue as a whole has nothing yet after about this moment: no series has shown more."""
+        newest_ms = self._newest.get(interval, 0)
+        if interval.floor(self._feed.clock.now_ms()) - newest_ms <= max(_LAG_AT_LEAST_MS, interval.ms):
+            return False
+        standing = sum(newest_ms - open_ms <= _SAME_TIME_MS for open_ms in self._stands_at.values())
+        return standing >= LAG_SEEN_AT and newest_ms - seen_ms <= _SAME_TIME_MS
+
     async def newest(self, series: Series) -> Newest:
         """Ask for the newest candle of a series, and say whether it has ended; raises what Transport.ask raises."""
         open_ms = await newest_open_ms(self._feed, series)
@@ -226,6 +260,8 @@ class Lives:
             newest = Newest(None, ended=not instrument.trades)
         else:
             newest = await self._held_against_others(series, open_ms, trades=instrument.trades)
+            if instrument.trades and newest.open_ms is not None:
+                self._stands_at[series] = newest.open_ms
         self._remember_end(series, newest.open_ms, instrument.status, ended=newest.ended)
         return newest
 

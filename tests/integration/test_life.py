@@ -515,6 +515,60 @@ def test_the_same_tail_of_most_series_is_told_once(liar, here):
     assert "binance gives no candles after 2026-03-01T08:59Z yet" in ended.out + ended.err
 
 
+LAGGING = [f"{letter * 3}USDT" for letter in "ABCDEFGHIJKL"]
+
+
+def lags(liar, until):
+    venue = liar("2026-03-01T12:00:30")
+    for name in LAGGING:
+        venue.list(name, first="2026-01-01")
+    venue.klines_until_ms = ms(until)
+    return venue
+
+
+def asked_for_newest(venue):
+    return [hit for hit in venue.asked() if "startTime" not in hit.query and "endTime" not in hit.query]
+
+
+def test_a_venue_that_lags_as_a_whole_is_asked_how_far_it_is_at_a_few_series_a_run(liar, sql):
+    venue = lags(liar, "2026-03-01T09:00")
+
+    for held, written in ((0, 60), (60, 0)):
+        summary = backfill(*LAGGING, start="2026-03-01T08:00", end="2026-03-01T12:00")
+
+        assert outcome(summary) == (1, 12 * written, 0, 12 * 180)
+        assert summary.stored_before == 12 * held
+        assert {one.reason for one in summary.failed_series} == {"not_yet"}
+        assert len(asked_for_newest(venue)) == 3
+        assert len(venue.asked()) == 12 + 3
+        venue.forget()
+    venue.klines_until_ms = None
+    assert outcome(backfill(*LAGGING, start="2026-03-01T08:00", end="2026-03-01T12:00")) == (0, 12 * 180, 0, 0)
+    assert holes(sql) == 0
+
+
+def test_a_series_that_is_further_behind_than_the_venue_is_asked_for_its_own_newest_candle(liar):
+    venue = lags(liar, "2026-03-01T09:00")
+    venue.symbols["LLLUSDT"].last_ms = ms("2026-03-01T06:00")
+
+    summary = backfill(*LAGGING, start="2026-03-01T05:00", end="2026-03-01T12:00")
+
+    assert summary.exit == 1
+    assert "LLLUSDT" in {hit.query["symbol"] for hit in asked_for_newest(venue)}
+    assert len(asked_for_newest(venue)) <= 4
+
+
+def test_series_that_stand_still_beside_one_that_goes_on_are_each_asked_for(liar):
+    venue = lags(liar, "2026-03-01T12:00")
+    for name in LAGGING[:-1]:
+        venue.symbols[name].last_ms = ms("2026-03-01T08:59")
+
+    summary = backfill(*LAGGING, start="2026-03-01T08:00", end="2026-03-01T12:00")
+
+    assert (summary.exit, summary.written) == (1, 11 * 60 + 240)
+    assert len(asked_for_newest(venue)) == 11
+
+
 @pytest.mark.parametrize("end", ["2026-03-01T07:15", "2026-03-01T07:30"])
 def test_a_range_that_ends_inside_a_gap_costs_one_question_more(end, liar, sql):
     venue = liar("2026-03-01T12:00:30")
