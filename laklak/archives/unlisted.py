@@ -1,6 +1,7 @@
 """Symbols that a venue does not list (any more): what klines and bulk files have shown of them.  Pure.
 
-What was found is remembered as a note `unlisted` of the series (a Trace), and looked for again a week later.  Of a
+What was found is remembered as a note `unlisted` of the series (a Trace), and looked for again a week later; klines
+that have nothing are asked in a second run before.  Of a
 series that only bulk files have, the monthly files that are there say roughly of what time it is, and what is in them
 says it exactly: minutes before the first row and after the last one are *outside*, minutes that lack in between are
 holes.
@@ -9,7 +10,7 @@ holes.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from laklak.archives import Archive, ArchiveFile
@@ -21,7 +22,9 @@ LOOK_AGAIN_AFTER_MS: Final = 7 * DAY_MS
 """What was found of a symbol that is not listed is looked for again after so long, by the venue's clock."""
 ENDED_FOR_GOOD_AFTER_MS: Final = DAY_MS
 """Where the newest candle closed so long before a look, there are no more to be expected before the next one."""
-_CLOCK_SLACK_MS: Final = 60 * 60_000
+ENOUGH_REFUSALS: Final = 2
+"""In so many runs klines have to have nothing of a series before that is remembered: one answer may be wrong."""
+CLOCK_SLACK_MS: Final = 60 * 60_000
 FILES_LATE_BY_MS: Final = 7 * DAY_MS
 """A file that is not there so long after it was expected will not come."""
 
@@ -30,12 +33,14 @@ FILES_LATE_BY_MS: Final = 7 * DAY_MS
 class Trace:
     """What has been found of one series, by whoever has been asked so far.
 
-    `asked`: klines have answered, with the first and the newest candle, or (None) that there is none.  `found` and
-    `lacking`: months, by their first moment, whose files are there and are not.  `outside`: stretches that files were
-    found to have nothing of, before their first row or after their last one.
+    `asked`: klines have answered, with the first and the newest candle, or (None) that there is none, which they have
+    said in so many runs in a row (`refusals`, counted up to ENOUGH_REFUSALS).  `found` and `lacking`: months, by their
+    first moment, whose files are there and are not.  `outside`: stretches that files were found to have nothing of,
+    before their first row or after their last one.
     """
 
     asked: bool = False
+    refusals: int = 0
     first_ms: int | None = None
     newest_ms: int | None = None
     found: frozenset[int] = frozenset()
@@ -48,13 +53,15 @@ class Trace:
         try:
             trace = cls(
                 asked=value["asked"] is True,
+                # Who wrote it before they were counted had one answer.
+                refusals=_count(value.get("refusals", int(value["asked"] is True and value["first"] is None))),
                 first_ms=_moment(value["first"]),
                 newest_ms=_moment(value["newest"]),
                 found=frozenset(map(_time, value["found"])),
                 lacking=frozenset(map(_time, value["lacking"])),
                 outside=tuple(TimeRange(_time(start), _time(end)) for start, end in value["outside"]),
             )
-        except (KeyError, TypeError, ValueError):
+        except (AttributeError, KeyError, TypeError, ValueError):
             return cls()
         return trace if trace.asked or (trace.first_ms is None and trace.newest_ms is None) else cls()
 
@@ -62,6 +69,7 @@ class Trace:
         """The same as JSON can spell it."""
         return {
             "asked": self.asked,
+            "refusals": self.refusals,
             "first": self.first_ms,
             "newest": self.newest_ms,
             "found": sorted(self.found),
@@ -70,14 +78,18 @@ class Trace:
         }
 
     @property
-    def api_refuses(self) -> bool:
-        """Whether klines were asked and have nothing."""
-        return self.asked and self.first_ms is None
+    def is_settled(self) -> bool:
+        """Whether what klines have said counts for a week: a first candle, or nothing, often enough."""
+        return self.first_ms is not None or self.refusals >= ENOUGH_REFUSALS
+
+    def refused(self, before: int) -> Trace:
+        """The same with one answer more that klines have nothing, after so many of the runs `before`."""
+        return replace(self, asked=True, first_ms=None, newest_ms=None, refusals=min(before + 1, ENOUGH_REFUSALS))
 
 
 def is_fresh(looked_ms: int | None, now_ms: int) -> bool:
     """Whether a look still counts: both by the venue's clock; one in the future does not, for a clock was wrong."""
-    return looked_ms is not None and -_CLOCK_SLACK_MS <= now_ms - looked_ms < LOOK_AGAIN_AFTER_MS
+    return looked_ms is not None and -CLOCK_SLACK_MS <= now_ms - looked_ms < LOOK_AGAIN_AFTER_MS
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,6 +243,12 @@ def _both(parts: Iterable[TimeRange], others: Sequence[TimeRange]) -> list[TimeR
 
 def _moment(value: Any) -> int | None:
     return None if value is None else _time(value)
+
+
+def _count(value: Any) -> int:
+    if type(value) is not int or not 0 <= value <= ENOUGH_REFUSALS:
+        raise ValueError("no number of runs")
+    return value
 
 
 def _time(value: Any) -> int:

@@ -1,20 +1,35 @@
-"""Where a series begins and ends at its venue, by its candles: one request each.
+"""Where a series begins and ends at its venue, by its candles: one request each, and one more to hold it against.
 
 A listing says when a symbol was listed and whether it trades; both have been wrong in public.  The open_time of a row
-is the evidence, whatever else is in the row.
+is the evidence, whatever else is in the row.  One answer may be wrong, too: what is to be believed of an end is asked
+for in a second way, from the other side.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from laklak.model.series import Series
 from laklak.sources.venue import Feed
-from laklak.venues.base import DecodeError
+from laklak.text import counted
+from laklak.venues.base import DecodeError, Request
 
 _TRIES: Final = 3
 _EARLIEST_MS: Final = 946_684_800_000  # 2000-01-01
+
+
+@dataclass(frozen=True, slots=True)
+class Beginning:
+    """Where a series begins, by two questions of different shape.
+
+    `agreed`: both name `first_ms`.  Otherwise it is a first candle that only one shape of question shows, or None where
+    earlier ones have been seen than the first that was shown: then it is not known where the series begins.
+    """
+
+    first_ms: int | None
+    agreed: bool = False
 
 
 async def first_open_ms(feed: Feed, series: Series, from_ms: int = 0) -> int | None:
@@ -22,28 +37,64 @@ async def first_open_ms(feed: Feed, series: Series, from_ms: int = 0) -> int | N
 
     Raises what Transport.ask raises: PermanentError for a symbol that the venue does not know.
     """
-    request = feed.venue.first_candle_request(series, from_ms)
-    return await feed.transport.ask(request, _open_time(feed, series), candles=True, tries=_TRIES)
+    times = await _ask(feed, series, feed.venue.first_candle_request(series, from_ms), 1)
+    return times[0] if times else None
 
 
 async def newest_open_ms(feed: Feed, series: Series) -> int | None:
     """The open_time of the newest candle, maybe the forming one; None where there is none.  Raises as the other."""
-    request = feed.venue.newest_candle_request(series)
-    return await feed.transport.ask(request, _open_time(feed, series), candles=True, tries=_TRIES)
+    times = await _ask(feed, series, feed.venue.newest_candle_request(series), 1)
+    return times[0] if times else None
 
 
-def _open_time(feed: Feed, series: Series) -> Callable[[bytes], int | None]:
-    def read(body: bytes) -> int | None:
-        times = feed.venue.parse_candles(body).columns[0]
-        if not times:
-            return None
-        if len(times) > 1:
+async def later_open_ms(feed: Feed, series: Series, open_ms: int) -> int | None:
+    """The open_time of a candle after the one that an answer has called the newest; None where there is none."""
+    return await first_open_ms(feed, series, open_ms + series.interval.ms)
+
+
+async def hold_first(feed: Feed, series: Series, first_ms: int, from_ms: int) -> Beginning:
+    """Hold the first candle that one answer has shown against the last two that open by then: only it should come.
+
+    Where they differ, both are asked once more; the first candle then at or after `from_ms`, where the range begins
+    that it is wanted for, for a question from the beginning of time may be one that the venue does not understand.
+    """
+    earliest_ms = first_ms
+    seen: list[int] = []
+    for asks_again in (False, True):
+        if asks_again:
+            again_ms = await first_open_ms(feed, series, from_ms)
+            if again_ms is None:
+                break
+            first_ms = again_ms
+            earliest_ms = min(earliest_ms, first_ms)
+        # A row beside the grid is the candle that its time falls into.
+        until_ms = first_ms + series.interval.ms - 1
+        times = await _ask(feed, series, feed.venue.candles_until_request(series, until_ms, 2), 2, until_ms)
+        if times == [first_ms] and all(first_ms <= time_ms for time_ms in seen):
+            return Beginning(first_ms, agreed=True)
+        seen += times
+    return Beginning(None if any(time_ms < earliest_ms for time_ms in seen) else earliest_ms)
+
+
+async def _ask(feed: Feed, series: Series, request: Request, most: int, until_ms: int | None = None) -> list[int]:
+    """Ask for at most so many candles, none that opens after `until_ms`, and give their open_times on the grid."""
+    return await feed.transport.ask(request, _open_times(feed, series, most, until_ms), candles=True, tries=_TRIES)
+
+
+def _open_times(feed: Feed, series: Series, most: int, until_ms: int | None) -> Callable[[bytes], list[int]]:
+    def read(body: bytes) -> list[int]:
+        times: Sequence[object] = feed.venue.parse_candles(body).columns[0]
+        if len(times) > most:
             # An answer to another question, from a cache for instance.
-            raise DecodeError(f"expected one candle of {series}, got {len(times)}")
-        (time_ms,) = times
+            raise DecodeError(f"expected {counted(most, 'candle')} of {series} at most, got {len(times)}")
         # A row beyond the clock is of another answer, or of times in another unit; so is one before 2000.
-        if type(time_ms) is not int or not _EARLIEST_MS <= time_ms <= feed.clock.now_ms() + series.interval.ms:
-            raise DecodeError(f"expected a candle of {series}, got one at {str(time_ms)[:40]}")
-        return series.interval.floor(time_ms)
+        latest_ms = feed.clock.now_ms() + series.interval.ms
+        latest_ms = latest_ms if until_ms is None else min(latest_ms, until_ms)
+        found = []
+        for time_ms in times:
+            if type(time_ms) is not int or not _EARLIEST_MS <= time_ms <= latest_ms:
+                raise DecodeError(f"expected a candle of {series}, got one at {str(time_ms)[:40]}")
+            found.append(series.interval.floor(time_ms))
+        return found
 
     return read

@@ -31,9 +31,12 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 
 from laklak.archives.evidence import Verdict
 from laklak.archives.split import FilePart
+from laklak.archives.unlisted import Trace
 from laklak.engine.addresses import AddressBook
+from laklak.engine.edges import first_open_ms
 from laklak.engine.files_alone import FilesAlone
 from laklak.engine.life import Lives, ended_line
+from laklak.engine.listing import UNLISTED
 from laklak.engine.tally import tally
 from laklak.engine.writing import Parcel, Writer
 from laklak.errors import (
@@ -292,9 +295,27 @@ class Fetch:
         stored: list[int] = []
         if self._job.refetch:
             stored = await self._store.open_times(ledger.plan.series, ledger.plan.wanted)
-        absences = self._files_alone.settle(feed, feed.reader.archive, ledger, stored)
+        refused = partial(self._refused_twice, feed, ledger)
+        absences = await self._files_alone.settle(feed, feed.reader.archive, ledger, stored, refused)
         delivery = await self._delivery(ledger, _nothing_of(ledger), absences)
         return [Parcel(ledger, delivery, _nothing_to_release)] if delivery.rows else []
+
+    async def _refused_twice(self, feed: Feed, ledger: Ledger) -> bool:
+        """Whether klines have nothing of a series, by two answers with some time in between, in this run or before."""
+        series = ledger.plan.series
+        note, heard = self._knowledge.note(series, UNLISTED), Trace.of(self._knowledge.value(series, UNLISTED))
+        if heard.is_settled or not heard.asked or note is None or feed.no_api is not None:
+            return heard.is_settled and heard.first_ms is None
+        try:
+            passed_s = (feed.clock.now_ms() - (note.venue_ms or 0)) / 1000
+            with self._stopper.interruptible():
+                await asyncio.sleep(SECOND_ANSWER_AFTER_S - max(0.0, passed_s))
+            return await first_open_ms(feed, series) is None
+        except PermanentError:
+            return True
+        except (LaklakError, Stopped) as exc:
+            log.warning("not asked again series=%s error=%s", series, exc)
+            return False
 
     async def _take_in(
         self, feed: Feed, reader: FileReader, ledger: Ledger, parts: Sequence[FilePart], checked: Checked
@@ -445,12 +466,14 @@ class Fetch:
         series, lives = ledger.plan.series, self._lives[feed.venue.name]
         ledger.edges_asked.add(edge)
         if edge == "first":
-            first_ms = await lives.first(series, ledger.oldest_ms)
+            first_ms = await lives.first(series, ledger.start_ms, ledger.oldest_ms)
             if first_ms is not None:
                 self._begin(feed, ledger, first_ms)
             return
-        newest = await lives.newest(series)
+        newest = await lives.newest_unless_lagging(series, ledger.newest_ms)
         ledger.newest_answered = True
+        if newest is None:
+            return
         if newest.open_ms is not None:
             ledger.saw(newest.open_ms)
         if newest.ended:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -42,11 +42,18 @@ class FilesAlone:
         else:
             ledger.trouble("no_source", _count(ledger, parts), why.detail)
 
-    def settle(self, feed: Feed, archive: Archive, ledger: Ledger, stored: Sequence[int]) -> list[Absence]:
+    async def settle(
+        self,
+        feed: Feed,
+        archive: Archive,
+        ledger: Ledger,
+        stored: Sequence[int],
+        api_has_nothing: Callable[[], Awaitable[bool]],
+    ) -> list[Absence]:
         """Decide on what the files lack, when all are through; minutes that are `stored` all the same count as such.
 
         Gives the absences to remember.  Minutes outside of the files are not wanted, and that is remembered; those in
-        between are holes if the API has said that it does not know the symbol.
+        between are holes if `api_has_nothing` of the series, which is asked only where something hangs on it.
         """
         plan, now_ms = ledger.plan, feed.clock.now_ms()
         doubts = ledger.take_doubts()
@@ -56,7 +63,9 @@ class FilesAlone:
         trace = Trace.of(self._knowledge.value(plan.series, UNLISTED))
         self._leave_out(ledger, settled, stored, trace)
         ledger.trouble("no_source", _count(ledger, settled.late), _NO_SOURCE)
-        if not trace.api_refuses:
+        if not (settled.holes or doubts.refused):
+            return []
+        if not await api_has_nothing():
             ledger.trouble("no_source", _count(ledger, settled.holes) + len(doubts.refused), _NO_SOURCE)
             return []
         absences = _holes(ledger, settled.holes, now_ms) + _rejects(doubts.refused.values(), now_ms)

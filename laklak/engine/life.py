@@ -16,7 +16,7 @@ from typing import Final
 
 import anyio
 
-from laklak.engine.edges import first_open_ms, newest_open_ms
+from laklak.engine.edges import Beginning, first_open_ms, hold_first, later_open_ms, newest_open_ms
 from laklak.errors import PermanentError, TransientError
 from laklak.model.series import DAY_MS, Instrument, Interval, Series, TimeRange, iso
 from laklak.plan.wanted import NOT_LISTED, BegunSeries, EndedSeries, Target
@@ -32,6 +32,11 @@ ENDED_AFTER_MS: Final = DAY_MS
 """A symbol that trades, and whose newest candle is further behind the venue's than this, has ended."""
 ENDED_AFTER_NOT_TRADING_MS: Final = 60 * 60_000
 """The same for one that the venue calls something else than trading."""
+LAG_SEEN_AT: Final = 3
+"""So many series of a venue have to stand still at the same time for the venue to lag as a whole."""
+_LAG_AT_LEAST_MS: Final = 5 * 60_000
+_SAME_TIME_MS: Final = 60 * 60_000
+"""A series so far behind another one has not ended, whatever the venue says of it."""
 _REFERENCES: Final = 3
 
 
@@ -41,6 +46,19 @@ class Newest:
 
     open_ms: int | None
     ended: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _First:
+    """The first candle of a series as far as it was learned before a run.
+
+    `doubtful`: something says that there are earlier ones, so that it is no fact yet.  `unknown`: there are candles,
+    and nothing is to be left out at the start of the range.
+    """
+
+    first_ms: int | None
+    doubtful: bool = False
+    unknown: bool = False
 
 
 class Lives:
@@ -58,6 +76,13 @@ class Lives:
         self._report = report
         self._recheck = recheck
         self._newest: dict[Interval, int] = {}
+        self._stands_at: dict[Series, int] = {}
+        """The newest candles that series have answered with, those that are said to trade."""
+        self._lag_asked = 0
+        self._lag_lock = anyio.Lock()
+        self._first_asked: set[Series] = set()
+        self._agreed: dict[Series, int] = {}
+        """First candles that two questions of this run agree on."""
         self._references_asked: set[str] = set()
         self._one_at_a_time = anyio.Lock()
 
@@ -70,18 +95,31 @@ class Lives:
         target = await self._cut_start(target)
         return target if target.refused else await self._cut_end(target)
 
-    async def _cut_start(self, target: Target) -> Target:
+    async def look_for_first(self, target: Target) -> Target:
+        """Cut what is wanted to where the series begins by its candles, though the listing says nothing of that.
+
+        For where hundreds of pages would be asked for to learn it.
+        """
+        series = target.series
+        if target.settled or target.first_ms is not None or series in self._first_asked or not self._can_ask:
+            return target
+        return await self._cut_start(target, anyway=True)
+
+    async def _cut_start(self, target: Target, *, anyway: bool = False) -> Target:
         series, span = target.series, target.wanted
         listed_ms = self._listed_ms(target)
         known_ms = self.known_first(series)
         start_ms, doubtful, refused = known_ms, False, False
-        if known_ms is None and (listed_ms is None or listed_ms > span.start_ms):
+        if known_ms is None and (anyway or listed_ms is None or listed_ms > span.start_ms):
             # Where nothing comes, or nobody can be asked, the listing is the best guess.
             start_ms = listed_ms
             try:
                 if self._can_ask:
-                    known_ms, doubtful = await self._learned_first(target, listed_ms)
-                    start_ms = listed_ms if known_ms is None else known_ms
+                    self._first_asked.add(series)
+                    learned = await self._learned_first(target, listed_ms, anyway=anyway)
+                    known_ms, doubtful = learned.first_ms, learned.doubtful
+                    if known_ms is not None or learned.unknown:
+                        start_ms = known_ms
             except (TransientError, PermanentError) as exc:
                 log.warning("first candle not learned series=%s error=%s", series, exc)
                 start_ms, refused = None, _is_refused(target, exc)
@@ -98,30 +136,37 @@ class Lives:
             refused=refused,
         )
 
-    async def _learned_first(self, target: Target, listed_ms: int | None) -> tuple[int | None, bool]:
-        """Ask for the first candle; and whether something says that there are earlier ones, so that it is no fact yet.
+    async def _learned_first(self, target: Target, listed_ms: int | None, *, anyway: bool) -> _First:
+        """Ask for the first candle, and hold what is shown against whatever else says where the series begins.
 
-        No candle at all is said by two answers, and so is a first one that leaves nothing of the range.
+        That there is no candle at all is said by two answers.
         """
         series, span = target.series, target.wanted
         first_ms = await first_open_ms(self._feed, series)
-        if first_ms is None or (listed_ms is not None and listed_ms < span.end_ms <= first_ms):
-            again_ms = await first_open_ms(self._feed, series)
-            first_ms = min((one for one in (first_ms, again_ms) if one is not None), default=None)
         if first_ms is None:
-            return None, False
-        doubtful = listed_ms is not None and series.interval.ceil(listed_ms) < first_ms
+            first_ms = await first_open_ms(self._feed, series)
+        if first_ms is None:
+            return _First(None)
         shown_ms = self._first_in_files(series)
         if shown_ms is not None and shown_ms <= first_ms:
-            return shown_ms, False
-        if first_ms > span.start_ms:
-            # What is stored is evidence, too, and beats the answer; whether it is the first is not known.
-            stored = await self._store.open_times(series, TimeRange(span.start_ms, min(first_ms, span.end_ms)))
-            if stored:
-                return stored[0], True
-        if not doubtful:
-            self.remember_first(series, first_ms, "klines")
-        return first_ms, doubtful
+            return _First(shown_ms)
+        if first_ms <= span.start_ms and anyway:
+            # Nothing hangs on it: all of the range is asked for, and what is stored then is not asked about again.
+            return _First(None, unknown=True)
+        # What is stored is evidence, too, and beats the answer; whether it is the first is not known.
+        stored = await self._store.open_times(series, TimeRange(span.start_ms, min(first_ms, span.end_ms)))
+        if stored:
+            return _First(stored[0], doubtful=True)
+        begins = await hold_first(self._feed, series, first_ms, span.start_ms)
+        if begins.first_ms is None:
+            log.warning("first candle not agreed on series=%s answer=%s", series, first_ms)
+            return _First(None, unknown=True)
+        if begins.agreed:
+            self._agreed[series] = begins.first_ms
+        if not begins.agreed or (listed_ms is not None and series.interval.ceil(listed_ms) < begins.first_ms):
+            return _First(begins.first_ms, doubtful=True)
+        self.remember_first(series, begins.first_ms, "klines")
+        return _First(begins.first_ms)
 
     async def _cut_end(self, target: Target) -> Target:
         series, span = target.series, target.wanted
@@ -156,17 +201,52 @@ class Lives:
 
     # What is asked of the venue
 
-    async def first(self, series: Series, oldest_ms: int) -> int | None:
+    async def first(self, series: Series, start_ms: int, oldest_ms: int) -> int | None:
         """Ask for the first candle of a series and remember it; raises what Transport.ask raises.
 
-        None where there is none, or where it would be later than one that has been seen (`oldest_ms`).
+        None where there is none, where it would be later than one that has been seen (`oldest_ms`), and where it would
+        take away from what is wanted (from `start_ms` on) by the word of one question.
         """
         first_ms = await first_open_ms(self._feed, series)
         if first_ms is None or first_ms > oldest_ms:
             log.warning("no first candle series=%s answer=%s seen=%s", series, first_ms, oldest_ms)
             return None
-        self.remember_first(series, first_ms, "klines")
-        return first_ms
+        begins = Beginning(first_ms, agreed=True)
+        if self._agreed.get(series) != first_ms:
+            begins = await hold_first(self._feed, series, first_ms, start_ms)
+        if begins.first_ms is None or begins.first_ms > oldest_ms:
+            log.warning("first candle not agreed on series=%s answer=%s seen=%s", series, first_ms, oldest_ms)
+            return None
+        if begins.agreed:
+            self.remember_first(series, begins.first_ms, "klines")
+        elif begins.first_ms > start_ms:
+            return None
+        return begins.first_ms
+
+    async def newest_unless_lagging(self, series: Series, seen_ms: int) -> Newest | None:
+        """Ask for the newest candle of a series whose newest one seen so far is `seen_ms`; raises as `newest`.
+
+        None where several others have shown that the venue has nothing later yet: it is asked once a run.  The first
+        of these questions are asked one after the other, so that hundreds of series wait for what a few of them say.
+        """
+        if self._lag_asked < LAG_SEEN_AT:
+            async with self._lag_lock:
+                if self._lag_asked < LAG_SEEN_AT:
+                    try:
+                        return await self.newest(series)
+                    finally:
+                        self._lag_asked += 1
+        if self._lags_at(series.interval, seen_ms):
+            return None
+        return await self.newest(series)
+
+    def _lags_at(self, interval: Interval, seen_ms: int) -> bool:
+        """Whether the venue as a whole has nothing yet after about this moment: no series has shown more."""
+        newest_ms = self._newest.get(interval, 0)
+        if interval.floor(self._feed.clock.now_ms()) - newest_ms <= max(_LAG_AT_LEAST_MS, interval.ms):
+            return False
+        standing = sum(newest_ms - open_ms <= _SAME_TIME_MS for open_ms in self._stands_at.values())
+        return standing >= LAG_SEEN_AT and newest_ms - seen_ms <= _SAME_TIME_MS
 
     async def newest(self, series: Series) -> Newest:
         """Ask for the newest candle of a series, and say whether it has ended; raises what Transport.ask raises."""
@@ -176,22 +256,40 @@ class Lives:
             open_ms = await newest_open_ms(self._feed, series)
         listed = self._feed.listing.instruments.get(series.symbol)
         instrument = listed or Instrument(series.symbol, NOT_LISTED, None, None)
-        trades = instrument.trades
-        ended = not trades if open_ms is None else await self._has_ended(series, open_ms, trades=trades)
-        self._remember_end(series, open_ms, instrument.status, ended=ended)
-        return Newest(open_ms, ended)
+        if open_ms is None:
+            newest = Newest(None, ended=not instrument.trades)
+        else:
+            newest = await self._held_against_others(series, open_ms, trades=instrument.trades)
+            if instrument.trades and newest.open_ms is not None:
+                self._stands_at[series] = newest.open_ms
+        self._remember_end(series, newest.open_ms, instrument.status, ended=newest.ended)
+        return newest
 
-    async def _has_ended(self, series: Series, open_ms: int, *, trades: bool) -> bool:
+    async def _held_against_others(self, series: Series, open_ms: int, *, trades: bool) -> Newest:
+        """Say whether a series has ended with the candle that an answer calls its newest.
+
+        Of one that is said to trade two things speak against an end, the listing and a later candle: that one is asked
+        for, for a newest candle that is old may be of an answer that is.
+        """
         self.saw(series.interval, open_ms)
         allowed_ms = ENDED_AFTER_MS if trades else ENDED_AFTER_NOT_TRADING_MS
         now_ms = self._feed.clock.now_ms()
         if series.interval.floor(now_ms) - open_ms <= allowed_ms:
-            return False
+            return Newest(open_ms, ended=False)
         before = None if self._recheck else self._knowledge.fact(series, "ended", now_ms)
         if isinstance(before, dict) and before.get("last_ms") == open_ms:
             # Nothing has come since this was held against other series.
-            return True
-        return await self._venue_newest_ms(series) - open_ms > allowed_ms
+            return Newest(open_ms, ended=True)
+        if await self._venue_newest_ms(series) - open_ms <= allowed_ms:
+            return Newest(open_ms, ended=False)
+        later_ms = await later_open_ms(self._feed, series, open_ms) if trades else None
+        if later_ms is None:
+            return Newest(open_ms, ended=True)
+        log.warning("newest candle was not series=%s answer=%s later=%s", series, open_ms, later_ms)
+        again_ms = await newest_open_ms(self._feed, series)
+        open_ms = later_ms if again_ms is None else max(later_ms, again_ms)
+        self.saw(series.interval, open_ms)
+        return Newest(open_ms, ended=False)
 
     def saw(self, interval: Interval, open_ms: int) -> None:
         """Take notice of a candle of the venue, of whatever series."""

@@ -2,7 +2,8 @@
 
 A listing is a hint.  One that lacks symbols that it had in the last run is asked for once more (a note `listing` of the
 venue says which it had).  What then lacks costs one question for its first candle and, where klines have nothing, one
-search for its monthly files; what was found is remembered for a week (see laklak.archives.unlisted).
+search for its monthly files; what was found is remembered for a week, by klines when two answers have said it (see
+laklak.archives.unlisted).
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from laklak.archives.checksum import CHECKSUM_BYTES_MAX
-from laklak.archives.unlisted import ENDED_FOR_GOOD_AFTER_MS, Shelf, Trace, is_fresh, without_outside
-from laklak.engine.edges import first_open_ms, newest_open_ms
+from laklak.archives.unlisted import CLOCK_SLACK_MS, ENDED_FOR_GOOD_AFTER_MS, Shelf, Trace, is_fresh, without_outside
+from laklak.engine.edges import Beginning, first_open_ms, hold_first, later_open_ms, newest_open_ms
 from laklak.engine.store_work import each
 from laklak.errors import PermanentError, RegionRefused, TransientError, TryLater, VenueUnreachable
 from laklak.model.series import Instrument, Series, TimeRange, iso
@@ -198,43 +199,62 @@ class ListingCheck:
         if not is_fresh(looked_ms, now_ms):
             looked_ms = None
         before = Trace() if looked_ms is None else last
+        sure, trouble = True, None
+        # After a week a refusal like the last ones is one more; who looks anew, or had a wrong clock, begins to count.
+        counts = note is not None and not self._job.recheck and (note.venue_ms or now_ms) <= now_ms + CLOCK_SLACK_MS
+        refusals = last.refusals if counts else 0
         if refused is None:
-            trace, trouble = await self._ask_klines(series, before)
+            trace, sure, trouble = await self._ask_klines(series, span, before, refusals)
         else:
-            trace, trouble = replace(before, asked=True, first_ms=None, newest_ms=None), None
+            trace = before.refused(refusals)
         unsure: frozenset[int] = frozenset()
         if trace.first_ms is None:
             trace, unsure = await self._ask_months(series, span, trace)
         if looked_ms is None and trace.found == last.found and not self._job.recheck:
             # The same files: what they were found to lack they lack.
             trace = replace(trace, outside=last.outside)
-        if self._feed.no_api is None and trace not in (before, Trace()):
+        if self._feed.no_api is None and sure and trace not in (before, Trace()):
             self._knowledge.put(series, UNLISTED, trace.as_json(), venue_ms=looked_ms or now_ms)
         if trace.first_ms is not None:
-            return self._of_klines(series, trace.first_ms, trace.newest_ms, looked_ms or now_ms)
+            return self._of_klines(series, trace.first_ms, trace.newest_ms, looked_ms or now_ms, sure=sure)
         # A month that could not be asked for may be there, where others are: then its file is missing, not unwanted.
         life = self._life_in_files(series, span, replace(trace, found=trace.found | unsure) if trace.found else trace)
         why = "not listed any more" if refused is None else f"refused by klines ({refused.status})"
         return self._of_files(series, span, trace, life, why) if life else self._unknown(series, trouble)
 
-    async def _ask_klines(self, series: Series, trace: Trace) -> tuple[Trace, str | None]:
-        """Ask for the first and the newest candle, where that is not known; and why nobody could answer."""
-        if trace.asked or self._feed.no_api is not None:
-            return trace, None
+    async def _ask_klines(
+        self, series: Series, span: TimeRange, before: Trace, refusals: int
+    ) -> tuple[Trace, bool, str | None]:
+        """Ask for the first and the newest candle, where that is not known; whether two answers agree on each; and why
+        nobody could answer.
+        """
+        if before.is_settled or self._feed.no_api is not None:
+            return before, True, None
         try:
             first_ms = await first_open_ms(self._feed, series)
-            newest_ms = None if first_ms is None else await newest_open_ms(self._feed, series)
-            return replace(trace, asked=True, first_ms=first_ms, newest_ms=newest_ms), None
+            if first_ms is None:
+                return before.refused(refusals), True, None
+            begins = await hold_first(self._feed, series, first_ms, span.start_ms)
+            if begins.first_ms is None:
+                # Where it begins is not known: nothing of the range is left out.
+                begins = Beginning(min(first_ms, span.start_ms))
+            newest_ms = await newest_open_ms(self._feed, series)
+            later_ms = None if newest_ms is None else await later_open_ms(self._feed, series, newest_ms)
+            sure = begins.agreed and newest_ms is not None and later_ms is None
+            if later_ms is not None:
+                newest_ms = later_ms
+            trace = replace(before, asked=True, refusals=0, first_ms=begins.first_ms, newest_ms=newest_ms)
+            return trace, sure, None
         except PermanentError as exc:
             log.debug("not known to klines series=%s error=%s", series, exc)
-            return replace(trace, asked=True, first_ms=None, newest_ms=None), None
+            return before.refused(refusals), True, None
         except TransientError as exc:
-            return trace, str(exc)
+            return before, True, str(exc)
         except (VenueUnreachable, TryLater) as exc:
             if self._feed.reader is None or not (isinstance(exc, RegionRefused) or self._job.source == "archive"):
                 raise
             self._feed.without_api(str(exc))
-            return trace, str(exc)
+            return before, True, str(exc)
 
     async def _ask_months(self, series: Series, span: TimeRange, trace: Trace) -> tuple[Trace, frozenset[int]]:
         """Ask for the monthly files of `span` that nothing is known of; gives those that do not say, too."""
@@ -285,16 +305,23 @@ class ListingCheck:
             return Unlisted(undecided=True, why=why)
         return Unlisted(why=self._who_was_asked(files=self._shelf(series) is not None))
 
-    def _of_klines(self, series: Series, first_ms: int, newest_ms: int | None, looked_ms: int) -> Unlisted:
-        """A series that klines have: from its first candle on, and to the newest one if that was long ago."""
-        self._remember_first(series, first_ms)
+    def _of_klines(
+        self, series: Series, first_ms: int, newest_ms: int | None, looked_ms: int, *, sure: bool
+    ) -> Unlisted:
+        """A series that klines have: from its first candle on, and to the newest one if that was long ago.
+
+        What two answers do not agree on is not remembered, and ends nothing.
+        """
+        if sure:
+            self._remember_first(series, first_ms)
         end_ms = _FOREVER_MS if newest_ms is None else newest_ms + series.interval.ms
-        ended = end_ms + ENDED_FOR_GOOD_AFTER_MS <= looked_ms
+        ended = sure and end_ms + ENDED_FOR_GOOD_AFTER_MS <= looked_ms
         until = f"to {iso(end_ms)}" if ended else "on"
         self._known.append((series, "not listed any more", f"candles from {iso(first_ms)} {until}"))
         if ended:
             self._ended.append(EndedSeries(str(series), end_ms, NOT_LISTED))
-        return Unlisted(TimeRange(first_ms, end_ms if ended else _FOREVER_MS), first_ms, newest_ms, ended=ended)
+        life = TimeRange(first_ms, end_ms if ended else _FOREVER_MS)
+        return Unlisted(life, first_ms if sure else None, newest_ms, ended=ended)
 
     def _remember_first(self, series: Series, first_ms: int) -> None:
         """Whoever asks for it later need not ask again."""

@@ -19,7 +19,7 @@ from laklak.errors import StoreUnavailable, VenueUnreachable
 from laklak.model.absences import Absence
 from laklak.model.series import Series, TimeRange, iso
 from laklak.model.spans import gaps, newest_held, oldest_held, runs, union
-from laklak.plan.chunks import best_page
+from laklak.plan.chunks import best_page, page_weight
 from laklak.plan.cost import alternatives, cost_of
 from laklak.plan.missing import SeriesPlan
 from laklak.plan.wanted import Asked, Target, clip_to_clock, resolve
@@ -32,12 +32,15 @@ from laklak.sources.backlog import Agenda
 from laklak.sources.fresh import Fresh, chunks_with, take_along
 from laklak.sources.venue import Feed
 from laklak.stores.base import Origin, Store
-from laklak.stores.coverage import parted_by_absences
+from laklak.stores.coverage import Presence, parted_by_absences
 from laklak.stores.knowledge import Knowledge
 from laklak.stores.unconfirmed import UnsureBook
 from laklak.tasks.stopping import Stopper
 from laklak.text import counted, some_of
 
+_WORTH_WEIGHT: Final = 50
+_WORTH_FILES: Final = 10
+"""Where a range begins with so much to ask for, its first candle is asked for before: that costs a fiftieth at most."""
 FILE_CANDLES_PER_SECOND: Final = 100_000
 """What two cores stored of bulk files, with the store and the file server on the same ones, at the least."""
 
@@ -240,24 +243,18 @@ class Preparation:
         return asked
 
     async def _plan(self, target: Target) -> SeriesPlan:
-        stored = 0
+        presence = await self._take_stock(target)
+        if self._may_begin_late(target, presence):
+            begun = await self.lives[target.series.venue].look_for_first(target)
+            if begun.wanted != target.wanted:
+                presence = await self._take_stock(begun)
+            target = begun
+        self._oddities.add(target.series, presence.not_whole, presence.strays, presence.not_whole_absent)
         known_rejected: frozenset[int] = frozenset()
         if self._job.recheck:
             remembered = await self._store.absences(target.series, target.wanted)
             known_rejected = frozenset(one.open_time_ms for one in remembered if one.kind == "rejected")
-        missing: tuple[TimeRange, ...]
-        if self._job.refetch:
-            odd = await self._store.odd(target.series, target.wanted, anew=self._job.recheck)
-            known = [] if self._job.recheck else await self._store.absences(target.series, target.wanted)
-            not_whole, absent = parted_by_absences(target.series, odd.not_whole, known)
-            self._oddities.add(target.series, not_whole, odd.strays, absent)
-            missing = tuple(gaps(target.wanted, (one.open_time_ms for one in known), target.series.interval))
-        else:
-            presence = await survey_sure(
-                self._store, self._unsure, target.series, target.wanted, recheck=self._job.recheck
-            )
-            self._oddities.add(target.series, presence.not_whole, presence.strays, presence.not_whole_absent)
-            stored, known, missing = presence.stored, list(presence.absences), presence.missing
+        stored, known, missing = presence.stored, presence.absences, presence.missing
         holes = sum(one.kind == "hole" for one in known)
         interval = target.series.interval
         not_held = union([*missing, *runs((one.open_time_ms for one in known), interval)])
@@ -281,10 +278,35 @@ class Preparation:
             files_only=target.files_only,
         )
 
+    async def _take_stock(self, target: Target) -> Presence:
+        """Say what the store holds of what is wanted; nothing, where all of it is to be fetched again."""
+        series, wanted, recheck = target.series, target.wanted, self._job.recheck
+        if not self._job.refetch:
+            return await survey_sure(self._store, self._unsure, series, wanted, recheck=recheck)
+        odd = await self._store.odd(series, wanted, anew=recheck)
+        known = [] if recheck else await self._store.absences(series, wanted)
+        missing = gaps(wanted, (one.open_time_ms for one in known), series.interval)
+        not_whole, absent = parted_by_absences(series, odd.not_whole, known)
+        return Presence(0, tuple(known), tuple(missing), not_whole, odd.strays, absent)
+
+    def _may_begin_late(self, target: Target, presence: Presence) -> bool:
+        """Whether much is to be asked for before anything that is known of, so that its first candle is asked first."""
+        if not presence.missing or presence.missing[0].start_ms > target.wanted.start_ms:
+            return False
+        feed, start = self._feed(target.series.venue), presence.missing[0]
+        if not feed.asks_api:
+            return False
+        solver, tiers = feed.solver, feed.venue.page_tiers
+        split = Split((), (start,)) if solver is None else solver.split(target.series, [start])
+        pages = sum(part.count(target.series.interval) for part in split.rest) // feed.page
+        return pages * page_weight(feed.page, tiers) >= _WORTH_WEIGHT or len(split.files) >= _WORTH_FILES
+
+    def _feed(self, venue: str) -> Feed:
+        return next(feed for feed in self.feeds if feed.venue.name == venue)
+
     def _note_due(self, series: Series, known: Sequence[Absence]) -> None:
         """Keep which known holes are to be held against files."""
-        feed = next(feed for feed in self.feeds if feed.venue.name == series.venue)
-        due = feed.evidence.due_days(series, known)
+        due = self._feed(series.venue).evidence.due_days(series, known)
         if due:
             self._due_holes[series] = due
 

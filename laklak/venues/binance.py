@@ -81,6 +81,19 @@ class Binance:
             1,
         )
 
+    def candles_until_request(self, series: Series, until_ms: int, count: int) -> Request:
+        """Ask for the newest `count` candles that open at `until_ms` or before: with an end alone they end there."""
+        return Request(
+            "/fapi/v1/klines",
+            (
+                ("symbol", series.symbol),
+                ("interval", series.interval.name),
+                ("endTime", str(until_ms)),
+                ("limit", str(count)),
+            ),
+            next(weight for limit, weight in self.page_tiers if count <= limit),
+        )
+
     def parse_candles(self, body: bytes) -> Page:
         """Read a klines answer: at most 1500 rows of 12 cells or more, oldest first; DecodeError if it is none."""
         rows = _json(body)

@@ -40,11 +40,11 @@ def holes(sql):
 
 
 def shows_first(venue, time, lies=1):
-    """The venue shows the first candle at another time, or none, in its first answers; then it is honest."""
+    """Asked for the first candle the venue shows it at another time, or none, so many times; then it is honest."""
     told = []
 
     def tell(symbol, query, rows):
-        if query.get("startTime") != "0" or len(told) == lies:
+        if query["limit"] != "1" or "startTime" not in query or len(told) == lies:
             return rows
         told.append(query)
         if time is None:
@@ -58,7 +58,7 @@ def shows_first(venue, time, lies=1):
 # The first candle
 
 
-def test_candles_before_the_listing_date_are_fetched_after_one_question(liar, stored, sql):
+def test_candles_before_the_listing_date_are_fetched_after_two_questions(liar, stored, sql):
     venue = liar("2019-10-05T00:00:30")
     venue.list("BTCUSDT", onboard="2019-09-25T08:00", first="2019-09-08T17:57")
 
@@ -66,12 +66,12 @@ def test_candles_before_the_listing_date_are_fetched_after_one_question(liar, st
 
     assert outcome(summary) == (0, 32_043, 0, 0)
     assert stored() == {("BTCUSDT", time): values(time) for time in venue.times("BTCUSDT", "2019-09-01", "2019-10-01")}
-    assert [hit.query["limit"] for hit in venue.asked() if hit.query.get("startTime") == "0"] == ["1"]
+    assert [hit.query["limit"] for hit in venue.asked() if len(hit.query) == 4] == ["1", "2"]
     assert holes(sql) == 0
 
 
 @pytest.mark.parametrize("onboard", ["2019-09-25T08:00", "2026-02-28T08:00", "2031-01-01T00:00", 0, -1, None])
-def test_a_range_long_before_the_first_candle_costs_that_question_and_no_more(onboard, liar, sql):
+def test_a_range_long_before_the_first_candle_costs_two_questions_and_no_more(onboard, liar, sql):
     venue = liar("2026-03-03T12:00:30")
     venue.list("AAAUSDT", onboard=onboard, first="2026-02-28T08:00")
     pages = -(-(76 * 60) // 1000)
@@ -80,7 +80,8 @@ def test_a_range_long_before_the_first_candle_costs_that_question_and_no_more(on
     summary = backfill("AAAUSDT", start="2026-02-01" if onboard == "2019-09-25T08:00" else "2016-01-01", workers=1)
 
     assert outcome(summary) == (0, 76 * 60, 0, 0)
-    assert len(venue.asked()) <= pages + (1 if onboard != "2019-09-25T08:00" else 3)
+    # A listing that is earlier than the range, and than its first candle, costs a third look, in the run.
+    assert len(venue.asked()) == pages + (2 if onboard != "2019-09-25T08:00" else 3)
     assert holes(sql) == 0
     venue.forget()
     again = backfill("AAAUSDT", start="2016-01-01")
@@ -138,6 +139,74 @@ def test_a_first_candle_that_is_shown_too_late_once_is_asked_for_again_where_the
     assert stored_of(sql)[0] == ms("2026-03-01T08:00")
 
 
+@pytest.mark.parametrize("onboard", [None, "2026-03-02T12:00", "2026-02-20T12:00"])
+def test_a_first_candle_that_is_shown_too_late_once_is_not_believed(onboard, liar, sql):
+    venue = liar("2026-03-03T12:00:30")
+    venue.list("AAAUSDT", onboard=onboard, first="2026-03-01T08:00")
+    shows_first(venue, "2026-03-02T08:00")
+
+    summary = backfill("AAAUSDT", start="2026-02-20")
+
+    assert outcome(summary) == (0, 52 * 60, 0, 0)
+    assert stored_of(sql)[0] == ms("2026-03-01T08:00")
+    assert backfill("AAAUSDT", start="2026-02-20").wanted == 52 * 60
+
+
+@pytest.mark.parametrize("lies", [2, 1000])
+def test_a_first_candle_that_only_one_shape_of_question_shows_too_late_takes_nothing_away(lies, liar, sql):
+    venue = liar("2026-03-03T12:00:30")
+    venue.list("AAAUSDT", onboard=None, first="2026-03-01T08:00")
+    shows_first(venue, "2026-03-02T08:00", lies)
+
+    summary = backfill("AAAUSDT", start="2026-02-28")
+
+    assert (summary.exit, summary.written, summary.missing) == (0, 52 * 60, 0)
+    assert stored_of(sql)[0] == ms("2026-03-01T08:00")
+    assert sql("SELECT value FROM laklak_notes WHERE kind = 'first' AND value LIKE '%2026-03-02%'") == []
+
+
+def test_a_venue_that_does_not_know_the_beginning_of_time_is_asked_from_the_start_of_the_range(liar, sql):
+    """It shows its newest candle then, always."""
+    venue = liar("2026-03-03T12:00:30")
+    venue.list("AAAUSDT", onboard=None, first="2026-03-01T08:00")
+
+    def newest_for_zero(symbol, query, rows):
+        last_ms = ms("2026-03-03T11:59")
+        return [[last_ms, *rows[0][1:6], last_ms + 59_999, *rows[0][7:]]] if query.get("startTime") == "0" else rows
+
+    venue.tell_rows = newest_for_zero
+
+    assert outcome(backfill("AAAUSDT", start="2026-02-20")) == (0, 52 * 60, 0, 0)
+    venue.forget()
+    assert (backfill("AAAUSDT", start="2026-02-20").exit, venue.asked()) == (0, [])
+
+
+def test_no_page_is_asked_before_the_first_candle_though_the_listing_is_years_earlier(liar, sql):
+    venue = liar("2026-03-03T12:00:30", files=True)
+    venue.list("AAAUSDT", onboard="2019-09-25T08:00", first="2026-03-01T08:00")
+
+    summary = backfill("AAAUSDT", start="2022-01-01", source="auto")
+
+    assert outcome(summary) == (0, 52 * 60, 0, 0)
+    pages = [hit for hit in venue.asked() if len(hit.query) == 5]
+    assert min(int(hit.query["startTime"]) for hit in pages) >= ms("2026-03-01T08:00")
+    assert {hit.path.rsplit("/", 1)[1].removesuffix(".CHECKSUM") for hit in venue.asked("/data")} <= {
+        "AAAUSDT-1m-2026-03-01.zip",
+        "AAAUSDT-1m-2026-03-02.zip",
+    }
+    assert holes(sql) == 0
+
+
+def test_a_range_that_begins_with_candles_that_are_stored_is_not_asked_about(liar):
+    venue = liar("2026-03-03T12:00:30")
+    venue.list("AAAUSDT", first="2026-01-01")
+    backfill("AAAUSDT", start="2026-02-01", end="2026-02-02")
+    venue.forget()
+
+    assert outcome(backfill("AAAUSDT", start="2026-02-01", end="2026-03-03"))[:1] == (0,)
+    assert [hit for hit in venue.asked() if hit.query["limit"] in ("1", "2")] == []
+
+
 def test_no_first_candle_is_said_by_two_answers(liar):
     venue = liar("2026-03-02T00:00:30")
     venue.list("AAAUSDT", onboard="2026-03-01T12:00", first="2026-03-01T00:00")
@@ -169,6 +238,49 @@ def test_a_newest_candle_that_is_not_there_once_ends_nothing(status, liar):
     venue.tell_rows = empty_once
 
     assert outcome(backfill("AAAUSDT", days=1)) == (0, 1440, 0, 0)
+
+
+def shows_newest(venue, time, lies, symbol="AAAUSDT"):
+    """Asked for the newest candle of a symbol the venue shows an older one, so many times; then it is honest."""
+    told = []
+
+    def tell(name, query, rows):
+        if name != symbol or set(query) != {"symbol", "interval", "limit"} or len(told) == lies:
+            return rows
+        told.append(query)
+        open_ms = ms(time)
+        return [[open_ms, *rows[0][1:6], open_ms + 59_999, *rows[0][7:]]]
+
+    venue.tell_rows = tell
+    return told
+
+
+@pytest.mark.parametrize("delivery", [None, "2026-03-01T00:00"])
+def test_a_newest_candle_that_is_stale_once_ends_no_series_that_is_said_to_trade(delivery, liar):
+    """With a delivery date in the past it is asked for before the run, else after a long page without candles."""
+    venue = liar("2026-03-03T12:00:30")
+    venue.list("BBBUSDT", first="2026-01-01")
+    more = {} if delivery is None else {"delivery": ms(delivery)}
+    symbol = venue.list("AAAUSDT", first="2026-01-01", **more)
+    symbol.holes = minutes("2026-03-02T09:00", 1200)
+    told = shows_newest(venue, "2026-03-01T08:00", 1)
+
+    summary = backfill("AAAUSDT", start="2026-03-01", workers=1)
+
+    assert (summary.exit, summary.written, summary.missing) == (0, 60 * 60 - 1200, 0)
+    assert (len(told), summary.ended_series) == (1, ())
+
+
+def test_a_series_that_trades_has_ended_when_two_questions_say_so_and_costs_one_a_run_from_then_on(liar):
+    venue = liar("2026-03-03T12:00:30")
+    venue.list("BBBUSDT", first="2026-01-01")
+    venue.list("AAAUSDT", first="2026-01-01", last="2026-03-01T08:59", delivery=ms("2026-03-01T09:00"))
+
+    assert outcome(backfill("AAAUSDT", start="2026-03-01")) == (0, 540, 0, 0)
+    edges = [hit.query for hit in venue.asked(symbol="AAAUSDT") if hit.query["limit"] == "1"]
+    assert [query.get("startTime") for query in edges] == [None, str(ms("2026-03-01T09:00"))]
+    venue.forget()
+    assert (backfill("AAAUSDT", start="2026-03-01").exit, len(venue.asked())) == (0, 1)
 
 
 def test_a_recheck_of_a_later_range_does_not_take_away_what_a_file_has_shown(liar, sql):
@@ -220,7 +332,7 @@ def test_a_first_candle_that_is_shown_too_early_leaves_no_holes_before_the_true_
         assert holes(sql) == 0
         assert backfill("AAAUSDT", start="2026-02-20").wanted == 52 * 60
     else:
-        # Who insists is believed: two answers lack what lies between.
+        # Who insists keeps what lies between wanted, and two answers lack it.
         assert (summary.exit, summary.written, summary.holes) == (0, 52 * 60, 4 * 1440)
 
 
@@ -301,8 +413,9 @@ def test_a_symbol_that_ended_without_a_date_wants_nothing_more_and_costs_a_quest
     ]
     assert f"BTCSTUSDT: no candle since 2025-03-01T09:00Z ({status})" in ended.err
     assert holes(sql) == 0
-    # Where the venue says that it trades, that shows after an empty page.
-    assert len(venue.asked()) <= (2 if status != "TRADING" else 3)
+    # Where the venue says that it trades, its first candle is asked for, the end shows after an empty page, and
+    # a later candle is asked for.
+    assert len(venue.asked()) <= (2 if status != "TRADING" else 5)
     venue.forget()
     again = here("backfill", "BTCSTUSDT", "--days", "365", "--json")
     assert (again.exit, len(venue.asked())) == (0, 1)
@@ -400,6 +513,60 @@ def test_the_same_tail_of_most_series_is_told_once(liar, here):
     assert ended.exit == 1
     assert ended.out.count("after 2026-03-01T08:59Z") + ended.err.count("after 2026-03-01T08:59Z") == 1
     assert "binance gives no candles after 2026-03-01T08:59Z yet" in ended.out + ended.err
+
+
+LAGGING = [f"{letter * 3}USDT" for letter in "ABCDEFGHIJKL"]
+
+
+def lags(liar, until):
+    venue = liar("2026-03-01T12:00:30")
+    for name in LAGGING:
+        venue.list(name, first="2026-01-01")
+    venue.klines_until_ms = ms(until)
+    return venue
+
+
+def asked_for_newest(venue):
+    return [hit for hit in venue.asked() if "startTime" not in hit.query and "endTime" not in hit.query]
+
+
+def test_a_venue_that_lags_as_a_whole_is_asked_how_far_it_is_at_a_few_series_a_run(liar, sql):
+    venue = lags(liar, "2026-03-01T09:00")
+
+    for held, written in ((0, 60), (60, 0)):
+        summary = backfill(*LAGGING, start="2026-03-01T08:00", end="2026-03-01T12:00")
+
+        assert outcome(summary) == (1, 12 * written, 0, 12 * 180)
+        assert summary.stored_before == 12 * held
+        assert {one.reason for one in summary.failed_series} == {"not_yet"}
+        assert len(asked_for_newest(venue)) == 3
+        assert len(venue.asked()) == 12 + 3
+        venue.forget()
+    venue.klines_until_ms = None
+    assert outcome(backfill(*LAGGING, start="2026-03-01T08:00", end="2026-03-01T12:00")) == (0, 12 * 180, 0, 0)
+    assert holes(sql) == 0
+
+
+def test_a_series_that_is_further_behind_than_the_venue_is_asked_for_its_own_newest_candle(liar):
+    venue = lags(liar, "2026-03-01T09:00")
+    venue.symbols["LLLUSDT"].last_ms = ms("2026-03-01T06:00")
+
+    summary = backfill(*LAGGING, start="2026-03-01T05:00", end="2026-03-01T12:00")
+
+    assert summary.exit == 1
+    assert "LLLUSDT" in {hit.query["symbol"] for hit in asked_for_newest(venue)}
+    assert len(asked_for_newest(venue)) <= 4
+
+
+def test_series_that_stand_still_beside_one_that_goes_on_are_each_asked_for(liar):
+    venue = lags(liar, "2026-03-01T12:00")
+    for name in LAGGING[:-1]:
+        venue.symbols[name].last_ms = ms("2026-03-01T08:59")
+
+    summary = backfill(*LAGGING, start="2026-03-01T08:00", end="2026-03-01T12:00")
+
+    assert (summary.exit, summary.written) == (1, 11 * 60 + 240)
+    assert len(asked_for_newest(venue)) == 11
 
 
 @pytest.mark.parametrize("end", ["2026-03-01T07:15", "2026-03-01T07:30"])

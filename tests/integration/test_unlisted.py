@@ -85,9 +85,12 @@ def test_a_symbol_that_only_files_have_is_filled_from_them(source, typed, lying,
     )
 
 
-def test_a_second_run_asks_nothing_again(lying, here):
+def test_a_second_run_asks_klines_once_more_and_a_third_one_nothing(lying, here):
     files_alone(lying)
     assert here("backfill", "OLDUSDT", *JANUARY).exit == 0
+    lying.forget()
+    assert here("backfill", "OLDUSDT", *JANUARY).exit == 0
+    assert (len(lying.asked(KLINES)), lying.asked(FILES)) == (1, [])
     lying.forget()
     ended = here("backfill", "OLDUSDT", *JANUARY, "--json")
     assert (ended.exit, ended.json["wanted"], ended.json["stored_before"]) == (0, 44_640, 44_640)
@@ -117,6 +120,7 @@ def test_minutes_before_the_first_row_and_after_the_last_one_are_not_wanted(lyin
     )
     assert times() == expected
     assert zips(lying, DAYS) == []
+    here("backfill", "OLDUSDT", "--start", "2025-10-01")
     lying.forget()
     again = check_sum(here("backfill", "OLDUSDT", "--start", "2025-10-01", "--json").json)
     assert (again["exit"], again["wanted"], again["stored_before"]) == (0, len(expected), len(expected))
@@ -135,6 +139,66 @@ def test_what_a_file_lacks_in_between_is_a_hole_with_that_evidence(source, lying
     lying.forget()
     assert check_sum(here("backfill", "OLDUSDT", *JANUARY, "--source", source, "--json").json)["exit"] == 0
     assert lying.asked(FILES) == []
+
+
+def refuses(venue, times):
+    """Klines do not know OLDUSDT for so many questions; then they do, and have more of it than the files."""
+    refused = []
+
+    def tell(asked):
+        if asked.query.get("symbol") != "OLDUSDT" or len(refused) == times:
+            return None
+        refused.append(asked)
+        return 400, b'{"code":-1121,"msg":"Invalid symbol."}'
+
+    venue.tell = tell
+
+
+def test_a_symbol_that_klines_refuse_once_is_asked_for_in_the_next_run(lying, here, times):
+    klines_too(lying, last="2026-03-09T10:00").no_files |= {f"2026-03-0{day}" for day in range(1, 10)}
+    refuses(lying, 1)
+    words = ("backfill", "OLDUSDT", "--start", "2026-02-20")
+    here(*words)
+    assert max(times()) < ms("2026-03-01")
+    assert here(*words).exit == 0
+    assert times() == minutes_of("2026-02-20", "2026-03-09T10:01")
+
+
+def test_what_files_lack_of_a_symbol_that_klines_refuse_once_is_no_hole(lying, here, times, sql, check_sum):
+    klines_too(lying, last="2026-01-31T23:59").file_holes = set(minutes_of("2026-01-15T03:00", "2026-01-15T03:30"))
+    refuses(lying, 1)
+    answer = check_sum(here("backfill", "OLDUSDT", *JANUARY, "--json").json)
+    assert (answer["exit"], answer["holes"], answer["missing"]) == (1, 0, 30)
+    assert sql("SELECT count(*) FROM laklak_holes") == [(0,)]
+    assert here("backfill", "OLDUSDT", *JANUARY).exit == 0
+    assert times() == minutes_of("2026-01-01", "2026-02-01")
+
+
+def test_one_refusal_that_is_remembered_proves_no_hole_while_klines_cannot_be_asked(lying, here, check_sum):
+    files_alone(lying, file_holes=set(minutes_of("2026-01-15T03:00", "2026-01-15T03:30")))
+    words = ("backfill", "OLDUSDT", "--start", "2026-01-01")
+    assert here(*words, "--end", "2026-01-02").exit == 0
+    lying.tell = lambda asked: (451, b"") if asked.path.startswith("/fapi") else None
+    answer = check_sum(here(*words, "--end", "2026-02-01", "--json").json)
+    assert (answer["exit"], answer["holes"], answer["missing"]) == (1, 0, 30)
+
+
+def test_a_symbol_whose_first_and_newest_candles_are_shown_wrong_once_is_whole_all_the_same(lying, here, times):
+    klines_too(lying, first="2026-01-10", last="2026-01-20T10:00")
+    told = set()
+
+    def tell(symbol, query, rows):
+        shape = "first" if "startTime" in query else "newest"
+        if symbol != "OLDUSDT" or query["limit"] != "1" or shape in told:
+            return rows
+        told.add(shape)
+        open_ms = ms("2026-01-15" if shape == "first" else "2026-01-18")
+        return [[open_ms, *rows[0][1:6], open_ms + 59_999, *rows[0][7:]]]
+
+    lying.tell_rows = tell
+    assert here("backfill", "OLDUSDT", "--start", "2026-01-01", "--source", "rest").exit == 0
+    assert times() == minutes_of("2026-01-10", "2026-01-20T10:01")
+    assert told == {"first", "newest"}
 
 
 def test_without_the_word_of_the_api_what_a_file_lacks_stays_missing(lying, here, check_sum):
@@ -217,7 +281,7 @@ def test_a_range_that_lies_wider_than_the_one_before_is_searched_too(lying, here
     lying.forget()
     assert here("backfill", "OLDUSDT", "--start", "2025-10-01").exit == 0
     assert times() == minutes_of("2025-11-10T08:00", "2026-01-20T10:01")
-    assert len(lying.asked(KLINES)) == 0
+    assert len(lying.asked(KLINES)) == 1
     assert "OLDUSDT-1m-2026-01.zip.CHECKSUM" not in [
         hit.path.rsplit("/", 1)[1] for hit in lying.asked(MONTHS)[: len(months_asked(lying)) - 3]
     ]
@@ -348,13 +412,15 @@ def test_a_typed_symbol_that_nobody_knows_is_refused_after_one_question_and_one_
     )
 
 
-def test_one_of_a_list_that_nobody_knows_fails_alone_and_is_not_asked_again(lying, here, check_sum):
+def test_one_of_a_list_that_nobody_knows_fails_alone_and_is_asked_in_two_runs(lying, here, check_sum):
     listed_in("AAAUSDT", "NOPEUSDT")
     words = ("backfill", "--start", "2026-03-10T11:00", "--json")
     ended = here(*words)
     assert (ended.exit, check_sum(ended.json)["missing"]) == (1, 0)
     (failed,) = ended.json["failed_series"]
     assert (failed["series"], failed["reason"]) == ("binance:NOPEUSDT:1m", "unknown_symbol")
+    here(*words)
+    assert (len(lying.asked(KLINES, "NOPEUSDT")), len(lying.asked(FILES, "NOPEUSDT"))) == (2, 1)
     lying.forget()
     assert here(*words).exit == 1
     assert (lying.asked(KLINES, "NOPEUSDT"), lying.asked(FILES, "NOPEUSDT")) == ([], [])
@@ -365,6 +431,7 @@ def test_it_is_looked_for_again_after_a_week_or_when_told(days, flags, asked, ly
     """By the venue's clock; what was noted in the future does not count."""
     listed_in("AAAUSDT", "NOPEUSDT")
     words = ("backfill", "--start", "2026-03-07T11:00", "--end", "2026-03-07T12:00")
+    assert here(*words).exit == 1
     assert here(*words).exit == 1
     lying.forget()
     lying.clock_ms += days * 86_400_000
@@ -584,6 +651,7 @@ def test_influxdb_remembers_it_too(version, lying, here, request, check_sum, mon
     words = ("backfill", "OLDUSDT", *JANUARY, "--store", store, "--json")
     count = len(minutes_of("2026-01-10T08:00", "2026-01-20T10:01"))
     assert check_sum(here(*words).json)["written"] == count
+    here(*words)
     lying.forget()
     answer = check_sum(here(*words).json)
     assert (answer["exit"], answer["stored_before"], answer["missing"]) == (0, count, 0)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from laklak.archives import ARCHIVES
 from laklak.archives.unlisted import (
+    ENOUGH_REFUSALS,
     LOOK_AGAIN_AFTER_MS,
     FilesRead,
     Shelf,
@@ -54,6 +55,7 @@ TIMES = st.integers(0, 1 << 49)
     st.builds(
         Trace,
         asked=st.just(True),
+        refusals=st.integers(0, ENOUGH_REFUSALS),
         first_ms=st.none() | TIMES,
         newest_ms=st.none() | TIMES,
         found=st.frozensets(TIMES, max_size=4),
@@ -67,7 +69,17 @@ def test_a_trace_is_read_as_it_was_written(trace):
 
 @pytest.mark.parametrize(
     "value",
-    [None, 5, "x", [], {}, {"asked": True}, {**Trace().as_json(), "found": [1.5]}, {**Trace().as_json(), "first": 5}],
+    [
+        None,
+        5,
+        "x",
+        [],
+        {},
+        {"asked": True},
+        {**Trace().as_json(), "found": [1.5]},
+        {**Trace().as_json(), "first": 5},
+        {**Trace().as_json(), "refusals": 3},
+    ],
 )
 def test_a_note_that_is_none_tells_nothing(value):
     assert Trace.of(value) == Trace()
@@ -250,7 +262,21 @@ def test_every_lacking_minute_has_one_fate(parts, one, other):
     assert set(minutes) == wanted
 
 
-def test_a_trace_of_klines_that_refuse_says_so():
-    assert Trace(asked=True).api_refuses
-    assert not Trace().api_refuses
-    assert not replace(Trace(asked=True), first_ms=5).api_refuses
+def test_klines_that_have_nothing_are_believed_when_they_said_so_in_two_runs():
+    once = Trace().refused(0)
+
+    assert (once.asked, once.is_settled) == (True, False)
+    assert once.refused(once.refusals).is_settled
+    assert once.refused(ENOUGH_REFUSALS).refusals == ENOUGH_REFUSALS
+
+
+def test_a_first_candle_settles_what_klines_have():
+    assert replace(Trace(asked=True), first_ms=5).is_settled
+    assert not Trace().is_settled
+
+
+def test_a_note_from_before_refusals_were_counted_has_heard_one():
+    old = {key: value for key, value in Trace(asked=True).as_json().items() if key != "refusals"}
+
+    assert Trace.of(old) == Trace(asked=True, refusals=1)
+    assert Trace.of({**old, "first": at("2026-01-01")}).is_settled

@@ -66,6 +66,15 @@ def test_the_first_candle_is_asked_by_its_start_alone():
     assert request.weight == 1
 
 
+def test_candles_until_a_moment_are_asked_by_their_end_alone():
+    request = BINANCE.candles_until_request(chunk_of(1).series, 1_700_000_000_000, 2)
+
+    assert dict(request.query) == {
+        "symbol": "BTCUSDT", "interval": "1m", "endTime": "1700000000000", "limit": "2"
+    }  # fmt: skip
+    assert request.weight == 1
+
+
 @pytest.mark.parametrize("interval", ["1m", "4h", "1d"])
 def test_the_end_is_the_last_open_time(interval):
     chunk = chunk_of(10, interval, start=1_699_920_000_000)

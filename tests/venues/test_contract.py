@@ -129,6 +129,7 @@ def test_every_request_is_a_path_and_texts(venue):
         venue.candles_request(chunk_of(venue, 5)),
         venue.first_candle_request(chunk_of(venue, 5).series, 0),
         venue.newest_candle_request(chunk_of(venue, 5).series),
+        venue.candles_until_request(chunk_of(venue, 5).series, 1_700_000_000_000, 2),
         venue.instruments_request(),
         venue.clock_request(),
     ]
@@ -149,6 +150,7 @@ def test_a_symbol_is_sent_as_it_is(venue):
         assert symbol in [value for _, value in venue.candles_request(chunk).query]
         assert symbol in [value for _, value in venue.first_candle_request(chunk.series, 0).query]
         assert symbol in [value for _, value in venue.newest_candle_request(chunk.series).query]
+        assert symbol in [value for _, value in venue.candles_until_request(chunk.series, 0, 2).query]
 
 
 @every_venue
