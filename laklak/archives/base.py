@@ -95,6 +95,10 @@ class Archive(Protocol):
         """The file of the UTC month that `time_ms` lies in."""
         ...
 
+    def landmark(self, series: Series) -> ArchiveFile:
+        """A file of the interval of `series` that the archive is known to have, whatever it has of the series."""
+        ...
+
     def expected_ms(self, file: ArchiveFile) -> int:
         """From when on the file can be expected. It may be there earlier, later or never."""
         ...

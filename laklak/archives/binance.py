@@ -13,6 +13,7 @@ Source: github.com/binance/binance-public-data, README and issues, read 2026-11.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Final
 from urllib.parse import quote
@@ -20,6 +21,7 @@ from urllib.parse import quote
 from laklak.archives.base import ArchiveFile, FileKind, day_of, month_of
 from laklak.model.series import DAY_MS, Series, TimeRange
 
+_LANDMARK_MS: Final = 1_704_067_200_000  # 2024-01
 _HOUR_MS: Final = 3_600_000
 _ROOT: Final = "/data/futures/um"
 DAY_EXPECTED_AFTER_MS: Final = 9 * _HOUR_MS
@@ -61,6 +63,9 @@ class BinanceArchive:
 
     def month_file(self, series: Series, time_ms: int) -> ArchiveFile:
         return _file(series, "month", month_of(time_ms), f"{_moment(time_ms):%Y-%m}")
+
+    def landmark(self, series: Series) -> ArchiveFile:
+        return self.month_file(replace(series, symbol="BTCUSDT"), _LANDMARK_MS)
 
     def expected_ms(self, file: ArchiveFile) -> int:
         return file.span.end_ms + (DAY_EXPECTED_AFTER_MS if file.kind == "day" else MONTH_EXPECTED_AFTER_MS)

@@ -7,23 +7,26 @@ rejected, only when the file of its day has been asked too:
     is not to be expected yet      is remembered; a hole is held against the file later, see `is_due`,
                                    a bad row only by a recheck
     has it, and the row is sound   is stored
-    lacks it, or is not there      is remembered, with the file's answer
-    is not sound                   is remembered likewise: such a file cannot know, and does not get better
+    lacks it                       is remembered, with the file's answer
+    is not there, or not sound     is held against the file of its month, where one is to be expected by now; what that
+                                   one does not have either is remembered, with both answers: a file that is not sound
+                                   cannot know, and does not get better
     cannot be had now              stays missing, or the known hole that it was
 
-A file that was read for other minutes counts as asked, so none is asked twice in a run.  Only a month that has nothing
-of a whole day says nothing about it: such months are published while the file of the day is there.
+A file that was read for other minutes counts as asked, so none is asked twice in a run, and what it has of holes that
+are known is stored, whether they were due or not.  Only a month that has nothing of a whole day says nothing about it:
+such months are published while the file of the day is there.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 from typing import Final
 
-from laklak.archives.base import Archive, ArchiveFile
+from laklak.archives.base import Archive, ArchiveFile, FileKind
 from laklak.archives.split import FilePart
 from laklak.model.absences import Absence
 from laklak.model.series import DAY_MS, Series, TimeRange
@@ -37,6 +40,15 @@ CLOCKS_APART_MS: Final = DAY_MS
 FILES_A_RUN: Final = 500
 """So many files are asked in a run for holes that are known, at most: an old store is held against them little by
 little."""
+
+
+_NOT_THERE: Final = "is not there"
+_NOT_SOUND: Final = "is not sound"
+
+
+def silence(file: ArchiveFile, unsound: str | None) -> str:
+    """What is said of a file that has answered and gives nothing: it is not there, or `unsound`, for that reason."""
+    return f"{file.name} {_NOT_THERE if unsound is None else f'{_NOT_SOUND} ({unsound})'}"
 
 
 def is_due(hole: Absence, expected_ms: int, now_ms: int) -> bool:
@@ -97,6 +109,17 @@ def choose(
     return Choice(chosen, holes, files, sum(one[3] for one in left))
 
 
+def touched_days(days: Iterable[int], parts: Sequence[TimeRange]) -> frozenset[int]:
+    """Those of `days` that `parts` (in order, disjoint) have a minute of."""
+    ends = [part.end_ms for part in parts]
+    found = []
+    for day_ms in days:
+        place = bisect_right(ends, day_ms)
+        if place < len(parts) and parts[place].start_ms < day_ms + DAY_MS:
+            found.append(day_ms)
+    return frozenset(found)
+
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """What is known now: minutes that a file has, to be stored; absences to remember; those that nothing proves."""
@@ -110,7 +133,7 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class _Said:
-    """What the file of a day said. `lacks` is None where it is not there or not sound: then it lacks everything."""
+    """What a file said of a day. `lacks` is None where it is not there or not sound: then it lacks everything."""
 
     at_ms: int
     words: str
@@ -128,14 +151,24 @@ class _Said:
         words = self.words if row is None else f"{self.words}: {row}"
         return replace(absence, file_ms=self.at_ms, reason=f"{absence.reason.partition('; ')[0]}; {words}")
 
+    def together(self, other: _Said) -> _Said:
+        """What two files say that have nothing."""
+        return _Said(max(self.at_ms, other.at_ms), f"{self.words}, {other.words}", reached=other.reached)
+
 
 @dataclass(slots=True)
 class _OfSeries:
-    """What waits for a file, by day and open_time, which of it is known already, and what files have said, by day."""
+    """What waits for a file, by day and open_time, which of it is known already, and what files have said, by day.
+
+    `riding`: open_times of known holes, by day, for which nothing is asked. `silent`: what is to be said of files that
+    gave nothing, by kind and first moment; of a month also where it lacks whole days.
+    """
 
     waiting: dict[int, dict[int, Absence]] = field(default_factory=dict)
+    riding: dict[int, list[int]] = field(default_factory=dict)
     known: set[int] = field(default_factory=set)
     said: dict[int, _Said] = field(default_factory=dict)
+    silent: dict[tuple[FileKind, int], _Said] = field(default_factory=dict)
 
 
 class Evidence:
@@ -161,7 +194,7 @@ class Evidence:
                 proven += of_day
                 continue
             own = self._series.setdefault(series, _OfSeries())
-            said = own.said.get(day_ms)
+            said = self._said(own, series, day_ms)
             for absence in of_day:
                 if said is None or said.has(absence.open_time_ms):
                     own.waiting.setdefault(day_ms, {})[absence.open_time_ms] = absence
@@ -176,22 +209,36 @@ class Evidence:
         """The days of known absences (in order) with holes that are to be held against a file now."""
         found = []
         for day_ms, of_day in groupby(known, key=_day_of):
-            due = self._due(series, day_ms, of_day)
+            due = self._due(series, day_ms, self._holes(series, day_ms, of_day))
             if due:
                 noted_ms = min(hole.confirmed_at_ms if hole.file_ms is None else hole.file_ms for hole in due)
                 found.append(DueDay(day_ms, len(due), noted_ms))
         return tuple(found)
 
-    def reopen(self, series: Series, known: Iterable[Absence], days: frozenset[int]) -> set[int]:
-        """Let the known holes (in order) of these days that are due wait for their files; gives their open_times."""
+    def hole_days(self, series: Series, known: Iterable[Absence]) -> list[int]:
+        """The days of known absences (in order) with holes that a file may have, due or not."""
+        return [day_ms for day_ms, of_day in groupby(known, key=_day_of) if self._holes(series, day_ms, of_day)]
+
+    def reopen(
+        self, series: Series, known: Iterable[Absence], days: frozenset[int], riding: frozenset[int] = frozenset()
+    ) -> set[int]:
+        """Let the known holes (in order) of these days that are due wait for their files; gives their open_times.
+
+        Those of `riding` days that are not due are stored where a file has them that is read anyway.
+        """
         own = self._series.setdefault(series, _OfSeries())
         reopened: set[int] = set()
         for day_ms, of_day in groupby(known, key=_day_of):
-            due = self._due(series, day_ms, of_day) if day_ms in days else []
+            if day_ms not in days and day_ms not in riding:
+                continue
+            holes = self._holes(series, day_ms, of_day)
+            due = {hole.open_time_ms: hole for hole in self._due(series, day_ms, holes)} if day_ms in days else {}
             if due:
-                times = {hole.open_time_ms: hole for hole in due}
-                own.waiting.setdefault(day_ms, {}).update(times)
-                reopened.update(times)
+                own.waiting.setdefault(day_ms, {}).update(due)
+            others = [hole.open_time_ms for hole in holes if day_ms in riding and hole.open_time_ms not in due]
+            if others:
+                own.riding[day_ms] = others
+            reopened.update(due, others)
         own.known |= reopened
         return reopened
 
@@ -200,10 +247,13 @@ class Evidence:
         own = self._series.get(series)
         if own is None or self._archive is None:
             return []
-        return [
-            FilePart(self._archive.day_file(series, day_ms), tuple(runs(sorted(waiting), series.interval)), proof=True)
-            for day_ms, waiting in sorted(own.waiting.items())
-        ]
+        times: dict[ArchiveFile, list[int]] = {}
+        for day_ms, waiting in sorted(own.waiting.items()):
+            file = self._archive.day_file(series, day_ms)
+            if ("day", day_ms) in own.silent:
+                file = self._archive.month_file(series, day_ms)
+            times.setdefault(file, []).extend(sorted(waiting))
+        return [FilePart(file, tuple(runs(wanted, series.interval)), proof=True) for file, wanted in times.items()]
 
     def heard(self, parts: Sequence[FilePart], checked: Checked) -> Verdict:
         """Take what files of one series, oldest first, gave together, whatever they were read for."""
@@ -212,7 +262,7 @@ class Evidence:
         whole = len(times) == sum(part.file.candles for part in parts)
         own = self._series.get(series)
         # What is whole lacks nothing that anybody could ask for later; of most files that is all there is to say.
-        if whole and (own is None or not own.waiting):
+        if whole and (own is None or not (own.waiting or own.riding)):
             return Verdict()
         own = self._series.setdefault(series, _OfSeries())
         refused = {refusal.open_time_ms: refusal.reason for refusal in checked.refusals}
@@ -222,41 +272,82 @@ class Evidence:
             for day in file.span.days():
                 present = times[bisect_left(times, day.start_ms) : bisect_left(times, day.end_ms)]
                 if file.kind == "month" and not present:
+                    own.silent["month", file.span.start_ms] = _Said(
+                        self._now_ms(), f"{file.name} has nothing of the day"
+                    )
+                    proven += self._settled(own, series, day.start_ms).proven
                     continue
                 lacks = gaps(day, present, series.interval) if len(present) != day.count(series.interval) else []
                 said = _Said(self._now_ms(), f"{file.name} lacks it too", lacks, refused)
                 own.said[day.start_ms] = said
+                found += [time_ms for time_ms in own.riding.pop(day.start_ms, ()) if said.has(time_ms)]
                 for time_ms, absence in sorted(own.waiting.pop(day.start_ms, {}).items()):
                     if said.has(time_ms):
                         found.append(time_ms)
                     else:
                         proven.append(said.about(absence))
-        return Verdict(runs(found, series.interval), proven)
+        return Verdict(runs(sorted(found), series.interval), proven)
 
     def not_heard(self, part: FilePart, words: str, *, reached: bool) -> Verdict:
-        """Take that a file gives nothing, and why: it is not there or not sound, or it could not be `reached`."""
+        """Take that a file gives nothing, and why: see `silence`, or it could not be `reached`."""
         file = part.file
-        if file.kind == "month":
-            return Verdict()
         own = self._series.setdefault(file.series, _OfSeries())
-        said = own.said[file.span.start_ms] = _Said(self._now_ms(), words, reached=reached)
-        absences = [absence for _, absence in sorted(own.waiting.pop(file.span.start_ms, {}).items())]
-        if reached:
-            return Verdict((), [said.about(absence) for absence in absences])
-        return Verdict((), (), [one for one in absences if one.open_time_ms not in own.known], words)
+        own.silent[file.kind, file.span.start_ms] = _Said(self._now_ms(), words, reached=reached)
+        days = sorted(day_ms for day_ms in own.waiting if file.span.start_ms <= day_ms < file.span.end_ms)
+        settled = [self._settled(own, file.series, day_ms) for day_ms in days]
+        return Verdict(
+            (),
+            [absence for one in settled for absence in one.proven],
+            [absence for one in settled for absence in one.unproven],
+            next((one.why for one in settled if one.why), ""),
+        )
 
-    def _due(self, series: Series, day_ms: int, known: Iterable[Absence]) -> list[Absence]:
-        file = self._published(series, day_ms)
-        if file is None or self._archive is None:
+    def _said(self, own: _OfSeries, series: Series, day_ms: int) -> _Said | None:
+        """What files have said of a day, or why they say nothing; None while one is still to be asked."""
+        if day_ms in own.said:
+            return own.said[day_ms]
+        of_day = own.silent.get(("day", day_ms))
+        if of_day is None or not of_day.reached or self._archive is None:
+            return of_day
+        month = self._archive.month_file(series, day_ms)
+        if not self._is_expected(month):
+            return of_day
+        of_month = own.silent.get(("month", month.span.start_ms))
+        return None if of_month is None else of_day.together(of_month) if of_month.reached else of_month
+
+    def _settled(self, own: _OfSeries, series: Series, day_ms: int) -> Verdict:
+        """What becomes of what waits for a day of which no file has anything; nothing while one is to be asked."""
+        said = self._said(own, series, day_ms)
+        if said is None or day_ms in own.said:
+            return Verdict()
+        absences = [absence for _, absence in sorted(own.waiting.pop(day_ms, {}).items())]
+        if said.reached:
+            return Verdict((), [said.about(absence) for absence in absences])
+        return Verdict((), (), [one for one in absences if one.open_time_ms not in own.known], said.words)
+
+    def _holes(self, series: Series, day_ms: int, known: Iterable[Absence]) -> list[Absence]:
+        """The holes of a day that a file may have by now."""
+        if self._published(series, day_ms) is None:
             return []
-        expected_ms, now_ms = self._archive.expected_ms(file), self._now_ms()
-        return [
-            absence
-            for absence in known
-            if absence.kind == "hole"
-            and not absence.open_time_ms % series.interval.ms
-            and is_due(absence, expected_ms, now_ms)
-        ]
+        return [one for one in known if one.kind == "hole" and not one.open_time_ms % series.interval.ms]
+
+    def _due(self, series: Series, day_ms: int, holes: Iterable[Absence]) -> list[Absence]:
+        if self._archive is None:
+            return []
+        now_ms = self._now_ms()
+        day_ms, month_ms = (
+            self._archive.expected_ms(file)
+            for file in (self._archive.day_file(series, day_ms), self._archive.month_file(series, day_ms))
+        )
+        return [hole for hole in holes if is_due(hole, day_ms, now_ms) or _waits_for_month(hole, month_ms, now_ms)]
+
+    def _is_expected(self, file: ArchiveFile) -> bool:
+        archive = self._archive
+        return (
+            archive is not None
+            and archive.first_ms <= file.span.start_ms
+            and archive.expected_ms(file) <= self._now_ms()
+        )
 
     def _published(self, series: Series, day_ms: int) -> ArchiveFile | None:
         """The file of a day, where there is to be one by now."""
@@ -265,6 +356,13 @@ class Evidence:
             return None
         file = archive.day_file(series, day_ms)
         return file if archive.expected_ms(file) <= self._now_ms() else None
+
+
+def _waits_for_month(hole: Absence, expected_ms: int, now_ms: int) -> bool:
+    """Whether the file of the day gave nothing when that of the month was not to be expected yet, which it is now."""
+    words = hole.reason.partition("; ")[2]
+    gave_nothing = _NOT_THERE in words or _NOT_SOUND in words
+    return gave_nothing and hole.file_ms is not None and hole.file_ms < expected_ms <= now_ms
 
 
 def _day_of(absence: Absence) -> int:

@@ -35,7 +35,9 @@ WEIGHT_BYTES: Final = 65_536
 
 @dataclass(frozen=True, slots=True)
 class FilePart:
-    """A file to fetch, and what is wanted of it: in order, disjoint, inside its span, never empty.
+    """A file to fetch, and what is wanted of it: in order, disjoint, inside its span.
+
+    Nothing is wanted of it where nobody knows yet whether it has candles (see laklak.engine.beyond).
 
     `proof`: the API has settled what is wanted of it, but for what the file says (see laklak.archives.evidence).
     """

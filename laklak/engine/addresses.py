@@ -135,6 +135,12 @@ class AddressBook:
                 await feed.reader.downloader.look()
             self._refuse_unfit(feed, source, feed.address(source), there)
 
+    def trust_files(self, feed: Feed) -> None:
+        """A server from which candles of files were noted has files, whatever it lacks today."""
+        noted = Addresses.noted(self._knowledge.value(feed.venue.name, NOTE))
+        if feed.reader is not None and feed.address("files") in noted.files:
+            feed.reader.found_files = True
+
     async def note(self, feed: Feed, source: Source) -> None:
         """Remember where candles come from, before the first of them is written; raises StoreError.
 

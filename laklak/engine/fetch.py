@@ -29,10 +29,11 @@ import anyio
 from anyio.abc import TaskGroup
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
-from laklak.archives.evidence import Verdict
+from laklak.archives.evidence import Verdict, silence
 from laklak.archives.split import FilePart
 from laklak.archives.unlisted import Trace
 from laklak.engine.addresses import AddressBook
+from laklak.engine.beyond import Beyond
 from laklak.engine.edges import first_open_ms
 from laklak.engine.files_alone import FilesAlone
 from laklak.engine.life import Lives, ended_line
@@ -51,12 +52,12 @@ from laklak.errors import (
 from laklak.model.absences import Absence
 from laklak.model.candles import CandleBatch, Candles, Chunk
 from laklak.model.series import TimeRange, iso
-from laklak.model.spans import merge, parted, runs, union
+from laklak.model.spans import parted, runs, union
 from laklak.plan.answers import SECOND_ANSWER_AFTER_S, Edge, Question, first_answer, second_answer
 from laklak.plan.chunks import plan_chunks
 from laklak.plan.rows import Checked
 from laklak.plan.wanted import BegunSeries
-from laklak.report.ledger import Ledger
+from laklak.report.ledger import NO_SOURCE, UNPROVEN, Ledger
 from laklak.report.observer import Observer
 from laklak.report.progress import Report
 from laklak.settings.job import Job
@@ -121,8 +122,13 @@ class Fetch:
         self._writer = Writer(job, store, unsure, report, self._abort)
         self._learning: dict[Ledger, asyncio.Event] = {}
         self._files_alone = FilesAlone(knowledge)
+        self._beyond = {
+            feed.venue.name: Beyond(feed, knowledge, lives[feed.venue.name], report, recheck=job.recheck)
+            for feed in feeds
+        }
         self._refusals = 0
         self._dead_told = False
+        self._stranger_told = False
         self.error: LaklakError | None = None
 
     def stop_within(self, grace_s: float) -> None:
@@ -142,6 +148,11 @@ class Fetch:
     async def run(self) -> None:
         """Ask, check and store until nothing is left to ask, or the run is stopped."""
         self._report.fetching_since_s = time.monotonic()
+        for feed in self._feeds:
+            # Of these nothing is asked that could be through later.
+            for ledger in self._report.ledgers:
+                if ledger.plan.series.venue == feed.venue.name and feed.agenda.through(ledger):
+                    self._look_beyond(feed, ledger)
         # As many parcels as places in flight: what a question gave never waits for room here, what files gave may.
         send, receive = anyio.create_memory_object_stream[Parcel](self._job.in_flight)
         async with task_group() as ticking:
@@ -236,7 +247,7 @@ class Fetch:
                 except Stopped:
                     log.debug("given up series=%s", ledger.plan.series)
                 except FatalError as exc:
-                    ledger.trouble("no_source", question.chunk.wanted_count, str(exc))
+                    ledger.trouble(NO_SOURCE, question.chunk.wanted_count, str(exc))
                     self._lost(feed, exc)
                 except StoreError as exc:
                     delivery = None
@@ -322,9 +333,9 @@ class Fetch:
     ) -> Delivery:
         wanted = tuple(piece for part in parts if not part.proof for piece in part.wanted)
         span = TimeRange(parts[0].file.span.start_ms, parts[-1].file.span.end_ms)
+        more = self._beyond[feed.venue.name].heard(ledger, parts, checked)
+        wanted = tuple(union([*more, *wanted])) if more else wanted
         self._saw(feed, ledger, checked)
-        earlier = self._earlier(feed, reader, ledger, parts, checked)
-        wanted = tuple(merge([earlier, *wanted])) if earlier else wanted
         chunk = Chunk(ledger.plan.series, span, wanted)
         outcome = first_answer(chunk, checked)
         if ledger.plan.files_only:
@@ -338,30 +349,6 @@ class Fetch:
         self._report.rows_rejected += outcome.rows_refused
         candles = await self._packed(ledger, candles, reader.in_thread)
         return await self._delivery(ledger, candles, verdict.proven, corrected)
-
-    def _earlier(
-        self, feed: Feed, reader: FileReader, ledger: Ledger, parts: Sequence[FilePart], checked: Checked
-    ) -> TimeRange | None:
-        """The range before what was wanted so far of which files have candles, if they have any; it is wanted now."""
-        asked_start_ms, start_ms = ledger.plan.asked_start_ms, ledger.start_ms
-        times, file = checked.candles.open_times, parts[0].file
-        if asked_start_ms is None or not len(times) or times[0] >= start_ms:
-            return None
-        first_ms = next((time for time in times if time >= asked_start_ms), start_ms)
-        if first_ms >= start_ms:
-            return None
-        ledger.begins(first_ms)
-        self._report.begun[str(ledger.plan.series)] = BegunSeries(str(ledger.plan.series), first_ms)
-        self._lives[feed.venue.name].remember_first(ledger.plan.series, first_ms, "file")
-        if first_ms == file.span.start_ms > asked_start_ms:
-            # The file before it may have more; nothing of it is wanted as long as nobody has seen that it is there.
-            of = reader.archive.month_file if file.kind == "month" else reader.archive.day_file
-            before = of(file.series, first_ms - 1)
-            if before.span.start_ms >= reader.archive.first_ms:
-                feed.agenda.hold(ledger)
-                feed.files.add([(ledger, FilePart(before, ()))])
-                self._report.files.planned += 1
-        return TimeRange(first_ms, min(start_ms, parts[-1].file.span.end_ms))
 
     async def _no_candles(
         self, feed: Feed, reader: FileReader, ledger: Ledger, parts: Sequence[FilePart], why: NoCandles
@@ -379,7 +366,11 @@ class Fetch:
             if reader.downloader.dead and not self._dead_told:
                 self._dead_told = True
                 self._observer.warn(f"going on without the bulk files: {why.detail}")
+            if why.absent and not why.reached and not self._stranger_told:
+                self._stranger_told = True
+                self._observer.warn(no_archive(feed))
             self._report.files.trouble(why.reason, why.detail)
+            self._beyond[feed.venue.name].silent(ledger, part.file, why)
             delivery = await self._take_silence(feed, ledger, part, why)
             if delivery.rows:
                 ready.append(Parcel(ledger, delivery, _nothing_to_release))
@@ -389,14 +380,20 @@ class Fetch:
 
     async def _take_silence(self, feed: Feed, ledger: Ledger, part: FilePart, why: NoCandles) -> Delivery:
         """Say what is to be remembered although the file that might have it gives nothing."""
-        words = f"{part.file.name} is not there" if why.absent else f"{part.file.name} is not sound ({why.reason})"
-        verdict = feed.evidence.not_heard(part, words if why.reached else why.detail, reached=why.reached)
+        words = silence(part.file, None if why.absent else why.reason) if why.reached else why.detail
+        verdict = feed.evidence.not_heard(part, words, reached=why.reached)
         await self._left_open(ledger, verdict)
         return await self._delivery(ledger, _nothing_of(ledger), verdict.proven)
 
     def _ask_files(self, feed: Feed, ledger: Ledger) -> None:
         """Put the files on the list that what the API has settled is held against."""
-        parts = [] if self._stopper.requested else feed.evidence.parts(ledger.plan.series)
+        self._add_files(feed, ledger, [] if self._stopper.requested else feed.evidence.parts(ledger.plan.series))
+
+    def _look_beyond(self, feed: Feed, ledger: Ledger) -> None:
+        """Put the files on the list that may have candles beyond the ends of a series."""
+        self._add_files(feed, ledger, [] if self._stopper.requested else self._beyond[feed.venue.name].parts(ledger))
+
+    def _add_files(self, feed: Feed, ledger: Ledger, parts: Sequence[FilePart]) -> None:
         for _ in parts:
             feed.agenda.hold(ledger)
         feed.files.add((ledger, part) for part in parts)
@@ -413,7 +410,7 @@ class Fetch:
         if verdict.unproven:
             left = await self._delivery(ledger, _nothing_of(ledger), verdict.unproven)
             why = f"the API gives none that is sound, and the file that may cannot be had now: {verdict.why}"
-            ledger.trouble("unproven", len(left.absences), why)
+            ledger.trouble(UNPROVEN, len(left.absences), why)
 
     def _ask_elsewhere(self, feed: Feed, ledger: Ledger, part: FilePart, why: NoCandles) -> None:
         """Put what takes the place of a file on the lists: other files, or questions to the API."""
@@ -428,17 +425,14 @@ class Fetch:
         if files_only:
             self._files_alone.lacks(ledger, instead.rest, why)
             instead = replace(instead, rest=())
-        feed.files.add((ledger, other) for other in instead.files)
-        self._report.files.planned += len(instead.files)
-        for _ in instead.files:
-            feed.agenda.hold(ledger)
+        self._add_files(feed, ledger, instead.files)
         now_s = asyncio.get_running_loop().time()
         for chunk in plan_chunks(ledger.plan.series, instead.rest, feed.venue.page_tiers, feed.page):
             if feed.asks_api:
                 self._report.requests_planned += 1
                 feed.agenda.later(ledger, Question(chunk), now_s)
             else:
-                ledger.trouble("no_source", chunk.wanted_count, why.detail)
+                ledger.trouble(NO_SOURCE, chunk.wanted_count, why.detail)
 
     def _done(self, feed: Feed, ledger: Ledger) -> None:
         """Close a question; when it was the last of its series, ask again for what is in doubt, then the files."""
@@ -447,6 +441,8 @@ class Fetch:
             self._ask_again(feed, ledger)
         if feed.agenda.through(ledger):
             self._ask_files(feed, ledger)
+        if feed.agenda.through(ledger):
+            self._look_beyond(feed, ledger)
         feed.changed.set()
 
     def _ask_again(self, feed: Feed, ledger: Ledger) -> None:
@@ -497,7 +493,7 @@ class Fetch:
             return None
         if not (feed.asks_api or (question.edge is not None and feed.no_api is None)):
             why = feed.no_api or "not in the bulk files, and nothing else is to be asked"
-            ledger.trouble("no_source", chunk.wanted_count, why)
+            ledger.trouble(NO_SOURCE, chunk.wanted_count, why)
             return None
         while (learning := self._learning.get(ledger)) is not None:
             # Where its end is being asked for, hundreds of questions beyond it may not be worth asking.
@@ -702,6 +698,15 @@ def _with_others(
     if not (corrected or found):
         return candles
     return checked.candles.only(union([*chunk.wanted, *runs(sorted(corrected), chunk.series.interval), *found]))
+
+
+def no_archive(feed: Feed) -> str:
+    """What to say of a server that has no bulk file at all."""
+    host = "the server" if feed.reader is None else feed.reader.downloader.host
+    return (
+        f"no bulk file was ever found at {host}, which proves nothing: check LAKLAK_{feed.venue.name.upper()}"
+        "_ARCHIVE_URL and the proxy, or use --source rest, which asks for none"
+    )
 
 
 def _nothing_of(ledger: Ledger) -> CandleBatch:

@@ -15,7 +15,7 @@ from laklak.model.candles import places
 from laklak.model.series import TimeRange
 from laklak.model.spans import union
 from laklak.plan.rows import Checked, Refusal
-from laklak.report.ledger import Ledger
+from laklak.report.ledger import NO_SOURCE, Ledger
 from laklak.sources.archive import NoCandles
 from laklak.sources.venue import Feed
 from laklak.stores.knowledge import Knowledge
@@ -40,7 +40,7 @@ class FilesAlone:
         if why.absent:
             self._of(ledger).absent += parts
         else:
-            ledger.trouble("no_source", _count(ledger, parts), why.detail)
+            ledger.trouble(NO_SOURCE, _count(ledger, parts), why.detail)
 
     async def settle(
         self,
@@ -62,11 +62,11 @@ class FilesAlone:
         settled = settle_files(read, lacking, plan.wanted, Shelf(archive, plan.series, now_ms))
         trace = Trace.of(self._knowledge.value(plan.series, UNLISTED))
         self._leave_out(ledger, settled, stored, trace)
-        ledger.trouble("no_source", _count(ledger, settled.late), _NO_SOURCE)
+        ledger.trouble(NO_SOURCE, _count(ledger, settled.late), _NO_SOURCE)
         if not (settled.holes or doubts.refused):
             return []
         if not await api_has_nothing():
-            ledger.trouble("no_source", _count(ledger, settled.holes) + len(doubts.refused), _NO_SOURCE)
+            ledger.trouble(NO_SOURCE, _count(ledger, settled.holes) + len(doubts.refused), _NO_SOURCE)
             return []
         absences = _holes(ledger, settled.holes, now_ms) + _rejects(doubts.refused.values(), now_ms)
         return sorted(absences, key=lambda absence: absence.open_time_ms)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from laklak.archives.base import day_of
 from laklak.archives.evidence import Choice
 from laklak.archives.split import Split
 from laklak.engine.store_work import each
 from laklak.model.series import DAY_MS, Series, TimeRange
+from laklak.model.spans import union
 from laklak.report.ledger import Ledger
 from laklak.report.progress import Report
 from laklak.sources.venue import Feed
@@ -19,20 +21,38 @@ def spans_read(splits: Mapping[Series, Split]) -> dict[Series, list[TimeRange]]:
     return {series: [part.file.span for part in split.files] for series, split in splits.items()}
 
 
+def may_be_read(split: Split) -> list[TimeRange]:
+    """What lies in files that may be read for what is missing: what the API lacks is held against files, too."""
+    days = (day_of(day.start_ms) for part in split.rest for day in part.days())
+    return union([*(part.file.span for part in split.files), *days])
+
+
 async def hold_against_files(
-    store: Store, feed: Feed, ledgers: Sequence[Ledger], choice: Choice, report: Report
+    store: Store,
+    feed: Feed,
+    ledgers: Sequence[Ledger],
+    choice: Choice,
+    riding: Mapping[Series, frozenset[int]],
+    report: Report,
 ) -> None:
     """Reopen the chosen holes of a venue's series; files of series of which nothing is missing are asked at once.
 
+    Holes of `riding` days are filled where a file has them that is read anyway.
+
     Those of others are asked when everything else of their series is through: until then other files may have told.
     """
-    chosen = [ledger for ledger in ledgers if ledger.plan.series in choice.days]
+    days = {
+        ledger: choice.days.get(ledger.plan.series, frozenset()) | riding.get(ledger.plan.series, frozenset())
+        for ledger in ledgers
+    }
+    chosen = [ledger for ledger in ledgers if days[ledger]]
 
     async def reopen(ledger: Ledger) -> None:
-        series, days = ledger.plan.series, choice.days[ledger.plan.series]
+        series, own = ledger.plan.series, days[ledger]
         # Read once more: all known holes of all series at once would be many.
-        span = TimeRange(min(days), max(days) + DAY_MS).clip(ledger.plan.wanted)
-        ledger.reopened |= feed.evidence.reopen(series, await store.absences(series, span), days)
+        span = TimeRange(min(own), max(own) + DAY_MS).clip(ledger.plan.wanted)
+        due = choice.days.get(series, frozenset())
+        ledger.reopened |= feed.evidence.reopen(series, await store.absences(series, span), due, own)
 
     await each(chosen, reopen)
     for ledger in chosen:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, Literal
 
 import anyio
 
@@ -90,10 +90,26 @@ class Lives:
 
     async def settle(self, target: Target) -> Target:
         """Cut what is wanted of a series to its life, as far as it is known or has to be asked for now."""
-        if not target.wanted or target.settled:
-            return target
+        if target.settled or not target.wanted:
+            return self._as_files_showed(target)
         target = await self._cut_start(target)
-        return target if target.refused else await self._cut_end(target)
+        return self._as_files_showed(target if target.refused else await self._cut_end(target))
+
+    def _as_files_showed(self, target: Target) -> Target:
+        """What is wanted goes as far as bulk files have shown candles, whatever klines have."""
+        if target.files_only or target.refused or target.asked_start_ms is None or target.asked_end_ms is None:
+            return target
+        series, span = target.series, target.wanted
+        asked = TimeRange(target.asked_start_ms, target.asked_end_ms)
+        first_ms, last_ms = self.shown_in_files(series, "first"), self.shown_in_files(series, "last")
+        start_ms, end_ms = span.start_ms, span.end_ms
+        if last_ms is not None and last_ms + series.interval.ms > end_ms:
+            end_ms = max(end_ms, min(last_ms + series.interval.ms, asked.end_ms))
+            self._went_on(series, last_ms)
+        if first_ms is not None and first_ms < start_ms:
+            start_ms = max(asked.start_ms, series.interval.floor(first_ms))
+        newest_ms = max((one for one in (target.newest_ms, last_ms) if one is not None), default=None)
+        return replace(target, wanted=TimeRange(start_ms, end_ms), newest_ms=newest_ms)
 
     async def look_for_first(self, target: Target) -> Target:
         """Cut what is wanted to where the series begins by its candles, though the listing says nothing of that.
@@ -147,7 +163,7 @@ class Lives:
             first_ms = await first_open_ms(self._feed, series)
         if first_ms is None:
             return _First(None)
-        shown_ms = self._first_in_files(series)
+        shown_ms = self.shown_in_files(series, "first")
         if shown_ms is not None and shown_ms <= first_ms:
             return _First(shown_ms)
         if first_ms <= span.start_ms and anyway:
@@ -333,20 +349,36 @@ class Lives:
         first_ms = fact.get("ms") if isinstance(fact, dict) else None
         return first_ms if type(first_ms) is int else None
 
-    def _first_in_files(self, series: Series) -> int | None:
-        """The first candle that a bulk file has shown; klines that say otherwise do not take it away."""
-        fact = self._knowledge.fact(series, "first", self._feed.clock.now_ms())
+    def shown_in_files(self, series: Series, end: Literal["first", "last"]) -> int | None:
+        """The first or last candle that a bulk file has shown beyond klines, which do not take it away again."""
+        fact = self._knowledge.fact(series, end, self._feed.clock.now_ms())
         first_ms = fact.get("ms") if isinstance(fact, dict) and fact.get("source") == "file" else None
         return first_ms if type(first_ms) is int else None
 
     def remember_first(self, series: Series, first_ms: int, source: str) -> None:
         """Remember the first candle, and who has shown it; a later one takes the place of what klines said alone."""
-        shown_ms = self._first_in_files(series)
+        shown_ms = self.shown_in_files(series, "first")
         if shown_ms is not None and shown_ms <= first_ms:
             return
         fact = {"ms": first_ms, "time": iso(first_ms), "source": source}
         if self._knowledge.value(series, "first") != fact:
             self._knowledge.put(series, "first", fact, venue_ms=self._feed.clock.now_ms())
+
+    def remember_last(self, series: Series, last_ms: int) -> None:
+        """Remember the last candle that a bulk file has, of a series that had ended by what klines have."""
+        shown_ms = self.shown_in_files(series, "last")
+        if shown_ms is None or shown_ms < last_ms:
+            fact = {"ms": last_ms, "time": iso(last_ms), "source": "file"}
+            self._knowledge.put(series, "last", fact, venue_ms=self._feed.clock.now_ms())
+        self._went_on(series, last_ms)
+
+    def _went_on(self, series: Series, last_ms: int) -> None:
+        """A series that has ended has ended no earlier than with this candle."""
+        end_ms = last_ms + series.interval.ms
+        self._report.ended = [
+            replace(one, ended_ms=max(end_ms, one.ended_ms or 0)) if one.series == str(series) else one
+            for one in self._report.ended
+        ]
 
     def _remember_end(self, series: Series, open_ms: int | None, status: str, *, ended: bool) -> None:
         if not ended:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
+from laklak.archives.base import ArchiveFile
 from laklak.archives.checksum import CHECKSUM_BYTES_MAX
 from laklak.archives.unlisted import CLOCK_SLACK_MS, ENDED_FOR_GOOD_AFTER_MS, Shelf, Trace, is_fresh, without_outside
 from laklak.engine.edges import Beginning, first_open_ms, hold_first, later_open_ms, newest_open_ms
@@ -263,7 +264,10 @@ class ListingCheck:
             return trace, frozenset()
         files = shelf.to_ask(span, trace)
         at_once = self._job.archive_connections
-        answers = await each(files, lambda file: self._is_there(file.checksum_path), at_once=at_once)
+        answers = await each(files, self._is_there, at_once=at_once)
+        lacking = [file for file, there in zip(files, answers, strict=True) if there is False]
+        if lacking and not await self._is_archive(lacking[-1]):
+            answers = [there or None for there in answers]
         by_answer: dict[bool | None, set[int]] = {True: set(), False: set(), None: set()}
         for file, there in zip(files, answers, strict=True):
             if there is not False or shelf.will_not_come(file):
@@ -271,13 +275,29 @@ class ListingCheck:
         trace = replace(trace, found=trace.found | by_answer[True], lacking=trace.lacking | by_answer[False])
         return trace, frozenset(by_answer[None])
 
-    async def _is_there(self, path: str) -> bool | None:
+    async def _is_archive(self, lacking: ArchiveFile) -> bool:
+        """Whether it means something that a file is not there; a server that has none at all is no archive."""
+        reader = self._feed.reader
+        if reader is None:
+            return False
+        try:
+            if await reader.is_archive(lacking):
+                return True
+            self._files_trouble = self._files_trouble or f"no bulk file was ever found at {reader.downloader.host}"
+        except (TransientError, PermanentError) as exc:
+            self._files_trouble = self._files_trouble or str(exc)
+        return False
+
+    async def _is_there(self, file: ArchiveFile) -> bool | None:
         """Whether the archive has a file; None where it does not say."""
         reader = self._feed.reader
         if reader is None or self._files_trouble is not None:
             return None
         try:
-            return await reader.downloader.get(path, most_bytes=CHECKSUM_BYTES_MAX) is not None
+            if await reader.downloader.get(file.checksum_path, most_bytes=CHECKSUM_BYTES_MAX) is not None:
+                reader.found_files = True
+                return True
+            return False
         except (TransientError, PermanentError) as exc:
             # One file that cannot be asked for is enough: of the others nothing is known either.
             self._files_trouble = self._files_trouble or str(exc)

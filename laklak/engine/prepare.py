@@ -7,10 +7,10 @@ from contextlib import AsyncExitStack
 from dataclasses import replace
 from typing import Final
 
-from laklak.archives.evidence import FILES_A_RUN, DueDay, choose
+from laklak.archives.evidence import FILES_A_RUN, DueDay, choose, touched_days
 from laklak.archives.split import Split
 from laklak.engine.addresses import AddressBook
-from laklak.engine.holding import hold_against_files, spans_read
+from laklak.engine.holding import hold_against_files, may_be_read, spans_read
 from laklak.engine.life import Lives, ended_line
 from laklak.engine.listing import ListingCheck
 from laklak.engine.oddities import STRAYS_FILE, OddityBook
@@ -19,6 +19,7 @@ from laklak.errors import StoreUnavailable, VenueUnreachable
 from laklak.model.absences import Absence
 from laklak.model.series import Series, TimeRange, iso
 from laklak.model.spans import gaps, newest_held, oldest_held, runs, union
+from laklak.plan.answers import may_have_come
 from laklak.plan.chunks import best_page, page_weight
 from laklak.plan.cost import alternatives, cost_of
 from laklak.plan.missing import SeriesPlan
@@ -81,6 +82,7 @@ class Preparation:
         self.lives: dict[str, Lives] = {}
         """By venue: when its series begin and end."""
         self._due_holes: dict[Series, Sequence[DueDay]] = {}
+        self._hole_days: dict[Series, Sequence[int]] = {}
         self._closed = Closed()
         remedy = "to be fetched again" if job.dry_run else "fetched again"
         self._oddities = OddityBook(job.state_dir / STRAYS_FILE, observer.warn, remedy)
@@ -98,6 +100,7 @@ class Preparation:
             self._look_at_bans(feed)
             await stack.enter_async_context(feed)
             feed.fresh = Fresh.of(self._knowledge, name, self._job.interval, feed.clock.now_ms())
+            self._addresses.trust_files(feed)
             await self._check_origin(feed)
             span, targets = await self._targets(feed)
             spans.append(span)
@@ -109,6 +112,12 @@ class Preparation:
         self._report.end_ms = max((span.end_ms for span in spans), default=None)
         splits = {plan.series: _split(feed, plan) for feed, own in plans for plan in own}
         choice = choose(self._due_holes, spans_read(splits), FILES_A_RUN)
+        riding = {
+            plan.series: touched_days(self._hole_days[plan.series], may_be_read(splits[plan.series]))
+            for _, own in plans
+            for plan in own
+            if plan.series in self._hole_days
+        }
         for feed, venue_plans in plans:
             # Series that are nearly complete come first: most of them are whole again soon.
             ledgers = [Ledger(plan) for plan in sorted(venue_plans, key=lambda plan: plan.missing_count)]
@@ -117,7 +126,7 @@ class Preparation:
             self._report.ledgers += ledgers
             self._assign(feed, ledgers, splits)
             if not self._job.dry_run:
-                await hold_against_files(self._store, feed, ledgers, choice, self._report)
+                await hold_against_files(self._store, feed, ledgers, choice, riding, self._report)
         self._report.series = len(self._report.ledgers) + len(self._report.failed)
         estimate = replace(
             self._estimate(plans, splits),
@@ -254,12 +263,20 @@ class Preparation:
         if self._job.recheck:
             remembered = await self._store.absences(target.series, target.wanted)
             known_rejected = frozenset(one.open_time_ms for one in remembered if one.kind == "rejected")
-        stored, known, missing = presence.stored, presence.absences, presence.missing
+        stored, known, missing = presence.stored, list(presence.absences), presence.missing
+        feed = self._feed(target.series.venue)
+        if feed.asks_api:
+            now_ms = feed.clock.now_ms()
+            young = [one for one in known if may_have_come(one, target.series.interval, now_ms)]
+            if young:
+                asked_again = {one.open_time_ms for one in young}
+                known = [one for one in known if one.open_time_ms not in asked_again]
+                missing = tuple(union([*missing, *runs(sorted(asked_again), target.series.interval)]))
         holes = sum(one.kind == "hole" for one in known)
         interval = target.series.interval
         not_held = union([*missing, *runs((one.open_time_ms for one in known), interval)])
         seen = (newest_held(target.wanted, not_held, interval), target.newest_ms)
-        self._note_due(target.series, known)
+        self._note_holes(target.series, known)
         can_be_written, blocked = self._closed.parted(target.series, missing)
         return SeriesPlan(
             target.series,
@@ -274,6 +291,7 @@ class Preparation:
             newest_ms=max((one for one in seen if one is not None), default=None),
             oldest_ms=oldest_held(target.wanted, not_held),
             asked_start_ms=target.asked_start_ms,
+            asked_end_ms=target.asked_end_ms,
             doubtful_first=target.doubtful_first,
             files_only=target.files_only,
         )
@@ -304,11 +322,15 @@ class Preparation:
     def _feed(self, venue: str) -> Feed:
         return next(feed for feed in self.feeds if feed.venue.name == venue)
 
-    def _note_due(self, series: Series, known: Sequence[Absence]) -> None:
-        """Keep which known holes are to be held against files."""
-        due = self._feed(series.venue).evidence.due_days(series, known)
+    def _note_holes(self, series: Series, known: Sequence[Absence]) -> None:
+        """Keep of which days there are known holes, and which are to be held against files."""
+        evidence = self._feed(series.venue).evidence
+        due = evidence.due_days(series, known)
         if due:
             self._due_holes[series] = due
+        days = evidence.hole_days(series, known)
+        if days:
+            self._hole_days[series] = days
 
     async def _check_origin(self, feed: Feed) -> None:
         """Real and simulated candles never share a store unless the user insists."""

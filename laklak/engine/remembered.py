@@ -19,7 +19,14 @@ from laklak.stores.knowledge import Knowledge
 from laklak.text import counted, mask_url
 from laklak.wire.bans import Believed
 
-_NAMES: Final = {"first": "first candle", "ended": "end", "unlisted": "unlisted symbol", "listing": "listed symbol"}
+_NAMES: Final = {
+    "first": "first candle",
+    "last": "last candle",
+    "ended": "end",
+    "beyond": "look beyond an end",
+    "unlisted": "unlisted symbol",
+    "listing": "listed symbol",
+}
 _OTHERS: Final = "other note"
 _FRESH: Final = "young candle"
 # So far two clocks that are right may be apart.

@@ -27,13 +27,15 @@ from typing import Final, Literal
 
 from laklak.model.absences import Absence
 from laklak.model.candles import Candles, Chunk
-from laklak.model.series import Series, TimeRange
+from laklak.model.series import DAY_MS, Interval, Series, TimeRange
 from laklak.model.spans import gaps, merge, runs
 from laklak.plan.chunks import Tiers, plan_chunks
 from laklak.plan.rows import Checked, Refusal
 
 SECOND_ANSWER_AFTER_S: Final = 2.0
 HOLE_CLOSED_FOR_MS: Final = 10 * 60_000
+LAGS_FOR_MS: Final = DAY_MS
+"""Candles of a range may come later than those after it, by so much: a hole that was noted earlier is asked again."""
 
 
 Edge = Literal["first", "newest"]
@@ -52,6 +54,18 @@ class Doubts:
 
     def __bool__(self) -> bool:
         return bool(self.absent or self.refused or self.unproven)
+
+
+def may_have_come(hole: Absence, interval: Interval, now_ms: int) -> bool:
+    """Whether a known hole was noted so soon after its close that the venue is to be asked for it once more by now.
+
+    Each time when it is twice as old: a hole of 10 minutes after 20, one of 20 after 40, until it is LAGS_FOR_MS old.
+    """
+    if hole.kind != "hole" or hole.venue_ms is None:
+        return False
+    close_ms = hole.open_time_ms + interval.ms
+    age_ms = hole.venue_ms - close_ms
+    return 0 < age_ms < LAGS_FOR_MS and now_ms - close_ms >= 2 * age_ms
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,12 +30,22 @@ class SeriesPlan:
     """The open_time of the oldest candle of `wanted` that is known of so far."""
     asked_start_ms: int | None = None
     """Where the range that was asked for begins; `wanted` may begin later."""
+    asked_end_ms: int | None = None
+    """Where it ends; `wanted` may end earlier."""
     doubtful_first: bool = False
     """`wanted` begins where one answer says, and something else says that there are earlier candles."""
     blocked: tuple[TimeRange, ...] = ()
     """What is not there either, and is not asked for, since the store could not take it."""
     files_only: bool = False
     """Only bulk files have the series: nobody else is asked for what they lack."""
+
+    @property
+    def asked(self) -> TimeRange:
+        """The range that was asked for."""
+        start_ms, end_ms = self.asked_start_ms, self.asked_end_ms
+        return TimeRange(
+            self.wanted.start_ms if start_ms is None else start_ms, self.wanted.end_ms if end_ms is None else end_ms
+        )
 
     @property
     def wanted_count(self) -> int:

@@ -83,7 +83,7 @@ class Target:
     """One series to fill: the wanted range is on the grid and may be empty.
 
     `first_ms`: its first candle, where one has shown it. `newest_ms`: a candle that it is known to have.
-    `asked_start_ms`: where the range that was asked for begins, before `wanted` was cut.
+    `asked_start_ms` and `asked_end_ms`: the range that was asked for, before `wanted` was cut.
     `doubtful_first`: see SeriesPlan.
     """
 
@@ -93,6 +93,7 @@ class Target:
     first_ms: int | None = None
     newest_ms: int | None = None
     asked_start_ms: int | None = None
+    asked_end_ms: int | None = None
     doubtful_first: bool = False
     settled: bool = False
     """It is not listed, and `wanted` is cut to what was found: nothing more is to be asked about where it lives."""
@@ -200,7 +201,7 @@ def resolve(
                 failed.append(_unknown(one, series, _suggestion(one.symbol, instruments), found.why))
             continue
         wanted = on_grid(span, interval)
-        targets.append(Target(series, wanted, instrument, asked_start_ms=wanted.start_ms))
+        targets.append(Target(series, wanted, instrument, asked_start_ms=wanted.start_ms, asked_end_ms=wanted.end_ms))
     return Resolved(tuple(targets), tuple(failed), tuple(unknown))
 
 
@@ -235,13 +236,15 @@ def found_target(series: Series, span: TimeRange, found: Unlisted, life: TimeRan
     """What is wanted of a series that was found elsewhere to have a life; empty, inside of `span`, where nothing is."""
     wanted = on_grid(span, series.interval)
     start_ms = min(max(wanted.start_ms, life.start_ms), wanted.end_ms)
+    end_ms = max(start_ms, min(wanted.end_ms, life.end_ms))
     return Target(
         series,
-        TimeRange(start_ms, max(start_ms, min(wanted.end_ms, life.end_ms))),
+        TimeRange(start_ms, end_ms),
         instrument,
         first_ms=found.first_ms,
         newest_ms=found.newest_ms,
         asked_start_ms=start_ms if found.files_only else wanted.start_ms,
+        asked_end_ms=end_ms if found.files_only else wanted.end_ms,
         settled=found.files_only or found.ended,
         files_only=found.files_only,
     )

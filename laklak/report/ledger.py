@@ -13,6 +13,10 @@ from laklak.stores.base import Delivery
 
 NOT_YET: Final = "not_yet"
 """The reason of what is missing because the venue's candles do not reach there yet."""
+NO_SOURCE: Final = "no_source"
+"""The reason of what nobody has who may be asked in a run."""
+UNPROVEN: Final = "unproven"
+"""The reason of what nobody is known to have, for one who may have it could not be asked."""
 MENDED_FIRST: Final = ("other_types", "store_refused", "source_unsound")
 """Reasons for which candles are missing until somebody mends a store."""
 _NEVER_MS: Final = 1 << 62
@@ -42,6 +46,9 @@ class Ledger:
         self.oldest_ms: int = _NEVER_MS if plan.oldest_ms is None else plan.oldest_ms
         """The oldest candle of what is wanted that is known of: the first one cannot be later."""
         self._planned_ms = plan.wanted.start_ms
+        self._planned_end_ms = plan.wanted.end_ms
+        self.unproven_ends: dict[str, str] = {}
+        """What may lie beyond an end of what is wanted, for a file that may have it could not be read; by its side."""
         self.waited = False
         """A question about an end took the time that has to pass between two answers."""
         self.newest_answered = False
@@ -95,6 +102,20 @@ class Ledger:
     def start_ms(self) -> int:
         """Where what is wanted begins, by what is known now."""
         return max(self._planned_ms, self.life.start_ms)
+
+    @property
+    def end_ms(self) -> int:
+        """Where what is wanted ends, by what is known now."""
+        return min(self._planned_end_ms, self.life.end_ms)
+
+    def goes_on(self, end_ms: int) -> None:
+        """The series has ended later than was thought: what was asked for until then is wanted too."""
+        more = TimeRange(self._planned_end_ms, min(end_ms, self.plan.asked.end_ms))
+        if more:
+            self.outside -= more.count(self.plan.series.interval)
+            self._planned_end_ms = more.end_ms
+        if self.life.end_ms < end_ms:
+            self.ends(end_ms)
 
     def ends(self, end_ms: int) -> None:
         """Nothing is wanted from `end_ms` on."""
@@ -180,8 +201,10 @@ class Ledger:
         """Why something is missing, if the series itself is the reason; the gravest one."""
         if self.refused is not None:
             return self.refused
+        ends = "; ".join(self.unproven_ends.values())
         if not self.missing or not self._troubles:
-            return None
+            return FailedSeries(str(self.plan.series), UNPROVEN, ends) if ends else None
         reason, (candles, detail) = max(self._troubles.items(), key=lambda item: item[1][0])
         # Some minutes may have been in trouble twice.
-        return FailedSeries(str(self.plan.series), reason, f"{min(candles, self.missing)} candles: {detail}")
+        told = f"{min(candles, self.missing)} candles: {detail}"
+        return FailedSeries(str(self.plan.series), reason, f"{told}; {ends}" if ends else told)

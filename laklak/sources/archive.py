@@ -12,20 +12,20 @@ import asyncio
 import logging
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Final, Self, TypeVar
 
 import anyio
 from anyio import lowlevel, to_thread
 
-from laklak.archives import Archive, BadFile
+from laklak.archives import Archive, ArchiveFile, BadFile
 from laklak.archives.checksum import CHECKSUM_BYTES_MAX, parse_checksum
 from laklak.archives.csv import Downloaded, read_files
 from laklak.archives.sigint import uninterrupted
 from laklak.archives.split import FilePart
 from laklak.errors import PermanentError, TransientError
-from laklak.model.series import Series
+from laklak.model.series import DAY_MS, Series
 from laklak.plan.rows import Checked
 from laklak.report.ledger import Ledger
 from laklak.tasks.memory import Memory
@@ -51,7 +51,8 @@ _FILES_TOGETHER: Final = 31
 class NoCandles:
     """Why a file gives none: it is `absent` (as far as the archive knows), it could not be got, or it is not sound.
 
-    `reached`: the archive has answered for it, well or badly; asking again tells no more.
+    `reached`: the archive has answered for it, well or badly; asking again tells no more.  What is `absent` where no
+    file was ever found does not count as reached: it may be no archive that answers.
     """
 
     reason: str
@@ -141,6 +142,12 @@ class FileReader:
         self._under_way: Counter[Series] = Counter()
         self._waiting: dict[Series, list[tuple[FilePart, Downloaded]]] = {}
         self._fetched_again: set[FilePart] = set()
+        self.found_files = False
+        """A file was found there, in this run or before."""
+        self.listed: Sequence[str] = ()
+        """A few symbols of which there are likely to be files."""
+        self._looked = False
+        self._looking = asyncio.Lock()
 
     async def __aenter__(self) -> Self:
         await self.downloader.__aenter__()
@@ -193,10 +200,13 @@ class FileReader:
         try:
             body = await self.downloader.get(file.path, most_bytes=file.zip_bytes_max)
             if body is None:
+                if not await self.is_archive(file):
+                    return NoCandles("absent", f"{file.name} is not there, nor any file", reached=False)
                 return NoCandles("absent", f"{file.name} is not there")
             stated = await self.downloader.get(file.checksum_path, most_bytes=CHECKSUM_BYTES_MAX)
             if stated is None:
                 return NoCandles("checksum", f"{file.name} has no checksum beside it")
+            self.found_files = True
             return Downloaded(file, body, parse_checksum(stated, file))
         except BadFile as exc:
             return NoCandles(exc.reason, str(exc))
@@ -204,6 +214,34 @@ class FileReader:
             return NoCandles("unreachable", f"{file.name}: {exc}", reached=False)
         except PermanentError as exc:
             return NoCandles(exc.reason, f"{file.name}: {exc}", reached=isinstance(exc, TooLarge))
+
+    async def is_archive(self, lacking: ArchiveFile) -> bool:
+        """Whether the server has files at all, so that it means something that it has none of this name.
+
+        A wrong address and a proxy answer 404 to everything.  So where nothing was found yet, a few files are asked
+        for that are likely to be there, once.  Raises what Downloader.get raises.
+        """
+        async with self._looking:
+            if not self.found_files and not self._looked:
+                for path in self._likely(lacking):
+                    if await self.downloader.get(path, most_bytes=CHECKSUM_BYTES_MAX) is not None:
+                        self.found_files = True
+                        break
+                self._looked = True
+        return self.found_files
+
+    def _likely(self, lacking: ArchiveFile) -> Iterable[str]:
+        """Files that are there if any are, but for a day on which the archive was late."""
+        yield self.archive.landmark(lacking.series).checksum_path
+        span = lacking.span
+        for series in (replace(lacking.series, symbol=symbol) for symbol in self.listed):
+            for time_ms in (span.end_ms - 1, span.start_ms - 1):
+                yield self.archive.day_file(series, time_ms).checksum_path
+            yield self.archive.month_file(series, span.start_ms).checksum_path
+        # Of a symbol of which a day is asked for there are likely to be others; of a month nothing may be known.
+        if lacking.kind == "day":
+            for days in (1, -1, 7):
+                yield self.archive.day_file(lacking.series, span.start_ms - days * DAY_MS).checksum_path
 
     async def in_thread(self, work: Callable[[Given], Result], given: Given) -> Result:
         """Do work on what files gave in one of the threads that read files."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from itertools import islice
 from types import TracebackType
 from typing import Final, Self
 
@@ -30,6 +31,7 @@ from laklak.wire.limiter import Limiter
 from laklak.wire.venue_api import Transport
 
 _TRIES_AT_START: Final = 4
+_SYMBOLS_WITH_FILES: Final = 3
 
 
 class Feed:
@@ -159,6 +161,8 @@ class Feed:
                 hint=f"check the network, HTTPS_PROXY, and LAKLAK_{venue.name.upper()}_URL",
             ) from exc
         self.listing = self.listing.by_clock(self.clock.now_ms())
+        if self.reader is not None:
+            self.reader.listed = list(islice(self.listing.instruments, _SYMBOLS_WITH_FILES))
         if not self.listing.instruments:
             entries = self.listing.unreadable
             of_entries = f" in its {entries:,} entries" if entries else ""

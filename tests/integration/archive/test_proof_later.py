@@ -222,3 +222,101 @@ def test_no_more_files_are_asked_for_known_holes_than_a_run_may(lying, here, not
     assert shown[0][2] == "; 6 known holes are held against 2 files, 12 more in later runs"
     assert shown[2][2] == "; 6 known holes are held against 2 files"
     assert noted() == []
+
+
+# Another file of the day, and holes that were not due
+
+
+def test_a_month_is_asked_where_the_file_of_the_day_is_not_there(lying, stored):
+    lying.clock_ms = ms("2026-04-10T12:00:30")
+    symbol(lying).no_files.add("2026-03-01")
+
+    summary = backfill("AAAUSDT", **MORNING)
+
+    assert account(summary) == (0, 90, 0, 0)
+    assert zips(lying) == [FILE, "AAAUSDT-1m-2026-03.zip"]
+    assert whole(stored, "2026-03-01T06:30", 90)
+
+
+def test_what_neither_the_day_nor_the_month_has_is_a_hole_that_names_both(lying, noted):
+    lying.clock_ms = ms("2026-04-10T12:00:30")
+    symbol(lying).no_files |= {"2026-03-01", "2026-03"}
+
+    assert account(backfill("AAAUSDT", **MORNING)) == (0, 60, 30, 0)
+
+    words = f"two complete answers lack it; {FILE} is not there, AAAUSDT-1m-2026-03.zip is not there"
+    assert {row[2] for row in noted()} == {words}
+
+
+def test_a_month_that_cannot_be_had_leaves_open_what_the_day_did_not_prove(lying, noted, monkeypatch):
+    monkeypatch.setattr("laklak.connection._BACKOFF_MOST_S", 0.01)
+    lying.clock_ms = ms("2026-04-10T12:00:30")
+    symbol(lying).no_files.add("2026-03-01")
+    lying.tell = lambda asked: (503, b"") if "monthly" in asked.path else None
+
+    assert account(backfill("AAAUSDT", **MORNING)) == (1, 60, 0, 30)
+    assert noted() == []
+    lying.tell = lambda asked: None
+    assert account(backfill("AAAUSDT", **MORNING)) == (0, 30, 0, 0)
+
+
+def test_a_hole_of_a_day_without_a_file_is_held_against_the_month_when_that_is_due(lying, stored):
+    symbol(lying).no_files.add("2026-03-01")
+    for clock in (DUE, "2026-03-09T09:00:30"):
+        lying.clock_ms = ms(clock)
+        assert account(backfill("AAAUSDT", **HALF_HOUR))[:1] == (0,)
+    lying.clock_ms = ms("2026-04-04T00:00:30")
+
+    assert account(backfill("AAAUSDT", **HALF_HOUR)) == (0, 30, 0, 0)
+    lying.forget()
+    assert account(backfill("AAAUSDT", **HALF_HOUR)) == (0, 0, 0, 0)
+    assert zips(lying) == []
+
+
+@pytest.mark.parametrize("later", [{"end": "2026-03-02"}, {"start": "2026-03-01T06:00", "end": "2026-03-01T07:30"}])
+def test_a_file_that_is_read_for_other_minutes_fills_holes_that_were_final(later, lying, stored, noted):
+    lose(lying)
+    symbol(lying).holes |= minutes("2026-03-01T06:10", 3)
+    for clock in ("2026-03-03T12:00:30", "2026-03-20T12:00:30"):
+        lying.clock_ms = ms(clock)
+        assert account(backfill("AAAUSDT", **MORNING))[2:] == (30, 0)
+    symbol(lying).file_holes.clear()
+    lying.forget()
+    assert account(backfill("AAAUSDT", **MORNING))[2:] == (30, 0)
+    assert zips(lying) == []
+
+    summary = backfill("AAAUSDT", **{**MORNING, **later})
+
+    assert (summary.exit, summary.holes, summary.missing) == (0, 0, 0)
+    assert noted() == []
+
+
+# Klines that lag by a range
+
+
+def test_a_range_that_klines_lag_by_is_asked_again_while_its_file_is_not_due(lying, stored, noted):
+    lying.clock_ms = ms("2026-03-01T08:00:30")
+    assert account(backfill("AAAUSDT", **MORNING)) == (0, 60, 30, 0)
+    lying.forget()
+    lying.clock_ms = ms("2026-03-01T08:10:30")
+    assert account(backfill("AAAUSDT", **MORNING)) == (0, 0, 30, 0)
+    assert lying.asked(KLINES) == []
+    symbol(lying).holes.clear()
+    lying.clock_ms = ms("2026-03-01T10:00:30")
+
+    assert account(backfill("AAAUSDT", **MORNING)) == (0, 30, 0, 0)
+    assert noted() == []
+    assert whole(stored, "2026-03-01T06:30", 90)
+
+
+def test_holes_that_stay_are_asked_seldomer_and_no_more_after_a_day(lying):
+    asked = []
+    for hour in range(0, 25):
+        lying.clock_ms = ms("2026-03-01T08:00:30") + hour * 3_600_000
+        lying.forget()
+        assert account(backfill("AAAUSDT", **MORNING))[2:] == (30, 0)
+        if lying.asked(KLINES):
+            asked.append(hour)
+
+    assert len(asked) <= 6
+    assert asked[:2] == [0, 1]

@@ -1,0 +1,232 @@
+"""What bulk files have beyond the ends that klines show of a series.
+
+Klines begin later and end earlier than files, at times: a symbol that is delisted loses them, and its files are all
+there.  So when everything else of a series is through, the file of the day beyond each end is asked that lies inside
+the range asked for, and its month's where that one gives nothing.  Files are followed as long as they show candles,
+which are wanted from then on and stored in the same run.  What ends that is remembered (a note `beyond` of the series),
+so that it is asked once when the file is due and once a week later, like a hole:
+
+    a file with rows of that day    the series ends where they end
+    no file, of day and month       likewise; for a week after one was due it is asked again in every run
+    one that cannot be had now,     nothing is known of what lies beyond, which is said, and the run is not complete;
+    or is not sound                 the next run asks again
+"""
+
+from __future__ import annotations
+
+import logging
+from bisect import bisect_left
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final, Literal
+
+from laklak.archives import Archive, ArchiveFile
+from laklak.archives.evidence import LATE_MS
+from laklak.archives.split import FilePart
+from laklak.engine.life import Lives
+from laklak.model.series import Series, TimeRange, iso
+from laklak.plan.rows import Checked
+from laklak.plan.wanted import BegunSeries
+from laklak.report.ledger import Ledger
+from laklak.report.progress import Report
+from laklak.sources.archive import NoCandles
+from laklak.sources.venue import Feed
+from laklak.stores.knowledge import Knowledge
+
+log = logging.getLogger(__name__)
+
+Side = Literal["before", "after"]
+SIDES: Final[tuple[Side, ...]] = ("before", "after")
+NOTE: Final = "beyond"
+"""The kind of the note about a series: {"before": [end, asked at], "after": [end, asked at]}, in ms."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """The first and the last row of a file."""
+
+    first_ms: int
+    last_ms: int
+
+
+@dataclass(slots=True)
+class _Walk:
+    """How far files have been followed in a run, and what those at the ends gave, by kind and first moment."""
+
+    gave: dict[tuple[str, int], _Rows | NoCandles] = field(default_factory=dict)
+    moved: set[Side] = field(default_factory=set)
+
+
+class Beyond:
+    """The ends of one venue's series in a run, by its bulk files; `recheck`: what is remembered does not count."""
+
+    def __init__(self, feed: Feed, knowledge: Knowledge, lives: Lives, report: Report, *, recheck: bool) -> None:
+        self._feed = feed
+        self._archive: Archive | None = None if feed.reader is None else feed.reader.archive
+        self._knowledge = knowledge
+        self._lives = lives
+        self._report = report
+        self._recheck = recheck
+        self._walks: dict[Ledger, _Walk] = {}
+
+    def parts(self, ledger: Ledger) -> list[FilePart]:
+        """The files to ask next of a series of which everything else is through; none when its ends are settled."""
+        archive, series = self._archive, ledger.plan.series
+        if archive is None or series.interval.name not in archive.intervals:
+            return []
+        if ledger.plan.files_only or ledger.refused is not None:
+            return []
+        files = [self._next(archive, ledger, side) for side in SIDES]
+        return [FilePart(file, ()) for file in dict.fromkeys(file for file in files if file is not None)]
+
+    def heard(self, ledger: Ledger, parts: Sequence[FilePart], checked: Checked) -> list[TimeRange]:
+        """Take what files of a series, oldest first, gave together; gives what is wanted now and was not before."""
+        if ledger.plan.files_only:
+            return []
+        times = checked.candles.open_times
+        for file in (part.file for part in parts):
+            inside = times[bisect_left(times, file.span.start_ms) : bisect_left(times, file.span.end_ms)]
+            if len(inside):
+                self._keep(ledger, file, _Rows(inside[0], inside[-1]))
+        asked = ledger.plan.asked
+        asked_for = times[bisect_left(times, asked.start_ms) : bisect_left(times, asked.end_ms)]
+        if not len(asked_for):
+            return []
+        span = TimeRange(parts[0].file.span.start_ms, parts[-1].file.span.end_ms).clip(asked)
+        before = self._begins(ledger, asked_for[0])
+        after = self._goes_on(ledger, asked_for[-1])
+        return [part for part in (before.clip(span), after.clip(span)) if part]
+
+    def silent(self, ledger: Ledger, file: ArchiveFile, why: NoCandles) -> None:
+        """Take that a file gives nothing, and why."""
+        self._keep(ledger, file, why)
+
+    def _begins(self, ledger: Ledger, first_ms: int) -> TimeRange:
+        series, start_ms = ledger.plan.series, ledger.start_ms
+        if first_ms >= start_ms:
+            return TimeRange(start_ms, start_ms)
+        ledger.begins(first_ms)
+        self._report.begun[str(series)] = BegunSeries(str(series), first_ms)
+        self._lives.remember_first(series, first_ms, "file")
+        self._walk(ledger).moved.add("before")
+        return TimeRange(first_ms, start_ms)
+
+    def _goes_on(self, ledger: Ledger, last_ms: int) -> TimeRange:
+        series, end_ms = ledger.plan.series, ledger.end_ms
+        if last_ms < end_ms:
+            return TimeRange(end_ms, end_ms)
+        after_ms = last_ms + series.interval.ms
+        ledger.goes_on(after_ms)
+        self._lives.remember_last(series, last_ms)
+        self._walk(ledger).moved.add("after")
+        return TimeRange(end_ms, after_ms)
+
+    # The next file of a side
+
+    def _next(self, archive: Archive, ledger: Ledger, side: Side) -> ArchiveFile | None:
+        end_ms = _end(ledger, side)
+        if end_ms is None:
+            return None
+        series, walk = ledger.plan.series, self._walk(ledger)
+        beyond_ms = end_ms - 1 if side == "before" else end_ms
+        day, month = archive.day_file(series, beyond_ms), archive.month_file(series, beyond_ms)
+        moved = side in walk.moved
+        if not self._published(archive, day) or not (moved or self._is_due(archive, series, side, end_ms, day, month)):
+            return None
+        # At first a small one is asked, for it rarely has anything; where there is more, months take fewer.
+        files = [file for file in ((month, day) if moved else (day, month)) if self._published(archive, file)]
+        gave = [walk.gave.get(_key(file)) for file in files]
+        if not any(_has_rows_of_day(one, side, day.span) for one in gave):
+            for file, one in zip(files, gave, strict=True):
+                if one is None:
+                    return file
+        late = False
+        if not any(_has_rows_of_day(one, side, day.span) for one in gave):
+            words = next((one.detail for one in gave if isinstance(one, NoCandles) and not _is_absent(one)), None)
+            if words is not None:
+                self._leave_open(ledger, side, end_ms, words)
+                return None
+            late = any(
+                _is_late(archive, file, self._feed.clock.now_ms())
+                for file, one in zip(files, gave, strict=True)
+                if isinstance(one, NoCandles)
+            )
+        if not late:
+            self._remember(series, side, end_ms)
+        elif moved and side == "before":
+            # Files were right about this end, and the next one may still come.
+            self._report.begun.pop(str(series), None)
+        return None
+
+    def _leave_open(self, ledger: Ledger, side: Side, end_ms: int, words: str) -> None:
+        series = ledger.plan.series
+        where = f"{'before' if side == 'before' else 'from'} {iso(end_ms)}{'' if side == 'before' else ' on'}"
+        ledger.unproven_ends[side] = f"whether there are candles {where} is not known, the next run asks again: {words}"
+        log.warning("end not proven series=%s side=%s end=%s error=%s", series, side, iso(end_ms), words)
+        if side == "before":
+            self._report.begun.pop(str(series), None)
+
+    def _published(self, archive: Archive, file: ArchiveFile) -> bool:
+        return archive.first_ms <= file.span.start_ms and archive.expected_ms(file) <= self._feed.clock.now_ms()
+
+    def _walk(self, ledger: Ledger) -> _Walk:
+        return self._walks.setdefault(ledger, _Walk())
+
+    def _keep(self, ledger: Ledger, file: ArchiveFile, gave: _Rows | NoCandles) -> None:
+        """Of all files only those at the ends tell of them."""
+        ends = [_end(ledger, side) for side in SIDES]
+        if any(end_ms is not None and file.span.start_ms <= end_ms <= file.span.end_ms for end_ms in ends):
+            self._walk(ledger).gave[_key(file)] = gave
+
+    # What is remembered
+
+    def _is_due(
+        self, archive: Archive, series: Series, side: Side, end_ms: int, day: ArchiveFile, month: ArchiveFile
+    ) -> bool:
+        """Whether files have not been asked beyond this end, or something has become due since."""
+        now_ms = self._feed.clock.now_ms()
+        noted = None if self._recheck else self._knowledge.fact(series, NOTE, now_ms)
+        match noted.get(side) if isinstance(noted, dict) else None:
+            case [int(noted_end_ms), int(asked_ms)] if noted_end_ms == end_ms:
+                expected_ms = archive.expected_ms(day)
+                moments = (expected_ms, expected_ms + LATE_MS, archive.expected_ms(month))
+                return any(asked_ms < moment_ms <= now_ms for moment_ms in moments)
+        return True
+
+    def _remember(self, series: Series, side: Side, end_ms: int) -> None:
+        now_ms = self._feed.clock.now_ms()
+        noted = self._knowledge.value(series, NOTE)
+        others = noted if isinstance(noted, dict) else {}
+        self._knowledge.put(series, NOTE, {**others, side: [end_ms, now_ms]}, venue_ms=now_ms)
+
+
+def _end(ledger: Ledger, side: Side) -> int | None:
+    """Where what is wanted ends on a side, inside of what was asked for; None where nothing was asked beyond it."""
+    asked = ledger.plan.asked
+    if side == "before":
+        end_ms = min(ledger.start_ms, asked.end_ms)
+        return end_ms if asked.start_ms < end_ms else None
+    end_ms = max(ledger.end_ms, asked.start_ms)
+    return end_ms if end_ms < asked.end_ms else None
+
+
+def _key(file: ArchiveFile) -> tuple[str, int]:
+    return file.kind, file.span.start_ms
+
+
+def _has_rows_of_day(gave: _Rows | NoCandles | None, side: Side, day: TimeRange) -> bool:
+    """Whether a file has rows of the day that lies beyond an end: none of them is beyond it, or it would be another."""
+    if not isinstance(gave, _Rows):
+        return False
+    time_ms = gave.first_ms if side == "before" else gave.last_ms
+    return day.start_ms <= time_ms < day.end_ms
+
+
+def _is_absent(gave: NoCandles) -> bool:
+    """Whether a file is not there, by one who would have it."""
+    return gave.absent and gave.reached
+
+
+def _is_late(archive: Archive, file: ArchiveFile, now_ms: int) -> bool:
+    """Whether a file that is not there may still come."""
+    return now_ms < archive.expected_ms(file) + LATE_MS
