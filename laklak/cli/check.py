@@ -24,10 +24,11 @@ def check(
     config: Config = None,
     as_json: AsJson = False,
 ) -> int:
-    """Look for what is wrong: settings, asset list, store and venue; nothing is made or changed.
+    """Look for what is wrong: settings, asset list, store, venue and bulk files; nothing is made or changed.
 
-    Costs the venue two small requests, none during a ban, and an InfluxDB server up to 4 s of reading points, the
-    newest months first, for those that are no candles. Ends within 15 s, unless a slow line keeps bringing answers.
+    Costs the venue two small requests, none during a ban, its file server a few, and an InfluxDB server up to 4 s of
+    reading points, the newest months first, for those that are no candles. Ends within 15 s, unless a slow line keeps
+    bringing answers.
     Exit status: 0, or 2 when a backfill could not run.
     """
     from laklak import order

@@ -25,9 +25,9 @@ from laklak.engine.listing import last_look
 from laklak.engine.prepare import mixing_refusal
 from laklak.engine.remembered import address_finding, ban_findings, memory_findings
 from laklak.engine.store_work import SPARE_BYTES, other_series
-from laklak.errors import LaklakError, TryLater
+from laklak.errors import LaklakError, PermanentError, TransientError, TryLater
 from laklak.model.findings import Checkup, Fact, Finding
-from laklak.model.series import Series, iso
+from laklak.model.series import DAY_MS, Series, iso
 from laklak.plan.wanted import clip_to_clock
 from laklak.settings.job import Job
 from laklak.sources.addresses import NOTE, SIMULATOR, Addresses, fits
@@ -46,6 +46,7 @@ _LONGEST_LIMITS: Final = 10
 """How many times as long it may take in all, where something keeps coming."""
 _STORE_PATIENCE_S: Final = 1.0
 _MEMORY_S: Final = 5.0
+_FILES_S: Final = 5.0
 _CLOCK_OFF_MS: Final = 1_000
 _CLOCK_FAR_OFF_MS: Final = 60_000
 
@@ -264,6 +265,7 @@ class Check:
             try:
                 async with feed:
                     self._add(name, *self._of_venue(feed, time.monotonic() - started_s))
+                    self._add(name, *await self._of_files(feed))
                     feeds.append(feed)
             except TryLater as exc:
                 self._add(name, self._told_to_wait(exc))
@@ -282,6 +284,29 @@ class Check:
         reached = f"{feed.shown_url}: {kind} answers and lists {counted(symbols, 'symbol')} ({duration_text(seconds)})"
         facts = {"simulated": feed.transport.simulated, "symbols": symbols}
         return [Finding("ok", reached, facts=facts), *_line(feed, self._job), _clock(feed), _weight(feed, self._job)]
+
+    async def _of_files(self, feed: Feed) -> list[Finding]:
+        """Whether the server of the bulk files can be asked, and has some."""
+        reader = feed.reader
+        if reader is None:
+            return []
+        host = reader.downloader.host
+        setting = f"LAKLAK_{feed.venue.name.upper()}_ARCHIVE_URL"
+        without = "a run goes on without them and leaves open what only they can prove; --source rest asks for none"
+        trouble = f"has not answered within {_FILES_S:g} s"
+        symbol = next(iter(feed.listing.instruments), "BTCUSDT")
+        file = reader.archive.day_file(
+            Series(feed.venue.name, symbol, self._job.interval), feed.clock.now_ms() - DAY_MS
+        )
+        with anyio.move_on_after(_FILES_S):
+            try:
+                if await reader.is_archive(file):
+                    return [Finding("ok", f"its bulk files: {host} answers and has files", facts={"files": True})]
+                trouble = "answers, and none of the files is there that were looked for"
+            except (TransientError, PermanentError) as exc:
+                trouble = f"cannot be asked: {exc}"
+        hint = f"check {setting}, HTTPS_PROXY and the network; {without}"
+        return [Finding("warning", f"its bulk files: {host} {trouble}", hint, {"files": False})]
 
     def _of_listing(self, feed: Feed) -> list[Finding]:
         """What is odd with symbols of the asset list, and what a run does about those that are not listed."""

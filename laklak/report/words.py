@@ -16,7 +16,7 @@ from laklak.model.series import Series, iso
 from laklak.plan.cost import Cost
 from laklak.plan.wanted import BegunSeries, FailedSeries
 from laklak.report.copied import CopyReport, CopySummary
-from laklak.report.ledger import NOT_YET
+from laklak.report.ledger import NO_SOURCE, NOT_YET, UNPROVEN
 from laklak.report.progress import Progress, Report
 from laklak.report.summary import Estimate, Summary
 from laklak.stores.base import Columns, Waiting
@@ -304,7 +304,7 @@ def summary_lines(summary: Summary) -> Iterable[str]:
     told, failed = _not_yet_lines(summary)
     yield from told
     yield from _failed_lines(failed)
-    yield from _again(summary, "run the same command again to get what is missing; what is stored is not asked again")
+    yield from _again(summary, _advice(summary))
 
 
 def _and_blocked(count: int) -> str:
@@ -344,6 +344,22 @@ def copy_summary_lines(summary: CopySummary) -> Iterable[str]:
         yield f"  of {counted(len(summary.outside_retention), 'series')} the destination would keep nothing: {names}"
     yield from _failed_lines(summary.failed_series)
     yield from _again(summary, "run the same command again to copy what is missing")
+
+
+def _advice(summary: Summary) -> str:
+    """What gets what is missing: the same command helps no more where nobody is left to be asked."""
+    reasons = {failed.reason for failed in summary.failed_series}
+    if reasons == {NO_SOURCE}:
+        return (
+            "what the bulk files lack the API may have: run it with --source auto where the API can be reached; "
+            "a file that comes late is taken by a later run"
+        )
+    if reasons == {UNPROVEN}:
+        return (
+            "run the same command again when the bulk files can be had, or with --source rest, by which the API's word "
+            "alone counts"
+        )
+    return "run the same command again to get what is missing; what is stored is not asked again"
 
 
 def _again(summary: Summary | CopySummary, advice: str) -> Iterable[str]:
