@@ -281,7 +281,8 @@ class ListingCheck:
         if reader is None:
             return False
         try:
-            if await reader.is_archive(lacking):
+            # A simulator says what it is.
+            if reader.downloader.simulated or await reader.is_archive(lacking):
                 return True
             self._files_trouble = self._files_trouble or f"no bulk file was ever found at {reader.downloader.host}"
         except (TransientError, PermanentError) as exc:
