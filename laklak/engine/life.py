@@ -275,20 +275,20 @@ class Lives:
         if open_ms is None:
             newest = Newest(None, ended=not instrument.trades)
         else:
-            newest = await self._held_against_others(series, open_ms, trades=instrument.trades)
+            newest = await self._held_against_others(series, open_ms, instrument)
             if instrument.trades and newest.open_ms is not None:
                 self._stands_at[series] = newest.open_ms
         self._remember_end(series, newest.open_ms, instrument.status, ended=newest.ended)
         return newest
 
-    async def _held_against_others(self, series: Series, open_ms: int, *, trades: bool) -> Newest:
+    async def _held_against_others(self, series: Series, open_ms: int, instrument: Instrument) -> Newest:
         """Say whether a series has ended with the candle that an answer calls its newest.
 
-        Of one that is said to trade two things speak against an end, the listing and a later candle: that one is asked
-        for, for a newest candle that is old may be of an answer that is.
+        Where the listing says nothing of an end, a later candle is asked for before: a newest candle that is old may be
+        of an answer that is.
         """
         self.saw(series.interval, open_ms)
-        allowed_ms = ENDED_AFTER_MS if trades else ENDED_AFTER_NOT_TRADING_MS
+        allowed_ms = ENDED_AFTER_MS if instrument.trades else ENDED_AFTER_NOT_TRADING_MS
         now_ms = self._feed.clock.now_ms()
         if series.interval.floor(now_ms) - open_ms <= allowed_ms:
             return Newest(open_ms, ended=False)
@@ -298,7 +298,10 @@ class Lives:
             return Newest(open_ms, ended=True)
         if await self._venue_newest_ms(series) - open_ms <= allowed_ms:
             return Newest(open_ms, ended=False)
-        later_ms = await later_open_ms(self._feed, series, open_ms) if trades else None
+        delivered = instrument.end_ms is not None and instrument.end_ms <= now_ms
+        if not instrument.trades or delivered:
+            return Newest(open_ms, ended=True)
+        later_ms = await later_open_ms(self._feed, series, open_ms)
         if later_ms is None:
             return Newest(open_ms, ended=True)
         log.warning("newest candle was not series=%s answer=%s later=%s", series, open_ms, later_ms)

@@ -268,8 +268,9 @@ def test_a_symbol_listed_in_the_range_wants_only_what_is_after_that(venue, here,
     ended = here("backfill", "LTCUSDT", "--days", "3", "--json")
     assert (ended.exit, check_sum(ended.json)["wanted"]) == (0, 1438)
     assert stored() == truth(["LTCUSDT"], END_MS - DAY_MS + 120_000)
-    first, *pages = [int(hit.query["startTime"]) for hit in running.candle_hits]
-    assert (first, min(pages)) == (0, END_MS - DAY_MS + 120_000)
+    first, held, *pages = [hit.query for hit in running.candle_hits]
+    assert (first["startTime"], held["limit"]) == ("0", "2")
+    assert min(int(query["startTime"]) for query in pages) == END_MS - DAY_MS + 120_000
 
 
 def test_a_refused_status_is_missing_and_the_others_go_on(venue, here, check_sum, stored):

@@ -255,13 +255,11 @@ def shows_newest(venue, time, lies, symbol="AAAUSDT"):
     return told
 
 
-@pytest.mark.parametrize("delivery", [None, "2026-03-01T00:00"])
-def test_a_newest_candle_that_is_stale_once_ends_no_series_that_is_said_to_trade(delivery, liar):
-    """With a delivery date in the past it is asked for before the run, else after a long page without candles."""
+def test_a_newest_candle_that_is_stale_once_ends_no_series_that_is_said_to_trade(liar):
+    """It is asked for after a long page without candles."""
     venue = liar("2026-03-03T12:00:30")
     venue.list("BBBUSDT", first="2026-01-01")
-    more = {} if delivery is None else {"delivery": ms(delivery)}
-    symbol = venue.list("AAAUSDT", first="2026-01-01", **more)
+    symbol = venue.list("AAAUSDT", first="2026-01-01")
     symbol.holes = minutes("2026-03-02T09:00", 1200)
     told = shows_newest(venue, "2026-03-01T08:00", 1)
 
@@ -274,9 +272,9 @@ def test_a_newest_candle_that_is_stale_once_ends_no_series_that_is_said_to_trade
 def test_a_series_that_trades_has_ended_when_two_questions_say_so_and_costs_one_a_run_from_then_on(liar):
     venue = liar("2026-03-03T12:00:30")
     venue.list("BBBUSDT", first="2026-01-01")
-    venue.list("AAAUSDT", first="2026-01-01", last="2026-03-01T08:59", delivery=ms("2026-03-01T09:00"))
+    venue.list("AAAUSDT", first="2026-01-01", last="2026-03-01T08:59")
 
-    assert outcome(backfill("AAAUSDT", start="2026-03-01")) == (0, 540, 0, 0)
+    assert outcome(backfill("AAAUSDT", start="2026-03-01", workers=1)) == (0, 540, 0, 0)
     edges = [hit.query for hit in venue.asked(symbol="AAAUSDT") if hit.query["limit"] == "1"]
     assert [query.get("startTime") for query in edges] == [None, str(ms("2026-03-01T09:00"))]
     venue.forget()
