@@ -8,7 +8,7 @@ JOBS   ?= 2
 PYTEST := folder=$$(tests/servers/influxd1.sh || true); PATH="$$PATH$${folder:+:$$folder}" $(BIN)/python -m pytest -q
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-all influxd2 check fix cov bench bench-micro bench-peers clean
+.PHONY: help install demo test test-failed test-all influxd2 check fix cov bench bench-micro bench-peers clean
 
 help:  ## show this
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -33,6 +33,9 @@ demo: install  ## real recorded candles through the whole program, into a store 
 
 test: install check  ## lint, types and all everyday tests
 	@$(PYTEST) -n $(JOBS)
+
+test-failed: install  ## what failed last time, one test after the other
+	@$(PYTEST) --last-failed --last-failed-no-failures none --maxfail 1
 
 test-all: install check  ## the long tests too
 	@$(PYTEST) -n $(JOBS) -m "not live"
