@@ -235,9 +235,9 @@ class FileReader:
         yield self.archive.landmark(lacking.series).checksum_path
         span = lacking.span
         for series in (replace(lacking.series, symbol=symbol) for symbol in self.listed):
+            yield self.archive.month_file(series, span.start_ms).checksum_path
             for time_ms in (span.end_ms - 1, span.start_ms - 1):
                 yield self.archive.day_file(series, time_ms).checksum_path
-            yield self.archive.month_file(series, span.start_ms).checksum_path
         # Of a symbol of which a day is asked for there are likely to be others; of a month nothing may be known.
         if lacking.kind == "day":
             for days in (1, -1, 7):

@@ -249,7 +249,7 @@ def test_what_neither_the_day_nor_the_month_has_is_a_hole_that_names_both(lying,
 
 
 def test_a_month_that_cannot_be_had_leaves_open_what_the_day_did_not_prove(lying, noted, monkeypatch):
-    monkeypatch.setattr("laklak.connection._BACKOFF_MOST_S", 0.01)
+    monkeypatch.setattr("laklak.wire.client._BACKOFF_MOST_S", 0.01)
     lying.clock_ms = ms("2026-04-10T12:00:30")
     symbol(lying).no_files.add("2026-03-01")
     lying.tell = lambda asked: (503, b"") if "monthly" in asked.path else None
