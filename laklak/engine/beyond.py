@@ -10,6 +10,7 @@ so that it is asked once when the file is due and once a week later, like a hole
     no file, of day and month       likewise; for a week after one was due it is asked again in every run
     one that cannot be had now,     nothing is known of what lies beyond, which is said, and the run is not complete;
     or is not sound                 the next run asks again
+    a server that nobody reaches    said once; klines alone count in this run, nothing is remembered
 """
 
 from __future__ import annotations
@@ -144,7 +145,8 @@ class Beyond:
         if not any(_has_rows_of_day(one, side, day.span) for one in gave):
             words = next((one.detail for one in gave if isinstance(one, NoCandles) and not _is_absent(one)), None)
             if words is not None:
-                self._leave_open(ledger, side, end_ms, words)
+                if not self._klines_alone():
+                    self._leave_open(ledger, side, end_ms, words)
                 return None
             late = any(
                 _is_late(archive, file, self._feed.clock.now_ms())
@@ -157,6 +159,10 @@ class Beyond:
             # Files were right about this end, and the next one may still come.
             self._report.begun.pop(str(series), None)
         return None
+
+    def _klines_alone(self) -> bool:
+        """Whether no file server can be reached at all: then klines are all the evidence that there is, as with rest."""
+        return self._feed.asks_api and self._feed.reader is not None and self._feed.reader.downloader.dead
 
     def _leave_open(self, ledger: Ledger, side: Side, end_ms: int, words: str) -> None:
         series = ledger.plan.series
