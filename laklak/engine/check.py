@@ -375,7 +375,7 @@ class Check:
         return Finding(
             "warning",
             f"{name} could not be asked within {limit}: the budget is {feed.budget} weight a minute, and "
-            f"{feed.limiter.address.used:,} of the {feed.advertised:,} of this address are used",
+            f"{_used(feed):,} of the {feed.advertised:,} of this address are used",
             "a run waits for its turn; find out what else asks from this address, or use another --budget",
         )
 
@@ -425,9 +425,15 @@ def _span(time_ms: int) -> str:
     return f"{time_ms:,} ms" if time_ms < 10_000 else duration_text(time_ms / 1000)
 
 
+def _used(feed: Feed) -> int:
+    """What all programs of this address have used in this window; 0 where the venue does not say."""
+    address = feed.limiter.first.address
+    return 0 if address is None else address.used
+
+
 def _weight(feed: Feed, job: Job) -> Finding:
     """The budget against what the venue allows this address, and what others here have used of it."""
-    used = feed.limiter.address.used
+    used = _used(feed)
     others = max(0, used - feed.limiter.weight_paid)
     facts: dict[str, Fact] = {
         "budget": feed.budget,
@@ -440,7 +446,8 @@ def _weight(feed: Feed, job: Job) -> Finding:
         return Finding("ok", f"{text}; its answers do not say how much is used", facts=facts)
     text = f"{text}; {used:,} used in this minute, {others:,} of it not by this check"
     modest = not others or job.venues[feed.venue.name].budget == "max"
-    if modest or feed.budget + others <= feed.limiter.address.allowed:
+    address = feed.limiter.first.address
+    if modest or address is None or feed.budget + others <= address.allowed:
         return Finding("ok", text, facts=facts)
     return Finding(
         "warning",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import islice
 from types import TracebackType
 from typing import Final, Self
@@ -28,6 +29,7 @@ from laklak.venues.base import Listing
 from laklak.wire.bans import BanBook
 from laklak.wire.clock import VenueClock
 from laklak.wire.limiter import Limiter
+from laklak.wire.quota import Share
 from laklak.wire.venue_api import Transport
 
 _TRIES_AT_START: Final = 4
@@ -54,6 +56,7 @@ class Feed:
         self.shown_url = mask_url(settings.url)
         self.page = _page(self.venue, settings.chunk)
         self._heaviest = max(self.venue.metadata_weight, page_weight(self.page, self.venue.page_tiers))
+        self._quota, self._window = next(iter(self.venue.quotas.items()))
         # What the venue advertises is known only after asking it; until then its documented limit counts.
         self.advertised = self.venue.documented_weight
         self.budget = self.advertised if settings.budget == "max" else settings.budget
@@ -63,12 +66,7 @@ class Feed:
         self.agenda = Agenda(())
         self.changed = asyncio.Event()
         self.clock = VenueClock()
-        self.limiter = Limiter(
-            self.budget,
-            advertised=max(self.budget, self.advertised),
-            heaviest=self._heaviest,
-            next_minute_s=self.clock.next_minute_s,
-        )
+        self.limiter = Limiter(self._shares(max(self.budget, self.advertised)), next_window_s=self.clock.next_window_s)
         self.bans = BanBook(job.state_dir, name, _origin(settings.url), longest_s=self.venue.longest_ban_s)
         self.transport = Transport(
             self.venue,
@@ -151,7 +149,7 @@ class Feed:
             self.advertised = self.listing.advertised_weight or venue.documented_weight
             if self._budget_is_max or (self._budget_is_default and self.budget > self.advertised):
                 self.budget = self.advertised
-            self.limiter.configure(self.budget, advertised=self.advertised, heaviest=self._heaviest)
+            self.limiter.configure(self._shares(self.advertised))
             await self.read_clock(tries=_TRIES_AT_START)
             if not self.listing.instruments:
                 await self.ask_listing_again()
@@ -172,6 +170,11 @@ class Feed:
                 hint="nothing is wrong with what you asked for: run the same command again when the venue is well; "
                 "--source archive takes what its bulk files have",
             )
+
+    def _shares(self, advertised: int) -> dict[str, Share]:
+        """What is spent of each quota: of the first one what is set, of the others our part."""
+        own = {name: Share(quota, int(quota.units * quota.share)) for name, quota in self.venue.quotas.items()}
+        return own | {self._quota: Share(replace(self._window, units=advertised), self.budget, self._heaviest)}
 
     async def _ask_listing(self) -> Listing:
         venue = self.venue

@@ -284,7 +284,7 @@ class Transport:
     async def _paid(self, request: Request, *, candles: bool) -> tuple[int, Mapping[str, str], bytes]:
         """Pay for one attempt and make it."""
         with self._stopper.interruptible():
-            payment = await self._limiter.pay(request.weight)
+            payment = await self._limiter.pay({"weight": request.weight})
         self.traffic.requests += 1
         self.traffic.candle_requests += candles
         try:
@@ -310,7 +310,8 @@ class Transport:
             self._session.get(url, proxy=self._proxy, allow_redirects=False, middlewares=(_OneSend(),)) as response,
         ):
             answer.begins()
-            self._limiter.answered(payment, self._venue.used_weight(response.headers))
+            used = self._venue.used_weight(response.headers)
+            self._limiter.answered(payment, None if used is None else {"weight": used})
             self.simulated = self.simulated or SIMULATOR_HEADER in response.headers
             parts = []
             size = 0
