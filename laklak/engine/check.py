@@ -39,6 +39,7 @@ from laklak.tasks.groups import task_group
 from laklak.tasks.stopping import Stopper
 from laklak.text import counted, duration_text, size_text, some_of
 from laklak.wire.bans import lasting_bans
+from laklak.wire.pools import Pools, pool_of
 
 LIMIT_S: Final = 13.0
 """How long the store, or a venue, may be silent."""
@@ -93,6 +94,7 @@ class Check:
         findings: Sequence[tuple[str, Finding]] = (),
     ) -> None:
         self._job = job
+        self._pools = Pools(job.state_dir)
         self._venues = venues
         self.settings = settings
         self._findings: dict[str, list[Finding]] = {}
@@ -252,11 +254,11 @@ class Check:
     async def _look_at_venue(self, name: str, feeds: list[Feed]) -> None:
         try:
             # Told to wait, a run waits for so long; this says so and ends.
-            feed = Feed(name, replace(self._job, max_wait_s=0.0), Stopper(), lambda line: None)
+            feed = Feed(name, replace(self._job, max_wait_s=0.0), Stopper(), lambda line: None, self._pools)
         except LaklakError as exc:
             self._add(name, Finding.of(exc))
             return
-        bans = lasting_bans(self._job.state_dir, name, longest_s=feed.venue.longest_ban_s)
+        bans = lasting_bans(self._job.state_dir, pool_of(feed.venue), longest_s=feed.venue.longest_ban_s)
         self._add(name, *ban_findings(bans, but=feed.bans.origin))
         if feed.transport.proxy is not None:
             self._add(name, Finding("ok", f"asked through the proxy {feed.transport.proxy}"))

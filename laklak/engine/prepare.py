@@ -38,6 +38,7 @@ from laklak.stores.knowledge import Knowledge
 from laklak.stores.unconfirmed import UnsureBook
 from laklak.tasks.stopping import Stopper
 from laklak.text import counted, some_of
+from laklak.wire.pools import Pools
 
 _WORTH_WEIGHT: Final = 50
 _WORTH_FILES: Final = 10
@@ -91,10 +92,11 @@ class Preparation:
         """Connect to the venues (closed with `stack`), hold the wanted against the store, and say what it takes."""
         spans = []
         plans: list[tuple[Feed, list[SeriesPlan]]] = []
+        pools = Pools(self._job.state_dir)
         self._report.failed += self._job.refused
         every = [] if self._job.every is None else [self._job.every.venue]
         for name in dict.fromkeys([*(one.venue for one in self._job.asked), *every]):
-            feed = Feed(name, self._job, self._stopper, self._observer.warn)
+            feed = Feed(name, self._job, self._stopper, self._observer.warn, pools)
             self.feeds.append(feed)
             await self._addresses.check_unasked(feed)
             self._look_at_bans(feed)

@@ -9,8 +9,6 @@ from itertools import islice
 from types import TracebackType
 from typing import Final, Self
 
-from yarl import URL
-
 from laklak.archives import ARCHIVES
 from laklak.archives.evidence import Evidence
 from laklak.archives.split import Preference, Solver
@@ -26,9 +24,8 @@ from laklak.tasks.stopping import Stopper
 from laklak.text import mask_url
 from laklak.venues import VENUES, Venue
 from laklak.venues.base import Listing
-from laklak.wire.bans import BanBook
 from laklak.wire.clock import VenueClock
-from laklak.wire.limiter import Limiter
+from laklak.wire.pools import Pools
 from laklak.wire.quota import Share
 from laklak.wire.venue_api import Transport
 
@@ -44,8 +41,10 @@ class Feed:
     SettingsError for an interval, budget or page size that it does not allow.
     """
 
-    def __init__(self, name: str, job: Job, stopper: Stopper, tell: Callable[[str], None]) -> None:
-        """`tell` is told of every pause that the venue orders."""
+    def __init__(
+        self, name: str, job: Job, stopper: Stopper, tell: Callable[[str], None], pools: Pools | None = None
+    ) -> None:
+        """`tell` is told of every pause that the venue orders; `pools` are those of the run."""
         settings = job.venues[name]
         self.venue = VENUES[name]
         if job.interval.name not in self.venue.intervals:
@@ -66,8 +65,10 @@ class Feed:
         self.agenda = Agenda(())
         self.changed = asyncio.Event()
         self.clock = VenueClock()
-        self.limiter = Limiter(self._shares(max(self.budget, self.advertised)), next_window_s=self.clock.next_window_s)
-        self.bans = BanBook(job.state_dir, name, _origin(settings.url), longest_s=self.venue.longest_ban_s)
+        pool = (pools or Pools(job.state_dir)).join(
+            self.venue, settings.url, self._shares(max(self.budget, self.advertised)), self.clock.next_window_s
+        )
+        self.limiter, self.bans = pool.limiter, pool.bans
         self.transport = Transport(
             self.venue,
             settings.url,
@@ -149,7 +150,7 @@ class Feed:
             self.advertised = self.listing.advertised_weight or venue.documented_weight
             if self._budget_is_max or (self._budget_is_default and self.budget > self.advertised):
                 self.budget = self.advertised
-            self.limiter.configure(self._shares(self.advertised))
+            self.limiter.configure(self._shares(self.advertised), by=venue.name)
             await self.read_clock(tries=_TRIES_AT_START)
             if not self.listing.instruments:
                 await self.ask_listing_again()
@@ -246,12 +247,3 @@ def _page(venue: Venue, chunk: int | str) -> int:
             hint=f"use --chunk {largest} or less",
         )
     return chunk
-
-
-def _origin(url: str) -> str:
-    """scheme://host:port; SettingsError for a host name that looks sound but cannot be put on the wire."""
-    try:
-        origin = URL(url).origin()
-        return f"{origin.scheme}://{origin.host}:{origin.port}"
-    except ValueError:
-        raise SettingsError(f"{mask_url(url)} names no host that can be reached", hint="check its spelling") from None

@@ -15,13 +15,22 @@ A 429 pauses the quota that was exceeded, or the whole pool, as a ban does; neve
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 
 from aiolimiter import AsyncLimiter
 
 from laklak.wire.neighbours import AddressGauge, Payment
-from laklak.wire.quota import Account, Share
+from laklak.wire.quota import Account, Share, together
+
+
+class PausedTooLong(Exception):
+    """What a request costs is paused for longer than it may wait: `seconds` from now."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(seconds)
+        self.seconds = seconds
 
 
 class Meter:
@@ -89,18 +98,28 @@ class Limiter:
     reports speak of one figure, it is that of the first quota.
     """
 
-    def __init__(self, shares: Mapping[str, Share], *, next_window_s: Callable[[float], float]) -> None:
-        """SettingsError for a share that is more than the venue allows, or less than a request costs."""
+    def __init__(self, shares: Mapping[str, Share], *, next_window_s: Callable[[float], float], by: str = "") -> None:
+        """SettingsError for a share that is more than the venue allows, or less than a request costs.
+
+        `by` names the venue whose shares they are.
+        """
         self._changed = asyncio.Event()
         self._next_window_s = next_window_s
         self._paused_until = 0.0
-        self.meters = {name: Meter(name, share) for name, share in shares.items()}
+        self._shares: dict[str, Mapping[str, Share]] = {}
+        self.meters: dict[str, Meter] = {}
         self.in_flight = 0
         """Requests on the wire."""
+        self.configure(shares, by=by)
 
-    def configure(self, shares: Mapping[str, Share]) -> None:
-        """Set what may be spent from now on; the pace starts empty. SettingsError as above."""
-        for name, share in shares.items():
+    def configure(self, shares: Mapping[str, Share], by: str = "") -> None:
+        """Set what may be spent from now on; the pace starts empty. SettingsError as above.
+
+        Where venues of the pool say different things of a quota, the smaller counts.
+        """
+        self._shares[by] = shares
+        for name in shares:
+            share = together([own[name] for own in self._shares.values() if name in own])
             if name in self.meters:
                 self.meters[name].configure(share)
             else:
@@ -135,10 +154,11 @@ class Limiter:
         now = self._now()
         return max(0.0, self._paused_until - now, *(meter.account.paused_for_s(now) for meter in self.meters.values()))
 
-    async def pay(self, cost: Mapping[str, int]) -> Payment:
+    async def pay(self, cost: Mapping[str, int], *, longest_pause_s: float = math.inf) -> Payment:
         """Wait for this request's turn and give the payment to hand back to `answered`.
 
-        ValueError at once for a cost that can never be paid, and for one of no quota that there is.
+        ValueError at once for a cost that can never be paid, and for one of no quota that there is; PausedTooLong when
+        a pause of what it costs lasts for more than `longest_pause_s` from now.
         """
         parts = self._parts(cost)
         turn = asyncio.Event()
@@ -151,6 +171,8 @@ class Limiter:
             for meter, units in parts:
                 await meter.draw(units)
             while (wait_s := self._wait_s(parts)) is not None:
+                if (paused_s := self._paused_s(parts)) > longest_pause_s:
+                    raise PausedTooLong(paused_s)
                 await self._change_or(wait_s)
             # Only now: a waiter cancelled above leaves what it drew from the paces to the next one.
             before = {meter.name: meter.address.answered for meter, _ in parts if meter.address is not None}
@@ -203,6 +225,10 @@ class Limiter:
         if now < self._paused_until:
             return self._paused_until - now
         return max((wait for meter, units in parts if (wait := meter.wait_s(units, now)) is not None), default=None)
+
+    def _paused_s(self, parts: Sequence[tuple[Meter, int]]) -> float:
+        now = self._now()
+        return max(self._paused_until - now, *(meter.account.paused_for_s(now) for meter, _ in parts))
 
     async def _change_or(self, seconds: float) -> None:
         """Wait until an answer or a pause changes the picture, at most so long."""

@@ -13,7 +13,7 @@ the window is therefore an account of shorter windows, beside the one of the who
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -75,6 +75,12 @@ class Share:
 
     def _of_burst(self, burst: int) -> int:
         return burst * self.units // self.quota.units
+
+
+def together(shares: Sequence[Share]) -> Share:
+    """One share for several venues of a pool: the least that any of them may, for the heaviest of their requests."""
+    least = min(shares, key=lambda share: share.quota.units)
+    return Share(least.quota, min(one.units for one in shares), max(one.heaviest for one in shares))
 
 
 class Account:

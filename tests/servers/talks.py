@@ -36,12 +36,15 @@ def candles(count: int = 100) -> Request:
 
 @asynccontextmanager
 async def opened(url: str, **values: Any) -> AsyncIterator[Any]:
-    """A transport to `url` with its parts as attributes; retries follow each other at once."""
+    """A transport to `url` with its parts as attributes; retries follow each other at once.
+
+    A `limiter` may be that of another transport.
+    """
     clock = VenueClock()
     stopper = Stopper()
     next_window_s, budget = values.pop("next_window_s", 0.05), values.pop("budget", 2400)
     shares = {"weight": Share(Quota(budget, 60.0, window="calendar"), budget, heaviest=10)}
-    limiter = Limiter(shares, next_window_s=lambda seconds: next_window_s)
+    limiter = values.pop("limiter", None) or Limiter(shares, next_window_s=lambda seconds: next_window_s)
     folder = values.pop("folder", Path("state"))
     settings: dict[str, Any] = {"connections": 4, "max_wait_s": 30.0, "firewall_wait_s": 1.0, "silence_s": 5.0}
     settings |= {"backoff": lambda attempt, share: 0.0, **values}
