@@ -27,7 +27,9 @@ from laklak.stores.access import StoreAccess
 from laklak.stores.influx.lines import CandleLines, candle_lines, key_of, tags_of
 from laklak.stores.sqlite.write import pack
 from laklak.venues import VENUES
+from laklak.venues.base import Quota
 from laklak.wire.limiter import Limiter
+from laklak.wire.quota import Share
 
 BINANCE, ARCHIVE = VENUES["binance"], ARCHIVES["binance"]
 MINUTE = Interval.parse("1m")
@@ -171,9 +173,10 @@ def test_price_a_plan_of_541_series(benchmark):
 def test_pay_for_a_thousand_requests(benchmark):
     async def pay() -> int:
         # So large a budget that nobody ever waits: what is left is what a payment itself costs.
-        limiter = Limiter(10**9, advertised=10**9, heaviest=5, next_minute_s=lambda: 60.0)
+        share = Share(Quota(10**9, 60.0, window="calendar"), 10**9, heaviest=5)
+        limiter = Limiter({"weight": share}, next_window_s=lambda seconds: seconds)
         for used in range(PAYMENTS):
-            limiter.answered(await limiter.pay(5), used)
+            limiter.answered(await limiter.pay({"weight": 5}), {"weight": used})
         return limiter.weight_paid
 
     assert benchmark(lambda: asyncio.run(pay())) == 5 * PAYMENTS

@@ -39,6 +39,7 @@ from laklak.tasks.groups import task_group
 from laklak.tasks.stopping import Stopper
 from laklak.text import counted, duration_text, size_text, some_of
 from laklak.wire.bans import lasting_bans
+from laklak.wire.pools import Pools, pool_of
 
 LIMIT_S: Final = 13.0
 """How long the store, or a venue, may be silent."""
@@ -93,6 +94,7 @@ class Check:
         findings: Sequence[tuple[str, Finding]] = (),
     ) -> None:
         self._job = job
+        self._pools = Pools(job.state_dir, make=False)
         self._venues = venues
         self.settings = settings
         self._findings: dict[str, list[Finding]] = {}
@@ -110,10 +112,11 @@ class Check:
         for about in ("store", *self._venues):
             self._findings.setdefault(about, [])
         feeds: list[Feed] = []
-        async with task_group() as group:
-            group.start_soon(self._look_at_store)
-            for name in self._venues:
-                group.start_soon(self._look_at_venue, name, feeds)
+        with self._pools:
+            async with task_group() as group:
+                group.start_soon(self._look_at_store)
+                for name in self._venues:
+                    group.start_soon(self._look_at_venue, name, feeds)
         for feed in feeds:
             if feed.no_api is None:
                 self._add(feed.venue.name, *self._of_listing(feed))
@@ -252,11 +255,11 @@ class Check:
     async def _look_at_venue(self, name: str, feeds: list[Feed]) -> None:
         try:
             # Told to wait, a run waits for so long; this says so and ends.
-            feed = Feed(name, replace(self._job, max_wait_s=0.0), Stopper(), lambda line: None)
+            feed = Feed(name, replace(self._job, max_wait_s=0.0), Stopper(), lambda line: None, self._pools)
         except LaklakError as exc:
             self._add(name, Finding.of(exc))
             return
-        bans = lasting_bans(self._job.state_dir, name, longest_s=feed.venue.longest_ban_s)
+        bans = lasting_bans(self._job.state_dir, pool_of(feed.venue), longest_s=feed.venue.longest_ban_s)
         self._add(name, *ban_findings(bans, but=feed.bans.origin))
         if feed.transport.proxy is not None:
             self._add(name, Finding("ok", f"asked through the proxy {feed.transport.proxy}"))
@@ -375,7 +378,7 @@ class Check:
         return Finding(
             "warning",
             f"{name} could not be asked within {limit}: the budget is {feed.budget} weight a minute, and "
-            f"{feed.limiter.address.used:,} of the {feed.advertised:,} of this address are used",
+            f"{_used(feed):,} of the {feed.advertised:,} of this address are used",
             "a run waits for its turn; find out what else asks from this address, or use another --budget",
         )
 
@@ -425,9 +428,15 @@ def _span(time_ms: int) -> str:
     return f"{time_ms:,} ms" if time_ms < 10_000 else duration_text(time_ms / 1000)
 
 
+def _used(feed: Feed) -> int:
+    """What all programs of this address have used in this window; 0 where the venue does not say."""
+    address = feed.limiter.first.address
+    return 0 if address is None else address.used
+
+
 def _weight(feed: Feed, job: Job) -> Finding:
     """The budget against what the venue allows this address, and what others here have used of it."""
-    used = feed.limiter.address.used
+    used = _used(feed)
     others = max(0, used - feed.limiter.weight_paid)
     facts: dict[str, Fact] = {
         "budget": feed.budget,
@@ -440,7 +449,8 @@ def _weight(feed: Feed, job: Job) -> Finding:
         return Finding("ok", f"{text}; its answers do not say how much is used", facts=facts)
     text = f"{text}; {used:,} used in this minute, {others:,} of it not by this check"
     modest = not others or job.venues[feed.venue.name].budget == "max"
-    if modest or feed.budget + others <= feed.limiter.address.allowed:
+    address = feed.limiter.first.address
+    if modest or address is None or feed.budget + others <= address.allowed:
         return Finding("ok", text, facts=facts)
     return Finding(
         "warning",

@@ -38,6 +38,7 @@ from laklak.stores.knowledge import Knowledge
 from laklak.stores.unconfirmed import UnsureBook
 from laklak.tasks.stopping import Stopper
 from laklak.text import counted, some_of
+from laklak.wire.pools import Pools
 
 _WORTH_WEIGHT: Final = 50
 _WORTH_FILES: Final = 10
@@ -91,10 +92,11 @@ class Preparation:
         """Connect to the venues (closed with `stack`), hold the wanted against the store, and say what it takes."""
         spans = []
         plans: list[tuple[Feed, list[SeriesPlan]]] = []
+        pools = stack.enter_context(Pools(self._job.state_dir))
         self._report.failed += self._job.refused
         every = [] if self._job.every is None else [self._job.every.venue]
         for name in dict.fromkeys([*(one.venue for one in self._job.asked), *every]):
-            feed = Feed(name, self._job, self._stopper, self._observer.warn)
+            feed = Feed(name, self._job, self._stopper, self._observer.warn, pools)
             self.feeds.append(feed)
             await self._addresses.check_unasked(feed)
             self._look_at_bans(feed)
@@ -352,10 +354,11 @@ class Preparation:
         auto_s = 0.0
         for feed, own in of_api:
             tiers = feed.venue.page_tiers
-            auto_s = max(auto_s, cost_of(own, tiers, best_page(tiers)).seconds(feed.budget))
+            auto_s = max(auto_s, cost_of(own, tiers, best_page(tiers)).seconds(feed.budgets()))
             if self._job.dry_run:
                 pages = {feed.page, *(limit for limit, _ in tiers[1:])}
-                table += alternatives(own, tiers, pages, (feed.budget, feed.venue.default_budget, feed.advertised))
+                others = (feed.budget, feed.venue.default_budget, feed.advertised)
+                table += alternatives(own, tiers, pages, [feed.budgets(units) for units in others])
         return Estimate(
             store=self._report.store,
             start=iso(self._report.start_ms or 0),
@@ -369,9 +372,9 @@ class Preparation:
             blocked=sum(plan.blocked_count for _, own in plans for plan in own),
             requests=sum(cost.requests for _, cost in costs),
             weight=sum(cost.weight for _, cost in costs),
-            budget=sum(feed.budget for feed in self.feeds),
+            budget=sum(feed.budget_a_minute for feed in self.feeds),
             chunk=max((feed.page for feed in self.feeds), default=0),
-            seconds_estimated=round(max((cost.seconds(feed.budget) for feed, cost in costs), default=0.0), 1),
+            seconds_estimated=round(max((cost.seconds(feed.budgets()) for feed, cost in costs), default=0.0), 1),
             seconds_auto=round(auto_s, 1),
             files=sum(len(split.files) for split in splits.values()),
             file_candles=sum(split.candles for split in splits.values()),

@@ -75,7 +75,7 @@ class Backfill:
     @property
     def on_the_wire(self) -> int:
         """Requests sent and not answered."""
-        return sum(feed.limiter.in_flight for feed in self._feeds)
+        return sum(limiter.in_flight for limiter in {feed.limiter for feed in self._feeds})
 
     @property
     def in_flight(self) -> str:

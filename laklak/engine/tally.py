@@ -20,11 +20,12 @@ def tally(report: Report, feeds: Sequence[Feed]) -> None:
     report.files.requests = sum(reader.downloader.traffic.requests for reader in readers)
     report.files.retries = sum(reader.downloader.traffic.retries for reader in readers)
     report.files.received_bytes = sum(reader.downloader.traffic.received_bytes for reader in readers)
-    report.weight = sum(feed.limiter.weight_paid for feed in feeds)
-    report.window_weight = sum(feed.limiter.window_weight for feed in feeds)
-    report.budget = sum(feed.budget for feed in feeds)
-    report.on_the_wire = sum(feed.limiter.in_flight for feed in feeds)
-    report.paused_for_s = max((feed.limiter.paused_for_s for feed in feeds), default=0.0)
+    limiters = {feed.limiter for feed in feeds}
+    report.weight = sum(limiter.weight_paid for limiter in limiters)
+    report.window_weight = sum(limiter.window_weight for limiter in limiters)
+    report.budget = sum(feed.budget_a_minute for feed in feeds)
+    report.on_the_wire = sum(limiter.in_flight for limiter in limiters)
+    report.paused_for_s = max((limiter.paused_for_s for limiter in limiters), default=0.0)
     bans = [feed.transport.banned_until_ms for feed in feeds]
     now_ms = time.time_ns() // 1_000_000
     report.banned_until_ms = max((until_ms for until_ms in bans if until_ms and until_ms > now_ms), default=None)

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import islice
 from types import TracebackType
 from typing import Final, Self
-
-from yarl import URL
 
 from laklak.archives import ARCHIVES
 from laklak.archives.evidence import Evidence
 from laklak.archives.split import Preference, Solver
 from laklak.errors import PermanentError, RegionRefused, SettingsError, TransientError, TryLater, VenueUnreachable
 from laklak.plan.chunks import best_page, page_weight
+from laklak.plan.cost import Budget
 from laklak.settings.job import Job
+from laklak.settings.spec import units_of
 from laklak.sources.addresses import SIMULATOR, Source, address_of
 from laklak.sources.archive import FileAgenda, FileReader
 from laklak.sources.backlog import Agenda
@@ -25,9 +26,9 @@ from laklak.tasks.stopping import Stopper
 from laklak.text import mask_url
 from laklak.venues import VENUES, Venue
 from laklak.venues.base import Listing
-from laklak.wire.bans import BanBook
 from laklak.wire.clock import VenueClock
-from laklak.wire.limiter import Limiter
+from laklak.wire.pools import Pools
+from laklak.wire.quota import Share
 from laklak.wire.venue_api import Transport
 
 _TRIES_AT_START: Final = 4
@@ -42,8 +43,8 @@ class Feed:
     SettingsError for an interval, budget or page size that it does not allow.
     """
 
-    def __init__(self, name: str, job: Job, stopper: Stopper, tell: Callable[[str], None]) -> None:
-        """`tell` is told of every pause that the venue orders."""
+    def __init__(self, name: str, job: Job, stopper: Stopper, tell: Callable[[str], None], pools: Pools) -> None:
+        """`tell` is told of every pause that the venue orders; `pools` are those of the run."""
         settings = job.venues[name]
         self.venue = VENUES[name]
         if job.interval.name not in self.venue.intervals:
@@ -54,22 +55,21 @@ class Feed:
         self.shown_url = mask_url(settings.url)
         self.page = _page(self.venue, settings.chunk)
         self._heaviest = max(self.venue.metadata_weight, page_weight(self.page, self.venue.page_tiers))
+        self._quota, self._window = next(iter(self.venue.quotas.items()))
         # What the venue advertises is known only after asking it; until then its documented limit counts.
         self.advertised = self.venue.documented_weight
-        self.budget = self.advertised if settings.budget == "max" else settings.budget
+        self.budget = units_of(settings.budget, self.advertised)
+        self._said = settings.budget
         self.listing = Listing({}, None)
         self.listing_asked_twice = False
         """Whether the listing has been asked for once more: what both answers lack is not listed."""
         self.agenda = Agenda(())
         self.changed = asyncio.Event()
         self.clock = VenueClock()
-        self.limiter = Limiter(
-            self.budget,
-            advertised=max(self.budget, self.advertised),
-            heaviest=self._heaviest,
-            next_minute_s=self.clock.next_minute_s,
+        pool = pools.join(
+            self.venue, settings.url, self._shares(max(self.budget, self.advertised)), self.clock.next_window_s
         )
-        self.bans = BanBook(job.state_dir, name, _origin(settings.url), longest_s=self.venue.longest_ban_s)
+        self.limiter, self.bans = pool.limiter, pool.bans
         self.transport = Transport(
             self.venue,
             settings.url,
@@ -93,8 +93,8 @@ class Feed:
         self.no_api: str | None = None
         """Why nothing can be asked of the venue itself in this run, though its files can be had."""
         self._files_only = job.source == "archive"
-        self._budget_is_max = settings.budget == "max"
-        self._budget_is_default = settings.budget_is_default
+        # A share is of what is documented, and a venue may allow less.
+        self._may_be_lowered = settings.budget_is_default or isinstance(settings.budget, str)
 
     async def __aenter__(self) -> Self:
         try:
@@ -149,9 +149,9 @@ class Feed:
             # The listing comes first: it says how much weight is allowed, by which the next answers are judged.
             self.listing = await self._ask_listing()
             self.advertised = self.listing.advertised_weight or venue.documented_weight
-            if self._budget_is_max or (self._budget_is_default and self.budget > self.advertised):
+            if self._said == "max" or (self._may_be_lowered and self.budget > self.advertised):
                 self.budget = self.advertised
-            self.limiter.configure(self.budget, advertised=self.advertised, heaviest=self._heaviest)
+            self.limiter.configure(self._shares(self.advertised), by=venue.name)
             await self.read_clock(tries=_TRIES_AT_START)
             if not self.listing.instruments:
                 await self.ask_listing_again()
@@ -172,6 +172,25 @@ class Feed:
                 hint="nothing is wrong with what you asked for: run the same command again when the venue is well; "
                 "--source archive takes what its bulk files have",
             )
+
+    def budgets(self, units: int | None = None) -> dict[str, Budget]:
+        """What is spent of each quota; of the first one `units` in place of what is set."""
+        shares = self._shares(self.advertised)
+        first = {} if units is None else {self._quota: Budget(units, self._window.seconds)}
+        return {name: share.budget for name, share in shares.items()} | first
+
+    @property
+    def budget_a_minute(self) -> int:
+        """The budget in units a minute, however long the window is."""
+        return round(self.budget * 60 / self._window.seconds)
+
+    def _shares(self, advertised: int) -> dict[str, Share]:
+        """What is spent of each quota: of the first one what is set; of the others the same share, or our part."""
+        shares = {self._quota: Share(replace(self._window, units=advertised), self.budget, self._heaviest)}
+        for name, quota in self.venue.quotas.items():
+            ours = int(quota.units * quota.share) if isinstance(self._said, int) else units_of(self._said, quota.units)
+            shares.setdefault(name, Share(quota, ours))
+        return shares
 
     async def _ask_listing(self) -> Listing:
         venue = self.venue
@@ -243,12 +262,3 @@ def _page(venue: Venue, chunk: int | str) -> int:
             hint=f"use --chunk {largest} or less",
         )
     return chunk
-
-
-def _origin(url: str) -> str:
-    """scheme://host:port; SettingsError for a host name that looks sound but cannot be put on the wire."""
-    try:
-        origin = URL(url).origin()
-        return f"{origin.scheme}://{origin.host}:{origin.port}"
-    except ValueError:
-        raise SettingsError(f"{mask_url(url)} names no host that can be reached", hint="check its spelling") from None

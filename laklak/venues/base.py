@@ -119,6 +119,10 @@ class Venue(Protocol):
     """(candles, weight) of each price step, rising: asking up to `candles` at once costs `weight`."""
     metadata_weight: int
     """Weight of one clock or instruments request."""
+    pool: str
+    """Venues that name the same one share limits, pauses and bans; as a rule the venue's own name."""
+    quotas: Mapping[str, Quota]
+    """What it grants an address; the first one is what `page_tiers` are in."""
     default_url: str
     default_budget: int
     documented_weight: int

@@ -16,13 +16,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, Final
 
 import orjson
 
 from laklak.model.candles import Chunk, Page
 from laklak.model.series import Instrument, Series, check_symbol
-from laklak.venues.base import DecodeError, Kind, Listing, Request, Verdict
+from laklak.venues.base import DecodeError, Kind, Listing, Quota, Request, Verdict
 
 # "never" is written as 2100-12-25 on perpetuals (4133404800000; a few recorded ones are two seconds later).
 _NEVER_MS: Final = 4_133_404_800_000
@@ -39,6 +40,8 @@ class Binance:
     intervals: tuple[str, ...] = ("1m", "3m", "5m", "15m", "30m", "1h", "2h", "4h", "6h", "8h", "12h", "1d")
     page_tiers: tuple[tuple[int, int], ...] = ((99, 1), (499, 2), (1000, 5), (1500, 10))
     metadata_weight = 1
+    pool = "binance"
+    quotas: Mapping[str, Quota] = MappingProxyType({"weight": Quota(2400, 60.0, window="calendar")})
     default_url = "https://fapi.binance.com"
     default_budget = 1200
     documented_weight = 2400

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from typing import Final
 
-_MINUTE_S: Final = 60.0
 _MONTH_S: Final = 31 * 86_400.0
 
 
@@ -30,9 +29,12 @@ class VenueClock:
         """The venue's time, for what is noted; None until it has been read."""
         return self.now_ms() if self._read else None
 
-    def next_minute_s(self) -> float:
-        """Seconds until a new minute has begun by the venue's clock and by this machine's (the later of the two)."""
-        return max(_MINUTE_S - now_s % _MINUTE_S for now_s in (self.now_ms() / 1000, time.time()))
+    def next_window_s(self, seconds: float) -> float:
+        """Seconds until a new window of so many has begun, by the venue's clock and this machine's (the later one).
+
+        Such windows are counted from the epoch: a minute of them is one of the clock.
+        """
+        return max(seconds - now_s % seconds for now_s in (self.now_ms() / 1000, time.time()))
 
     def seconds_until(self, moment_ms: int, longest_s: float) -> float | None:
         """Seconds until a moment the venue named, or None when it makes sense on neither clock.

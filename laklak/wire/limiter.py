@@ -1,149 +1,305 @@
-"""The weight budget of one metered scope: a venue as seen from this address.
+"""What may be sent to one pool of quotas: a venue, or several that count together, as seen from this address.
 
-Every request on the wire is paid for here first, in order of arrival whatever its weight.  A payment passes:
+Every request on the wire is paid for here first, all quotas that it costs at once.  Whoever wants one of the same
+quotas is served in order of arrival, whatever it costs.  A payment passes, for each quota:
 
-* the pace: a leaky bucket (aiolimiter) of rate 0.98 x budget / 60 s that starts with nothing in it;
-* the log: everything sent but not answered, plus everything answered in the last 60 s, plus this one, stays within
-  the budget.  A request reaches the venue some time between sending and answer, so no 60 s span *at the venue* can
-  hold more than the budget, however late or bunched requests arrive: take any such span and the request in it that
-  was sent last; when it was sent, each of the others was still unanswered or answered within those 60 s.
-* the address: what the venue's used-weight header says, plus own weight in flight, plus this one, stays within
-  0.99 x what the venue advertises, and leaves room for what other programs here will likely still use in this window.
+* the pace: a leaky bucket (aiolimiter) of rate 0.98 x share / window that starts with nothing in it;
+* the account: no window at the venue holds more than the share (laklak.wire.quota has the proof), with what other
+  laklak processes of this user have spent of it (laklak.wire.shared);
+* the address, where the venue counts in windows of its own and says what is used: what its header says, plus own units
+  in flight, plus this one, stays within 0.99 x what the venue allows, and leaves room for what other programs here
+  will likely still use in this window.
 
-A 429 or a ban pauses the whole scope, not one worker.
+A 429 pauses the quota that was exceeded, or the whole pool, as a ban does; never one worker.
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
 from aiolimiter import AsyncLimiter
 
-from laklak.errors import SettingsError
-from laklak.plan.cost import PACE, WINDOW_S
 from laklak.wire.neighbours import AddressGauge, Payment
+from laklak.wire.quota import Account, Share, together
+from laklak.wire.shared import SharedWindow
 
-_GRAIN_S: Final = 0.01  # What a timer oversleeps: no pace is finer.
+_FLUSH_AFTER_S: Final = 0.1
+
+
+class PausedTooLong(Exception):
+    """What a request costs is paused for longer than it may wait: `seconds` from now."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(seconds)
+        self.seconds = seconds
+
+
+class Meter:
+    """One quota of a limiter: its account, its pace, and what the address uses where the venue says so."""
+
+    def __init__(self, name: str, share: Share, share_window: Callable[[str, float], SharedWindow] | None) -> None:
+        """`share_window` gives what other processes have spent of a window, by the quota's name and seconds."""
+        self.name = name
+        self._share_window = share_window
+        self.shared: dict[float, SharedWindow] = {}
+        self.account = Account(share)
+        self.address = (
+            AddressGauge(share.quota.units, share.quota.seconds) if share.quota.window == "calendar" else None
+        )
+        self.queue: deque[asyncio.Event] = deque()
+        """Whose turn it is, and who comes after."""
+        self.configure(share)
+
+    def configure(self, share: Share) -> None:
+        """Set the share; what was spent and read stays, the pace starts empty."""
+        share.check(self.name)
+        self.account.configure(share)
+        if self.address is not None:
+            self.address.advertise(share.quota.units)
+        if self._share_window is not None:
+            for _, seconds in share.windows:
+                if seconds not in self.shared:
+                    self.shared[seconds] = self._share_window(self.name, seconds)
+        self._at_once = share.at_once
+        self._pace = AsyncLimiter(self._at_once, self._at_once / share.budget.units_a_second)
+        self._empty = True
+        self._drawn = 0
+
+    def check(self, units: int) -> None:
+        """ValueError for units that can never be paid."""
+        if not 0 < units <= self._at_once:
+            raise ValueError(f"a request of {self.name} {units} can never be paid from a bucket of {self._at_once}")
+
+    async def draw(self, units: int) -> None:
+        """Wait until the pace allows so many; what is drawn and not taken is left to the next one."""
+        if self._empty:
+            await self._pace.acquire(self._at_once)
+            self._empty = False
+        if self._drawn < units:
+            await self._pace.acquire(units - self._drawn)
+            self._drawn = units
+
+    def wait_s(self, units: int, now: float) -> float | None:
+        """None when they may go now; else seconds after which to look again."""
+        wait_s = self.account.wait_s(units, now)
+        if wait_s is None and self.address is not None and not self.address.room(units, self.account.in_flight, now):
+            return 0.25
+        return wait_s
+
+    def wait_for_others_s(self, units: int, since: float, now: float) -> float | None:
+        """None when other processes leave room for them, too; else seconds after which to look again.
+
+        Inside the locks of `shared`.  Who has waited since before `since` goes first.
+        """
+        windows = self.shared.values()
+        others = [window.others(now) for window in windows]
+        if self.account.wait_s(units, now, others) is None and not any(one.is_behind(since, now) for one in windows):
+            return None
+        for window in windows:
+            window.wait(since, now)
+        return min(window.again_s for window in windows)
+
+    def take(self, units: int) -> None:
+        """They are sent."""
+        self._drawn -= units
+        self.account.take(units)
+        for window in self.shared.values():
+            window.take(units)
+
+    def answered(self, units: int, payment: Payment, used: int | None, now: float) -> None:
+        """Their request ended; `used` is what the venue's header says that the address has used."""
+        self.account.answered(units, now)
+        for window in self.shared.values():
+            window.answered(units, now)
+        if self.address is not None:
+            before = payment.answered_before.get(self.name, 0)
+            self.address.read(units, payment.sent_at, before, used, in_flight=self.account.in_flight, now=now)
 
 
 class Limiter:
-    """Budget of one scope, in weight a minute. Not for several event loops.
+    """What we may spend of the quotas of one pool. Not for several event loops.
 
-    `next_minute_s` gives the seconds to the start of the venue's next minute.
+    `next_window_s` gives the seconds to the start of the next window of so many seconds by the venue's clock.  Where
+    reports speak of one figure, it is that of the first quota.
     """
 
-    def __init__(self, budget: int, *, advertised: int, heaviest: int, next_minute_s: Callable[[], float]) -> None:
-        self._turn = asyncio.Lock()
-        self._changed = asyncio.Event()
-        self._next_minute_s = next_minute_s
-        self._answered: deque[tuple[float, int]] = deque()
-        self._answered_weight = 0
-        self._paused_until = 0.0
-        self.address = AddressGauge(advertised)
-        self.in_flight = 0
-        self.in_flight_weight = 0
-        self.weight_paid = 0
-        self.configure(budget, advertised=advertised, heaviest=heaviest)
+    def __init__(
+        self,
+        shares: Mapping[str, Share],
+        *,
+        next_window_s: Callable[[float], float],
+        by: str = "",
+        share_window: Callable[[str, float], SharedWindow] | None = None,
+    ) -> None:
+        """SettingsError for a share that is more than the venue allows, or less than a request costs.
 
-    def configure(self, budget: int, *, advertised: int, heaviest: int) -> None:
-        """Set budget, advertised limit and the weight of the heaviest request to come; the pace starts empty."""
-        if budget > advertised:
-            raise SettingsError(
-                f"budget {budget} is more than the {advertised} weight a minute that the venue allows",
-                hint=f"use --budget {advertised}, or --budget max",
-            )
-        if heaviest > budget:
-            raise SettingsError(
-                f"budget {budget} is less than one page costs ({heaviest})",
-                hint=f"use --budget {heaviest} or more, or a smaller --chunk",
-            )
-        self.budget = budget
-        self.address.advertise(advertised)
-        # The bucket holds two of the heaviest requests where that is within the 2 % that the pace leaves free: with
-        # room for just one, the time that every wait oversleeps would be lost, a percent or more of the budget.  Of a
-        # budget that nothing can exhaust it holds what no timer could tell apart.
-        burst = max(2 * heaviest, int(_GRAIN_S * budget / WINDOW_S))
-        burst = max(heaviest, min(burst, int((1 - PACE) * budget)))
-        self._pace = AsyncLimiter(burst, burst / (PACE * budget / WINDOW_S))
-        self._burst = burst
-        self._empty = True
-        self._paced = 0
+        `by` names the venue whose shares they are; `share_window` is where other processes say what they have spent.
+        """
+        self._share_window = share_window
+        self._flushing: asyncio.TimerHandle | None = None
+        self._changed = asyncio.Event()
+        self._next_window_s = next_window_s
+        self._paused_until = 0.0
+        self._shares: dict[str, Mapping[str, Share]] = {}
+        self.meters: dict[str, Meter] = {}
+        self.in_flight = 0
+        """Requests on the wire."""
+        self.configure(shares, by=by)
+
+    def configure(self, shares: Mapping[str, Share], by: str = "") -> None:
+        """Set what may be spent from now on; the pace starts empty. SettingsError as above.
+
+        Where venues of the pool say different things of a quota, the smaller counts.
+        """
+        self._shares[by] = shares
+        for name in shares:
+            share = together([own[name] for own in self._shares.values() if name in own])
+            if name in self.meters:
+                self.meters[name].configure(share)
+            else:
+                self.meters[name] = Meter(name, share, self._share_window)
+
+    @property
+    def first(self) -> Meter:
+        """The quota that a page's price steps are in, and that reports speak of."""
+        return next(iter(self.meters.values()))
+
+    @property
+    def paid(self) -> Mapping[str, int]:
+        """All units ever sent, by quota."""
+        return {name: meter.account.paid for name, meter in self.meters.items()}
+
+    @property
+    def weight_paid(self) -> int:
+        return self.first.account.paid
+
+    @property
+    def in_flight_weight(self) -> int:
+        return self.first.account.in_flight
 
     @property
     def window_weight(self) -> int:
-        """Own weight of the last minute: in flight, or answered in the last 60 s."""
-        self._forget(self._now())
-        return self.in_flight_weight + self._answered_weight
+        """Own units of the last window: in flight, or answered within it."""
+        return self.first.account.spent(self._now())
 
     @property
     def paused_for_s(self) -> float:
-        """Seconds until the scope may go on after a 429 or a ban; 0 when it may."""
-        return max(0.0, self._paused_until - self._now())
+        """Seconds until all may go on after a 429 or a ban; 0 when it may."""
+        now = self._now()
+        return max(0.0, self._paused_until - now, *(meter.account.paused_for_s(now) for meter in self.meters.values()))
 
-    async def pay(self, weight: int) -> Payment:
+    async def pay(self, cost: Mapping[str, int], *, longest_pause_s: float = math.inf) -> Payment:
         """Wait for this request's turn and give the payment to hand back to `answered`.
 
-        ValueError at once for a weight that can never be paid.
+        ValueError at once for a cost that can never be paid, and for one of no quota that there is; PausedTooLong when
+        a pause of what it costs lasts for more than `longest_pause_s` from now.
         """
-        if not 0 < weight <= self._burst:
-            raise ValueError(f"a request of weight {weight} can never be paid from a bucket of {self._burst}")
-        async with self._turn:
-            if self._empty:
-                await self._pace.acquire(self._burst)
-                self._empty = False
-            if self._paced < weight:
-                await self._pace.acquire(weight - self._paced)
-                self._paced = weight
-            while (wait_s := self._wait_s(weight)) is not None:
+        parts = self._parts(cost)
+        turn = asyncio.Event()
+        for meter, _ in parts:
+            meter.queue.append(turn)
+        try:
+            while any(meter.queue[0] is not turn for meter, _ in parts):
+                turn.clear()
+                await turn.wait()
+            for meter, units in parts:
+                await meter.draw(units)
+            since = self._now()
+            while (wait_s := self._take_or_wait_s(parts, since)) is not None:
+                if (paused_s := self._paused_s(parts)) > longest_pause_s:
+                    raise PausedTooLong(paused_s)
                 await self._change_or(wait_s)
-            # Only now: a waiter cancelled above leaves what it drew from the pace to the next one.
-            self._paced -= weight
-            payment = Payment(weight, self._now(), self.address.answered)
             self.in_flight += 1
-            self.in_flight_weight += weight
-            self.weight_paid += weight
-            return payment
+            before = {meter.name: meter.address.answered for meter, _ in parts if meter.address is not None}
+            return Payment(cost, self._now(), before)
+        finally:
+            for meter, _ in parts:
+                meter.queue.remove(turn)
+                if meter.queue:
+                    meter.queue[0].set()
 
-    def answered(self, payment: Payment, used: int | None = None) -> None:
-        """The request ended, with an answer or without; `used` is the used-weight header. Once per payment."""
+    def answered(self, payment: Payment, used: Mapping[str, int] | None = None) -> None:
+        """The request ended, with an answer or without; `used` is what headers say, by quota. Once per payment."""
         if payment.answered_at is not None:
             return
         now = self._now()
         payment.answered_at = now
         self.in_flight -= 1
-        self.in_flight_weight -= payment.weight
-        self._answered.append((now, payment.weight))
-        self._answered_weight += payment.weight
-        self.address.read(payment, used, self.in_flight_weight, now)
+        for name, units in payment.cost.items():
+            self.meters[name].answered(units, payment, None if used is None else used.get(name), now)
+        self._changed.set()
+        if self._flushing is None and self._share_window is not None:
+            self._flushing = asyncio.get_running_loop().call_later(_FLUSH_AFTER_S, self._flush)
+
+    def close(self) -> None:
+        """Leave to other processes what was spent."""
+        if self._flushing is not None:
+            self._flushing.cancel()
+        for meter in self.meters.values():
+            for window in meter.shared.values():
+                window.close(self._now())
+
+    def pause(self, seconds: float, quota: str | None = None) -> None:
+        """Let nothing through for so long (never shortens a pause), or nothing of one quota."""
+        until = self._now() + seconds
+        if quota is not None and quota in self.meters:
+            self.meters[quota].account.pause(until)
+        else:
+            self._paused_until = max(self._paused_until, until)
         self._changed.set()
 
-    def pause(self, seconds: float) -> None:
-        """Let nothing through for so long (never shortens a pause)."""
-        self._paused_until = max(self._paused_until, self._now() + seconds)
-        self._changed.set()
+    def next_window_s(self, quota: str | None = None) -> float:
+        """Seconds until there is room again for sure: how long a 429 without Retry-After stops a quota, or all."""
+        quotas = [meter.account.share.quota for name, meter in self.meters.items() if quota in (None, name)]
+        return max(self._next_window_s(one.seconds) if one.window == "calendar" else one.seconds for one in quotas)
 
-    def next_window_s(self) -> float:
-        """Seconds until the venue's next minute: how long a 429 without Retry-After stops the scope."""
-        return self._next_minute_s()
+    def _parts(self, cost: Mapping[str, int]) -> Sequence[tuple[Meter, int]]:
+        if not cost or not cost.keys() <= self.meters.keys():
+            raise ValueError(f"a request of {dict(cost)} can never be paid: the quotas are {', '.join(self.meters)}")
+        parts = [(self.meters[name], units) for name, units in cost.items()]
+        for meter, units in parts:
+            meter.check(units)
+        return parts
 
-    def _wait_s(self, weight: int) -> float | None:
-        """Why not now: seconds after which to look again, or None to go."""
+    def _take_or_wait_s(self, parts: Sequence[tuple[Meter, int]], since: float) -> float | None:
+        """Why not now: seconds after which to look again; None when all of it is taken."""
         now = self._now()
         if now < self._paused_until:
             return self._paused_until - now
-        self._forget(now)
-        if self.in_flight_weight + self._answered_weight + weight > self.budget:
-            return self._answered[0][0] + WINDOW_S - now + 0.001 if self._answered else WINDOW_S
-        if not self.address.room(weight, self.in_flight_weight, now):
-            return 0.25
-        return None
+        wait_s = _longest(meter.wait_s(units, now) for meter, units in parts)
+        if wait_s is not None:
+            return wait_s
+        entered: list[SharedWindow] = []
+        try:
+            for window in [window for meter, _ in parts for window in meter.shared.values()]:
+                if not window.enter(now):
+                    return window.again_s
+                entered.append(window)
+            wait_s = _longest(meter.wait_for_others_s(units, since, now) for meter, units in parts if meter.shared)
+            if wait_s is None:
+                # All at once, and only now: a waiter cancelled before leaves what it drew from the paces to the next.
+                for meter, units in parts:
+                    meter.take(units)
+            return wait_s
+        finally:
+            for window in entered:
+                window.leave()
 
-    def _forget(self, now: float) -> None:
-        while self._answered and self._answered[0][0] < now - WINDOW_S:
-            self._answered_weight -= self._answered.popleft()[1]
+    def _flush(self) -> None:
+        """Tell other processes what was answered."""
+        now = self._now()
+        windows = [window for meter in self.meters.values() for window in meter.shared.values()]
+        written = [window.flush(now) for window in windows]
+        again = not all(written)
+        self._flushing = asyncio.get_running_loop().call_later(_FLUSH_AFTER_S, self._flush) if again else None
+
+    def _paused_s(self, parts: Sequence[tuple[Meter, int]]) -> float:
+        now = self._now()
+        return max(self._paused_until - now, *(meter.account.paused_for_s(now) for meter, _ in parts))
 
     async def _change_or(self, seconds: float) -> None:
         """Wait until an answer or a pause changes the picture, at most so long."""
@@ -159,7 +315,8 @@ class Limiter:
         return asyncio.get_running_loop().time()
 
     def __repr__(self) -> str:
-        return (
-            f"<Limiter budget={self.budget} in_flight={self.in_flight_weight} "
-            f"minute={self._answered_weight} used={self.address.used}>"
-        )
+        return f"<Limiter in_flight={self.in_flight} paid={dict(self.paid)}>"
+
+
+def _longest(waits: Iterable[float | None]) -> float | None:
+    return max((wait_s for wait_s in waits if wait_s is not None), default=None)

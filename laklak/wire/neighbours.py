@@ -1,12 +1,11 @@
-"""What all programs on this address use of a venue's budget, read off its header."""
+"""What all programs on this address use of a quota, read off the venue's header."""
 
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Final
-
-from laklak.plan.cost import WINDOW_S
 
 ADDRESS_SHARE: Final = 0.99
 
@@ -24,33 +23,35 @@ _LEARN_AFTER_S: Final = 3.0
 class Payment:
     """One request paid for. Times are loop time in seconds; `answered_at` is None while it is in flight.
 
-    `answered_before` is all own weight that had been answered when this was sent.
+    `cost` is in units, by quota; `answered_before` are all own units of a quota that had been answered when this was
+    sent, for quotas with a gauge.
     """
 
-    weight: int
+    cost: Mapping[str, int]
     sent_at: float
-    answered_before: int = 0
+    answered_before: Mapping[str, int] = field(default_factory=dict)
     answered_at: float | None = None
 
 
 class AddressGauge:
     """What all programs on this address use, read off the venue's header.  Decides only; `now` comes in.
 
-    The venue counts in windows of 60 s that start at its own moment and answers come in any order, so nothing here
-    may take the order of answers for the order of arrival:
+    The venue counts in windows of `seconds` that start at its own moment, and answers come in any order, so nothing
+    here may take the order of answers for the order of arrival:
 
     * within a window the count only rises, so the highest header counts, or one on a request sent after that was read;
     * a header shows a new window when it is less than half of what was read before, even if everything that was on
-      its way beside it arrived later.  From then on a window is 60 s, until a header shows the next one;
-    * of a window's count, own weight is at most what is in flight or was answered since its first request was sent.
+      its way beside it arrived later.  From then on a window is as long as documented, until a header shows the next;
+    * of a window's count, own units are at most what is in flight or was answered since its first request was sent.
       Only what is above that is surely of others, so own requests are never taken for a neighbour.
     """
 
-    def __init__(self, advertised: int) -> None:
+    def __init__(self, advertised: int, seconds: float) -> None:
+        self._seconds = seconds
         self.advertise(advertised)
         self.used = 0
         self.answered = 0
-        """All own weight ever answered."""
+        """All own units ever answered."""
         self._used_at = 0.0
         self._read_at: float | None = None
         self._first_read_at = 0.0
@@ -66,21 +67,23 @@ class AddressGauge:
         self._past: deque[tuple[int, int]] = deque(maxlen=3)
 
     def advertise(self, advertised: int) -> None:
-        """Set the weight a window that the venue allows to the address."""
+        """Set the units a window that the venue allows to the address."""
         self.allowed = ADDRESS_SHARE * advertised
 
-    def read(self, payment: Payment, used: int | None, in_flight: int, now: float) -> None:
-        """Take the header of an answer; `in_flight` is own weight still unanswered."""
-        beside = self.answered - payment.answered_before + in_flight
-        self.answered += payment.weight
-        if used is None or (payment.sent_at < self._left_at and used * 2 >= self._left):
+    def read(
+        self, units: int, sent_at: float, answered_before: int, used: int | None, *, in_flight: int, now: float
+    ) -> None:
+        """Take the header of an answer to what was sent for `units`; `in_flight` are own units still unanswered."""
+        beside = self.answered - answered_before + in_flight
+        self.answered += units
+        if used is None or (sent_at < self._left_at and used * 2 >= self._left):
             return  # no header, or one that still speaks of the window before
         first = self._read_at is None
         began = not first and (used + beside) * 2 < self.used
         if began:
-            self._begin(now, payment.answered_before)
+            self._begin(now, answered_before)
             self._window_at = now
-        if used > self.used or payment.sent_at >= self._used_at:
+        if used > self.used or sent_at >= self._used_at:
             self.used, self._used_at = used, now
         foreign = max(self._foreign, used - (self.answered - self._answered_before) - in_flight)
         if first:
@@ -90,12 +93,12 @@ class AddressGauge:
         self._foreign = foreign
         self._read_at = now
 
-    def room(self, weight: int, in_flight: int, now: float) -> bool:
-        """Whether a request of `weight` may be sent now."""
+    def room(self, units: int, in_flight: int, now: float) -> bool:
+        """Whether a request of so many units may be sent now."""
         if self._read_at is None:
             return True
         self._roll(self._read_at, now)
-        load = self.used + in_flight + weight
+        load = self.used + in_flight + units
         if load > self.allowed:
             return False
         if load + self._reserve(now) <= self.allowed:
@@ -104,18 +107,18 @@ class AddressGauge:
         return not in_flight and now - self._read_at >= _PROBE_AFTER_S
 
     def _roll(self, read_at: float, now: float) -> None:
-        """A window ends 60 s after it was seen to begin; one that was not, 60 s after the last header."""
+        """A window ends its length after it was seen to begin; one that was not, after the last header."""
         if self._window_at is None:
-            ended = now - read_at >= WINDOW_S
+            ended = now - read_at >= self._seconds
         else:
-            ended = now - self._window_at >= WINDOW_S
-            self._window_at += (now - self._window_at) // WINDOW_S * WINDOW_S
+            ended = now - self._window_at >= self._seconds
+            self._window_at += (now - self._window_at) // self._seconds * self._seconds
         if ended:
             self._begin(now, self.answered)
             self._read_at = now
 
     def _begin(self, now: float, answered_before: int) -> None:
-        """Count a new window; own weight answered before is not of it."""
+        """Count a new window; own units answered before are not of it."""
         self._past.append((self._foreign, self._burst))
         self._left, self._left_at = self.used, now
         self._answered_before = answered_before
@@ -123,14 +126,16 @@ class AddressGauge:
         self._used_at = now
 
     def _reserve(self, now: float) -> float:
-        """Weight to leave to others: what they will still use at their rate, and the most they spent at once."""
+        """Units to leave to others: what they will still use at their rate, and the most they spent at once."""
         busiest = max((foreign for foreign, _ in self._past), default=0)
         burst = max((burst for _, burst in self._past), default=0)
-        rate = busiest / WINDOW_S
+        rate = busiest / self._seconds
         if self._window_at is not None:
-            elapsed, remaining, seen = now - self._window_at, max(0.0, self._window_at + WINDOW_S - now), self._foreign
+            elapsed, remaining = now - self._window_at, max(0.0, self._window_at + self._seconds - now)
+            seen = self._foreign
         else:
-            elapsed, remaining, seen = now - self._first_read_at, WINDOW_S, max(0, self._foreign - self._first_foreign)
+            elapsed, remaining = now - self._first_read_at, self._seconds
+            seen = max(0, self._foreign - self._first_foreign)
         if elapsed >= _LEARN_AFTER_S:
             rate = max(rate, seen / elapsed)
         still = max(rate * remaining, busiest - self._foreign, 0.0)

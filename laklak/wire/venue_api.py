@@ -45,7 +45,7 @@ from laklak.wire.client import (
     what_failed,
 )
 from laklak.wire.clock import VenueClock
-from laklak.wire.limiter import Limiter
+from laklak.wire.limiter import Limiter, PausedTooLong
 from laklak.wire.line import Line
 from laklak.wire.neighbours import Payment
 
@@ -284,7 +284,11 @@ class Transport:
     async def _paid(self, request: Request, *, candles: bool) -> tuple[int, Mapping[str, str], bytes]:
         """Pay for one attempt and make it."""
         with self._stopper.interruptible():
-            payment = await self._limiter.pay(request.weight)
+            try:
+                payment = await self._limiter.pay({"weight": request.weight}, longest_pause_s=self._max_wait_s)
+            except PausedTooLong as exc:
+                until_ms = _now_ms() + int(exc.seconds * 1000)
+                raise self._try_later(until_ms, "a venue that shares its limits was told to wait") from None
         self.traffic.requests += 1
         self.traffic.candle_requests += candles
         try:
@@ -310,7 +314,8 @@ class Transport:
             self._session.get(url, proxy=self._proxy, allow_redirects=False, middlewares=(_OneSend(),)) as response,
         ):
             answer.begins()
-            self._limiter.answered(payment, self._venue.used_weight(response.headers))
+            used = self._venue.used_weight(response.headers)
+            self._limiter.answered(payment, None if used is None else {"weight": used})
             self.simulated = self.simulated or SIMULATOR_HEADER in response.headers
             parts = []
             size = 0
@@ -377,11 +382,12 @@ class Transport:
         if wait_s > longest_s:
             why = f"{why} (it says {duration_text(wait_s)}, and the longest that it documents is believed)"
         wait_s = min(max(wait_s, _SHORTEST_PAUSE_S), longest_s)
-        until_ms = time.time_ns() // 1_000_000 + int(wait_s * 1000)
+        until_ms = _now_ms() + int(wait_s * 1000)
         if verdict.kind is Kind.BANNED:
             self.banned_until_ms = max(until_ms, self.banned_until_ms or 0)
             self._bans.remember(until_ms, why, venue_ms=self._clock.read_ms)
         if wait_s > self._max_wait_s or self.silent_s > self._max_wait_s:
+            self._limiter.pause(wait_s)
             if verdict.kind is not Kind.BANNED:
                 self._bans.remember(until_ms, why, venue_ms=self._clock.read_ms)
             return self._try_later(until_ms, why)
@@ -392,7 +398,7 @@ class Transport:
         log.warning("scope paused host=%s seconds=%.0f reason=%s", self._host, wait_s, why)
         # Requests that were under way beside the first refused one are refused for the same reason: one line for all.
         if wait_s >= _WORTH_TELLING_S and wait_s > self._limiter.paused_for_s + _WORTH_TELLING_S:
-            until = iso(time.time_ns() // 1_000_000 + int(wait_s * 1000))
+            until = iso(_now_ms() + int(wait_s * 1000))
             self._tell(f"{self._host} tells us to wait {duration_text(wait_s)}, until {until}: {why}")
         self._limiter.pause(wait_s)
 
@@ -456,6 +462,10 @@ class Transport:
     @property
     def _proxy_shown(self) -> str:
         return f"{self._proxy.host}:{self._proxy.port}" if self._proxy else "of the environment"
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
 
 
 def _as_remembered(ban: Believed) -> str:

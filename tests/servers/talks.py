@@ -16,10 +16,11 @@ from laklak.model.series import MINUTE_MS, Interval, Series, TimeRange
 from laklak.simulator import Override, Simulator, SimulatorSettings, generate
 from laklak.tasks.stopping import Stopper
 from laklak.venues import VENUES
-from laklak.venues.base import Request
+from laklak.venues.base import Quota, Request
 from laklak.wire.bans import BanBook
 from laklak.wire.clock import VenueClock
 from laklak.wire.limiter import Limiter
+from laklak.wire.quota import Share
 from laklak.wire.venue_api import TRIES, Transport
 
 BINANCE = VENUES["binance"]
@@ -35,11 +36,15 @@ def candles(count: int = 100) -> Request:
 
 @asynccontextmanager
 async def opened(url: str, **values: Any) -> AsyncIterator[Any]:
-    """A transport to `url` with its parts as attributes; retries follow each other at once."""
+    """A transport to `url` with its parts as attributes; retries follow each other at once.
+
+    A `limiter` may be that of another transport.
+    """
     clock = VenueClock()
     stopper = Stopper()
-    next_minute_s, budget = values.pop("next_minute_s", 0.05), values.pop("budget", 2400)
-    limiter = Limiter(budget, advertised=budget, heaviest=10, next_minute_s=lambda: next_minute_s)
+    next_window_s, budget = values.pop("next_window_s", 0.05), values.pop("budget", 2400)
+    shares = {"weight": Share(Quota(budget, 60.0, window="calendar"), budget, heaviest=10)}
+    limiter = values.pop("limiter", None) or Limiter(shares, next_window_s=lambda seconds: next_window_s)
     folder = values.pop("folder", Path("state"))
     settings: dict[str, Any] = {"connections": 4, "max_wait_s": 30.0, "firewall_wait_s": 1.0, "silence_s": 5.0}
     settings |= {"backoff": lambda attempt, share: 0.0, **values}

@@ -29,7 +29,7 @@ def test_the_next_minute_has_begun_on_both_clocks_by_then():
     # Half a minute apart from this machine's clock.
     clock.set((time.time_ns() // 1_000_000 // 60_000) * 60_000 + int(time.time() % 60 * 1000 + 30_000) % 60_000)
 
-    wait_s = clock.next_minute_s()
+    wait_s = clock.next_window_s(60.0)
 
     assert 30 <= wait_s <= 60
 

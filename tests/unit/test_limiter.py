@@ -13,11 +13,25 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from laklak.errors import SettingsError
+from laklak.venues.base import Quota
 from laklak.wire.limiter import Limiter
+from laklak.wire.quota import Share
 
 
-def limiter(budget=1200, advertised=None, heaviest=10, next_minute_s=lambda: 60.0):
-    return Limiter(budget, advertised=advertised or 10 * budget, heaviest=heaviest, next_minute_s=next_minute_s)
+def share(budget=1200, advertised=None, heaviest=10):
+    return Share(Quota(advertised or 10 * budget, 60.0, window="calendar"), budget, heaviest)
+
+
+def limiter(budget=1200, advertised=None, heaviest=10):
+    return of(weight=share(budget, advertised, heaviest))
+
+
+def of(**shares):
+    return Limiter(shares, next_window_s=lambda seconds: seconds)
+
+
+def pay(gate, weight):
+    return gate.pay({"weight": weight})
 
 
 def now():
@@ -39,7 +53,7 @@ def most_in_any_minute(arrivals):
 
 async def send(gate, weight, there_s, back_s, arrivals=None):
     """One request: it reaches the venue `there_s` after it was sent, the answer takes `back_s` more."""
-    payment = await gate.pay(weight)
+    payment = await pay(gate, weight)
     await asyncio.sleep(there_s)
     if arrivals is not None:
         arrivals.append((now(), weight))
@@ -87,7 +101,7 @@ def test_requests_that_arrive_bunched_after_a_long_delay_stay_within_the_budget(
         gate, arrivals, start_s = limiter(1200), [], now()
 
         async def delayed():
-            payment = await gate.pay(10)
+            payment = await pay(gate, 10)
             # A network that holds everything back and lets it go at once, every 40 s.
             await asyncio.sleep(40 - (now() - start_s) % 40)
             arrivals.append((now(), 10))
@@ -134,7 +148,7 @@ def test_it_starts_with_nothing_to_spend(virtually):
         gate, sent = limiter(1200, heaviest=10), []
         start_s = now()
         for _ in range(5):
-            await gate.pay(10)
+            await pay(gate, 10)
             sent.append(now() - start_s)
         return sent
 
@@ -147,11 +161,11 @@ def test_it_starts_with_nothing_to_spend(virtually):
 def test_after_idling_a_burst_is_at_most_two_of_the_heaviest_requests(virtually):
     async def main():
         gate = limiter(1200, heaviest=10)
-        gate.answered(await gate.pay(10))
+        gate.answered(await pay(gate, 10))
         await asyncio.sleep(300)
         start_s, sent = now(), []
         for _ in range(8):
-            gate.answered(await gate.pay(5))
+            gate.answered(await pay(gate, 5))
             sent.append(now() - start_s)
         return sent
 
@@ -187,7 +201,7 @@ def test_waiters_are_served_in_order_of_arrival_whatever_their_weight(virtually,
         gate, served = limiter(120), []
 
         async def one(number, weight):
-            gate.answered(await gate.pay(weight))
+            gate.answered(await pay(gate, weight))
             served.append(number)
 
         await all_of(one(number, weight) for number, weight in enumerate(weights))
@@ -206,13 +220,13 @@ def test_waiters_are_served_in_order_of_arrival_whatever_their_weight(virtually,
 def test_a_cancelled_waiter_blocks_nobody_and_takes_nothing_along(virtually, waiters):
     async def finish_s(cancelling):
         gate, start_s = limiter(120), now()
-        tasks = [(asyncio.ensure_future(gate.pay(weight)), gone, at_s) for weight, gone, at_s in waiters]
+        tasks = [(asyncio.ensure_future(pay(gate, weight)), gone, at_s) for weight, gone, at_s in waiters]
         loop = asyncio.get_running_loop()
         for task, gone, at_s in tasks:
             if gone and cancelling:
                 loop.call_later(at_s, task.cancel)
         outcomes = await asyncio.gather(*(task for task, _, _ in tasks), return_exceptions=True)
-        paid = sum(payment.weight for payment in outcomes if not isinstance(payment, BaseException))
+        paid = sum(payment.cost["weight"] for payment in outcomes if not isinstance(payment, BaseException))
         assert gate.weight_paid == gate.in_flight_weight == paid
         return now() - start_s
 
@@ -225,11 +239,11 @@ def test_what_a_cancelled_waiter_drew_from_the_pace_serves_the_next_one(virtuall
     async def main():
         gate = limiter(60, heaviest=10)
         gate.pause(30)
-        given_up = asyncio.ensure_future(gate.pay(10))
+        given_up = asyncio.ensure_future(pay(gate, 10))
         await asyncio.sleep(29)
         given_up.cancel()
         start_s = now()
-        await gate.pay(10)
+        await pay(gate, 10)
         return now() - start_s
 
     assert virtually(main()) == pytest.approx(1, abs=0.01)
@@ -238,13 +252,13 @@ def test_what_a_cancelled_waiter_drew_from_the_pace_serves_the_next_one(virtuall
 def test_weight_that_can_never_be_paid_is_refused_at_once(virtually):
     for weight in (0, -1, 11):
         with pytest.raises(ValueError, match="never be paid"):
-            virtually(limiter(100, heaviest=10).pay(weight))
+            virtually(pay(limiter(100, heaviest=10), weight))
 
 
 def test_a_payment_is_closed_once(virtually):
     async def main():
         gate = limiter()
-        payment = await gate.pay(5)
+        payment = await pay(gate, 5)
         gate.answered(payment)
         gate.answered(payment)
         return gate.in_flight, gate.in_flight_weight, gate.window_weight
@@ -263,7 +277,7 @@ def test_a_pause_stops_the_whole_scope(virtually):
 
         async def work():
             for _ in range(40):
-                gate.answered(await gate.pay(10))
+                gate.answered(await pay(gate, 10))
                 sent.append(now() - start_s)
 
         await all_of(work() for _ in range(4))
@@ -282,7 +296,7 @@ def test_a_shorter_pause_never_shortens_a_longer_one(virtually):
         gate.pause(50)
         gate.pause(10)
         before = gate.paused_for_s
-        await gate.pay(1)
+        await pay(gate, 1)
         return before, gate.paused_for_s, now()
 
     before, after, moment = virtually(main())
@@ -297,7 +311,7 @@ def test_after_a_pause_the_pace_goes_on_without_a_burst(virtually):
         gate.pause(120)
         start_s = now()
         for _ in range(50):
-            gate.answered(await gate.pay(5))
+            gate.answered(await pay(gate, 5))
             sent.append(now() - start_s)
         return sent
 
@@ -369,11 +383,11 @@ async def beside(address, seconds, others, *, budget=2400, weight=5, way_s=QUICK
     dice = random.Random(3)
 
     async def one(cost):
-        payment = await gate.pay(cost)
+        payment = await pay(gate, cost)
         await asyncio.sleep(dice.uniform(*way_s))
         used = address.charge("own", cost)
         await asyncio.sleep(dice.uniform(*way_s))
-        gate.answered(payment, used)
+        gate.answered(payment, {"weight": used})
 
     async def work():
         while now() < end_s:
@@ -454,10 +468,10 @@ def test_the_address_is_not_overrun_when_others_have_used_nearly_all_of_it(virtu
 def test_what_headers_told_survives_a_change_of_the_budget(virtually):
     async def main():
         gate = limiter(1200, advertised=2400, heaviest=5)
-        gate.answered(await gate.pay(1), used=2390)
-        gate.configure(2000, advertised=2400, heaviest=5)
+        gate.answered(await pay(gate, 1), used={"weight": 2390})
+        gate.configure({"weight": share(2000, advertised=2400, heaviest=5)})
         start_s = now()
-        await gate.pay(5)
+        await pay(gate, 5)
         return now() - start_s
 
     assert virtually(main()) > 50
@@ -466,9 +480,9 @@ def test_what_headers_told_survives_a_change_of_the_budget(virtually):
 def test_an_address_that_is_full_is_tried_again_when_its_minute_must_be_over(virtually):
     async def main():
         gate = limiter(2400, advertised=2400)
-        gate.answered(await gate.pay(10), used=2399)
+        gate.answered(await pay(gate, 10), used={"weight": 2399})
         start_s = now()
-        await gate.pay(10)
+        await pay(gate, 10)
         return now() - start_s
 
     assert 59 < virtually(main()) < 63
@@ -478,7 +492,7 @@ def test_without_a_header_only_the_own_budget_counts(virtually):
     async def main():
         gate, sent = limiter(120, advertised=120), []
         for _ in range(40):
-            gate.answered(await gate.pay(5), used=None)
+            gate.answered(await pay(gate, 5), used=None)
             sent.append(now())
         return sent
 
@@ -492,7 +506,7 @@ def test_weight_paid_counts_every_payment(virtually):
     async def main():
         gate = limiter()
         for weight in (1, 2, 5, 10):
-            gate.answered(await gate.pay(weight))
+            gate.answered(await pay(gate, weight))
         return gate.weight_paid, gate.window_weight
 
     assert virtually(main()) == (18, 18)
@@ -501,7 +515,7 @@ def test_weight_paid_counts_every_payment(virtually):
 def test_a_minute_later_the_window_is_empty(virtually):
     async def main():
         gate = limiter()
-        gate.answered(await gate.pay(10))
+        gate.answered(await pay(gate, 10))
         await asyncio.sleep(61)
         return gate.window_weight
 

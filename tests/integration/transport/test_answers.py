@@ -46,7 +46,7 @@ def test_the_used_weight_of_the_address_reaches_the_limiter():
     async def conversation(beside):
         beside.simulator.spend(700)
         await beside.ask()
-        return beside.transport.limiter.address.used
+        return beside.transport.limiter.first.address.used
 
     assert talk(conversation, venue={"wall_clock": lambda: 1_800_000_000.0}) == 701
 

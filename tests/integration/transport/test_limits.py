@@ -43,7 +43,7 @@ def test_a_429_without_retry_after_waits_for_the_next_minute():
         await beside.ask(tries=1)
         return time.monotonic() - start_s
 
-    waited_s = talk(conversation, answers=[Override(429, {}, LIMITED)], next_minute_s=1.4)
+    waited_s = talk(conversation, answers=[Override(429, {}, LIMITED)], next_window_s=1.4)
 
     assert 1.4 <= waited_s < 20
 
