@@ -161,7 +161,7 @@ class Beyond:
         return None
 
     def _klines_alone(self) -> bool:
-        """Whether no file server can be reached at all: then klines are all the evidence that there is, as with rest."""
+        """Whether no file server can be reached at all: then klines are all the evidence there is."""
         return self._feed.asks_api and self._feed.reader is not None and self._feed.reader.downloader.dead
 
     def _leave_open(self, ledger: Ledger, side: Side, end_ms: int, words: str) -> None:
