@@ -17,7 +17,7 @@ from typing import Final, Literal
 import anyio
 
 from laklak.engine.edges import Beginning, first_open_ms, hold_first, later_open_ms, newest_open_ms
-from laklak.errors import PermanentError, TransientError
+from laklak.errors import FatalError, PermanentError, TransientError
 from laklak.model.series import DAY_MS, Instrument, Interval, Series, TimeRange, iso
 from laklak.plan.wanted import NOT_LISTED, BegunSeries, EndedSeries, Target
 from laklak.report.progress import Report
@@ -80,6 +80,8 @@ class Lives:
         """The newest candles that series have answered with, those that are said to trade."""
         self._lag_asked = 0
         self._lag_lock = anyio.Lock()
+        self._is_lost = False
+        """The venue answered no more before the run."""
         self._first_asked: set[Series] = set()
         self._agreed: dict[Series, int] = {}
         """First candles that two questions of this run agree on."""
@@ -114,12 +116,19 @@ class Lives:
     async def look_for_first(self, target: Target) -> Target:
         """Cut what is wanted to where the series begins by its candles, though the listing says nothing of that.
 
-        For where hundreds of pages would be asked for to learn it.
+        For where hundreds of pages would be asked for to learn it.  A venue that answers no more ends nothing here: the
+        pages will hear that too, and there may be files.
         """
         series = target.series
-        if target.settled or target.first_ms is not None or series in self._first_asked or not self._can_ask:
+        asked = target.first_ms is not None or series in self._first_asked
+        if target.settled or asked or self._is_lost or not self._can_ask:
             return target
-        return await self._cut_start(target, anyway=True)
+        try:
+            return await self._cut_start(target, anyway=True)
+        except FatalError as exc:
+            log.warning("first candle not learned series=%s error=%s", series, exc)
+            self._is_lost = True
+            return target
 
     async def _cut_start(self, target: Target, *, anyway: bool = False) -> Target:
         series, span = target.series, target.wanted

@@ -197,6 +197,16 @@ def test_no_page_is_asked_before_the_first_candle_though_the_listing_is_years_ea
     assert holes(sql) == 0
 
 
+def test_a_region_that_is_refused_at_that_question_leaves_the_files(liar, sql):
+    venue = liar("2026-03-03T12:00:30", files=True)
+    venue.list("AAAUSDT", first="2026-01-01")
+    venue.tell = lambda asked: (451, b"") if asked.path == KLINES else None
+
+    summary = backfill("AAAUSDT", start="2026-01-01", source="auto")
+
+    assert (summary.exit, summary.written, summary.missing) == (1, 61 * 1440, 12 * 60)
+
+
 def test_a_range_that_begins_with_candles_that_are_stored_is_not_asked_about(liar):
     venue = liar("2026-03-03T12:00:30")
     venue.list("AAAUSDT", first="2026-01-01")
