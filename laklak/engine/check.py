@@ -94,7 +94,7 @@ class Check:
         findings: Sequence[tuple[str, Finding]] = (),
     ) -> None:
         self._job = job
-        self._pools = Pools(job.state_dir)
+        self._pools = Pools(job.state_dir, make=False)
         self._venues = venues
         self.settings = settings
         self._findings: dict[str, list[Finding]] = {}
@@ -112,10 +112,11 @@ class Check:
         for about in ("store", *self._venues):
             self._findings.setdefault(about, [])
         feeds: list[Feed] = []
-        async with task_group() as group:
-            group.start_soon(self._look_at_store)
-            for name in self._venues:
-                group.start_soon(self._look_at_venue, name, feeds)
+        with self._pools:
+            async with task_group() as group:
+                group.start_soon(self._look_at_store)
+                for name in self._venues:
+                    group.start_soon(self._look_at_venue, name, feeds)
         for feed in feeds:
             if feed.no_api is None:
                 self._add(feed.venue.name, *self._of_listing(feed))

@@ -92,7 +92,7 @@ class Preparation:
         """Connect to the venues (closed with `stack`), hold the wanted against the store, and say what it takes."""
         spans = []
         plans: list[tuple[Feed, list[SeriesPlan]]] = []
-        pools = Pools(self._job.state_dir)
+        pools = stack.enter_context(Pools(self._job.state_dir))
         self._report.failed += self._job.refused
         every = [] if self._job.every is None else [self._job.every.venue]
         for name in dict.fromkeys([*(one.venue for one in self._job.asked), *every]):

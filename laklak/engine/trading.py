@@ -10,6 +10,7 @@ from laklak.settings.job import Job
 from laklak.sources.venue import Feed
 from laklak.tasks.stopping import Stopper
 from laklak.venues.base import Listing
+from laklak.wire.pools import Pools
 
 
 async def ask_listing(name: str, job: Job, tell: Callable[[str], None], expected: Collection[str] = ()) -> Listing:
@@ -17,14 +18,19 @@ async def ask_listing(name: str, job: Job, tell: Callable[[str], None], expected
 
     Raises what entering a Feed raises. `tell` is told of every pause that the venue orders.
     """
-    feed = Feed(name, replace(job, source="rest"), Stopper(), tell)
-    async with feed:
-        if not feed.listing_asked_twice and any(symbol not in feed.listing.instruments for symbol in expected):
-            try:
-                await feed.ask_listing_again()
-            except (TransientError, PermanentError) as exc:
-                raise VenueUnreachable(
-                    f"{name} at {feed.shown_url} lists less than it did, and does not answer again: {exc}",
-                    hint="run it again later",
-                ) from exc
-        return feed.listing
+    with Pools(job.state_dir, make=False) as pools:
+        feed = Feed(name, replace(job, source="rest"), Stopper(), tell, pools)
+        async with feed:
+            return await _listing_of(feed, expected)
+
+
+async def _listing_of(feed: Feed, expected: Collection[str]) -> Listing:
+    if not feed.listing_asked_twice and any(symbol not in feed.listing.instruments for symbol in expected):
+        try:
+            await feed.ask_listing_again()
+        except (TransientError, PermanentError) as exc:
+            raise VenueUnreachable(
+                f"{feed.venue.name} at {feed.shown_url} lists less than it did, and does not answer again: {exc}",
+                hint="run it again later",
+            ) from exc
+    return feed.listing

@@ -41,9 +41,7 @@ class Feed:
     SettingsError for an interval, budget or page size that it does not allow.
     """
 
-    def __init__(
-        self, name: str, job: Job, stopper: Stopper, tell: Callable[[str], None], pools: Pools | None = None
-    ) -> None:
+    def __init__(self, name: str, job: Job, stopper: Stopper, tell: Callable[[str], None], pools: Pools) -> None:
         """`tell` is told of every pause that the venue orders; `pools` are those of the run."""
         settings = job.venues[name]
         self.venue = VENUES[name]
@@ -65,7 +63,7 @@ class Feed:
         self.agenda = Agenda(())
         self.changed = asyncio.Event()
         self.clock = VenueClock()
-        pool = (pools or Pools(job.state_dir)).join(
+        pool = pools.join(
             self.venue, settings.url, self._shares(max(self.budget, self.advertised)), self.clock.next_window_s
         )
         self.limiter, self.bans = pool.limiter, pool.bans

@@ -4,7 +4,8 @@ Every request on the wire is paid for here first, all quotas that it costs at on
 quotas is served in order of arrival, whatever it costs.  A payment passes, for each quota:
 
 * the pace: a leaky bucket (aiolimiter) of rate 0.98 x share / window that starts with nothing in it;
-* the account: no window at the venue holds more than the share (laklak.wire.quota has the proof);
+* the account: no window at the venue holds more than the share (laklak.wire.quota has the proof), with what other
+  laklak processes of this user have spent of it (laklak.wire.shared);
 * the address, where the venue counts in windows of its own and says what is used: what its header says, plus own units
   in flight, plus this one, stays within 0.99 x what the venue allows, and leaves room for what other programs here
   will likely still use in this window.
@@ -17,12 +18,16 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Final
 
 from aiolimiter import AsyncLimiter
 
 from laklak.wire.neighbours import AddressGauge, Payment
 from laklak.wire.quota import Account, Share, together
+from laklak.wire.shared import SharedWindow
+
+_FLUSH_AFTER_S: Final = 0.1
 
 
 class PausedTooLong(Exception):
@@ -36,8 +41,11 @@ class PausedTooLong(Exception):
 class Meter:
     """One quota of a limiter: its account, its pace, and what the address uses where the venue says so."""
 
-    def __init__(self, name: str, share: Share) -> None:
+    def __init__(self, name: str, share: Share, share_window: Callable[[str, float], SharedWindow] | None) -> None:
+        """`share_window` gives what other processes have spent of a window, by the quota's name and seconds."""
         self.name = name
+        self._share_window = share_window
+        self.shared: dict[float, SharedWindow] = {}
         self.account = Account(share)
         self.address = (
             AddressGauge(share.quota.units, share.quota.seconds) if share.quota.window == "calendar" else None
@@ -52,6 +60,10 @@ class Meter:
         self.account.configure(share)
         if self.address is not None:
             self.address.advertise(share.quota.units)
+        if self._share_window is not None:
+            for _, seconds in share.windows:
+                if seconds not in self.shared:
+                    self.shared[seconds] = self._share_window(self.name, seconds)
         self._at_once = share.at_once
         self._pace = AsyncLimiter(self._at_once, self._at_once / share.units_a_second)
         self._empty = True
@@ -78,14 +90,31 @@ class Meter:
             return 0.25
         return wait_s
 
+    def wait_for_others_s(self, units: int, since: float, now: float) -> float | None:
+        """None when other processes leave room for them, too; else seconds after which to look again.
+
+        Inside the locks of `shared`.  Who has waited since before `since` goes first.
+        """
+        windows = self.shared.values()
+        others = [window.others() for window in windows]
+        if self.account.wait_s(units, now, others) is None and not any(one.is_behind(since) for one in windows):
+            return None
+        for window in windows:
+            window.wait(since)
+        return min(window.again_s for window in windows)
+
     def take(self, units: int) -> None:
         """They are sent."""
         self._drawn -= units
         self.account.take(units)
+        for window in self.shared.values():
+            window.take(units)
 
     def answered(self, units: int, payment: Payment, used: int | None, now: float) -> None:
         """Their request ended; `used` is what the venue's header says that the address has used."""
         self.account.answered(units, now)
+        for window in self.shared.values():
+            window.answered(units, now)
         if self.address is not None:
             before = payment.answered_before.get(self.name, 0)
             self.address.read(units, payment.sent_at, before, used, in_flight=self.account.in_flight, now=now)
@@ -98,11 +127,20 @@ class Limiter:
     reports speak of one figure, it is that of the first quota.
     """
 
-    def __init__(self, shares: Mapping[str, Share], *, next_window_s: Callable[[float], float], by: str = "") -> None:
+    def __init__(
+        self,
+        shares: Mapping[str, Share],
+        *,
+        next_window_s: Callable[[float], float],
+        by: str = "",
+        share_window: Callable[[str, float], SharedWindow] | None = None,
+    ) -> None:
         """SettingsError for a share that is more than the venue allows, or less than a request costs.
 
-        `by` names the venue whose shares they are.
+        `by` names the venue whose shares they are; `share_window` is where other processes say what they have spent.
         """
+        self._share_window = share_window
+        self._flushing: asyncio.TimerHandle | None = None
         self._changed = asyncio.Event()
         self._next_window_s = next_window_s
         self._paused_until = 0.0
@@ -123,7 +161,7 @@ class Limiter:
             if name in self.meters:
                 self.meters[name].configure(share)
             else:
-                self.meters[name] = Meter(name, share)
+                self.meters[name] = Meter(name, share, self._share_window)
 
     @property
     def first(self) -> Meter:
@@ -170,15 +208,13 @@ class Limiter:
                 await turn.wait()
             for meter, units in parts:
                 await meter.draw(units)
-            while (wait_s := self._wait_s(parts)) is not None:
+            since = self._now()
+            while (wait_s := self._take_or_wait_s(parts, since)) is not None:
                 if (paused_s := self._paused_s(parts)) > longest_pause_s:
                     raise PausedTooLong(paused_s)
                 await self._change_or(wait_s)
-            # Only now: a waiter cancelled above leaves what it drew from the paces to the next one.
-            before = {meter.name: meter.address.answered for meter, _ in parts if meter.address is not None}
-            for meter, units in parts:
-                meter.take(units)
             self.in_flight += 1
+            before = {meter.name: meter.address.answered for meter, _ in parts if meter.address is not None}
             return Payment(cost, self._now(), before)
         finally:
             for meter, _ in parts:
@@ -196,6 +232,16 @@ class Limiter:
         for name, units in payment.cost.items():
             self.meters[name].answered(units, payment, None if used is None else used.get(name), now)
         self._changed.set()
+        if self._flushing is None and self._share_window is not None:
+            self._flushing = asyncio.get_running_loop().call_later(_FLUSH_AFTER_S, self._flush)
+
+    def close(self) -> None:
+        """Leave to other processes what was spent."""
+        if self._flushing is not None:
+            self._flushing.cancel()
+        for meter in self.meters.values():
+            for window in meter.shared.values():
+                window.close()
 
     def pause(self, seconds: float, quota: str | None = None) -> None:
         """Let nothing through for so long (never shortens a pause), or nothing of one quota."""
@@ -219,12 +265,36 @@ class Limiter:
             meter.check(units)
         return parts
 
-    def _wait_s(self, parts: Sequence[tuple[Meter, int]]) -> float | None:
-        """Why not now: seconds after which to look again, or None to go."""
+    def _take_or_wait_s(self, parts: Sequence[tuple[Meter, int]], since: float) -> float | None:
+        """Why not now: seconds after which to look again; None when all of it is taken."""
         now = self._now()
         if now < self._paused_until:
             return self._paused_until - now
-        return max((wait for meter, units in parts if (wait := meter.wait_s(units, now)) is not None), default=None)
+        wait_s = _longest(meter.wait_s(units, now) for meter, units in parts)
+        if wait_s is not None:
+            return wait_s
+        entered: list[SharedWindow] = []
+        try:
+            for window in [window for meter, _ in parts for window in meter.shared.values()]:
+                if not window.enter():
+                    return window.again_s
+                entered.append(window)
+            wait_s = _longest(meter.wait_for_others_s(units, since, now) for meter, units in parts if meter.shared)
+            if wait_s is None:
+                # All at once, and only now: a waiter cancelled before leaves what it drew from the paces to the next.
+                for meter, units in parts:
+                    meter.take(units)
+            return wait_s
+        finally:
+            for window in entered:
+                window.leave()
+
+    def _flush(self) -> None:
+        """Tell other processes what was answered."""
+        windows = [window for meter in self.meters.values() for window in meter.shared.values()]
+        written = [window.flush() for window in windows]
+        again = not all(written)
+        self._flushing = asyncio.get_running_loop().call_later(_FLUSH_AFTER_S, self._flush) if again else None
 
     def _paused_s(self, parts: Sequence[tuple[Meter, int]]) -> float:
         now = self._now()
@@ -245,3 +315,7 @@ class Limiter:
 
     def __repr__(self) -> str:
         return f"<Limiter in_flight={self.in_flight} paid={dict(self.paid)}>"
+
+
+def _longest(waits: Iterable[float | None]) -> float | None:
+    return max((wait_s for wait_s in waits if wait_s is not None), default=None)

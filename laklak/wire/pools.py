@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
 from yarl import URL
 
@@ -19,6 +21,7 @@ from laklak.wire.bans import BanBook
 from laklak.wire.client import host_text, proxy_for
 from laklak.wire.limiter import Limiter
 from laklak.wire.quota import Share
+from laklak.wire.shared import Presence, SharedWindow, shared_path, sweep
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +33,28 @@ class Pool:
 
 
 class Pools:
-    """The pools of one run, made as its venues join them."""
+    """The pools of one run, made as its venues join them. A context manager: at its end others learn what was spent.
 
-    def __init__(self, state_dir: Path) -> None:
+    `make`: whether files by which processes share are made where there are none.
+    """
+
+    def __init__(self, state_dir: Path, *, make: bool = True) -> None:
         self._state_dir = state_dir
+        self._make = make
         self._pools: dict[tuple[str, str], Pool] = {}
+        self._presence = Presence(state_dir)
+
+    def __enter__(self) -> Self:
+        if self._make:
+            sweep(self._state_dir)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for pool in self._pools.values():
+            pool.limiter.close()
+        self._presence.close()
 
     def join(
         self, venue: Venue, url: str, shares: Mapping[str, Share], next_window_s: Callable[[float], float]
@@ -44,13 +64,20 @@ class Pools:
         pool = self._pools.get((name, origin))
         if pool is None:
             pool = Pool(
-                Limiter(shares, by=venue.name, next_window_s=next_window_s),
+                Limiter(shares, by=venue.name, next_window_s=next_window_s, share_window=self._sharing(name, origin)),
                 BanBook(self._state_dir, name, origin, longest_s=venue.longest_ban_s),
             )
             self._pools[name, origin] = pool
         else:
             pool.limiter.configure(shares, by=venue.name)
         return pool
+
+    def _sharing(self, pool: str, origin: str) -> Callable[[str, float], SharedWindow]:
+        def share_window(quota: str, seconds: float) -> SharedWindow:
+            path = shared_path(self._state_dir, pool, origin, quota, seconds)
+            return SharedWindow(path, seconds, self._presence, make=self._make)
+
+        return share_window
 
 
 def pool_of(venue: Venue) -> str:

@@ -106,11 +106,18 @@ class Account:
             windows.append(window)
         self._windows = tuple(windows)
 
-    def wait_s(self, units: int, now: float) -> float | None:
-        """None when `units` may go now; else seconds after which to look again, unless an answer comes before."""
+    def wait_s(self, units: int, now: float, others: Sequence[int] = ()) -> float | None:
+        """None when `units` may go now; else seconds after which to look again, unless an answer comes before.
+
+        `others`: what is spent beside this account, for each window of the share.
+        """
         if now < self._paused_until:
             return self._paused_until - now
-        waits = [window.wait_s(self.in_flight + units, now) for window in self._windows]
+        beside = others or [0] * len(self._windows)
+        waits = [
+            window.wait_s(self.in_flight + units + more, now)
+            for window, more in zip(self._windows, beside, strict=True)
+        ]
         return max((wait for wait in waits if wait is not None), default=None)
 
     def take(self, units: int) -> None:

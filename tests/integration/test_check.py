@@ -24,8 +24,9 @@ _numbers = itertools.count(1)
 
 
 def everything_in(folder):
+    """All that is there; of what was spent of quotas only that it is noted: a look asks the venue, too."""
     return {
-        str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None
+        str(path.relative_to(folder)): path.read_bytes() if path.is_file() and path.suffix != ".spent" else None
         for path in sorted(Path(folder).rglob("*"))
     }
 
