@@ -17,7 +17,7 @@ from laklak.model.series import Instrument, Interval
 from laklak.plan.wanted import Asked, Every, FailedSeries
 from laklak.settings.assets import find_assets, read_assets
 from laklak.settings.job import Job
-from laklak.settings.load import Settings, shown_settings
+from laklak.settings.load import Settings, check_unnamed, shown_settings
 from laklak.settings.old_config import FILE_NAME as OLD_CONFIG
 from laklak.settings.old_config import lines_for_dotenv
 from laklak.settings.times import parse_time
@@ -163,6 +163,8 @@ def old_config_hint(settings: Settings, folder: Path) -> str | None:
 
 
 def _job(settings: Settings, listed: _Listed, **modes: bool) -> Job:
+    every = [] if listed.every is None else [listed.every.venue]
+    check_unnamed(settings, {*every, *(one.venue for one in listed.asked)})
     return Job(
         store=settings.store_access,
         asked=tuple(listed.asked),

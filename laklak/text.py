@@ -154,3 +154,9 @@ def read_text(path: Path, *, limit_bytes: int, error: type[UsageError]) -> str:
         line = data.count(b"\n", 0, problem.start) + 1
         message = f"{name}:{line}: byte 0x{data[problem.start]:02x} is not UTF-8 text"
         raise error(message, hint="save the file as UTF-8") from None
+
+
+def per_window(name: str, seconds: float) -> str:
+    """How much of what in which time: `weight a minute`, `requests in 5 s`."""
+    spans = {1.0: "a second", 60.0: "a minute", 3600.0: "an hour", 86_400.0: "a day"}
+    return f"{name} {spans.get(seconds, f'in {seconds:g} s')}"

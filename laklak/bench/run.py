@@ -25,9 +25,10 @@ from laklak.bench.places import FilePlace, Place, ServerPlace
 from laklak.bench.results import Results, Run, Stage
 from laklak.bench.workload import PAGE, PAGE_WEIGHT, VENUE, Job, Workload, access_json, for_budget, small, whole
 from laklak.model.series import iso
-from laklak.plan.cost import PACE, WINDOW_S
+from laklak.plan.cost import Budget
 from laklak.stores.access import StoreAccess
 
+_QUOTA: Final = next(iter(VENUE.quotas.values()))
 _NO_LIMIT: Final = 1_000_000
 """Weight a minute where the limiter is not to be felt: the most that a budget can be."""
 _LEAST_S: Final = 0.001
@@ -85,7 +86,7 @@ class _Bench:
             machine=machine.describe(),
             work=plan.workload.as_json(),
             repeats=plan.repeats,
-            budget_rate=PAGE / PAGE_WEIGHT * VENUE.documented_weight / WINDOW_S,
+            budget_rate=PAGE / PAGE_WEIGHT * _QUOTA.units / _QUOTA.seconds,
         )
         self._url = ""
 
@@ -200,7 +201,7 @@ class _Bench:
             rss_bytes=ended.rss_bytes,
             requests=summary["requests"] + summary["files"]["requests"],
             weight=summary["weight"],
-            budget_share=summary["weight"] / (_NO_LIMIT * max(_LEAST_S, writer["of_s"]) / WINDOW_S),
+            budget_share=summary["weight"] / (_NO_LIMIT * max(_LEAST_S, writer["of_s"]) / _QUOTA.seconds),
             writer_busy=writer["busy_s"] / max(_LEAST_S, writer["of_s"]),
             queued=writer["queued"],
             rows_a_write=writer["rows"] / max(1, writer["writes"]),
@@ -223,7 +224,7 @@ class _Bench:
 
     def _limiter(self, budget: int, place: Place) -> None:
         name = f"limiter at {budget}"
-        weight = int(PACE * budget * self._plan.limiter_s / WINDOW_S)
+        weight = int(Budget(budget, _QUOTA.seconds).units_a_second * self._plan.limiter_s)
         job = for_budget(self._plan.workload, weight)
         with self._work.worker("serve") as simulator, place.fresh() as access:
             spec = {**self._spec, "budget": max(budget, VENUE.documented_weight), "prepared": False}
@@ -243,7 +244,7 @@ class _Bench:
             rss_bytes=ended.rss_bytes,
             requests=summary["requests"],
             weight=used["weight"],
-            budget_share=used["weight"] / (budget * seconds / WINDOW_S),
+            budget_share=used["weight"] / (budget * seconds / _QUOTA.seconds),
             most_weight_in_60s=used["most_weight_in_60s"],
             simulator_cpu_s=used["cpu_s"],
         )

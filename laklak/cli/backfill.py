@@ -92,8 +92,9 @@ def backfill(
     budget: Annotated[
         str | None,
         typer.Option(
-            metavar="N|max",
-            help="Weight a minute to use, the venue's price of requests; max is all it allows [1200].",
+            metavar="N|50%|max",
+            help="Weight a minute to use, the venue's price of requests; max is all it allows [1200]. "
+            "For several: VENUE=N,VENUE=50%.",
             rich_help_panel=SPEED,
         ),
     ] = None,
@@ -101,7 +102,7 @@ def backfill(
         str | None,
         typer.Option(
             metavar="N|auto",
-            help="Candles a request; auto is the cheapest by weight [1000].",
+            help="Candles a request; auto is the cheapest by weight [1000]. For several: VENUE=N,VENUE=auto.",
             rich_help_panel=SPEED,
         ),
     ] = None,

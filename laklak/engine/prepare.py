@@ -354,10 +354,11 @@ class Preparation:
         auto_s = 0.0
         for feed, own in of_api:
             tiers = feed.venue.page_tiers
-            auto_s = max(auto_s, cost_of(own, tiers, best_page(tiers)).seconds(feed.budget))
+            auto_s = max(auto_s, cost_of(own, tiers, best_page(tiers)).seconds(feed.budgets()))
             if self._job.dry_run:
                 pages = {feed.page, *(limit for limit, _ in tiers[1:])}
-                table += alternatives(own, tiers, pages, (feed.budget, feed.venue.default_budget, feed.advertised))
+                others = (feed.budget, feed.venue.default_budget, feed.advertised)
+                table += alternatives(own, tiers, pages, [feed.budgets(units) for units in others])
         return Estimate(
             store=self._report.store,
             start=iso(self._report.start_ms or 0),
@@ -371,9 +372,9 @@ class Preparation:
             blocked=sum(plan.blocked_count for _, own in plans for plan in own),
             requests=sum(cost.requests for _, cost in costs),
             weight=sum(cost.weight for _, cost in costs),
-            budget=sum(feed.budget for feed in self.feeds),
+            budget=sum(feed.budget_a_minute for feed in self.feeds),
             chunk=max((feed.page for feed in self.feeds), default=0),
-            seconds_estimated=round(max((cost.seconds(feed.budget) for feed, cost in costs), default=0.0), 1),
+            seconds_estimated=round(max((cost.seconds(feed.budgets()) for feed, cost in costs), default=0.0), 1),
             seconds_auto=round(auto_s, 1),
             files=sum(len(split.files) for split in splits.values()),
             file_candles=sum(split.candles for split in splits.values()),

@@ -23,7 +23,7 @@ def tally(report: Report, feeds: Sequence[Feed]) -> None:
     limiters = {feed.limiter for feed in feeds}
     report.weight = sum(limiter.weight_paid for limiter in limiters)
     report.window_weight = sum(limiter.window_weight for limiter in limiters)
-    report.budget = sum(feed.budget for feed in feeds)
+    report.budget = sum(feed.budget_a_minute for feed in feeds)
     report.on_the_wire = sum(limiter.in_flight for limiter in limiters)
     report.paused_for_s = max((limiter.paused_for_s for limiter in limiters), default=0.0)
     bans = [feed.transport.banned_until_ms for feed in feeds]

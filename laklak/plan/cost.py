@@ -2,35 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Final
 
 from laklak.plan.chunks import Tiers, page_weight, plan_chunks
 from laklak.plan.missing import SeriesPlan
-
-WINDOW_S: Final = 60.0
-"""The venue counts weight in windows of so many seconds."""
-
 
 PACE: Final = 0.98
 """The share of a budget that is used: the rest is slack for requests that arrive late and bunched."""
 
 
 @dataclass(frozen=True, slots=True)
+class Budget:
+    """What may be spent of one quota: `units` in any `seconds`."""
+
+    units: int
+    seconds: float
+
+    @property
+    def units_a_second(self) -> float:
+        """The pace at which they are spent."""
+        return PACE * self.units / self.seconds
+
+
+@dataclass(frozen=True, slots=True)
 class Cost:
-    """What fetching costs: candle requests and their weight."""
+    """What fetching costs: candle requests, their weight in the venue's first quota, and units of others by name."""
 
     requests: int
     weight: int
+    beside: Mapping[str, int] = field(default_factory=dict)
 
-    def seconds(self, budget: int) -> float:
-        """How long that takes at a budget of so much weight a minute, if nothing else holds it up."""
-        return self.weight / (PACE * budget / WINDOW_S)
+    def seconds(self, budgets: Mapping[str, Budget]) -> float:
+        """How long that takes at the venue's budgets, the first quota's first, if nothing else holds it up.
+
+        The slowest of them counts.
+        """
+        first, *others = budgets.items()
+        slowest = [self.weight / first[1].units_a_second]
+        slowest += [self.beside.get(name, 0) / budget.units_a_second for name, budget in others]
+        return max(slowest)
 
 
-def cost_of(plans: Iterable[SeriesPlan], tiers: Tiers, page: int) -> Cost:
-    """Count the requests of all plans with pages of `page` candles."""
+def cost_of(plans: Iterable[SeriesPlan], tiers: Tiers, page: int, beside: Mapping[str, int] | None = None) -> Cost:
+    """Count the requests of all plans with pages of `page` candles; each costs units of other quotas `beside`."""
     requests = weight = 0
     page_costs = page_weight(page, tiers)
     for plan in plans:
@@ -43,7 +59,7 @@ def cost_of(plans: Iterable[SeriesPlan], tiers: Tiers, page: int) -> Cost:
         for chunk in plan_chunks(plan.series, plan.missing, tiers, page):
             requests += 1
             weight += page_weight(chunk.limit, tiers)
-    return Cost(requests, weight)
+    return Cost(requests, weight, {name: requests * units for name, units in (beside or {}).items()})
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,14 +74,15 @@ class Alternative:
 
 
 def alternatives(
-    plans: Sequence[SeriesPlan], tiers: Tiers, pages: Iterable[int], budgets: Iterable[int]
+    plans: Sequence[SeriesPlan], tiers: Tiers, pages: Iterable[int], budgets: Iterable[Mapping[str, Budget]]
 ) -> list[Alternative]:
-    """What the same job would take with other page sizes and budgets."""
-    budgets = sorted(set(budgets))
+    """What the same job would take with other page sizes and budgets; the first quota's is what a line names."""
+    by_first = {next(iter(some.values())).units: some for some in budgets}
     table = []
     for page in sorted(set(pages)):
         cost = cost_of(plans, tiers, page)
         table += [
-            Alternative(page, budget, cost.requests, cost.weight, round(cost.seconds(budget), 1)) for budget in budgets
+            Alternative(page, units, cost.requests, cost.weight, round(cost.seconds(some), 1))
+            for units, some in sorted(by_first.items())
         ]
     return table

@@ -13,7 +13,7 @@ from typing import Final
 
 from laklak.model.findings import Checkup
 from laklak.model.series import Series, iso
-from laklak.plan.cost import Cost
+from laklak.plan.cost import Budget, Cost
 from laklak.plan.wanted import BegunSeries, FailedSeries
 from laklak.report.copied import CopyReport, CopySummary
 from laklak.report.ledger import NO_SOURCE, NOT_YET, UNPROVEN
@@ -179,7 +179,7 @@ def _api_seconds_left(report: Report) -> float:
     left = min(report.requests_planned - sent, report.missing)
     if left <= 0 or not (report.requests and report.budget):
         return 0.0
-    return Cost(left, round(left * report.weight / report.requests)).seconds(report.budget)
+    return Cost(left, round(left * report.weight / report.requests)).seconds({"": Budget(report.budget, 60.0)})
 
 
 def _share(done: int, wanted: int) -> str:

@@ -9,7 +9,7 @@ One table (`SPECS`) says what there is. A key is spelled by one rule: `[binance]
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -29,20 +29,22 @@ from laklak.settings.origins import (
     toml_values,
     variables,
 )
-from laklak.settings.spec import SPECS, Spec
+from laklak.settings.spec import OF_VENUES, SPECS, Spec
 from laklak.settings.times import parse_time
 from laklak.stores.access import StoreAccess
 from laklak.tasks.process import is_attended
-from laklak.text import mask_url, quoted, shown_path
-from laklak.venues import VENUES
+from laklak.text import mask_url, nearest, quoted, shown_path
+from laklak.venues import PLANNED, VENUES
 
 __all__ = [
     "CONFIG_HELP",
     "SPECS",
     "Settings",
     "Spec",
+    "Unnamed",
     "VenueSettings",
     "check_typed_store",
+    "check_unnamed",
     "load_settings",
     "mask_url",
     "settings_lines",
@@ -57,7 +59,7 @@ class VenueSettings:
     """What is set for one venue.
 
     `url`: where it is, http or https, without a slash at the end; it may hold a password, so show it masked.
-    `budget`: weight a minute to spend there, "max" for all that the venue advertises.
+    `budget`: units to spend there, a share such as "50%", or "max" for all that the venue advertises.
     `chunk`: candles asked at once, "auto" for the venue's most candles per weight.
     `archive_url`: where its bulk files are; None where it has none, or where only `url` was changed: the files of the
     real venue are not those of a simulator or a mirror.
@@ -67,11 +69,19 @@ class VenueSettings:
     """
 
     url: str = field(repr=False)
-    budget: int | Literal["max"]
+    budget: int | str
     chunk: int | Literal["auto"]
     firewall_wait_s: float
     archive_url: str | None = field(default=None, repr=False)
     budget_is_default: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Unnamed:
+    """A budget or chunk given for no venue in particular, and why the venue at hand cannot take it, if so."""
+
+    given: Given
+    error: SettingsError | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +102,7 @@ class Settings:
     take in memory, unpacked. `batch_size`: rows written at once, at most. `in_flight`: chunks taken from the
     plan and not yet acknowledged by the store. `state_dir`: what outlives a run.
     `venues`: by venue name, one for each that is built. `origins`: dotted key -> where its value came from.
+    `unnamed`: by dotted key, what was given without saying for which venue.
     `config_folder`: where the settings file in use is; where there is none, where the user's own would be.
     """
 
@@ -122,6 +133,7 @@ class Settings:
     venues: Mapping[str, VenueSettings]
     origins: Mapping[str, str]
     config_folder: Path
+    unnamed: Mapping[str, Unnamed] = field(default_factory=dict, repr=False)
 
     @property
     def store_access(self) -> StoreAccess:
@@ -156,36 +168,49 @@ def load_settings(
 ) -> Settings:
     """Give the settings in force; SettingsError names what is wrong and where it was written.
 
-    `flags` are by dotted key, None for not given; `budget` and `chunk` mean the venue in use, `config` is the
-    settings file. `.env` and `laklak.toml` are looked for in `folder`; `user_config` is the settings file used
-    when there is none, by default laklak.toml in the user's configuration folder.
+    `flags` are by dotted key, None for not given; `config` is the settings file.  `budget` and `chunk` are for venues
+    that they name, or for the one that is asked for (see `check_unnamed`).  `.env` and `laklak.toml` are looked for in
+    `folder`; `user_config` is the settings file used when there is none, by default laklak.toml in the user's
+    configuration folder.
     """
     names = environment_names(environment)
     file_names = dotenv_names(folder / ".env")
     written = [
         _flags(flags),
-        variables(names, [*SPECS, "config"]),
-        variables(file_names, [*SPECS, "config"]),
+        variables(names, [*SPECS, *OF_VENUES, "config"]),
+        variables(file_names, [*SPECS, *OF_VENUES, "config"]),
     ]
     user_config = user_config or platformdirs.user_config_path("laklak") / "laklak.toml"
     config = _config_path(written, folder, user_config)
-    written.append(toml_values(config, SPECS) if config else {})
+    written.append(toml_values(config, [*SPECS, *OF_VENUES]) if config else {})
     of_influx = {**file_names, **names}
     written.append(influx_account(of_influx) | ({} if _first(written, "store") else influx_store(of_influx)))
     written.append(_defaults())
-    written[0] = _for_venue_in_use(written)
+    bare = [given for layer in written for given in _spread(layer)]
+    in_use = _in_use(written)
     _drop_what_a_stronger_source_replaces(written)
 
     values: dict[str, Any] = {}
     origins: dict[str, str] = {}
+    unnamed: dict[str, Unnamed] = {}
     for key, spec in SPECS.items():
         given = _first(written, key)
-        values[key] = _value(key, spec, given) if given else None
         origins[key] = given.origin if given else "default"
+        if given is None or not any(given is one for one in bare):
+            values[key] = _value(key, spec, given) if given else None
+            continue
+        try:
+            values[key] = _value(key, spec, given)
+            unnamed[key] = Unnamed(given, None)
+        except SettingsError as error:
+            if key.rpartition(".")[0] == in_use:
+                raise
+            # Wrong only if that venue is asked for.
+            values[key], unnamed[key] = spec.parse(spec.default or ""), Unnamed(given, error)
     _check_order(values, origins)
     if origins["store"].startswith("flag"):
         check_typed_store(str(values["store"]), origins["store"])
-    return _settings(values, origins, config_folder=(config or user_config).parent)
+    return _settings(values, origins, unnamed, config_folder=(config or user_config).parent)
 
 
 def _first(written: list[dict[str, Given]], key: str) -> Given | None:
@@ -193,7 +218,7 @@ def _first(written: list[dict[str, Given]], key: str) -> Given | None:
 
 
 def _flags(flags: Mapping[str, object]) -> dict[str, Given]:
-    known = [*SPECS, "config", "budget", "chunk"]
+    known = [*SPECS, *OF_VENUES, "config"]
     given: dict[str, Given] = {}
     for key, value in flags.items():
         if key not in known:
@@ -209,10 +234,72 @@ def _flags(flags: Mapping[str, object]) -> dict[str, Given]:
     return given
 
 
-def _for_venue_in_use(written: list[dict[str, Given]]) -> dict[str, Given]:
+def _in_use(written: list[dict[str, Given]]) -> object:
     venue = _first(written, "venue")
-    name = _value("venue", SPECS["venue"], venue) if venue else None
-    return {f"{name}.{key}" if key in ("budget", "chunk") else key: given for key, given in written[0].items()}
+    return _value("venue", SPECS["venue"], venue) if venue else None
+
+
+def _spread(layer: dict[str, Given]) -> list[Given]:
+    """Put `budget = binance=1200,bybit=50%` of a layer where it belongs; what names no venue is given, and for all.
+
+    What the layer says of one venue in its own place counts before both.
+    """
+    bare = []
+    for word in OF_VENUES:
+        given = layer.pop(word, None)
+        if given is None:
+            continue
+        named = _by_venue(word, given) if "=" in given.text else dict.fromkeys(VENUES, given)
+        bare += [] if "=" in given.text else [given]
+        for venue, one in named.items():
+            layer.setdefault(f"{venue}.{word}", one)
+    return bare
+
+
+def _by_venue(word: str, given: Given) -> dict[str, Given]:
+    found: dict[str, Given] = {}
+    for piece in given.text.split(","):
+        name, equals, text = (part.strip() for part in piece.partition("="))
+        wrong = None
+        if not equals:
+            wrong = f"{quoted(piece.strip())} names no venue"
+        elif name not in VENUES:
+            guess = nearest(name, VENUES)
+            not_yet = "is not built yet" if name in PLANNED else "is no venue"
+            wrong = f"{quoted(name)} {not_yet}{f' (did you mean {guess}?)' if guess else ''}"
+        elif name in found:
+            wrong = f"{name} is named twice"
+        if wrong is not None:
+            shown = quoted(given.text)
+            raise SettingsError(f"{word} = {shown} ({given.origin}): {wrong}", hint=f"write it as {_example(word)}")
+        found[name] = Given(text, given.origin, given.folder)
+    return found
+
+
+def _example(word: str) -> str:
+    values = ("1200", "50%") if word == "budget" else ("1000", "auto")
+    return ",".join(f"{venue}={value}" for venue, value in zip(VENUES, values, strict=False))
+
+
+def check_unnamed(settings: Settings, venues: Collection[str]) -> None:
+    """Raise SettingsError for a bare budget or chunk that the `venues` asked for cannot all take.
+
+    A bare number is in the venue's own unit, so that it can be meant for one venue only.
+    """
+    for word in OF_VENUES:
+        for venue in venues:
+            one = settings.unnamed.get(f"{venue}.{word}")
+            if one is None:
+                continue
+            if len(venues) > 1 and one.given.text.strip().isdigit():
+                others = "max, and shares such as 50%, are for each" if word == "budget" else "auto is for each"
+                raise SettingsError(
+                    f"{word} = {one.given.text.strip()} ({one.given.origin}): {len(venues)} venues are asked for, and "
+                    f"a number means something else for each: {', '.join(sorted(venues))}",
+                    hint=f"say whose it is: {word} {_example(word)}; {others}",
+                )
+            if one.error is not None:
+                raise one.error
 
 
 def _defaults() -> dict[str, Given]:
@@ -286,7 +373,9 @@ def check_typed_store(store: str, origin: str) -> None:
     )
 
 
-def _settings(values: dict[str, Any], origins: Mapping[str, str], *, config_folder: Path) -> Settings:
+def _settings(
+    values: dict[str, Any], origins: Mapping[str, str], unnamed: Mapping[str, Unnamed], *, config_folder: Path
+) -> Settings:
     for name in ARCHIVES:
         # Whoever says where the venue is, and nothing about its files, means another venue than the one they are of.
         if origins[f"{name}.archive_url"] == "default" and values[f"{name}.url"] != VENUES[name].default_url:
@@ -300,7 +389,7 @@ def _settings(values: dict[str, Any], origins: Mapping[str, str], *, config_fold
         )
         for name in VENUES
     }
-    return Settings(**fields, venues=venues, origins=origins, config_folder=config_folder)
+    return Settings(**fields, venues=venues, origins=origins, unnamed=unnamed, config_folder=config_folder)
 
 
 def _field(key: str) -> str:

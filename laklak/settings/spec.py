@@ -14,13 +14,20 @@ from laklak.errors import UsageError
 from laklak.model.series import Interval
 from laklak.settings.times import DURATION_FORMS, TIME_FORMS, parse_duration, parse_time
 from laklak.stores.influx.lines import key_of
-from laklak.text import nearest
-from laklak.venues import PLANNED, VENUES
+from laklak.text import nearest, per_window
+from laklak.venues import PLANNED, VENUES, Venue
 
 _DIGITS = re.compile(r"[0-9]{1,18}")
 
 
+_SHARE = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,3})?) ?%")
+
+
 _MAX_BUDGET = 1_000_000
+
+
+OF_VENUES: Final = ("budget", "chunk")
+"""Settings of venues that may also be given for several at once: `budget = binance=1200,bybit=50%`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +62,25 @@ def _whole(low: int, high: int, word: str | None = None) -> Callable[[str], int 
         raise ValueError(f"expected a whole number from {low} to {high}{f', or {word}' if word else ''}")
 
     return parse
+
+
+def _budget(text: str) -> int | str:
+    """A number of units, `max`, or a share such as `50%`."""
+    text = text.strip()
+    share = _SHARE.fullmatch(text)
+    if share is not None and 0 < float(share[1]) <= 100:
+        return f"{float(share[1]):g}%"
+    try:
+        return _whole(1, _MAX_BUDGET, "max")(text)
+    except ValueError as error:
+        raise ValueError(f"{error}, or a share such as 50%") from None
+
+
+def units_of(budget: int | str, units: int) -> int:
+    """What a budget comes to of a quota of so many units; a number is what it is."""
+    if isinstance(budget, int):
+        return budget
+    return units if budget == "max" else max(1, int(units * float(budget.removesuffix("%")) / 100))
 
 
 def _duration(text: str) -> float:
@@ -125,15 +151,20 @@ def _url(text: str) -> str:
     return text.rstrip("/")
 
 
+def _unit_of(venue: Venue) -> str:
+    name, quota = next(iter(venue.quotas.items()))
+    return per_window(name, quota.seconds)
+
+
 def _venue_specs() -> dict[str, Spec]:
     specs: dict[str, Spec] = {}
     for name, venue in VENUES.items():
         page = venue.page_tiers[-1][0]
         specs[f"{name}.url"] = Spec(parse=_url, default=venue.default_url, help=f"where {name} is")
         specs[f"{name}.budget"] = Spec(
-            parse=_whole(1, _MAX_BUDGET, "max"),
+            parse=_budget,
             default=str(venue.default_budget),
-            help="weight a minute to spend, or max for all that the venue advertises",
+            help=f"{_unit_of(venue)} to spend, a share such as 50%, or max for all that the venue advertises",
         )
         specs[f"{name}.chunk"] = Spec(
             parse=_whole(1, page, "auto"),

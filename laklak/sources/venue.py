@@ -14,7 +14,9 @@ from laklak.archives.evidence import Evidence
 from laklak.archives.split import Preference, Solver
 from laklak.errors import PermanentError, RegionRefused, SettingsError, TransientError, TryLater, VenueUnreachable
 from laklak.plan.chunks import best_page, page_weight
+from laklak.plan.cost import Budget
 from laklak.settings.job import Job
+from laklak.settings.spec import units_of
 from laklak.sources.addresses import SIMULATOR, Source, address_of
 from laklak.sources.archive import FileAgenda, FileReader
 from laklak.sources.backlog import Agenda
@@ -56,7 +58,8 @@ class Feed:
         self._quota, self._window = next(iter(self.venue.quotas.items()))
         # What the venue advertises is known only after asking it; until then its documented limit counts.
         self.advertised = self.venue.documented_weight
-        self.budget = self.advertised if settings.budget == "max" else settings.budget
+        self.budget = units_of(settings.budget, self.advertised)
+        self._said = settings.budget
         self.listing = Listing({}, None)
         self.listing_asked_twice = False
         """Whether the listing has been asked for once more: what both answers lack is not listed."""
@@ -90,8 +93,8 @@ class Feed:
         self.no_api: str | None = None
         """Why nothing can be asked of the venue itself in this run, though its files can be had."""
         self._files_only = job.source == "archive"
-        self._budget_is_max = settings.budget == "max"
-        self._budget_is_default = settings.budget_is_default
+        # A share is of what is documented, and a venue may allow less.
+        self._may_be_lowered = settings.budget_is_default or isinstance(settings.budget, str)
 
     async def __aenter__(self) -> Self:
         try:
@@ -146,7 +149,7 @@ class Feed:
             # The listing comes first: it says how much weight is allowed, by which the next answers are judged.
             self.listing = await self._ask_listing()
             self.advertised = self.listing.advertised_weight or venue.documented_weight
-            if self._budget_is_max or (self._budget_is_default and self.budget > self.advertised):
+            if self._said == "max" or (self._may_be_lowered and self.budget > self.advertised):
                 self.budget = self.advertised
             self.limiter.configure(self._shares(self.advertised), by=venue.name)
             await self.read_clock(tries=_TRIES_AT_START)
@@ -170,10 +173,24 @@ class Feed:
                 "--source archive takes what its bulk files have",
             )
 
+    def budgets(self, units: int | None = None) -> dict[str, Budget]:
+        """What is spent of each quota; of the first one `units` in place of what is set."""
+        shares = self._shares(self.advertised)
+        first = {} if units is None else {self._quota: Budget(units, self._window.seconds)}
+        return {name: share.budget for name, share in shares.items()} | first
+
+    @property
+    def budget_a_minute(self) -> int:
+        """The budget in units a minute, however long the window is."""
+        return round(self.budget * 60 / self._window.seconds)
+
     def _shares(self, advertised: int) -> dict[str, Share]:
-        """What is spent of each quota: of the first one what is set, of the others our part."""
-        own = {name: Share(quota, int(quota.units * quota.share)) for name, quota in self.venue.quotas.items()}
-        return own | {self._quota: Share(replace(self._window, units=advertised), self.budget, self._heaviest)}
+        """What is spent of each quota: of the first one what is set; of the others the same share, or our part."""
+        shares = {self._quota: Share(replace(self._window, units=advertised), self.budget, self._heaviest)}
+        for name, quota in self.venue.quotas.items():
+            ours = int(quota.units * quota.share) if isinstance(self._said, int) else units_of(self._said, quota.units)
+            shares.setdefault(name, Share(quota, ours))
+        return shares
 
     async def _ask_listing(self) -> Listing:
         venue = self.venue

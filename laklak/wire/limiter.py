@@ -65,7 +65,7 @@ class Meter:
                 if seconds not in self.shared:
                     self.shared[seconds] = self._share_window(self.name, seconds)
         self._at_once = share.at_once
-        self._pace = AsyncLimiter(self._at_once, self._at_once / share.units_a_second)
+        self._pace = AsyncLimiter(self._at_once, self._at_once / share.budget.units_a_second)
         self._empty = True
         self._drawn = 0
 

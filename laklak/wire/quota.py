@@ -18,7 +18,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from laklak.errors import SettingsError
-from laklak.plan.cost import PACE
+from laklak.plan.cost import PACE, Budget
+from laklak.text import per_window
 from laklak.venues.base import Quota
 
 _GRAIN_S: Final = 0.01  # What a timer oversleeps: no pace is finer.
@@ -48,9 +49,9 @@ class Share:
             )
 
     @property
-    def units_a_second(self) -> float:
-        """The pace at which they are spent."""
-        return PACE * self.units / self.quota.seconds
+    def budget(self) -> Budget:
+        """The same without the quota that it is of."""
+        return Budget(self.units, self.quota.seconds)
 
     @property
     def at_once(self) -> int:
@@ -168,9 +169,3 @@ class _Window:
         if self.held(now) + units <= self.units:
             return None
         return self._answered[0][0] + self.seconds - now + 0.001 if self._answered else self.seconds
-
-
-def per_window(name: str, seconds: float) -> str:
-    """How much of what in which time: `weight a minute`, `requests in 5 s`."""
-    spans = {1.0: "a second", 60.0: "a minute", 3600.0: "an hour", 86_400.0: "a day"}
-    return f"{name} {spans.get(seconds, f'in {seconds:g} s')}"

@@ -10,9 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from laklak.errors import SettingsError
+from laklak.text import per_window
 from laklak.venues.base import Quota
 from laklak.wire.limiter import Limiter
-from laklak.wire.quota import Account, Share, per_window
+from laklak.wire.quota import Account, Share
 
 SECOND = Quota(20, 1.0)
 FIVE = Quota(60, 5.0)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from laklak.model.series import MINUTE_MS, Interval, Series, TimeRange
 from laklak.model.spans import gaps, merge, newest_held, on_grid, parted, runs
 from laklak.plan.chunks import best_page, page_weight, plan_chunks
-from laklak.plan.cost import alternatives, cost_of
+from laklak.plan.cost import Budget, alternatives, cost_of
 from laklak.plan.missing import SeriesPlan
 from laklak.venues import VENUES
 
@@ -183,11 +183,23 @@ def test_a_cost_is_that_of_the_chunks(steps, page):
 
 
 def test_time_is_weight_over_the_paced_budget():
-    assert cost_of([plan_of(span(0, 1000))], TIERS, 1000).seconds(1200) == pytest.approx(5 / (0.98 * 20))
+    assert cost_of([plan_of(span(0, 1000))], TIERS, 1000).seconds({"weight": Budget(1200, 60.0)}) == pytest.approx(
+        5 / (0.98 * 20)
+    )
+
+
+def test_of_several_quotas_the_slowest_says_how_long_it_takes():
+    budgets = {"weight": Budget(1200, 60.0), "requests": Budget(10, 5.0)}
+    plans = [plan_of(span(0, 100_000))]
+
+    assert cost_of(plans, TIERS, 1000).seconds(budgets) == pytest.approx(500 / (0.98 * 20))
+    assert cost_of(plans, TIERS, 1000, {"requests": 1}).seconds(budgets) == pytest.approx(100 / (0.98 * 2))
 
 
 def test_the_alternatives_are_one_line_for_each_page_and_budget():
-    table = alternatives([plan_of(span(0, 3000))], TIERS, [1000, 499, 499], [1200, 2400])
+    table = alternatives(
+        [plan_of(span(0, 3000))], TIERS, [1000, 499, 499], [{"weight": Budget(units, 60.0)} for units in (2400, 1200)]
+    )
 
     assert [(line.chunk, line.budget) for line in table] == [(499, 1200), (499, 2400), (1000, 1200), (1000, 2400)]
     assert [line.weight for line in table] == [13, 13, 15, 15]

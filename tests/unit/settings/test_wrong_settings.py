@@ -14,7 +14,7 @@ from laklak.settings.origins import variable_name
     ("variable", "guess"),
     [
         ("LAKLAK_BINANCE_BUGDET", "LAKLAK_BINANCE_BUDGET"),
-        ("LAKLAK_BUDGET", "LAKLAK_BINANCE_BUDGET"),
+        ("LAKLAK_FIREWALL_WAIT", "LAKLAK_BINANCE_FIREWALL_WAIT"),
         ("LAKLAK_STOER", "LAKLAK_STORE"),
         ("LAKLAK_store", "LAKLAK_STORE"),
         ("LAKLAK_MAXWAIT", "LAKLAK_MAX_WAIT"),
@@ -45,7 +45,11 @@ def test_an_unknown_variable_in_dotenv_is_named_with_its_line(place: Place) -> N
     [
         ("stoer = 'a'", "laklak.toml: unknown key 'stoer'", "did you mean store?"),
         ("max-wait = '1m'", "laklak.toml: unknown key 'max-wait'", "did you mean max_wait?"),
-        ("budget = 5", "laklak.toml: unknown key 'budget'", "did you mean budget below [binance]?"),
+        (
+            "firewall_wait = '5m'",
+            "laklak.toml: unknown key 'firewall_wait'",
+            "did you mean firewall_wait below [binance]?",
+        ),
         ("[binance]\nbugdet = 5", "laklak.toml [binance]: unknown key 'bugdet'", "did you mean budget?"),
         (
             "[binance]\nstore = 'a'",
