@@ -96,11 +96,11 @@ class Meter:
         Inside the locks of `shared`.  Who has waited since before `since` goes first.
         """
         windows = self.shared.values()
-        others = [window.others(now) for window in windows]
-        if self.account.wait_s(units, now, others) is None and not any(one.is_behind(since, now) for one in windows):
+        others = [window.others() for window in windows]
+        if self.account.wait_s(units, now, others) is None and not any(one.is_behind(since) for one in windows):
             return None
         for window in windows:
-            window.wait(since, now)
+            window.wait(since)
         return min(window.again_s for window in windows)
 
     def take(self, units: int) -> None:
@@ -241,7 +241,7 @@ class Limiter:
             self._flushing.cancel()
         for meter in self.meters.values():
             for window in meter.shared.values():
-                window.close(self._now())
+                window.close()
 
     def pause(self, seconds: float, quota: str | None = None) -> None:
         """Let nothing through for so long (never shortens a pause), or nothing of one quota."""
@@ -276,7 +276,7 @@ class Limiter:
         entered: list[SharedWindow] = []
         try:
             for window in [window for meter, _ in parts for window in meter.shared.values()]:
-                if not window.enter(now):
+                if not window.enter():
                     return window.again_s
                 entered.append(window)
             wait_s = _longest(meter.wait_for_others_s(units, since, now) for meter, units in parts if meter.shared)
@@ -291,9 +291,8 @@ class Limiter:
 
     def _flush(self) -> None:
         """Tell other processes what was answered."""
-        now = self._now()
         windows = [window for meter in self.meters.values() for window in meter.shared.values()]
-        written = [window.flush(now) for window in windows]
+        written = [window.flush() for window in windows]
         again = not all(written)
         self._flushing = asyncio.get_running_loop().call_later(_FLUSH_AFTER_S, self._flush) if again else None
 

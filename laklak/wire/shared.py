@@ -24,7 +24,7 @@ import secrets
 import struct
 import time
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -109,12 +109,21 @@ class Presence:
 class SharedWindow:
     """What others have spent of one window, and what we have, for them.  Not for several threads.
 
-        enter(now), others(now), take(units) or wait(...), leave()
+        enter(), others(), take(units) or wait(since), leave()
 
-    `make`: whether the file is made where there is none.
+    `make`: whether the file is made where there is none.  `clock` is read inside the lock: what others have noted by
+    then cannot lie ahead of it, however long ago the loop has looked at its clock.
     """
 
-    def __init__(self, path: Path, seconds: float, presence: Presence, *, make: bool = True) -> None:
+    def __init__(
+        self,
+        path: Path,
+        seconds: float,
+        presence: Presence,
+        *,
+        make: bool = True,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.again_s = min(0.05, max(_LOCKED_AGAIN_S, seconds / _PARTS / 2))
         """When to look again whether others have left room."""
         self._path = path
@@ -122,6 +131,8 @@ class SharedWindow:
         self._part_s = seconds / _PARTS
         self._presence = presence
         self._make = make
+        self._clock = clock
+        self._now = 0.0
         self._handle: int | None = None
         self._off = False
         self._locked_since_s: float | None = None
@@ -140,7 +151,7 @@ class SharedWindow:
 
     # What we do
 
-    def enter(self, now: float) -> bool:
+    def enter(self) -> bool:
         """Lock and read what others have spent; False where another process is at it: look again in a moment.
 
         Where nothing is shared any more there is nothing to lock.
@@ -152,8 +163,8 @@ class SharedWindow:
                 self._handle = self._opened()
             _lock(self._handle)
         except BlockingIOError:
-            held_since_s = self._locked_since_s = self._locked_since_s or time.monotonic()
-            if time.monotonic() - held_since_s > _LOCKED_FOR_S:
+            held_since_s = self._locked_since_s = self._locked_since_s or self._clock()
+            if self._clock() - held_since_s > _LOCKED_FOR_S:
                 self._stop_sharing("another process holds its lock and does not go on")
                 return True
             return False
@@ -161,10 +172,11 @@ class SharedWindow:
             self._stop_sharing(exc)
             return True
         self._locked_since_s = None
+        self._now = self._clock()
         try:
-            if self._is_removed(self._handle, now):
+            if self._is_removed(self._handle, self._now):
                 return False
-            self._read(self._handle, now)
+            self._read(self._handle, self._now)
         except (OSError, _Unusable) as exc:
             self._stop_sharing(exc)
         return True
@@ -175,10 +187,11 @@ class SharedWindow:
             with contextlib.suppress(OSError):
                 _unlock(self._handle)
 
-    def others(self, now: float) -> int:
+    def others(self) -> int:
         """Units that others have in flight, or had answered within the window."""
         if self._off:
             return 0
+        now = self._now
         first = int((now - self._seconds) / self._part_s) - 1
         newest = int(now / self._part_s) + 1
         return sum(
@@ -187,10 +200,10 @@ class SharedWindow:
             for slot in self._others
         )
 
-    def is_behind(self, since: float, now: float) -> bool:
+    def is_behind(self, since: float) -> bool:
         """Whether another process has waited for longer than since then."""
         return not self._off and any(
-            0 < slot.waiting_since < since and now - slot.looked_at < _STILL_WAITS_S for slot in self._others
+            0 < slot.waiting_since < since and self._now - slot.looked_at < _STILL_WAITS_S for slot in self._others
         )
 
     def take(self, units: int) -> None:
@@ -199,10 +212,10 @@ class SharedWindow:
         self._own.waiting_since = 0.0
         self._write()
 
-    def wait(self, since: float, now: float) -> None:
+    def wait(self, since: float) -> None:
         """Note that we wait for room; inside the lock."""
-        if self._own.waiting_since != since or now - self._own.looked_at >= _NOTE_WAITING_EVERY_S:
-            self._own.waiting_since, self._own.looked_at = since, now
+        if self._own.waiting_since != since or self._now - self._own.looked_at >= _NOTE_WAITING_EVERY_S:
+            self._own.waiting_since, self._own.looked_at = since, self._now
             self._write()
 
     def answered(self, units: int, now: float) -> None:
@@ -214,21 +227,21 @@ class SharedWindow:
             own.parts = {one: units for one, units in own.parts.items() if one > number - _RING}
         self._dirty = True
 
-    def flush(self, now: float) -> bool:
+    def flush(self) -> bool:
         """Write what was answered; False where that has to be tried again."""
         if self._dirty and not self._off:
-            if not self.enter(now):
+            if not self.enter():
                 return False
             self._write()
             self.leave()
         return True
 
-    def close(self, now: float) -> None:
+    def close(self) -> None:
         """Leave what was spent to nobody's slot, and be gone."""
-        if self._handle is not None and not self._off and self.enter(now) and not self._off:
+        if self._handle is not None and not self._off and self.enter() and not self._off:
             with contextlib.suppress(OSError):
                 self._write()
-                self._bury(self._place, now)
+                self._bury(self._place, self._now)
             self.leave()
         if self._handle is not None:
             os.close(self._handle)

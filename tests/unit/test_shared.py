@@ -26,7 +26,9 @@ class Process:
         self.windows = []
 
         def share_window(name, seconds):
-            window = SharedWindow(folder / f"quota-{name}-{seconds:g}.spent", seconds, self.presence, make=make)
+            window = SharedWindow(
+                folder / f"quota-{name}-{seconds:g}.spent", seconds, self.presence, make=make, clock=now
+            )
             self.windows.append(window)
             return window
 
@@ -184,6 +186,23 @@ def test_two_that_are_hungry_get_alike(virtually, state):
 
     assert 0.95 * 600 <= one + other <= 720
     assert abs(one - other) < 0.2 * (one + other)
+
+
+def test_what_others_noted_since_the_loop_looked_at_its_clock_counts(virtually, state):
+    async def main():
+        loop = asyncio.get_running_loop()
+        halted, other = Process(state, units=20), Process(state, units=20)
+        await quickly(halted, 1)
+        before = now()
+        loop.jump(300)
+        await quickly(other, 19)
+        # It went to sleep after it had looked, and before it locked the file.
+        halted.limiter._now = lambda: before
+        turn = asyncio.ensure_future(quickly(halted, 1))
+        await asyncio.sleep(20)
+        return turn.done()
+
+    assert not virtually(main())
 
 
 def test_alone_nothing_is_slower_for_being_shared(virtually, state):
