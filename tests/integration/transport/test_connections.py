@@ -269,7 +269,7 @@ def test_a_stop_cuts_a_wait_for_a_retry_short():
 def test_a_stop_cuts_a_pause_short_and_pays_nothing():
     async def conversation(beside):
         limiter = beside.transport.limiter
-        limiter.pause(60)
+        limiter.pause(20)
         asyncio.get_running_loop().call_later(0.1, beside.transport.stopper.request)
         with pytest.raises(Stopped):
             await beside.ask()
