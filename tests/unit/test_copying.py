@@ -21,6 +21,8 @@ from laklak.stores.coverage import Presence
 from laklak.stores.influx.lines import candle_lines
 
 MINUTE = Interval.parse("1m")
+
+MINUTE = Interval.parse("1m")
 SERIES = Series("binance", "BTCUSDT", MINUTE)
 LENGTH = 60
 
@@ -43,7 +45,7 @@ def minutes_of(parts):
 
 
 def absence(minute, kind="hole"):
-    return Absence(minute * MINUTE_MS, kind, 5, "why", '["row"]' if kind == "rejected" else None)
+    return Absence.at(MINUTE, minute * MINUTE_MS, kind, 5, "why", '["row"]' if kind == "rejected" else None)
 
 
 def presence(kinds):

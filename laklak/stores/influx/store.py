@@ -1,8 +1,8 @@
 """The InfluxDB store, 1.x and 2.x: a measurement of candles per venue, and what is known about them beside it.
 
 `binance_ohlc` (tags exchange, symbol, timeframe; float fields open, high, low, close, volume; time = open_time),
-`laklak_holes`, `laklak_seals`, `laklak_runs`, `laklak_notes` and `laklak_meta`, all in one database and retention
-policy, or in one bucket.  Nothing else there is read or changed.
+`laklak_holes`, `laklak_absences`, `laklak_seals`, `laklak_runs`, `laklak_notes` and `laklak_meta`, all in one database
+and retention policy, or in one bucket.  Nothing else there is read or changed.
 """
 
 from __future__ import annotations
@@ -161,7 +161,7 @@ class InfluxStore(StoreBase):
             self._types = FieldTypes(place)
             self._reader = self._opened = CandleReader(place, self._types, self._measurement, self._oldest_ms)
             self._contents = Contents(place, self._reader, self._types, self._measurement)
-            self._absences = AbsenceBook(place, self._reader)
+            self._absences = AbsenceBook(place, self._reader, self._oldest_ms)
             self._writer = CandleWriter(
                 place,
                 self._reader,
@@ -246,7 +246,7 @@ class InfluxStore(StoreBase):
         return [*(finding for finding in found if finding), self._lock().examine()]
 
     async def holdings(self) -> dict[Series, TimeRange]:
-        """Every series with a candle or a known absence: from its first to the end of its last, on the grid."""
+        """Every series with a candle, hole or reject: from its first to the end of its last, on the grid."""
         if self._nothing:
             return {}
         found = (await self._contents.series(), await self._absences.series())
@@ -374,9 +374,13 @@ class InfluxStore(StoreBase):
         written: dict[Series, set[int]] = {}
         absent = {delivery.series for delivery in deliveries if delivery.absences}
         for number, delivery in enumerate(deliveries):
+            if not delivery.candles:
+                continue
+            open_times = delivery.candles.open_times
+            span = TimeRange(open_times[0], open_times[-1] + 1)
             # The times of a month are many, and most series have no absence that one of them could end.
-            if delivery.candles and (delivery.series in absent or await self._absences.knows(delivery.series)):
-                times = set(delivery.candles.open_times).difference(refused.get(number, ()))
+            if delivery.series in absent or await self._absences.may_end(delivery.series, span):
+                times = set(open_times).difference(refused.get(number, ()))
                 written.setdefault(delivery.series, set()).update(times)
         for series, times in written.items():
             await self._absences.withdraw(series, times)

@@ -21,6 +21,7 @@ from laklak.stores.base import Delivery
 from laklak.stores.sqlite.file import BUSY_TIMEOUT_S, is_busy
 from laklak.stores.sqlite.lane import Turn
 from laklak.stores.sqlite.schema import SOUND
+from laklak.stores.sqlite.spans import join_words, record_spans, take_from_spans
 
 ROWS_PER_STATEMENT: Final = 4096
 """Candles bound to one INSERT; a power of two, since what is left over goes in statements of halving size.
@@ -32,12 +33,12 @@ _CELLS: Final = 7
 
 
 _ABSENCE_SQL: Final = f"""
-INSERT INTO absence (series_id, open_time, kind, confirmed_at, reason, row, venue_at, file_at)
-SELECT ?, ?, ?, ?, ?, ?, ?, ?
+INSERT INTO absence (series_id, open_time, kind, confirmed_at, reason, row, venue_at, file_at, sources)
+SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?
 WHERE NOT EXISTS (SELECT 1 FROM candle WHERE series_id = ? AND open_time = ? AND {SOUND})
 ON CONFLICT (series_id, open_time) DO UPDATE
 SET kind = excluded.kind, confirmed_at = excluded.confirmed_at, reason = excluded.reason, row = excluded.row,
-    venue_at = excluded.venue_at, file_at = excluded.file_at"""  # noqa: S608, made of constants
+    venue_at = excluded.venue_at, file_at = excluded.file_at, sources = excluded.sources"""  # noqa: S608, made of constants
 
 _FORGET_SQL: Final = f"""
 DELETE FROM absence WHERE series_id = ? AND open_time BETWEEN ? AND ?
@@ -205,10 +206,14 @@ def _insert_sql(rows: int) -> str:
 
 
 def _settle_absences(connection: sqlite3.Connection, series_id: int, delivery: Delivery) -> None:
-    for absence in delivery.absences:
+    interval = delivery.series.interval
+    for absence in (one for some in delivery.absences if not some.is_span for one in some.candles(interval)):
         row = (absence.open_time_ms, absence.kind, absence.confirmed_at_ms, absence.reason, absence.row)
+        known = (absence.venue_ms, absence.file_ms, join_words(absence.sources))
         once_more = (series_id, absence.open_time_ms)
-        connection.execute(_ABSENCE_SQL, (series_id, *row, absence.venue_ms, absence.file_ms, *once_more))
+        connection.execute(_ABSENCE_SQL, (series_id, *row, *known, *once_more))
     if delivery.candles:
         open_times = delivery.candles.open_times
         connection.execute(_FORGET_SQL, (series_id, open_times[0], open_times[-1]))
+        take_from_spans(connection, series_id, interval, open_times)
+    record_spans(connection, series_id, interval, (one for one in delivery.absences if one.is_span))
