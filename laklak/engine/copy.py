@@ -15,7 +15,7 @@ import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Final, Protocol
 
@@ -24,9 +24,10 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 
 from laklak.engine.addresses import merge_notes
 from laklak.engine.oddities import STRAYS_FILE, OddityBook
-from laklak.engine.store_work import announce, check_room, each, find_closed, sent, survey_sure
+from laklak.engine.store_work import announce, check_room, each, find_closed, revisions, sent, survey_sure
 from laklak.engine.watching import StoreWatch
 from laklak.errors import LaklakError, StoreError, StoreFull, StoreUnavailable, UsageError
+from laklak.model.provenance import COPY
 from laklak.model.series import Series, TimeRange, iso
 from laklak.plan.wanted import FailedSeries
 from laklak.report.copied import CopyReport, CopySummary, summarise_copy
@@ -262,7 +263,7 @@ class Copy:
                 async with send, task_group() as readers:
                     self._readers = readers.cancel_scope
                     for _ in range(READERS):
-                        readers.start_soon(self._read, source, parts, send.clone())
+                        readers.start_soon(self._read, source, destination, parts, send.clone())
             ticking.cancel_scope.cancel()
         for ledger in self.report.ledgers:
             if ledger.plan.missing_count:
@@ -272,20 +273,26 @@ class Copy:
         """Forget what was unsure of the series that are whole now, where candles were written for it."""
         unsure.settle((plan.series, plan.candles) for ledger, plan in self._plans.items() if ledger.got_all)
 
-    async def _read(self, source: Store, parts: Iterator[Part], parcels: MemoryObjectSendStream[_Parcel]) -> None:
+    async def _read(
+        self,
+        source: Store,
+        destination: Store,
+        parts: Iterator[Part],
+        parcels: MemoryObjectSendStream[_Parcel],
+    ) -> None:
         async with parcels:
             for part in parts:
                 if self.stopper.requested:
                     return
                 try:
-                    delivery = await self._take(source, part)
+                    delivery = await self._take(source, destination, part)
                 except StoreError as exc:
                     self._abort(exc)
                     return
                 if delivery.rows:
                     await parcels.send(_Parcel(part.ledger, delivery))
 
-    async def _take(self, source: Store, part: Part) -> Delivery:
+    async def _take(self, source: Store, destination: Store, part: Part) -> Delivery:
         """Read a part and say what of it is to be stored."""
         ledger = part.ledger
         columns = Columns((), ((),) * 5)
@@ -303,7 +310,11 @@ class Copy:
             taken.gone,
             f"they were deleted from {source.display} after this copy was planned; another copy counts what is there",
         )
-        return taken.delivery
+        delivery = taken.delivery
+        if delivery.candles and ledger.plan.not_whole:
+            told = await revisions(destination, delivery.candles, {"repair": ledger.plan.not_whole}, COPY)
+            return replace(delivery, revisions=told)
+        return delivery
 
     async def _write(self, destination: Store, unsure: UnsureBook, parcels: MemoryObjectReceiveStream[_Parcel]) -> None:
         async with parcels:

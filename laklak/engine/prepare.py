@@ -294,6 +294,7 @@ class Preparation:
             asked_start_ms=target.asked_start_ms,
             asked_end_ms=target.asked_end_ms,
             doubtful_first=target.doubtful_first,
+            not_whole=presence.not_whole,
             absent=minutes(known, SPAN_KINDS, interval),
             files_only=target.files_only,
         )

@@ -38,6 +38,8 @@ class SeriesPlan:
     """What is not there either, and is not asked for, since the store could not take it."""
     absent: int = 0
     """So many of `wanted` are known to be quiet, closed, before the first candle or after the last."""
+    not_whole: tuple[TimeRange, ...] = ()
+    """Of `missing`, where something stands that is no candle."""
     files_only: bool = False
     """Only bulk files have the series: nobody else is asked for what they lack."""
 

@@ -118,6 +118,7 @@ def plan_copy(
         absences=tuple(absences),
         source_missing=count(source_missing, interval),
         absent=count(source_spans, interval),
+        not_whole=destination.not_whole,
     )
 
 

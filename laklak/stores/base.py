@@ -16,6 +16,7 @@ from laklak.model.absences import Absence, AbsenceKind
 from laklak.model.candles import Candles
 from laklak.model.findings import Finding
 from laklak.model.records import Note, RunRecord
+from laklak.model.revisions import Revision
 from laklak.model.series import Interval, Series, TimeRange
 
 Origin = Literal["real", "simulated"]
@@ -41,13 +42,15 @@ class Columns:
 class Delivery:
     """What one answer gave: candles to store, and what is confirmed absent. Either may be empty.
 
-    `corrected` are those of its candles that were stored before with other values.
+    `corrected` are those of its candles that were stored before with other values. `revisions` tell of all candles that
+    differ from what they are written over, as far as somebody looked.
     """
 
     series: Series
     candles: Candles | None
     absences: Sequence[Absence] = ()
     corrected: frozenset[int] = frozenset()
+    revisions: Sequence[Revision] = ()
 
     @property
     def rows(self) -> int:
@@ -247,8 +250,13 @@ class Store(Protocol):
 
         A candle replaces what was stored under its identity and removes an absence of the same minute, and the whole
         of a `before_first` or `after_last` that it disproves; an absence is not recorded where a candle is stored.
-        When it raises, a store without transactions may have stored a part.
+        Revisions are added to those that there are.  When it raises, a store without transactions may have stored a
+        part; revisions come first then, so that no old row is ever lost.
         """
+        ...
+
+    async def revisions(self, series: Series, span: TimeRange) -> list[Revision]:
+        """How candles in `span` were overwritten with other values, in the order in which that was."""
         ...
 
     async def read(self, series: Series, span: TimeRange, *, last: int | None = None, whole: bool = True) -> Columns:

@@ -18,7 +18,7 @@ from laklak.model.spans import laid_over
 from laklak.stores.influx.database import ABSENCES, HOLES, Edges, Place
 from laklak.stores.influx.lines import key_of, point_line, tags_of
 from laklak.stores.influx.reader import CandleReader
-from laklak.stores.influx.stretches import StretchBook, send_lines
+from laklak.stores.influx.stretches import Fields, StretchBook, send_lines
 
 _FIELDS: Final[Mapping[str, type[str] | type[int]]] = {
     "kind": str,
@@ -142,7 +142,7 @@ def _absence(span: TimeRange, cells: Sequence[Any]) -> Absence:
     return Absence(span, kind, confirmed_at_ms, reason, row or None, venue_ms or None, file_ms or None, words)
 
 
-def _fields_of(absence: Absence) -> Mapping[str, str | int]:
+def _fields_of(absence: Absence) -> Fields:
     # Every field every time: a field that is left out keeps what it said before.
     return {
         "kind": absence.kind,

@@ -18,6 +18,7 @@ from laklak.stores.influx.verdicts import Verdict
 
 HOLES: Final = "laklak_holes"
 ABSENCES: Final = "laklak_absences"
+REVISIONS: Final = "laklak_revisions"
 RUNS: Final = "laklak_runs"
 META: Final = "laklak_meta"
 NOTES: Final = "laklak_notes"

@@ -1,8 +1,8 @@
 """The InfluxDB store, 1.x and 2.x: a measurement of candles per venue, and what is known about them beside it.
 
 `binance_ohlc` (tags exchange, symbol, timeframe; float fields open, high, low, close, volume; time = open_time),
-`laklak_holes`, `laklak_absences`, `laklak_seals`, `laklak_runs`, `laklak_notes` and `laklak_meta`, all in one database
-and retention policy, or in one bucket.  Nothing else there is read or changed.
+`laklak_holes`, `laklak_absences`, `laklak_revisions`, `laklak_seals`, `laklak_runs`, `laklak_notes` and `laklak_meta`,
+all in one database and retention policy, or in one bucket.  Nothing else there is read or changed.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from laklak.model.absences import Absence
 from laklak.model.candles import Candles
 from laklak.model.findings import Finding
 from laklak.model.records import Note, RunRecord
+from laklak.model.revisions import Revision
 from laklak.model.series import DAY_MS, Series, TimeRange, iso
 from laklak.stores.base import (
     AbsenceCount,
@@ -45,6 +46,7 @@ from laklak.stores.influx.dead_letter import DeadLetter
 from laklak.stores.influx.lines import key_of, point_line
 from laklak.stores.influx.odd_points import odd_points_findings
 from laklak.stores.influx.reader import CandleReader
+from laklak.stores.influx.revisions import RevisionBook
 from laklak.stores.influx.types import FieldTypes
 from laklak.stores.influx.writer import CandleWriter
 from laklak.stores.lock import StoreLock
@@ -162,6 +164,7 @@ class InfluxStore(StoreBase):
             self._reader = self._opened = CandleReader(place, self._types, self._measurement, self._oldest_ms)
             self._contents = Contents(place, self._reader, self._types, self._measurement)
             self._absences = AbsenceBook(place, self._reader, self._oldest_ms)
+            self._revisions = RevisionBook(place, self._now_ms)
             self._writer = CandleWriter(
                 place,
                 self._reader,
@@ -272,6 +275,9 @@ class InfluxStore(StoreBase):
     async def absences(self, series: Series, span: TimeRange) -> list[Absence]:
         return [] if self._nothing else await self._absences.known(series, clipped(span))
 
+    async def revisions(self, series: Series, span: TimeRange) -> list[Revision]:
+        return [] if self._nothing else await self._revisions.of(series, clipped(span))
+
     async def absence_counts(self) -> Sequence[AbsenceCount]:
         return [] if self._nothing else await self._place.absence_counts()
 
@@ -370,6 +376,7 @@ class InfluxStore(StoreBase):
         return Written(refused, self._dead_letter if refused else None)
 
     async def _write(self, deliveries: Sequence[Delivery]) -> dict[int, list[int]]:
+        await self._revisions.add([(one.series, revision) for one in deliveries for revision in one.revisions])
         refused = await self._writer.write(deliveries)
         written: dict[Series, set[int]] = {}
         absent = {delivery.series for delivery in deliveries if delivery.absences}

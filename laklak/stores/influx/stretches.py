@@ -19,7 +19,7 @@ from laklak.stores.influx.lines import key_of, point_line, tags_of
 ALL_TIME: Final = TimeRange(-LAST_MS, LAST_MS)
 _LINES_PER_WRITE: Final = 1_000
 
-Fields = Mapping[str, str | int]
+Fields = Mapping[str, str | int | float]
 
 
 class StretchBook(Generic[R]):

@@ -5,12 +5,14 @@
     candle_odd                                      an index of the rows that people put there and that are no candles
     absence(series_id, open_time, kind, ...)        holes and rejects, one row a minute
     absent_span(series_id, start_time, ...)         stretches without candles of longer-lived kinds, disjoint
+    revision(series_id, open_time, old, new, ...)   candles that were overwritten with other values
     meta(key, value)                                `origin`: real or simulated
     laklak_notes(about, kind, value, ...)           what is remembered about venues and series, as JSON
 
     candles         what people select, delete and update: one row a candle, with names and readable times
     laklak_holes    the absences that are not stored after all, with names; deleting there asks the venue again
     laklak_absences the same for stretches: quiet, closed, before the first candle, after the last
+    laklak_revisions  the overwritten candles, with names: JSON [open, high, low, close, volume] before and after
     laklak_runs     one row a run
 
 Times are integer milliseconds UTC in columns called open_time, ISO text with Z everywhere else in the views.
@@ -197,7 +199,28 @@ CREATE TRIGGER series_delete AFTER DELETE ON series BEGIN
     DELETE FROM candle WHERE series_id = OLD.id;
     DELETE FROM absence WHERE series_id = OLD.id;
     DELETE FROM absent_span WHERE series_id = OLD.id;
+    DELETE FROM revision WHERE series_id = OLD.id;
 END"""
+
+_REVISION: Final = """
+CREATE TABLE revision (
+    id INTEGER PRIMARY KEY,
+    series_id INTEGER NOT NULL,
+    open_time INTEGER NOT NULL,
+    old TEXT NOT NULL,
+    new TEXT NOT NULL,
+    source TEXT NOT NULL,
+    why TEXT NOT NULL,
+    revised_at INTEGER NOT NULL
+)"""
+
+_REVISION_PLACE: Final = "CREATE INDEX revision_place ON revision (series_id, open_time)"
+
+_REVISIONS: Final = """
+CREATE VIEW laklak_revisions (venue, symbol, interval, open_time, time, old, new, source, why, revised_at) AS
+SELECT s.venue, s.symbol, s.interval, r.open_time, strftime('%Y-%m-%dT%H:%M:%SZ', r.open_time / 1000, 'unixepoch'),
+       r.old, r.new, r.source, r.why, strftime('%Y-%m-%dT%H:%M:%SZ', r.revised_at / 1000, 'unixepoch')
+FROM series AS s CROSS JOIN revision AS r ON r.series_id = s.id"""
 
 MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
     (
@@ -228,6 +251,9 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
         _ABSENT_SPAN,
         _ABSENCES,
         _ABSENCES_DELETE,
+        _REVISION,
+        _REVISION_PLACE,
+        _REVISIONS,
         "DROP TRIGGER series_delete",
         _FORGET_SERIES_3,
     ),

@@ -24,6 +24,7 @@ from laklak.model.absences import Absence, outside_of
 from laklak.model.candles import Candles
 from laklak.model.findings import Finding
 from laklak.model.records import Note, RunRecord
+from laklak.model.revisions import Revision, row_values
 from laklak.model.series import DAY_MS, MINUTE_MS, Interval, Series, TimeRange, iso
 from laklak.stores.base import (
     AbsenceCount,
@@ -107,6 +108,10 @@ _READ_WHOLE: Final = _READ.replace("ORDER BY", f"AND {SOUND}\nORDER BY")
 _ORIGIN: Final = """
 SELECT value FROM meta WHERE key = 'origin'
 AND (EXISTS (SELECT 1 FROM candle) OR EXISTS (SELECT 1 FROM absence) OR EXISTS (SELECT 1 FROM absent_span))"""
+
+_REVISIONS: Final = f"""
+SELECT open_time, old, new, source, why, revised_at FROM revision
+WHERE series_id = ({_SERIES_ID}) AND open_time >= ? AND open_time < ? ORDER BY id"""  # noqa: S608, made of constants
 
 _ABSENCE_COUNTS: Final = """
 SELECT venue, kind, count(*), min(confirmed_at), max(confirmed_at)
@@ -272,6 +277,16 @@ class SqliteStore(StoreBase):
                 hint="put it back, or run again to fill a new one",
             )
         return Written()
+
+    async def revisions(self, series: Series, span: TimeRange) -> list[Revision]:
+        if self._nothing:
+            return []
+        return [
+            Revision(open_ms, row_values(old), row_values(new), source, why, at_ms)
+            for open_ms, old, new, source, why, at_ms in await self._reader().run(
+                partial(_fetch_all, _REVISIONS, _within(series, span))
+            )
+        ]
 
     async def absence_counts(self) -> list[AbsenceCount]:
         if self._nothing:

@@ -16,6 +16,7 @@ from typing import Any, Final, Literal
 
 from laklak.model.candles import CandleBatch, Candles, PackedCandles
 from laklak.model.records import Note, RunRecord
+from laklak.model.revisions import Revision, row_text
 from laklak.model.series import Series
 from laklak.stores.base import Delivery
 from laklak.stores.sqlite.file import BUSY_TIMEOUT_S, is_busy
@@ -123,6 +124,17 @@ def write_deliveries(turn: Turn, deliveries: Sequence[Delivery]) -> None:
         _insert_candles(turn, ids, in_order)
         for delivery in in_order:
             _settle_absences(connection, ids[delivery.series], delivery)
+            _add_revisions(connection, ids[delivery.series], delivery.revisions)
+
+
+def _add_revisions(connection: sqlite3.Connection, series_id: int, revisions: Sequence[Revision]) -> None:
+    connection.executemany(
+        "INSERT INTO revision (series_id, open_time, old, new, source, why, revised_at) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        [
+            (series_id, one.open_time_ms, row_text(one.old), row_text(one.new), one.source, one.why, one.at_ms)
+            for one in revisions
+        ],
+    )
 
 
 def write_run(turn: Turn, run: RunRecord) -> None:
