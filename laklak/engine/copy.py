@@ -27,6 +27,7 @@ from laklak.engine.oddities import STRAYS_FILE, OddityBook
 from laklak.engine.store_work import announce, check_room, each, find_closed, revisions, sent, survey_sure
 from laklak.engine.watching import StoreWatch
 from laklak.errors import LaklakError, StoreError, StoreFull, StoreUnavailable, UsageError
+from laklak.model.absences import Absence
 from laklak.model.provenance import COPY
 from laklak.model.series import Series, TimeRange, iso
 from laklak.plan.wanted import FailedSeries
@@ -35,7 +36,8 @@ from laklak.report.ledger import Ledger
 from laklak.sources.store import CopyJob, CopyPlan, Part, Unsound, parts_of, plan_copy, take
 from laklak.stores import open_store, shown_store
 from laklak.stores.base import Columns, Delivery, Store
-from laklak.stores.coverage import take_stock
+from laklak.stores.coverage import Presence, take_stock
+from laklak.stores.reading import ALWAYS
 from laklak.stores.unconfirmed import UnsureBook
 from laklak.tasks.groups import task_group
 from laklak.tasks.stopping import Stopped, Stopper
@@ -77,6 +79,7 @@ class Copy:
             started_s=time.monotonic(),
         )
         self.stopper = Stopper()
+        self._started_ms = time.time_ns() // 1_000_000
         self._observer = observer
         self._exit_code: int | None = None
         self._error: LaklakError | None = None
@@ -186,6 +189,7 @@ class Copy:
                     await notes.save(destination)
             self._observer.planned_copy(self.report)
             await self._move(source, destination, unsure)
+            await self._carry_spans(destination)
             self._settle(unsure)
 
     def _kept(self, destination: Store, holdings: Mapping[Series, TimeRange]) -> Mapping[Series, TimeRange]:
@@ -235,7 +239,8 @@ class Copy:
             there, here = await take_stock(source, *wanted), await survey_sure(destination, unsure, *wanted)
             odd_there.add(wanted[0], (), there.strays)
             odd_here.add(wanted[0], here.not_whole, here.strays, here.not_whole_absent)
-            return plan_copy(*wanted, there, here, closed.on_grid(wanted[0]))
+            spans = await _spans_to_carry(source, destination, *wanted, there, here)
+            return replace(plan_copy(*wanted, there, here, closed.on_grid(wanted[0])), spans=tuple(spans))
 
         plans = await each(spans.items(), plan, self._observer.note)
         odd_there.tell()
@@ -269,6 +274,16 @@ class Copy:
             if ledger.plan.missing_count:
                 log.info("series=%s copied=%d missing=%d", ledger.plan.series, ledger.written, ledger.missing)
 
+    async def _carry_spans(self, destination: Store) -> None:
+        """Tell the destination of the stretches without candles; what it holds beats them."""
+        deliveries = [Delivery(plan.series, None, plan.spans) for plan in self._plans.values() if plan.spans]
+        if not deliveries or self.stopper.requested:
+            return
+        try:
+            await destination.write(deliveries)
+        except StoreError as exc:
+            self._abort(exc)
+
     def _settle(self, unsure: UnsureBook) -> None:
         """Forget what was unsure of the series that are whole now, where candles were written for it."""
         unsure.settle((plan.series, plan.candles) for ledger, plan in self._plans.items() if ledger.got_all)
@@ -299,7 +314,8 @@ class Copy:
         if part.candles:
             columns = await source.read(ledger.plan.series, part.range, whole=False)
         absences = await source.absences(ledger.plan.series, part.range) if part.absences else []
-        taken = take(part, columns, absences)
+        known = await source.provenance(ledger.plan.series, part.range) if part.candles else []
+        taken = take(part, columns, absences, known, self._started_ms)
         unsound = self._unsound.setdefault(ledger, Unsound())
         unsound.add(taken.not_whole)
         if taken.unsound:
@@ -353,6 +369,21 @@ class Copy:
 
     def _clock(self) -> None:
         self.report.seconds = time.monotonic() - self.report.started_s
+
+
+async def _spans_to_carry(
+    source: Store, destination: Store, series: Series, span: TimeRange, there: Presence, here: Presence
+) -> list[Absence]:
+    """The stretches without candles that the source knows, around what it holds too, and the destination does not."""
+    around = (TimeRange(ALWAYS.start_ms, span.start_ms), TimeRange(span.end_ms, ALWAYS.end_ms))
+
+    async def known(store: Store, inside: Presence) -> list[Absence]:
+        outside = [absence for part in around for absence in await store.absences(series, part)]
+        return [absence for absence in (*outside, *inside.absences) if absence.is_span]
+
+    found = await known(source, there)
+    already = set(await known(destination, here)) if found else set()
+    return [absence for absence in found if absence not in already]
 
 
 async def _collect(parcels: MemoryObjectReceiveStream[_Parcel]) -> Sequence[_Parcel]:

@@ -52,7 +52,7 @@ from laklak.errors import (
 )
 from laklak.model.absences import Absence
 from laklak.model.candles import CandleBatch, Candles, Chunk
-from laklak.model.provenance import ARCHIVE, REST, Source
+from laklak.model.provenance import ARCHIVE, REST, Source, given_by
 from laklak.model.revisions import Revision, Why
 from laklak.model.series import TimeRange, iso
 from laklak.model.spans import parted, runs, union
@@ -352,7 +352,7 @@ class Fetch:
         self._report.rows_rejected += outcome.rows_refused
         told = await self._revisions(ledger, candles, corrected, ARCHIVE)
         packed, changed = await self._packed(ledger, candles, ARCHIVE, reader.in_thread)
-        return await self._delivery(ledger, packed, verdict.proven, corrected, told or changed)
+        return await self._delivery(ledger, packed, verdict.proven, corrected, told or changed, ARCHIVE)
 
     async def _no_candles(
         self, feed: Feed, reader: FileReader, ledger: Ledger, parts: Sequence[FilePart], why: NoCandles
@@ -547,7 +547,7 @@ class Fetch:
         told = await self._revisions(ledger, candles, corrected, REST)
         packed, changed = await self._packed(ledger, candles, REST)
         absences = await self._proven(feed, ledger, outcome.absences)
-        return await self._delivery(ledger, packed, absences, corrected, told or changed)
+        return await self._delivery(ledger, packed, absences, corrected, told or changed, REST)
 
     async def _revisions(
         self, ledger: Ledger, candles: Candles, corrected: frozenset[int], source: Source
@@ -620,6 +620,7 @@ class Fetch:
         absences: Sequence[Absence],
         corrected: frozenset[int] = frozenset(),
         changed: Sequence[Revision] = (),
+        source: Source = REST,
     ) -> Delivery:
         if absences and self._job.refetch:
             # A refetched minute that the venue does not have keeps the candle it has: stored beats hole.
@@ -628,7 +629,9 @@ class Fetch:
             kept = sum(absence.open_time_ms in stored for absence in absences)
             ledger.kept += kept
             absences = [absence for absence in absences if absence.open_time_ms not in stored]
-        return Delivery(ledger.plan.series, candles if len(candles) else None, absences, corrected, changed)
+        series = ledger.plan.series
+        given = given_by(source, candles.open_times, series.interval, self._report.started_ms)
+        return Delivery(series, candles if len(candles) else None, absences, corrected, changed, given)
 
     def _refused(self, ledger: Ledger, exc: PermanentError) -> None:
         """Nothing more of this series is asked; its minutes stay missing. Several workers may learn it at once."""

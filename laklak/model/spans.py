@@ -150,6 +150,8 @@ def laid_over(rows: Sequence[R], new: R) -> list[R]:
     if not new.span:
         return list(rows)
     start_ms, end_ms = new.span.start_ms, new.span.end_ms
+    if not rows or rows[-1].span.end_ms < start_ms:
+        return [*rows, new]
     first = bisect_left(rows, start_ms, key=lambda row: row.span.end_ms)
     after = bisect_right(rows, end_ms, key=lambda row: row.span.start_ms)
     head: list[R] = []

@@ -20,6 +20,7 @@ import orjson
 
 from laklak.model.absences import Absence
 from laklak.model.candles import CandleBatch, places
+from laklak.model.provenance import COPY, Stretch, carried, given_by
 from laklak.model.series import Series, TimeRange, iso
 from laklak.model.spans import count, overlap, parted, union, without
 from laklak.plan.chunks import plan_chunks
@@ -67,6 +68,8 @@ class CopyPlan(SeriesPlan):
     candles: tuple[TimeRange, ...]
     absences: tuple[TimeRange, ...]
     source_missing: int
+    spans: tuple[Absence, ...] = ()
+    """Stretches without candles that the source knows and the destination does not."""
 
     @property
     def wanted_count(self) -> int:
@@ -241,15 +244,22 @@ class Taken:
         return self.not_whole.rows
 
 
-def take(part: Part, columns: Columns, absences: Iterable[Absence]) -> Taken:
-    """Pick from what the source gave for a part what is wanted of it."""
+def take(
+    part: Part, columns: Columns, absences: Iterable[Absence], known: Iterable[Stretch] = (), run_ms: int = 0
+) -> Taken:
+    """Pick from what the source gave for a part what is wanted of it; `known`: who gave the candles to the source."""
     series = part.ledger.plan.series
     found = _on_grid(StoredCandles(series, columns.open_times, columns.values)).only(part.candles)
     candles = _sound(found)
     remembered = [one for one in absences if not one.is_span and overlap([one.span], part.absences)]
     expected = count((*part.candles, *part.absences), series.interval)
     return Taken(
-        Delivery(series, candles if len(candles) else None, remembered),
+        Delivery(
+            series,
+            candles if len(candles) else None,
+            remembered,
+            provenance=carried(known, given_by(COPY, candles.open_times, series.interval, run_ms)),
+        ),
         not_whole=Unsound() if len(candles) == len(found) else Unsound.of(found),
         gone=expected - len(found) - len(remembered),
     )

@@ -15,6 +15,7 @@ from typing import Final, Literal, Protocol, Self
 from laklak.model.absences import Absence, AbsenceKind
 from laklak.model.candles import Candles
 from laklak.model.findings import Finding
+from laklak.model.provenance import Stretch
 from laklak.model.records import Note, RunRecord
 from laklak.model.revisions import Revision
 from laklak.model.series import Interval, Series, TimeRange
@@ -43,7 +44,7 @@ class Delivery:
     """What one answer gave: candles to store, and what is confirmed absent. Either may be empty.
 
     `corrected` are those of its candles that were stored before with other values. `revisions` tell of all candles that
-    differ from what they are written over, as far as somebody looked.
+    differ from what they are written over, as far as somebody looked. `provenance`: who gave the candles, if known.
     """
 
     series: Series
@@ -51,6 +52,7 @@ class Delivery:
     absences: Sequence[Absence] = ()
     corrected: frozenset[int] = frozenset()
     revisions: Sequence[Revision] = ()
+    provenance: Sequence[Stretch] = ()
 
     @property
     def rows(self) -> int:
@@ -250,8 +252,16 @@ class Store(Protocol):
 
         A candle replaces what was stored under its identity and removes an absence of the same minute, and the whole
         of a `before_first` or `after_last` that it disproves; an absence is not recorded where a candle is stored.
+        Provenance is noted of candles that are stored, and counts in place of what was noted before.
         Revisions are added to those that there are.  When it raises, a store without transactions may have stored a
         part; revisions come first then, so that no old row is ever lost.
+        """
+        ...
+
+    async def provenance(self, series: Series, span: TimeRange) -> list[Stretch]:
+        """Who gave the candles in `span`, as far as that was noted: rising, disjoint, cut to it.
+
+        Neighbours of one source and state are one stretch.
         """
         ...
 

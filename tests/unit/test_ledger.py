@@ -172,3 +172,14 @@ def test_all_is_got_when_only_what_cannot_be_written_is_missing():
 
     assert ledger.got_all
     assert ledger.missing == 3
+
+
+def test_a_stretch_without_candles_is_not_wanted_any_more():
+    ledger = ledger_of(100)
+    ledger.acknowledged(delivery(candles=10))
+
+    # Half of it lies behind what is wanted.
+    ledger.acknowledged(Delivery(SERIES, None, [Absence(span(90, 110), "after_last", 1, "")]))
+    ledger.acknowledged(Delivery(SERIES, None, [Absence(span(20, 25), "quiet", 1, "")]))
+
+    assert (ledger.wanted_count, ledger.written, ledger.holes, ledger.missing) == (85, 10, 0, 75)

@@ -14,7 +14,6 @@ from typing import Any, Final
 
 from laklak.model.absences import MINUTE_KINDS, Absence, outside_of
 from laklak.model.series import Series, TimeRange
-from laklak.model.spans import laid_over
 from laklak.stores.influx.database import ABSENCES, HOLES, Edges, Place
 from laklak.stores.influx.lines import key_of, point_line, tags_of
 from laklak.stores.influx.reader import CandleReader
@@ -81,7 +80,7 @@ class AbsenceBook:
         """Whether candles in `span` could end an absence."""
         if series in await self._series():
             return True
-        return any(row.span.clip(span) for row in await self._spans.rows(series))
+        return await self._spans.overlap(series, span)
 
     async def withdraw(self, series: Series, written: Collection[int]) -> None:
         """Take back the absences of minutes that were just `written`."""
@@ -92,19 +91,15 @@ class AbsenceBook:
         key = key_of(HOLES, tags_of(series))
         untrue = [absence.open_time_ms for absence in found if absence.open_time_ms in written]
         await send_lines(self._place, HOLES, [point_line(key, {"kind": "stored"}, open_time) for open_time in untrue])
-        rows = await self._spans.rows(series)
-        left = [part for row in rows for part in row.left_by(times, series.interval)]
-        if left != rows:
-            await self._spans.replace({series: left})
+        if await self._spans.overlap(series, TimeRange(times[0], times[-1] + 1)):
+            await self._spans.change(
+                series, lambda rows: [part for row in rows for part in row.left_by(times, series.interval)]
+            )
 
     async def _record_spans(self, series: Series, absences: Sequence[Absence]) -> None:
-        if not absences:
-            return
-        rows = await self._spans.rows(series)
-        for absence in absences:
-            for part in await self._not_stored(series, absence):
-                rows = laid_over(rows, part)
-        await self._spans.replace({series: rows})
+        if absences:
+            parts = [part for absence in absences for part in await self._not_stored(series, absence)]
+            await self._spans.lay({series: parts})
 
     async def _true_spans(self, series: Series, span: TimeRange) -> list[Absence]:
         rows = [row for row in await self._spans.rows(series, anew=True) if row.span.clip(span)]

@@ -19,6 +19,7 @@ from laklak.stores.influx.verdicts import Verdict
 HOLES: Final = "laklak_holes"
 ABSENCES: Final = "laklak_absences"
 REVISIONS: Final = "laklak_revisions"
+PROVENANCE: Final = "laklak_provenance"
 RUNS: Final = "laklak_runs"
 META: Final = "laklak_meta"
 NOTES: Final = "laklak_notes"
@@ -254,6 +255,12 @@ class Place(Protocol):
 
         A field that a point does not have is empty or 0, as its type says.
         """
+        ...
+
+    async def newest(
+        self, measurement: str, fields: Mapping[str, type[str] | type[int]]
+    ) -> Mapping[Series, tuple[int, tuple[Any, ...]]]:
+        """The last point of every series in a measurement of ours, whose points have all of these fields."""
         ...
 
     async def absence_counts(self) -> list[AbsenceCount]:

@@ -7,12 +7,15 @@ what is said of candles is dropped together with them, and not before.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from functools import reduce
 from typing import Any, Final, Generic
+
+import anyio
 
 from laklak.errors import StoreError
 from laklak.model.series import Series, TimeRange
-from laklak.model.spans import R
+from laklak.model.spans import R, laid_over
 from laklak.stores.influx.database import LAST_MS, Place
 from laklak.stores.influx.lines import key_of, point_line, tags_of
 
@@ -46,21 +49,18 @@ class StretchBook(Generic[R]):
         self._read = read
         self._spell = spell
         self._oldest_ms = oldest_ms
-        # Series that have ever had a point: nothing is asked about the others.
-        self._entered: set[Series] | None = None
+        self._newest: dict[Series, R | None] | None = None
         self._rows: dict[Series, list[R]] = {}
+        # Two writes may be under way, and each begins with what the other has left.
+        self._changing = anyio.Lock()
 
-    async def series(self) -> set[Series]:
+    async def series(self) -> Collection[Series]:
         """The series that ever had a stretch."""
-        if self._entered is None:
-            found = await self._place.series_edges(self._measurement, self._first)
-            # Another call may have been here meanwhile and have added to it.
-            self._entered = (self._entered or set()).union(found)
-        return self._entered
+        return (await self._last()).keys()
 
     async def rows(self, series: Series, *, anew: bool = False) -> list[R]:
         """The stretches of a series, rising and disjoint; `anew` as the server has them by now."""
-        if series not in await self.series():
+        if series not in await self._last():
             return []
         if anew or series not in self._rows:
             found = await self._place.rows(self._measurement, self._fields, series, ALL_TIME)
@@ -68,20 +68,63 @@ class StretchBook(Generic[R]):
                 self._rows[series] = self._disjoint(found)
         return self._rows[series]
 
-    async def replace(self, rows: Mapping[Series, Sequence[R]]) -> None:
-        """Write what the stretches of series are by now; on return it is acknowledged."""
-        oldest_ms = self._oldest_ms()
-        lines: list[str] = []
-        for series, after in rows.items():
+    async def overlap(self, series: Series, span: TimeRange) -> bool:
+        """Whether a stretch of a series reaches into `span`; where all of them lie before it, nothing is asked."""
+        last = (await self._last()).get(series)
+        if last is not None and last.span.end_ms <= span.start_ms:
+            return False
+        return any(row.span.clip(span) for row in await self.rows(series))
+
+    async def lay(self, new: Mapping[Series, Iterable[R]]) -> None:
+        """Lay stretches over those that there are, in their order; on return all of it is acknowledged."""
+        async with self._changing:
+            changes = []
+            for series, rows in new.items():
+                # Put together first: they come in any order, and most of them are neighbours.
+                together: list[R] = reduce(laid_over, rows, [])
+                if together:
+                    before = await self._before(series, together[0].span.start_ms)
+                    changes.append((series, before, reduce(laid_over, together, before)))
+            await self._replace(changes)
+
+    async def change(self, series: Series, how: Callable[[Sequence[R]], Sequence[R]]) -> None:
+        """Put what `how` makes of the stretches of a series in their place; on return it is acknowledged."""
+        async with self._changing:
             before = await self.rows(series)
+            await self._replace([(series, before, how(before))])
+
+    async def _last(self) -> dict[Series, R | None]:
+        """The last stretch of every series that ever had one; None where it is not known, for its point is gone."""
+        if self._newest is None:
+            found = await self._place.newest(self._measurement, self._fields)
+            newest: dict[Series, R | None] = {}
+            for series, (start_ms, cells) in found.items():
+                span = TimeRange(start_ms, cells[-1])
+                newest[series] = self._read(span, cells[:-1]) if cells[0] else None
+            # Another call may have been here meanwhile.
+            self._newest = self._newest or newest
+        return self._newest
+
+    async def _before(self, series: Series, start_ms: int) -> list[R]:
+        """The stretches that others from `start_ms` on can touch, and maybe more: as a rule the last one, which is
+        known of every series, so that what is written every minute asks for nothing.
+        """
+        last = (await self._last()).get(series)
+        if series not in self._rows and last is not None and last.span.start_ms < start_ms:
+            return [last]
+        return await self.rows(series)
+
+    async def _replace(self, changes: Sequence[tuple[Series, Sequence[R], Sequence[R]]]) -> None:
+        oldest_ms, newest = self._oldest_ms(), await self._last()
+        # Every field every time: a field that is left out keeps what it said before.
+        nothing = {name: kind() for name, kind in self._fields.items()}
+        lines: list[str] = []
+        for series, before, after in changes:
             kept = self._kept(after, before, oldest_ms)
-            (await self.series()).add(series)
-            self._rows[series] = kept
             key = key_of(self._measurement, tags_of(series))
             same, starts = set(before).intersection(kept), {row.span.start_ms for row in kept}
-            # Every field every time: a field that is left out keeps what it said before.
             lines += [
-                point_line(key, {self._first: "", "end_time": 0}, row.span.start_ms)
+                point_line(key, nothing, row.span.start_ms)
                 for row in before
                 if row.span.start_ms not in starts and (oldest_ms is None or row.span.start_ms >= oldest_ms)
             ]
@@ -90,12 +133,15 @@ class StretchBook(Generic[R]):
                 for row in kept
                 if row not in same
             ]
+            if series in self._rows or not before:
+                self._rows[series] = kept
+            newest[series] = kept[-1] if kept else None
         try:
             await send_lines(self._place, self._measurement, lines)
         except BaseException:
-            for series in rows:
-                # Nobody knows what the server has of it.
-                self._rows.pop(series, None)
+            # Nobody knows what the server has of it.
+            self._newest = None
+            self._rows.clear()
             raise
 
     def _kept(self, rows: Iterable[R], before: Sequence[R], oldest_ms: int | None) -> list[R]:

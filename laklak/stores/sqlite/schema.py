@@ -5,6 +5,7 @@
     candle_odd                                      an index of the rows that people put there and that are no candles
     absence(series_id, open_time, kind, ...)        holes and rejects, one row a minute
     absent_span(series_id, start_time, ...)         stretches without candles of longer-lived kinds, disjoint
+    provenance(series_id, start_time, ...)          which source gave which stretch of candles, disjoint
     revision(series_id, open_time, old, new, ...)   candles that were overwritten with other values
     meta(key, value)                                `origin`: real or simulated
     laklak_notes(about, kind, value, ...)           what is remembered about venues and series, as JSON
@@ -13,6 +14,7 @@
     laklak_holes    the absences that are not stored after all, with names; deleting there asks the venue again
     laklak_absences the same for stretches: quiet, closed, before the first candle, after the last
     laklak_revisions  the overwritten candles, with names: JSON [open, high, low, close, volume] before and after
+    laklak_provenance which source gave which stretch, in which runs, with names
     laklak_runs     one row a run
 
 Times are integer milliseconds UTC in columns called open_time, ISO text with Z everywhere else in the views.
@@ -200,7 +202,30 @@ CREATE TRIGGER series_delete AFTER DELETE ON series BEGIN
     DELETE FROM absence WHERE series_id = OLD.id;
     DELETE FROM absent_span WHERE series_id = OLD.id;
     DELETE FROM revision WHERE series_id = OLD.id;
+    DELETE FROM provenance WHERE series_id = OLD.id;
 END"""
+
+_PROVENANCE: Final = """
+CREATE TABLE provenance (
+    series_id INTEGER NOT NULL,
+    start_time INTEGER NOT NULL,
+    end_time INTEGER NOT NULL,
+    source TEXT NOT NULL,
+    state TEXT NOT NULL,
+    first_run INTEGER NOT NULL,
+    last_run INTEGER NOT NULL,
+    PRIMARY KEY (series_id, start_time)
+) WITHOUT ROWID"""
+
+_PROVENANCES: Final = """
+CREATE VIEW laklak_provenance
+(venue, symbol, interval, start_time, end_time, starts, ends, source, state, first_run, last_run) AS
+SELECT s.venue, s.symbol, s.interval, p.start_time, p.end_time,
+       strftime('%Y-%m-%dT%H:%M:%SZ', p.start_time / 1000, 'unixepoch'),
+       strftime('%Y-%m-%dT%H:%M:%SZ', p.end_time / 1000, 'unixepoch'), p.source, p.state,
+       strftime('%Y-%m-%dT%H:%M:%SZ', p.first_run / 1000, 'unixepoch'),
+       strftime('%Y-%m-%dT%H:%M:%SZ', p.last_run / 1000, 'unixepoch')
+FROM series AS s CROSS JOIN provenance AS p ON p.series_id = s.id"""
 
 _REVISION: Final = """
 CREATE TABLE revision (
@@ -254,6 +279,8 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
         _REVISION,
         _REVISION_PLACE,
         _REVISIONS,
+        _PROVENANCE,
+        _PROVENANCES,
         "DROP TRIGGER series_delete",
         _FORGET_SERIES_3,
     ),

@@ -23,6 +23,7 @@ from laklak.errors import StoreError, StoreFull, StoreUnavailable
 from laklak.model.absences import Absence, outside_of
 from laklak.model.candles import Candles
 from laklak.model.findings import Finding
+from laklak.model.provenance import Stretch
 from laklak.model.records import Note, RunRecord
 from laklak.model.revisions import Revision, row_values
 from laklak.model.series import DAY_MS, MINUTE_MS, Interval, Series, TimeRange, iso
@@ -44,7 +45,7 @@ from laklak.stores.lock import StoreLock
 from laklak.stores.sqlite import file as sqlite_file
 from laklak.stores.sqlite.lane import Lane, Turn
 from laklak.stores.sqlite.schema import ODD, SOUND
-from laklak.stores.sqlite.spans import split_words, true_spans
+from laklak.stores.sqlite.spans import split_words, stretches, true_spans
 from laklak.stores.sqlite.write import pack, transaction, write_deliveries, write_meta, write_notes, write_run
 from laklak.text import counted, size_text
 
@@ -278,6 +279,9 @@ class SqliteStore(StoreBase):
             )
         return Written()
 
+    async def provenance(self, series: Series, span: TimeRange) -> list[Stretch]:
+        return [] if self._nothing else await self._reader().run(partial(_provenance, series, span))
+
     async def revisions(self, series: Series, span: TimeRange) -> list[Revision]:
         if self._nothing:
             return []
@@ -429,6 +433,14 @@ def _absences(series: Series, span: TimeRange, turn: Turn) -> list[Absence]:
     ]
     spans = true_spans(turn.connection, series_id, series.interval, span)
     return sorted([*spans, *outside_of(spans, single)], key=lambda absence: absence.span) if spans else single
+
+
+def _provenance(series: Series, span: TimeRange, turn: Turn) -> list[Stretch]:
+    names = (series.venue, series.symbol, series.interval.name)
+    found = turn.connection.execute(_SERIES_ID, names).fetchone()
+    rows = [] if found is None else stretches(turn.connection, found[0], span)
+    cut = [(row, row.span.clip(span)) for row in rows]
+    return [row.over(part) for row, part in cut if part]
 
 
 def _count(series: Series, span: TimeRange, turn: Turn) -> int:

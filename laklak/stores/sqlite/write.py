@@ -15,6 +15,7 @@ from itertools import accumulate
 from typing import Any, Final, Literal
 
 from laklak.model.candles import CandleBatch, Candles, PackedCandles
+from laklak.model.provenance import Stretch
 from laklak.model.records import Note, RunRecord
 from laklak.model.revisions import Revision, row_text
 from laklak.model.series import Series
@@ -22,7 +23,7 @@ from laklak.stores.base import Delivery
 from laklak.stores.sqlite.file import BUSY_TIMEOUT_S, is_busy
 from laklak.stores.sqlite.lane import Turn
 from laklak.stores.sqlite.schema import SOUND
-from laklak.stores.sqlite.spans import join_words, record_spans, take_from_spans
+from laklak.stores.sqlite.spans import has_spans, join_words, record_provenance, record_spans, take_from_spans
 
 ROWS_PER_STATEMENT: Final = 4096
 """Candles bound to one INSERT; a power of two, since what is left over goes in statements of halving size.
@@ -122,9 +123,19 @@ def write_deliveries(turn: Turn, deliveries: Sequence[Delivery]) -> None:
         ids = {series: _series_id(connection, series) for series in {delivery.series for delivery in deliveries}}
         in_order = sorted(deliveries, key=lambda delivery: (ids[delivery.series], _first_time(delivery)))
         _insert_candles(turn, ids, in_order)
+        spanned = {series_id for series_id in ids.values() if has_spans(connection, series_id)}
         for delivery in in_order:
-            _settle_absences(connection, ids[delivery.series], delivery)
-            _add_revisions(connection, ids[delivery.series], delivery.revisions)
+            series_id = ids[delivery.series]
+            _settle_absences(connection, series_id, delivery, spanned)
+            if delivery.revisions:
+                _add_revisions(connection, series_id, delivery.revisions)
+        # In the order in which they came: the later source counts.
+        given: dict[int, list[Stretch]] = {}
+        for delivery in deliveries:
+            if delivery.provenance:
+                given.setdefault(ids[delivery.series], []).extend(delivery.provenance)
+        for series_id, stretches in given.items():
+            record_provenance(connection, series_id, stretches)
 
 
 def _add_revisions(connection: sqlite3.Connection, series_id: int, revisions: Sequence[Revision]) -> None:
@@ -217,7 +228,7 @@ def _insert_sql(rows: int) -> str:
     )
 
 
-def _settle_absences(connection: sqlite3.Connection, series_id: int, delivery: Delivery) -> None:
+def _settle_absences(connection: sqlite3.Connection, series_id: int, delivery: Delivery, spanned: set[int]) -> None:
     interval = delivery.series.interval
     for absence in (one for some in delivery.absences if not some.is_span for one in some.candles(interval)):
         row = (absence.open_time_ms, absence.kind, absence.confirmed_at_ms, absence.reason, absence.row)
@@ -227,5 +238,9 @@ def _settle_absences(connection: sqlite3.Connection, series_id: int, delivery: D
     if delivery.candles:
         open_times = delivery.candles.open_times
         connection.execute(_FORGET_SQL, (series_id, open_times[0], open_times[-1]))
-        take_from_spans(connection, series_id, interval, open_times)
-    record_spans(connection, series_id, interval, (one for one in delivery.absences if one.is_span))
+        if series_id in spanned:
+            take_from_spans(connection, series_id, interval, open_times)
+    spans = [one for one in delivery.absences if one.is_span]
+    if spans:
+        spanned.add(series_id)
+        record_spans(connection, series_id, interval, spans)

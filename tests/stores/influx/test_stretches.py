@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import itertools
 import time
+from dataclasses import replace
 
 import pytest
 
 from laklak.model.absences import Absence
+from laklak.model.provenance import given_by
 from laklak.model.series import DAY_MS, MINUTE_MS, TimeRange
 from laklak.stores.base import Delivery
 
@@ -80,4 +82,51 @@ def test_of_points_that_overlap_the_later_one_counts(use, box, series):
     assert [(one.kind, one.span.start_ms, one.span.end_ms) for one in found] == [
         ("quiet", START, START + 50 * MINUTE_MS),
         ("closed", START + 50 * MINUTE_MS, START + 80 * MINUTE_MS),
+    ]
+
+
+@pytest.mark.parametrize("more", ["", ",venue_at=7i,file_at=0i"])
+def test_holes_that_an_older_laklak_wrote_are_still_known(use, box, series, more):
+    tags = "exchange=binance,symbol=BTCUSDT,timeframe=1m"
+    box.put(f'laklak_holes,{tags} kind="hole",confirmed_at=5i,reason="lacking",row=""{more} {START}\n')
+
+    (found,) = use(lambda store: store.absences(series, DAYS))
+
+    assert (found.span, found.kind, found.confirmed_at_ms, found.reason, found.sources) == (
+        TimeRange(START, START + MINUTE_MS),
+        "hole",
+        5,
+        "lacking",
+        (),
+    )
+
+
+def test_a_run_every_minute_asks_for_no_provenance_but_once(use, series, deliver, monkeypatch):
+    def minute(number, run):
+        delivery = deliver(series, 1, start_ms=START + number * MINUTE_MS)
+        return replace(delivery, provenance=given_by("rest", delivery.candles.open_times, series.interval, run))
+
+    async def first(store):
+        await store.write([minute(0, 1)])
+        await store.write([minute(1, 2)])
+
+    async def later(store):
+        asked = []
+        rows = store._place.rows
+
+        async def count(*question):
+            asked.append(question)
+            return await rows(*question)
+
+        monkeypatch.setattr(store._place, "rows", count)
+        for number in range(2, 9):
+            await store.write([minute(number, number + 1)])
+        return len(asked), await store.provenance(series, DAYS)
+
+    use(first)
+
+    asked, found = use(later)
+    assert asked == 0
+    assert [(one.span, one.first_run_ms, one.last_run_ms) for one in found] == [
+        (TimeRange(START, START + 9 * MINUTE_MS), 1, 9)
     ]

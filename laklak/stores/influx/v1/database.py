@@ -241,6 +241,18 @@ class Place1:
             for time_ms, *cells in rows.values
         ]
 
+    async def newest(
+        self, measurement: str, fields: Mapping[str, type[str] | type[int]]
+    ) -> Mapping[Series, tuple[int, tuple[Any, ...]]]:
+        first, *others = map(influxql.name, fields)
+        what = ", ".join([f"last({first})", *others])
+        found = await self._client.query(influxql.select(what, self._source(measurement), then=_GROUPS))
+        return {
+            series: (rows.values[0][0], tuple(rows.values[0][1:]))
+            for rows in found[0]
+            if (series := series_of(rows.tags))
+        }
+
     async def absence_counts(self) -> list[AbsenceCount]:
         what = 'count("confirmed_at"), min("confirmed_at"), max("confirmed_at")'
         questions = {

@@ -368,6 +368,22 @@ class Place2:
         ]
         return sorted(found)
 
+    async def newest(
+        self, measurement: str, fields: Mapping[str, type[str] | type[int]]
+    ) -> Mapping[Series, tuple[int, tuple[Any, ...]]]:
+        question = self._points(measurement, tuple(fields), flux.ALL_TIME) + " |> last()" + flux.without()
+        columns, kinds = ("_time", *TAGS, *fields), tuple(fields.values())
+        found: dict[Series, tuple[int, tuple[Any, ...]]] = {}
+        for table in await self._client.query(question + flux.as_rows()):
+            if set(table.columns) != set(columns):
+                continue
+            for time, *row in zip(*(table[name] for name in columns), strict=True):
+                series = series_of(dict(zip(TAGS, row, strict=False)))
+                if series is not None:
+                    cells = tuple(kind(cell or kind()) for cell, kind in zip(row[len(TAGS) :], kinds, strict=True))
+                    found[series] = (time_ns(time) // _NS_PER_MS, cells)
+        return found
+
     async def absence_counts(self) -> list[AbsenceCount]:
         questions = {
             measurement: self._points(measurement, _COUNTED_ABSENCE, flux.ALL_TIME) + flux.as_rows() + _COUNT_ABSENCES
