@@ -29,6 +29,7 @@ from typing import Final
 from laklak.archives.base import Archive, ArchiveFile, FileKind
 from laklak.archives.split import FilePart
 from laklak.model.absences import Absence
+from laklak.model.provenance import ARCHIVE
 from laklak.model.series import DAY_MS, Series, TimeRange
 from laklak.model.spans import gaps, runs
 from laklak.plan.rows import Checked
@@ -149,7 +150,9 @@ class _Said:
         """The absence with what the file said, instead of what one said before."""
         row = self.refused.get(absence.open_time_ms)
         words = self.words if row is None else f"{self.words}: {row}"
-        return replace(absence, file_ms=self.at_ms, reason=f"{absence.reason.partition('; ')[0]}; {words}")
+        reason = f"{absence.reason.partition('; ')[0]}; {words}"
+        sources = tuple(dict.fromkeys((*absence.sources, ARCHIVE)))
+        return replace(absence, file_ms=self.at_ms, reason=reason, sources=sources)
 
     def together(self, other: _Said) -> _Said:
         """What two files say that have nothing."""

@@ -1,4 +1,4 @@
-"""`laklak show`: stored candles."""
+"""`laklak show`: stored candles, and where they came from."""
 
 from __future__ import annotations
 
@@ -36,6 +36,10 @@ def show(
     ] = None,
     start: Start = None,
     end: Annotated[str | None, typer.Option(metavar="T", help="Moment to stop before.", rich_help_panel=WHAT)] = None,
+    provenance: Annotated[
+        bool,
+        typer.Option("--provenance", help="Say which source gave which stretch, in which runs.", rich_help_panel=WHAT),
+    ] = False,
     store: ExistingStore = None,
     config: Config = None,
     as_json: AsJson = False,
@@ -49,39 +53,53 @@ def show(
     \b
     laklak show BTCUSDT --last 60
     laklak show BTCUSDT --start 2026-01-01 --end 2026-02-01 --csv > january.csv
+    laklak show BTCUSDT --provenance
     """
     from laklak._version import __version__
     from laklak.cli.terminal import emit_lines
     from laklak.order import old_config_hint
     from laklak.report.summary import SCHEMA
-    from laklak.report.words import candle_lines, candle_objects, csv_lines
+    from laklak.report.words import candle_lines, candle_objects, csv_lines, provenance_lines, provenance_objects
     from laklak.settings.typed import typed_series
     from laklak.stores import shown_store
-    from laklak.stores.reading import stored_candles
+    from laklak.stores.reading import stored_candles, stored_provenance
 
     if first is not None and last is not None:
         raise UsageError("--first and --last exclude each other", hint="give one")
     if as_json and as_csv:
         raise UsageError("--json and --csv exclude each other", hint="give one")
+    if provenance and (as_csv or first is not None or last is not None):
+        raise UsageError("--provenance is no candles: no --first, --last or --csv", hint="--start and --end cut it")
     span = _span(start, end)
     settings = settings_of({"store": store, "config": config})
     wanted = typed_series(series, settings)
     if last is None and first is None and start is None and end is None:
         last = _LAST
-    asked = stored_candles(settings.store_access, wanted, span, first=first, last=last)
+    json_of = "show" if as_json else None
+    answer = {"schema": SCHEMA, "version": __version__, "series": str(wanted), "store": shown_store(settings.store)}
     try:
-        columns = look(asked, json_of="show" if as_json else None)
+        if provenance:
+            stretches = look(stored_provenance(settings.store_access, wanted, span), json_of=json_of)
+        else:
+            columns = look(stored_candles(settings.store_access, wanted, span, first=first, last=last), json_of=json_of)
     except StoreUnavailable as exc:
         if hint := old_config_hint(settings, working_folder()):
             raise StoreUnavailable(str(exc), hint=hint) from exc
         raise
+    if provenance:
+        if as_json:
+            print_json({**answer, "provenance": provenance_objects(stretches), "error": None, "hint": None})
+        elif stretches:
+            emit_lines(provenance_lines(wanted, stretches), sys.stdout)
+        else:
+            emit_lines([f"{wanted}: nobody has noted where its candles came from"], sys.stdout)
+        return 0
     if not columns.open_times:
         raise UnknownSeries(
             f"no candles of {wanted} in this time in {shown_store(settings.store)}",
             hint=f"laklak show {wanted} --first 1 and --last 1 say where it begins and ends",
         )
     if as_json:
-        answer = {"schema": SCHEMA, "version": __version__, "series": str(wanted), "store": shown_store(settings.store)}
         print_json({**answer, "candles": candle_objects(columns), "error": None, "hint": None})
     else:
         emit_lines(csv_lines(columns) if as_csv else candle_lines(wanted, columns), sys.stdout)

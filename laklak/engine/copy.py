@@ -15,7 +15,7 @@ import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Final, Protocol
 
@@ -24,9 +24,11 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 
 from laklak.engine.addresses import merge_notes
 from laklak.engine.oddities import STRAYS_FILE, OddityBook
-from laklak.engine.store_work import announce, check_room, each, find_closed, sent, survey_sure
+from laklak.engine.store_work import announce, check_room, each, find_closed, revisions, sent, survey_sure
 from laklak.engine.watching import StoreWatch
 from laklak.errors import LaklakError, StoreError, StoreFull, StoreUnavailable, UsageError
+from laklak.model.absences import Absence
+from laklak.model.provenance import COPY
 from laklak.model.series import Series, TimeRange, iso
 from laklak.plan.wanted import FailedSeries
 from laklak.report.copied import CopyReport, CopySummary, summarise_copy
@@ -34,7 +36,8 @@ from laklak.report.ledger import Ledger
 from laklak.sources.store import CopyJob, CopyPlan, Part, Unsound, parts_of, plan_copy, take
 from laklak.stores import open_store, shown_store
 from laklak.stores.base import Columns, Delivery, Store
-from laklak.stores.coverage import take_stock
+from laklak.stores.coverage import Presence, take_stock
+from laklak.stores.reading import ALWAYS
 from laklak.stores.unconfirmed import UnsureBook
 from laklak.tasks.groups import task_group
 from laklak.tasks.stopping import Stopped, Stopper
@@ -76,6 +79,7 @@ class Copy:
             started_s=time.monotonic(),
         )
         self.stopper = Stopper()
+        self._started_ms = time.time_ns() // 1_000_000
         self._observer = observer
         self._exit_code: int | None = None
         self._error: LaklakError | None = None
@@ -185,6 +189,7 @@ class Copy:
                     await notes.save(destination)
             self._observer.planned_copy(self.report)
             await self._move(source, destination, unsure)
+            await self._carry_spans(destination)
             self._settle(unsure)
 
     def _kept(self, destination: Store, holdings: Mapping[Series, TimeRange]) -> Mapping[Series, TimeRange]:
@@ -234,7 +239,8 @@ class Copy:
             there, here = await take_stock(source, *wanted), await survey_sure(destination, unsure, *wanted)
             odd_there.add(wanted[0], (), there.strays)
             odd_here.add(wanted[0], here.not_whole, here.strays, here.not_whole_absent)
-            return plan_copy(*wanted, there, here, closed.on_grid(wanted[0]))
+            spans = await _spans_to_carry(source, destination, *wanted, there, here)
+            return replace(plan_copy(*wanted, there, here, closed.on_grid(wanted[0])), spans=tuple(spans))
 
         plans = await each(spans.items(), plan, self._observer.note)
         odd_there.tell()
@@ -262,37 +268,54 @@ class Copy:
                 async with send, task_group() as readers:
                     self._readers = readers.cancel_scope
                     for _ in range(READERS):
-                        readers.start_soon(self._read, source, parts, send.clone())
+                        readers.start_soon(self._read, source, destination, parts, send.clone())
             ticking.cancel_scope.cancel()
         for ledger in self.report.ledgers:
             if ledger.plan.missing_count:
                 log.info("series=%s copied=%d missing=%d", ledger.plan.series, ledger.written, ledger.missing)
 
+    async def _carry_spans(self, destination: Store) -> None:
+        """Tell the destination of the stretches without candles; what it holds beats them."""
+        deliveries = [Delivery(plan.series, None, plan.spans) for plan in self._plans.values() if plan.spans]
+        if not deliveries or self.stopper.requested:
+            return
+        try:
+            await destination.write(deliveries)
+        except StoreError as exc:
+            self._abort(exc)
+
     def _settle(self, unsure: UnsureBook) -> None:
         """Forget what was unsure of the series that are whole now, where candles were written for it."""
         unsure.settle((plan.series, plan.candles) for ledger, plan in self._plans.items() if ledger.got_all)
 
-    async def _read(self, source: Store, parts: Iterator[Part], parcels: MemoryObjectSendStream[_Parcel]) -> None:
+    async def _read(
+        self,
+        source: Store,
+        destination: Store,
+        parts: Iterator[Part],
+        parcels: MemoryObjectSendStream[_Parcel],
+    ) -> None:
         async with parcels:
             for part in parts:
                 if self.stopper.requested:
                     return
                 try:
-                    delivery = await self._take(source, part)
+                    delivery = await self._take(source, destination, part)
                 except StoreError as exc:
                     self._abort(exc)
                     return
                 if delivery.rows:
                     await parcels.send(_Parcel(part.ledger, delivery))
 
-    async def _take(self, source: Store, part: Part) -> Delivery:
+    async def _take(self, source: Store, destination: Store, part: Part) -> Delivery:
         """Read a part and say what of it is to be stored."""
         ledger = part.ledger
         columns = Columns((), ((),) * 5)
         if part.candles:
             columns = await source.read(ledger.plan.series, part.range, whole=False)
         absences = await source.absences(ledger.plan.series, part.range) if part.absences else []
-        taken = take(part, columns, absences)
+        known = await source.provenance(ledger.plan.series, part.range) if part.candles else []
+        taken = take(part, columns, absences, known, self._started_ms)
         unsound = self._unsound.setdefault(ledger, Unsound())
         unsound.add(taken.not_whole)
         if taken.unsound:
@@ -303,7 +326,11 @@ class Copy:
             taken.gone,
             f"they were deleted from {source.display} after this copy was planned; another copy counts what is there",
         )
-        return taken.delivery
+        delivery = taken.delivery
+        if delivery.candles and ledger.plan.not_whole:
+            told = await revisions(destination, delivery.candles, {"repair": ledger.plan.not_whole}, COPY)
+            return replace(delivery, revisions=told)
+        return delivery
 
     async def _write(self, destination: Store, unsure: UnsureBook, parcels: MemoryObjectReceiveStream[_Parcel]) -> None:
         async with parcels:
@@ -342,6 +369,21 @@ class Copy:
 
     def _clock(self) -> None:
         self.report.seconds = time.monotonic() - self.report.started_s
+
+
+async def _spans_to_carry(
+    source: Store, destination: Store, series: Series, span: TimeRange, there: Presence, here: Presence
+) -> list[Absence]:
+    """The stretches without candles that the source knows, around what it holds too, and the destination does not."""
+    around = (TimeRange(ALWAYS.start_ms, span.start_ms), TimeRange(span.end_ms, ALWAYS.end_ms))
+
+    async def known(store: Store, inside: Presence) -> list[Absence]:
+        outside = [absence for part in around for absence in await store.absences(series, part)]
+        return [absence for absence in (*outside, *inside.absences) if absence.is_span]
+
+    found = await known(source, there)
+    already = set(await known(destination, here)) if found else set()
+    return [absence for absence in found if absence not in already]
 
 
 async def _collect(parcels: MemoryObjectReceiveStream[_Parcel]) -> Sequence[_Parcel]:

@@ -38,6 +38,7 @@ from laklak.engine.edges import first_open_ms
 from laklak.engine.files_alone import FilesAlone
 from laklak.engine.life import Lives, ended_line
 from laklak.engine.listing import UNLISTED
+from laklak.engine.store_work import revisions
 from laklak.engine.tally import tally
 from laklak.engine.writing import Parcel, Writer
 from laklak.errors import (
@@ -51,6 +52,8 @@ from laklak.errors import (
 )
 from laklak.model.absences import Absence
 from laklak.model.candles import CandleBatch, Candles, Chunk
+from laklak.model.provenance import ARCHIVE, REST, Source, given_by
+from laklak.model.revisions import Revision, Why
 from laklak.model.series import TimeRange, iso
 from laklak.model.spans import parted, runs, union
 from laklak.plan.answers import SECOND_ANSWER_AFTER_S, Edge, Question, first_answer, second_answer
@@ -67,7 +70,7 @@ from laklak.sources.forms import read_answer, unread_detail, with_neighbours
 from laklak.sources.venue import Feed
 from laklak.stores.base import Delivery, Store
 from laklak.stores.knowledge import Knowledge
-from laklak.stores.refetched import Compared, compare
+from laklak.stores.refetched import Compared, compare, revisions_of
 from laklak.stores.unconfirmed import UnsureBook
 from laklak.tasks.groups import task_group
 from laklak.tasks.stopping import Stopped, Stopper
@@ -347,8 +350,9 @@ class Fetch:
         self._report.files.candles += len(candles) - len(corrected)
         ledger.doubt(outcome.doubts)
         self._report.rows_rejected += outcome.rows_refused
-        candles = await self._packed(ledger, candles, reader.in_thread)
-        return await self._delivery(ledger, candles, verdict.proven, corrected)
+        told = await self._revisions(ledger, candles, corrected, ARCHIVE)
+        packed, changed = await self._packed(ledger, candles, ARCHIVE, reader.in_thread)
+        return await self._delivery(ledger, packed, verdict.proven, corrected, told or changed, ARCHIVE)
 
     async def _no_candles(
         self, feed: Feed, reader: FileReader, ledger: Ledger, parts: Sequence[FilePart], why: NoCandles
@@ -540,14 +544,31 @@ class Fetch:
         corrected = self._look_again(feed, chunk, checked)
         candles = _with_others(outcome.candles, chunk, checked, corrected)
         # Packed while its cells are at hand: a page is worked through from its bytes to what is written in one go.
-        candles = await self._packed(ledger, candles)
-        return await self._delivery(ledger, candles, await self._proven(feed, ledger, outcome.absences), corrected)
+        told = await self._revisions(ledger, candles, corrected, REST)
+        packed, changed = await self._packed(ledger, candles, REST)
+        absences = await self._proven(feed, ledger, outcome.absences)
+        return await self._delivery(ledger, packed, absences, corrected, told or changed, REST)
 
-    async def _packed(self, ledger: Ledger, candles: Candles, in_thread: InThread | None = None) -> Candles:
-        """What is to be written of candles, packed: of a refetch only what is not stored as it is."""
+    async def _revisions(
+        self, ledger: Ledger, candles: Candles, corrected: frozenset[int], source: Source
+    ) -> Sequence[Revision]:
+        """How candles differ from what they are written over, where a plan or a note says that there is something."""
+        plan = ledger.plan
+        if self._report.refetched is not None or not (corrected or plan.not_whole):
+            return ()
+        known: dict[Why, Sequence[TimeRange]] = {
+            "corrected": runs(sorted(corrected), plan.series.interval),
+            "repair": plan.not_whole,
+        }
+        return await revisions(self._store, candles, known, source)
+
+    async def _packed(
+        self, ledger: Ledger, candles: Candles, source: Source, in_thread: InThread | None = None
+    ) -> tuple[Candles, Sequence[Revision]]:
+        """What is to be written of candles, packed; of a refetch only what is not stored so, and what differed."""
         pack = self._store.pack
         if self._report.refetched is None or not len(candles):
-            return pack(candles) if in_thread is None else await in_thread(pack, candles)
+            return (pack(candles) if in_thread is None else await in_thread(pack, candles)), ()
         series = ledger.plan.series
         span = TimeRange(candles.open_times[0], candles.open_times[-1] + series.interval.ms)
         stored, unsure = await self._store.read(series, span, whole=False), self._unsure.of(series)
@@ -559,7 +580,7 @@ class Fetch:
         compared = work(candles) if in_thread is None else await in_thread(work, candles)
         self._report.refetched.add(series, compared)
         ledger.kept += compared.same
-        return compared.write
+        return compared.write, revisions_of(compared, source, "refetch", time.time_ns() // 1_000_000)
 
     def _look_again(self, feed: Feed, chunk: Chunk, checked: Checked) -> frozenset[int]:
         """The candles of an answer that were stored just after their close and are not what they were."""
@@ -593,7 +614,13 @@ class Fetch:
             learned.set()
 
     async def _delivery(
-        self, ledger: Ledger, candles: Candles, absences: Sequence[Absence], corrected: frozenset[int] = frozenset()
+        self,
+        ledger: Ledger,
+        candles: Candles,
+        absences: Sequence[Absence],
+        corrected: frozenset[int] = frozenset(),
+        changed: Sequence[Revision] = (),
+        source: Source = REST,
     ) -> Delivery:
         if absences and self._job.refetch:
             # A refetched minute that the venue does not have keeps the candle it has: stored beats hole.
@@ -602,7 +629,9 @@ class Fetch:
             kept = sum(absence.open_time_ms in stored for absence in absences)
             ledger.kept += kept
             absences = [absence for absence in absences if absence.open_time_ms not in stored]
-        return Delivery(ledger.plan.series, candles if len(candles) else None, absences, corrected)
+        series = ledger.plan.series
+        given = given_by(source, candles.open_times, series.interval, self._report.started_ms)
+        return Delivery(series, candles if len(candles) else None, absences, corrected, changed, given)
 
     def _refused(self, ledger: Ledger, exc: PermanentError) -> None:
         """Nothing more of this series is asked; its minutes stay missing. Several workers may learn it at once."""

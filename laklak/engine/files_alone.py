@@ -12,7 +12,8 @@ from laklak.archives.unlisted import FilesRead, Settled, Shelf, Trace, settle_fi
 from laklak.engine.listing import UNLISTED
 from laklak.model.absences import Absence
 from laklak.model.candles import places
-from laklak.model.series import TimeRange
+from laklak.model.provenance import ARCHIVE
+from laklak.model.series import Interval, TimeRange
 from laklak.model.spans import union
 from laklak.plan.rows import Checked, Refusal
 from laklak.report.ledger import NO_SOURCE, Ledger
@@ -68,7 +69,9 @@ class FilesAlone:
         if not await api_has_nothing():
             ledger.trouble(NO_SOURCE, _count(ledger, settled.holes) + len(doubts.refused), _NO_SOURCE)
             return []
-        absences = _holes(ledger, settled.holes, now_ms) + _rejects(doubts.refused.values(), now_ms)
+        absences = _holes(ledger, settled.holes, now_ms) + _rejects(
+            plan.series.interval, doubts.refused.values(), now_ms
+        )
         return sorted(absences, key=lambda absence: absence.open_time_ms)
 
     def _leave_out(self, ledger: Ledger, settled: Settled, stored: Sequence[int], trace: Trace) -> None:
@@ -89,19 +92,18 @@ class FilesAlone:
 
 def _holes(ledger: Ledger, parts: Iterable[TimeRange], now_ms: int) -> list[Absence]:
     stamp_ms = time.time_ns() // 1_000_000
-    step_ms = ledger.plan.series.interval.ms
-    return [
-        Absence(open_ms, "hole", stamp_ms, NOBODY_ELSE, venue_ms=now_ms, file_ms=now_ms)
+    lacking = (
+        Absence(part, "hole", stamp_ms, NOBODY_ELSE, venue_ms=now_ms, file_ms=now_ms, sources=(ARCHIVE,))
         for part in parts
-        for open_ms in range(part.start_ms, part.end_ms, step_ms)
-    ]
+    )
+    return [absence for one in lacking for absence in one.candles(ledger.plan.series.interval)]
 
 
-def _rejects(refusals: Iterable[Refusal], now_ms: int) -> list[Absence]:
+def _rejects(interval: Interval, refusals: Iterable[Refusal], now_ms: int) -> list[Absence]:
     """A file with its checksum says the same each time: its rows need no second answer."""
     stamp_ms = time.time_ns() // 1_000_000
     return [
-        Absence(one.open_time_ms, "rejected", stamp_ms, one.reason, one.row, now_ms, now_ms)
+        Absence.at(interval, one.open_time_ms, "rejected", stamp_ms, one.reason, one.row, now_ms, now_ms, (ARCHIVE,))
         for one in refusals
         if one.open_time_ms is not None
     ]

@@ -16,9 +16,9 @@ from laklak.engine.listing import ListingCheck
 from laklak.engine.oddities import STRAYS_FILE, OddityBook
 from laklak.engine.store_work import Closed, check_room, each, find_closed, survey_sure
 from laklak.errors import StoreUnavailable, VenueUnreachable
-from laklak.model.absences import Absence
+from laklak.model.absences import SPAN_KINDS, Absence, minutes
 from laklak.model.series import Series, TimeRange, iso
-from laklak.model.spans import gaps, newest_held, oldest_held, runs, union
+from laklak.model.spans import newest_held, oldest_held, runs, union, without
 from laklak.plan.answers import may_have_come
 from laklak.plan.chunks import best_page, page_weight
 from laklak.plan.cost import alternatives, cost_of
@@ -33,7 +33,7 @@ from laklak.sources.backlog import Agenda
 from laklak.sources.fresh import Fresh, chunks_with, take_along
 from laklak.sources.venue import Feed
 from laklak.stores.base import Origin, Store
-from laklak.stores.coverage import Presence, parted_by_absences
+from laklak.stores.coverage import Presence, absences_on_grid, parted_by_absences
 from laklak.stores.knowledge import Knowledge
 from laklak.stores.unconfirmed import UnsureBook
 from laklak.tasks.stopping import Stopper
@@ -274,9 +274,8 @@ class Preparation:
                 asked_again = {one.open_time_ms for one in young}
                 known = [one for one in known if one.open_time_ms not in asked_again]
                 missing = tuple(union([*missing, *runs(sorted(asked_again), target.series.interval)]))
-        holes = sum(one.kind == "hole" for one in known)
         interval = target.series.interval
-        not_held = union([*missing, *runs((one.open_time_ms for one in known), interval)])
+        not_held = union([*missing, *(one.span for one in known)])
         seen = (newest_held(target.wanted, not_held, interval), target.newest_ms)
         self._note_holes(target.series, known)
         can_be_written, blocked = self._closed.parted(target.series, missing)
@@ -285,8 +284,8 @@ class Preparation:
             target.wanted,
             target.first_ms,
             stored,
-            holes,
-            len(known) - holes,
+            minutes(known, ("hole",), interval),
+            minutes(known, ("rejected",), interval),
             tuple(can_be_written),
             known_rejected,
             blocked=tuple(blocked),
@@ -295,6 +294,8 @@ class Preparation:
             asked_start_ms=target.asked_start_ms,
             asked_end_ms=target.asked_end_ms,
             doubtful_first=target.doubtful_first,
+            not_whole=presence.not_whole,
+            absent=minutes(known, SPAN_KINDS, interval),
             files_only=target.files_only,
         )
 
@@ -304,8 +305,8 @@ class Preparation:
         if not self._job.refetch:
             return await survey_sure(self._store, self._unsure, series, wanted, recheck=recheck)
         odd = await self._store.odd(series, wanted, anew=recheck)
-        known = [] if recheck else await self._store.absences(series, wanted)
-        missing = gaps(wanted, (one.open_time_ms for one in known), series.interval)
+        known = [] if recheck else absences_on_grid(await self._store.absences(series, wanted), series.interval)
+        missing = without(wanted, (one.span for one in known))
         not_whole, absent = parted_by_absences(series, odd.not_whole, known)
         return Presence(0, tuple(known), tuple(missing), not_whole, odd.strays, absent)
 

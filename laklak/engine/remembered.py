@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from laklak.engine.addresses import shown
+from laklak.model.absences import AbsenceKind
 from laklak.model.findings import Fact, Finding
 from laklak.model.records import Note
 from laklak.model.series import iso
@@ -26,6 +27,14 @@ _NAMES: Final = {
     "beyond": "look beyond an end",
     "unlisted": "unlisted symbol",
     "listing": "listed symbol",
+}
+_ABSENCES: Final[Mapping[AbsenceKind, str]] = {
+    "hole": "hole",
+    "rejected": "reject",
+    "quiet": "quiet stretch",
+    "closed": "closed stretch",
+    "before_first": "stretch before a first candle",
+    "after_last": "stretch after a last candle",
 }
 _OTHERS: Final = "other note"
 _FRESH: Final = "young candle"
@@ -102,7 +111,7 @@ def _counted(
     moments: list[int] = []
     for one in absences:
         if one.venue == venue:
-            counts["hole" if one.kind == "hole" else "reject"] = one.count
+            counts[_ABSENCES[one.kind]] = one.count
             moments += (one.oldest_ms, one.newest_ms)
     for note in knowledge.all():
         if note.about.partition(":")[0] != venue or note.kind == NOTE:

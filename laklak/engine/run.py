@@ -84,7 +84,7 @@ class Backfill:
 
     async def run(self) -> Summary | Estimate:
         """Do the job. Raises LaklakError when it cannot start; once fetching began, the summary says what happened."""
-        started_ms = time.time_ns() // 1_000_000
+        self.report.started_ms = time.time_ns() // 1_000_000
         estimate: Estimate | None = None
         try:
             async with AsyncExitStack() as opened:
@@ -132,7 +132,7 @@ class Backfill:
                         # Who stops a run does not wait for a store that another program holds.
                         with anyio.move_on_after(RECORD_WITHIN_S if self.stopper.requested else None):
                             await self._remember(store, knowledge)
-                            await self._record(store, started_ms)
+                            await self._record(store)
         except Stopped:
             log.info("stopped while planning")
         finally:
@@ -158,14 +158,14 @@ class Backfill:
         except StoreError as exc:
             log.warning("not remembered error=%s", exc)
 
-    async def _record(self, store: Store, started_ms: int) -> None:
+    async def _record(self, store: Store) -> None:
         """Write the run into the store; a full store has no room for that, which is no new error."""
         tally(self.report, self._feeds)
         summary = self._summary()
         try:
             await store.record_run(
                 RunRecord(
-                    started_ms=started_ms,
+                    started_ms=self.report.started_ms,
                     ended_ms=time.time_ns() // 1_000_000,
                     version=__version__,
                     start_ms=self.report.start_ms or 0,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, Protocol, TypeVar
@@ -9,13 +10,15 @@ from typing import Final, Protocol, TypeVar
 import anyio
 
 from laklak.errors import StoreUnavailable
-from laklak.model.candles import places
+from laklak.model.candles import Candles, places
+from laklak.model.revisions import Revision, Why
 from laklak.model.series import DAY_MS, Series, TimeRange, iso
 from laklak.model.spans import parted, runs, union
 from laklak.plan.wanted import Asked
 from laklak.report.ledger import Ledger
 from laklak.stores.base import ClosedSpan, Delivery, Store, StoreInfo
 from laklak.stores.coverage import Presence, take_stock
+from laklak.stores.refetched import compare, revisions_of
 from laklak.stores.unconfirmed import UnsureBook
 from laklak.tasks.groups import task_group
 from laklak.text import counted, size_text, some_of
@@ -180,6 +183,25 @@ async def find_closed(
         rest = [f"{iso(one.span.start_ms)} to {iso(one.span.end_ms)}" for one in told[_CLOSED_SHOWN:]]
         warn(f"the same holds for {len(rest)} more: {some_of(rest)}")
     return Closed(found)
+
+
+async def revisions(
+    store: Store, candles: Candles, at: Mapping[Why, Sequence[TimeRange]], source: str
+) -> Sequence[Revision]:
+    """How `candles` differ from what is stored, where they are known to overwrite something; nothing else is read.
+
+    `at`: for what reason, and where (on the grid, in order and disjoint).
+    """
+    found: list[Revision] = []
+    hull = TimeRange(candles.open_times[0], candles.open_times[-1] + 1) if len(candles) else TimeRange(0, 0)
+    for why, spans in at.items():
+        for span in spans:
+            part = candles.only((span,)) if span.clip(hull) else None
+            if part:
+                stored = await store.read(candles.series, span, whole=False)
+                compared = compare(stored, part, ())
+                found += revisions_of(compared, source, why, time.time_ns() // 1_000_000)
+    return found
 
 
 def sent(deliveries: Iterable[Delivery]) -> Iterator[tuple[Series, TimeRange]]:

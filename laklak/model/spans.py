@@ -1,11 +1,34 @@
-"""Algebra of time ranges: joined, parted, subtracted."""
+"""Algebra of time ranges: joined, parted, subtracted, laid over each other."""
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
+from typing import Protocol, Self, TypeVar
 
 from laklak.model.series import Interval, TimeRange
+
+
+class Row(Protocol):
+    """Something that is said of a stretch of a series."""
+
+    @property
+    def span(self) -> TimeRange: ...
+
+    def over(self, span: TimeRange) -> Self:
+        """The same of another stretch."""
+        ...
+
+    def joins(self, other: Self) -> bool:
+        """Whether the two can be one where they touch."""
+        ...
+
+    def joined(self, other: Self) -> Self:
+        """Both as one, from the first start to the last end."""
+        ...
+
+
+R = TypeVar("R", bound=Row)
 
 
 def on_grid(span: TimeRange, interval: Interval) -> TimeRange:
@@ -120,3 +143,24 @@ def without(span: TimeRange, ranges: Iterable[TimeRange]) -> list[TimeRange]:
 def count(ranges: Iterable[TimeRange], interval: Interval) -> int:
     """How many minutes ranges on the grid hold."""
     return sum(part.count(interval) for part in ranges)
+
+
+def laid_over(rows: Sequence[R], new: R) -> list[R]:
+    """`rows` (rising, disjoint) with `new` laid over them: it counts where they overlap, and like neighbours join."""
+    if not new.span:
+        return list(rows)
+    start_ms, end_ms = new.span.start_ms, new.span.end_ms
+    if not rows or rows[-1].span.end_ms < start_ms:
+        return [*rows, new]
+    first = bisect_left(rows, start_ms, key=lambda row: row.span.end_ms)
+    after = bisect_right(rows, end_ms, key=lambda row: row.span.start_ms)
+    head: list[R] = []
+    tail: list[R] = []
+    for row in rows[first:after]:
+        if row.joins(new):
+            new = new.joined(row)
+            continue
+        before, behind = TimeRange(row.span.start_ms, start_ms), TimeRange(end_ms, row.span.end_ms)
+        head += [row.over(part) for part in (before,) if part]
+        tail += [row.over(part) for part in (behind,) if part]
+    return [*rows[:first], *head, new, *tail, *rows[after:]]

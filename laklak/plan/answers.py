@@ -27,6 +27,7 @@ from typing import Final, Literal
 
 from laklak.model.absences import Absence
 from laklak.model.candles import Candles, Chunk
+from laklak.model.provenance import REST
 from laklak.model.series import DAY_MS, Interval, Series, TimeRange
 from laklak.model.spans import gaps, merge, runs
 from laklak.plan.chunks import Tiers, plan_chunks
@@ -129,7 +130,15 @@ def second_answer(
             once_lacking.append(time)
         elif settled and time not in doubts.refused:
             absences.append(
-                Absence(time, "hole", confirmed_at_ms, "two complete answers lack it", venue_ms=venue_now_ms)
+                Absence.at(
+                    interval,
+                    time,
+                    "hole",
+                    confirmed_at_ms,
+                    "two complete answers lack it",
+                    venue_ms=venue_now_ms,
+                    sources=(REST,),
+                )
             )
         else:
             undecided += 1
@@ -145,7 +154,18 @@ def second_answer(
         if before is None and _inside(time, doubts.unproven):
             once_refused[time] = refusal
         elif same and checked.proves(refusal):
-            absences.append(Absence(time, "rejected", confirmed_at_ms, refusal.reason, refusal.row, venue_now_ms))
+            absences.append(
+                Absence.at(
+                    interval,
+                    time,
+                    "rejected",
+                    confirmed_at_ms,
+                    refusal.reason,
+                    refusal.row,
+                    venue_now_ms,
+                    sources=(REST,),
+                )
+            )
         else:
             undecided += 1
     absences.sort(key=lambda absence: absence.open_time_ms)

@@ -11,7 +11,7 @@ from laklak.model.series import Series, TimeRange
 class SeriesPlan:
     """One series of a run: what is wanted, what the store has, what is to fetch.
 
-    wanted_count = stored + holes + rejected + candles in `missing` and in `blocked`.
+    wanted_count = stored + holes + rejected + candles in `missing` and in `blocked`; what is `absent` is not in it.
     """
 
     series: Series
@@ -36,6 +36,10 @@ class SeriesPlan:
     """`wanted` begins where one answer says, and something else says that there are earlier candles."""
     blocked: tuple[TimeRange, ...] = ()
     """What is not there either, and is not asked for, since the store could not take it."""
+    absent: int = 0
+    """So many of `wanted` are known to be quiet, closed, before the first candle or after the last."""
+    not_whole: tuple[TimeRange, ...] = ()
+    """Of `missing`, where something stands that is no candle."""
     files_only: bool = False
     """Only bulk files have the series: nobody else is asked for what they lack."""
 
@@ -49,7 +53,7 @@ class SeriesPlan:
 
     @property
     def wanted_count(self) -> int:
-        return self.wanted.count(self.series.interval)
+        return self.wanted.count(self.series.interval) - self.absent
 
     @property
     def missing_count(self) -> int:

@@ -6,6 +6,7 @@ from collections.abc import Collection
 from typing import Final
 
 from laklak.model.series import TimeRange, iso
+from laklak.model.spans import count, overlap
 from laklak.plan.answers import Doubts, Edge
 from laklak.plan.missing import SeriesPlan
 from laklak.plan.wanted import FailedSeries
@@ -167,9 +168,13 @@ class Ledger:
             self.reopened -= filled
             self.new_holes -= len(filled)
             self.filled += len(filled)
-        holes = [absence.open_time_ms for absence in delivery.absences if absence.kind == "hole"]
-        self.new_holes += sum(time not in self.reopened for time in holes)
-        rejected = [absence.open_time_ms for absence in delivery.absences if absence.kind == "rejected"]
+        interval = self.plan.series.interval
+        single = [one for absence in delivery.absences if not absence.is_span for one in absence.candles(interval)]
+        self.new_holes += sum(one.kind == "hole" and one.open_time_ms not in self.reopened for one in single)
+        # When there was nothing to have, nothing is wanted.
+        spans = [absence.span.clip(self.life) for absence in delivery.absences if absence.is_span]
+        self.outside += count(overlap(self.plan.missing, [span for span in spans if span]), interval)
+        rejected = [one.open_time_ms for one in single if one.kind == "rejected"]
         self.new_rejected += len(rejected)
         self.newly_rejected += sum(time not in self.plan.known_rejected for time in rejected)
 

@@ -86,6 +86,8 @@ class Report:
 
     store: str = ""
     started_s: float = 0.0
+    started_ms: int = 0
+    """When the run began, by this machine's clock: by that it is known."""
     start_ms: int | None = None
     end_ms: int | None = None
     ledgers: list[Ledger] = field(default_factory=list)

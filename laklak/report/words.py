@@ -12,6 +12,7 @@ from decimal import Decimal
 from typing import Final
 
 from laklak.model.findings import Checkup
+from laklak.model.provenance import Stretch
 from laklak.model.series import Series, iso
 from laklak.plan.cost import Budget, Cost
 from laklak.plan.wanted import BegunSeries, FailedSeries
@@ -473,9 +474,36 @@ def candle_lines(series: Series, columns: Columns) -> Iterable[str]:
     table: list[tuple[str, ...]] = [("open_time", "open", "high", "low", "close", "volume")]
     for index, time_ms in enumerate(columns.open_times):
         table.append((iso(time_ms), *(_number(column[index]) for column in columns.values)))
-    widths = [max(len(row[i]) for row in table) for i in range(len(table[0]))]
     yield str(series)
-    for row in table:
+    yield from _table(table)
+
+
+def provenance_lines(series: Series, stretches: Sequence[Stretch]) -> Iterable[str]:
+    """Who gave the candles of a series, as a table, oldest first."""
+    table: list[tuple[str, ...]] = [("from", "until", "source", "state", "first_run", "last_run")]
+    table += [tuple(map(str, one.values())) for one in provenance_objects(stretches)]
+    yield str(series)
+    yield from _table(table)
+
+
+def provenance_objects(stretches: Sequence[Stretch]) -> list[dict[str, str]]:
+    """The same for JSON."""
+    return [
+        {
+            "from": iso(one.span.start_ms),
+            "until": iso(one.span.end_ms),
+            "source": one.source,
+            "state": one.state,
+            "first_run": iso(one.first_run_ms // 1000 * 1000),
+            "last_run": iso(one.last_run_ms // 1000 * 1000),
+        }
+        for one in stretches
+    ]
+
+
+def _table(rows: Sequence[Sequence[str]]) -> Iterable[str]:
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    for row in rows:
         cells = [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]
         yield "  ".join(cells)
 

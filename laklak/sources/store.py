@@ -20,8 +20,9 @@ import orjson
 
 from laklak.model.absences import Absence
 from laklak.model.candles import CandleBatch, places
+from laklak.model.provenance import COPY, Stretch, carried, given_by
 from laklak.model.series import Series, TimeRange, iso
-from laklak.model.spans import count, overlap, parted, runs, union, without
+from laklak.model.spans import count, overlap, parted, union, without
 from laklak.plan.chunks import plan_chunks
 from laklak.plan.missing import SeriesPlan
 from laklak.report.ledger import Ledger
@@ -61,16 +62,18 @@ class CopyPlan(SeriesPlan):
     """A series of a copy. `stored`, `holes` and `rejected` are at the destination, `wanted` spans what the source has.
 
     `missing` is `candles` and `absences` together, without what is `blocked` at the destination. The source itself
-    knows nothing of `source_missing` minutes in `wanted`: they are not counted.
+    knows nothing of `source_missing` minutes in `wanted`: they are not counted, and neither is what is `absent` there.
     """
 
     candles: tuple[TimeRange, ...]
     absences: tuple[TimeRange, ...]
     source_missing: int
+    spans: tuple[Absence, ...] = ()
+    """Stretches without candles that the source knows and the destination does not."""
 
     @property
     def wanted_count(self) -> int:
-        return self.wanted.count(self.series.interval) - self.source_missing
+        return self.wanted.count(self.series.interval) - self.absent - self.source_missing
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,29 +94,34 @@ def plan_copy(
     The destination takes no candle in the ranges that are `closed`, which are on the grid, in order and disjoint.
     """
     interval = series.interval
-    absent_there = {absence.open_time_ms for absence in source.absences}
-    source_absences = runs(sorted(absent_there), interval)
+    source_absences = union(one.span for one in source.absences if not one.is_span)
+    # Stretches without candles are carried as they are.
+    source_spans = union(one.span for one in source.absences if one.is_span)
     # What is not whole at the source is wanted too: it is named when it was read.
     source_missing = overlap(source.missing, without(span, source.not_whole))
-    source_candles = without(span, union([*source_missing, *source_absences]))
-    absences_here = runs([one.open_time_ms for one in destination.absences], interval)
-    not_stored = union([*destination.missing, *absences_here])
+    nothing_there = union([*source_missing, *source_spans])
+    source_candles = without(span, union([*nothing_there, *source_absences]))
+    not_stored = union([*destination.missing, *(one.span for one in destination.absences)])
     candles, blocked = parted(overlap(not_stored, source_candles), closed)
     absences = overlap(destination.missing, source_absences)
-    stored = overlap(without(span, not_stored), without(span, source_missing))
-    kinds = Counter(one.kind for one in destination.absences if one.open_time_ms in absent_there)
+    stored = overlap(without(span, not_stored), without(span, nothing_there))
+    rejected = union(one.span for one in destination.absences if one.kind == "rejected")
+    # What is known to be absent here in whatever other way is as good as a hole.
+    holes = union(one.span for one in destination.absences if one.kind != "rejected")
     return CopyPlan(
         series=series,
         wanted=span,
         first_ms=None,
         stored=count(stored, interval),
-        holes=kinds["hole"],
-        rejected=kinds["rejected"],
+        holes=count(overlap(holes, source_absences), interval),
+        rejected=count(overlap(rejected, source_absences), interval),
         missing=tuple(union([*candles, *absences])),
         blocked=tuple(blocked),
         candles=tuple(candles),
         absences=tuple(absences),
         source_missing=count(source_missing, interval),
+        absent=count(source_spans, interval),
+        not_whole=destination.not_whole,
     )
 
 
@@ -236,17 +244,22 @@ class Taken:
         return self.not_whole.rows
 
 
-def take(part: Part, columns: Columns, absences: Iterable[Absence]) -> Taken:
-    """Pick from what the source gave for a part what is wanted of it."""
+def take(
+    part: Part, columns: Columns, absences: Iterable[Absence], known: Iterable[Stretch] = (), run_ms: int = 0
+) -> Taken:
+    """Pick from what the source gave for a part what is wanted of it; `known`: who gave the candles to the source."""
     series = part.ledger.plan.series
     found = _on_grid(StoredCandles(series, columns.open_times, columns.values)).only(part.candles)
     candles = _sound(found)
-    remembered = [
-        one for one in absences if overlap([TimeRange(one.open_time_ms, one.open_time_ms + 1)], part.absences)
-    ]
+    remembered = [one for one in absences if not one.is_span and overlap([one.span], part.absences)]
     expected = count((*part.candles, *part.absences), series.interval)
     return Taken(
-        Delivery(series, candles if len(candles) else None, remembered),
+        Delivery(
+            series,
+            candles if len(candles) else None,
+            remembered,
+            provenance=carried(known, given_by(COPY, candles.open_times, series.interval, run_ms)),
+        ),
         not_whole=Unsound() if len(candles) == len(found) else Unsound.of(found),
         gone=expected - len(found) - len(remembered),
     )

@@ -15,7 +15,9 @@ from typing import Final, Literal, Protocol, Self
 from laklak.model.absences import Absence, AbsenceKind
 from laklak.model.candles import Candles
 from laklak.model.findings import Finding
+from laklak.model.provenance import Stretch
 from laklak.model.records import Note, RunRecord
+from laklak.model.revisions import Revision
 from laklak.model.series import Interval, Series, TimeRange
 
 Origin = Literal["real", "simulated"]
@@ -39,15 +41,18 @@ class Columns:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """What one answer gave: candles to store, and minutes confirmed absent. Either may be empty.
+    """What one answer gave: candles to store, and what is confirmed absent. Either may be empty.
 
-    `corrected` are those of its candles that were stored before with other values.
+    `corrected` are those of its candles that were stored before with other values. `revisions` tell of all candles that
+    differ from what they are written over, as far as somebody looked. `provenance`: who gave the candles, if known.
     """
 
     series: Series
     candles: Candles | None
     absences: Sequence[Absence] = ()
     corrected: frozenset[int] = frozenset()
+    revisions: Sequence[Revision] = ()
+    provenance: Sequence[Stretch] = ()
 
     @property
     def rows(self) -> int:
@@ -81,7 +86,10 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True)
 class AbsenceCount:
-    """So many holes or rejects of a venue, and when the oldest and the newest were confirmed (this machine's clock)."""
+    """So many absences of a kind at a venue, and when the oldest and the newest were confirmed (this machine's clock).
+
+    Holes and rejects are counted by the candle, all others by the stretch.
+    """
 
     venue: str
     kind: AbsenceKind
@@ -199,7 +207,7 @@ class Store(Protocol):
         ...
 
     async def holdings(self) -> dict[Series, TimeRange]:
-        """Every series with a candle or a known absence: from its first to the end of its last, on the grid."""
+        """Every series with a candle, hole or reject: from its first to the end of its last, on the grid."""
         ...
 
     async def odd(self, series: Series, span: TimeRange, *, anew: bool = False) -> Oddities:
@@ -222,11 +230,14 @@ class Store(Protocol):
         ...
 
     async def absences(self, series: Series, span: TimeRange) -> list[Absence]:
-        """Known holes and rejects in `span`, rising, without those that are stored after all."""
+        """What is known to be absent in `span`, rising, disjoint and cut to it, without what is stored after all.
+
+        Holes and rejects come one by one. What a longer-lived kind covers is told by that alone.
+        """
         ...
 
     async def absence_counts(self) -> Sequence[AbsenceCount]:
-        """How many holes and rejects are remembered of each venue."""
+        """How much is remembered to be absent at each venue, by kind."""
         ...
 
     def pack(self, candles: Candles) -> Candles:
@@ -239,10 +250,23 @@ class Store(Protocol):
     async def write(self, deliveries: Sequence[Delivery]) -> Written:
         """Store all of it but what is given back as refused, and return when it is acknowledged; idempotent.
 
-        A candle replaces what was stored under its identity and removes an absence of the same minute;
-        an absence is not recorded where a candle is stored.  When it raises, a store without transactions may have
-        stored a part.
+        A candle replaces what was stored under its identity and removes an absence of the same minute, and the whole
+        of a `before_first` or `after_last` that it disproves; an absence is not recorded where a candle is stored.
+        Provenance is noted of candles that are stored, and counts in place of what was noted before.
+        Revisions are added to those that there are.  When it raises, a store without transactions may have stored a
+        part; revisions come first then, so that no old row is ever lost.
         """
+        ...
+
+    async def provenance(self, series: Series, span: TimeRange) -> list[Stretch]:
+        """Who gave the candles in `span`, as far as that was noted: rising, disjoint, cut to it.
+
+        Neighbours of one source and state are one stretch.
+        """
+        ...
+
+    async def revisions(self, series: Series, span: TimeRange) -> list[Revision]:
+        """How candles in `span` were overwritten with other values, in the order in which that was."""
         ...
 
     async def read(self, series: Series, span: TimeRange, *, last: int | None = None, whole: bool = True) -> Columns:

@@ -7,18 +7,19 @@ minutes on the grid and gives no absence of a minute that is stored, so the two 
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from laklak.model.absences import Absence
-from laklak.model.series import DAY_MS, Series, TimeRange
-from laklak.model.spans import gaps, merge, runs
+from laklak.model.series import DAY_MS, Interval, Series, TimeRange
+from laklak.model.spans import gaps, merge, on_grid, overlap, parted, runs, without
 from laklak.stores.base import NO_STRAYS, Store, Strays
 
 
 @dataclass(frozen=True, slots=True)
 class Presence:
-    """candles in the range = stored + len(absences) + candles in `missing`.
+    """candles in the range = stored + those in `absences` + those in `missing`.
 
     In the part `not_whole` of the missing something stands that is no candle, and where an absence is known in the
     part `not_whole_absent`. `strays` are off the grid.
@@ -48,10 +49,8 @@ def parted_by_absences(
     series: Series, open_times: Sequence[int], absences: Iterable[Absence]
 ) -> tuple[tuple[TimeRange, ...], tuple[TimeRange, ...]]:
     """These minutes, rising, as ranges: those that are missing, and those that are known to be absent."""
-    known = {absence.open_time_ms for absence in absences}
-    missing = (open_time for open_time in open_times if open_time not in known)
-    absent = (open_time for open_time in open_times if open_time in known)
-    return tuple(runs(missing, series.interval)), tuple(runs(absent, series.interval))
+    missing, absent = parted(runs(open_times, series.interval), [absence.span for absence in absences])
+    return tuple(missing), tuple(absent)
 
 
 async def survey(store: Store, series: Series, span: TimeRange, *, recheck: bool = False) -> Presence:
@@ -60,24 +59,34 @@ async def survey(store: Store, series: Series, span: TimeRange, *, recheck: bool
     if not wanted:
         return Presence(0, (), ())
     stored = await store.count(series, span)
-    absences = [] if recheck else await store.absences(series, span)
-    absences = [absence for absence in absences if not absence.open_time_ms % series.interval.ms]
-    if stored + len(absences) == wanted:
+    absences = [] if recheck else absences_on_grid(await store.absences(series, span), series.interval)
+    if stored + sum(absence.span.count(series.interval) for absence in absences) == wanted:
         return Presence(stored, tuple(absences), ())
     if not stored and not absences:
         return Presence(0, (), (span,))
     by_day = await store.count_by_day(series, span)
-    absent_days: dict[int, list[int]] = {}
-    for absence in absences:
-        absent_days.setdefault(absence.open_time_ms // DAY_MS, []).append(absence.open_time_ms)
+    absent = [absence.span for absence in absences]
     missing: list[TimeRange] = []
     for day in span.days():
-        number = day.start_ms // DAY_MS
-        absent = absent_days.get(number, [])
-        count = by_day.get(number * DAY_MS, 0)
-        if absent or 0 < count < day.count(series.interval):
-            present = await store.open_times(series, day) if count else []
-            missing += gaps(day, sorted([*present, *absent]), series.interval)
-        elif not count:
-            missing.append(day)
+        count = by_day.get(day.start_ms // DAY_MS * DAY_MS, 0)
+        absent_then = overlap([day], absent)
+        if not count:
+            missing += without(day, absent_then)
+        elif absent_then or count < day.count(series.interval):
+            present = await store.open_times(series, day)
+            for part in without(day, absent_then):
+                inside = present[bisect_left(present, part.start_ms) : bisect_left(present, part.end_ms)]
+                missing += gaps(part, inside, series.interval)
     return Presence(stored, tuple(absences), tuple(merge(missing)))
+
+
+def absences_on_grid(absences: Iterable[Absence], interval: Interval) -> list[Absence]:
+    """Absences by the candles that would open in them; what a person has put off the grid is none."""
+    found = []
+    for absence in absences:
+        if not absence.is_span and absence.open_time_ms % interval.ms:
+            continue
+        span = on_grid(absence.span, interval)
+        if span:
+            found.append(absence.over(span))
+    return found

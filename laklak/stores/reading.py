@@ -8,6 +8,7 @@ from difflib import get_close_matches
 from typing import Final
 
 from laklak.errors import StoreUnavailable, UnknownSeries
+from laklak.model.provenance import Stretch
 from laklak.model.series import Series, TimeRange
 from laklak.stores import open_store
 from laklak.stores.access import StoreAccess
@@ -30,17 +31,30 @@ async def stored_candles(
     """
     # Whoever reads waits for the answer: nothing is waited for that may come up one day.
     async with open_store(replace(store, refusal_wait_s=0.0), create=False) as opened:
-        if not opened.exists:
-            raise StoreUnavailable(
-                f"there is no store {opened.display}",
-                hint="name an existing one with --store, or fill it: laklak backfill",
-            )
+        _must_exist(opened)
         if first is not None:
             return await _oldest(opened, series, span, first)
         columns = await opened.read(series, span, last=last)
         if not columns.open_times:
             await _held(opened, series)
         return columns
+
+
+async def stored_provenance(store: StoreAccess, series: Series, span: TimeRange = ALWAYS) -> list[Stretch]:
+    """Who gave the candles of a series, as far as an existing store knows; raises as stored_candles."""
+    async with open_store(replace(store, refusal_wait_s=0.0), create=False) as opened:
+        _must_exist(opened)
+        found = await opened.provenance(series, span)
+        if not found:
+            await _held(opened, series)
+        return found
+
+
+def _must_exist(store: Store) -> None:
+    if not store.exists:
+        raise StoreUnavailable(
+            f"there is no store {store.display}", hint="name an existing one with --store, or fill it: laklak backfill"
+        )
 
 
 async def _oldest(store: Store, series: Series, span: TimeRange, count: int) -> Columns:

@@ -11,9 +11,11 @@ from array import array
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from math import isfinite
 from typing import Final
 
 from laklak.model.candles import Candles, places
+from laklak.model.revisions import Revision, Values, Why
 from laklak.model.series import Series, TimeRange, iso
 from laklak.model.spans import runs
 from laklak.stores.base import Columns
@@ -23,14 +25,12 @@ log = logging.getLogger(__name__)
 SHOWN_OF_A_SERIES: Final = 10
 SHOWN_OF_A_RUN: Final = 50
 
-Values = tuple[float, ...]
-
 
 @dataclass(frozen=True, slots=True)
 class Compared:
     """How fetched candles stand against the stored ones: `write` are those that are not there as they are.
 
-    `changes` are the first that differ: (open_time, what was stored, what was fetched).
+    `changes` are all that differ: (open_time, what was stored, what was fetched).
     """
 
     write: Candles
@@ -74,9 +74,17 @@ def compare(stored: Columns, candles: Candles, unsure: Sequence[TimeRange]) -> C
         len(new),
         [
             (times[index], tuple(column[old] for column in stored.values), tuple(column[index] for column in values))
-            for index, old in changed[:SHOWN_OF_A_SERIES]
+            for index, old in changed
         ],
     )
+
+
+def revisions_of(compared: Compared, source: str, why: Why, at_ms: int) -> list[Revision]:
+    """What is to be remembered of the candles that differ; what was no whole candle is repaired, whatever else."""
+    return [
+        Revision(time_ms, old, new, source, why if all(map(isfinite, old)) else "repair", at_ms)
+        for time_ms, old, new in compared.changes
+    ]
 
 
 @dataclass(slots=True)

@@ -16,6 +16,8 @@ from laklak.model.candles import CandleBatch
 from laklak.model.series import DAY_MS, MINUTE_MS, Interval, Series, TimeRange
 from laklak.plan.rows import Checked, Refusal
 
+MINUTE = Interval.parse("1m")
+
 ARCHIVE = ARCHIVES["binance"]
 SERIES = Series("binance", "AAAUSDT", Interval.parse("1m"))
 DAY = 1_772_323_200_000  # 2026-03-01
@@ -26,7 +28,9 @@ HOUR_MS = 60 * MINUTE_MS
 
 
 def hole(minute, *, day_ms=DAY, kind="hole", file_ms=None, confirmed_ms=1):
-    return Absence(day_ms + minute * MINUTE_MS, kind, confirmed_ms, "two complete answers lack it", None, None, file_ms)
+    return Absence.at(
+        MINUTE, day_ms + minute * MINUTE_MS, kind, confirmed_ms, "two complete answers lack it", None, None, file_ms
+    )
 
 
 def evidence(now_ms=DUE, archive=ARCHIVE):
@@ -144,7 +148,8 @@ def test_what_a_file_has_is_found_and_what_it_lacks_is_proven():
 
     assert minutes_of(verdict.found) == [5, 9]
     (proven,) = verdict.proven
-    assert proven == replace(hole(6), file_ms=DUE, reason=f"two complete answers lack it; {FILE.name} lacks it too")
+    reason = f"two complete answers lack it; {FILE.name} lacks it too"
+    assert proven == replace(hole(6), file_ms=DUE, reason=reason, sources=("archive",))
     assert one.parts(SERIES) == []
 
 

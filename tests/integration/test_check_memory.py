@@ -15,12 +15,14 @@ from lying_venue import LISTING, TIME, LyingVenue
 
 from laklak.model.absences import Absence
 from laklak.model.records import Note
-from laklak.model.series import Series
+from laklak.model.series import Interval, Series
 from laklak.sources.addresses import address_of
 from laklak.stores import open_store
 from laklak.stores.access import StoreAccess
 from laklak.stores.base import Delivery
 from laklak.wire.bans import BanBook
+
+MINUTE = Interval.parse("1m")
 
 CLOCK = "2026-03-03T12:00:30"
 _numbers = itertools.count(1)
@@ -122,7 +124,7 @@ def test_holes_rejects_and_notes_are_counted_with_the_flag_that_asks_again(real,
 @pytest.mark.parametrize("what", ["hole", "note", "address"])
 def test_what_was_noted_in_the_future_is_a_warning(what, real, look):
     later_ms = now_ms(400 * 86_400)
-    absences = [Absence(START_MS + 9 * MINUTE_MS, "hole", later_ms, "two complete answers lack it")]
+    absences = [Absence.at(MINUTE, START_MS + 9 * MINUTE_MS, "hole", later_ms, "two complete answers lack it")]
     notes = [Note(BTC, "first", '{"ms":1}', later_ms)] if what == "note" else []
     address = address_note(address_of(real.url), noted_at_ms=later_ms if what == "address" else None)
     put("candles.db", address, *notes, absences=absences if what == "hole" else ())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import configparser
 import json
 import re
@@ -9,7 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from laklak.model.absences import Absence
+from laklak.model.revisions import Revision
+from laklak.model.series import Series, TimeRange
 from laklak.simulator import parse_fault
+from laklak.stores import open_store
+from laklak.stores.base import Delivery
 
 CONTRIB = Path(__file__).parents[2] / "contrib"
 DASHBOARD = json.loads((CONTRIB / "grafana/dashboards/laklak.json").read_text())
@@ -55,6 +61,18 @@ def a_run(influxd, venue, laklak):
         venue(faults=[parse_fault("hole=LTCUSDT@2026-02-28T12:00Z+5")])
         ended = laklak("backfill", "LTCUSDT", "DOTUSDT", "--days", "1", "--store", influxd.url(DATABASE))
         assert ended.exit == 0, ended.err
+        asyncio.run(remember(influxd.url(DATABASE)))
+
+
+async def remember(where: str) -> None:
+    """What this run does not come upon: a stretch without candles, and a candle that got other values."""
+    series = Series.parse("binance:LTCUSDT:1m")
+    quiet = Absence(
+        TimeRange(END_MS - 9 * 86_400_000, END_MS - 8 * 86_400_000), "quiet", END_MS, "so", sources=("rest",)
+    )
+    revision = Revision(END_MS - 60_000, (1.0,) * 5, (2.0,) * 5, "rest", "refetch", END_MS)
+    async with open_store(where) as store:
+        await store.write([Delivery(series, None, [quiet], revisions=[revision])])
 
 
 @pytest.mark.parametrize("title", QUESTIONS)
@@ -78,6 +96,12 @@ def test_the_dashboard_tells_the_truth(answered, a_run):
     candles = answered(QUESTIONS["$exchange $symbol $timeframe"])
     assert len(candles) == 24
     assert all(row["low"] <= min(row["open"], row["close"]) <= row["high"] for row in candles)
+    assert sole("Stretches without candles", "kind") == "quiet"
+    assert sole("Stretches without candles", "end_time") == END_MS - 8 * 86_400_000
+    assert sole("Overwritten candles", "old") == "[1.0,1.0,1.0,1.0,1.0]"
+    before, after = answered(QUESTIONS["Where candles came from"])[::-1]
+    noon_ms = END_MS - 43_200_000
+    assert (before["source"], before["end_time"], after["end_time"]) == ("rest", noon_ms, END_MS)
     (run,) = answered(QUESTIONS["Runs"])
     assert (run["wanted"], run["written"], run["holes"]) == (2 * 1440, 2 * 1440 - 5, 5)
 

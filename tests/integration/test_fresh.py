@@ -285,6 +285,25 @@ def test_what_was_corrected_is_said_in_words_and_in_the_log(changing, here, clea
 
 
 @pytest.mark.usefixtures("at_once")
+@pytest.mark.parametrize("source", ["rest", "archive"])
+def test_what_was_corrected_is_a_revision_with_both_rows(source, changing, sql, monkeypatch):
+    half_made(changing)
+    row = "SELECT json_array(open, high, low, close, volume) FROM candles WHERE open_time = ?"
+    young_ms = NOON_MS - MINUTE_MS
+    ((old,),) = sql(row, young_ms)
+    monkeypatch.setenv("LAKLAK_BINANCE_ARCHIVE_URL", changing.url)
+    changing.clock_ms = ms("2026-03-02T12:00") + 10_000
+    changing.forget()
+
+    backfill(source=source, end="2026-03-02")
+
+    ((new,),) = sql(row, young_ms)
+    told = sql("SELECT open_time, json(old), json(new), source, why FROM laklak_revisions")
+    assert told == [(young_ms, old, new, source, "corrected")]
+    assert old != new
+
+
+@pytest.mark.usefixtures("at_once")
 def test_a_candle_is_remembered_for_a_month_and_no_longer(changing):
     half_made(changing, start="2026-03-01T11:00")
     changing.clock_ms = NOON_MS + 36 * 24 * 60 * MINUTE_MS

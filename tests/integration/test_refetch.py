@@ -175,3 +175,51 @@ def test_a_store_that_cannot_be_read_ends_a_refetch_with_its_own_error(source, a
 
     check_sum(again.as_json())
     assert (again.exit, again.error) == (1, "store_failed: the store does not answer")
+
+
+# What was overwritten
+
+
+@pytest.mark.parametrize("files", [False, True])
+def test_every_candle_that_a_refetch_changes_is_a_revision_with_both_rows(files, archive, sql, hasty):
+    archive(clock_ms=PUBLISHED_MS)
+    source = "archive" if files else "rest"
+    backfill(source=source, **RECORDING, days=None)
+    five = "json_array(open, high, low, close, volume)"
+    right = dict(sql(f"SELECT open_time, {five} FROM candles WHERE open_time % 420000 = 0"))
+    sql("UPDATE candles SET close = 1.5 WHERE open_time % 420000 = 0")
+    wrong = dict(sql(f"SELECT open_time, {five} FROM candles WHERE open_time % 420000 = 0"))
+
+    backfill(source=source, refetch=True, **RECORDING, days=None)
+
+    told = sql("SELECT venue, symbol, interval, open_time, json(old), json(new), source, why FROM laklak_revisions")
+    assert sorted(told) == [
+        ("binance", "LTCUSDT", "1m", time_ms, wrong[time_ms], right[time_ms], source, "refetch")
+        for time_ms in sorted(right)
+    ]
+    # And nothing more as long as nothing differs.
+    backfill(source=source, refetch=True, **RECORDING, days=None)
+    assert sql("SELECT count(*) FROM laklak_revisions") == [(len(right),)]
+
+
+def test_a_row_that_was_no_candle_is_a_revision_when_it_is_repaired(venue, sql, truth, stored):
+    venue()
+    backfill()
+    ((old,),) = sql("SELECT json_array(NULL, high, low, close, volume) FROM candle WHERE open_time = ?", NOON_MS)
+    sql("UPDATE candle SET open = 'abc' WHERE open_time = ?", NOON_MS)
+
+    summary = backfill()
+
+    assert (summary.written, stored()) == (1, truth(["LTCUSDT"], END_MS - DAY_MS))
+    told = sql("SELECT open_time, json(old), json_extract(new, '$[3]'), source, why FROM laklak_revisions")
+    close = stored()["LTCUSDT", NOON_MS]
+    assert [(told[0][0], told[0][1], *told[0][3:])] == [(NOON_MS, old, "rest", "repair")]
+    assert told[0][2] in close
+    assert len(told) == 1
+
+
+def test_candles_that_come_for_the_first_time_are_no_revisions(venue, sql):
+    venue()
+    backfill()
+
+    assert sql("SELECT count(*) FROM laklak_revisions") == [(0,)]

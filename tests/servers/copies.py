@@ -14,9 +14,11 @@ from typing import Any
 import laklak as library
 from laklak.model.absences import Absence, AbsenceKind
 from laklak.model.candles import CandleBatch
-from laklak.model.series import Series, TimeRange
+from laklak.model.series import Interval, Series, TimeRange
 from laklak.stores import open_store
 from laklak.stores.base import Delivery, Origin
+
+MINUTE = Interval.parse("1m")
 
 MINUTE_MS = 60_000
 START_MS = 1_772_236_800_000  # 2026-02-28T00:00Z
@@ -45,7 +47,7 @@ def candles(series: str, minutes: Iterable[int], price: float = 100.0) -> Candle
 
 def absence(minute: int, kind: AbsenceKind = "hole", reason: str = "two complete answers lack it") -> Absence:
     row = '[1, "a"]' if kind == "rejected" else None
-    return Absence(START_MS + minute * MINUTE_MS, kind, 1_772_400_000_000, reason, row)
+    return Absence.at(MINUTE, START_MS + minute * MINUTE_MS, kind, 1_772_400_000_000, reason, row)
 
 
 def fill(where: str, *batches: CandleBatch, absences: Sequence[Absence] = (), origin: Origin = "simulated") -> None:

@@ -11,15 +11,17 @@ import pytest
 from laklak.model.absences import Absence
 from laklak.model.candles import CandleBatch
 from laklak.model.records import Note, RunRecord
-from laklak.model.series import DAY_MS, MINUTE_MS, Series, TimeRange
+from laklak.model.series import DAY_MS, MINUTE_MS, Interval, Series, TimeRange
 from laklak.stores.base import AbsenceCount, Delivery
+
+MINUTE = Interval.parse("1m")
 
 START = 1_767_225_600_000
 DAYS = TimeRange(START, START + 3 * DAY_MS)
 
 
 def hole(minute: int) -> Absence:
-    return Absence(START + minute * MINUTE_MS, "hole", START + DAY_MS, "two complete answers lack it")
+    return Absence.at(MINUTE, START + minute * MINUTE_MS, "hole", START + DAY_MS, "two complete answers lack it")
 
 
 def rows(delivery: Delivery) -> list[tuple[Any, ...]]:
@@ -169,7 +171,7 @@ def test_reading_the_last_none_gives_nothing(use, series, deliver):
 
 
 def test_absences_come_back_as_they_were_given(use, series):
-    rejected = Absence(START, "rejected", START + DAY_MS, "high below low", '["1","0","2","1","5"]')
+    rejected = Absence.at(MINUTE, START, "rejected", START + DAY_MS, "high below low", '["1","0","2","1","5"]')
     given = [hole(7), rejected, hole(3)]
 
     async def work(store):
@@ -188,7 +190,7 @@ def test_absences_outside_the_span_are_not_given(use, series):
 
 
 def test_an_absence_told_again_replaces_the_first(use, series):
-    again = Absence(hole(1).open_time_ms, "rejected", START + 2 * DAY_MS, "off the grid", "[1]")
+    again = Absence.at(MINUTE, hole(1).open_time_ms, "rejected", START + 2 * DAY_MS, "off the grid", "[1]")
 
     async def work(store):
         await store.write([Delivery(series, None, [hole(1)])])
@@ -362,13 +364,15 @@ def test_a_later_note_counts_though_the_clock_was_set_back(use, monkeypatch):
 def test_absences_are_counted_by_venue_and_kind_until_their_candle_comes(use, deliver, series):
     other = Series.parse("twin:ETHUSDT:1h")
     times = [START + i * MINUTE_MS for i in range(4)]
-    absences = [Absence(time_ms, "hole", START + 7 + i, "two") for i, time_ms in enumerate(times)]
-    absences.append(Absence(START + 9 * MINUTE_MS, "rejected", START + 20, "a price is not above zero", "[1]"))
+    absences = [Absence.at(MINUTE, time_ms, "hole", START + 7 + i, "two") for i, time_ms in enumerate(times)]
+    absences.append(
+        Absence.at(MINUTE, START + 9 * MINUTE_MS, "rejected", START + 20, "a price is not above zero", "[1]")
+    )
 
     async def work(store):
         before = list(await store.absence_counts())
         await store.write(
-            [Delivery(series, None, absences), Delivery(other, None, [Absence(START, "hole", START, "")])]
+            [Delivery(series, None, absences), Delivery(other, None, [Absence.at(MINUTE, START, "hole", START, "")])]
         )
         await store.write([deliver(series, 1, start_ms=START + 3 * MINUTE_MS)])
         return before, sorted(await store.absence_counts(), key=str)
@@ -385,8 +389,8 @@ def test_absences_are_counted_by_venue_and_kind_until_their_candle_comes(use, de
 
 def test_an_absence_keeps_what_the_venue_s_clock_said_and_when_its_file_was_asked(use, series):
     absences = [
-        Absence(START, "hole", START + DAY_MS, "two complete answers lack it", None, START + 7, START + 9),
-        Absence(START + MINUTE_MS, "rejected", START + DAY_MS, "a price is not above zero", "[1]"),
+        Absence.at(MINUTE, START, "hole", START + DAY_MS, "two complete answers lack it", None, START + 7, START + 9),
+        Absence.at(MINUTE, START + MINUTE_MS, "rejected", START + DAY_MS, "a price is not above zero", "[1]"),
     ]
 
     async def work(store):

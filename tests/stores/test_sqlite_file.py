@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import os
 import re
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -18,9 +19,11 @@ import pytest
 import laklak.stores.sqlite
 from laklak.errors import StoreUnavailable
 from laklak.model.absences import Absence
-from laklak.model.series import TimeRange
+from laklak.model.series import Interval, TimeRange
 from laklak.stores import open_store
 from laklak.stores.sqlite.schema import APPLICATION_ID, MIGRATIONS, SCHEMA_VERSION
+
+MINUTE = Interval.parse("1m")
 
 
 async def enter(path: Path) -> None:
@@ -131,8 +134,79 @@ def test_a_store_of_the_first_version_is_brought_up_to_date_with_what_it_knows(p
         async with open_store(str(path)) as store:
             return await store.absences(series, TimeRange(0, 1 << 60)), await store.notes()
 
-    assert asyncio.run(main()) == ([Absence(1767225600000, "hole", 5, "two complete answers lack it")], [])
+    assert asyncio.run(main()) == ([Absence.at(MINUTE, 1767225600000, "hole", 5, "two complete answers lack it")], [])
     assert header_on_disk(path) == (APPLICATION_ID, SCHEMA_VERSION)
+
+
+ABSENCES = 100_000
+OLD_STORE = (
+    *MIGRATIONS[0],
+    *MIGRATIONS[1],
+    "INSERT INTO series VALUES (1, 'binance', 'BTCUSDT', '1m')",
+    "INSERT INTO candle VALUES (1, 0, 1, 1, 1, 1, 1)",
+    "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100000) INSERT INTO absence "
+    "SELECT 1, i * 60000, iif(i % 7, 'hole', 'rejected'), i, 'r' || i, iif(i % 7, NULL, '[1]'), i + 1, NULL FROM n",
+    f"PRAGMA application_id = {APPLICATION_ID}",
+    "PRAGMA user_version = 2",
+)
+
+
+def test_a_store_of_the_second_version_keeps_every_absence(path, series):
+    make(path, *OLD_STORE)
+
+    async def main():
+        async with open_store(str(path)) as store:
+            return await store.absences(series, TimeRange(0, 1 << 60)), await store.count(series, TimeRange(0, 1 << 60))
+
+    absences, candles = asyncio.run(main())
+
+    expected = [
+        Absence.at(MINUTE, i * 60_000, "hole" if i % 7 else "rejected", i, f"r{i}", None if i % 7 else "[1]", i + 1)
+        for i in range(1, ABSENCES + 1)
+    ]
+    assert (absences == expected, candles) == (True, 1)
+    assert header_on_disk(path) == (APPLICATION_ID, SCHEMA_VERSION)
+
+
+KILLED_MIGRATION = """
+import os, signal, sqlite3, sys
+from laklak.stores.sqlite import file, schema
+
+connect, left = file._connect, [int(sys.argv[2])]
+
+def trace(statement):
+    if statement in schema.MIGRATIONS[-1]:
+        left[0] -= 1
+        if not left[0]:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+def traced(path):
+    connection = connect(path)
+    connection.set_trace_callback(trace)
+    return connection
+
+file._connect = traced
+file.open_writer(sys.argv[1]).close()
+"""
+
+
+@pytest.mark.parametrize("statement", [1, len(MIGRATIONS[-1]) // 2, len(MIGRATIONS[-1])])
+def test_a_migration_that_is_killed_leaves_the_store_as_it_was(path, series, statement):
+    make(path, *OLD_STORE)
+
+    def content():
+        with closing(sqlite3.connect(path)) as connection:
+            tables = connection.execute("SELECT name, sql FROM sqlite_master ORDER BY name").fetchall()
+            version = connection.execute("PRAGMA user_version").fetchall()
+            return tables, version, connection.execute("SELECT count(*), sum(confirmed_at) FROM absence").fetchall()
+
+    before = content()
+    ended = subprocess.run([sys.executable, "-c", KILLED_MIGRATION, str(path), str(statement)])
+
+    assert ended.returncode == -signal.SIGKILL
+    assert content() == before
+    asyncio.run(enter(path))
+    assert content()[1:] == ([(SCHEMA_VERSION,)], before[2])
 
 
 def test_our_header_without_a_version_but_with_tables_is_refused_untouched(path):

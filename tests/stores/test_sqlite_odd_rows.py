@@ -10,11 +10,13 @@ from contextlib import closing
 import pytest
 
 from laklak.model.absences import Absence
-from laklak.model.series import DAY_MS, MINUTE_MS, Series, TimeRange
+from laklak.model.series import DAY_MS, MINUTE_MS, Interval, Series, TimeRange
 from laklak.sources.store import PART_MINUTES
 from laklak.stores import open_store
 from laklak.stores.base import Delivery
 from laklak.stores.coverage import take_stock
+
+MINUTE = Interval.parse("1m")
 
 START = 1_767_225_600_000
 DAYS = TimeRange(START, START + 3 * DAY_MS)
@@ -148,7 +150,7 @@ def test_a_candle_that_is_written_mends_the_row(filled, series, deliver):
 
 
 def test_a_row_that_is_no_candle_ends_no_absence(filled, series, deliver):
-    hole = Absence(START + 12 * MINUTE_MS, "hole", START, "two complete answers lack it")
+    hole = Absence.at(MINUTE, START + 12 * MINUTE_MS, "hole", START, "two complete answers lack it")
     ask(filled, lambda store: store.write([Delivery(series, None, [hole])]))
     put(filled, hole.open_time_ms, low=math.inf)
 

@@ -11,9 +11,11 @@ import pytest
 
 from laklak.model.absences import Absence
 from laklak.model.records import RunRecord
-from laklak.model.series import DAY_MS, MINUTE_MS, Series, TimeRange
+from laklak.model.series import DAY_MS, MINUTE_MS, Interval, Series, TimeRange
 from laklak.stores import open_store
 from laklak.stores.base import Delivery
+
+MINUTE = Interval.parse("1m")
 
 START = 1_767_225_600_000
 DAYS = TimeRange(START, START + 3 * DAY_MS)
@@ -23,8 +25,8 @@ ETHER = Series.parse("binance:ETHUSDT:1m")
 @pytest.fixture
 def person(path, series, deliver) -> Iterator[sqlite3.Connection]:
     """A stock connection to a store with 100 candles of two series, a hole and a rejected row."""
-    hole = Absence(START - MINUTE_MS, "hole", START, "two complete answers lack it")
-    rejected = Absence(START - 2 * MINUTE_MS, "rejected", START, "high below low", "[1]")
+    hole = Absence.at(MINUTE, START - MINUTE_MS, "hole", START, "two complete answers lack it")
+    rejected = Absence.at(MINUTE, START - 2 * MINUTE_MS, "rejected", START, "high below low", "[1]")
 
     async def main():
         async with open_store(str(path)) as store:
@@ -69,6 +71,31 @@ def test_a_hole_that_is_stored_after_all_is_not_shown(person):
     )
 
     assert person.execute("SELECT kind FROM laklak_holes").fetchall() == [("rejected",)]
+
+
+def test_stretches_without_candles_are_shown_and_forgotten_when_they_are_deleted(person, path, series):
+    quiet = Absence(TimeRange(START - DAY_MS, START), "quiet", START, "nobody traded", sources=("rest", "archive"))
+
+    async def write():
+        async with open_store(str(path)) as store:
+            await store.write([Delivery(series, None, [quiet]), Delivery(ETHER, None, [quiet])])
+
+    async def read():
+        async with open_store(str(path)) as store:
+            return await store.absences(series, TimeRange(0, START)), await store.absences(ETHER, TimeRange(0, START))
+
+    asyncio.run(write())
+
+    rows = person.execute("SELECT * FROM laklak_absences WHERE symbol = 'BTCUSDT'").fetchall()
+    days = ("2025-12-31T00:00:00Z", "2026-01-01T00:00:00Z")
+    words = ("quiet", "2026-01-01T00:00:00Z", "nobody traded", "rest,archive")
+    assert rows == [("binance", "BTCUSDT", "1m", START - DAY_MS, START, *days, *words)]
+    person.execute("DELETE FROM laklak_absences WHERE symbol = 'BTCUSDT'")
+    holes = [START - 2 * MINUTE_MS, START - MINUTE_MS]
+    found, other = asyncio.run(read())
+    assert ([one.open_time_ms for one in found], other) == (holes, [quiet])
+    person.execute("DELETE FROM series WHERE symbol = 'ETHUSDT'")
+    assert person.execute("SELECT count(*) FROM absent_span").fetchall() == [(0,)]
 
 
 def test_deleted_holes_are_forgotten(person, path, series):

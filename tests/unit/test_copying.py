@@ -21,10 +21,13 @@ from laklak.stores.coverage import Presence
 from laklak.stores.influx.lines import candle_lines
 
 MINUTE = Interval.parse("1m")
+
+MINUTE = Interval.parse("1m")
 SERIES = Series("binance", "BTCUSDT", MINUTE)
 LENGTH = 60
 
-states = st.lists(st.sampled_from(["candle", "hole", "rejected", "nothing"]), min_size=LENGTH, max_size=LENGTH)
+ABSENT = ("hole", "rejected", "quiet")
+states = st.lists(st.sampled_from(["candle", "hole", "rejected", "quiet", "nothing"]), min_size=LENGTH, max_size=LENGTH)
 minute_sets = st.sets(st.integers(0, LENGTH - 1))
 # What a venue can send: finite, and no zero with a sign.
 numbers = st.floats(allow_nan=False, allow_infinity=False).map(lambda value: value or 0.0)
@@ -43,11 +46,11 @@ def minutes_of(parts):
 
 
 def absence(minute, kind="hole"):
-    return Absence(minute * MINUTE_MS, kind, 5, "why", '["row"]' if kind == "rejected" else None)
+    return Absence.at(MINUTE, minute * MINUTE_MS, kind, 5, "why", '["row"]' if kind == "rejected" else None)
 
 
 def presence(kinds):
-    absences = tuple(absence(minute, kind) for minute, kind in enumerate(kinds) if kind in ("hole", "rejected"))
+    absences = tuple(absence(minute, kind) for minute, kind in enumerate(kinds) if kind in ABSENT)
     known = [minute * MINUTE_MS for minute, kind in enumerate(kinds) if kind != "nothing"]
     return Presence(kinds.count("candle"), absences, tuple(gaps(span(0, len(kinds)), known, MINUTE)))
 
@@ -74,7 +77,8 @@ def test_a_plan_copies_what_the_other_lacks_and_stored_beats_hole(here, there):
     assert minutes_of(plan.absences) == absences
     assert minutes_of(plan.missing) == sorted(candles + absences)
     assert plan.source_missing == here.count("nothing")
-    assert plan.wanted_count == LENGTH - here.count("nothing")
+    # When there was nothing to have, nothing is wanted.
+    assert plan.wanted_count == LENGTH - here.count("nothing") - here.count("quiet")
     assert plan.wanted_count == plan.stored + plan.holes + plan.rejected + plan.missing_count
 
 

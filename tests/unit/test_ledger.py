@@ -11,6 +11,8 @@ from laklak.plan.missing import SeriesPlan
 from laklak.report.ledger import Ledger
 from laklak.stores.base import Delivery
 
+MINUTE = Interval.parse("1m")
+
 SERIES = Series("binance", "BTCUSDT", Interval.parse("1m"))
 
 
@@ -25,8 +27,8 @@ def ledger_of(wanted=100, stored=0, holes=0, rejected=0):
 def delivery(candles=0, holes=0, rejected=0):
     times = range(0, candles * MINUTE_MS, MINUTE_MS)
     batch = CandleBatch(SERIES, times, (["1"] * candles,) * 5, ([1.0] * candles,) * 5)
-    absences = [Absence(n * MINUTE_MS, "hole", 1, "") for n in range(holes)]
-    absences += [Absence(n * MINUTE_MS, "rejected", 1, "") for n in range(rejected)]
+    absences = [Absence.at(MINUTE, n * MINUTE_MS, "hole", 1, "") for n in range(holes)]
+    absences += [Absence.at(MINUTE, n * MINUTE_MS, "rejected", 1, "") for n in range(rejected)]
     return Delivery(SERIES, batch if candles else None, absences)
 
 
@@ -170,3 +172,14 @@ def test_all_is_got_when_only_what_cannot_be_written_is_missing():
 
     assert ledger.got_all
     assert ledger.missing == 3
+
+
+def test_a_stretch_without_candles_is_not_wanted_any_more():
+    ledger = ledger_of(100)
+    ledger.acknowledged(delivery(candles=10))
+
+    # Half of it lies behind what is wanted.
+    ledger.acknowledged(Delivery(SERIES, None, [Absence(span(90, 110), "after_last", 1, "")]))
+    ledger.acknowledged(Delivery(SERIES, None, [Absence(span(20, 25), "quiet", 1, "")]))
+
+    assert (ledger.wanted_count, ledger.written, ledger.holes, ledger.missing) == (85, 10, 0, 75)

@@ -41,7 +41,7 @@ class Counted:
         return self._within(self._stored, span)
 
     async def absences(self, series, span):
-        return [Absence(time, "hole", 1, "") for time in self._within(self._absent, span)]
+        return [Absence.at(HOUR, time, "hole", 1, "") for time in self._within(self._absent, span)]
 
 
 def look(store, start, end, **options):

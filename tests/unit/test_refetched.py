@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import struct
 from array import array
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from laklak.model.candles import CandleBatch
 from laklak.model.series import MINUTE_MS, Interval, Series, TimeRange
 from laklak.stores.base import Columns
-from laklak.stores.refetched import Compared, compare
+from laklak.stores.refetched import Compared, Refetched, compare, revisions_of
 
 SERIES = Series("binance", "BTCUSDT", Interval.parse("1m"))
 
@@ -73,10 +74,27 @@ def test_a_zero_of_another_sign_has_other_bits():
     assert (time, struct.pack("<5d", *before) != struct.pack("<5d", *now)) == (0, True)
 
 
-def test_the_first_ten_changes_are_told():
-    found = compare(columns({n: row(1.0) for n in range(30)}), batch({n: row(2.0) for n in range(30)}), [])
+def test_all_changes_are_given_and_the_first_ten_are_logged(caplog):
+    caplog.set_level(logging.INFO)
+    candles = batch({n: row(2.0) for n in range(30)})
+    found = compare(columns({n: row(1.0) for n in range(30)}), candles, [])
 
-    assert [time // MINUTE_MS for time, _, _ in found.changes] == list(range(10))
+    Refetched().add(candles.series, found)
+
+    assert [time // MINUTE_MS for time, _, _ in found.changes] == list(range(30))
+    assert len(caplog.records) == 10
+
+
+def test_what_was_no_whole_candle_is_repaired_and_all_else_has_the_reason_given():
+    before = {0: row(1.0), 1: (math.nan, *row(1.0)[1:]), 2: row(2.0)}
+    found = compare(columns(before), batch({n: row(2.0) for n in range(3)}), [])
+
+    told = revisions_of(found, "rest", "refetch", 5)
+
+    assert [(one.open_time_ms // MINUTE_MS, one.why, one.new) for one in told] == [
+        (0, "refetch", row(2.0)),
+        (1, "repair", row(2.0)),
+    ]
 
 
 def test_nothing_stored_is_all_new_and_written_as_it_is():

@@ -17,13 +17,15 @@ from laklak.report.progress import Report
 from laklak.report.summary import Estimate, summarise
 from laklak.stores.base import Delivery
 
+MINUTE = Interval.parse("1m")
+
 
 def ledger(symbol="BTCUSDT", wanted=10, stored=0, written=0, rejected=0, known_rejected=0, holes=0):
     series = Series("binance", symbol, Interval.parse("1m"))
     span = TimeRange(0, wanted * MINUTE_MS)
     one = Ledger(SeriesPlan(series, span, None, stored, holes, known_rejected, (span,)))
     times = [minute * MINUTE_MS for minute in range(written)]
-    absences = [Absence(minute * MINUTE_MS, "rejected", 1, "", "[]") for minute in range(rejected)]
+    absences = [Absence.at(MINUTE, minute * MINUTE_MS, "rejected", 1, "", "[]") for minute in range(rejected)]
     batch = CandleBatch(series, times, (["1"] * written,) * 5, ([1.0] * written,) * 5)
     one.acknowledged(Delivery(series, batch, absences))
     return one

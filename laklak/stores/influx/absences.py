@@ -1,75 +1,127 @@
-"""Holes and rejects, kept in the measurement `laklak_holes` with the tags of the candles that are not there.
+"""What is known to be absent, with the tags of the candles that are not there.
 
-Fields: `kind` (`hole` or `rejected`; `stored` once a candle came after all), `confirmed_at` (ms), `reason`, `row`,
-`venue_at` and `file_at` (ms by the venue's clock, 0 for none; older points have neither).
+`laklak_holes`: holes and rejects, a point for each candle. Fields: `kind` (`hole` or `rejected`; `stored` once a candle
+came after all), `confirmed_at` (ms), `reason`, `row`, `venue_at` and `file_at` (ms by the venue's clock, 0 for none),
+`sources`; older points have fewer.
+`laklak_absences`: stretches of longer-lived kinds, a point at the start of each (see laklak.stores.influx.stretches).
 A point that is no longer true is overwritten and not deleted: a DELETE of 1.x cannot be told the retention policy.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
-from typing import Final
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import Any, Final
 
-from laklak.errors import StoreError
-from laklak.model.absences import Absence
+from laklak.model.absences import MINUTE_KINDS, Absence, outside_of
 from laklak.model.series import Series, TimeRange
-from laklak.stores.influx.database import HOLES, Edges, Place
+from laklak.stores.influx.database import ABSENCES, HOLES, Edges, Place
 from laklak.stores.influx.lines import key_of, point_line, tags_of
 from laklak.stores.influx.reader import CandleReader
+from laklak.stores.influx.stretches import Fields, StretchBook, send_lines
 
-_LINES_PER_WRITE: Final = 1_000
+_FIELDS: Final[Mapping[str, type[str] | type[int]]] = {
+    "kind": str,
+    "confirmed_at": int,
+    "reason": str,
+    "row": str,
+    "venue_at": int,
+    "file_at": int,
+    "sources": str,
+}
 
 
 class AbsenceBook:
-    """The known holes and rejects of one database."""
+    """What is known to be absent in one database; `oldest_ms` gives the first minute that the server would keep."""
 
-    def __init__(self, place: Place, reader: CandleReader) -> None:
+    def __init__(self, place: Place, reader: CandleReader, oldest_ms: Callable[[], int | None]) -> None:
         self._place = place
         self._reader = reader
+        self._spans = StretchBook(place, ABSENCES, _FIELDS, _absence, _fields_of, oldest_ms)
         # Series that have ever had an entry: nothing is asked about the others.
         self._entered: set[Series] | None = None
 
     async def known(self, series: Series, span: TimeRange) -> list[Absence]:
-        """Known holes and rejects in `span`, rising, without those whose candle is stored."""
-        found = await self._entries(series, span)
+        """What is absent in `span`, rising, disjoint and cut to it, without what is stored after all."""
+        spans = await self._true_spans(series, span)
+        found = outside_of(spans, await self._entries(series, span))
         stored = await self._reader.stored_among(series, [absence.open_time_ms for absence in found])
-        return [absence for absence in found if absence.open_time_ms not in stored]
+        single = [absence for absence in found if absence.open_time_ms not in stored]
+        return sorted([*spans, *single], key=lambda absence: absence.span) if spans else single
 
     async def any(self) -> bool:
         """Whether anything at all was ever known to be absent."""
-        return bool(await self._series())
+        return bool(await self._series() or await self._spans.series())
 
     async def series(self) -> Edges:
-        """The first and the last open_time of every series that was ever known to lack something."""
+        """The first and the last open_time of every series that was ever known to have a hole or a reject."""
         return await self._place.series_edges(HOLES, "kind")
 
     async def record(self, series: Series, absences: Iterable[Absence], written: Collection[int]) -> None:
         """Remember absences, but for minutes that were just `written` or are stored from before."""
+        given = list(absences)
+        single = [one for absence in given if not absence.is_span for one in absence.candles(series.interval)]
         new = sorted(
-            (absence for absence in absences if absence.open_time_ms not in written),
+            (absence for absence in single if absence.open_time_ms not in written),
             key=lambda absence: absence.open_time_ms,
         )
         stored = await self._reader.stored_among(series, [absence.open_time_ms for absence in new])
         key = key_of(HOLES, tags_of(series))
-        await self._send([_line(key, absence) for absence in new if absence.open_time_ms not in stored])
+        lines = [
+            point_line(key, _fields_of(absence), absence.open_time_ms)
+            for absence in new
+            if absence.open_time_ms not in stored
+        ]
+        await send_lines(self._place, HOLES, lines)
         if new:
             (await self._series()).add(series)
+        await self._record_spans(series, [absence for absence in given if absence.is_span])
 
-    async def knows(self, series: Series) -> bool:
-        """Whether the series has ever had an entry."""
-        return series in await self._series()
+    async def may_end(self, series: Series, span: TimeRange) -> bool:
+        """Whether candles in `span` could end an absence."""
+        if series in await self._series():
+            return True
+        return await self._spans.overlap(series, span)
 
     async def withdraw(self, series: Series, written: Collection[int]) -> None:
         """Take back the absences of minutes that were just `written`."""
         if not written:
             return
-        found = await self._entries(series, TimeRange(min(written), max(written) + 1))
+        times = sorted(written)
+        found = await self._entries(series, TimeRange(times[0], times[-1] + 1))
         key = key_of(HOLES, tags_of(series))
         untrue = [absence.open_time_ms for absence in found if absence.open_time_ms in written]
-        await self._send([point_line(key, {"kind": "stored"}, open_time) for open_time in untrue])
+        await send_lines(self._place, HOLES, [point_line(key, {"kind": "stored"}, open_time) for open_time in untrue])
+        if await self._spans.overlap(series, TimeRange(times[0], times[-1] + 1)):
+            await self._spans.change(
+                series, lambda rows: [part for row in rows for part in row.left_by(times, series.interval)]
+            )
+
+    async def _record_spans(self, series: Series, absences: Sequence[Absence]) -> None:
+        if absences:
+            parts = [part for absence in absences for part in await self._not_stored(series, absence)]
+            await self._spans.lay({series: parts})
+
+    async def _true_spans(self, series: Series, span: TimeRange) -> list[Absence]:
+        rows = [row for row in await self._spans.rows(series, anew=True) if row.span.clip(span)]
+        left = [part for row in rows for part in await self._not_stored(series, row)]
+        cut = [(row, row.span.clip(span)) for row in left]
+        return [row.over(part) for row, part in cut if part]
+
+    async def _not_stored(self, series: Series, absence: Absence) -> list[Absence]:
+        if not await self._reader.count(series, absence.span):
+            return [absence]
+        return absence.left_by(await self._reader.open_times(series, absence.span), series.interval)
 
     async def _entries(self, series: Series, span: TimeRange) -> list[Absence]:
-        return await self._place.absences(series, span) if span and await self.knows(series) else []
+        """Holes and rejects that still hold, rising."""
+        if not span or series not in await self._series():
+            return []
+        step_ms = series.interval.ms
+        return [
+            _absence(TimeRange(open_ms, open_ms + step_ms), cells)
+            for open_ms, cells in await self._place.rows(HOLES, _FIELDS, series, span)
+            if cells[0] in MINUTE_KINDS
+        ]
 
     async def _series(self) -> set[Series]:
         if self._entered is None:
@@ -78,25 +130,21 @@ class AbsenceBook:
             self._entered = (self._entered or set()).union(found)
         return self._entered
 
-    async def _send(self, lines: Sequence[str]) -> None:
-        for i in range(0, len(lines), _LINES_PER_WRITE):
-            verdict = await self._place.write("".join(lines[i : i + _LINES_PER_WRITE]).encode())
-            if verdict.kind != "ok":
-                address = self._place.address
-                raise StoreError(
-                    f"InfluxDB at {address.server} does not take known holes: {verdict.reason}",
-                    hint=f"look at the measurement {HOLES} of the {address.noun} {address.database}",
-                )
+
+def _absence(span: TimeRange, cells: Sequence[Any]) -> Absence:
+    kind, confirmed_at_ms, reason, row, venue_ms, file_ms, sources = cells
+    words = tuple(sources.split(",")) if sources else ()
+    return Absence(span, kind, confirmed_at_ms, reason, row or None, venue_ms or None, file_ms or None, words)
 
 
-def _line(key: str, absence: Absence) -> str:
+def _fields_of(absence: Absence) -> Fields:
     # Every field every time: a field that is left out keeps what it said before.
-    fields = {
+    return {
         "kind": absence.kind,
         "confirmed_at": absence.confirmed_at_ms,
         "reason": absence.reason,
         "row": absence.row or "",
         "venue_at": absence.venue_ms or 0,
         "file_at": absence.file_ms or 0,
+        "sources": ",".join(absence.sources),
     }
-    return point_line(key, fields, absence.open_time_ms)

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
-from laklak.model.absences import Absence
 from laklak.model.records import Note
 from laklak.model.series import DAY_MS, MINUTE_MS, Series, TimeRange
 from laklak.stores.base import AbsenceCount, Columns
@@ -18,6 +17,9 @@ from laklak.stores.influx.removal import Removal
 from laklak.stores.influx.verdicts import Verdict
 
 HOLES: Final = "laklak_holes"
+ABSENCES: Final = "laklak_absences"
+REVISIONS: Final = "laklak_revisions"
+PROVENANCE: Final = "laklak_provenance"
 RUNS: Final = "laklak_runs"
 META: Final = "laklak_meta"
 NOTES: Final = "laklak_notes"
@@ -246,12 +248,23 @@ class Place(Protocol):
 
     # What is known beside candles
 
-    async def absences(self, series: Series, span: TimeRange) -> list[Absence]:
-        """The entries of laklak_holes that still hold, rising."""
+    async def rows(
+        self, measurement: str, fields: Mapping[str, type[str] | type[int]], series: Series, span: TimeRange
+    ) -> list[tuple[int, tuple[Any, ...]]]:
+        """The points of a series in a measurement of ours, rising: their time and these fields.
+
+        A field that a point does not have is empty or 0, as its type says.
+        """
+        ...
+
+    async def newest(
+        self, measurement: str, fields: Mapping[str, type[str] | type[int]]
+    ) -> Mapping[Series, tuple[int, tuple[Any, ...]]]:
+        """The last point of every series in a measurement of ours, whose points have all of these fields."""
         ...
 
     async def absence_counts(self) -> list[AbsenceCount]:
-        """How many entries of laklak_holes still hold, by venue and kind."""
+        """How many entries of laklak_holes and laklak_absences still hold, by venue and kind."""
         ...
 
     async def notes(self) -> list[tuple[int, Note]]:

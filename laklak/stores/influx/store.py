@@ -1,8 +1,9 @@
 """The InfluxDB store, 1.x and 2.x: a measurement of candles per venue, and what is known about them beside it.
 
 `binance_ohlc` (tags exchange, symbol, timeframe; float fields open, high, low, close, volume; time = open_time),
-`laklak_holes`, `laklak_seals`, `laklak_runs`, `laklak_notes` and `laklak_meta`, all in one database and retention
-policy, or in one bucket.  Nothing else there is read or changed.
+`laklak_holes`, `laklak_absences`, `laklak_provenance`, `laklak_revisions`, `laklak_seals`, `laklak_runs`,
+`laklak_notes` and `laklak_meta`, all in one database and retention policy, or in one bucket.  Nothing else there is
+read or changed.
 """
 
 from __future__ import annotations
@@ -21,8 +22,11 @@ from laklak.errors import StoreError, StoreRefused, StoreUnavailable
 from laklak.model.absences import Absence
 from laklak.model.candles import Candles
 from laklak.model.findings import Finding
+from laklak.model.provenance import Stretch
 from laklak.model.records import Note, RunRecord
+from laklak.model.revisions import Revision
 from laklak.model.series import DAY_MS, Series, TimeRange, iso
+from laklak.model.spans import overlap, runs, without
 from laklak.stores.base import (
     AbsenceCount,
     ClosedSpan,
@@ -44,7 +48,9 @@ from laklak.stores.influx.database import META, NOTES, RUNS, Place, Retention, c
 from laklak.stores.influx.dead_letter import DeadLetter
 from laklak.stores.influx.lines import key_of, point_line
 from laklak.stores.influx.odd_points import odd_points_findings
+from laklak.stores.influx.provenance import provenance_book
 from laklak.stores.influx.reader import CandleReader
+from laklak.stores.influx.revisions import RevisionBook
 from laklak.stores.influx.types import FieldTypes
 from laklak.stores.influx.writer import CandleWriter
 from laklak.stores.lock import StoreLock
@@ -161,7 +167,9 @@ class InfluxStore(StoreBase):
             self._types = FieldTypes(place)
             self._reader = self._opened = CandleReader(place, self._types, self._measurement, self._oldest_ms)
             self._contents = Contents(place, self._reader, self._types, self._measurement)
-            self._absences = AbsenceBook(place, self._reader)
+            self._absences = AbsenceBook(place, self._reader, self._oldest_ms)
+            self._provenance = provenance_book(place, self._oldest_ms)
+            self._revisions = RevisionBook(place, self._now_ms)
             self._writer = CandleWriter(
                 place,
                 self._reader,
@@ -246,7 +254,7 @@ class InfluxStore(StoreBase):
         return [*(finding for finding in found if finding), self._lock().examine()]
 
     async def holdings(self) -> dict[Series, TimeRange]:
-        """Every series with a candle or a known absence: from its first to the end of its last, on the grid."""
+        """Every series with a candle, hole or reject: from its first to the end of its last, on the grid."""
         if self._nothing:
             return {}
         found = (await self._contents.series(), await self._absences.series())
@@ -271,6 +279,14 @@ class InfluxStore(StoreBase):
 
     async def absences(self, series: Series, span: TimeRange) -> list[Absence]:
         return [] if self._nothing else await self._absences.known(series, clipped(span))
+
+    async def provenance(self, series: Series, span: TimeRange) -> list[Stretch]:
+        rows = [] if self._nothing else await self._provenance.rows(series, anew=True)
+        cut = [(row, row.span.clip(span)) for row in rows]
+        return [row.over(part) for row, part in cut if part]
+
+    async def revisions(self, series: Series, span: TimeRange) -> list[Revision]:
+        return [] if self._nothing else await self._revisions.of(series, clipped(span))
 
     async def absence_counts(self) -> Sequence[AbsenceCount]:
         return [] if self._nothing else await self._place.absence_counts()
@@ -370,20 +386,37 @@ class InfluxStore(StoreBase):
         return Written(refused, self._dead_letter if refused else None)
 
     async def _write(self, deliveries: Sequence[Delivery]) -> dict[int, list[int]]:
+        await self._revisions.add([(one.series, revision) for one in deliveries for revision in one.revisions])
         refused = await self._writer.write(deliveries)
         written: dict[Series, set[int]] = {}
         absent = {delivery.series for delivery in deliveries if delivery.absences}
         for number, delivery in enumerate(deliveries):
+            if not delivery.candles:
+                continue
+            open_times = delivery.candles.open_times
+            span = TimeRange(open_times[0], open_times[-1] + 1)
             # The times of a month are many, and most series have no absence that one of them could end.
-            if delivery.candles and (delivery.series in absent or await self._absences.knows(delivery.series)):
-                times = set(delivery.candles.open_times).difference(refused.get(number, ()))
+            if delivery.series in absent or await self._absences.may_end(delivery.series, span):
+                times = set(open_times).difference(refused.get(number, ()))
                 written.setdefault(delivery.series, set()).update(times)
         for series, times in written.items():
             await self._absences.withdraw(series, times)
         for delivery in deliveries:
             if delivery.absences:
                 await self._absences.record(delivery.series, delivery.absences, written.get(delivery.series, ()))
+        await self._note_provenance(deliveries, refused)
         return refused
+
+    async def _note_provenance(self, deliveries: Sequence[Delivery], refused: Mapping[int, Sequence[int]]) -> None:
+        """Remember who gave the candles that are stored now."""
+        given: dict[Series, list[Stretch]] = {}
+        for number, delivery in enumerate(deliveries):
+            out = runs(refused.get(number, ()), delivery.series.interval)
+            for stretch in delivery.provenance:
+                parts = without(stretch.span, overlap([stretch.span], out)) if out else [stretch.span]
+                given.setdefault(delivery.series, []).extend(stretch.over(part) for part in parts)
+        if given:
+            await self._provenance.lay(given)
 
     async def set_origin(self, origin: Origin) -> None:
         """Remember where the candles come from; StoreUnavailable when this user may not write."""

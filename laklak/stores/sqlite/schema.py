@@ -3,12 +3,18 @@
     series(id, venue, symbol, interval)             one row a series
     candle(series_id, open_time, open .. volume)    the candles, in one b-tree ordered by series and time
     candle_odd                                      an index of the rows that people put there and that are no candles
-    absence(series_id, open_time, kind, ...)        minutes the venue has no usable candle for
+    absence(series_id, open_time, kind, ...)        holes and rejects, one row a minute
+    absent_span(series_id, start_time, ...)         stretches without candles of longer-lived kinds, disjoint
+    provenance(series_id, start_time, ...)          which source gave which stretch of candles, disjoint
+    revision(series_id, open_time, old, new, ...)   candles that were overwritten with other values
     meta(key, value)                                `origin`: real or simulated
     laklak_notes(about, kind, value, ...)           what is remembered about venues and series, as JSON
 
     candles         what people select, delete and update: one row a candle, with names and readable times
     laklak_holes    the absences that are not stored after all, with names; deleting there asks the venue again
+    laklak_absences the same for stretches: quiet, closed, before the first candle, after the last
+    laklak_revisions  the overwritten candles, with names: JSON [open, high, low, close, volume] before and after
+    laklak_provenance which source gave which stretch, in which runs, with names
     laklak_runs     one row a run
 
 Times are integer milliseconds UTC in columns called open_time, ISO text with Z everywhere else in the views.
@@ -161,6 +167,86 @@ CREATE TABLE laklak_notes (
 
 _SOUND_HOLES: Final = _HOLES.replace("c.open_time = a.open_time)", f"c.open_time = a.open_time AND {SOUND})")
 
+_ABSENT_SPAN: Final = """
+CREATE TABLE absent_span (
+    series_id INTEGER NOT NULL,
+    start_time INTEGER NOT NULL,
+    end_time INTEGER NOT NULL,
+    kind TEXT NOT NULL CHECK (kind IN ('quiet', 'closed', 'before_first', 'after_last')),
+    confirmed_at INTEGER NOT NULL,
+    reason TEXT NOT NULL,
+    venue_at INTEGER,
+    file_at INTEGER,
+    sources TEXT,
+    PRIMARY KEY (series_id, start_time)
+) WITHOUT ROWID"""
+
+_ABSENCES: Final = """
+CREATE VIEW laklak_absences
+(venue, symbol, interval, start_time, end_time, starts, ends, kind, confirmed_at, reason, sources) AS
+SELECT s.venue, s.symbol, s.interval, a.start_time, a.end_time,
+       strftime('%Y-%m-%dT%H:%M:%SZ', a.start_time / 1000, 'unixepoch'),
+       strftime('%Y-%m-%dT%H:%M:%SZ', a.end_time / 1000, 'unixepoch'), a.kind,
+       strftime('%Y-%m-%dT%H:%M:%SZ', a.confirmed_at / 1000, 'unixepoch'), a.reason, a.sources
+FROM series AS s CROSS JOIN absent_span AS a ON a.series_id = s.id"""
+
+_ABSENCES_DELETE: Final = """
+CREATE TRIGGER laklak_absences_delete INSTEAD OF DELETE ON laklak_absences BEGIN
+    DELETE FROM absent_span WHERE start_time = OLD.start_time AND series_id =
+        (SELECT id FROM series WHERE venue = OLD.venue AND symbol = OLD.symbol AND interval = OLD.interval);
+END"""
+
+_FORGET_SERIES_3: Final = """
+CREATE TRIGGER series_delete AFTER DELETE ON series BEGIN
+    DELETE FROM candle WHERE series_id = OLD.id;
+    DELETE FROM absence WHERE series_id = OLD.id;
+    DELETE FROM absent_span WHERE series_id = OLD.id;
+    DELETE FROM revision WHERE series_id = OLD.id;
+    DELETE FROM provenance WHERE series_id = OLD.id;
+END"""
+
+_PROVENANCE: Final = """
+CREATE TABLE provenance (
+    series_id INTEGER NOT NULL,
+    start_time INTEGER NOT NULL,
+    end_time INTEGER NOT NULL,
+    source TEXT NOT NULL,
+    state TEXT NOT NULL,
+    first_run INTEGER NOT NULL,
+    last_run INTEGER NOT NULL,
+    PRIMARY KEY (series_id, start_time)
+) WITHOUT ROWID"""
+
+_PROVENANCES: Final = """
+CREATE VIEW laklak_provenance
+(venue, symbol, interval, start_time, end_time, starts, ends, source, state, first_run, last_run) AS
+SELECT s.venue, s.symbol, s.interval, p.start_time, p.end_time,
+       strftime('%Y-%m-%dT%H:%M:%SZ', p.start_time / 1000, 'unixepoch'),
+       strftime('%Y-%m-%dT%H:%M:%SZ', p.end_time / 1000, 'unixepoch'), p.source, p.state,
+       strftime('%Y-%m-%dT%H:%M:%SZ', p.first_run / 1000, 'unixepoch'),
+       strftime('%Y-%m-%dT%H:%M:%SZ', p.last_run / 1000, 'unixepoch')
+FROM series AS s CROSS JOIN provenance AS p ON p.series_id = s.id"""
+
+_REVISION: Final = """
+CREATE TABLE revision (
+    id INTEGER PRIMARY KEY,
+    series_id INTEGER NOT NULL,
+    open_time INTEGER NOT NULL,
+    old TEXT NOT NULL,
+    new TEXT NOT NULL,
+    source TEXT NOT NULL,
+    why TEXT NOT NULL,
+    revised_at INTEGER NOT NULL
+)"""
+
+_REVISION_PLACE: Final = "CREATE INDEX revision_place ON revision (series_id, open_time)"
+
+_REVISIONS: Final = """
+CREATE VIEW laklak_revisions (venue, symbol, interval, open_time, time, old, new, source, why, revised_at) AS
+SELECT s.venue, s.symbol, s.interval, r.open_time, strftime('%Y-%m-%dT%H:%M:%SZ', r.open_time / 1000, 'unixepoch'),
+       r.old, r.new, r.source, r.why, strftime('%Y-%m-%dT%H:%M:%SZ', r.revised_at / 1000, 'unixepoch')
+FROM series AS s CROSS JOIN revision AS r ON r.series_id = s.id"""
+
 MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
     (
         _SERIES,
@@ -183,6 +269,20 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
         "DROP VIEW laklak_holes",
         _SOUND_HOLES,
         _HOLES_DELETE,
+    ),
+    # Nothing here touches a row: a store of a hundred million candles is brought up to date at once.
+    (
+        "ALTER TABLE absence ADD COLUMN sources TEXT",
+        _ABSENT_SPAN,
+        _ABSENCES,
+        _ABSENCES_DELETE,
+        _REVISION,
+        _REVISION_PLACE,
+        _REVISIONS,
+        _PROVENANCE,
+        _PROVENANCES,
+        "DROP TRIGGER series_delete",
+        _FORGET_SERIES_3,
     ),
 )
 """Step i leads from version i to version i + 1; step 0 is creation. A step that has been released never changes."""

@@ -20,10 +20,12 @@ from functools import partial
 from typing import Any, Final
 
 from laklak.errors import StoreError, StoreFull, StoreUnavailable
-from laklak.model.absences import Absence
+from laklak.model.absences import Absence, outside_of
 from laklak.model.candles import Candles
 from laklak.model.findings import Finding
+from laklak.model.provenance import Stretch
 from laklak.model.records import Note, RunRecord
+from laklak.model.revisions import Revision, row_values
 from laklak.model.series import DAY_MS, MINUTE_MS, Interval, Series, TimeRange, iso
 from laklak.stores.base import (
     AbsenceCount,
@@ -43,6 +45,7 @@ from laklak.stores.lock import StoreLock
 from laklak.stores.sqlite import file as sqlite_file
 from laklak.stores.sqlite.lane import Lane, Turn
 from laklak.stores.sqlite.schema import ODD, SOUND
+from laklak.stores.sqlite.spans import split_words, stretches, true_spans
 from laklak.stores.sqlite.write import pack, transaction, write_deliveries, write_meta, write_notes, write_run
 from laklak.text import counted, size_text
 
@@ -85,10 +88,11 @@ SELECT count(*), min(open_time) FROM candle
 WHERE series_id = (SELECT id FROM series WHERE venue = ? AND symbol = ? AND interval = ?)
 AND (open_time >= ? AND open_time < ? OR open_time >= '') AND {_OFF_GRID}"""  # noqa: S608, made of constants
 
+_SERIES_ID: Final = "SELECT id FROM series WHERE venue = ? AND symbol = ? AND interval = ?"
+
 _ABSENCES: Final = f"""
-SELECT open_time, kind, confirmed_at, reason, row, venue_at, file_at FROM absence
-WHERE series_id = (SELECT id FROM series WHERE venue = ? AND symbol = ? AND interval = ?)
-AND open_time >= ? AND open_time < ? AND NOT EXISTS (
+SELECT open_time, kind, confirmed_at, reason, row, venue_at, file_at, sources FROM absence
+WHERE series_id = ? AND open_time >= ? AND open_time < ? AND NOT EXISTS (
     SELECT 1 FROM candle
     WHERE candle.series_id = absence.series_id AND candle.open_time = absence.open_time AND {SOUND})
 ORDER BY open_time"""  # noqa: S608, made of constants
@@ -104,11 +108,16 @@ _READ_WHOLE: Final = _READ.replace("ORDER BY", f"AND {SOUND}\nORDER BY")
 # A store without candles and absences has no origin, whatever a run has announced that then got nothing.
 _ORIGIN: Final = """
 SELECT value FROM meta WHERE key = 'origin'
-AND (EXISTS (SELECT 1 FROM candle) OR EXISTS (SELECT 1 FROM absence))"""
+AND (EXISTS (SELECT 1 FROM candle) OR EXISTS (SELECT 1 FROM absence) OR EXISTS (SELECT 1 FROM absent_span))"""
+
+_REVISIONS: Final = f"""
+SELECT open_time, old, new, source, why, revised_at FROM revision
+WHERE series_id = ({_SERIES_ID}) AND open_time >= ? AND open_time < ? ORDER BY id"""  # noqa: S608, made of constants
 
 _ABSENCE_COUNTS: Final = """
 SELECT venue, kind, count(*), min(confirmed_at), max(confirmed_at)
-FROM absence JOIN series ON series.id = series_id GROUP BY venue, kind ORDER BY venue, kind"""
+FROM (SELECT series_id, kind, confirmed_at FROM absence UNION ALL SELECT series_id, kind, confirmed_at FROM absent_span)
+JOIN series ON series.id = series_id GROUP BY venue, kind ORDER BY venue, kind"""
 
 _NOTES: Final = "SELECT about, kind, value, noted_at, venue_at FROM laklak_notes WHERE value <> '' ORDER BY about, kind"
 
@@ -225,7 +234,7 @@ class SqliteStore(StoreBase):
         return [*found, StoreLock.for_file(self.path).examine()]
 
     async def holdings(self) -> dict[Series, TimeRange]:
-        """Every series with a candle or a known absence: from its first to the end of its last, on the grid."""
+        """Every series with a candle, hole or reject: from its first to the end of its last, on the grid."""
         if self._nothing:
             return {}
         found = {}
@@ -254,8 +263,7 @@ class SqliteStore(StoreBase):
     async def absences(self, series: Series, span: TimeRange) -> list[Absence]:
         if self._nothing:
             return []
-        found = await self._reader().run(partial(_fetch_all, _ABSENCES, _within(series, span)))
-        return [Absence(*row) for row in found]
+        return await self._reader().run(partial(_absences, series, span))
 
     def pack(self, candles: Candles) -> Candles:
         """The candles as flat columns."""
@@ -270,6 +278,19 @@ class SqliteStore(StoreBase):
                 hint="put it back, or run again to fill a new one",
             )
         return Written()
+
+    async def provenance(self, series: Series, span: TimeRange) -> list[Stretch]:
+        return [] if self._nothing else await self._reader().run(partial(_provenance, series, span))
+
+    async def revisions(self, series: Series, span: TimeRange) -> list[Revision]:
+        if self._nothing:
+            return []
+        return [
+            Revision(open_ms, row_values(old), row_values(new), source, why, at_ms)
+            for open_ms, old, new, source, why, at_ms in await self._reader().run(
+                partial(_fetch_all, _REVISIONS, _within(series, span))
+            )
+        ]
 
     async def absence_counts(self) -> list[AbsenceCount]:
         if self._nothing:
@@ -394,6 +415,32 @@ def _fetch_one(sql: str, parameters: tuple[object, ...], turn: Turn) -> tuple[An
 
 def _fetch_all(sql: str, parameters: tuple[object, ...], turn: Turn) -> list[Any]:
     return turn.connection.execute(sql, parameters).fetchall()
+
+
+def _absences(series: Series, span: TimeRange, turn: Turn) -> list[Absence]:
+    names = (series.venue, series.symbol, series.interval.name)
+    found = turn.connection.execute(_SERIES_ID, names).fetchone()
+    if found is None:
+        return []
+    step_ms, (series_id,) = series.interval.ms, found
+    single = [
+        Absence(
+            TimeRange(open_ms, open_ms + step_ms), kind, noted_ms, reason, row, venue_ms, file_ms, split_words(words)
+        )
+        for open_ms, kind, noted_ms, reason, row, venue_ms, file_ms, words in turn.connection.execute(
+            _ABSENCES, (series_id, span.start_ms, span.end_ms)
+        )
+    ]
+    spans = true_spans(turn.connection, series_id, series.interval, span)
+    return sorted([*spans, *outside_of(spans, single)], key=lambda absence: absence.span) if spans else single
+
+
+def _provenance(series: Series, span: TimeRange, turn: Turn) -> list[Stretch]:
+    names = (series.venue, series.symbol, series.interval.name)
+    found = turn.connection.execute(_SERIES_ID, names).fetchone()
+    rows = [] if found is None else stretches(turn.connection, found[0], span)
+    cut = [(row, row.span.clip(span)) for row in rows]
+    return [row.over(part) for row, part in cut if part]
 
 
 def _count(series: Series, span: TimeRange, turn: Turn) -> int:

@@ -15,12 +15,15 @@ from itertools import accumulate
 from typing import Any, Final, Literal
 
 from laklak.model.candles import CandleBatch, Candles, PackedCandles
+from laklak.model.provenance import Stretch
 from laklak.model.records import Note, RunRecord
+from laklak.model.revisions import Revision, row_text
 from laklak.model.series import Series
 from laklak.stores.base import Delivery
 from laklak.stores.sqlite.file import BUSY_TIMEOUT_S, is_busy
 from laklak.stores.sqlite.lane import Turn
 from laklak.stores.sqlite.schema import SOUND
+from laklak.stores.sqlite.spans import has_spans, join_words, record_provenance, record_spans, take_from_spans
 
 ROWS_PER_STATEMENT: Final = 4096
 """Candles bound to one INSERT; a power of two, since what is left over goes in statements of halving size.
@@ -32,12 +35,12 @@ _CELLS: Final = 7
 
 
 _ABSENCE_SQL: Final = f"""
-INSERT INTO absence (series_id, open_time, kind, confirmed_at, reason, row, venue_at, file_at)
-SELECT ?, ?, ?, ?, ?, ?, ?, ?
+INSERT INTO absence (series_id, open_time, kind, confirmed_at, reason, row, venue_at, file_at, sources)
+SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?
 WHERE NOT EXISTS (SELECT 1 FROM candle WHERE series_id = ? AND open_time = ? AND {SOUND})
 ON CONFLICT (series_id, open_time) DO UPDATE
 SET kind = excluded.kind, confirmed_at = excluded.confirmed_at, reason = excluded.reason, row = excluded.row,
-    venue_at = excluded.venue_at, file_at = excluded.file_at"""  # noqa: S608, made of constants
+    venue_at = excluded.venue_at, file_at = excluded.file_at, sources = excluded.sources"""  # noqa: S608, made of constants
 
 _FORGET_SQL: Final = f"""
 DELETE FROM absence WHERE series_id = ? AND open_time BETWEEN ? AND ?
@@ -120,8 +123,29 @@ def write_deliveries(turn: Turn, deliveries: Sequence[Delivery]) -> None:
         ids = {series: _series_id(connection, series) for series in {delivery.series for delivery in deliveries}}
         in_order = sorted(deliveries, key=lambda delivery: (ids[delivery.series], _first_time(delivery)))
         _insert_candles(turn, ids, in_order)
+        spanned = {series_id for series_id in ids.values() if has_spans(connection, series_id)}
         for delivery in in_order:
-            _settle_absences(connection, ids[delivery.series], delivery)
+            series_id = ids[delivery.series]
+            _settle_absences(connection, series_id, delivery, spanned)
+            if delivery.revisions:
+                _add_revisions(connection, series_id, delivery.revisions)
+        # In the order in which they came: the later source counts.
+        given: dict[int, list[Stretch]] = {}
+        for delivery in deliveries:
+            if delivery.provenance:
+                given.setdefault(ids[delivery.series], []).extend(delivery.provenance)
+        for series_id, stretches in given.items():
+            record_provenance(connection, series_id, stretches)
+
+
+def _add_revisions(connection: sqlite3.Connection, series_id: int, revisions: Sequence[Revision]) -> None:
+    connection.executemany(
+        "INSERT INTO revision (series_id, open_time, old, new, source, why, revised_at) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        [
+            (series_id, one.open_time_ms, row_text(one.old), row_text(one.new), one.source, one.why, one.at_ms)
+            for one in revisions
+        ],
+    )
 
 
 def write_run(turn: Turn, run: RunRecord) -> None:
@@ -204,11 +228,19 @@ def _insert_sql(rows: int) -> str:
     )
 
 
-def _settle_absences(connection: sqlite3.Connection, series_id: int, delivery: Delivery) -> None:
-    for absence in delivery.absences:
+def _settle_absences(connection: sqlite3.Connection, series_id: int, delivery: Delivery, spanned: set[int]) -> None:
+    interval = delivery.series.interval
+    for absence in (one for some in delivery.absences if not some.is_span for one in some.candles(interval)):
         row = (absence.open_time_ms, absence.kind, absence.confirmed_at_ms, absence.reason, absence.row)
+        known = (absence.venue_ms, absence.file_ms, join_words(absence.sources))
         once_more = (series_id, absence.open_time_ms)
-        connection.execute(_ABSENCE_SQL, (series_id, *row, absence.venue_ms, absence.file_ms, *once_more))
+        connection.execute(_ABSENCE_SQL, (series_id, *row, *known, *once_more))
     if delivery.candles:
         open_times = delivery.candles.open_times
         connection.execute(_FORGET_SQL, (series_id, open_times[0], open_times[-1]))
+        if series_id in spanned:
+            take_from_spans(connection, series_id, interval, open_times)
+    spans = [one for one in delivery.absences if one.is_span]
+    if spans:
+        spanned.add(series_id)
+        record_spans(connection, series_id, interval, spans)

@@ -8,9 +8,11 @@ import re
 import pytest
 
 from laklak.model.absences import Absence
-from laklak.model.series import DAY_MS, MINUTE_MS, Series, TimeRange
+from laklak.model.series import DAY_MS, MINUTE_MS, Interval, Series, TimeRange
 from laklak.stores.base import Delivery
 from laklak.stores.coverage import survey
+
+MINUTE = Interval.parse("1m")
 
 START = 1_767_225_600_000
 DAYS = TimeRange(START, START + 3 * DAY_MS)
@@ -18,7 +20,7 @@ LINE = "binance_ohlc,exchange=binance,symbol=BTCUSDT,timeframe=1m open=1,high=1,
 
 
 def hole(minute, confirmed_at=START + DAY_MS):
-    return Absence(START + minute * MINUTE_MS, "hole", confirmed_at, "two complete answers lack it")
+    return Absence.at(MINUTE, START + minute * MINUTE_MS, "hole", confirmed_at, "two complete answers lack it")
 
 
 # Points that are no candles of ours
@@ -179,7 +181,7 @@ def test_a_withdrawn_hole_can_be_confirmed_again(use, box, series, deliver):
 
 
 def test_a_hole_said_again_without_its_row_has_no_row(use, series):
-    rejected = Absence(START, "rejected", START, 'high "below" low\\', '["1",{"a":"b\\\\c"}]')
+    rejected = Absence.at(MINUTE, START, "rejected", START, 'high "below" low\\', '["1",{"a":"b\\\\c"}]')
     plain = hole(0)
 
     async def work(store):

@@ -14,6 +14,8 @@ from laklak.stores.base import Delivery
 from laklak.stores.coverage import take_stock
 from laklak.stores.influx.lines import FIELDS
 
+MINUTE = Interval.parse("1m")
+
 START = 1_767_225_600_000
 DAY = TimeRange(START, START + DAY_MS)
 DAYS = TimeRange(START, START + 3 * DAY_MS)
@@ -105,7 +107,7 @@ def test_a_field_that_went_astray_is_missed(use, box, series, field):
 
 
 def test_a_stray_in_a_known_hole_is_seen(use, box, series):
-    hole = Absence(START + 60 * MINUTE_MS, "hole", START, "two complete answers lack it")
+    hole = Absence.at(MINUTE, START + 60 * MINUTE_MS, "hole", START, "two complete answers lack it")
     box.put(lines(series, [time_ms for time_ms in grid(series, DAY) if time_ms != hole.open_time_ms]))
     box.erase_candle("BTCUSDT", START + 90 * MINUTE_MS)
     box.put(lines(series, [hole.open_time_ms + 17_000]))
@@ -119,7 +121,7 @@ def test_a_stray_in_a_known_hole_is_seen(use, box, series):
 
 @pytest.mark.parametrize("fields", ["close=1", "open=1,high=1,low=1,volume=1"])
 def test_a_half_written_point_in_a_known_hole_is_told_apart(use, box, series, fields):
-    hole = Absence(START + 60 * MINUTE_MS, "hole", START, "two complete answers lack it")
+    hole = Absence.at(MINUTE, START + 60 * MINUTE_MS, "hole", START, "two complete answers lack it")
     box.put(lines(series, [time_ms for time_ms in grid(series, DAY) if time_ms != hole.open_time_ms]))
     box.put(lines(series, [hole.open_time_ms], fields))
     use(lambda store: store.write([Delivery(series, None, [hole])]))

@@ -12,9 +12,11 @@ from hypothesis import strategies as st
 
 from laklak.model.absences import Absence
 from laklak.model.candles import CandleBatch
-from laklak.model.series import DAY_MS, MINUTE_MS, Series, TimeRange
+from laklak.model.series import DAY_MS, MINUTE_MS, Interval, Series, TimeRange
 from laklak.stores.base import Delivery, Written
 from laklak.stores.influx.writer import Piece, batches, halves, waves
+
+MINUTE = Interval.parse("1m")
 
 START = 1_767_225_600_000
 DAYS = TimeRange(START, START + 3 * DAY_MS)
@@ -93,7 +95,7 @@ def test_symbols_with_signs_of_the_protocol_keep_apart(use, deliver, symbol):
 
 
 def hole(minute):
-    return Absence(START + minute * MINUTE_MS, "hole", START + DAY_MS, "two complete answers lack it")
+    return Absence.at(MINUTE, START + minute * MINUTE_MS, "hole", START + DAY_MS, "two complete answers lack it")
 
 
 @pytest.mark.parametrize("packed", [False, True])

@@ -7,13 +7,14 @@ from array import array
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from laklak.model.absences import Absence, AbsenceKind
+from laklak.model.absences import MINUTE_KINDS, SPAN_KINDS, AbsenceKind
 from laklak.model.records import Note
 from laklak.model.series import DAY_MS, Series, TimeRange, iso
 from laklak.stores.base import AbsenceCount, Columns
 from laklak.stores.influx.address import Address1
 from laklak.stores.influx.calling import Caller
 from laklak.stores.influx.database import (
+    ABSENCES,
     HOLES,
     META,
     NOTES,
@@ -49,9 +50,10 @@ _FIELDS: Final = ", ".join(f"{influxql.name(field)}::float" for field in FIELDS)
 # may be infinite, which no JSON can spell.)
 _WHOLE: Final = " + ".join(f"{influxql.name(field)}::float * 0" for field in ("close", "open", "high", "low", "volume"))
 _GROUPS: Final = "GROUP BY " + ", ".join(influxql.name(tag) for tag in TAGS)
-_ABSENCE: Final = '"kind", "confirmed_at", "reason", "row", "venue_at", "file_at"'
-_KINDS: Final[tuple[AbsenceKind, ...]] = ("hole", "rejected")
-_HOLDS: Final = "(\"kind\" = 'hole' OR \"kind\" = 'rejected')"
+_KINDS: Final[Mapping[AbsenceKind, str]] = {
+    **dict.fromkeys(MINUTE_KINDS, HOLES),
+    **dict.fromkeys(SPAN_KINDS, ABSENCES),
+}
 
 
 class Place1:
@@ -226,20 +228,36 @@ class Place1:
 
     # What is known beside candles
 
-    async def absences(self, series: Series, span: TimeRange) -> list[Absence]:
-        conditions = (influxql.tagged(tags_of(series)), _HOLDS, influxql.within(span))
-        found = await self._client.query(influxql.select(_ABSENCE, self._source(HOLES), *conditions))
+    async def rows(
+        self, measurement: str, fields: Mapping[str, type[str] | type[int]], series: Series, span: TimeRange
+    ) -> list[tuple[int, tuple[Any, ...]]]:
+        what = ", ".join(map(influxql.name, fields))
+        conditions = (influxql.tagged(tags_of(series)), influxql.within(span))
+        found = await self._client.query(influxql.select(what, self._source(measurement), *conditions))
+        none = tuple(kind() for kind in fields.values())
         return [
-            Absence(open_time, kind, confirmed_at, reason, row or None, venue_ms or None, file_ms or None)
+            (time_ms, tuple(empty if cell is None else cell for cell, empty in zip(cells, none, strict=True)))
             for rows in found[0]
-            for open_time, kind, confirmed_at, reason, row, venue_ms, file_ms in rows.values
+            for time_ms, *cells in rows.values
         ]
+
+    async def newest(
+        self, measurement: str, fields: Mapping[str, type[str] | type[int]]
+    ) -> Mapping[Series, tuple[int, tuple[Any, ...]]]:
+        first, *others = map(influxql.name, fields)
+        what = ", ".join([f"last({first})", *others])
+        found = await self._client.query(influxql.select(what, self._source(measurement), then=_GROUPS))
+        return {
+            series: (rows.values[0][0], tuple(rows.values[0][1:]))
+            for rows in found[0]
+            if (series := series_of(rows.tags))
+        }
 
     async def absence_counts(self) -> list[AbsenceCount]:
         what = 'count("confirmed_at"), min("confirmed_at"), max("confirmed_at")'
         questions = {
-            kind: influxql.select(what, self._source(HOLES), f"\"kind\" = '{kind}'", then='GROUP BY "exchange"')
-            for kind in _KINDS
+            kind: influxql.select(what, self._source(measurement), f"\"kind\" = '{kind}'", then='GROUP BY "exchange"')
+            for kind, measurement in _KINDS.items()
         }
         answers = await self._client.query("; ".join(questions.values()))
         return [

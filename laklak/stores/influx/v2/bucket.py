@@ -8,17 +8,18 @@ from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import compress
-from typing import Final
+from typing import Any, Final
 from urllib.parse import urlencode
 
 from laklak.errors import StoreError, StoreUnavailable
-from laklak.model.absences import Absence
+from laklak.model.absences import MINUTE_KINDS, SPAN_KINDS, AbsenceKind
 from laklak.model.records import Note
 from laklak.model.series import DAY_MS, Series, TimeRange
 from laklak.stores.base import AbsenceCount, Columns
 from laklak.stores.influx.address import Address2
 from laklak.stores.influx.calling import Caller
 from laklak.stores.influx.database import (
+    ABSENCES,
     HOLES,
     META,
     NOTES,
@@ -50,8 +51,7 @@ _NS_PER_MS: Final = 1_000_000
 
 # What is proven is counted by its close alone.
 _COUNTED: Final = ("close",)
-_ABSENCE: Final = ("kind", "confirmed_at", "reason", "row")
-_ABSENCE_SINCE: Final = ("venue_at", "file_at")
+_KINDS: Final[Mapping[str, tuple[AbsenceKind, ...]]] = {HOLES: MINUTE_KINDS, ABSENCES: SPAN_KINDS}
 _COUNTED_ABSENCE: Final = ("kind", "confirmed_at")
 _COUNT_ABSENCES: Final = (
     " |> filter(fn: (r) => exists r.kind and exists r.confirmed_at)"
@@ -355,39 +355,49 @@ class Place2:
 
     # What is known beside candles
 
-    async def absences(self, series: Series, span: TimeRange) -> list[Absence]:
-        fields = (*_ABSENCE, *_ABSENCE_SINCE)
-        question = self._points(HOLES, fields, span, series) + flux.without(tags=True) + flux.as_rows()
-        known, possible = {"_time", *_ABSENCE}, {"_time", *fields}
+    async def rows(
+        self, measurement: str, fields: Mapping[str, type[str] | type[int]], series: Series, span: TimeRange
+    ) -> list[tuple[int, tuple[Any, ...]]]:
+        question = self._points(measurement, tuple(fields), span, series) + flux.without(tags=True) + flux.as_rows()
         found = [
-            Absence(
-                time_ns(time) // _NS_PER_MS,
-                "hole" if kind == "hole" else "rejected",
-                int(at),
-                reason,
-                row or None,
-                int(venue_ms or 0) or None,
-                int(file_ms or 0) or None,
-            )
+            (time_ns(time) // _NS_PER_MS, tuple(kind(cell or kind()) for cell, kind in zip(cells, kinds, strict=True)))
+            for kinds in (tuple(fields.values()),)
             for table in await self._client.query(question)
-            if known <= set(table.columns) <= possible
-            for time, kind, at, reason, row, venue_ms, file_ms in zip(
-                *(_column(table, name) for name in ("_time", *fields)), strict=True
-            )
-            if kind in ("hole", "rejected")
+            if {"_time", *fields}.issuperset(table.columns)
+            for time, *cells in zip(*(_column(table, name) for name in ("_time", *fields)), strict=True)
         ]
-        return sorted(found, key=lambda absence: absence.open_time_ms)
+        return sorted(found)
+
+    async def newest(
+        self, measurement: str, fields: Mapping[str, type[str] | type[int]]
+    ) -> Mapping[Series, tuple[int, tuple[Any, ...]]]:
+        question = self._points(measurement, tuple(fields), flux.ALL_TIME) + " |> last()" + flux.without()
+        columns, kinds = ("_time", *TAGS, *fields), tuple(fields.values())
+        found: dict[Series, tuple[int, tuple[Any, ...]]] = {}
+        for table in await self._client.query(question + flux.as_rows()):
+            if set(table.columns) != set(columns):
+                continue
+            for time, *row in zip(*(table[name] for name in columns), strict=True):
+                series = series_of(dict(zip(TAGS, row, strict=False)))
+                if series is not None:
+                    cells = tuple(kind(cell or kind()) for cell, kind in zip(row[len(TAGS) :], kinds, strict=True))
+                    found[series] = (time_ns(time) // _NS_PER_MS, cells)
+        return found
 
     async def absence_counts(self) -> list[AbsenceCount]:
-        question = self._points(HOLES, _COUNTED_ABSENCE, flux.ALL_TIME) + flux.as_rows() + _COUNT_ABSENCES
+        questions = {
+            measurement: self._points(measurement, _COUNTED_ABSENCE, flux.ALL_TIME) + flux.as_rows() + _COUNT_ABSENCES
+            for measurement in _KINDS
+        }
+        kinds = {kind: kind for of_one in _KINDS.values() for kind in of_one}
         return [
-            AbsenceCount(exchange, "hole" if kind == "hole" else "rejected", int(count), int(oldest_ms), int(newest_ms))
-            for table in await self._client.query(question)
+            AbsenceCount(exchange, kinds[kind], int(count), int(oldest_ms), int(newest_ms))
+            for table in await self._client.query(flux.several(**questions))
             if {"exchange", "kind", "count", "oldest", "newest"} <= set(table.columns)
             for exchange, kind, count, oldest_ms, newest_ms in zip(
                 *(table[name] for name in ("exchange", "kind", "count", "oldest", "newest")), strict=True
             )
-            if kind in ("hole", "rejected")
+            if kind in kinds
         ]
 
     async def notes(self) -> list[tuple[int, Note]]:

@@ -1,0 +1,45 @@
+"""Stored candles that got other values: what was there and what took its place."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+Why = Literal["refetch", "corrected", "repair"]
+"""It was fetched again on purpose; it had been fetched just after its close; what stood there was no whole candle."""
+
+Values = tuple[float, ...]
+"""Open, high, low, close and volume; NaN for a number that was missing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """One candle whose stored values differed from those written over them: by which source, why, and when.
+
+    `at_ms` is this machine's clock.
+    """
+
+    open_time_ms: int
+    old: Values
+    new: Values
+    source: str
+    why: Why
+    at_ms: int
+
+
+def row_text(values: Values) -> str:
+    """Values as JSON that means the same doubles: a missing one is null, an infinite one a number that is too large."""
+    return "[" + ",".join(map(_cell_text, values)) + "]"
+
+
+def row_values(text: str) -> Values:
+    """The values that `row_text` has spelled."""
+    return tuple(math.nan if cell is None else float(cell) for cell in json.loads(text))
+
+
+def _cell_text(value: float) -> str:
+    if math.isnan(value):
+        return "null"
+    return repr(value) if math.isfinite(value) else ("1e999" if value > 0 else "-1e999")
