@@ -167,7 +167,7 @@ def test_a_typed_symbol_the_venue_does_not_know_is_exit_2_with_a_suggestion(type
 @pytest.mark.parametrize(
     ("name", "value", "named"),
     [
-        ("LAKLAK_BUDGET", "5", "LAKLAK_BUDGET"),
+        ("LAKLAK_BUDGT", "5", "LAKLAK_BUDGT"),
         ("LAKLAK_BINANCE_BUGDET", "5", "LAKLAK_BINANCE_BUGDET"),
         ("LAKLAK_WORKERS", "x", "LAKLAK_WORKERS"),
         ("LAKLAK_BINANCE_URL", "ftp://host", "LAKLAK_BINANCE_URL"),
@@ -190,7 +190,7 @@ def test_a_wrong_variable_is_named(name, value, named, venue, here, monkeypatch)
         ("laklak.toml", "binance = 3\n", "binance is not a table"),
         ("laklak.toml", "days = [1]\n", "days"),
         ("laklak.toml", b"days = \xff\n", "not UTF-8"),
-        (".env", "LAKLAK_BUDGET=5\n", "LAKLAK_BUDGET"),
+        (".env", "LAKLAK_BUDGT=5\n", "LAKLAK_BUDGT"),
         (".env", "OTHER=1\nLAKLAK_DAYS='5\n", ".env:2"),
         ("assets.txt", "LTCUSDT binance\n\nDOTUSDT\n", "assets.txt:3: "),
         ("assets.txt", "LTCUSDT binance perpetual\n", "assets.txt:1: "),
