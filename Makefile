@@ -37,8 +37,8 @@ test: install check  ## lint, types and all everyday tests
 test-failed: install  ## what failed last time, one test after the other
 	@$(PYTEST) --last-failed --last-failed-no-failures none --maxfail 1
 
-test-all: install check  ## the long tests too
-	@$(PYTEST) -n $(JOBS) -m "not live"
+test-all: install check  ## the long tests too, and many more examples of those that try random ones
+	@$(PYTEST) -n $(JOBS) -m "not live" --hypothesis-profile thorough
 
 influxd2:  ## build the InfluxDB 2.x server that the tests of influxdb2:// use
 	@tests/servers/influxd2/build.sh

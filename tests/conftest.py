@@ -8,16 +8,18 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import settings
 
 sys.path.insert(0, str(Path(__file__).parent / "servers"))
+from forked import ForkServer
 from influxd import Influxd, why_not
 from influxd2 import Influxd2
 from influxd2 import why_not as why_not_2
+from thoroughness import register_profiles
 
-# What an example takes says more about the machine than about the code.
-settings.register_profile("laklak", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("laklak")
+# `make test-all` chooses the thorough one.
+register_profiles()
+settings.load_profile("everyday")
 
 _FOREIGN_PREFIXES = ("LAKLAK_", "INFLUXDB_", "INFLUX_")
 _FOREIGN_NAMES = {
@@ -53,6 +55,13 @@ def clean_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder.mkdir()
     monkeypatch.chdir(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def fork_server() -> Iterator[ForkServer]:
+    server = ForkServer()
+    yield server
+    server.close()
 
 
 @pytest.fixture(scope="session")

@@ -8,6 +8,7 @@ import orjson
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from thoroughness import examples
 
 from laklak.archives import ARCHIVES, BadFile
 from laklak.archives.csv import read_csv, read_file
@@ -425,7 +426,7 @@ tables = st.dictionaries(st.integers(0, 1438), prices, max_size=12).map(
 )
 
 
-@settings(max_examples=400)
+@settings(max_examples=examples(400))
 @given(tables, st.booleans(), st.sampled_from([1, 1000]))
 @example([(0, ("9007199254740993", "9999999999999999999.9", "0.000000000000000001", "0.3", "1.0")), (5, GOOD)], True, 1)
 def test_a_file_and_a_page_with_the_same_rows_give_the_same(rows, with_header, unit):
@@ -437,7 +438,7 @@ def test_a_file_and_a_page_with_the_same_rows_give_the_same(rows, with_header, u
     assert facts(checked) == facts(check_page(page, SERIES, DAY.span))
 
 
-@settings(max_examples=120)
+@settings(max_examples=examples(120))
 @given(st.lists(st.tuples(*[decimals] * 5), min_size=1, max_size=10))
 @example([("179769313486231570.81", "2.225073858507201", "1234567890123456789.5", "0.100000000000000006", "0.3")])
 def test_floats_are_those_of_the_text_bit_for_bit(numbers):
@@ -487,7 +488,7 @@ def by_hand(csv):
 SMALL = HEADER + csv_of([(minute, GOOD) for minute in (0, 1, 2, 5)])
 
 
-@settings(max_examples=1000)
+@settings(max_examples=examples(1000))
 @given(st.data())
 def test_a_file_with_changed_bytes_gives_what_is_in_it_or_nothing(data):
     start = len(HEADER) if data.draw(st.booleans()) else 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from thoroughness import examples
 
 from laklak.archives import ARCHIVES
 from laklak.archives.base import month_of
@@ -196,7 +197,7 @@ def pieces(split):
     return [part for item in split.files for part in item.wanted] + list(split.rest)
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 @given(jobs())
 def test_every_missing_candle_has_exactly_one_source_and_nothing_else_is_wanted(job):
     series, missing, choice = job
@@ -207,7 +208,7 @@ def test_every_missing_candle_has_exactly_one_source_and_nothing_else_is_wanted(
     assert sum(part.count(series.interval) for part in pieces(split)) == sum(m.count(series.interval) for m in missing)
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 @given(jobs())
 def test_each_file_is_fetched_once_is_published_and_has_what_is_wanted_of_it(job):
     series, missing, choice = job
@@ -225,7 +226,7 @@ def test_each_file_is_fetched_once_is_published_and_has_what_is_wanted_of_it(job
     assert split.candles == sum(item.wanted_count for item in split.files)
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 @given(jobs())
 def test_where_only_files_are_wanted_the_rest_is_what_is_in_none(job):
     series, missing, choice = job
@@ -238,7 +239,7 @@ def test_where_only_files_are_wanted_the_rest_is_what_is_in_none(job):
             assert BINANCE.expected_ms(file) > choice.now_ms or file.span.start_ms < BINANCE.first_ms
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 @given(jobs(), st.data())
 def test_whatever_becomes_of_the_files_all_is_asked_somewhere_within_two_steps(job, data):
     series, missing, choice = job

@@ -7,6 +7,7 @@ import hashlib
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from thoroughness import examples
 
 from laklak.archives import ARCHIVES, BadFile
 from laklak.archives import csv as reading
@@ -170,7 +171,7 @@ def contents(draw, day):
     return draw(st.binary(max_size=100)) if kind == "anything" else bytes(csv)
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=examples(250))
 @given(data=st.data())
 def test_files_that_are_read_together_give_what_they_give_one_by_one(download, data):
     days = data.draw(st.lists(st.integers(0, DAYS - 1), min_size=2, max_size=DAYS, unique=True))

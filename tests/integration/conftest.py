@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
+from forked import ForkedProgram, ForkServer
 from influxd import Influxd
 from lying_venue import LyingVenue
 from summary_keys import SUMMARY_KEYS
@@ -170,14 +171,25 @@ class Ended:
 class Program:
     """Starts laklak as people do: a process with arguments, an environment and a working folder."""
 
-    running: list[subprocess.Popen[str]] = field(default_factory=list)
+    fork_server: ForkServer
+    running: list[ForkedProgram | subprocess.Popen[str]] = field(default_factory=list)
     _said: dict[int, str] = field(default_factory=dict)
 
     def __call__(self, *words: str | Path, timeout_s: float = 60, first: str = "", **environment: str) -> Ended:
         return self.wait(self.start(*words, first=first, **environment), timeout_s=timeout_s)
 
-    def start(self, *words: str | Path, first: str = "", **environment: str) -> subprocess.Popen[str]:
-        """Start it; `first` are statements that the process executes before, to make a constant small."""
+    def start(
+        self, *words: str | Path, first: str = "", fresh: bool = False, **environment: str
+    ) -> ForkedProgram | subprocess.Popen[str]:
+        """Start it; `first` are statements that the process executes before, to make a constant small.
+
+        A `fresh` one imports everything itself.
+        """
+        variables = {**os.environ, **environment}
+        if not fresh and self.fork_server.can_fork(variables):
+            forked = self.fork_server.start([*map(str, words)], variables, first)
+            self.running.append(forked)
+            return forked
         called = ["-c", f"{first}\nfrom laklak.__main__ import main\nmain()"] if first else ["-m", "laklak"]
         process = subprocess.Popen(
             [sys.executable, *called, *map(str, words)],
@@ -185,13 +197,13 @@ class Program:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             encoding="utf-8",
-            env={**os.environ, **environment},
+            env=variables,
         )
         self.running.append(process)
         return process
 
     @contextlib.contextmanager
-    def halted(self, process: subprocess.Popen[str]) -> Iterator[None]:
+    def halted(self, process: ForkedProgram | subprocess.Popen[str]) -> Iterator[None]:
         """Inside of it the process stands still, with its locks and its work half done, however slow the machine."""
         process.send_signal(signal.SIGSTOP)
         try:
@@ -199,7 +211,7 @@ class Program:
         finally:
             process.send_signal(signal.SIGCONT)
 
-    def stop_when(self, process: subprocess.Popen[str], condition: Callable[[], object]) -> None:
+    def stop_when(self, process: ForkedProgram | subprocess.Popen[str], condition: Callable[[], object]) -> None:
         """Let it work until something is so, and then stand still with its work half done, until SIGCONT: while that is
         looked at it stands still too, and cannot get to its end.
         """
@@ -213,7 +225,7 @@ class Program:
             assert time.monotonic() < deadline, "it was never so"
             time.sleep(0.05)
 
-    def wait_until_said(self, process: subprocess.Popen[str], text: str, timeout_s: float = 60) -> None:
+    def wait_until_said(self, process: ForkedProgram | subprocess.Popen[str], text: str, timeout_s: float = 60) -> None:
         """Until the program has said this on stderr; `wait` gives it with the rest."""
         assert process.stderr is not None
         deadline = time.monotonic() + timeout_s
@@ -224,7 +236,7 @@ class Program:
                 assert piece, f"it ended and had said: {self._said.get(process.pid, '')}"
                 self._said[process.pid] = self._said.get(process.pid, "") + piece
 
-    def wait(self, process: subprocess.Popen[str], timeout_s: float = 60) -> Ended:
+    def wait(self, process: ForkedProgram | subprocess.Popen[str], timeout_s: float = 60) -> Ended:
         out, err = process.communicate(timeout=timeout_s)
         err = self._said.pop(process.pid, "") + err
         assert "Traceback" not in err
@@ -232,8 +244,8 @@ class Program:
 
 
 @pytest.fixture
-def laklak() -> Iterator[Program]:
-    program = Program()
+def laklak(fork_server: ForkServer) -> Iterator[Program]:
+    program = Program(fork_server)
     yield program
     for process in program.running:
         if process.poll() is None:

@@ -159,7 +159,7 @@ def test_no_more_than_64_chunks_are_taken_and_not_stored(venue, laklak, sql):
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_while_the_program_starts_is_answered_like_any_other(number, status, module, venue, laklak, check_sum):
     running = venue()
-    process = laklak.start(*WORDS, "--json", first=halting_at(module, "halted"))
+    process = laklak.start(*WORDS, "--json", first=halting_at(module, "halted"), fresh=True)
     wait_for_file("halted")
     process.send_signal(number)
     ended = laklak.wait(process)

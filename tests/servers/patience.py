@@ -6,6 +6,7 @@ waited for none of them, however slow the machine. No clock is needed to see tha
 
 from __future__ import annotations
 
+import itertools
 import pathlib
 import signal
 import sys
@@ -29,16 +30,53 @@ calling.SILENCE_S = calling.OPENING_PATIENCE_S = store.OPENING_PATIENCE_S = 600.
 # Eight seconds, less than service managers wait before they kill, would be long to wait for in a test.
 HASTY = f"{PATIENT}import signal; process.STOPS[signal.SIGTERM] = (143, 1.5)\n"
 
+_HERE = f"import sys; sys.path.append({str(pathlib.Path(__file__).parent)!r})\n"
+
+
+def small_parts(minutes: int) -> str:
+    """Statements that let a copy read and write so few minutes at once, so that few candles have a middle."""
+    return (
+        "from laklak.engine import copy\nfrom laklak.sources import store as source\n"
+        f"source.PART_MINUTES = copy.WRITTEN_AT_ONCE = {minutes}\n"
+    )
+
+
+def halting_at_write(number: int, file: str) -> str:
+    """Statements that let the program stand still, whatever the machine, when it is about to write for this time. It
+    makes a file when it is there, and goes on when that is gone.
+    """
+    return f"{_HERE}from patience import halt_at_write; halt_at_write({number}, {file!r})\n"
+
+
+def halt_at_write(number: int, file: str) -> None:
+    from laklak.stores.influx.store import InfluxStore
+    from laklak.stores.sqlite.store import SqliteStore
+
+    writes = itertools.count(1)
+
+    def halting(write: Any) -> Any:
+        async def halt_and_write(*arguments: Any) -> Any:
+            if next(writes) == number:
+                _stand_still(pathlib.Path(file))
+            return await write(*arguments)
+
+        return halt_and_write
+
+    for kind in (InfluxStore, SqliteStore):
+        kind.write = halting(kind.write)  # type: ignore[method-assign]
+
+
+def _stand_still(while_there: pathlib.Path) -> None:
+    while_there.touch()
+    while while_there.exists():
+        time.sleep(0.005)
+
 
 def halting_at(module: str, file: str) -> str:
     """Statements that let the program stand still where it imports a module until a signal has come; it makes a file
     when it is there.
     """
-    folder = str(pathlib.Path(__file__).parent)
-    return (
-        f"import sys; sys.path.append({folder!r})\n"
-        f"from patience import Halt; sys.meta_path.insert(0, Halt({module!r}, {file!r}))\n"
-    )
+    return f"{_HERE}from patience import Halt; sys.meta_path.insert(0, Halt({module!r}, {file!r}))\n"
 
 
 class Halt(MetaPathFinder):

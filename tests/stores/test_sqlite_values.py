@@ -10,6 +10,7 @@ from contextlib import closing
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from thoroughness import examples
 
 from laklak.model.candles import CandleBatch
 from laklak.model.series import MINUTE_MS, Series, TimeRange
@@ -32,7 +33,7 @@ def bits(value: float) -> bytes:
     return struct.pack("<d", value)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60))
 @given(rows)
 def test_a_stored_value_is_the_float_of_its_text(tmp_path_factory, texts):
     columns = tuple(map(list, zip(*texts, strict=True)))
@@ -56,7 +57,7 @@ def test_a_stored_value_is_the_float_of_its_text(tmp_path_factory, texts):
     assert kinds == [("real", "real")]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40))
 @given(
     st.lists(st.tuples(st.sampled_from(["BTCUSDT", "ETHUSDT"]), st.integers(0, 11)), max_size=8),
     st.integers(0, 4).map(lambda power: 1 << power),

@@ -7,6 +7,7 @@ import json
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from thoroughness import examples
 
 from laklak.model.candles import CandleBatch
 from laklak.model.series import MINUTE_MS, Interval, Series, TimeRange
@@ -68,7 +69,7 @@ def test_a_candle_somewhere_else_is_taken_along_only_where_that_costs_nothing(mi
 minutes = st.sets(st.integers(0, 60), min_size=1)
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @example({0, 1, 3}, {2}, 3)
 @example({5, 7}, {4}, 3)
 @given(minutes, st.sets(st.integers(0, 60), max_size=3), st.sampled_from([1, 3, 4, 7, 20, 25]))

@@ -11,6 +11,7 @@ from itertools import pairwise
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from thoroughness import examples
 
 from laklak.errors import SettingsError
 from laklak.venues.base import Quota
@@ -72,7 +73,7 @@ async def all_of(coroutines):
 delays = st.one_of(st.just(0.0), st.floats(0, 2), st.floats(0, 200))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150))
 @given(
     budget=st.integers(10, 120),
     requests=st.lists(st.tuples(st.sampled_from([1, 2, 5, 10]), delays, delays), min_size=10, max_size=120),
@@ -210,7 +211,6 @@ def test_waiters_are_served_in_order_of_arrival_whatever_their_weight(virtually,
     assert virtually(main()) == list(range(len(weights)))
 
 
-@settings(deadline=None)
 @given(
     # What is paid here is never answered, so all of it has to fit into the budget: more would wait for ever, rightly.
     st.lists(st.tuples(st.sampled_from([1, 2, 5, 10]), st.booleans(), st.floats(0, 5)), min_size=2, max_size=20).filter(

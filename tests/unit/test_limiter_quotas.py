@@ -8,6 +8,7 @@ from collections import deque
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from thoroughness import examples
 
 from laklak.errors import SettingsError
 from laklak.text import per_window
@@ -86,7 +87,7 @@ quotas = st.builds(
 delays = st.one_of(st.just(0.0), st.floats(0, 2), st.floats(0, 100))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60))
 @given(
     shares=st.lists(st.tuples(quotas, st.sampled_from([0.5, 0.8, 1.0])), min_size=1, max_size=3),
     requests=st.lists(
@@ -157,7 +158,7 @@ def test_a_request_that_waits_for_one_quota_takes_nothing_of_the_others(virtuall
 # Order
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60))
 @given(st.lists(st.sampled_from([("a",), ("b",), ("a", "b"), ("b", "c"), ("c",)]), min_size=2, max_size=25))
 def test_whoever_wants_the_same_quota_is_served_in_order_of_arrival(virtually, wanted):
     gate = of(a=Share(SECOND, 20), b=Share(FIVE, 60), c=Share(Quota(6, 60.0), 3))

@@ -7,6 +7,7 @@ import orjson
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from thoroughness import examples
 
 from laklak.model.candles import Page
 from laklak.model.series import MINUTE_MS, Interval, Series, TimeRange
@@ -50,7 +51,7 @@ def reasons(rows):
 decimals = st.from_regex(r"(?:0|[1-9][0-9]{0,18})(?:\.[0-9]{1,18})?", fullmatch=True)
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(st.lists(decimals, min_size=1, max_size=LENGTH))
 @example(["9007199254740993", "9999999999999999999.999999999999999999", "0.000000000000000001", "0.3", "1.0"])
 @example(["179769313486231570.81", "2.225073858507201", "1234567890123456789.5", "0.100000000000000006"])

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from thoroughness import examples
 
 from laklak.model.candles import Chunk, Page
 from laklak.model.series import MINUTE_MS, Interval, Series, TimeRange
@@ -366,7 +367,7 @@ cases = {
 }
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200))
 @given(**cases)
 def test_the_account_of_a_series_adds_up_and_holes_are_proven(venue, page, now_minute, failing):
     has, bad = set(venue.minutes), venue.bad_for_good | venue.bad_anew
@@ -390,7 +391,7 @@ def test_the_account_of_a_series_adds_up_and_holes_are_proven(venue, page, now_m
     assert ledger.missing == 0 or ledger.failure() is not None
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200))
 @given(**cases)
 def test_a_venue_that_only_stumbles_once_is_copied_completely(venue, page, now_minute, failing):
     venue.bad_anew.clear()
