@@ -431,7 +431,7 @@ class Fetch:
             instead = replace(instead, rest=())
         self._add_files(feed, ledger, instead.files)
         now_s = asyncio.get_running_loop().time()
-        for chunk in plan_chunks(ledger.plan.series, instead.rest, feed.venue.page_tiers, feed.page):
+        for chunk in plan_chunks(ledger.plan.series, instead.rest, feed.venue.page.steps, feed.page):
             if feed.asks_api:
                 self._report.requests_planned += 1
                 feed.agenda.later(ledger, Question(chunk), now_s)
@@ -452,9 +452,9 @@ class Fetch:
     def _ask_again(self, feed: Feed, ledger: Ledger) -> None:
         """Ask for what is in doubt, two seconds after the first answers."""
         now_s = asyncio.get_running_loop().time()
-        round_ = next_round(ledger, feed.venue.page_tiers, feed.page, edges=feed.no_api is None)
+        round_ = next_round(ledger, feed.venue.page.steps, feed.page, edges=feed.no_api is None)
         for question in round_.questions:
-            question = with_neighbours(question, feed.venue.page_tiers, self._closed_ms(feed))
+            question = with_neighbours(question, feed.venue.page.steps, self._closed_ms(feed))
             feed.agenda.later(ledger, question, now_s + (0.0 if round_.waited else SECOND_ANSWER_AFTER_S))
 
     def _closed_ms(self, feed: Feed) -> int:
@@ -486,7 +486,7 @@ class Fetch:
         more = ledger.begins(first_ms)
         self._report.begun[str(ledger.plan.series)] = BegunSeries(str(ledger.plan.series), first_ms)
         now_s = asyncio.get_running_loop().time()
-        for chunk in plan_chunks(ledger.plan.series, [more] if more else [], feed.venue.page_tiers, feed.page):
+        for chunk in plan_chunks(ledger.plan.series, [more] if more else [], feed.venue.page.steps, feed.page):
             self._report.requests_planned += 1
             feed.agenda.later(ledger, Question(chunk), now_s)
 
@@ -511,8 +511,9 @@ class Fetch:
             if question.edge is not None:
                 await self._learn_edge(feed, ledger, question.edge)
                 return None
-            read = partial(read_answer, feed.venue, question)
-            checked = await feed.transport.ask(feed.venue.candles_request(chunk), read, candles=True)
+            asked = feed.asked(chunk.series, chunk.range)
+            read = partial(read_answer, feed.venue, question, asked)
+            checked = await feed.transport.ask(feed.venue.candles_request(asked), read, candles=True)
         except PermanentError as exc:
             self._refused(ledger, exc)
             return None

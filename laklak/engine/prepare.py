@@ -167,7 +167,7 @@ class Preparation:
                     ledger.plan.series,
                     splits[ledger.plan.series].rest,
                     feed.fresh.along(ledger.plan),
-                    feed.venue.page_tiers,
+                    feed.venue.page.steps,
                     feed.page,
                     anyway=self._job.recheck,
                 ),
@@ -317,7 +317,7 @@ class Preparation:
         feed, start = self._feed(target.series.venue), presence.missing[0]
         if not feed.asks_api:
             return False
-        solver, tiers = feed.solver, feed.venue.page_tiers
+        solver, tiers = feed.solver, feed.venue.page.steps
         split = Split((), (start,)) if solver is None else solver.split(target.series, [start])
         pages = sum(part.count(target.series.interval) for part in split.rest) // feed.page
         return pages * page_weight(feed.page, tiers) >= _WORTH_WEIGHT or len(split.files) >= _WORTH_FILES
@@ -350,15 +350,15 @@ class Preparation:
             (feed, [self._of_api(feed, plan, splits[plan.series]) for plan in own] if feed.asks_api else [])
             for feed, own in plans
         ]
-        costs = [(feed, cost_of(own, feed.venue.page_tiers, feed.page)) for feed, own in of_api]
+        costs = [(feed, cost_of(own, feed.venue.page.steps, feed.page)) for feed, own in of_api]
         table = []
         auto_s = 0.0
         for feed, own in of_api:
-            tiers = feed.venue.page_tiers
+            tiers = feed.venue.page.steps
             auto_s = max(auto_s, cost_of(own, tiers, best_page(tiers)).seconds(feed.budgets()))
             if self._job.dry_run:
                 pages = {feed.page, *(limit for limit, _ in tiers[1:])}
-                others = (feed.budget, feed.venue.default_budget, feed.advertised)
+                others = (feed.budget, feed.default_budget, feed.advertised)
                 table += alternatives(own, tiers, pages, [feed.budgets(units) for units in others])
         return Estimate(
             store=self._report.store,

@@ -16,16 +16,16 @@ from laklak.plan.answers import Question
 from laklak.plan.chunks import Tiers
 from laklak.plan.rows import Checked, check_page
 from laklak.venues import Venue
-from laklak.venues.base import DecodeError
+from laklak.venues.base import Answer, Asked, DecodeError
 
 _SHOWN: Final = 200
 
 
-def read_answer(venue: Venue, question: Question, body: bytes) -> Checked:
+def read_answer(venue: Venue, question: Question, asked: Asked, answer: Answer) -> Checked:
     """The candles of an answer and what was refused of it; DecodeError where its rows are not understood."""
     chunk = question.chunk
-    checked = check_page(venue.parse_candles(body), chunk.series, chunk.range)
-    if checked.refusals and checked.not_understood and not _too_few_to_tell(question, venue.page_tiers):
+    checked = check_page(venue.read_candles(answer, asked), chunk.series, chunk.range)
+    if checked.refusals and checked.not_understood and not _too_few_to_tell(question, venue.page.steps):
         first = checked.refusals[0]
         raise DecodeError(f"no row has the form that is known ({first.reason}): {first.row[:_SHOWN]}")
     return checked

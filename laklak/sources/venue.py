@@ -13,7 +13,8 @@ from laklak.archives import ARCHIVES
 from laklak.archives.evidence import Evidence
 from laklak.archives.split import Preference, Solver
 from laklak.errors import PermanentError, RegionRefused, SettingsError, TransientError, TryLater, VenueUnreachable
-from laklak.plan.chunks import best_page, page_weight
+from laklak.model.series import Interval, Series, TimeRange
+from laklak.plan.chunks import best_page
 from laklak.plan.cost import Budget
 from laklak.settings.job import Job
 from laklak.settings.spec import units_of
@@ -25,7 +26,7 @@ from laklak.stores.base import Origin
 from laklak.tasks.stopping import Stopper
 from laklak.text import mask_url
 from laklak.venues import VENUES, Venue
-from laklak.venues.base import Listing
+from laklak.venues.base import Asked, Listing, unlisted
 from laklak.wire.clock import VenueClock
 from laklak.wire.pools import Pools
 from laklak.wire.quota import Share
@@ -53,14 +54,15 @@ class Feed:
                 hint=f"choose one of {', '.join(self.venue.intervals)}",
             )
         self.shown_url = mask_url(settings.url)
+        self._symbols = tuple(one.symbol for one in job.asked if one.venue == name)
         self.page = _page(self.venue, settings.chunk)
-        self._heaviest = max(self.venue.metadata_weight, page_weight(self.page, self.venue.page_tiers))
+        self.listing = Listing({})
         self._quota, self._window = next(iter(self.venue.quotas.items()))
+        self._heaviest = self._most_units(job.interval)
         # What the venue advertises is known only after asking it; until then its documented limit counts.
-        self.advertised = self.venue.documented_weight
+        self.advertised = self._window.units
         self.budget = units_of(settings.budget, self.advertised)
         self._said = settings.budget
-        self.listing = Listing({}, None)
         self.listing_asked_twice = False
         """Whether the listing has been asked for once more: what both answers lack is not listed."""
         self.agenda = Agenda(())
@@ -126,7 +128,7 @@ class Feed:
         if self.reader is None:
             return None
         preference: Preference = "auto" if self.asks_api else "archive"
-        return Solver(self.reader.archive, self.clock.now_ms(), self.venue.page_tiers, preference)
+        return Solver(self.reader.archive, self.clock.now_ms(), self.venue.page.steps, preference)
 
     async def _connect(self) -> None:
         if self.reader is None:
@@ -148,7 +150,7 @@ class Feed:
         try:
             # The listing comes first: it says how much weight is allowed, by which the next answers are judged.
             self.listing = await self._ask_listing()
-            self.advertised = self.listing.advertised_weight or venue.documented_weight
+            self.advertised = self.listing.quotas.get(self._quota) or self._window.units
             if self._said == "max" or (self._may_be_lowered and self.budget > self.advertised):
                 self.budget = self.advertised
             self.limiter.configure(self._shares(self.advertised), by=venue.name)
@@ -186,15 +188,18 @@ class Feed:
 
     def _shares(self, advertised: int) -> dict[str, Share]:
         """What is spent of each quota: of the first one what is set; of the others the same share, or our part."""
-        shares = {self._quota: Share(replace(self._window, units=advertised), self.budget, self._heaviest)}
+        shares = {self._quota: Share(replace(self._window, units=advertised), self.budget, self._heaviest[self._quota])}
         for name, quota in self.venue.quotas.items():
             ours = int(quota.units * quota.share) if isinstance(self._said, int) else units_of(self._said, quota.units)
-            shares.setdefault(name, Share(quota, ours))
+            shares.setdefault(name, Share(quota, ours, self._heaviest[name]))
         return shares
 
     async def _ask_listing(self) -> Listing:
-        venue = self.venue
-        return await self.transport.ask(venue.instruments_request(), venue.parse_instruments, tries=_TRIES_AT_START)
+        listing = Listing({})
+        for request in self.venue.listing_requests(self._symbols):
+            answered = await self.transport.ask(request, self.venue.read_listing, tries=_TRIES_AT_START)
+            listing = listing.together(answered)
+        return listing
 
     async def ask_listing_again(self) -> None:
         """Ask for the listing once more, for all that the first answer lacks; raises what Transport.ask raises."""
@@ -231,8 +236,28 @@ class Feed:
 
     async def read_clock(self, *, tries: int = 2) -> None:
         """Take the venue's time."""
-        request, parse = self.venue.clock_request(), self.venue.parse_clock
-        self.clock.set(await self.transport.ask(request, parse, tries=tries))
+        request, read = self.venue.clock_request(), self.venue.read_clock
+        self.clock.set(await self.transport.ask(request, read, tries=tries))
+
+    def asked(self, series: Series, span: TimeRange) -> Asked:
+        """What an adapter is told of a request for candles."""
+        return Asked(series, self.listing.instruments.get(series.symbol) or unlisted(series.symbol), span)
+
+    @property
+    def default_budget(self) -> int:
+        """The budget that is ours where nobody says another."""
+        return self.venue.quotas[self._quota].ours
+
+    def _most_units(self, interval: Interval) -> dict[str, int]:
+        """What the heaviest request costs of each quota."""
+        series = Series(self.venue.name, self.venue.example, interval)
+        page = self.asked(series, TimeRange(0, self.page * interval.ms))
+        described = [
+            self.venue.candles_request(page),
+            self.venue.clock_request(),
+            *self.venue.listing_requests(self._symbols),
+        ]
+        return {name: max(1, *(one.cost.get(name, 0) for one in described)) for name in self.venue.quotas}
 
 
 def _file_reader(name: str, url: str | None, job: Job, stopper: Stopper) -> FileReader | None:
@@ -253,9 +278,9 @@ def _file_reader(name: str, url: str | None, job: Job, stopper: Stopper) -> File
 
 
 def _page(venue: Venue, chunk: int | str) -> int:
-    largest = venue.page_tiers[-1][0]
+    largest = venue.page.rows
     if isinstance(chunk, str):
-        return best_page(venue.page_tiers)
+        return best_page(venue.page.steps)
     if chunk > largest:
         raise SettingsError(
             f"{venue.name} gives at most {largest} candles a request, not {chunk}",
