@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 sys.path.insert(0, str(Path(__file__).parent / "servers"))
+sys.path.insert(0, str(Path(__file__).parent / "venues"))
 from influxd import Influxd, why_not
 from influxd2 import Influxd2
 from influxd2 import why_not as why_not_2

@@ -2,7 +2,8 @@
 
 A listing says when a symbol was listed and whether it trades; both have been wrong in public.  The open_time of a row
 is the evidence, whatever else is in the row.  One answer may be wrong, too: what is to be believed of an end is asked
-for in a second way, from the other side.
+for in a second way, from the other side.  Where a venue cannot be asked for such a candle, it is looked for
+(laklak.engine.search).
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from laklak.engine.search import look_for
+from laklak.errors import OutOfReach
 from laklak.model.series import Series, TimeRange
 from laklak.sources.venue import Feed
 from laklak.text import counted
@@ -38,7 +41,10 @@ async def first_open_ms(feed: Feed, series: Series, from_ms: int = 0) -> int | N
     Raises what Transport.ask raises: PermanentError for a symbol that the venue does not know.
     """
     asked = feed.asked(series, TimeRange(from_ms, from_ms + series.interval.ms))
-    times = await _ask(feed, asked, feed.venue.first_candle_request(asked))
+    request = feed.venue.first_candle_request(asked)
+    if request is None:
+        return await look_for(feed, series, "first", max(from_ms, _EARLIEST_MS))
+    times = await _ask(feed, asked, request)
     return times[0] if times else None
 
 
@@ -46,7 +52,10 @@ async def newest_open_ms(feed: Feed, series: Series) -> int | None:
     """The open_time of the newest candle, maybe the forming one; None where there is none.  Raises as the other."""
     now_ms = series.interval.floor(feed.clock.now_ms())
     asked = feed.asked(series, TimeRange(now_ms, now_ms + series.interval.ms))
-    times = await _ask(feed, asked, feed.venue.newest_candle_request(asked))
+    request = feed.venue.newest_candle_request(asked)
+    if request is None:
+        return await look_for(feed, series, "newest", _EARLIEST_MS)
+    times = await _ask(feed, asked, request)
     return times[0] if times else None
 
 
@@ -70,14 +79,26 @@ async def hold_first(feed: Feed, series: Series, first_ms: int, from_ms: int) ->
                 break
             first_ms = again_ms
             earliest_ms = min(earliest_ms, first_ms)
-        asked = feed.asked(series, TimeRange(first_ms - series.interval.ms, first_ms + series.interval.ms))
-        request = feed.venue.candles_until_request(asked)
-        # A row beside the grid is the candle that its time falls into.
-        times = await _ask(feed, asked, request, until_ms=asked.span.end_ms - 1)
+        times = await _last_by(feed, series, first_ms)
         if times == [first_ms] and all(first_ms <= time_ms for time_ms in seen):
             return Beginning(first_ms, agreed=True)
         seen += times
     return Beginning(None if any(time_ms < earliest_ms for time_ms in seen) else earliest_ms)
+
+
+async def _last_by(feed: Feed, series: Series, open_ms: int) -> list[int]:
+    """The last two candles that open by then, or those of the page that ends with it, where that is all one can ask."""
+    end_ms = open_ms + series.interval.ms
+    asked = feed.asked(series, TimeRange(end_ms - 2 * series.interval.ms, end_ms))
+    request = feed.venue.candles_until_request(asked)
+    if request is None:
+        asked = feed.asked(series, TimeRange(end_ms - feed.page * series.interval.ms, end_ms))
+        request = feed.venue.candles_request(asked)
+    try:
+        # A row beside the grid is the candle that its time falls into.
+        return await _ask(feed, asked, request, until_ms=end_ms - 1)
+    except OutOfReach:
+        return []
 
 
 async def _ask(feed: Feed, asked: Asked, request: Request, until_ms: int | None = None) -> list[int]:

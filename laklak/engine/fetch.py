@@ -44,6 +44,7 @@ from laklak.engine.writing import Parcel, Writer
 from laklak.errors import (
     FatalError,
     LaklakError,
+    OutOfReach,
     PermanentError,
     RegionBlocked,
     RegionRefused,
@@ -514,6 +515,9 @@ class Fetch:
             asked = feed.asked(chunk.series, chunk.range)
             read = partial(read_answer, feed.venue, question, asked)
             checked = await feed.transport.ask(feed.venue.candles_request(asked), read, candles=True)
+        except OutOfReach as exc:
+            ledger.trouble(exc.reason, chunk.wanted_count, str(exc))
+            return None
         except PermanentError as exc:
             self._refused(ledger, exc)
             return None

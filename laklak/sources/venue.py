@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import islice
@@ -26,14 +29,18 @@ from laklak.stores.base import Origin
 from laklak.tasks.stopping import Stopper
 from laklak.text import mask_url
 from laklak.venues import VENUES, Venue
-from laklak.venues.base import Asked, Listing, unlisted
+from laklak.venues.base import Asked, Listing, Request, unlisted
 from laklak.wire.clock import VenueClock
 from laklak.wire.pools import Pools
 from laklak.wire.quota import Share
 from laklak.wire.venue_api import Transport
 
+log = logging.getLogger(__name__)
+
 _TRIES_AT_START: Final = 4
 _SYMBOLS_WITH_FILES: Final = 3
+_DATE_BEHIND_MS: Final = 2_000
+"""A clock that is read off a Date is set back so far: nothing younger counts as closed."""
 
 
 class Feed:
@@ -54,6 +61,8 @@ class Feed:
                 hint=f"choose one of {', '.join(self.venue.intervals)}",
             )
         self.shown_url = mask_url(settings.url)
+        self.lists_all = bool(self.venue.listing_requests(()))
+        """Whether the venue lists whatever it has: what lacks there is not listed."""
         self._symbols = tuple(one.symbol for one in job.asked if one.venue == name)
         self.page = _page(self.venue, settings.chunk)
         self.listing = Listing({})
@@ -94,6 +103,7 @@ class Feed:
         self.evidence = Evidence(None if self.reader is None else self.reader.archive, self.clock.now_ms)
         self.no_api: str | None = None
         """Why nothing can be asked of the venue itself in this run, though its files can be had."""
+        self._interval = job.interval
         self._files_only = job.source == "archive"
         # A share is of what is documented, and a venue may allow less.
         self._may_be_lowered = settings.budget_is_default or isinstance(settings.budget, str)
@@ -154,8 +164,11 @@ class Feed:
             if self._said == "max" or (self._may_be_lowered and self.budget > self.advertised):
                 self.budget = self.advertised
             self.limiter.configure(self._shares(self.advertised), by=venue.name)
-            await self.read_clock(tries=_TRIES_AT_START)
-            if not self.listing.instruments:
+            if venue.clock_request() is None and self.transport.newest is not None:
+                self._take_date()
+            else:
+                await self.read_clock(tries=_TRIES_AT_START)
+            if self.lists_all and not self.listing.instruments:
                 await self.ask_listing_again()
         except (TransientError, PermanentError) as exc:
             raise VenueUnreachable(
@@ -165,7 +178,7 @@ class Feed:
         self.listing = self.listing.by_clock(self.clock.now_ms())
         if self.reader is not None:
             self.reader.listed = list(islice(self.listing.instruments, _SYMBOLS_WITH_FILES))
-        if not self.listing.instruments:
+        if self.lists_all and not self.listing.instruments:
             entries = self.listing.unreadable
             of_entries = f" in its {entries:,} entries" if entries else ""
             raise VenueUnreachable(
@@ -190,15 +203,32 @@ class Feed:
         """What is spent of each quota: of the first one what is set; of the others the same share, or our part."""
         shares = {self._quota: Share(replace(self._window, units=advertised), self.budget, self._heaviest[self._quota])}
         for name, quota in self.venue.quotas.items():
-            ours = int(quota.units * quota.share) if isinstance(self._said, int) else units_of(self._said, quota.units)
-            shares.setdefault(name, Share(quota, ours, self._heaviest[name]))
+            own = replace(quota, units=self.listing.quotas.get(name) or quota.units)
+            ours = own.ours if isinstance(self._said, int) else units_of(self._said, own.units)
+            shares.setdefault(name, Share(own, ours, self._heaviest[name]))
         return shares
 
     async def _ask_listing(self) -> Listing:
+        """Ask for the whole listing, page by page, or for each symbol that is wanted, or take these as they are."""
         listing = Listing({})
-        for request in self.venue.listing_requests(self._symbols):
-            answered = await self.transport.ask(request, self.venue.read_listing, tries=_TRIES_AT_START)
-            listing = listing.together(answered)
+        requests = deque(self.venue.listing_requests(self._symbols))
+        if not requests:
+            return Listing({symbol: unlisted(symbol) for symbol in self._symbols})
+        asked = set()
+        while requests:
+            request = requests.popleft()
+            if (request.path, request.query) in asked:
+                raise TransientError(f"the listing of {self.venue.name} does not end: it names a page twice")
+            asked.add((request.path, request.query))
+            try:
+                page = await self.transport.ask(request, self.venue.read_listing, tries=_TRIES_AT_START)
+            except PermanentError:
+                if self.lists_all:
+                    raise
+                # A question for one symbol, which the venue does not know.
+                continue
+            listing = listing.with_page(page)
+            requests.extend(page.more)
         return listing
 
     async def ask_listing_again(self) -> None:
@@ -236,8 +266,31 @@ class Feed:
 
     async def read_clock(self, *, tries: int = 2) -> None:
         """Take the venue's time."""
-        request, read = self.venue.clock_request(), self.venue.read_clock
-        self.clock.set(await self.transport.ask(request, read, tries=tries))
+        request = self.venue.clock_request()
+        if request is not None:
+            self.clock.set(await self.transport.ask(request, self.venue.read_clock, tries=tries))
+            return
+        try:
+            await self.transport.ask(self._any_candles(), lambda answer: answer, tries=tries)
+        except PermanentError:
+            # A refusal has a date, too.
+            log.debug("refused, and taken for its date venue=%s", self.venue.name)
+        self._take_date()
+
+    def _take_date(self) -> None:
+        """Take the time of the newest Date: cut to the second, and by the clock of whatever machine answered."""
+        answer, came_s = self.transport.newest or (None, 0.0)
+        if answer is None or answer.date_ms is None:
+            raise TransientError("its answers have no Date, and nothing else tells its time")
+        passed_ms = int((time.monotonic() - came_s) * 1000)
+        self.clock.set(answer.date_ms + passed_ms, behind_ms=_DATE_BEHIND_MS)
+
+    def _any_candles(self) -> Request:
+        """Ask for a candle that there should be: its answer has a date."""
+        interval = self._interval
+        end_ms = interval.floor(self.clock.now_ms())
+        series = Series(self.venue.name, self.venue.example, interval)
+        return self.venue.candles_request(self.asked(series, TimeRange(end_ms - interval.ms, end_ms)))
 
     def asked(self, series: Series, span: TimeRange) -> Asked:
         """What an adapter is told of a request for candles."""
@@ -257,7 +310,8 @@ class Feed:
             self.venue.clock_request(),
             *self.venue.listing_requests(self._symbols),
         ]
-        return {name: max(1, *(one.cost.get(name, 0) for one in described)) for name in self.venue.quotas}
+        costs = [request.cost for request in described if request is not None]
+        return {name: max(1, *(cost.get(name, 0) for cost in costs)) for name in self.venue.quotas}
 
 
 def _file_reader(name: str, url: str | None, job: Job, stopper: Stopper) -> FileReader | None:

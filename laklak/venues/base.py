@@ -16,8 +16,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from email.utils import parsedate_to_datetime
 from enum import Enum
 from functools import cached_property
+from types import MappingProxyType
 from typing import Any, Final, Literal, Protocol
 
 import orjson
@@ -90,6 +92,14 @@ class Answer:
         """The beginning of the body in one line, for messages."""
         return one_line(self.body[:_SHOWN].decode("utf-8", "replace"))[: _SHOWN // 2]
 
+    @property
+    def date_ms(self) -> int | None:
+        """The Date header: the venue's clock, cut to the second; None where there is none that can be read."""
+        try:
+            return int(parsedate_to_datetime(self.headers.get("Date", "")).timestamp() * 1000)
+        except (ValueError, TypeError, OverflowError, IndexError):
+            return None
+
 
 @dataclass(frozen=True, slots=True)
 class Asked:
@@ -124,6 +134,8 @@ class Meaning(Enum):
     """A fault that passes: the same request may work later."""
     REFUSED = "refused"
     """Refused for good: the series is not asked for again in this run."""
+    OUT_OF_REACH = "out_of_reach"
+    """The venue has no candles of that time for anybody to ask; of other times it may."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,14 +185,24 @@ class PageRule:
 class Listing:
     """What a venue lists, and the units that it advertises, by quota (nothing where it does not say).
 
-    `odd` says of single instruments what in their entries is no fact and was left out; `unreadable` entries name no
-    symbol that there can be.
+    `more`: what to ask for the rest of a listing that comes in pages.  `odd` says of single instruments what in their
+    entries is no fact and was left out; `unreadable` entries name no symbol that there can be.
     """
 
     instruments: Mapping[str, Instrument]
     quotas: Mapping[str, int] = field(default_factory=dict)
     odd: Mapping[str, str] = field(default_factory=dict)
     unreadable: int = 0
+    more: Sequence[Request] = ()
+
+    def with_page(self, page: Listing) -> Listing:
+        """The same listing with another page of it; of two entries with the same symbol the first one counts."""
+        return Listing(
+            {**page.instruments, **self.instruments},
+            {**self.quotas, **page.quotas},
+            {**page.odd, **self.odd},
+            self.unreadable + page.unreadable,
+        )
 
     def together(self, other: Listing) -> Listing:
         """What either of two answers lists; where both do, as `other` says it."""
@@ -218,6 +240,8 @@ class Venue(Protocol):
 
     name: str
     url: str
+    headers: Mapping[str, str] = MappingProxyType({})
+    """Sent with every request, in place of ours where they have the same name."""
     intervals: Mapping[str, str]
     """Our name of each -> the venue's, rising."""
     pool: str
@@ -225,6 +249,8 @@ class Venue(Protocol):
     quotas: Mapping[str, Quota]
     """The first one is what a page's price steps are in."""
     page: PageRule
+    gapless: bool = True
+    """Whether a minute without trades has a candle, too."""
     example: str
     """A symbol as the venue spells it, for messages."""
     one_word_symbols: bool = False
@@ -233,16 +259,22 @@ class Venue(Protocol):
     """The longest ban it documents: nothing that it says about waiting, and nothing remembered, counts for longer."""
 
     def listing_requests(self, symbols: Collection[str]) -> Sequence[Request]:
-        """What to ask for the instruments; `symbols` are those that are asked for by name."""
-        ...
+        """What to ask for the instruments: all that there are, whoever is asked for, or some for each of `symbols`.
 
-    def read_listing(self, answer: Answer) -> Listing: ...
+        With nothing to ask the symbols are taken as they are spelled, and their candles decide.
+        """
+        return ()
 
-    def clock_request(self) -> Request: ...
+    def read_listing(self, answer: Answer) -> Listing:
+        return Listing({})
+
+    def clock_request(self) -> Request | None:
+        """What to ask for the venue's time; None where the Date header of its answers has to do."""
+        return None
 
     def read_clock(self, answer: Answer) -> int:
         """The venue's time in ms UTC."""
-        ...
+        raise DecodeError("the venue has no clock to read")
 
     def candles_request(self, asked: Asked) -> Request: ...
 
@@ -254,17 +286,20 @@ class Venue(Protocol):
         """
         ...
 
-    def first_candle_request(self, asked: Asked) -> Request:
-        """Ask for one candle: the first at or after the start of the span."""
-        ...
+    def first_candle_request(self, asked: Asked) -> Request | None:
+        """Ask for one candle: the first at or after the start of the span. None: it is looked for with pages."""
+        return None
 
-    def newest_candle_request(self, asked: Asked) -> Request:
-        """Ask for one candle: the newest, which may be forming."""
-        ...
+    def newest_candle_request(self, asked: Asked) -> Request | None:
+        """Ask for one candle: the newest, which may be forming. None: it is looked for with pages."""
+        return None
 
-    def candles_until_request(self, asked: Asked) -> Request:
-        """Ask for as many candles as the span has, the newest that open before its end, however far back they lie."""
-        ...
+    def candles_until_request(self, asked: Asked) -> Request | None:
+        """Ask for as many candles as the span has, the newest that open before its end, however far back they lie.
+
+        None: a page that ends there has to do.
+        """
+        return None
 
     def used(self, answer: Answer) -> Mapping[str, int]:
         """What all programs of this address have used by now, by quota, where the headers say so.

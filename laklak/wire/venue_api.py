@@ -17,10 +17,12 @@ from types import TracebackType
 from typing import Final, Self, TypeVar
 
 import aiohttp
+from multidict import CIMultiDict
 from yarl import URL
 
 from laklak._version import __version__
 from laklak.errors import (
+    OutOfReach,
     PermanentError,
     RegionBlocked,
     RegionRefused,
@@ -154,6 +156,8 @@ class Transport:
         self._idle_s = 0.0
         self.traffic = Traffic()
         self.simulated = False
+        self.newest: tuple[Answer, float] | None = None
+        """The newest answer without its body, and when it came (monotonic)."""
         self.round_trip_s = 0.0
         """How long the newest answer took, from the sending of its request."""
         self.banned_until_ms: int | None = None
@@ -315,6 +319,7 @@ class Transport:
         ):
             coming.begins()
             head = Answer(response.status, response.headers, b"", _now_ms())
+            self.newest = (head, time.monotonic())
             self._limiter.answered(payment, self._venue.used(head) or None)
             self.simulated = self.simulated or SIMULATOR_HEADER in response.headers
             parts = []
@@ -361,6 +366,8 @@ class Transport:
             case Meaning.BLOCKED:
                 self.traffic.rate_limited += 1
                 return self._limited(verdict.wait_s or self._firewall_wait_s, verdict)
+            case Meaning.OUT_OF_REACH:
+                return OutOfReach(f"{self._host} does not reach that far back: {verdict.detail}")
             case Meaning.REFUSED:
                 return PermanentError(f"{self._host} refused: {verdict.detail}", reason=verdict.reason)
             case _:
@@ -439,13 +446,15 @@ class Transport:
         return f"check the network, HTTPS_PROXY, and LAKLAK_{self._venue.name.upper()}_URL"
 
     def _new_session(self) -> aiohttp.ClientSession:
+        headers = CIMultiDict({"User-Agent": f"laklak/{__version__}", "Accept": "application/json"})
+        headers.update(self._venue.headers)
         return aiohttp.ClientSession(
             # One more than there are workers: the clock may be asked beside them.
             connector=connector_to(self._base, connections=self._connections + 1),
             # How long to wait is the line's to say.
             timeout=aiohttp.ClientTimeout(total=None),
             cookie_jar=aiohttp.DummyCookieJar(),
-            headers={"User-Agent": f"laklak/{__version__}", "Accept": "application/json"},
+            headers=headers,
         )
 
     @property

@@ -1,4 +1,4 @@
-"""What every adapter has to keep, whatever the venue: one suite over the registry."""
+"""What every adapter has to keep, whatever the venue: one suite over the registry, and the one to copy from."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 
 import orjson
 import pytest
+from example_venue import Example
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -26,7 +27,7 @@ FOLDER = Path(laklak.venues.__file__).parent
 MEMBERS = [name for name in vars(Venue) if not name.startswith("_") and callable(getattr(Venue, name))]
 NOON = 1_771_977_600_000
 
-every_venue = pytest.mark.parametrize("venue", VENUES.values(), ids=VENUES)
+every_venue = pytest.mark.parametrize("venue", [*VENUES.values(), Example()], ids=lambda venue: venue.name)
 json_texts = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=4),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
@@ -159,13 +160,19 @@ def requests_of(venue, symbol=None):
 
 @every_venue
 def test_every_request_is_a_path_and_texts_and_is_paid_from_quotas_that_there_are(venue):
-    for request in [*requests_of(venue), *venue.listing_requests([venue.example]), venue.clock_request()]:
+    clock = venue.clock_request()
+    for request in [*requests_of(venue), *venue.listing_requests([venue.example]), *([clock] if clock else [])]:
         assert isinstance(request, Request)
         assert request.path.startswith("/")
         assert set(request.cost) <= set(venue.quotas)
         assert all(units > 0 for units in request.cost.values())
         assert all(type(name) is type(value) is str for name, value in request.query)
         assert len(dict(request.query)) == len(request.query)
+
+
+@every_venue
+def test_its_headers_are_texts(venue):
+    assert all(type(name) is type(value) is str and name.isascii() for name, value in venue.headers.items())
 
 
 @every_venue
