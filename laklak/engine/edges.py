@@ -92,7 +92,11 @@ async def _last_by(feed: Feed, series: Series, open_ms: int) -> list[int]:
     asked = feed.asked(series, TimeRange(end_ms - 2 * series.interval.ms, end_ms))
     request = feed.venue.candles_until_request(asked)
     if request is None:
-        asked = feed.asked(series, TimeRange(end_ms - feed.page * series.interval.ms, end_ms))
+        page = TimeRange(end_ms - feed.page * series.interval.ms, end_ms)
+        if not feed.reaches(page.start_ms, series.interval):
+            # What comes before the candle cannot be seen any more.
+            return []
+        asked = feed.asked(series, page)
         request = feed.venue.candles_request(asked)
     try:
         # A row beside the grid is the candle that its time falls into.

@@ -6,7 +6,7 @@ Pages of the venue's longest interval come first, then those within the candle t
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Final
 
 from laklak.errors import OutOfReach
@@ -24,38 +24,56 @@ async def look_for(feed: Feed, series: Series, edge: Edge, from_ms: int) -> int 
     fine = series.interval
     until_ms = fine.floor(feed.clock.now_ms()) + fine.ms
     coarse = Interval.parse([*feed.venue.intervals][-1])
-    start_ms, end_ms = fine.ceil(from_ms), until_ms
+    span = TimeRange(fine.ceil(from_ms), until_ms)
     if coarse.ms > fine.ms:
         if edge == "newest":
             # Most series are alive: the newest page shows it.
-            page = TimeRange(max(start_ms, until_ms - feed.page * fine.ms), until_ms)
-            newest_ms = await _search(feed, series, EdgeSearch.over(edge, fine, page, feed.page))
-            if newest_ms is not None:
-                return newest_ms
+            page = TimeRange(max(span.start_ms, until_ms - feed.page * fine.ms), until_ms)
+            newest = await _search(feed, series, edge, page)
+            if newest.open_ms is not None:
+                return newest.open_ms
         around = TimeRange(coarse.floor(from_ms), coarse.ceil(until_ms))
-        long = replace(series, interval=coarse)
-        long_ms = await _search(feed, long, EdgeSearch.over(edge, coarse, around, feed.page))
-        if long_ms is None:
+        long = await _search(feed, replace(series, interval=coarse), edge, around)
+        if long.open_ms is None:
             return None
-        inside = TimeRange(max(start_ms, long_ms), min(until_ms, long_ms + coarse.ms))
-        found_ms = await _search(feed, series, EdgeSearch.over(edge, fine, inside, feed.page))
-        if found_ms is not None:
-            return found_ms
+        inside = span.clip(TimeRange(long.open_ms, long.open_ms + coarse.ms))
+        found = await _search(feed, series, edge, inside)
+        if found.open_ms is not None:
+            return found.open_ms
+        if edge == "first" and found.out_of_reach:
+            # It begins in there, and nobody can see the minute any more.
+            return inside.start_ms
         # Its candles of this interval begin later than the long ones, or end earlier.
-        start_ms, end_ms = (inside.end_ms, end_ms) if edge == "first" else (start_ms, inside.start_ms)
-    return await _search(feed, series, EdgeSearch.over(edge, fine, TimeRange(start_ms, end_ms), feed.page))
+        span = TimeRange(inside.end_ms, until_ms) if edge == "first" else TimeRange(span.start_ms, inside.start_ms)
+    found = await _search(feed, series, edge, span)
+    # The first one within reach need not be the first one.
+    return None if edge == "first" and found.out_of_reach else found.open_ms
 
 
-async def _search(feed: Feed, series: Series, search: EdgeSearch) -> int | None:
+@dataclass(frozen=True, slots=True)
+class _Looked:
+    """What pages have shown, and whether the venue does not reach back to some of them."""
+
+    open_ms: int | None
+    out_of_reach: bool
+
+
+async def _search(feed: Feed, series: Series, edge: Edge, span: TimeRange) -> _Looked:
+    search = EdgeSearch.over(edge, series.interval, span, feed.page)
+    out_of_reach = False
     while (window := search.window()) is not None:
-        asked = feed.asked(series, window)
-        request = feed.venue.candles_request(asked)
-        try:
-            times = await feed.transport.ask(request, _times(feed, asked), candles=True, tries=_TRIES)
-        except OutOfReach:
-            times = []
+        times = []
+        if feed.reaches(window.start_ms, series.interval):
+            asked = feed.asked(series, window)
+            request = feed.venue.candles_request(asked)
+            try:
+                times = await feed.transport.ask(request, _times(feed, asked), candles=True, tries=_TRIES)
+            except OutOfReach:
+                out_of_reach = True
+        else:
+            out_of_reach = True
         search = search.heard(window, times)
-    return search.found_ms
+    return _Looked(search.found_ms, out_of_reach)
 
 
 def _times(feed: Feed, asked: Asked) -> Callable[[Answer], list[int]]:

@@ -292,6 +292,16 @@ class Feed:
         series = Series(self.venue.name, self.venue.example, interval)
         return self.venue.candles_request(self.asked(series, TimeRange(end_ms - interval.ms, end_ms)))
 
+    def reach_start_ms(self, interval: Interval) -> int | None:
+        """The first candle that the venue itself can be asked for by now; None where it has them all."""
+        reach_ms = self.venue.reach_ms(interval)
+        return None if reach_ms is None else interval.ceil(self.clock.now_ms() - reach_ms)
+
+    def reaches(self, open_ms: int, interval: Interval) -> bool:
+        """Whether the venue can be asked for the candle that opens then, by what it documents."""
+        start_ms = self.reach_start_ms(interval)
+        return start_ms is None or open_ms >= start_ms
+
     def asked(self, series: Series, span: TimeRange) -> Asked:
         """What an adapter is told of a request for candles."""
         return Asked(series, self.listing.instruments.get(series.symbol) or unlisted(series.symbol), span)

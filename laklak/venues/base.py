@@ -24,8 +24,8 @@ from typing import Any, Final, Literal, Protocol
 
 import orjson
 
-from laklak.model.candles import Page
-from laklak.model.series import Instrument, Series, TimeRange, iso
+from laklak.model.candles import Cut, Page
+from laklak.model.series import Instrument, Interval, Series, TimeRange, iso
 from laklak.text import one_line
 
 _LAST_MS: Final = 253_402_300_800_000
@@ -167,10 +167,14 @@ class PageRule:
 
     `steps` are (rows, units) of each price step in the venue's first quota, rising: asking for up to `rows` at once
     costs `units`; one unit whatever is asked for, where nothing is said.
+
+    `cut`: which of its rows an answer may lack where there were more than the venue gives at once, without a word; None
+    where it gives what was asked for, or says so.
     """
 
     rows: int
     steps: tuple[tuple[int, int], ...] = ()
+    cut: Cut | None = None
 
     def __post_init__(self) -> None:
         if not self.steps:
@@ -258,6 +262,10 @@ class Venue(Protocol):
     longest_ban_s: float = 86_400.0
     """The longest ban it documents: nothing that it says about waiting, and nothing remembered, counts for longer."""
 
+    def reach_ms(self, interval: Interval) -> int | None:
+        """How far back from now its candles reach; None for all that there are."""
+        return None
+
     def listing_requests(self, symbols: Collection[str]) -> Sequence[Request]:
         """What to ask for the instruments: all that there are, whoever is asked for, or some for each of `symbols`.
 
@@ -282,7 +290,7 @@ class Venue(Protocol):
         """The rows oldest first, volume in the base asset.
 
         Rows that the venue adds as a rule (the candle before, the live price) are left out; others stay: that they
-        are not what was asked for has to show.
+        are not what was asked for has to show.  A delayed feed gives `Page.final_ms`, where its answers tell.
         """
         ...
 

@@ -40,7 +40,8 @@ class ExampleServer:
     """See above. `clock_ms` stands still, and shows in Date. Everything may be changed while it runs.
 
     `errors`: what the next requests are answered, (status, code) each. `tell_rows` changes the rows of an answer.
-    `reach_ms`: older candles are refused. `date`: whether there is a Date.
+    `reach_ms`: older candles are refused. `most`: an answer has so many rows, the oldest or (`keeps_newest`) the newest
+    of what was asked for, and does not say so. `date`: whether there is a Date.
     """
 
     def __init__(self, clock: str) -> None:
@@ -50,6 +51,8 @@ class ExampleServer:
         self.errors: list[tuple[int, int]] = []
         self.tell_rows: Callable[[dict[str, str], list[Row]], list[Any]] = lambda query, rows: rows
         self.reach_ms: int | None = None
+        self.most = MOST
+        self.keeps_newest = False
         self.date = True
         self.url = ""
 
@@ -109,7 +112,9 @@ class ExampleServer:
         if self.reach_ms is not None and start_ms < self.clock_ms - self.reach_ms:
             return 1002, None
         rows = [self._row(life, time, step_ms) for time in range(start_ms, last_ms + 1, step_ms)]
-        return 0, self.tell_rows(query, [row for row in reversed(rows) if row])
+        kept = [row for row in rows if row]
+        kept = kept[-self.most :] if self.keeps_newest else kept[: self.most]
+        return 0, self.tell_rows(query, kept[::-1])
 
     def _row(self, life: Life, open_ms: int, step_ms: int) -> Row | None:
         parts = [values(time) for time in self._minutes(life, open_ms, open_ms + step_ms - 1)]

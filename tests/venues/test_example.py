@@ -6,6 +6,7 @@ import asyncio
 import os
 import sqlite3
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,7 @@ from laklak.order import check
 from laklak.settings import spec
 from laklak.settings.load import load_settings
 from laklak.venues import VENUES
-from laklak.venues.base import Listing, Request, unlisted
+from laklak.venues.base import Listing, PageRule, Request, unlisted
 
 
 class OneASymbol(Example):
@@ -208,11 +209,87 @@ def test_without_a_listing_the_candles_decide(server, register):
     assert (summary.exit, summary.failed_series[0].reason) == (1, "unknown_symbol")
 
 
-def test_what_is_out_of_reach_is_no_candle_that_failed(server):
-    server.reach_ms = 86_400_000
+@pytest.mark.parametrize("cut", ["newest", "oldest"])
+@pytest.mark.parametrize("most", [7, 90])
+def test_answers_that_are_cut_without_a_word_hide_no_candle(server, register, cut, most):
+    venue = Example()
+    venue.page = PageRule(200, cut=cut)
+    register(venue)
+    server.most, server.keeps_newest = most, cut == "oldest"
+    hole = ms("2026-03-02T03:17")
+    server.symbols["ETH-USDT"].holes.add(hole)
+
+    summary = fill("ETH-USDT", start="2026-03-02T03:00", end="2026-03-02T06:20", chunk=200)
+
+    assert stored("ETH-USDT") == candles(server, "ETH-USDT", "2026-03-02T03:00", "2026-03-02T06:20")
+    assert (summary.exit, summary.holes, summary.missing) == (0, 1, 0)
+
+
+def test_without_the_rule_of_the_cut_candles_would_be_taken_for_holes(server):
+    server.most = 90
+
+    summary = fill("ETH-USDT", start="2026-03-02T03:00", end="2026-03-02T06:20", chunk=200)
+
+    assert summary.holes > 0
+
+
+class Delayed(Example):
+    """A feed that is a quarter of an hour late: its answers tell until when they are final."""
+
+    def read_candles(self, answer, asked):
+        return replace(super().read_candles(answer, asked), final_ms=answer.date_ms - 15 * MINUTE_MS)
+
+
+def test_what_a_delayed_feed_calls_not_final_is_not_wanted_yet(server, register):
+    register(Delayed())
+
+    summary = fill("BTC-USDT", start="2026-03-03T11:00")
+
+    assert (summary.exit, summary.missing, summary.holes) == (0, 0, 0)
+    assert max(stored("BTC-USDT")) == ms("2026-03-03T11:44")
+    server.clock_ms += 5 * MINUTE_MS
+    fill("BTC-USDT", start="2026-03-03T11:00")
+    assert max(stored("BTC-USDT")) == ms("2026-03-03T11:49")
+
+
+class OneDay(Example):
+    """Its minutes reach one day back, its days do not end."""
+
+    def reach_ms(self, interval):
+        return 86_400_000 if interval.name == "1m" else None
+
+
+def test_what_is_beyond_the_reach_is_told_before_the_run_and_is_no_failure(server, register):
+    register(OneDay())
+    settings = {"start": "2026-03-02", "end": "2026-03-03T12:00"}
+
+    estimate = fill("ETH-USDT", dry_run=True, **settings)
+    assert (estimate.out_of_reach, estimate.wanted, estimate.to_fetch) == (12 * 60 + 1, 1439, 1439)
+    summary = fill("ETH-USDT", **settings)
+
+    assert (summary.exit, summary.missing, summary.out_of_reach, summary.written) == (0, 0, 12 * 60 + 1, 1439)
+    assert not [
+        query for query in server.asked("/v1/candles") if query["period"] == "1min" and int(query["from"]) < 1772452800
+    ]
+
+
+def test_what_was_stored_while_it_was_in_reach_stays_wanted(server, register):
+    fill("ETH-USDT", start="2026-03-02", end="2026-03-02T06:00")
+    register(OneDay())
 
     summary = fill("ETH-USDT", start="2026-03-02", end="2026-03-03T12:00")
 
-    assert summary.failed_series[0].reason == "out_of_reach"
-    assert summary.retries == 0
-    assert summary.written > 1000
+    assert (summary.exit, summary.stored_before, summary.out_of_reach) == (0, 360, 6 * 60 + 1)
+    assert summary.wanted == 360 + 1439
+
+
+@pytest.mark.parametrize("chunk", [60, 200])
+def test_a_reach_that_only_refusals_tell_costs_no_candle_within_it(server, chunk):
+    server.reach_ms = 86_400_000
+
+    summary = fill("ETH-USDT", start="2026-03-01", end="2026-03-03T12:00", chunk=chunk)
+
+    # The candle of 12:00 opened 24 h and 30 s ago.
+    assert stored("ETH-USDT") == candles(server, "ETH-USDT", "2026-03-02T12:01", "2026-03-03T12:00")
+    assert (summary.exit, summary.missing, summary.out_of_reach) == (0, 0, 36 * 60 + 1)
+    assert len([query for query in server.asked("/v1/candles") if query["period"] == "1min"]) < 100
