@@ -113,6 +113,13 @@ class PermanentError(VenueError):
         self.reason = reason
 
 
+class OutOfReach(PermanentError):
+    """The venue has no candles of a time for anybody to ask; of other times it may."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, reason="out_of_reach")
+
+
 class FatalError(VenueError):
     """The run cannot go on."""
 

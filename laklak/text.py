@@ -50,6 +50,11 @@ def quoted(text: str, limit: int = 80) -> str:
     return repr(text if len(text) <= limit else f"{text[:limit]}...")
 
 
+def one_line(text: str) -> str:
+    """Foreign text as one line that the terminal and the log can show: what cannot be printed becomes `?`."""
+    return "".join(char if char.isprintable() else "?" for char in " ".join(text.split()))
+
+
 def nearest(word: str, choices: Iterable[str]) -> str | None:
     """Give the choice that `word` is most likely a slip of, whatever its case; None when none is near."""
     by_lower = {choice.lower(): choice for choice in choices}

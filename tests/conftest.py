@@ -11,6 +11,7 @@ import pytest
 from hypothesis import settings
 
 sys.path.insert(0, str(Path(__file__).parent / "servers"))
+sys.path.insert(0, str(Path(__file__).parent / "venues"))
 from forked import ForkServer
 from influxd import Influxd, why_not
 from influxd2 import Influxd2

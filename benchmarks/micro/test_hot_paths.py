@@ -27,7 +27,7 @@ from laklak.stores.access import StoreAccess
 from laklak.stores.influx.lines import CandleLines, candle_lines, key_of, tags_of
 from laklak.stores.sqlite.write import pack
 from laklak.venues import VENUES
-from laklak.venues.base import Quota
+from laklak.venues.base import Answer, Asked, Quota, unlisted
 from laklak.wire.limiter import Limiter
 from laklak.wire.quota import Share
 
@@ -37,6 +37,7 @@ SERIES = Series("binance", "BTCUSDT", MINUTE)
 KEY = key_of("binance_ohlc", tags_of(SERIES))
 PAGE = 1000
 SPAN = TimeRange(DEFAULT_END_MS - PAGE * MINUTE.ms, DEFAULT_END_MS)
+ASKED = Asked(SERIES, unlisted("BTCUSDT"), SPAN)
 NINETY_DAYS = TimeRange(DEFAULT_END_MS - 90 * DAY_MS, DEFAULT_END_MS)
 PAYMENTS = 1000
 LINES_A_REQUEST = StoreAccess(where="").batch_lines
@@ -54,7 +55,7 @@ def body(source):
 
 @pytest.fixture(scope="module")
 def checked(body):
-    return check_page(BINANCE.parse_candles(body), SERIES, SPAN)
+    return check_page(BINANCE.read_candles(Answer(200, {}, body), ASKED), SERIES, SPAN)
 
 
 @pytest.fixture(scope="module")
@@ -71,13 +72,13 @@ def month(source):
 
 
 def test_decode_a_page(benchmark, body):
-    page = benchmark(BINANCE.parse_candles, body)
+    page = benchmark(lambda: BINANCE.read_candles(Answer(200, {}, body), ASKED))
 
     assert len(page.rows) == PAGE
 
 
 def test_check_a_page(benchmark, body):
-    page = BINANCE.parse_candles(body)
+    page = BINANCE.read_candles(Answer(200, {}, body), ASKED)
 
     checked = benchmark(check_page, page, SERIES, SPAN)
 
@@ -147,7 +148,7 @@ def test_give_a_monthly_file_as_doubles(benchmark, month):
 
 
 def test_plan_ninety_days_that_are_missing(benchmark):
-    chunks = benchmark(lambda: list(plan_chunks(SERIES, [NINETY_DAYS], BINANCE.page_tiers, PAGE)))
+    chunks = benchmark(lambda: list(plan_chunks(SERIES, [NINETY_DAYS], BINANCE.page.steps, PAGE)))
 
     assert sum(chunk.wanted_count for chunk in chunks) == NINETY_DAYS.count(MINUTE)
 
@@ -157,7 +158,7 @@ def test_plan_ninety_days_of_which_every_other_minute_is_missing(benchmark):
         TimeRange(time, time + MINUTE.ms) for time in range(NINETY_DAYS.start_ms, NINETY_DAYS.end_ms, 2 * MINUTE.ms)
     ]
 
-    chunks = benchmark(lambda: list(plan_chunks(SERIES, missing, BINANCE.page_tiers, PAGE)))
+    chunks = benchmark(lambda: list(plan_chunks(SERIES, missing, BINANCE.page.steps, PAGE)))
 
     assert sum(chunk.wanted_count for chunk in chunks) == len(missing)
 
@@ -165,7 +166,7 @@ def test_plan_ninety_days_of_which_every_other_minute_is_missing(benchmark):
 def test_price_a_plan_of_541_series(benchmark):
     plan = SeriesPlan(SERIES, NINETY_DAYS, None, 0, 0, 0, (NINETY_DAYS,))
 
-    cost = benchmark(cost_of, [plan] * 541, BINANCE.page_tiers, PAGE)
+    cost = benchmark(cost_of, [plan] * 541, BINANCE.page.steps, PAGE)
 
     assert cost.weight == 541 * 650
 

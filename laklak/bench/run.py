@@ -23,7 +23,17 @@ from laklak.bench import influxd, machine
 from laklak.bench.children import BenchmarkFailed, Child, Ended, Work, held_signals, last_words
 from laklak.bench.places import FilePlace, Place, ServerPlace
 from laklak.bench.results import Results, Run, Stage
-from laklak.bench.workload import PAGE, PAGE_WEIGHT, VENUE, Job, Workload, access_json, for_budget, small, whole
+from laklak.bench.workload import (
+    PAGE,
+    PAGE_WEIGHT,
+    VENUE,
+    Job,
+    Workload,
+    access_json,
+    for_budget,
+    small,
+    whole,
+)
 from laklak.model.series import iso
 from laklak.plan.cost import Budget
 from laklak.stores.access import StoreAccess
@@ -227,7 +237,7 @@ class _Bench:
         weight = int(Budget(budget, _QUOTA.seconds).units_a_second * self._plan.limiter_s)
         job = for_budget(self._plan.workload, weight)
         with self._work.worker("serve") as simulator, place.fresh() as access:
-            spec = {**self._spec, "budget": max(budget, VENUE.documented_weight), "prepared": False}
+            spec = {**self._spec, "budget": max(budget, _QUOTA.units), "prepared": False}
             url = simulator.ask(json.dumps(spec))["url"]
             ended, summary = self._backfill(job, "rest", access, budget=str(budget), url=url)
             used = simulator.ask("used")

@@ -16,7 +16,7 @@ from laklak.settings.spec import SPECS
 from laklak.simulator.sources.generated import DEFAULT_END_MS, GeneratedSource, generate
 from laklak.stores.access import StoreAccess
 from laklak.venues import VENUES
-from laklak.venues.base import Request
+from laklak.venues.base import Asked, Request, unlisted
 
 VENUE: Final = VENUES["binance"]
 ARCHIVE: Final = ARCHIVES["binance"]
@@ -39,7 +39,7 @@ def access_json(access: StoreAccess) -> dict[str, Any]:
 
 
 PAGE: Final = default("binance.chunk")
-PAGE_WEIGHT: Final = page_weight(PAGE, VENUE.page_tiers)
+PAGE_WEIGHT: Final = page_weight(PAGE, VENUE.page.steps)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,17 +89,17 @@ class Workload:
         """The requests for candles that a backfill over REST sends."""
         for series in self.series:
             for chunk in self._chunks(series):
-                yield VENUE.candles_request(chunk)
+                yield VENUE.candles_request(Asked(series, unlisted(series.symbol), chunk.range))
 
     def files(self) -> Iterator[tuple[str, str]]:
         """The files that a backfill from the archive fetches: the paths of zip and checksum."""
-        solver = Solver(ARCHIVE, DEFAULT_END_MS, VENUE.page_tiers, "archive")
+        solver = Solver(ARCHIVE, DEFAULT_END_MS, VENUE.page.steps, "archive")
         for series in self.series:
             for part in solver.split(series, [self.range]).files:
                 yield part.file.path, part.file.checksum_path
 
     def _chunks(self, series: Series) -> Iterator[Chunk]:
-        return plan_chunks(series, [self.range], VENUE.page_tiers, PAGE)
+        return plan_chunks(series, [self.range], VENUE.page.steps, PAGE)
 
 
 @dataclass(frozen=True, slots=True)

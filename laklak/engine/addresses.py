@@ -26,7 +26,7 @@ def own_addresses(venue: str) -> Addresses:
     """Where a venue and its bulk files are, unless somebody says otherwise."""
     own: dict[Source, str] = {}
     if venue in VENUES:
-        own["api"] = address_of(VENUES[venue].default_url)
+        own["api"] = address_of(VENUES[venue].url)
     if venue in ARCHIVES:
         own["files"] = address_of(ARCHIVES[venue].default_url)
     return Addresses.single(own)

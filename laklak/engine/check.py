@@ -412,11 +412,11 @@ def _clock(feed: Feed) -> Finding:
     if feed.transport.simulated:
         return Finding("ok", f"its clock says {iso(feed.clock.now_ms() // 1000 * 1000)}; a simulator's is its own")
     way_ms = round(feed.transport.round_trip_s * 500)
-    ahead_ms = time.time_ns() // 1_000_000 - feed.clock.now_ms() - way_ms
+    ahead_ms = time.time_ns() // 1_000_000 - feed.clock.now_ms() - feed.clock.behind_ms - way_ms
     text = f"this machine's clock is {_span(abs(ahead_ms))} {'ahead of' if ahead_ms >= 0 else 'behind'} its clock"
     text = f"{text} (round trip {_span(2 * way_ms)})"
     facts = {"clock_ahead_ms": ahead_ms, "round_trip_ms": 2 * way_ms}
-    if abs(ahead_ms) < _CLOCK_OFF_MS:
+    if abs(ahead_ms) < _CLOCK_OFF_MS + feed.clock.behind_ms:
         return Finding("ok", text, facts=facts)
     harm = "candles are right all the same, as the venue's clock counts"
     if abs(ahead_ms) >= _CLOCK_FAR_OFF_MS:

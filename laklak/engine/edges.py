@@ -2,7 +2,8 @@
 
 A listing says when a symbol was listed and whether it trades; both have been wrong in public.  The open_time of a row
 is the evidence, whatever else is in the row.  One answer may be wrong, too: what is to be believed of an end is asked
-for in a second way, from the other side.
+for in a second way, from the other side.  Where a venue cannot be asked for such a candle, it is looked for
+(laklak.engine.search).
 """
 
 from __future__ import annotations
@@ -11,10 +12,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from laklak.model.series import Series
+from laklak.engine.search import look_for
+from laklak.errors import OutOfReach
+from laklak.model.series import Series, TimeRange
 from laklak.sources.venue import Feed
 from laklak.text import counted
-from laklak.venues.base import DecodeError, Request
+from laklak.venues.base import Answer, Asked, DecodeError, Request
 
 _TRIES: Final = 3
 _EARLIEST_MS: Final = 946_684_800_000  # 2000-01-01
@@ -37,13 +40,22 @@ async def first_open_ms(feed: Feed, series: Series, from_ms: int = 0) -> int | N
 
     Raises what Transport.ask raises: PermanentError for a symbol that the venue does not know.
     """
-    times = await _ask(feed, series, feed.venue.first_candle_request(series, from_ms), 1)
+    asked = feed.asked(series, TimeRange(from_ms, from_ms + series.interval.ms))
+    request = feed.venue.first_candle_request(asked)
+    if request is None:
+        return await look_for(feed, series, "first", max(from_ms, _EARLIEST_MS))
+    times = await _ask(feed, asked, request)
     return times[0] if times else None
 
 
 async def newest_open_ms(feed: Feed, series: Series) -> int | None:
     """The open_time of the newest candle, maybe the forming one; None where there is none.  Raises as the other."""
-    times = await _ask(feed, series, feed.venue.newest_candle_request(series), 1)
+    now_ms = series.interval.floor(feed.clock.now_ms())
+    asked = feed.asked(series, TimeRange(now_ms, now_ms + series.interval.ms))
+    request = feed.venue.newest_candle_request(asked)
+    if request is None:
+        return await look_for(feed, series, "newest", _EARLIEST_MS)
+    times = await _ask(feed, asked, request)
     return times[0] if times else None
 
 
@@ -67,23 +79,44 @@ async def hold_first(feed: Feed, series: Series, first_ms: int, from_ms: int) ->
                 break
             first_ms = again_ms
             earliest_ms = min(earliest_ms, first_ms)
-        # A row beside the grid is the candle that its time falls into.
-        until_ms = first_ms + series.interval.ms - 1
-        times = await _ask(feed, series, feed.venue.candles_until_request(series, until_ms, 2), 2, until_ms)
+        times = await _last_by(feed, series, first_ms)
         if times == [first_ms] and all(first_ms <= time_ms for time_ms in seen):
             return Beginning(first_ms, agreed=True)
         seen += times
     return Beginning(None if any(time_ms < earliest_ms for time_ms in seen) else earliest_ms)
 
 
-async def _ask(feed: Feed, series: Series, request: Request, most: int, until_ms: int | None = None) -> list[int]:
-    """Ask for at most so many candles, none that opens after `until_ms`, and give their open_times on the grid."""
-    return await feed.transport.ask(request, _open_times(feed, series, most, until_ms), candles=True, tries=_TRIES)
+async def _last_by(feed: Feed, series: Series, open_ms: int) -> list[int]:
+    """The last two candles that open by then, or those of the page that ends with it, where that is all one can ask."""
+    end_ms = open_ms + series.interval.ms
+    asked = feed.asked(series, TimeRange(end_ms - 2 * series.interval.ms, end_ms))
+    request = feed.venue.candles_until_request(asked)
+    if request is None:
+        page = TimeRange(end_ms - feed.page * series.interval.ms, end_ms)
+        if not feed.reaches(page.start_ms, series.interval):
+            # What comes before the candle cannot be seen any more.
+            return []
+        asked = feed.asked(series, page)
+        request = feed.venue.candles_request(asked)
+    try:
+        # A row beside the grid is the candle that its time falls into.
+        return await _ask(feed, asked, request, until_ms=end_ms - 1)
+    except OutOfReach:
+        return []
 
 
-def _open_times(feed: Feed, series: Series, most: int, until_ms: int | None) -> Callable[[bytes], list[int]]:
-    def read(body: bytes) -> list[int]:
-        times: Sequence[object] = feed.venue.parse_candles(body).columns[0]
+async def _ask(feed: Feed, asked: Asked, request: Request, until_ms: int | None = None) -> list[int]:
+    """Ask for as many candles as are asked for, at most, and none that opens after `until_ms`; gives their open_times
+    on the grid.
+    """
+    return await feed.transport.ask(request, _open_times(feed, asked, until_ms), candles=True, tries=_TRIES)
+
+
+def _open_times(feed: Feed, asked: Asked, until_ms: int | None) -> Callable[[Answer], list[int]]:
+    series, most = asked.series, asked.count
+
+    def read(answer: Answer) -> list[int]:
+        times: Sequence[object] = feed.venue.read_candles(answer, asked).columns[0]
         if len(times) > most:
             # An answer to another question, from a cache for instance.
             raise DecodeError(f"expected {counted(most, 'candle')} of {series} at most, got {len(times)}")

@@ -44,6 +44,7 @@ from laklak.engine.writing import Parcel, Writer
 from laklak.errors import (
     FatalError,
     LaklakError,
+    OutOfReach,
     PermanentError,
     RegionBlocked,
     RegionRefused,
@@ -431,7 +432,7 @@ class Fetch:
             instead = replace(instead, rest=())
         self._add_files(feed, ledger, instead.files)
         now_s = asyncio.get_running_loop().time()
-        for chunk in plan_chunks(ledger.plan.series, instead.rest, feed.venue.page_tiers, feed.page):
+        for chunk in plan_chunks(ledger.plan.series, instead.rest, feed.venue.page.steps, feed.page):
             if feed.asks_api:
                 self._report.requests_planned += 1
                 feed.agenda.later(ledger, Question(chunk), now_s)
@@ -452,9 +453,9 @@ class Fetch:
     def _ask_again(self, feed: Feed, ledger: Ledger) -> None:
         """Ask for what is in doubt, two seconds after the first answers."""
         now_s = asyncio.get_running_loop().time()
-        round_ = next_round(ledger, feed.venue.page_tiers, feed.page, edges=feed.no_api is None)
+        round_ = next_round(ledger, feed.venue.page.steps, feed.page, edges=feed.no_api is None)
         for question in round_.questions:
-            question = with_neighbours(question, feed.venue.page_tiers, self._closed_ms(feed))
+            question = with_neighbours(question, feed.venue.page.steps, self._closed_ms(feed))
             feed.agenda.later(ledger, question, now_s + (0.0 if round_.waited else SECOND_ANSWER_AFTER_S))
 
     def _closed_ms(self, feed: Feed) -> int:
@@ -486,7 +487,7 @@ class Fetch:
         more = ledger.begins(first_ms)
         self._report.begun[str(ledger.plan.series)] = BegunSeries(str(ledger.plan.series), first_ms)
         now_s = asyncio.get_running_loop().time()
-        for chunk in plan_chunks(ledger.plan.series, [more] if more else [], feed.venue.page_tiers, feed.page):
+        for chunk in plan_chunks(ledger.plan.series, [more] if more else [], feed.venue.page.steps, feed.page):
             self._report.requests_planned += 1
             feed.agenda.later(ledger, Question(chunk), now_s)
 
@@ -499,6 +500,13 @@ class Fetch:
             why = feed.no_api or "not in the bulk files, and nothing else is to be asked"
             ledger.trouble(NO_SOURCE, chunk.wanted_count, why)
             return None
+        if chunk.range.start_ms < ledger.reach_start_ms and question.edge is None:
+            beyond = TimeRange(chunk.range.start_ms, ledger.reach_start_ms)
+            ledger.not_wanted((part.clip(beyond) for part in chunk.wanted), out_of_reach=True)
+            chunk = chunk.since(ledger.reach_start_ms)
+            if not chunk.wanted:
+                return None
+            question = replace(question, chunk=chunk)
         while (learning := self._learning.get(ledger)) is not None:
             # Where its end is being asked for, hundreds of questions beyond it may not be worth asking.
             await learning.wait()
@@ -511,8 +519,12 @@ class Fetch:
             if question.edge is not None:
                 await self._learn_edge(feed, ledger, question.edge)
                 return None
-            read = partial(read_answer, feed.venue, question)
-            checked = await feed.transport.ask(feed.venue.candles_request(chunk), read, candles=True)
+            asked = feed.asked(chunk.series, chunk.range)
+            read = partial(read_answer, feed.venue, question, asked)
+            checked = await feed.transport.ask(feed.venue.candles_request(asked), read, candles=True)
+        except OutOfReach as exc:
+            self._out_of_reach(feed, ledger, question, exc)
+            return None
         except PermanentError as exc:
             self._refused(ledger, exc)
             return None
@@ -522,8 +534,12 @@ class Fetch:
         now_ms = feed.clock.now_ms()
         stamp_ms = time.time_ns() // 1_000_000
         self._saw(feed, ledger, checked)
+        if checked.final_ms is not None:
+            final = chunk.until(checked.final_ms)
+            ledger.not_wanted(part.clip(TimeRange(final.range.end_ms, chunk.range.end_ms)) for part in chunk.wanted)
+            chunk = final
         if question.doubts is None:
-            outcome = first_answer(chunk, checked)
+            outcome = first_answer(chunk, checked, feed.venue.page.cut)
             if not len(checked.candles) and not checked.refusals:
                 await self._look_for_edge(feed, ledger, chunk)
         else:
@@ -534,6 +550,7 @@ class Fetch:
                 venue_now_ms=now_ms,
                 confirmed_at_ms=stamp_ms,
                 newest_ms=ledger.newest_ms,
+                cut=feed.venue.page.cut,
             )
             why = unread_detail(checked) or "not there yet, or answered in two different ways"
             ledger.trouble("undecided", outcome.undecided, why)
@@ -644,6 +661,20 @@ class Fetch:
             self._observer.warn(f"{ledger.plan.series}: {exc}")
         else:
             log.warning("refused series=%s error=%s", ledger.plan.series, exc)
+
+    def _out_of_reach(self, feed: Feed, ledger: Ledger, question: Question, exc: OutOfReach) -> None:
+        """The venue does not reach back to where a question begins: ask for its halves when all others are through.
+
+        By then the newest question that was refused has told how far back it reaches: most halves need no asking.
+        """
+        chunk = question.chunk
+        step_ms = chunk.series.interval.ms
+        log.info("out of reach series=%s range=%s answer=%s", chunk.series, chunk.range, exc)
+        ledger.reach_start_ms = max(ledger.reach_start_ms, chunk.range.start_ms + step_ms)
+        middle_ms = chunk.range.start_ms + chunk.limit // 2 * step_ms
+        for half in (chunk.since(middle_ms), chunk.until(middle_ms)):
+            if half.wanted:
+                feed.agenda.last(ledger, replace(question, chunk=half))
 
     def _failed(self, feed: Feed, ledger: Ledger, question: Question, exc: TransientError) -> None:
         """A question that failed all its tries gets one more round at the end; after that its minutes are missing."""

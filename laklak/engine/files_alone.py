@@ -58,7 +58,7 @@ class FilesAlone:
         """
         plan, now_ms = ledger.plan, feed.clock.now_ms()
         doubts = ledger.take_doubts()
-        lacking = union([*doubts.absent, *doubts.unproven])
+        lacking = union(doubts.lacking)
         read = self._read.pop(ledger, FilesRead())
         settled = settle_files(read, lacking, plan.wanted, Shelf(archive, plan.series, now_ms))
         trace = Trace.of(self._knowledge.value(plan.series, UNLISTED))

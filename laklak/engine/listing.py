@@ -149,6 +149,8 @@ class ListingCheck:
 
     def _remember_names(self) -> None:
         """Remember what is listed; what lacks stays remembered until a second answer lacks it too."""
+        if not self._feed.lists_all:
+            return
         before = self._remembered_names()
         listed = sorted(self._feed.listing.instruments)
         vanished = [] if self._feed.listing_asked_twice else sorted((before or frozenset()).difference(listed))

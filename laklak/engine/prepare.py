@@ -18,7 +18,7 @@ from laklak.engine.store_work import Closed, check_room, each, find_closed, surv
 from laklak.errors import StoreUnavailable, VenueUnreachable
 from laklak.model.absences import SPAN_KINDS, Absence, minutes
 from laklak.model.series import Series, TimeRange, iso
-from laklak.model.spans import newest_held, oldest_held, runs, union, without
+from laklak.model.spans import newest_held, oldest_held, parted, runs, union, without
 from laklak.plan.answers import may_have_come
 from laklak.plan.chunks import best_page, page_weight
 from laklak.plan.cost import alternatives, cost_of
@@ -112,7 +112,9 @@ class Preparation:
         self._oddities.tell()
         self._report.start_ms = min((span.start_ms for span in spans), default=None)
         self._report.end_ms = max((span.end_ms for span in spans), default=None)
+        plans = [(feed, [_within_reach(feed, plan) for plan in own]) for feed, own in plans]
         splits = {plan.series: _split(feed, plan) for feed, own in plans for plan in own}
+        self._tell_out_of_reach(plans)
         choice = choose(self._due_holes, spans_read(splits), FILES_A_RUN)
         riding = {
             plan.series: touched_days(self._hole_days[plan.series], may_be_read(splits[plan.series]))
@@ -141,6 +143,17 @@ class Preparation:
             self._observer.planned(estimate)
         return estimate
 
+    def _tell_out_of_reach(self, plans: Sequence[tuple[Feed, list[SeriesPlan]]]) -> None:
+        """Say how many candles nobody can be asked for any more."""
+        for feed, own in plans:
+            candles = sum(plan.out_of_reach_count for plan in own)
+            if candles:
+                after_ms = feed.reach_start_ms(self._job.interval) or 0
+                self._observer.warn(
+                    f"{feed.venue.name} gives {self._job.interval} candles from {iso(after_ms)} on: "
+                    f"{counted(candles, 'candle')} before that {'is' if candles == 1 else 'are'} out of reach"
+                )
+
     def _look_at_bans(self, feed: Feed) -> None:
         """Forget the ban of the venue where that is asked for; one that was noted in the future begins now, once."""
         if not self._job.forget_ban:
@@ -167,7 +180,7 @@ class Preparation:
                     ledger.plan.series,
                     splits[ledger.plan.series].rest,
                     feed.fresh.along(ledger.plan),
-                    feed.venue.page_tiers,
+                    feed.venue.page.steps,
                     feed.page,
                     anyway=self._job.recheck,
                 ),
@@ -317,7 +330,7 @@ class Preparation:
         feed, start = self._feed(target.series.venue), presence.missing[0]
         if not feed.asks_api:
             return False
-        solver, tiers = feed.solver, feed.venue.page_tiers
+        solver, tiers = feed.solver, feed.venue.page.steps
         split = Split((), (start,)) if solver is None else solver.split(target.series, [start])
         pages = sum(part.count(target.series.interval) for part in split.rest) // feed.page
         return pages * page_weight(feed.page, tiers) >= _WORTH_WEIGHT or len(split.files) >= _WORTH_FILES
@@ -350,15 +363,15 @@ class Preparation:
             (feed, [self._of_api(feed, plan, splits[plan.series]) for plan in own] if feed.asks_api else [])
             for feed, own in plans
         ]
-        costs = [(feed, cost_of(own, feed.venue.page_tiers, feed.page)) for feed, own in of_api]
+        costs = [(feed, cost_of(own, feed.venue.page.steps, feed.page)) for feed, own in of_api]
         table = []
         auto_s = 0.0
         for feed, own in of_api:
-            tiers = feed.venue.page_tiers
+            tiers = feed.venue.page.steps
             auto_s = max(auto_s, cost_of(own, tiers, best_page(tiers)).seconds(feed.budgets()))
             if self._job.dry_run:
                 pages = {feed.page, *(limit for limit, _ in tiers[1:])}
-                others = (feed.budget, feed.venue.default_budget, feed.advertised)
+                others = (feed.budget, feed.default_budget, feed.advertised)
                 table += alternatives(own, tiers, pages, [feed.budgets(units) for units in others])
         return Estimate(
             store=self._report.store,
@@ -387,7 +400,8 @@ class Preparation:
                 for part in splits[plan.series].files
             ),
             file_seconds=round(sum(split.candles for split in splits.values()) / FILE_CANDLES_PER_SECOND, 1),
-            out_of_reach=sum(
+            out_of_reach=sum(plan.out_of_reach_count for _, own in plans for plan in own),
+            no_source=sum(
                 part.count(plan.series.interval)
                 for feed, own in plans
                 if not feed.asks_api
@@ -412,6 +426,16 @@ class Preparation:
         if not self._job.force:
             hint = "make room, ask for fewer days, use another --store, or --force"
             check_room(self._store, free_bytes, estimate.to_fetch, hint=hint)
+
+
+def _within_reach(feed: Feed, plan: SeriesPlan) -> SeriesPlan:
+    """A plan without what neither bulk files nor the venue can give any more."""
+    start_ms = feed.reach_start_ms(plan.series.interval)
+    if start_ms is None or not feed.asks_api or plan.files_only or not plan.missing:
+        return plan
+    beyond = TimeRange(min(plan.missing[0].start_ms, start_ms), start_ms)
+    lost = [part for part in (one.clip(beyond) for one in _split(feed, plan).rest) if part]
+    return replace(plan, missing=tuple(parted(plan.missing, lost)[0]), out_of_reach=tuple(lost))
 
 
 def _split(feed: Feed, plan: SeriesPlan) -> Split:

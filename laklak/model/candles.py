@@ -7,11 +7,14 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, Protocol, TypeVar
+from typing import Any, Literal, Protocol, TypeVar
 
 from laklak.model.series import Series, TimeRange
 
 Cell = TypeVar("Cell")
+
+Cut = Literal["newest", "oldest"]
+"""Which rows an answer lacks that was cut."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +37,18 @@ class Chunk:
     @property
     def wanted_count(self) -> int:
         return sum(part.count(self.series.interval) for part in self.wanted)
+
+    def until(self, end_ms: int) -> Chunk:
+        """The part of it before `end_ms`, on the grid; it may want nothing."""
+        before = TimeRange(self.range.start_ms, max(self.range.start_ms, self.series.interval.floor(end_ms)))
+        wanted = (part.clip(before) for part in self.wanted)
+        return Chunk(self.series, self.range.clip(before), tuple(part for part in wanted if part))
+
+    def since(self, start_ms: int) -> Chunk:
+        """The part of it from `start_ms` on, on the grid; it may want nothing."""
+        after = TimeRange(min(self.range.end_ms, self.series.interval.ceil(start_ms)), self.range.end_ms)
+        wanted = (part.clip(after) for part in self.wanted)
+        return Chunk(self.series, self.range.clip(after), tuple(part for part in wanted if part))
 
     @property
     def nothing(self) -> CandleBatch:
@@ -164,9 +179,11 @@ class Page:
 
     Cells are whatever the venue sent; a row that is too short has None where cells are missing. `rows` are the
     rows as they came, for the record of a refused one. `close_times`, where an adapter gives them, stand behind those
-    columns in every row: by them it shows that the cells still mean what they did.
+    columns in every row: by them it shows that the cells still mean what they did. `final_ms`, of a delayed feed: what
+    closes after that may still change.
     """
 
     columns: tuple[Sequence[Any], ...]
     rows: Sequence[Any]
     close_times: Sequence[Any] | None = None
+    final_ms: int | None = None

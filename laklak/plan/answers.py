@@ -14,6 +14,9 @@ A row of a form that is not known is rejected only where the answer shows the kn
 An answer with rows of minutes that nobody asked for may be one to another question: what it lacks proves nothing, and
 has to be lacking, or refused, in two others.  Undecided minutes stay missing and are asked again in the next run.
 
+Of a venue that may cut an answer without a word, minutes beyond the outermost row on that side prove nothing: they are
+asked again in windows no wider than the rows that it gave, of which two have to lack them (`Narrow`).
+
 No second answer settles what lies beyond the ends of a series: before its first candle nothing is wanted, and after its
 newest one nothing has come yet.  Where doubts hang on an end, the venue is asked for that end (`open_edges`).
 """
@@ -22,14 +25,14 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, Literal
 
 from laklak.model.absences import Absence
-from laklak.model.candles import Candles, Chunk
+from laklak.model.candles import Candles, Chunk, Cut
 from laklak.model.provenance import REST
 from laklak.model.series import DAY_MS, Interval, Series, TimeRange
-from laklak.model.spans import gaps, merge, runs
+from laklak.model.spans import gaps, merge, parted, runs
 from laklak.plan.chunks import Tiers, plan_chunks
 from laklak.plan.rows import Checked, Refusal
 
@@ -43,6 +46,15 @@ Edge = Literal["first", "newest"]
 
 
 @dataclass(frozen=True, slots=True)
+class Narrow:
+    """Minutes beyond the outermost row of an answer of so many `rows`; `lacked`: one window lacks them already."""
+
+    span: TimeRange
+    rows: int
+    lacked: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Doubts:
     """Minutes of one series to ask again: ranges that were lacking, and refused rows by open_time.
 
@@ -52,9 +64,15 @@ class Doubts:
     absent: tuple[TimeRange, ...] = ()
     refused: Mapping[int, Refusal] = field(default_factory=dict)
     unproven: tuple[TimeRange, ...] = ()
+    narrow: tuple[Narrow, ...] = ()
 
     def __bool__(self) -> bool:
-        return bool(self.absent or self.refused or self.unproven)
+        return bool(self.absent or self.refused or self.unproven or self.narrow)
+
+    @property
+    def lacking(self) -> Sequence[TimeRange]:
+        """All that was lacking, whatever it proved."""
+        return [*self.absent, *self.unproven, *(one.span for one in self.narrow)]
 
 
 def may_have_come(hole: Absence, interval: Interval, now_ms: int) -> bool:
@@ -97,8 +115,8 @@ class Outcome:
     rows_refused: int = 0
 
 
-def first_answer(chunk: Chunk, checked: Checked) -> Outcome:
-    """Take the first complete answer to a chunk."""
+def first_answer(chunk: Chunk, checked: Checked, cut: Cut | None = None) -> Outcome:
+    """Take the first complete answer to a chunk; `cut`: which rows it may lack without a word."""
     candles = checked.candles.only(chunk.wanted)
     refused = {
         refusal.open_time_ms: refusal
@@ -106,12 +124,22 @@ def first_answer(chunk: Chunk, checked: Checked) -> Outcome:
         if refusal.open_time_ms is not None and _wanted(refusal.open_time_ms, chunk)
     }
     absent = _absent(chunk, checked.candles.open_times, refused) if _incomplete(chunk, candles) else ()
-    doubts = Doubts((), refused, unproven=absent) if checked.strays else Doubts(absent, refused)
+    if checked.strays:
+        return Outcome(candles, doubts=Doubts((), refused, absent), rows_refused=len(checked.refusals))
+    proven, narrow = _parted_by_cut(chunk, checked, absent, cut)
+    doubts = Doubts(proven, refused, narrow=narrow)
     return Outcome(candles, doubts=doubts, rows_refused=len(checked.refusals))
 
 
 def second_answer(
-    chunk: Chunk, doubts: Doubts, checked: Checked, *, venue_now_ms: int, confirmed_at_ms: int, newest_ms: int
+    chunk: Chunk,
+    doubts: Doubts,
+    checked: Checked,
+    *,
+    venue_now_ms: int,
+    confirmed_at_ms: int,
+    newest_ms: int,
+    cut: Cut | None = None,
 ) -> Outcome:
     """Take the second complete answer: every doubt becomes a candle, a hole, a reject, or stays undecided.
 
@@ -124,10 +152,17 @@ def second_answer(
     absences = []
     once_lacking = []
     undecided = 0
-    for time in _times(_absent(chunk, checked.candles.open_times, refused_now), interval.ms):
+    absent = _absent(chunk, checked.candles.open_times, refused_now)
+    narrow: tuple[Narrow, ...] = ()
+    asked_narrow = doubts.narrow[0] if doubts.narrow else None
+    if asked_narrow is None and not checked.strays:
+        absent, narrow = _parted_by_cut(chunk, checked, absent, cut)
+    for time in _times(absent, interval.ms):
         settled = not checked.strays and time < newest_ms and time + interval.ms + HOLE_CLOSED_FOR_MS <= venue_now_ms
         if settled and _inside(time, doubts.unproven):
             once_lacking.append(time)
+        elif settled and asked_narrow is not None and not asked_narrow.lacked:
+            narrow += (Narrow(TimeRange(time, time + interval.ms), asked_narrow.rows, lacked=True),)
         elif settled and time not in doubts.refused:
             absences.append(
                 Absence.at(
@@ -151,7 +186,7 @@ def second_answer(
         repeated += same or not _wanted(time, chunk)
         if not _wanted(time, chunk):
             continue
-        if before is None and _inside(time, doubts.unproven):
+        if before is None and (asked_narrow is not None or _inside(time, doubts.unproven)):
             once_refused[time] = refusal
         elif same and checked.proves(refusal):
             absences.append(
@@ -172,7 +207,7 @@ def second_answer(
     return Outcome(
         candles,
         absences,
-        Doubts(tuple(runs(once_lacking, interval)), once_refused),
+        Doubts(tuple(runs(once_lacking, interval)), once_refused, narrow=_joined(narrow)),
         undecided,
         rows_refused=len(checked.refusals) - repeated,
     )
@@ -186,7 +221,7 @@ def open_edges(
     A minute after the newest candle that is known of (`newest_ms`) may be one that has not come yet; a lacking one
     where the range begins (`start_ms`) may lie before the first candle, as long as that is not known.
     """
-    lacking = merge(sorted([*doubts.absent, *doubts.unproven]))
+    lacking = merge(sorted(doubts.lacking))
     if lacking and lacking[-1].end_ms - series.interval.ms > newest_ms:
         yield "newest", lacking[-1]
     if lacking and not first_known and lacking[0].start_ms == start_ms:
@@ -198,7 +233,8 @@ def doubts_within(doubts: Doubts, life: TimeRange) -> Doubts:
     absent, unproven = (
         tuple(part for part in (one.clip(life) for one in parts) if part) for parts in (doubts.absent, doubts.unproven)
     )
-    return Doubts(absent, doubts.refused, unproven)
+    narrow = tuple(replace(one, span=one.span.clip(life)) for one in doubts.narrow if one.span.clip(life))
+    return Doubts(absent, doubts.refused, unproven, narrow)
 
 
 def second_questions(series: Series, doubts: Doubts, tiers: Tiers, page: int) -> Iterator[Question]:
@@ -212,6 +248,45 @@ def second_questions(series: Series, doubts: Doubts, tiers: Tiers, page: int) ->
         refused = {time: doubts.refused[time] for time in refused_times[first:after]}
         unproven = tuple(part for part in doubts.unproven if part.clip(chunk.range))
         yield Question(chunk, Doubts(_absent(chunk, (), refused), refused, unproven=unproven))
+    for one in doubts.narrow:
+        for chunk in plan_chunks(series, [one.span], tiers, min(page, one.rows)):
+            yield Question(chunk, Doubts(narrow=(replace(one, span=chunk.range),)))
+
+
+def _parted_by_cut(
+    chunk: Chunk, checked: Checked, absent: tuple[TimeRange, ...], cut: Cut | None
+) -> tuple[tuple[TimeRange, ...], tuple[Narrow, ...]]:
+    """What an answer lacks between its rows, and what it lacks beyond the outermost one where it may be cut.
+
+    An answer without rows was not cut.
+    """
+    times = [*checked.candles.open_times[:1], *checked.candles.open_times[-1:]]
+    times += [refusal.open_time_ms for refusal in checked.refusals if refusal.open_time_ms is not None]
+    if cut is None or not times or not absent:
+        return absent, ()
+    rows = len(checked.candles) + len(checked.refusals)
+    if cut == "newest":
+        beyond = TimeRange(max(times) + chunk.series.interval.ms, chunk.range.end_ms)
+    else:
+        beyond = TimeRange(chunk.range.start_ms, min(times))
+    between, outside = parted(absent, [beyond] if beyond else [])
+    return tuple(between), tuple(Narrow(part, rows) for part in outside)
+
+
+def _joined(narrow: Iterable[Narrow]) -> tuple[Narrow, ...]:
+    """Neighbours of the same kind as one, in order."""
+    joined: list[Narrow] = []
+    for one in narrow:
+        last = joined[-1] if joined else None
+        if (
+            last is not None
+            and last.span.end_ms == one.span.start_ms
+            and (last.rows, last.lacked) == (one.rows, one.lacked)
+        ):
+            joined[-1] = replace(one, span=TimeRange(last.span.start_ms, one.span.end_ms))
+        else:
+            joined.append(one)
+    return tuple(joined)
 
 
 def _incomplete(chunk: Chunk, candles: Candles) -> bool:

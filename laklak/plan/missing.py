@@ -11,7 +11,8 @@ from laklak.model.series import Series, TimeRange
 class SeriesPlan:
     """One series of a run: what is wanted, what the store has, what is to fetch.
 
-    wanted_count = stored + holes + rejected + candles in `missing` and in `blocked`; what is `absent` is not in it.
+    wanted_count = stored + holes + rejected + candles in `missing` and in `blocked`; what is `absent` or `out_of_reach`
+    is not in it.
     """
 
     series: Series
@@ -40,6 +41,8 @@ class SeriesPlan:
     """So many of `wanted` are known to be quiet, closed, before the first candle or after the last."""
     not_whole: tuple[TimeRange, ...] = ()
     """Of `missing`, where something stands that is no candle."""
+    out_of_reach: tuple[TimeRange, ...] = ()
+    """What is not there, and no source reaches any more."""
     files_only: bool = False
     """Only bulk files have the series: nobody else is asked for what they lack."""
 
@@ -53,7 +56,11 @@ class SeriesPlan:
 
     @property
     def wanted_count(self) -> int:
-        return self.wanted.count(self.series.interval) - self.absent
+        return self.wanted.count(self.series.interval) - self.absent - self.out_of_reach_count
+
+    @property
+    def out_of_reach_count(self) -> int:
+        return sum(part.count(self.series.interval) for part in self.out_of_reach)
 
     @property
     def missing_count(self) -> int:

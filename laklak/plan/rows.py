@@ -62,11 +62,14 @@ class Checked:
 
     `strays`: some rows are of no minute that was asked. Then the answer may be one to another question (a cache that
     drops the query, times in another unit), and what it lacks proves nothing.
+
+    `final_ms`: what closes later is not told yet, as the answer says.
     """
 
     candles: Candles
     refusals: Sequence[Refusal]
     strays: bool = False
+    final_ms: int | None = None
 
     @property
     def unread(self) -> Sequence[Refusal]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import Final
 
 from laklak.model.series import TimeRange, iso
@@ -38,6 +38,10 @@ class Ledger:
         """Candles stored before that the venue has other values for by now; written, and beside the sum."""
         self.outside = 0
         """Minutes that turned out not to be wanted, beside those outside of `life`; negative where there are more."""
+        self.out_of_reach = plan.out_of_reach_count
+        """What nobody can be asked for any more; it is beside the sum."""
+        self.reach_start_ms = 0
+        """The venue has refused to give what opens before this, for it does not reach so far back."""
         self.life = TimeRange(-_NEVER_MS, _NEVER_MS)
         """From the first candle to the end of the last one, as far as this run has learned; else without end."""
         # Where the range begins with the first candle that is known of, and that one is lacking, it is not known.
@@ -149,12 +153,16 @@ class Ledger:
         if doubts:
             self._absent += doubts.absent
             refused = {**self._doubts.refused, **doubts.refused} if doubts.refused else self._doubts.refused
-            self._doubts = Doubts(refused=refused, unproven=self._doubts.unproven + doubts.unproven)
+            self._doubts = Doubts(
+                refused=refused,
+                unproven=self._doubts.unproven + doubts.unproven,
+                narrow=self._doubts.narrow + doubts.narrow,
+            )
 
     def take_doubts(self) -> Doubts:
         """All doubts collected, once: they are asked again now."""
         collected = self._doubts
-        doubts = Doubts(tuple(self._absent), collected.refused, collected.unproven)
+        doubts = Doubts(tuple(self._absent), collected.refused, collected.unproven, collected.narrow)
         self._absent, self._doubts = [], Doubts()
         return doubts
 
@@ -182,6 +190,13 @@ class Ledger:
         """So many wanted candles lie after the newest one that the venue has."""
         since = "no candles" if self.newest_ms < 0 else f"no candles after {iso(self.newest_ms)}"
         self.trouble(NOT_YET, candles, f"{since} yet")
+
+    def not_wanted(self, parts: Iterable[TimeRange], *, out_of_reach: bool = False) -> None:
+        """These minutes were planned, and are not wanted: not final yet, or nobody has them any more to be asked."""
+        alive = [part.clip(self.life) for part in parts]
+        candles = sum(part.count(self.plan.series.interval) for part in alive)
+        self.outside += candles
+        self.out_of_reach += candles if out_of_reach else 0
 
     @property
     def got_all(self) -> bool:

@@ -24,8 +24,10 @@ class Summary:
     wanted = stored_before + written + holes + rejected + missing, in candles; `holes_filled` of the written ones were
     known holes until bulk files had them, and of the missing so many are `blocked` that no other run gets before
     something is mended: `failed_series` says what.  So many were `not_whole` when the run began: something stood there
-    that is no candle.  `exit` is the exit status, `seconds` the whole run, `weight` what
-    the run paid, `error` a short word and a sentence when the run did not end by itself.
+    that is no candle.  `out_of_reach` are beside the sum: no source gives candles of that time any more.
+
+    `exit` is the exit status, `seconds` the whole run, `weight` what the run paid, `error` a short word and a sentence
+    when the run did not end by itself.
     `corrected` are candles among those stored before that were written again, for the venue has other values by now;
     `refetched` is None without --refetch.
     """
@@ -44,6 +46,7 @@ class Summary:
     missing: int
     blocked: int
     not_whole: int
+    out_of_reach: int
     corrected: int
     refetched: Refetched | None
     rows_rejected: int
@@ -94,6 +97,7 @@ def summarise(report: Report, *, error: LaklakError | None = None, exit_code: in
         missing=missing,
         blocked=report.blocked,
         not_whole=report.not_whole,
+        out_of_reach=sum(ledger.out_of_reach for ledger in report.ledgers),
         corrected=report.corrected,
         refetched=report.refetched,
         rows_rejected=report.rows_rejected,
@@ -131,11 +135,11 @@ def in_short(error: LaklakError) -> str:
 class Estimate:
     """What --dry-run says: the plan, its price and what it would cost otherwise. Nothing was fetched or stored.
 
-    `to_fetch` = `file_candles` of bulk files + what is asked of the API + `out_of_reach`, which no source gives that
-    may be used; `blocked` are missing too and are not asked for, since the store could not take them.  `requests` to
-    `seconds_auto` are those of the API; `file_bytes` is about what the files will have, `file_seconds` what they take
-    where the line and the store keep up.  `holes_held` of the `holes` are held against `hole_files` daily files that
-    may have them by now, `holes_later` more in later runs.
+    `to_fetch` = `file_candles` of bulk files + what is asked of the API + `no_source`, which none gives that may be
+    used; `blocked` are missing too and are not asked for, since the store could not take them.  `out_of_reach` are
+    beside the sum.  `requests` to `seconds_auto` are those of the API; `file_bytes` is about what the files will have,
+    `file_seconds` what they take where the line and the store keep up.  `holes_held` of the `holes` are held against
+    `hole_files` daily files that may have them by now, `holes_later` more in later runs.
     """
 
     store: str
@@ -159,6 +163,7 @@ class Estimate:
     file_bytes: int
     file_seconds: float
     out_of_reach: int
+    no_source: int
     failed_series: Sequence[FailedSeries]
     begun_series: Sequence[BegunSeries]
     ended_series: Sequence[EndedSeries]

@@ -228,7 +228,7 @@ def _to_fetch(estimate: Estimate) -> str:
         f"in {counted(estimate.requests, 'request')}, weight {estimate.weight:,}, at least "
         f"{duration_text(estimate.seconds_estimated)} at {estimate.budget} weight a minute{auto}"
     )
-    rest = estimate.to_fetch - estimate.file_candles - estimate.out_of_reach
+    rest = estimate.to_fetch - estimate.file_candles - estimate.no_source
     if rest == estimate.to_fetch:
         return f"{todo} {by_api}"
     parts = []
@@ -239,8 +239,8 @@ def _to_fetch(estimate: Estimate) -> str:
         )
     if rest:
         parts.append(f"{rest:,} {by_api}")
-    if estimate.out_of_reach:
-        parts.append(f"{estimate.out_of_reach:,} that no source gives")
+    if estimate.no_source:
+        parts.append(f"{estimate.no_source:,} that no source gives")
     return f"{todo}: {'; '.join(parts)}"
 
 

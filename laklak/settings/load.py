@@ -378,7 +378,7 @@ def _settings(
 ) -> Settings:
     for name in ARCHIVES:
         # Whoever says where the venue is, and nothing about its files, means another venue than the one they are of.
-        if origins[f"{name}.archive_url"] == "default" and values[f"{name}.url"] != VENUES[name].default_url:
+        if origins[f"{name}.archive_url"] == "default" and values[f"{name}.url"] != VENUES[name].url:
             values[f"{name}.archive_url"] = None
     fields = {_field(key): value for key, value in values.items() if "." not in key}
     fields["state_dir"] = Path(fields["state_dir"])

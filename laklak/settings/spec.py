@@ -159,11 +159,11 @@ def _unit_of(venue: Venue) -> str:
 def _venue_specs() -> dict[str, Spec]:
     specs: dict[str, Spec] = {}
     for name, venue in VENUES.items():
-        page = venue.page_tiers[-1][0]
-        specs[f"{name}.url"] = Spec(parse=_url, default=venue.default_url, help=f"where {name} is")
+        page = venue.page.rows
+        specs[f"{name}.url"] = Spec(parse=_url, default=venue.url, help=f"where {name} is")
         specs[f"{name}.budget"] = Spec(
             parse=_budget,
-            default=str(venue.default_budget),
+            default=str(next(iter(venue.quotas.values())).ours),
             help=f"{_unit_of(venue)} to spend, a share such as 50%, or max for all that the venue advertises",
         )
         specs[f"{name}.chunk"] = Spec(

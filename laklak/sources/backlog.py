@@ -156,4 +156,4 @@ def _come(ledger: Ledger, doubts: Doubts) -> Doubts:
 
 
 def _lacking(doubts: Doubts, series: Series) -> int:
-    return sum(part.count(series.interval) for part in (*doubts.absent, *doubts.unproven))
+    return sum(part.count(series.interval) for part in doubts.lacking)

@@ -16,19 +16,28 @@ from laklak.plan.answers import Question
 from laklak.plan.chunks import Tiers
 from laklak.plan.rows import Checked, check_page
 from laklak.venues import Venue
-from laklak.venues.base import DecodeError
+from laklak.venues.base import Answer, Asked, DecodeError
 
 _SHOWN: Final = 200
 
 
-def read_answer(venue: Venue, question: Question, body: bytes) -> Checked:
+def read_answer(venue: Venue, question: Question, asked: Asked, answer: Answer) -> Checked:
     """The candles of an answer and what was refused of it; DecodeError where its rows are not understood."""
     chunk = question.chunk
-    checked = check_page(venue.parse_candles(body), chunk.series, chunk.range)
-    if checked.refusals and checked.not_understood and not _too_few_to_tell(question, venue.page_tiers):
+    page = venue.read_candles(answer, asked)
+    checked = check_page(page, chunk.series, chunk.range)
+    if page.final_ms is not None:
+        checked = _final(checked, chunk.until(page.final_ms), page.final_ms)
+    if checked.refusals and checked.not_understood and not _too_few_to_tell(question, venue.page.steps):
         first = checked.refusals[0]
         raise DecodeError(f"no row has the form that is known ({first.reason}): {first.row[:_SHOWN]}")
     return checked
+
+
+def _final(checked: Checked, chunk: Chunk, final_ms: int) -> Checked:
+    """The part of a delayed feed's answer that does not change any more."""
+    refusals = [one for one in checked.refusals if one.open_time_ms is None or one.open_time_ms < chunk.range.end_ms]
+    return replace(checked, candles=checked.candles.only([chunk.range]), refusals=refusals, final_ms=final_ms)
 
 
 def with_neighbours(question: Question, tiers: Tiers, closed_ms: int) -> Question:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import islice
@@ -13,7 +16,8 @@ from laklak.archives import ARCHIVES
 from laklak.archives.evidence import Evidence
 from laklak.archives.split import Preference, Solver
 from laklak.errors import PermanentError, RegionRefused, SettingsError, TransientError, TryLater, VenueUnreachable
-from laklak.plan.chunks import best_page, page_weight
+from laklak.model.series import Interval, Series, TimeRange
+from laklak.plan.chunks import best_page
 from laklak.plan.cost import Budget
 from laklak.settings.job import Job
 from laklak.settings.spec import units_of
@@ -25,14 +29,18 @@ from laklak.stores.base import Origin
 from laklak.tasks.stopping import Stopper
 from laklak.text import mask_url
 from laklak.venues import VENUES, Venue
-from laklak.venues.base import Listing
+from laklak.venues.base import Asked, Listing, Request, unlisted
 from laklak.wire.clock import VenueClock
 from laklak.wire.pools import Pools
 from laklak.wire.quota import Share
 from laklak.wire.venue_api import Transport
 
+log = logging.getLogger(__name__)
+
 _TRIES_AT_START: Final = 4
 _SYMBOLS_WITH_FILES: Final = 3
+_DATE_BEHIND_MS: Final = 2_000
+"""A clock that is read off a Date is set back so far: nothing younger counts as closed."""
 
 
 class Feed:
@@ -53,14 +61,17 @@ class Feed:
                 hint=f"choose one of {', '.join(self.venue.intervals)}",
             )
         self.shown_url = mask_url(settings.url)
+        self.lists_all = bool(self.venue.listing_requests(()))
+        """Whether the venue lists whatever it has: what lacks there is not listed."""
+        self._symbols = tuple(one.symbol for one in job.asked if one.venue == name)
         self.page = _page(self.venue, settings.chunk)
-        self._heaviest = max(self.venue.metadata_weight, page_weight(self.page, self.venue.page_tiers))
+        self.listing = Listing({})
         self._quota, self._window = next(iter(self.venue.quotas.items()))
+        self._heaviest = self._most_units(job.interval)
         # What the venue advertises is known only after asking it; until then its documented limit counts.
-        self.advertised = self.venue.documented_weight
+        self.advertised = self._window.units
         self.budget = units_of(settings.budget, self.advertised)
         self._said = settings.budget
-        self.listing = Listing({}, None)
         self.listing_asked_twice = False
         """Whether the listing has been asked for once more: what both answers lack is not listed."""
         self.agenda = Agenda(())
@@ -92,6 +103,7 @@ class Feed:
         self.evidence = Evidence(None if self.reader is None else self.reader.archive, self.clock.now_ms)
         self.no_api: str | None = None
         """Why nothing can be asked of the venue itself in this run, though its files can be had."""
+        self._interval = job.interval
         self._files_only = job.source == "archive"
         # A share is of what is documented, and a venue may allow less.
         self._may_be_lowered = settings.budget_is_default or isinstance(settings.budget, str)
@@ -126,7 +138,7 @@ class Feed:
         if self.reader is None:
             return None
         preference: Preference = "auto" if self.asks_api else "archive"
-        return Solver(self.reader.archive, self.clock.now_ms(), self.venue.page_tiers, preference)
+        return Solver(self.reader.archive, self.clock.now_ms(), self.venue.page.steps, preference)
 
     async def _connect(self) -> None:
         if self.reader is None:
@@ -148,12 +160,15 @@ class Feed:
         try:
             # The listing comes first: it says how much weight is allowed, by which the next answers are judged.
             self.listing = await self._ask_listing()
-            self.advertised = self.listing.advertised_weight or venue.documented_weight
+            self.advertised = self.listing.quotas.get(self._quota) or self._window.units
             if self._said == "max" or (self._may_be_lowered and self.budget > self.advertised):
                 self.budget = self.advertised
             self.limiter.configure(self._shares(self.advertised), by=venue.name)
-            await self.read_clock(tries=_TRIES_AT_START)
-            if not self.listing.instruments:
+            if venue.clock_request() is None and self.transport.newest is not None:
+                self._take_date()
+            else:
+                await self.read_clock(tries=_TRIES_AT_START)
+            if self.lists_all and not self.listing.instruments:
                 await self.ask_listing_again()
         except (TransientError, PermanentError) as exc:
             raise VenueUnreachable(
@@ -163,7 +178,7 @@ class Feed:
         self.listing = self.listing.by_clock(self.clock.now_ms())
         if self.reader is not None:
             self.reader.listed = list(islice(self.listing.instruments, _SYMBOLS_WITH_FILES))
-        if not self.listing.instruments:
+        if self.lists_all and not self.listing.instruments:
             entries = self.listing.unreadable
             of_entries = f" in its {entries:,} entries" if entries else ""
             raise VenueUnreachable(
@@ -186,15 +201,35 @@ class Feed:
 
     def _shares(self, advertised: int) -> dict[str, Share]:
         """What is spent of each quota: of the first one what is set; of the others the same share, or our part."""
-        shares = {self._quota: Share(replace(self._window, units=advertised), self.budget, self._heaviest)}
+        shares = {self._quota: Share(replace(self._window, units=advertised), self.budget, self._heaviest[self._quota])}
         for name, quota in self.venue.quotas.items():
-            ours = int(quota.units * quota.share) if isinstance(self._said, int) else units_of(self._said, quota.units)
-            shares.setdefault(name, Share(quota, ours))
+            own = replace(quota, units=self.listing.quotas.get(name) or quota.units)
+            ours = own.ours if isinstance(self._said, int) else units_of(self._said, own.units)
+            shares.setdefault(name, Share(own, ours, self._heaviest[name]))
         return shares
 
     async def _ask_listing(self) -> Listing:
-        venue = self.venue
-        return await self.transport.ask(venue.instruments_request(), venue.parse_instruments, tries=_TRIES_AT_START)
+        """Ask for the whole listing, page by page, or for each symbol that is wanted, or take these as they are."""
+        listing = Listing({})
+        requests = deque(self.venue.listing_requests(self._symbols))
+        if not requests:
+            return Listing({symbol: unlisted(symbol) for symbol in self._symbols})
+        asked = set()
+        while requests:
+            request = requests.popleft()
+            if (request.path, request.query) in asked:
+                raise TransientError(f"the listing of {self.venue.name} does not end: it names a page twice")
+            asked.add((request.path, request.query))
+            try:
+                page = await self.transport.ask(request, self.venue.read_listing, tries=_TRIES_AT_START)
+            except PermanentError:
+                if self.lists_all:
+                    raise
+                # A question for one symbol, which the venue does not know.
+                continue
+            listing = listing.with_page(page)
+            requests.extend(page.more)
+        return listing
 
     async def ask_listing_again(self) -> None:
         """Ask for the listing once more, for all that the first answer lacks; raises what Transport.ask raises."""
@@ -231,8 +266,62 @@ class Feed:
 
     async def read_clock(self, *, tries: int = 2) -> None:
         """Take the venue's time."""
-        request, parse = self.venue.clock_request(), self.venue.parse_clock
-        self.clock.set(await self.transport.ask(request, parse, tries=tries))
+        request = self.venue.clock_request()
+        if request is not None:
+            self.clock.set(await self.transport.ask(request, self.venue.read_clock, tries=tries))
+            return
+        try:
+            await self.transport.ask(self._any_candles(), lambda answer: answer, tries=tries)
+        except PermanentError:
+            # A refusal has a date, too.
+            log.debug("refused, and taken for its date venue=%s", self.venue.name)
+        self._take_date()
+
+    def _take_date(self) -> None:
+        """Take the time of the newest Date: cut to the second, and by the clock of whatever machine answered."""
+        answer, came_s = self.transport.newest or (None, 0.0)
+        if answer is None or answer.date_ms is None:
+            raise TransientError("its answers have no Date, and nothing else tells its time")
+        passed_ms = int((time.monotonic() - came_s) * 1000)
+        self.clock.set(answer.date_ms + passed_ms, behind_ms=_DATE_BEHIND_MS)
+
+    def _any_candles(self) -> Request:
+        """Ask for a candle that there should be: its answer has a date."""
+        interval = self._interval
+        end_ms = interval.floor(self.clock.now_ms())
+        series = Series(self.venue.name, self.venue.example, interval)
+        return self.venue.candles_request(self.asked(series, TimeRange(end_ms - interval.ms, end_ms)))
+
+    def reach_start_ms(self, interval: Interval) -> int | None:
+        """The first candle that the venue itself can be asked for by now; None where it has them all."""
+        reach_ms = self.venue.reach_ms(interval)
+        return None if reach_ms is None else interval.ceil(self.clock.now_ms() - reach_ms)
+
+    def reaches(self, open_ms: int, interval: Interval) -> bool:
+        """Whether the venue can be asked for the candle that opens then, by what it documents."""
+        start_ms = self.reach_start_ms(interval)
+        return start_ms is None or open_ms >= start_ms
+
+    def asked(self, series: Series, span: TimeRange) -> Asked:
+        """What an adapter is told of a request for candles."""
+        return Asked(series, self.listing.instruments.get(series.symbol) or unlisted(series.symbol), span)
+
+    @property
+    def default_budget(self) -> int:
+        """The budget that is ours where nobody says another."""
+        return self.venue.quotas[self._quota].ours
+
+    def _most_units(self, interval: Interval) -> dict[str, int]:
+        """What the heaviest request costs of each quota."""
+        series = Series(self.venue.name, self.venue.example, interval)
+        page = self.asked(series, TimeRange(0, self.page * interval.ms))
+        described = [
+            self.venue.candles_request(page),
+            self.venue.clock_request(),
+            *self.venue.listing_requests(self._symbols),
+        ]
+        costs = [request.cost for request in described if request is not None]
+        return {name: max(1, *(cost.get(name, 0) for cost in costs)) for name in self.venue.quotas}
 
 
 def _file_reader(name: str, url: str | None, job: Job, stopper: Stopper) -> FileReader | None:
@@ -253,9 +342,9 @@ def _file_reader(name: str, url: str | None, job: Job, stopper: Stopper) -> File
 
 
 def _page(venue: Venue, chunk: int | str) -> int:
-    largest = venue.page_tiers[-1][0]
+    largest = venue.page.rows
     if isinstance(chunk, str):
-        return best_page(venue.page_tiers)
+        return best_page(venue.page.steps)
     if chunk > largest:
         raise SettingsError(
             f"{venue.name} gives at most {largest} candles a request, not {chunk}",

@@ -1,17 +1,39 @@
-"""The protocol of a venue: a pure description. Adapters do no I/O, never wait, never retry, never write."""
+"""The protocol of a venue: a pure description. Adapters do no I/O, never wait, never retry, never write.
+
+How to write one.  A venue is one class in one file of this folder, and one line in laklak.venues.  It derives from
+`Venue`, has its members in the order in which they stand here, and leaves out those whose default is right.  It says
+
+    what there is       name, url, intervals, quotas, page, example
+    how to ask          `*_request`: a path, a query in order, and what it costs
+    how to read         `read_*`: an Answer -> values; DecodeError where it is not the answer asked for
+    what an answer means   `judge`: any answer, of status 200 too
+
+laklak.venues.reading has what reading needs.  tests/venues/test_contract.py holds every venue of the registry against
+what the engine relies on.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from email.utils import parsedate_to_datetime
 from enum import Enum
-from typing import Final, Literal, Protocol
+from functools import cached_property
+from types import MappingProxyType
+from typing import Any, Final, Literal, Protocol
 
-from laklak.model.candles import Chunk, Page
-from laklak.model.series import Instrument, Series, iso
+import orjson
+
+from laklak.model.candles import Cut, Page
+from laklak.model.series import Instrument, Interval, Series, TimeRange, iso
+from laklak.text import one_line
 
 _LAST_MS: Final = 253_402_300_800_000
 """The end of the year 9999: no calendar spells what comes later."""
+_SHOWN: Final = 200
+
+REGION: Final = "region"
+"""The reason of a Verdict that is BLOCKED for where the address is: waiting does not help."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,57 +51,168 @@ class Quota:
     window: Literal["sliding", "calendar"] = "sliding"
     burst: int | None = None
 
+    @property
+    def ours(self) -> int:
+        """The units in a window that are ours."""
+        return int(self.units * self.share)
+
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One GET as the venue spells it: path, query in order, and what it costs in weight."""
+    """One GET as the venue spells it: path, query in order, and what it costs: quota -> units."""
 
     path: str
     query: tuple[tuple[str, str], ...]
-    weight: int
+    cost: Mapping[str, int]
 
 
-class Kind(Enum):
+class DecodeError(ValueError):
+    """A body that is not the answer asked for: cut off, not JSON, or of another shape."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came back: `headers` are found in any case of letters, `came_ms` is by this machine's clock."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    came_ms: int = 0
+
+    @cached_property
+    def json(self) -> Any:
+        """The body, decoded once; DecodeError where it is no JSON."""
+        try:
+            return orjson.loads(self.body)
+        except orjson.JSONDecodeError as exc:
+            raise DecodeError(f"the body is not JSON: {self.shown}") from exc
+
+    @property
+    def shown(self) -> str:
+        """The beginning of the body in one line, for messages."""
+        return one_line(self.body[:_SHOWN].decode("utf-8", "replace"))[: _SHOWN // 2]
+
+    @property
+    def date_ms(self) -> int | None:
+        """The Date header: the venue's clock, cut to the second; None where there is none that can be read."""
+        try:
+            return int(parsedate_to_datetime(self.headers.get("Date", "")).timestamp() * 1000)
+        except (ValueError, TypeError, OverflowError, IndexError):
+            return None
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What is asked for: candles of a series that open in `span`, which is on the grid."""
+
+    series: Series
+    instrument: Instrument
+    span: TimeRange
+
+    @property
+    def count(self) -> int:
+        """How many candles there can be: never more than a page has rows."""
+        return self.span.count(self.series.interval)
+
+    @property
+    def last_ms(self) -> int:
+        """The open_time of the last candle: what venues want whose ends are inclusive."""
+        return self.span.end_ms - self.series.interval.ms
+
+
+class Meaning(Enum):
     """What an answer means, decided once, here."""
 
     OK = "ok"
-    RATE_LIMITED = "rate_limited"
+    LIMITED = "limited"
+    """Too much was asked; the quota, or the pool, pauses."""
     BANNED = "banned"
-    FIREWALL = "firewall"
-    REGION = "region"
+    """The address is shut out for a time, which is remembered beyond the run."""
+    BLOCKED = "blocked"
+    """A firewall refuses this address, or (the reason is REGION) where it is."""
     PASSING = "passing"
-    PERMANENT = "permanent"
+    """A fault that passes: the same request may work later."""
+    REFUSED = "refused"
+    """Refused for good: the series is not asked for again in this run."""
+    OUT_OF_REACH = "out_of_reach"
+    """The venue has no candles of that time for anybody to ask; of other times it may."""
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """An answer classified. `retry_after_s` counts from the answer, `until_ms` is a moment on the venue's clock."""
+    """What an answer means. `wait_s` counts from the answer, `until_ms` is a moment on the venue's clock.
 
-    kind: Kind
+    `quota`: which one is exceeded, None for the whole pool.
+    """
+
+    meaning: Meaning
     reason: str = ""
     detail: str = ""
-    retry_after_s: float | None = None
+    wait_s: float | None = None
     until_ms: int | None = None
+    quota: str | None = None
+
+
+def unlisted(symbol: str) -> Instrument:
+    """An instrument of which nothing is said."""
+    return Instrument(symbol, "", None, None)
+
+
+OK: Final = Verdict(Meaning.OK)
+
+
+@dataclass(frozen=True, slots=True)
+class PageRule:
+    """How candles come: `rows` at most in an answer.
+
+    `steps` are (rows, units) of each price step in the venue's first quota, rising: asking for up to `rows` at once
+    costs `units`; one unit whatever is asked for, where nothing is said.
+
+    `cut`: which of its rows an answer may lack where there were more than the venue gives at once, without a word; None
+    where it gives what was asked for, or says so.
+    """
+
+    rows: int
+    steps: tuple[tuple[int, int], ...] = ()
+    cut: Cut | None = None
+
+    def __post_init__(self) -> None:
+        if not self.steps:
+            object.__setattr__(self, "steps", ((self.rows, 1),))
+
+    def units(self, rows: int) -> int:
+        """What a request for so many rows costs."""
+        return next(units for most, units in self.steps if rows <= most)
 
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """What a venue lists, and the weight a minute it advertises (None when it does not say).
+    """What a venue lists, and the units that it advertises, by quota (nothing where it does not say).
 
-    `odd` says of single instruments what in their entries is no fact and was left out; `unreadable` entries name no
-    symbol that there can be.
+    `more`: what to ask for the rest of a listing that comes in pages.  `odd` says of single instruments what in their
+    entries is no fact and was left out; `unreadable` entries name no symbol that there can be.
     """
 
     instruments: Mapping[str, Instrument]
-    advertised_weight: int | None
+    quotas: Mapping[str, int] = field(default_factory=dict)
     odd: Mapping[str, str] = field(default_factory=dict)
     unreadable: int = 0
+    more: Sequence[Request] = ()
+
+    def with_page(self, page: Listing) -> Listing:
+        """The same listing with another page of it; of two entries with the same symbol the first one counts."""
+        return Listing(
+            {**page.instruments, **self.instruments},
+            {**self.quotas, **page.quotas},
+            {**page.odd, **self.odd},
+            self.unreadable + page.unreadable,
+        )
 
     def together(self, other: Listing) -> Listing:
         """What either of two answers lists; where both do, as `other` says it."""
         return Listing(
             {**self.instruments, **other.instruments},
-            other.advertised_weight or self.advertised_weight,
+            {**self.quotas, **other.quotas},
             {**{symbol: what for symbol, what in self.odd.items() if symbol not in other.instruments}, **other.odd},
             other.unreadable,
         )
@@ -106,41 +239,83 @@ def _shown(time_ms: int) -> str:
     return iso(time_ms) if time_ms < _LAST_MS else str(time_ms)
 
 
-class DecodeError(ValueError):
-    """A body that is not the answer asked for: cut off, not JSON, or of another shape."""
-
-
 class Venue(Protocol):
-    """The members stand in this order in every adapter file."""
+    """The members stand in this order in every adapter file; one that is left out is as it is here."""
 
     name: str
-    intervals: tuple[str, ...]
-    page_tiers: tuple[tuple[int, int], ...]
-    """(candles, weight) of each price step, rising: asking up to `candles` at once costs `weight`."""
-    metadata_weight: int
-    """Weight of one clock or instruments request."""
+    url: str
+    headers: Mapping[str, str] = MappingProxyType({})
+    """Sent with every request, in place of ours where they have the same name."""
+    intervals: Mapping[str, str]
+    """Our name of each -> the venue's, rising."""
     pool: str
     """Venues that name the same one share limits, pauses and bans; as a rule the venue's own name."""
     quotas: Mapping[str, Quota]
-    """What it grants an address; the first one is what `page_tiers` are in."""
-    default_url: str
-    default_budget: int
-    documented_weight: int
-    """The weight a minute the venue documents, used while it has not advertised one."""
-
-    one_word_symbols: bool
+    """The first one is what a page's price steps are in."""
+    page: PageRule
+    gapless: bool = True
+    """Whether a minute without trades has a candle, too."""
+    example: str
+    """A symbol as the venue spells it, for messages."""
+    one_word_symbols: bool = False
     """Whether symbols are base and quote in capitals and in one word, so that other tools' spellings can be read."""
-    longest_ban_s: float
+    longest_ban_s: float = 86_400.0
     """The longest ban it documents: nothing that it says about waiting, and nothing remembered, counts for longer."""
 
-    def candles_request(self, chunk: Chunk) -> Request: ...
-    def first_candle_request(self, series: Series, from_ms: int) -> Request: ...
-    def newest_candle_request(self, series: Series) -> Request: ...
-    def candles_until_request(self, series: Series, until_ms: int, count: int) -> Request: ...
-    def parse_candles(self, body: bytes) -> Page: ...
-    def instruments_request(self) -> Request: ...
-    def parse_instruments(self, body: bytes) -> Listing: ...
-    def clock_request(self) -> Request: ...
-    def parse_clock(self, body: bytes) -> int: ...
-    def used_weight(self, headers: Mapping[str, str]) -> int | None: ...
-    def classify(self, status: int, headers: Mapping[str, str], body: bytes) -> Verdict: ...
+    def reach_ms(self, interval: Interval) -> int | None:
+        """How far back from now its candles reach; None for all that there are."""
+        return None
+
+    def listing_requests(self, symbols: Collection[str]) -> Sequence[Request]:
+        """What to ask for the instruments: all that there are, whoever is asked for, or some for each of `symbols`.
+
+        With nothing to ask the symbols are taken as they are spelled, and their candles decide.
+        """
+        return ()
+
+    def read_listing(self, answer: Answer) -> Listing:
+        return Listing({})
+
+    def clock_request(self) -> Request | None:
+        """What to ask for the venue's time; None where the Date header of its answers has to do."""
+        return None
+
+    def read_clock(self, answer: Answer) -> int:
+        """The venue's time in ms UTC."""
+        raise DecodeError("the venue has no clock to read")
+
+    def candles_request(self, asked: Asked) -> Request: ...
+
+    def read_candles(self, answer: Answer, asked: Asked) -> Page:
+        """The rows oldest first, volume in the base asset.
+
+        Rows that the venue adds as a rule (the candle before, the live price) are left out; others stay: that they
+        are not what was asked for has to show.  A delayed feed gives `Page.final_ms`, where its answers tell.
+        """
+        ...
+
+    def first_candle_request(self, asked: Asked) -> Request | None:
+        """Ask for one candle: the first at or after the start of the span. None: it is looked for with pages."""
+        return None
+
+    def newest_candle_request(self, asked: Asked) -> Request | None:
+        """Ask for one candle: the newest, which may be forming. None: it is looked for with pages."""
+        return None
+
+    def candles_until_request(self, asked: Asked) -> Request | None:
+        """Ask for as many candles as the span has, the newest that open before its end, however far back they lie.
+
+        None: a page that ends there has to do.
+        """
+        return None
+
+    def used(self, answer: Answer) -> Mapping[str, int]:
+        """What all programs of this address have used by now, by quota, where the headers say so.
+
+        Asked when the headers are there; the body is not.
+        """
+        return {}
+
+    def judge(self, answer: Answer) -> Verdict:
+        """Say what an answer means, of whatever status and with whatever body; raises nothing."""
+        ...

@@ -14,10 +14,13 @@ class VenueClock:
     def __init__(self) -> None:
         self._offset_ms = time.time_ns() // 1_000_000 - _monotonic_ms()
         self._read = False
+        self.behind_ms = 0
+        """How far it was set back, since the venue's time was not known better."""
 
-    def set(self, venue_ms: int) -> None:
-        """Take the venue's time as of now, the moment its answer arrived."""
-        self._offset_ms = venue_ms - _monotonic_ms()
+    def set(self, venue_ms: int, *, behind_ms: int = 0) -> None:
+        """Take the venue's time as of now, the moment its answer arrived; so far behind it."""
+        self.behind_ms = behind_ms
+        self._offset_ms = venue_ms - behind_ms - _monotonic_ms()
         self._read = True
 
     def now_ms(self) -> int:

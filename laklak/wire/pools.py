@@ -90,8 +90,8 @@ def _origin(venue: Venue, url: str) -> str:
 
     Venues of a pool are at hosts of their own: where none is set, that of the first one stands for all.
     """
-    if url == venue.default_url:
-        url = next((one.default_url for one in VENUES.values() if pool_of(one) == pool_of(venue)), url)
+    if url == venue.url:
+        url = next((one.url for one in VENUES.values() if pool_of(one) == pool_of(venue)), url)
     try:
         origin = URL(url).origin()
         text = f"{origin.scheme}://{origin.host}:{origin.port}"

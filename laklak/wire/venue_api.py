@@ -1,4 +1,4 @@
-"""The one HTTP seam: pay, send, classify, retry.
+"""The one HTTP seam: pay, send, judge, retry.
 
 One attempt on the wire is one payment to the limiter.  aiohttp repeats an idempotent request by itself when a reused
 connection turns out to be dead; a middleware refuses that second send, so the repeat is ours and is paid.
@@ -11,16 +11,18 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Final, Self, TypeVar
 
 import aiohttp
+from multidict import CIMultiDict
 from yarl import URL
 
 from laklak._version import __version__
 from laklak.errors import (
+    OutOfReach,
     PermanentError,
     RegionBlocked,
     RegionRefused,
@@ -31,7 +33,7 @@ from laklak.errors import (
 from laklak.model.series import iso
 from laklak.tasks.stopping import Stopper
 from laklak.text import duration_text, size_text
-from laklak.venues.base import DecodeError, Kind, Request, Venue, Verdict
+from laklak.venues.base import REGION, Answer, DecodeError, Meaning, Request, Venue, Verdict
 from laklak.wire import tls
 from laklak.wire.bans import BanBook, Believed
 from laklak.wire.client import (
@@ -63,7 +65,7 @@ _WORTH_TELLING_S: Final = 2.0
 _NETWORK_PAUSE_S: Final = 1.0
 _SLOW_ANSWER_S: Final = 10.0
 
-Answer = TypeVar("Answer")
+Read = TypeVar("Read")
 
 
 @dataclass(slots=True)
@@ -154,6 +156,8 @@ class Transport:
         self._idle_s = 0.0
         self.traffic = Traffic()
         self.simulated = False
+        self.newest: tuple[Answer, float] | None = None
+        """The newest answer without its body, and when it came (monotonic)."""
         self.round_trip_s = 0.0
         """How long the newest answer took, from the sending of its request."""
         self.banned_until_ms: int | None = None
@@ -204,14 +208,14 @@ class Transport:
     async def ask(
         self,
         request: Request,
-        parse: Callable[[bytes], Answer],
+        read: Callable[[Answer], Read],
         *,
         candles: bool = False,
         tries: int = TRIES,
-    ) -> Answer:
-        """Send until there is an answer and give what `parse` makes of it.
+    ) -> Read:
+        """Send until there is an answer and give what `read` makes of it.
 
-        Passing faults, and bodies that `parse` refuses with DecodeError, are tried `tries` times in all; waiting out
+        Passing faults, and answers that `read` refuses with DecodeError, are tried `tries` times in all; waiting out
         a rate limit or a ban uses up none of them.  Raises TransientError after the last try, PermanentError when
         the venue refuses for good, VenueUnreachable or TryLater when the run cannot go on, Stopped when it stops.
         """
@@ -219,16 +223,16 @@ class Transport:
             self._idle_s += time.monotonic() - max(self._idle_from_s, self.last_success_s)
         self._asks_open += 1
         try:
-            return await self._answer(request, parse, candles=candles, tries=tries)
+            return await self._answer(request, read, candles=candles, tries=tries)
         finally:
             self._asks_open -= 1
             self._idle_from_s = time.monotonic()
 
-    async def _answer(self, request: Request, parse: Callable[[bytes], Answer], *, candles: bool, tries: int) -> Answer:
+    async def _answer(self, request: Request, read: Callable[[Answer], Read], *, candles: bool, tries: int) -> Read:
         attempt = 1
         while True:
             try:
-                return await self._attempt(request, parse, candles=candles)
+                return await self._attempt(request, read, candles=candles)
             except _Limited:
                 continue
             except _NotYet as exc:
@@ -262,30 +266,30 @@ class Transport:
         with self._stopper.interruptible():
             await asyncio.sleep(min(left_s, _NETWORK_PAUSE_S))
 
-    async def _attempt(self, request: Request, parse: Callable[[bytes], Answer], *, candles: bool) -> Answer:
+    async def _attempt(self, request: Request, read: Callable[[Answer], Read], *, candles: bool) -> Read:
         with self._stopper.interruptible():
             await self.line.enter()
         try:
-            status, headers, body = await self._paid(request, candles=candles)
+            answer = await self._paid(request, candles=candles)
         finally:
             self.line.leave()
-        verdict = self._venue.classify(status, headers, body)
-        if verdict.kind is not Kind.OK:
+        verdict = self._venue.judge(answer)
+        if verdict.meaning is not Meaning.OK:
             raise self._refused(verdict)
         try:
-            answer = parse(body)
+            given = read(answer)
         except DecodeError as exc:
             raise TransientError(f"{self._host} answered with something else: {exc}") from exc
         self._last_success_s = time.monotonic()
         self._idle_s = 0.0
         self._candles_served = self._candles_served or candles
-        return answer
+        return given
 
-    async def _paid(self, request: Request, *, candles: bool) -> tuple[int, Mapping[str, str], bytes]:
+    async def _paid(self, request: Request, *, candles: bool) -> Answer:
         """Pay for one attempt and make it."""
         with self._stopper.interruptible():
             try:
-                payment = await self._limiter.pay({"weight": request.weight}, longest_pause_s=self._max_wait_s)
+                payment = await self._limiter.pay(request.cost, longest_pause_s=self._max_wait_s)
             except PausedTooLong as exc:
                 until_ms = _now_ms() + int(exc.seconds * 1000)
                 raise self._try_later(until_ms, "a venue that shares its limits was told to wait") from None
@@ -304,30 +308,31 @@ class Transport:
         finally:
             self._limiter.answered(payment)
 
-    async def _send(self, request: Request, payment: Payment) -> tuple[int, Mapping[str, str], bytes]:
+    async def _send(self, request: Request, payment: Payment) -> Answer:
         if self._session is None:
             raise RuntimeError("the transport is used outside `async with`")
         url = self._base.joinpath(request.path.lstrip("/")).with_query(request.query)
         sent_s = time.monotonic()
         async with (
-            self.line.answer() as answer,
+            self.line.answer() as coming,
             self._session.get(url, proxy=self._proxy, allow_redirects=False, middlewares=(_OneSend(),)) as response,
         ):
-            answer.begins()
-            used = self._venue.used_weight(response.headers)
-            self._limiter.answered(payment, None if used is None else {"weight": used})
+            coming.begins()
+            head = Answer(response.status, response.headers, b"", _now_ms())
+            self.newest = (head, time.monotonic())
+            self._limiter.answered(payment, self._venue.used(head) or None)
             self.simulated = self.simulated or SIMULATOR_HEADER in response.headers
             parts = []
             size = 0
             async for part in response.content.iter_any():
                 size += len(part)
-                answer.takes(len(part))
+                coming.takes(len(part))
                 self._tell_if_slow(size, time.monotonic() - sent_s)
                 if size > _BODY_MOST:
                     raise _TooLarge(f"it sent more than {_BODY_MOST:,} bytes")
                 parts.append(part)
             self.round_trip_s = time.monotonic() - sent_s
-            return response.status, response.headers, parts[0] if len(parts) == 1 else b"".join(parts)
+            return Answer(response.status, response.headers, b"".join(parts), _now_ms())
 
     def _tell_if_slow(self, size: int, seconds: float) -> None:
         """Say once that an answer is still coming: somebody may sit before it and see nothing."""
@@ -338,37 +343,39 @@ class Transport:
 
     def _refused(self, verdict: Verdict) -> Exception:
         """The exception for an answer that is no success; pauses the scope where the venue says so."""
-        match verdict.kind:
-            case Kind.RATE_LIMITED:
+        match verdict.meaning:
+            case Meaning.LIMITED:
                 self.traffic.rate_limited += 1
-                wait_s = verdict.retry_after_s
-                return self._limited(self._limiter.next_window_s() if wait_s is None else wait_s, verdict)
-            case Kind.BANNED:
+                wait_s = verdict.wait_s
+                return self._limited(self._limiter.next_window_s(verdict.quota) if wait_s is None else wait_s, verdict)
+            case Meaning.BANNED:
                 self.traffic.rate_limited += 1
                 return self._limited(self._ban_s(verdict), verdict)
-            case Kind.FIREWALL | Kind.REGION if not self._candles_served:
-                unreachable = RegionRefused if verdict.kind is Kind.REGION else VenueUnreachable
+            case Meaning.BLOCKED if not self._candles_served:
+                unreachable = RegionRefused if verdict.reason == REGION else VenueUnreachable
                 return unreachable(
                     f"{self._host} refuses this address: {verdict.detail}",
                     hint="the venue does not serve this region or its firewall blocks this address; "
                     "use another network, or HTTPS_PROXY",
                 )
-            case Kind.FIREWALL:
-                self.traffic.rate_limited += 1
-                return self._limited(verdict.retry_after_s or self._firewall_wait_s, verdict)
-            case Kind.REGION:
+            case Meaning.BLOCKED if verdict.reason == REGION:
                 return RegionBlocked(
                     f"{self._host} refuses this region: {verdict.detail}",
                     hint="use another network, or HTTPS_PROXY, and run again; what is stored stays",
                 )
-            case Kind.PERMANENT:
+            case Meaning.BLOCKED:
+                self.traffic.rate_limited += 1
+                return self._limited(verdict.wait_s or self._firewall_wait_s, verdict)
+            case Meaning.OUT_OF_REACH:
+                return OutOfReach(f"{self._host} does not reach that far back: {verdict.detail}")
+            case Meaning.REFUSED:
                 return PermanentError(f"{self._host} refused: {verdict.detail}", reason=verdict.reason)
             case _:
                 return TransientError(f"{self._host} answered {verdict.detail}")
 
     def _ban_s(self, verdict: Verdict) -> float:
-        if verdict.retry_after_s is not None:
-            return verdict.retry_after_s
+        if verdict.wait_s is not None:
+            return verdict.wait_s
         if verdict.until_ms is not None:
             wait_s = self._clock.seconds_until(verdict.until_ms, self._venue.longest_ban_s)
             if wait_s is not None:
@@ -383,24 +390,25 @@ class Transport:
             why = f"{why} (it says {duration_text(wait_s)}, and the longest that it documents is believed)"
         wait_s = min(max(wait_s, _SHORTEST_PAUSE_S), longest_s)
         until_ms = _now_ms() + int(wait_s * 1000)
-        if verdict.kind is Kind.BANNED:
+        if verdict.meaning is Meaning.BANNED:
             self.banned_until_ms = max(until_ms, self.banned_until_ms or 0)
             self._bans.remember(until_ms, why, venue_ms=self._clock.read_ms)
         if wait_s > self._max_wait_s or self.silent_s > self._max_wait_s:
-            self._limiter.pause(wait_s)
-            if verdict.kind is not Kind.BANNED:
+            self._limiter.pause(wait_s, verdict.quota)
+            if verdict.meaning is not Meaning.BANNED:
                 self._bans.remember(until_ms, why, venue_ms=self._clock.read_ms)
             return self._try_later(until_ms, why)
-        self._pause(wait_s, why)
+        self._pause(wait_s, why, verdict.quota)
         return _Limited()
 
-    def _pause(self, wait_s: float, why: str) -> None:
+    def _pause(self, wait_s: float, why: str, quota: str | None = None) -> None:
+        """Pause a quota, or the whole pool."""
         log.warning("scope paused host=%s seconds=%.0f reason=%s", self._host, wait_s, why)
         # Requests that were under way beside the first refused one are refused for the same reason: one line for all.
         if wait_s >= _WORTH_TELLING_S and wait_s > self._limiter.paused_for_s + _WORTH_TELLING_S:
             until = iso(_now_ms() + int(wait_s * 1000))
             self._tell(f"{self._host} tells us to wait {duration_text(wait_s)}, until {until}: {why}")
-        self._limiter.pause(wait_s)
+        self._limiter.pause(wait_s, quota)
 
     def _try_later(self, until_ms: int, why: str) -> TryLater:
         return TryLater(
@@ -438,13 +446,15 @@ class Transport:
         return f"check the network, HTTPS_PROXY, and LAKLAK_{self._venue.name.upper()}_URL"
 
     def _new_session(self) -> aiohttp.ClientSession:
+        headers = CIMultiDict({"User-Agent": f"laklak/{__version__}", "Accept": "application/json"})
+        headers.update(self._venue.headers)
         return aiohttp.ClientSession(
             # One more than there are workers: the clock may be asked beside them.
             connector=connector_to(self._base, connections=self._connections + 1),
             # How long to wait is the line's to say.
             timeout=aiohttp.ClientTimeout(total=None),
             cookie_jar=aiohttp.DummyCookieJar(),
-            headers={"User-Agent": f"laklak/{__version__}", "Accept": "application/json"},
+            headers=headers,
         )
 
     @property

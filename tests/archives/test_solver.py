@@ -16,7 +16,7 @@ from laklak.settings.times import parse_time
 from laklak.venues import VENUES
 
 BINANCE = ARCHIVES["binance"]
-TIERS = VENUES["binance"].page_tiers
+TIERS = VENUES["binance"].page.steps
 SERIES = Series.parse("binance:BTCUSDT:1m")
 NOW = parse_time("2026-02-10T12:00")
 

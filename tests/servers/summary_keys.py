@@ -17,6 +17,7 @@ SUMMARY_KEYS = [
     "missing",
     "blocked",
     "not_whole",
+    "out_of_reach",
     "corrected",
     "refetched",
     "rows_rejected",

@@ -6,17 +6,17 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from yarl import URL
 
-from laklak.model.candles import Chunk
 from laklak.model.series import MINUTE_MS, Interval, Series, TimeRange
 from laklak.simulator import Override, Simulator, SimulatorSettings, generate
 from laklak.tasks.stopping import Stopper
 from laklak.venues import VENUES
-from laklak.venues.base import Quota, Request
+from laklak.venues.base import Asked, Quota, Request, unlisted
 from laklak.wire.bans import BanBook
 from laklak.wire.clock import VenueClock
 from laklak.wire.limiter import Limiter
@@ -31,7 +31,12 @@ SOURCE = generate(symbols=1, days=1)
 def candles(count: int = 100) -> Request:
     """Ask for the newest `count` candles."""
     span = TimeRange(SOURCE.end_ms - count * MINUTE_MS, SOURCE.end_ms)
-    return BINANCE.candles_request(Chunk(Series("binance", SOURCE.symbols[0], Interval.parse("1m")), span, (span,)))
+    return BINANCE.candles_request(asked(SOURCE.symbols[0], span))
+
+
+def asked(symbol: str, span: TimeRange) -> Asked:
+    """What an adapter is told of a request for minutes."""
+    return Asked(Series("binance", symbol, Interval.parse("1m")), unlisted(symbol), span)
 
 
 @asynccontextmanager
@@ -58,8 +63,10 @@ async def opened(url: str, **values: Any) -> AsyncIterator[Any]:
 async def ask(transport: Any, request: Request = CLOCK, tries: int = TRIES) -> Any:
     """Ask and parse: milliseconds for the clock, a page for candles."""
     if request is CLOCK:
-        return await transport.ask(request, BINANCE.parse_clock, tries=tries)
-    return await transport.ask(request, BINANCE.parse_candles, candles=True, tries=tries)
+        return await transport.ask(request, BINANCE.read_clock, tries=tries)
+    span = TimeRange(0, SOURCE.end_ms)
+    read = partial(BINANCE.read_candles, asked=asked(SOURCE.symbols[0], span))
+    return await transport.ask(request, read, candles=True, tries=tries)
 
 
 class Beside:

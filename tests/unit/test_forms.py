@@ -11,7 +11,7 @@ from laklak.plan.answers import Doubts, Question
 from laklak.plan.rows import Refusal, check_page
 from laklak.sources.forms import read_answer, unread_detail, with_neighbours
 from laklak.venues import VENUES
-from laklak.venues.base import DecodeError
+from laklak.venues.base import Answer, Asked, DecodeError, unlisted
 
 BINANCE = VENUES["binance"]
 MINUTE = Interval.parse("1m")
@@ -42,8 +42,18 @@ def question(start, end, refused=()):
     return Question(Chunk(SERIES, span(start, end), (span(start, end),)), doubts)
 
 
+def asked(span):
+    return Asked(SERIES, unlisted("BTCUSDT"), span)
+
+
+def read(question, body):
+    return read_answer(BINANCE, question, asked(question.chunk.range), Answer(200, {}, body))
+
+
 def check(rows, start=0, end=100):
-    return check_page(BINANCE.parse_candles(orjson.dumps(rows)), SERIES, span(start, end))
+    return check_page(
+        BINANCE.read_candles(Answer(200, {}, orjson.dumps(rows)), asked(span(start, end))), SERIES, span(start, end)
+    )
 
 
 # What a page says of its rows
@@ -155,22 +165,22 @@ def test_an_answer_without_a_row_that_can_be_read_is_none_and_shows_one():
     with pytest.raises(
         DecodeError, match=rf"no row has the form that is known \(open is not a decimal number\): \[{at(0)}"
     ):
-        read_answer(BINANCE, question(0, 100), body)
+        read(question(0, 100), body)
 
 
 def test_a_few_rows_that_cannot_be_read_are_in_doubt_first_and_no_answer_the_second_time():
     body = orjson.dumps([unread(minute) for minute in range(5)])
 
-    checked = read_answer(BINANCE, question(0, 5), body)
+    checked = read(question(0, 5), body)
     assert unread_detail(checked).startswith("a row of a form that is not known (open is not a decimal number): [")
     with pytest.raises(DecodeError):
-        read_answer(BINANCE, question(0, 5, refused=range(5)), body)
+        read(question(0, 5, refused=range(5)), body)
 
 
 def test_an_empty_answer_and_one_that_says_nothing_true_are_answers():
-    assert not read_answer(BINANCE, question(0, 100), b"[]").refusals
+    assert not read(question(0, 100), b"[]").refusals
     bad = orjson.dumps([row(minute, close="99") for minute in range(100)])
-    assert len(read_answer(BINANCE, question(0, 100), bad).refusals) == 100
+    assert len(read(question(0, 100), bad).refusals) == 100
 
 
 def neighbours(start, end, refused, closed=10_000):

@@ -15,7 +15,7 @@ from laklak.venues import VENUES
 
 MINUTE = Interval.parse("1m")
 SERIES = Series("binance", "BTCUSDT", MINUTE)
-TIERS = VENUES["binance"].page_tiers
+TIERS = VENUES["binance"].page.steps
 
 minutes = st.sets(st.integers(0, 400), max_size=120)
 long_ranges = st.lists(st.tuples(st.integers(0, 3000), st.integers(1, 4000)), max_size=12)

@@ -16,13 +16,13 @@ from laklak.wire.pools import Pools, pool_of
 from laklak.wire.quota import Share
 
 BINANCE = VENUES["binance"]
-DEFAULT = BINANCE.default_url
+DEFAULT = BINANCE.url
 
 
 def neighbour(pool="binance"):
     """A venue with a host of its own."""
     venue = copy(BINANCE)
-    venue.name, venue.pool, venue.default_url = "coins", pool, "https://dapi.binance.com"
+    venue.name, venue.pool, venue.url = "coins", pool, "https://dapi.binance.com"
     return venue
 
 
@@ -31,7 +31,7 @@ def share(budget=1200, advertised=2400, heaviest=5):
 
 
 def joined(pools, venue, url=None, shares=None):
-    return pools.join(venue, url or venue.default_url, shares or share(), lambda seconds: seconds)
+    return pools.join(venue, url or venue.url, shares or share(), lambda seconds: seconds)
 
 
 def now():

@@ -131,7 +131,7 @@ def test_the_json_of_an_estimate_is_plain_data():
     estimate = Estimate(
         store="s", start="a", end="b", series=1, wanted=10, stored_before=1, holes=2, rejected=3, to_fetch=4, blocked=0,
         requests=1, weight=1, budget=1200, chunk=1000, seconds_estimated=0.5, seconds_auto=0.4,
-        files=1, file_candles=2, file_bytes=82, file_seconds=0.1, out_of_reach=0,
+        files=1, file_candles=2, file_bytes=82, file_seconds=0.1, out_of_reach=0, no_source=0,
         failed_series=(FailedSeries("x", "y", "z"),), begun_series=(), ended_series=(),
         alternatives=(Alternative(499, 1200, 1, 1, 0.4),),
     )  # fmt: skip

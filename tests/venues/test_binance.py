@@ -9,12 +9,11 @@ from pathlib import Path
 import orjson
 import pytest
 
-from laklak.model.candles import Chunk
 from laklak.model.series import MINUTE_MS, Instrument, Interval, Series, TimeRange
 from laklak.plan.chunks import best_page
 from laklak.plan.rows import check_page
 from laklak.venues import VENUES
-from laklak.venues.base import DecodeError, Kind
+from laklak.venues.base import Answer, Asked, DecodeError, Meaning, unlisted
 
 ANSWERS = Path(__file__).parents[1] / "recorded" / "binance" / "answers"
 BINANCE = VENUES["binance"]
@@ -26,17 +25,55 @@ def answer(name):
     return gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
 
 
-def chunk_of(count, interval="1m", symbol="BTCUSDT", start=START):
+def asked_of(count, interval="1m", symbol="BTCUSDT", start=START):
     series = Series("binance", symbol, Interval.parse(interval))
-    span = TimeRange(start, start + count * series.interval.ms)
-    return Chunk(series, span, (span,))
+    return Asked(series, unlisted(symbol), TimeRange(start, start + count * series.interval.ms))
+
+
+def page_of(body):
+    return BINANCE.read_candles(Answer(200, {}, body), asked_of(2))
+
+
+def listing_of(body):
+    return BINANCE.read_listing(Answer(200, {}, body))
+
+
+def judge(status, headers, body):
+    return BINANCE.judge(Answer(status, headers, body))
+
+
+def used_of(headers):
+    return BINANCE.used(Answer(200, headers, b"")).get("weight")
 
 
 # Requests
 
+RECORDED_REQUESTS = json.loads((ANSWERS.parent / "requests.json").read_text())
+
+
+def test_it_asks_what_it_always_asked():
+    """Path, query and cost of every kind of request, as they were before adapters had today's protocol."""
+    for one in RECORDED_REQUESTS:
+        if one["kind"] in ("listing", "clock"):
+            request = BINANCE.clock_request() if one["kind"] == "clock" else BINANCE.listing_requests(())[0]
+        else:
+            series = Series("binance", one["symbol"], Interval.parse(one["interval"]))
+            asked = Asked(series, unlisted(one["symbol"]), TimeRange(one["start_ms"], one["end_ms"]))
+            ask = {
+                "candles": BINANCE.candles_request,
+                "first": BINANCE.first_candle_request,
+                "newest": BINANCE.newest_candle_request,
+                "until": BINANCE.candles_until_request,
+            }[one["kind"]]
+            request = ask(asked)
+
+        assert (request.path, [list(pair) for pair in request.query]) == (one["path"], one["query"])
+        assert request.cost == {"weight": one["weight"]}
+    assert {one["kind"] for one in RECORDED_REQUESTS} == {"candles", "first", "newest", "until", "listing", "clock"}
+
 
 def test_a_chunk_is_asked_with_inclusive_ends_and_its_own_size_as_limit():
-    request = BINANCE.candles_request(chunk_of(499))
+    request = BINANCE.candles_request(asked_of(499))
 
     assert request.path == "/fapi/v1/klines"
     assert dict(request.query) == {
@@ -52,41 +89,41 @@ def test_a_chunk_is_asked_with_inclusive_ends_and_its_own_size_as_limit():
     ("candles", "weight"), [(1, 1), (99, 1), (100, 2), (499, 2), (500, 5), (1000, 5), (1001, 10), (1500, 10)]
 )
 def test_weight_goes_by_the_limit(candles, weight):
-    assert BINANCE.candles_request(chunk_of(candles)).weight == weight
+    assert BINANCE.candles_request(asked_of(candles)).cost == {"weight": weight}
 
 
 def test_499_candles_are_the_best_page():
-    assert best_page(BINANCE.page_tiers) == 499
+    assert best_page(BINANCE.page.steps) == 499
 
 
 def test_the_first_candle_is_asked_by_its_start_alone():
-    request = BINANCE.first_candle_request(chunk_of(1).series, 0)
+    request = BINANCE.first_candle_request(asked_of(1, start=0))
 
     assert dict(request.query) == {"symbol": "BTCUSDT", "interval": "1m", "startTime": "0", "limit": "1"}
-    assert request.weight == 1
+    assert request.cost == {"weight": 1}
 
 
 def test_candles_until_a_moment_are_asked_by_their_end_alone():
-    request = BINANCE.candles_until_request(chunk_of(1).series, 1_700_000_000_000, 2)
+    request = BINANCE.candles_until_request(asked_of(2, start=START - MINUTE_MS))
 
     assert dict(request.query) == {
-        "symbol": "BTCUSDT", "interval": "1m", "endTime": "1700000000000", "limit": "2"
+        "symbol": "BTCUSDT", "interval": "1m", "endTime": str(START + MINUTE_MS - 1), "limit": "2"
     }  # fmt: skip
-    assert request.weight == 1
+    assert request.cost == {"weight": 1}
 
 
 @pytest.mark.parametrize("interval", ["1m", "4h", "1d"])
 def test_the_end_is_the_last_open_time(interval):
-    chunk = chunk_of(10, interval, start=1_699_920_000_000)
+    asked = asked_of(10, interval, start=1_699_920_000_000)
 
-    assert dict(BINANCE.candles_request(chunk).query)["endTime"] == str(chunk.range.end_ms - chunk.series.interval.ms)
+    assert dict(BINANCE.candles_request(asked).query)["endTime"] == str(asked.span.end_ms - asked.series.interval.ms)
 
 
 # Candles
 
 
 def test_a_documented_answer_becomes_a_page():
-    page = BINANCE.parse_candles(answer("binance_klines_ok.json"))
+    page = page_of(answer("binance_klines_ok.json"))
 
     assert [column[0] for column in page.columns] == [
         1499040000000, "0.01634790", "0.80000000", "0.01575800", "0.01577100", "148976.11427815"
@@ -95,9 +132,9 @@ def test_a_documented_answer_becomes_a_page():
 
 
 def test_candles_keep_the_digits_of_the_venue():
-    page = BINANCE.parse_candles(answer("binance_klines_1m_two_rows_constructed.json"))
+    page = page_of(answer("binance_klines_1m_two_rows_constructed.json"))
 
-    checked = check_page(page, chunk_of(2).series, chunk_of(2).range)
+    checked = check_page(page, asked_of(2).series, asked_of(2).span)
 
     assert not checked.refusals
     assert [list(column) for column in checked.candles.texts] == [
@@ -110,7 +147,7 @@ def test_candles_keep_the_digits_of_the_venue():
 
 
 def test_an_empty_answer_is_an_empty_page():
-    page = BINANCE.parse_candles(answer("binance_klines_empty.json"))
+    page = page_of(answer("binance_klines_empty.json"))
 
     assert (len(page.rows), [len(column) for column in page.columns]) == (0, [0] * 6)
 
@@ -132,9 +169,7 @@ def test_a_row_of_another_shape_is_refused_and_spoils_no_other(row):
     good = orjson.loads(answer("binance_klines_1m_two_rows_constructed.json"))
     body = orjson.dumps([good[0], row, good[1]])
 
-    checked = check_page(
-        BINANCE.parse_candles(body), chunk_of(2).series, TimeRange(START - MINUTE_MS, START + 2 * MINUTE_MS)
-    )
+    checked = check_page(page_of(body), asked_of(2).series, TimeRange(START - MINUTE_MS, START + 2 * MINUTE_MS))
 
     assert len(checked.refusals) >= 1
     assert orjson.loads(checked.refusals[0].row) == row
@@ -157,16 +192,16 @@ def test_a_row_of_another_shape_is_refused_and_spoils_no_other(row):
 )
 def test_a_body_that_is_no_list_of_candles_is_no_answer(body):
     with pytest.raises(DecodeError):
-        BINANCE.parse_candles(body)
+        page_of(body)
 
 
 # Listing
 
 
 def test_the_listing_of_production_is_read():
-    listing = BINANCE.parse_instruments(answer("exchangeInfo-20210906T131338Z.json.gz"))
+    listing = listing_of(answer("exchangeInfo-20210906T131338Z.json.gz"))
 
-    assert listing.advertised_weight == 2400
+    assert listing.quotas == {"weight": 2400}
     assert len(listing.instruments) == 133
     assert listing.instruments["BTCUSDT"] == Instrument(
         "BTCUSDT", "TRADING", 1569398400000, None, "USDT", "perpetual", "COIN"
@@ -174,16 +209,16 @@ def test_the_listing_of_production_is_read():
 
 
 def test_contracts_with_an_end_have_one_and_perpetuals_none():
-    listing = BINANCE.parse_instruments(answer("exchangeInfo-20210906T131338Z.json.gz"))
+    listing = listing_of(answer("exchangeInfo-20210906T131338Z.json.gz"))
 
     ending = {name: one.end_ms for name, one in listing.instruments.items() if one.end_ms is not None}
     assert ending == {"BTCUSDT_210924": 1632470400000, "ETHUSDT_210924": 1632470400000}
 
 
 def test_a_listing_with_delisted_and_chinese_symbols_is_read():
-    listing = BINANCE.parse_instruments(answer("exchangeInfo-20260331T084349Z.json.gz"))
+    listing = listing_of(answer("exchangeInfo-20260331T084349Z.json.gz"))
 
-    assert listing.advertised_weight == 6000
+    assert listing.quotas == {"weight": 6000}
     assert len(listing.instruments) == 705
     ended = [one for one in listing.instruments.values() if one.end_ms is not None]
     assert len(ended) == 68
@@ -193,14 +228,14 @@ def test_a_listing_with_delisted_and_chinese_symbols_is_read():
 def test_never_is_never_even_two_seconds_later():
     entry = {"symbol": "X", "status": "TRADING", "onboardDate": 5, "deliveryDate": 4133404802000}
 
-    listing = BINANCE.parse_instruments(orjson.dumps({"symbols": [entry]}))
+    listing = listing_of(orjson.dumps({"symbols": [entry]}))
 
     assert listing.instruments["X"] == Instrument("X", "TRADING", 5, None)
-    assert listing.advertised_weight is None
+    assert listing.quotas == {}
 
 
 def test_a_listing_without_dates_is_taken():
-    listing = BINANCE.parse_instruments(b'{"symbols":[{"symbol":"X"}]}')
+    listing = listing_of(b'{"symbols":[{"symbol":"X"}]}')
 
     assert listing.instruments["X"] == Instrument("X", "", None, None)
 
@@ -215,14 +250,14 @@ def test_a_listing_without_dates_is_taken():
 )
 def test_a_listing_that_makes_no_sense_is_no_answer(body):
     with pytest.raises(DecodeError):
-        BINANCE.parse_instruments(body)
+        listing_of(body)
 
 
 @pytest.mark.parametrize(
     "entry", [1, None, [], {}, {"symbol": 5}, {"symbol": ""}, {"symbol": "A B"}, {"symbol": "A/../B"}, {"status": "X"}]
 )
 def test_an_entry_that_names_no_symbol_costs_itself_alone(entry):
-    listing = BINANCE.parse_instruments(orjson.dumps({"symbols": [entry, {"symbol": "X", "status": 7}]}))
+    listing = listing_of(orjson.dumps({"symbols": [entry, {"symbol": "X", "status": 7}]}))
 
     assert (listing.instruments, listing.unreadable) == ({"X": Instrument("X", "", None, None)}, 1)
 
@@ -230,7 +265,7 @@ def test_an_entry_that_names_no_symbol_costs_itself_alone(entry):
 @pytest.mark.parametrize("key", ["onboardDate", "deliveryDate"])
 @pytest.mark.parametrize("value", ["soon", -1, 0, 1.5, True, False, [], {}, "1569398400000"])
 def test_a_date_that_is_none_costs_itself_alone_and_is_told(key, value):
-    listing = BINANCE.parse_instruments(orjson.dumps({"symbols": [{"symbol": "X", "status": "TRADING", key: value}]}))
+    listing = listing_of(orjson.dumps({"symbols": [{"symbol": "X", "status": "TRADING", key: value}]}))
 
     assert listing.instruments == {"X": Instrument("X", "TRADING", None, None)}
     assert listing.odd["X"].startswith(f"has the {key} ")
@@ -239,18 +274,18 @@ def test_a_date_that_is_none_costs_itself_alone_and_is_told(key, value):
 def test_of_two_entries_with_the_same_symbol_the_first_one_counts():
     entries = [{"symbol": "X", "status": "TRADING"}, {"symbol": "X", "status": "BREAK"}]
 
-    listing = BINANCE.parse_instruments(orjson.dumps({"symbols": entries}))
+    listing = listing_of(orjson.dumps({"symbols": entries}))
 
     assert listing.instruments == {"X": Instrument("X", "TRADING", None, None)}
     assert "listed twice" in listing.odd["X"]
 
 
 def test_two_entries_that_say_the_same_are_not_odd():
-    assert BINANCE.parse_instruments(b'{"symbols":[{"symbol":"X"},{"symbol":"X"}]}').odd == {}
+    assert listing_of(b'{"symbols":[{"symbol":"X"},{"symbol":"X"}]}').odd == {}
 
 
 def test_two_answers_together_list_what_either_lists():
-    first, second = (BINANCE.parse_instruments(orjson.dumps({"symbols": [{"symbol": one}]})) for one in "XY")
+    first, second = (listing_of(orjson.dumps({"symbols": [{"symbol": one}]})) for one in "XY")
 
     assert set(first.together(second).instruments) == {"X", "Y"}
 
@@ -263,7 +298,7 @@ def test_a_listing_in_the_future_is_no_date_and_odd_for_what_trades():
         {"symbol": "W", "status": "TRADING", "onboardDate": 500},
     ]
 
-    listing = BINANCE.parse_instruments(orjson.dumps({"symbols": entries})).by_clock(1_000)
+    listing = listing_of(orjson.dumps({"symbols": entries})).by_clock(1_000)
 
     assert {name: one.first_ms for name, one in listing.instruments.items()} == {
         "X": None,
@@ -291,20 +326,20 @@ def test_a_listing_in_the_future_is_no_date_and_odd_for_what_trades():
 def test_the_advertised_weight_is_the_request_weight_of_one_minute(limits, weight):
     body = orjson.dumps({"symbols": [], "rateLimits": limits})
 
-    assert BINANCE.parse_instruments(body).advertised_weight == weight
+    assert listing_of(body).quotas.get("weight") == weight
 
 
 # Clock
 
 
 def test_the_clock_is_read():
-    assert BINANCE.parse_clock(answer("binance_time.json")) == 1499827319559
+    assert BINANCE.read_clock(Answer(200, {}, answer("binance_time.json"))) == 1499827319559
 
 
 @pytest.mark.parametrize("time", ["null", "0", "-5", "1.5", '"1499827319559"', "true", "99999999999999"])
 def test_a_clock_that_makes_no_sense_is_no_answer(time):
     with pytest.raises(DecodeError):
-        BINANCE.parse_clock(b'{"serverTime":' + time.encode() + b"}")
+        BINANCE.read_clock(Answer(200, {}, b'{"serverTime":' + time.encode() + b"}"))
 
 
 # Headers
@@ -312,13 +347,13 @@ def test_a_clock_that_makes_no_sense_is_no_answer(time):
 
 @pytest.mark.parametrize(("text", "used"), [("7", 7), ("2399", 2399), ("0", 0), ("", None), ("x", None), ("-1", None)])
 def test_the_used_weight_is_a_plain_number(text, used):
-    assert BINANCE.used_weight({"X-MBX-USED-WEIGHT-1M": text}) == used
+    assert used_of({"X-MBX-USED-WEIGHT-1M": text}) == used
 
 
 @pytest.mark.parametrize("text", ["\u0661", "1e3", "1" * 30, " 7 ", "7.0"])
 def test_a_used_weight_of_another_kind_is_none(text):
-    assert BINANCE.used_weight({"X-MBX-USED-WEIGHT-1M": text}) is None
-    assert BINANCE.used_weight({}) is None
+    assert used_of({"X-MBX-USED-WEIGHT-1M": text}) is None
+    assert used_of({}) is None
 
 
 @pytest.mark.parametrize(
@@ -326,37 +361,37 @@ def test_a_used_weight_of_another_kind_is_none(text):
 )
 @pytest.mark.parametrize("status", [418, 429, 403])
 def test_retry_after_is_read_where_it_is_seconds(status, text, seconds):
-    assert BINANCE.classify(status, {"Retry-After": text}, b"").retry_after_s == seconds
+    assert judge(status, {"Retry-After": text}, b"").wait_s == seconds
 
 
 # What refusals mean
 
 
 @pytest.mark.parametrize(
-    ("name", "status", "kind", "reason"),
+    ("name", "status", "meaning", "reason"),
     [
-        ("binance_error_-1121_http400.json", 400, Kind.PERMANENT, "unknown_symbol"),
-        ("binance_error_-1122_http400.json", 400, Kind.PERMANENT, "symbol_status"),
-        ("binance_error_-1120_http400.json", 400, Kind.PERMANENT, "refused"),
-        ("binance_error_-1100_http400.json", 400, Kind.PERMANENT, "refused"),
-        ("binance_error_-1102_http400.json", 400, Kind.PERMANENT, "refused"),
-        ("binance_error_503_-1008.json", 503, Kind.PASSING, "http_503"),
-        ("binance_error_429_-1003.json", 429, Kind.RATE_LIMITED, "rate_limited"),
-        ("binance_error_418_-1003_ban.json", 418, Kind.BANNED, "banned"),
+        ("binance_error_-1121_http400.json", 400, Meaning.REFUSED, "unknown_symbol"),
+        ("binance_error_-1122_http400.json", 400, Meaning.REFUSED, "symbol_status"),
+        ("binance_error_-1120_http400.json", 400, Meaning.REFUSED, "refused"),
+        ("binance_error_-1100_http400.json", 400, Meaning.REFUSED, "refused"),
+        ("binance_error_-1102_http400.json", 400, Meaning.REFUSED, "refused"),
+        ("binance_error_503_-1008.json", 503, Meaning.PASSING, "http_503"),
+        ("binance_error_429_-1003.json", 429, Meaning.LIMITED, "rate_limited"),
+        ("binance_error_418_-1003_ban.json", 418, Meaning.BANNED, "banned"),
     ],
 )
-def test_a_documented_error_has_its_meaning_and_its_words(name, status, kind, reason):
+def test_a_documented_error_has_its_meaning_and_its_words(name, status, meaning, reason):
     body = answer(name)
 
-    verdict = BINANCE.classify(status, {}, body)
+    verdict = judge(status, {}, body)
 
-    assert (verdict.kind, verdict.reason) == (kind, reason)
+    assert (verdict.meaning, verdict.reason) == (meaning, reason)
     assert f"HTTP {status} code {json.loads(body)['code']}: " in verdict.detail
 
 
 @pytest.mark.parametrize("code", [-1000, -1001, -1006, -1007, -1008])
 def test_codes_that_pass_do_so_whatever_the_status(code):
-    assert BINANCE.classify(400, {}, orjson.dumps({"code": code, "msg": "x"})).kind is Kind.PASSING
+    assert judge(400, {}, orjson.dumps({"code": code, "msg": "x"})).meaning is Meaning.PASSING
 
 
 RECORDED = [entry for entry in json.loads(answer("rate_limit_errors.json")) if entry["http_status"]]
@@ -366,9 +401,9 @@ RECORDED = [entry for entry in json.loads(answer("rate_limit_errors.json")) if e
 def test_recorded_refusals_have_their_meaning(entry):
     body = orjson.dumps(entry["body"]) if "body" in entry else entry["body_text"].encode()
 
-    verdict = BINANCE.classify(entry["http_status"], {}, body)
+    verdict = judge(entry["http_status"], {}, body)
 
-    assert verdict.kind is {429: Kind.RATE_LIMITED, 418: Kind.BANNED, 403: Kind.FIREWALL}[entry["http_status"]]
+    assert verdict.meaning is {429: Meaning.LIMITED, 418: Meaning.BANNED, 403: Meaning.BLOCKED}[entry["http_status"]]
     assert verdict.detail.startswith(f"HTTP {entry['http_status']} ")
     assert verdict.detail.isprintable()
 
@@ -378,34 +413,40 @@ BANS = [entry for entry in json.loads(answer("rate_limit_errors.json")) if "bann
 
 @pytest.mark.parametrize("entry", BANS, ids=lambda entry: entry["id"])
 def test_the_end_of_a_recorded_ban_is_found_in_its_text(entry):
-    verdict = BINANCE.classify(418, {}, orjson.dumps(entry["body"]))
+    verdict = judge(418, {}, orjson.dumps(entry["body"]))
 
     until_ms = int(entry["body"]["msg"].split("banned until ")[1].split(".")[0])
     assert verdict.until_ms == until_ms
 
 
 def test_the_end_of_the_documented_ban_is_found_in_its_text():
-    assert BINANCE.classify(418, {}, answer("binance_error_418_-1003_ban.json")).until_ms == 1721393459728
+    assert judge(418, {}, answer("binance_error_418_-1003_ban.json")).until_ms == 1721393459728
 
 
 @pytest.mark.parametrize(
-    ("status", "kind"),
-    [(403, Kind.FIREWALL), (451, Kind.REGION), (408, Kind.PASSING), (500, Kind.PASSING), (504, Kind.PASSING)],
+    ("status", "meaning"),
+    [
+        (403, Meaning.BLOCKED),
+        (451, Meaning.BLOCKED),
+        (408, Meaning.PASSING),
+        (500, Meaning.PASSING),
+        (504, Meaning.PASSING),
+    ],
 )
-def test_a_status_without_a_body_has_its_meaning(status, kind):
-    assert BINANCE.classify(status, {}, b"").kind is kind
+def test_a_status_without_a_body_has_its_meaning(status, meaning):
+    assert judge(status, {}, b"").meaning is meaning
 
 
 @pytest.mark.parametrize("status", [204, 301, 302, 307, 400, 404, 407, 413])
 def test_what_did_not_come_from_the_venue_itself_passes(status):
     # A captive portal or a proxy on the way must not make a series refused for good.
-    assert BINANCE.classify(status, {}, b"<html>please log in</html>").kind is Kind.PASSING
+    assert judge(status, {}, b"<html>please log in</html>").meaning is Meaning.PASSING
 
 
 def test_words_of_a_venue_cannot_write_over_the_terminal():
     body = orjson.dumps({"code": -1121, "msg": "bad\n\x1b[2Jsymbol\u202e\r" + "x" * 1000})
 
-    detail = BINANCE.classify(400, {}, body).detail
+    detail = judge(400, {}, body).detail
 
     assert detail.isprintable()
     assert "\n" not in detail

@@ -165,14 +165,14 @@ def test_a_dry_run_shows_the_split_and_asks_for_no_file(archive, here, clean_roo
     running = archive()
     words = ("backfill", *SYMBOLS, "--days", "4", "--dry-run")
     estimate = here(*words, "--json").json
-    assert (estimate["files"], estimate["file_candles"], estimate["out_of_reach"]) == (6, 6 * 1440, 0)
+    assert (estimate["files"], estimate["file_candles"], estimate["no_source"]) == (6, 6 * 1440, 0)
     assert estimate["to_fetch"] == 8 * 1440
     assert 100_000 < estimate["file_bytes"] < 1_000_000
     assert estimate["requests"] > 0
     shown = here(*words)
     assert "8,640 from 6 files" in shown.out + shown.err
     alone = here(*words, "--json", "--source", "archive").json
-    assert (alone["files"], alone["requests"], alone["out_of_reach"]) == (6, 0, 2 * 1440)
+    assert (alone["files"], alone["requests"], alone["no_source"]) == (6, 0, 2 * 1440)
     assert (files_asked(running), running.candle_hits) == (0, [])
     assert not (clean_room / "laklak.db").exists()
 

@@ -7,11 +7,10 @@ import json
 
 import orjson
 import pytest
-from talks import BINANCE, SOURCE, ask, candles, head_of, opened, raw_server, response, talk
+from talks import BINANCE, SOURCE, ask, asked, candles, head_of, opened, raw_server, response, talk
 
 from laklak.errors import TransientError, VenueError
-from laklak.model.candles import Chunk
-from laklak.model.series import MINUTE_MS, Interval, Series, TimeRange
+from laklak.model.series import MINUTE_MS, TimeRange
 from laklak.simulator import Override
 from laklak.simulator.settings import SETTLE_MS
 from laklak.wire.venue_api import TRIES
@@ -60,9 +59,8 @@ def test_a_base_url_with_a_path_keeps_it_and_non_ascii_symbols_arrive():
 
     async def main():
         span = TimeRange(0, MINUTE_MS)
-        series = Series("binance", "币安人生USDT", Interval.parse("1m"))
         async with raw_server(serve) as url, opened(f"{url}/mirror") as transport:
-            await ask(transport, BINANCE.candles_request(Chunk(series, span, (span,))))
+            await ask(transport, BINANCE.candles_request(asked("币安人生USDT", span)))
 
     asyncio.run(main())
 

@@ -1,0 +1,88 @@
+"""The first or the newest candle of a series, looked for with a few pages where a venue cannot be asked for it.
+
+Pages of the venue's longest interval come first, then those within the candle that they show.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Final
+
+from laklak.errors import OutOfReach
+from laklak.model.series import Interval, Series, TimeRange
+from laklak.plan.answers import Edge
+from laklak.plan.ends import EdgeSearch
+from laklak.sources.venue import Feed
+from laklak.venues.base import Answer, Asked, DecodeError
+
+_TRIES: Final = 3
+
+
+async def look_for(feed: Feed, series: Series, edge: Edge, from_ms: int) -> int | None:
+    """The first candle at or after `from_ms`, or the newest one."""
+    fine = series.interval
+    until_ms = fine.floor(feed.clock.now_ms()) + fine.ms
+    coarse = Interval.parse([*feed.venue.intervals][-1])
+    span = TimeRange(fine.ceil(from_ms), until_ms)
+    if coarse.ms > fine.ms:
+        if edge == "newest":
+            # Most series are alive: the newest page shows it.
+            page = TimeRange(max(span.start_ms, until_ms - feed.page * fine.ms), until_ms)
+            newest = await _search(feed, series, edge, page)
+            if newest.open_ms is not None:
+                return newest.open_ms
+        around = TimeRange(coarse.floor(from_ms), coarse.ceil(until_ms))
+        long = await _search(feed, replace(series, interval=coarse), edge, around)
+        if long.open_ms is None:
+            return None
+        inside = span.clip(TimeRange(long.open_ms, long.open_ms + coarse.ms))
+        found = await _search(feed, series, edge, inside)
+        if found.open_ms is not None:
+            return found.open_ms
+        if edge == "first" and found.out_of_reach:
+            # It begins in there, and nobody can see the minute any more.
+            return inside.start_ms
+        # Its candles of this interval begin later than the long ones, or end earlier.
+        span = TimeRange(inside.end_ms, until_ms) if edge == "first" else TimeRange(span.start_ms, inside.start_ms)
+    found = await _search(feed, series, edge, span)
+    # The first one within reach need not be the first one.
+    return None if edge == "first" and found.out_of_reach else found.open_ms
+
+
+@dataclass(frozen=True, slots=True)
+class _Looked:
+    """What pages have shown, and whether the venue does not reach back to some of them."""
+
+    open_ms: int | None
+    out_of_reach: bool
+
+
+async def _search(feed: Feed, series: Series, edge: Edge, span: TimeRange) -> _Looked:
+    search = EdgeSearch.over(edge, series.interval, span, feed.page)
+    out_of_reach = False
+    while (window := search.window()) is not None:
+        times = []
+        if feed.reaches(window.start_ms, series.interval):
+            asked = feed.asked(series, window)
+            request = feed.venue.candles_request(asked)
+            try:
+                times = await feed.transport.ask(request, _times(feed, asked), candles=True, tries=_TRIES)
+            except OutOfReach:
+                out_of_reach = True
+        else:
+            out_of_reach = True
+        search = search.heard(window, times)
+    return _Looked(search.found_ms, out_of_reach)
+
+
+def _times(feed: Feed, asked: Asked) -> Callable[[Answer], list[int]]:
+    def read(answer: Answer) -> list[int]:
+        sent = feed.venue.read_candles(answer, asked).columns[0]
+        span, step_ms = asked.span, asked.series.interval.ms
+        times = [one for one in sent if type(one) is int and span.start_ms <= one < span.end_ms and not one % step_ms]
+        if len(sent) and not times:
+            raise DecodeError(f"expected candles of {asked.series} in {span}, got one at {str(sent[0])[:40]}")
+        return sorted(times)
+
+    return read

@@ -1,0 +1,198 @@
+"""What adapters need to read answers: parts of them by keys, pages of rows or of columns, headers, errors in words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from laklak.model.candles import Page
+from laklak.model.series import check_symbol
+from laklak.text import one_line
+from laklak.venues.base import Answer, Asked, DecodeError
+
+_DETAIL_MAX: Final = 200
+_WORD_MAX: Final = 40
+_LONGEST_TIME: Final = 18
+
+_LAST_MS: Final = 4_133_404_800_000
+"""2100-12-25: no clock shows what comes later."""
+
+Key = str | int
+
+
+# Parts of an answer
+
+
+def part(answer: Answer, *keys: Key) -> Any:
+    """What stands in the JSON under the keys; DecodeError where one of them leads nowhere."""
+    found = answer.json
+    for key in keys:
+        try:
+            found = found[key]
+        except (KeyError, IndexError, TypeError):
+            raise DecodeError(f"expected {'.'.join(map(str, keys))}, got {answer.shown}") from None
+    return found
+
+
+def list_part(answer: Answer, *keys: Key) -> list[Any]:
+    """The same of what has to be a list."""
+    found = part(answer, *keys)
+    if not isinstance(found, list):
+        raise DecodeError(f"expected a list{_under(keys)}, got {answer.shown}")
+    return found
+
+
+def time_part(answer: Answer, *keys: Key, scale_ms: int = 1, text: bool = False) -> int:
+    """A moment, in ms: a whole number of units of `scale_ms`, or with `text` its digits."""
+    moment = whole(part(answer, *keys), text=text)
+    if moment is None or not 0 < moment * scale_ms < _LAST_MS:
+        raise DecodeError(f"expected a time{_under(keys)}, got {answer.shown}")
+    return moment * scale_ms
+
+
+def _under(keys: Sequence[Key]) -> str:
+    return f" under {'.'.join(map(str, keys))}" if keys else ""
+
+
+def whole(value: object, *, text: bool = False) -> int | None:
+    """A whole number, or with `text` the digits of one; None for anything else, a truth too."""
+    if text and isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= _LONGEST_TIME:
+        return int(value)
+    return value if type(value) is int else None
+
+
+def word(entry: object, key: str) -> str:
+    """A text of an entry in one short line; empty where there is none."""
+    value = entry.get(key) if isinstance(entry, dict) else None
+    return one_line(value)[:_WORD_MAX] if isinstance(value, str) else ""
+
+
+def symbol_of(entry: object, key: str = "symbol") -> str | None:
+    """The symbol of an entry of a listing; None where it has none that there can be."""
+    value = entry.get(key) if isinstance(entry, dict) else None
+    try:
+        return check_symbol(value) if isinstance(value, str) else None
+    except ValueError:
+        return None
+
+
+# Pages
+
+
+def page_of_rows(
+    rows: Sequence[Any],
+    cells: Sequence[int] = (0, 1, 2, 3, 4, 5),
+    *,
+    least: int = 0,
+    close_time: int | None = None,
+    newest_first: bool = False,
+    scale_ms: int = 1,
+    text_times: bool = False,
+    trim: Asked | None = None,
+) -> Page:
+    """A page of rows that are lists.
+
+    Args:
+        rows: what may be rows; one that is none, or too short, is kept, to be refused by itself.
+        cells: where in a row open_time, open, high, low, close and volume stand.
+        least: a row has so many cells, or more; what a venue adds behind them changes nothing of the first ones.
+        close_time: where the close_time stands, in a venue that sends it.
+        newest_first: how the venue sends them; a page has the oldest first.
+        scale_ms: what one of the venue's units of time is.
+        text_times: whether times are digits as text.
+        trim: rows of other minutes than these are left out.
+    """
+    least = max(least, 1 + max(*cells, close_time or 0))
+    places = [*cells] if close_time is None else [*cells, close_time]
+    if newest_first:
+        rows = rows[::-1]
+    lengths = set(map(len, rows)) if set(map(type, rows)) <= {list} else set()
+    if not rows:
+        columns: list[Sequence[Any]] = [()] * len(places)
+    elif len(lengths) == 1 and min(lengths) >= least:
+        turned = tuple(zip(*rows, strict=True))
+        columns = [turned[place] for place in places]
+    else:
+        # Rows of another shape are refused one by one later; here they only have to fit into columns.
+        picked = [_cells_of(row, places, least) for row in rows]
+        columns = list(zip(*picked, strict=True))
+    columns[0] = _times(columns[0], scale_ms, text_times)
+    page = Page(tuple(columns[:6]), rows, None if close_time is None else columns[6])
+    return page if trim is None else _trimmed(page, trim)
+
+
+def page_of_columns(
+    columns: Sequence[Sequence[Any]], *, newest_first: bool = False, scale_ms: int = 1, trim: Asked | None = None
+) -> Page:
+    """A page of six columns (see Page.columns); DecodeError where they are not of one length."""
+    if len(columns) != 6 or not all(isinstance(column, list | tuple) for column in columns):
+        raise DecodeError("expected six columns of candles")
+    if len(set(map(len, columns))) != 1:
+        raise DecodeError(f"expected columns of one length, got {', '.join(str(len(column)) for column in columns)}")
+    turned = [column[::-1] for column in columns] if newest_first else list(columns)
+    turned[0] = _times(turned[0], scale_ms, False)
+    page = Page(tuple(turned), list(map(list, zip(*turned, strict=True))))
+    return page if trim is None else _trimmed(page, trim)
+
+
+def _cells_of(row: object, places: Sequence[int], least: int) -> list[Any]:
+    if isinstance(row, list) and len(row) >= least:
+        return [row[place] for place in places]
+    # Of a row that is too short the time may be known, and with it which minute is in doubt.
+    known = isinstance(row, list) and len(row) > places[0]
+    return [row[places[0]] if known else None, *[None] * (len(places) - 1)]  # type: ignore[index]
+
+
+def _times(column: Sequence[Any], scale_ms: int, text: bool) -> Sequence[Any]:
+    if scale_ms == 1 and not text:
+        return column
+    times = [whole(time, text=text) for time in column]
+    return [sent if time is None else time * scale_ms for sent, time in zip(column, times, strict=True)]
+
+
+def _trimmed(page: Page, asked: Asked) -> Page:
+    """The page without rows of other minutes; what has no time that can be read stays, to be refused."""
+    span = asked.span
+    times = page.columns[0]
+    keep = [type(time) is not int or span.start_ms <= time < span.end_ms for time in times]
+    if all(keep):
+        return page
+    kept = [place for place, inside in enumerate(keep) if inside]
+    closes = page.close_times
+    return Page(
+        tuple([column[place] for place in kept] for column in page.columns),
+        [page.rows[place] for place in kept],
+        None if closes is None else [closes[place] for place in kept],
+    )
+
+
+# Errors and headers
+
+
+def error_words(
+    answer: Answer, code_key: str = "code", text_key: str = "msg", *, text: bool = False
+) -> tuple[int | None, str]:
+    """The (code, words) of an error in JSON; (None, a piece of the body) where it is none of the venue's.
+
+    With `text` codes are digits as text, too.
+    """
+    try:
+        found = answer.json
+    except DecodeError:
+        return None, answer.shown
+    code = whole(found.get(code_key), text=text) if isinstance(found, dict) else None
+    if code is None:
+        return None, answer.shown
+    return code, one_line(f"code {code}: {found.get(text_key, '')}")[:_DETAIL_MAX]
+
+
+def retry_after_s(headers: Mapping[str, str]) -> float | None:
+    """The seconds of Retry-After; None where there are none."""
+    text = headers.get("Retry-After", "").strip()
+    return float(text) if text.isascii() and text.isdigit() and len(text) < 8 else None
+
+
+def number_header(headers: Mapping[str, str], name: str) -> int | None:
+    """A header that is a whole number; None where it is none."""
+    text = headers.get(name, "")
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else None
