@@ -8,8 +8,22 @@ How to write one.  A venue is one class in one file of this folder, and one line
     how to read         `read_*`: an Answer -> values; DecodeError where it is not the answer asked for
     what an answer means   `judge`: any answer, of status 200 too
 
-laklak.venues.reading has what reading needs.  tests/venues/test_contract.py holds every venue of the registry against
-what the engine relies on.
+laklak.venues.reading has what reading needs.  tests/venues/example_venue.py is a whole one to copy, with a strict
+server in tests/servers/example_server.py; tests/venues/test_contract.py holds every venue against what the engine
+relies on.  The beginning of the example, and what it does not leave out:
+
+    class Example(Venue):
+        name = "example"
+        url = "https://api.example.test"
+        intervals = {"1m": "1min", "1h": "60min", "1d": "1day"}
+        pool = "example"
+        quotas = {"requests": Quota(6000, 60.0)}
+        page = PageRule(200)
+        example = "BTC-USDT"
+
+        def candles_request(self, asked): ...
+        def read_candles(self, answer, asked): ...
+        def judge(self, answer): ...
 """
 
 from __future__ import annotations

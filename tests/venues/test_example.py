@@ -81,6 +81,18 @@ def candles(server, symbol, start="2026-03-01", end="2026-03-04"):
     return {time: values(time) for time in server.times(symbol, start, end)}
 
 
+def test_the_readme_shows_the_example_as_it_is():
+    here = Path(__file__)
+    shown = (here.parents[2] / "README.md").read_text().split("```python\nclass Example(Venue):")[1].split("```")[0]
+    lines = (here.parent / "example_venue.py").read_text().splitlines()
+
+    assert [line for line in shown.splitlines() if line.strip() not in ("", "...") and line not in lines] == []
+
+
+def test_it_takes_no_more_lines_than_an_afternoon():
+    assert len((Path(__file__).parent / "example_venue.py").read_text().splitlines()) <= 110
+
+
 def test_a_whole_backfill_stores_every_candle_and_says_so(server):
     summary = fill("BTC-USDT", "ETH-USDT")
 
