@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from laklak.simulator import GeneratedSource, Simulator, SimulatorSettings, generate, parse_fault
-from laklak.simulator.rules import KLINES
+from laklak.simulator.dialects.binance import KLINES
 from laklak.simulator.sources.base import RowTable, open_time_of
 
 

@@ -17,7 +17,7 @@ from yarl import URL
 
 from laklak.bench.workload import Workload
 from laklak.simulator import Override, Simulator, SimulatorSettings
-from laklak.simulator.rules import KLINES, read_klines_query
+from laklak.simulator.dialects.binance import KLINES, read_klines_query
 
 _CACHE_BYTES: Final = 8 << 30
 _Key = tuple[str | None, ...]

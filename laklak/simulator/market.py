@@ -13,7 +13,7 @@ import orjson
 
 from laklak.model.series import MINUTE_MS, Interval
 from laklak.simulator.badrows import break_row, index_of
-from laklak.simulator.rules import KlinesQuery, rate_limits, unknown_symbol, wrong_symbol_status
+from laklak.simulator.dialects.binance import KlinesQuery, rate_limits, unknown_symbol, wrong_symbol_status
 from laklak.simulator.sources.base import NEVER_MS, CandleSource, open_time_of
 
 ClockKind = Literal["frozen", "ticking"]

@@ -14,14 +14,15 @@ import orjson
 from aiohttp import web
 
 from laklak.model.series import MINUTE_MS
-from laklak.simulator import rules, wire
+from laklak.simulator import wire
 from laklak.simulator.archive.faults import ARCHIVE_KINDS
 from laklak.simulator.archive.paths import ARCHIVE_ROOT
 from laklak.simulator.archive.server import ArchiveServer
+from laklak.simulator.dialects import binance as rules
+from laklak.simulator.dialects.binance import KLINES, Refusal
 from laklak.simulator.faults import Dice, Fault, slow_seconds
 from laklak.simulator.gate import Decision, Gate
 from laklak.simulator.market import Market, SimulatedClock
-from laklak.simulator.rules import KLINES, Refusal
 from laklak.simulator.settings import SETTLE_MS, SimulatorSettings
 from laklak.simulator.sources.base import CandleSource
 from laklak.simulator.stats import Hit, Stats

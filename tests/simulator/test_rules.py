@@ -2,8 +2,8 @@
 
 import pytest
 
+from laklak.simulator.dialects.binance import KLINES, Refusal, klines_weight, read_klines_query, request_weight
 from laklak.simulator.gate import Gate
-from laklak.simulator.rules import KLINES, Refusal, klines_weight, read_klines_query, request_weight
 
 
 @pytest.mark.parametrize(
