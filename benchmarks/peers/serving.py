@@ -9,12 +9,12 @@ import asyncio
 import json
 import resource
 import sys
-from collections.abc import Mapping
 from typing import Any
 
 from laklak.simulator import GeneratedSource, Simulator, SimulatorSettings, generate, parse_fault
-from laklak.simulator.rules import KLINES
-from laklak.simulator.sources.base import RowTable, open_time_of
+from laklak.simulator.dialects.binance import KLINES
+from laklak.simulator.rows import open_time_of
+from laklak.simulator.sources.base import Instrument, RowTable
 
 
 class Held:
@@ -23,11 +23,11 @@ class Held:
     def __init__(self, source: GeneratedSource) -> None:
         self.symbols = source.symbols
         self.end_ms = source.end_ms
-        self.info: Mapping[str, Any] = source.info
+        self.recorded_listing = source.recorded_listing
         self._source = source
         self._tables = {symbol: _table(source, symbol) for symbol in source.symbols}
 
-    def instrument(self, symbol: str) -> dict[str, Any]:
+    def instrument(self, symbol: str) -> Instrument:
         return self._source.instrument(symbol)
 
     def oldest(self, symbol: str, start_ms: int, end_ms: int, limit: int) -> list[bytes]:

@@ -17,7 +17,7 @@ from yarl import URL
 
 from laklak.bench.workload import Workload
 from laklak.simulator import Override, Simulator, SimulatorSettings
-from laklak.simulator.rules import KLINES, read_klines_query
+from laklak.simulator.dialects.binance import KLINES
 
 _CACHE_BYTES: Final = 8 << 30
 _Key = tuple[str | None, ...]
@@ -32,9 +32,11 @@ class Pages:
         self.served = 0
 
     def prepare(self, simulator: Simulator, workload: Workload) -> None:
+        dialect = simulator.settings.dialect
         for request in workload.requests():
             query = dict(request.query)
-            body = b"[" + b",".join(simulator.market.klines(read_klines_query(query))) + b"]"
+            asked = dialect.read_candles(KLINES, query)
+            body = dialect.candles(asked, simulator.market.candles(asked))
             headers = {"Content-Type": "application/json"}
             self._bodies[_key(query)] = Override(200, headers, body)
             self.bytes += len(body)

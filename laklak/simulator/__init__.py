@@ -1,4 +1,4 @@
-"""A faithful local Binance USD-M venue and its public archive on a socket: real or generated candles, its own rules.
+"""A faithful local venue on a socket, Binance USD-M with its public archive: real or generated candles, its own rules.
 
 Shipped as `laklak simulate`, and the server the tests and benchmarks talk to.
 """

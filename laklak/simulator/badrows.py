@@ -8,9 +8,7 @@ from typing import Any, Final
 
 import orjson
 
-from laklak.simulator.sources.base import open_time_of
-
-_OPEN_TIME, _OPEN, _HIGH, _LOW, _CLOSE, _VOLUME, _CLOSE_TIME = range(7)
+from laklak.simulator.rows import CLOSE, CLOSE_TIME, HIGH, LOW, OPEN, OPEN_TIME, VOLUME
 
 
 def break_row(rows: Sequence[bytes], index: int, kind: str) -> list[bytes]:
@@ -29,14 +27,6 @@ def break_row(rows: Sequence[bytes], index: int, kind: str) -> list[bytes]:
     return broken
 
 
-def index_of(rows: Sequence[bytes], open_time_ms: int) -> int | None:
-    """Where the row of a minute is, if it is there."""
-    for index, row in enumerate(rows):
-        if open_time_of(row) == open_time_ms:
-            return index
-    return None
-
-
 def _changed(row: bytes, change: Callable[[list[Any]], None]) -> bytes:
     cells = orjson.loads(row)
     change(cells)
@@ -44,36 +34,36 @@ def _changed(row: bytes, change: Callable[[list[Any]], None]) -> bytes:
 
 
 def _high_below_low(cells: list[Any]) -> None:
-    cells[_LOW] = format(Decimal(cells[_HIGH]) * 2, "f")
+    cells[LOW] = format(Decimal(cells[HIGH]) * 2, "f")
 
 
 def _zero_price(cells: list[Any]) -> None:
-    cells[_OPEN] = "0"
+    cells[OPEN] = "0"
 
 
 def _negative_volume(cells: list[Any]) -> None:
-    cells[_VOLUME] = "-" + (cells[_VOLUME] if Decimal(cells[_VOLUME]) else "1")
+    cells[VOLUME] = "-" + (cells[VOLUME] if Decimal(cells[VOLUME]) else "1")
 
 
 def _not_a_number(cells: list[Any]) -> None:
-    cells[_CLOSE] = "NaN"
+    cells[CLOSE] = "NaN"
 
 
 def _off_grid(cells: list[Any]) -> None:
-    cells[_OPEN_TIME] += 1
-    cells[_CLOSE_TIME] += 1
+    cells[OPEN_TIME] += 1
+    cells[CLOSE_TIME] += 1
 
 
 def _wrong_type(cells: list[Any]) -> None:
-    cells[_CLOSE] = None
+    cells[CLOSE] = None
 
 
 def _short(cells: list[Any]) -> None:
-    del cells[_CLOSE:]
+    del cells[CLOSE:]
 
 
 def _other_volume(cells: list[Any]) -> None:
-    cells[_VOLUME] = format(Decimal(cells[_VOLUME]) + 1, "f")
+    cells[VOLUME] = format(Decimal(cells[VOLUME]) + 1, "f")
 
 
 _CHANGES: Final[dict[str, Callable[[list[Any]], None]]] = {

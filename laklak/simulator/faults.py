@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from laklak.simulator.badrows import BAD_ROW_KINDS, STICKY_KINDS, break_row
-from laklak.simulator.sources.base import open_time_of
+from laklak.simulator.rows import open_time_of
 
 ANSWER_FAULTS: Final = ("5xx", "429", "418", "403", "451", "reset", "cut", "html", "hang", "slow")
 """Faults of a whole answer: at most one of them happens to a request."""
@@ -23,8 +23,9 @@ ROW_FAULTS: Final = ("flicker", "badrow", "badrow-sticky")
 class Fault:
     """One fault. Chances go with `probability`, `everywhere` and `detail`; hole and late with a symbol and a time.
 
-    `everywhere` makes it happen on every path of the REST venue, not only on klines. `detail` is the kind of bad row,
-    or the seconds of `slow`. A fault of one file of the archive has its symbol and its `period`, 2026-02-25 or 2026-02.
+    `everywhere` makes it happen on every path of the REST venue, not only on that of candles. `detail` is the kind of
+    bad row, or the seconds of `slow`. A fault of one file of the archive has its symbol and its `period`, 2026-02-25 or
+    2026-02.
     """
 
     kind: str
@@ -65,10 +66,10 @@ class Dice:
         self._random = random.Random(seed)
         self._touched: set[tuple[str, int]] = set()
 
-    def fault_of_answer(self, *, is_klines: bool) -> Fault | None:
+    def fault_of_answer(self, *, is_candles: bool) -> Fault | None:
         """The fault that happens to the next request, if any."""
         for fault in self._answer_faults:
-            if (is_klines or fault.everywhere) and self._random.random() < fault.probability:
+            if (is_candles or fault.everywhere) and self._random.random() < fault.probability:
                 return fault
         return None
 

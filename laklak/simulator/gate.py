@@ -1,4 +1,4 @@
-"""The venue's weight budget of one address: 429 over it, 418 for a client that does not stop. Pure: time comes in."""
+"""A venue's budget of one address: refusals over it, a ban for a client that does not stop. Pure: time comes in."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from typing import Final, Literal
 
 Window = Literal["calendar", "sliding"]
 
-_WINDOW_S: Final = 60.0
+_MINUTE_S: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What the gate says to a request: 200, 429 or 418, the weight used by then, and when to come back."""
+    """What the gate says to a request: 200, 429 (too many) or 418 (banned), whatever the venue's words for them are;
+    the weight used by then, and when to come back."""
 
     status: int
     used: int
@@ -21,7 +22,7 @@ class Decision:
 
 
 class Gate:
-    """Counts weight in calendar minutes (as Binance does) or over sliding 60 s.
+    """Counts weight in windows of `window_s` that begin with the calendar (as Binance's minutes do) or that slide.
 
     Refused requests count too. More than `patience` refusals in a window begin a ban of `ban_s`; when it ends the
     count starts anew. `neighbour_weight_per_minute` is spent evenly by another program on the same address, one
@@ -34,6 +35,7 @@ class Gate:
         *,
         start_s: float,
         window: Window = "calendar",
+        window_s: float = _MINUTE_S,
         patience: int = 10,
         ban_s: float = 120.0,
         neighbour_weight_per_minute: int = 0,
@@ -43,12 +45,13 @@ class Gate:
         self.neighbour_requests = 0
         self.neighbour_refusals = 0
         self._window = window
+        self._window_s = window_s
         self._patience = patience
         self._ban_s = ban_s
         self._charges: deque[tuple[float, int, bool]] = deque()
         self._used = 0
         self._refused = 0
-        self._neighbour_step_s = _WINDOW_S / neighbour_weight_per_minute if neighbour_weight_per_minute else 0.0
+        self._neighbour_step_s = _MINUTE_S / neighbour_weight_per_minute if neighbour_weight_per_minute else 0.0
         self._neighbour_start_s = start_s
 
     def __repr__(self) -> str:
@@ -82,14 +85,14 @@ class Gate:
             self.banned_until_s = 0.0
             self._charges.clear()
             self._used = self._refused = 0
-        begin_s = now_s // _WINDOW_S * _WINDOW_S if self._window == "calendar" else now_s - _WINDOW_S
+        begin_s = now_s // self._window_s * self._window_s if self._window == "calendar" else now_s - self._window_s
         while self._charges and self._charges[0][0] < begin_s:
             _, weight, over = self._charges.popleft()
             self._used -= weight
             self._refused -= over
 
     def _window_end(self, now_s: float) -> float:
-        return (now_s // _WINDOW_S + 1) * _WINDOW_S if self._window == "calendar" else now_s + _WINDOW_S
+        return (now_s // self._window_s + 1) * self._window_s if self._window == "calendar" else now_s + self._window_s
 
     def _let_neighbour_spend(self, now_s: float) -> None:
         if not self._neighbour_step_s:

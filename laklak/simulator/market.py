@@ -12,14 +12,14 @@ from typing import Any, Final, Literal
 import orjson
 
 from laklak.model.series import MINUTE_MS, Interval
-from laklak.simulator.badrows import break_row, index_of
-from laklak.simulator.rules import KlinesQuery, rate_limits, unknown_symbol, wrong_symbol_status
-from laklak.simulator.sources.base import NEVER_MS, CandleSource, open_time_of
+from laklak.simulator.badrows import break_row
+from laklak.simulator.dialects.base import CandlesQuery
+from laklak.simulator.rows import AMOUNTS, CLOSE, CLOSE_TIME, COUNT, HIGH, LOW, OPEN, OPEN_TIME, index_of, open_time_of
+from laklak.simulator.sources.base import CandleSource, Instrument
 
 ClockKind = Literal["frozen", "ticking"]
 
-_TEXTS_ADDED: Final = (5, 7, 9, 10)
-_COUNT: Final = 8
+_NEVER_MS: Final = 1 << 62
 _EXACT: Final = Context(prec=100)
 
 
@@ -27,11 +27,11 @@ _EXACT: Final = Context(prec=100)
 class SymbolOverride:
     """What differs from the source for one symbol; None leaves it as it is. Times are ms UTC.
 
-    `onboard_ms`, `delivery_ms` and `status` show in exchangeInfo; there are no rows before `onboard_ms` or from
-    `delivery_ms` on. `first_ms` is a late listing: no rows before it, whatever exchangeInfo says. `holes` are minutes
+    `onboard_ms`, `delivery_ms` and `status` show in the listing; there are no rows before `onboard_ms` or from
+    `delivery_ms` on. `first_ms` is a late listing: no rows before it, whatever the listing says. `holes` are minutes
     that do not exist; `archive_holes` are open times that only the files of the archive lack. `bad_rows` are 1m rows
-    that are always broken, by open_time: a kind of BAD_ROW_KINDS or the raw JSON to send instead. `delisted` answers
-    klines with -1122; the archive keeps the files.
+    that are always broken, by open_time: a kind of BAD_ROW_KINDS or the raw JSON to send instead. `delisted` refuses
+    to give candles; the archive keeps the files.
     """
 
     onboard_ms: int | None = None
@@ -42,6 +42,14 @@ class SymbolOverride:
     holes: frozenset[int] = frozenset()
     archive_holes: frozenset[int] = frozenset()
     bad_rows: Mapping[int, str | bytes] = field(default_factory=dict)
+
+
+class UnknownSymbolError(LookupError):
+    """The venue has no such symbol."""
+
+
+class DelistedError(LookupError):
+    """The venue knows the symbol and does not trade it any more."""
 
 
 class SimulatedClock:
@@ -64,7 +72,7 @@ class SimulatedClock:
 @dataclass(frozen=True, slots=True)
 class _Listing:
     # Rows of a symbol exist in [first_ms, after_ms), without the holes.
-    entry: dict[str, Any]
+    instrument: Instrument
     override: SymbolOverride
     first_ms: int
     after_ms: int
@@ -104,34 +112,31 @@ class Market:
         """Change single members of the symbol's override, as in `change("BTCUSDT", holes=frozenset())`."""
         self.override(symbol, replace(self.overridden(symbol), **changes))
 
-    def exchange_info(self, advertised_weight: int) -> bytes:
-        """The body of an exchangeInfo answer."""
-        info = {
-            **self._source.info,
-            "serverTime": self.clock.now_ms(),
-            "rateLimits": rate_limits(advertised_weight),
-            "symbols": [listing.entry for listing in self._listings.values()],
-        }
-        return orjson.dumps(info)
+    @property
+    def instruments(self) -> list[Instrument]:
+        """What is listed at present, as it is overridden."""
+        return [listing.instrument for listing in self._listings.values()]
 
-    def klines(self, query: KlinesQuery) -> list[bytes]:
-        """The rows a request is answered, oldest first; raises the Refusal of a symbol that cannot be asked.
+    @property
+    def recorded_listing(self) -> Mapping[str, Any] | None:
+        return self._source.recorded_listing
 
-        Bounds are inclusive and filter the rows that exist. With a start, the oldest rows from there on; without
-        one, the newest rows up to the end or the clock.
+    def candles(self, query: CandlesQuery) -> list[bytes]:
+        """The rows of a request, oldest first; UnknownSymbolError or DelistedError where there can be none.
+
+        Bounds are inclusive and filter the rows that exist, up to the clock.
         """
         listing = self._listings.get(query.symbol)
         if listing is None:
-            raise unknown_symbol()
+            raise UnknownSymbolError(query.symbol)
         if listing.override.delisted:
-            raise wrong_symbol_status()
+            raise DelistedError(query.symbol)
         start_ms = 0 if query.start_ms is None else query.start_ms
         now_ms = self.clock.now_ms()
         after_ms = min(now_ms, now_ms if query.end_ms is None else query.end_ms) + 1
-        oldest_first = query.start_ms is not None
         if query.interval.ms != MINUTE_MS:
-            return self._buckets(query.symbol, query.interval, start_ms, after_ms, query.limit, oldest_first)
-        rows = self._minutes(query.symbol, start_ms, after_ms, query.limit, oldest_first)
+            return self._buckets(query.symbol, query.interval, start_ms, after_ms, query.limit, query.oldest_first)
+        rows = self._minutes(query.symbol, start_ms, after_ms, query.limit, query.oldest_first)
         return _with_bad_rows(rows, listing.override.bad_rows)
 
     def archived(self, symbol: str, interval: Interval, start_ms: int, end_ms: int) -> list[bytes]:
@@ -158,11 +163,15 @@ class Market:
         return open_time_of(rows[0]) if rows else None
 
     def _listing(self, symbol: str, override: SymbolOverride) -> _Listing:
-        entry = self._source.instrument(symbol)
-        changes = {"onboardDate": override.onboard_ms, "deliveryDate": override.delivery_ms, "status": override.status}
-        entry.update((name, value) for name, value in changes.items() if value is not None)
-        first_ms = max(entry.get("onboardDate", 0), override.first_ms or 0)
-        return _Listing(entry, override, first_ms, entry.get("deliveryDate", NEVER_MS))
+        instrument = self._source.instrument(symbol)
+        if override.onboard_ms is not None:
+            instrument = replace(instrument, listed_ms=override.onboard_ms)
+        if override.delivery_ms is not None:
+            instrument = replace(instrument, ends_ms=override.delivery_ms)
+        if override.status is not None:
+            instrument = replace(instrument, status=override.status)
+        first_ms = max(instrument.listed_ms or 0, override.first_ms or 0)
+        return _Listing(instrument, override, first_ms, _NEVER_MS if instrument.ends_ms is None else instrument.ends_ms)
 
     def _minutes(self, symbol: str, start_ms: int, after_ms: int, limit: int, oldest_first: bool) -> list[bytes]:
         # Closed candles end where the forming one begins; that one comes with the values it has so far.
@@ -204,11 +213,11 @@ class Market:
             return None
         rows = self._source.oldest(symbol, minute_ms, minute_ms + 1, 1)
         if rows:
-            return _half_made(rows[0], 1, minute_ms)
+            return _half_made(rows[0], OPEN, minute_ms)
         if minute_ms != self._source.end_ms:
             return None
         rows = self._source.newest(symbol, 0, minute_ms, 1)
-        return _half_made(rows[0], 4, minute_ms) if rows else None
+        return _half_made(rows[0], CLOSE, minute_ms) if rows else None
 
     def _buckets(
         self, symbol: str, interval: Interval, start_ms: int, after_ms: int, limit: int, oldest_first: bool
@@ -252,13 +261,13 @@ def _with_bad_rows(rows: list[bytes], bad_rows: Mapping[int, str | bytes]) -> li
 def _half_made(row: bytes, price_at: int, minute_ms: int) -> bytes:
     # One price so far, and half of the volume.
     cells = orjson.loads(row)
-    cells[:5] = [minute_ms, *[cells[price_at]] * 4]
-    cells[6] = minute_ms + MINUTE_MS - 1
-    for position in _TEXTS_ADDED:
+    cells[: CLOSE + 1] = [minute_ms, *[cells[price_at]] * 4]
+    cells[CLOSE_TIME] = minute_ms + MINUTE_MS - 1
+    for position in AMOUNTS:
         value = Decimal(cells[position])
         half = _EXACT.quantize(_EXACT.divide(value, Decimal(2)), value)
         cells[position] = format(half, "f")
-    cells[_COUNT] //= 2
+    cells[COUNT] //= 2
     return orjson.dumps(cells)
 
 
@@ -266,11 +275,11 @@ def _joined(minutes: list[bytes], bucket_ms: int, interval: Interval) -> bytes:
     # Prices keep the text of the minute they come from; sums are exact, with the digits of the finest part.
     rows = orjson.loads(b"[" + b",".join(minutes) + b"]")
     joined = rows[-1]
-    joined[0], joined[6] = bucket_ms, bucket_ms + interval.ms - 1
-    joined[1] = rows[0][1]
-    joined[2] = max((row[2] for row in rows), key=Decimal)
-    joined[3] = min((row[3] for row in rows), key=Decimal)
-    for position in _TEXTS_ADDED:
+    joined[OPEN_TIME], joined[CLOSE_TIME] = bucket_ms, bucket_ms + interval.ms - 1
+    joined[OPEN] = rows[0][OPEN]
+    joined[HIGH] = max((row[HIGH] for row in rows), key=Decimal)
+    joined[LOW] = min((row[LOW] for row in rows), key=Decimal)
+    for position in AMOUNTS:
         joined[position] = format(reduce(_EXACT.add, (Decimal(row[position]) for row in rows)), "f")
-    joined[_COUNT] = sum(row[_COUNT] for row in rows)
+    joined[COUNT] = sum(row[COUNT] for row in rows)
     return orjson.dumps(joined)

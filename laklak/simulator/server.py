@@ -1,4 +1,4 @@
-"""The simulator on a socket: aiohttp around the rules, the gate, the market and the dice."""
+"""The simulator on a socket: aiohttp around the dialect, the gate, the market and the dice."""
 
 from __future__ import annotations
 
@@ -10,34 +10,30 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Final, Self
 
-import orjson
 from aiohttp import web
 
 from laklak.model.series import MINUTE_MS
-from laklak.simulator import rules, wire
+from laklak.simulator import wire
 from laklak.simulator.archive.faults import ARCHIVE_KINDS
-from laklak.simulator.archive.paths import ARCHIVE_ROOT
 from laklak.simulator.archive.server import ArchiveServer
+from laklak.simulator.dialects.base import Refusal, Reply, Subject
 from laklak.simulator.faults import Dice, Fault, slow_seconds
 from laklak.simulator.gate import Decision, Gate
-from laklak.simulator.market import Market, SimulatedClock
-from laklak.simulator.rules import KLINES, Refusal
+from laklak.simulator.market import DelistedError, Market, SimulatedClock, UnknownSymbolError
 from laklak.simulator.settings import SETTLE_MS, SimulatorSettings
 from laklak.simulator.sources.base import CandleSource
 from laklak.simulator.stats import Hit, Stats
 
-USED_WEIGHT_HEADER: Final = "X-MBX-USED-WEIGHT-1M"
 SIMULATOR_HEADER: Final = "X-Laklak-Simulator"
 
-_HTML: Final = b"<html><head><title>Service</title></head><body>We will be back soon.</body></html>\n"
-_FIREWALL: Final = b"<html><head><title>403 Forbidden</title></head><body><h1>403 Forbidden</h1></body></html>\n"
-_REGION: Final = rules.error_body(0, "Service unavailable from a restricted location.")
-_SERVER_ERRORS: Final = (
-    (500, rules.error_body(-1000, "An unknown error occurred while processing the request.")),
-    (502, b"<html><head><title>502 Bad Gateway</title></head></html>\n"),
-    (503, rules.error_body(-1000, "Unknown error, please check your request or try again later.")),
-    (503, b"Service Unavailable."),
-    (504, rules.error_body(-1007, "Timeout waiting for response from backend server.")),
+# What stands before a venue says these, not the venue.
+_HTML: Final = Reply(
+    200, b"<html><head><title>Service</title></head><body>We will be back soon.</body></html>\n", "text/html"
+)
+_FIREWALL: Final = Reply(
+    403,
+    b"<html><head><title>403 Forbidden</title></head><body><h1>403 Forbidden</h1></body></html>\n",
+    "text/html",
 )
 
 
@@ -54,6 +50,7 @@ class Simulator:
         """ValueError when a fault or an override names a symbol the source does not have."""
         self.settings = settings = settings or SimulatorSettings()
         self.stats = Stats()
+        self._dialect = settings.dialect
         self.url = ""
         start_ms = source.end_ms + SETTLE_MS if settings.clock_ms is None else settings.clock_ms
         clock = SimulatedClock(start_ms, settings.clock, speed=settings.clock_speed)
@@ -65,6 +62,7 @@ class Simulator:
             settings.budget,
             start_s=settings.wall_clock(),
             window=settings.window,
+            window_s=settings.dialect.window_s,
             patience=settings.patience,
             ban_s=settings.ban_s,
             neighbour_weight_per_minute=settings.neighbour_weight_per_minute,
@@ -108,7 +106,7 @@ class Simulator:
         return self.gate.charge(self.settings.wall_clock(), weight).status
 
     def ban(self, seconds: float) -> None:
-        """Answer everything with 418 for `seconds` from now."""
+        """Refuse everything as banned for `seconds` from now."""
         self.gate.ban(self.settings.wall_clock(), seconds)
 
     def _take_candles_away(self) -> None:
@@ -122,13 +120,14 @@ class Simulator:
                 self.market.check_symbol(fault.symbol)
 
     async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
-        if request.path.startswith(ARCHIVE_ROOT):
+        path, archive_root = request.path, self._dialect.archive_root
+        if archive_root is not None and path.startswith(archive_root):
             return await self._serve_archive(request)
         self._requests += 1
         number, query = self._requests, dict(request.query)
-        weight = rules.request_weight(request.path, query)
+        weight = self._dialect.cost(path, query)
         decision = self.gate.charge(self.settings.wall_clock(), weight)
-        place = self._note_arrival(request.path, weight, query, decision)
+        place = self._note_arrival(path, weight, query, decision)
         if self.settings.latency_s:
             await asyncio.sleep(self.settings.latency_s)
         response = await self._decide(request, query, number, decision)
@@ -145,14 +144,14 @@ class Simulator:
     async def _decide(
         self, request: web.BaseRequest, query: Mapping[str, str], number: int, decision: Decision
     ) -> web.StreamResponse | None:
-        headers = {USED_WEIGHT_HEADER: str(decision.used), SIMULATOR_HEADER: "1"}
+        headers = {**self._dialect.headers(decision.used), SIMULATOR_HEADER: "1"}
         if decision.status != 200:
             return self._refuse_for_weight(decision.status, decision.retry_at_s, headers)
         override = self.settings.script and self.settings.script(request.path, query, number)
         if not override:
-            fault = self.dice.fault_of_answer(is_klines=request.path == KLINES)
+            fault = self.dice.fault_of_answer(is_candles=self._dialect.subject_of(request.path) is Subject.CANDLES)
         elif override.fault is None:
-            return _reply(override.status, override.body, {**headers, **override.headers})
+            return _respond(Reply(override.status, override.body), {**headers, **override.headers})
         else:
             kind, _, detail = override.fault.partition(":")
             fault = Fault(kind, detail=detail or None)
@@ -175,8 +174,8 @@ class Simulator:
                 await asyncio.sleep(slow_seconds(fault))
                 return self._true_answer(request, query, None, headers)
             case "cut":
-                status, body = self._content(request, query, None)
-                return await wire.cut_off(request, status, body, headers, self._random.random())
+                reply = self._content(request, query, None)
+                return await wire.cut_off(request, reply.status, reply.body, headers, self._random.random())
             case _:
                 return self._refuse_at_will(fault.kind, headers)
         return None
@@ -184,66 +183,68 @@ class Simulator:
     def _refuse_at_will(self, kind: str, headers: dict[str, str]) -> web.Response:
         match kind:
             case "html":
-                return _reply(200, _HTML, headers, "text/html")
+                return _respond(_HTML, headers)
             case "403":
-                return _reply(403, _FIREWALL, headers, "text/html")
+                return _respond(_FIREWALL, headers)
             case "451":
-                return _reply(451, _REGION, headers)
+                return _respond(self._dialect.region, headers)
             case "429":
                 return self._refuse_for_weight(429, self.settings.wall_clock() + 1, headers)
             case "418":
                 self.ban(self.settings.ban_s)
                 return self._refuse_for_weight(418, self.gate.banned_until_s, headers)
             case "5xx":
-                status, body = self._random.choice(_SERVER_ERRORS)
-                return _reply(status, body, headers)
+                return _respond(self._random.choice(self._dialect.server_errors), headers)
         raise ValueError(f"a script asked for the unknown fault {kind!r}")
 
     def _refuse_for_weight(self, status: int, retry_at_s: float, headers: dict[str, str]) -> web.Response:
         if status == 429:
-            refusal = rules.too_many_requests(self.settings.budget)
+            reply = self._dialect.too_many_requests(self.settings.budget)
         else:
-            refusal = rules.banned(math.ceil(retry_at_s * 1000))
+            reply = self._dialect.banned(math.ceil(retry_at_s * 1000))
         if self.settings.retry_after:
             seconds = math.ceil(retry_at_s - self.settings.wall_clock())
             headers = {**headers, "Retry-After": str(max(1, seconds))}
-        return _reply(refusal.status, refusal.body, headers)
+        return _respond(reply, headers)
 
     def _true_answer(
         self, request: web.BaseRequest, query: Mapping[str, str], row_fault: Fault | None, headers: dict[str, str]
     ) -> web.Response:
-        status, body = self._content(request, query, row_fault)
-        return _reply(status, body, headers)
+        return _respond(self._content(request, query, row_fault), headers)
 
-    def _content(
-        self, request: web.BaseRequest, query: Mapping[str, str], row_fault: Fault | None
-    ) -> tuple[int, bytes]:
-        try:
-            return 200, self._body(request, query, row_fault)
-        except Refusal as refusal:
-            return refusal.status, refusal.body
-
-    def _body(self, request: web.BaseRequest, query: Mapping[str, str], row_fault: Fault | None) -> bytes:
+    def _content(self, request: web.BaseRequest, query: Mapping[str, str], row_fault: Fault | None) -> Reply:
+        dialect, path = self._dialect, request.path
         if request.method == "GET":
-            match request.path:
-                case rules.KLINES:
-                    return self._klines(query, row_fault)
-                case rules.EXCHANGE_INFO:
-                    return self.market.exchange_info(self.settings.advertised or self.settings.budget)
-                case rules.TIME:
-                    return orjson.dumps({"serverTime": self.market.clock.now_ms()})
-                case rules.PING:
-                    return b"{}"
-        raise rules.unknown_path(request.method, request.path)
+            match dialect.subject_of(path):
+                case Subject.CANDLES:
+                    return self._candles(path, query, row_fault)
+                case Subject.LISTING:
+                    return Reply(200, self._listing())
+                case Subject.CLOCK:
+                    return Reply(200, dialect.clock(self.market.clock.now_ms()))
+                case Subject.PING:
+                    return Reply(200, dialect.pong)
+        return dialect.unknown_path(request.method, path)
 
-    def _klines(self, query: Mapping[str, str], row_fault: Fault | None) -> bytes:
-        asked = rules.read_klines_query(query)
-        rows = self.market.klines(asked)
+    def _listing(self) -> bytes:
+        market, budget = self.market, self.settings.advertised or self.settings.budget
+        return self._dialect.listing(market.instruments, market.recorded_listing, budget, market.clock.now_ms())
+
+    def _candles(self, path: str, query: Mapping[str, str], row_fault: Fault | None) -> Reply:
+        try:
+            asked = self._dialect.read_candles(path, query)
+            rows = self.market.candles(asked)
+        except Refusal as refusal:
+            return refusal.reply
+        except UnknownSymbolError:
+            return self._dialect.unknown_symbol(asked.symbol)
+        except DelistedError:
+            return self._dialect.delisted(asked.symbol)
         self.stats.rows += len(rows)
         rows = self.dice.spoil(asked.symbol, rows, self.stats.faults)
         if row_fault is not None:
             rows = self.dice.spoil_once(asked.symbol, rows, row_fault, self.stats.faults)
-        return b"[" + b",".join(rows) + b"]"
+        return Reply(200, self._dialect.candles(asked, rows))
 
     async def _hang(self, request: web.BaseRequest) -> None:
         # Until the client gives up (which cancels this), the simulator ends, or nobody would wait any more.
@@ -281,7 +282,5 @@ def _or_nothing(response: web.StreamResponse | None) -> web.StreamResponse:
     return web.Response() if response is None else response
 
 
-def _reply(
-    status: int, body: bytes, headers: Mapping[str, str], content_type: str = "application/json"
-) -> web.Response:
-    return web.Response(status=status, body=body, headers={"Content-Type": content_type, **headers})
+def _respond(reply: Reply, headers: Mapping[str, str]) -> web.Response:
+    return web.Response(status=reply.status, body=reply.body, headers={"Content-Type": reply.content_type, **headers})

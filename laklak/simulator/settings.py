@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from laklak.simulator.archive.paths import DAY_DELAY_MS, MONTH_DELAY_MS
+from laklak.simulator.dialects.base import Dialect
+from laklak.simulator.dialects.binance import Binance
 from laklak.simulator.faults import Fault, Override
 from laklak.simulator.gate import Window
 from laklak.simulator.market import ClockKind, SymbolOverride
@@ -22,13 +24,14 @@ Script = Callable[[str, Mapping[str, str], int], Override | None]
 class SimulatorSettings:
     """How the simulated venue behaves.
 
-    port: 0 takes a free one. budget: weight a minute it grants. advertised: what exchangeInfo says it grants; None
-    says the truth. retry_after: whether 429 and 418 carry Retry-After (futures do not promise it). patience:
-    refused requests in a window before the ban of ban_s. clock_ms: where the venue's clock stands; None is
-    SETTLE_MS after the end of the candles. clock_speed: how much faster than real time it goes where it is ticking.
-    latency_s: what every answer takes. hang_s: how long a hanging answer holds on. script: called with path, query
-    and the running number of the request (from 1); what it gives is answered instead, after the gate. record_hits:
-    keep every request in stats.hits. wall_clock: epoch seconds, what the weight windows and bans run on.
+    dialect: the venue whose words it speaks. port: 0 takes a free one. budget: weight a window it grants (a minute of
+    Binance). advertised: what the listing says it grants; None says the truth. retry_after: whether 429 and 418 carry
+    Retry-After (futures do not promise it). patience: refused requests in a window before the ban of ban_s. clock_ms:
+    where the venue's clock stands; None is SETTLE_MS after the end of the candles. clock_speed: how much faster than
+    real time it goes where it is ticking. latency_s: what every answer takes. hang_s: how long a hanging answer holds
+    on. script: called with path, query and the running number of the request (from 1); what it gives is answered
+    instead, after the gate. record_hits: keep every request in stats.hits. wall_clock: epoch seconds, what the weight
+    windows and bans run on.
 
     archive_day_delay_ms, archive_month_delay_ms: how long after its end a day or month is published. archive_header:
     whether files begin with the names of the columns, as newer ones do. archive_zlib_level: 6 as published.
@@ -36,6 +39,7 @@ class SimulatorSettings:
     they fit. archive_script: like script, for the archive; its numbers count requests for the archive only.
     """
 
+    dialect: Dialect = field(default_factory=Binance)
     port: int = 0
     host: str = "127.0.0.1"
     latency_s: float = 0.0

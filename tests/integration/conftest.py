@@ -32,7 +32,7 @@ from laklak.model.findings import Checkup
 from laklak.order import check
 from laklak.settings.load import load_settings
 from laklak.simulator import CandleSource, Hit, RecordedSource, Simulator, SimulatorSettings, load_recorded
-from laklak.simulator.rules import KLINES
+from laklak.simulator.dialects.binance import KLINES
 
 T = TypeVar("T")
 Candle = tuple[float, float, float, float, float]

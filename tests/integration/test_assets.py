@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from laklak.simulator import Override, SymbolOverride, generate
-from laklak.simulator.rules import KLINES
+from laklak.simulator.dialects.binance import KLINES
 
 DAY = ("--days", "1")
 DAY_MS = 86_400_000

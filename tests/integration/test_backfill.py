@@ -10,7 +10,7 @@ import pytest
 
 import laklak as library
 from laklak.simulator import generate
-from laklak.simulator.rules import KLINES, klines_weight
+from laklak.simulator.dialects.binance import KLINES, klines_weight
 
 MINUTE_MS = 60_000
 DAY_MS = 86_400_000
@@ -106,9 +106,8 @@ def test_longer_intervals_are_filled_and_complete(venue, here, stored, sql, inte
 
 
 def _ask(running, query):
-    from laklak.simulator.rules import read_klines_query
-
-    return [json.loads(row) for row in running.simulator.market.klines(read_klines_query(query))]
+    asked = running.simulator.settings.dialect.read_candles(KLINES, query)
+    return [json.loads(row) for row in running.simulator.market.candles(asked)]
 
 
 def test_intervals_live_side_by_side_in_one_store(venue, stored):

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from laklak.simulator import Override
-from laklak.simulator.rules import KLINES
+from laklak.simulator.dialects.binance import KLINES
 
 END_MS = 1_772_323_200_000
 DAY_MS = 86_400_000

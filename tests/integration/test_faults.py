@@ -13,7 +13,7 @@ import pytest
 
 import laklak as library
 from laklak.simulator import Fault, Override, generate
-from laklak.simulator.rules import KLINES
+from laklak.simulator.dialects.binance import KLINES
 
 DAY = ("--days", "1")
 DAY_MS = 86_400_000

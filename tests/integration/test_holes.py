@@ -11,7 +11,7 @@ import laklak as library
 from laklak.errors import StoreError
 from laklak.simulator import Fault, Override, SymbolOverride
 from laklak.simulator.badrows import STICKY_KINDS
-from laklak.simulator.rules import KLINES
+from laklak.simulator.dialects.binance import KLINES
 from laklak.stores.sqlite.store import SqliteStore
 
 MINUTE_MS = 60_000

@@ -18,7 +18,7 @@ import pytest
 
 from laklak.model.series import iso
 from laklak.simulator import Override, SymbolOverride, generate
-from laklak.simulator.rules import KLINES
+from laklak.simulator.dialects.binance import KLINES
 from laklak.stores.lock import StoreLock
 from laklak.text import MOVES_LOG
 

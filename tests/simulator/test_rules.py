@@ -1,9 +1,11 @@
 """The venue's rules without a socket."""
 
+import orjson
 import pytest
 
+from laklak.simulator.dialects.base import Refusal
+from laklak.simulator.dialects.binance import KLINES, Binance, klines_weight
 from laklak.simulator.gate import Gate
-from laklak.simulator.rules import KLINES, Refusal, klines_weight, read_klines_query, request_weight
 
 
 @pytest.mark.parametrize(
@@ -26,7 +28,7 @@ def test_klines_cost_by_limit(limit, weight):
     ],
 )
 def test_a_request_costs_what_its_path_and_limit_say(path, query, weight):
-    assert request_weight(path, query) == weight
+    assert Binance().cost(path, query) == weight
 
 
 @pytest.mark.parametrize(
@@ -48,14 +50,16 @@ def test_a_request_costs_what_its_path_and_limit_say(path, query, weight):
 )
 def test_a_bad_parameter_is_refused_with_the_venues_code(changes, code):
     with pytest.raises(Refusal) as refused:
-        read_klines_query({"symbol": "BTCUSDT", "interval": "1m", **changes})
+        Binance().read_candles(KLINES, {"symbol": "BTCUSDT", "interval": "1m", **changes})
 
-    assert refused.value.code == code
-    assert refused.value.status == 400
+    assert refused.value.reply.status == 400
+    assert orjson.loads(refused.value.reply.body)["code"] == code
 
 
 def test_a_query_with_a_chinese_symbol_is_understood():
-    query = read_klines_query({"symbol": "币安人生USDT", "interval": "1h", "startTime": "5", "endTime": "5"})
+    query = Binance().read_candles(
+        KLINES, {"symbol": "币安人生USDT", "interval": "1h", "startTime": "5", "endTime": "5"}
+    )
 
     assert (query.symbol, query.interval.name, query.start_ms, query.end_ms, query.limit) == (
         "币安人生USDT",
@@ -86,6 +90,14 @@ def test_a_sliding_window_forgets_after_sixty_seconds():
 
     assert gate.charge(60.0, 1).status == 429
     assert gate.charge(120.1, 10).status == 200
+
+
+def test_a_window_is_as_long_as_the_venue_says():
+    gate = Gate(10, start_s=0, window_s=2.0)
+    gate.charge(61.9, 10)
+
+    assert (gate.charge(61.95, 1).status, gate.charge(61.95, 1).retry_at_s) == (429, 62.0)
+    assert gate.charge(62.0, 10).status == 200
 
 
 def test_refusals_say_when_the_window_ends():

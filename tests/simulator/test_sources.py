@@ -34,9 +34,9 @@ def test_the_recording_covers_four_days_of_seven_symbols(recorded):
 
 
 def test_recorded_symbols_have_their_real_exchange_info_entry(recorded):
-    entry = recorded.instrument("LTCUSDT")
+    instrument = recorded.instrument("LTCUSDT")
 
-    assert (entry["status"], entry["onboardDate"], entry["baseAsset"]) == ("TRADING", 1_569_398_400_000, "LTC")
+    assert (instrument.status, instrument.listed_ms, instrument.base) == ("TRADING", 1_569_398_400_000, "LTC")
 
 
 def test_a_six_column_file_without_header_or_exchange_info_is_served_too(tmp_path):
@@ -44,7 +44,7 @@ def test_a_six_column_file_without_header_or_exchange_info_is_served_too(tmp_pat
     source = load_recorded(tmp_path)
 
     assert orjson.loads(source.oldest("AUSDT", 0, 10**6, 1)[0])[:7] == [60000, "1.0", "2.0", "0.5", "1.5", "3", 119999]
-    assert source.instrument("AUSDT")["onboardDate"] == 60000
+    assert source.instrument("AUSDT").listed_ms == 60000
 
 
 def test_several_files_of_a_symbol_are_joined_in_order(tmp_path):

@@ -16,15 +16,14 @@ from laklak.simulator.archive import zips as archive_zip
 from laklak.simulator.archive.paths import ArchiveFile
 from laklak.simulator.badrows import break_row
 from laklak.simulator.faults import Fault
+from laklak.simulator.rows import CELLS, CLOSE_TIME, COUNT, QUOTE_VOLUME, TAKER_QUOTE_VOLUME, TAKER_VOLUME, VOLUME
 
 HEADER: Final = (
     b"open_time,open,high,low,close,volume,close_time,quote_volume,count,taker_buy_volume,"
     b"taker_buy_quote_volume,ignore\n"
 )
 
-_COLUMNS: Final = 12
-_CLOSE_TIME: Final = 6
-_AMOUNTS: Final = {5: "0", 7: "0", 8: 0, 9: "0", 10: "0"}
+_AMOUNTS: Final = {VOLUME: "0", QUOTE_VOLUME: "0", COUNT: 0, TAKER_VOLUME: "0", TAKER_QUOTE_VOLUME: "0"}
 _EVIL_NAMES: Final = {"parent": "../evil.csv", "absolute": "/tmp/evil.csv"}  # noqa: S108
 
 
@@ -144,9 +143,9 @@ def _microseconds(csv: bytes, _detail: str | None, _lots: random.Random) -> byte
     lines = []
     for line in csv.splitlines():
         cells = line.split(b",")
-        if len(cells) == _COLUMNS and cells[0].isdigit() and cells[_CLOSE_TIME].isdigit():
+        if len(cells) == CELLS and cells[0].isdigit() and cells[CLOSE_TIME].isdigit():
             cells[0] += b"000"
-            cells[_CLOSE_TIME] = b"%d" % ((int(cells[_CLOSE_TIME]) + 1) * 1000 - 1)
+            cells[CLOSE_TIME] = b"%d" % ((int(cells[CLOSE_TIME]) + 1) * 1000 - 1)
         lines.append(b",".join(cells))
     return b"\n".join((*lines, b""))
 

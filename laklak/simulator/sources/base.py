@@ -5,23 +5,40 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, Protocol
+from dataclasses import dataclass
+from typing import Any, Protocol
 
-NEVER_MS: Final = 4_133_404_800_000
-"""The deliveryDate Binance gives a perpetual that has no end."""
+
+@dataclass(frozen=True, slots=True)
+class Instrument:
+    """What is traded as a symbol: since when, until when (None: no end is known), and in what digits.
+
+    `status` is in the venue's own words, None for those of what trades as usual. `recorded` is what the venue was
+    recorded to say of it, all of it.
+    """
+
+    symbol: str
+    base: str
+    quote: str
+    listed_ms: int | None = None
+    ends_ms: int | None = None
+    status: str | None = None
+    price_decimals: int = 8
+    quantity_decimals: int = 8
+    recorded: Mapping[str, Any] | None = None
 
 
 class CandleSource(Protocol):
-    """One-minute candles of some symbols. A row is the JSON text of one candle's 12 elements, as Binance sends it."""
+    """One-minute candles of some symbols, as the rows that laklak.simulator.rows describes."""
 
     symbols: Sequence[str]
     end_ms: int
     """The first minute after the last candle; unless told otherwise the venue's clock stands a little later."""
-    info: Mapping[str, Any]
-    """What exchangeInfo answers beside symbols, rateLimits and serverTime."""
+    recorded_listing: Mapping[str, Any] | None
+    """What the venue was recorded to say in its listing beside the instruments, None where nothing was recorded."""
 
-    def instrument(self, symbol: str) -> dict[str, Any]:
-        """The symbol's entry in exchangeInfo, as a copy that may be changed."""
+    def instrument(self, symbol: str) -> Instrument:
+        """What is known of a symbol beside its candles."""
         ...
 
     def oldest(self, symbol: str, start_ms: int, end_ms: int, limit: int) -> list[bytes]:
@@ -31,33 +48,6 @@ class CandleSource(Protocol):
     def newest(self, symbol: str, start_ms: int, end_ms: int, limit: int) -> list[bytes]:
         """The last `limit` rows with start <= open_time < end, oldest first."""
         ...
-
-
-def open_time_of(row: bytes) -> int:
-    """The open_time of a row without decoding the rest of it."""
-    return int(row[1 : row.index(b",")])
-
-
-def minimal_instrument(symbol: str, base: str, onboard_ms: int, price_decimals: int, quantity_decimals: int) -> Any:
-    """An exchangeInfo entry of a USDT perpetual with the members that clients look at."""
-    return {
-        "symbol": symbol,
-        "pair": symbol,
-        "contractType": "PERPETUAL",
-        "deliveryDate": NEVER_MS,
-        "onboardDate": onboard_ms,
-        "status": "TRADING",
-        "baseAsset": base,
-        "quoteAsset": "USDT",
-        "marginAsset": "USDT",
-        "pricePrecision": price_decimals,
-        "quantityPrecision": quantity_decimals,
-        "underlyingType": "COIN",
-        "filters": [
-            {"filterType": "PRICE_FILTER", "tickSize": f"{10**-price_decimals:.{price_decimals}f}"},
-            {"filterType": "LOT_SIZE", "stepSize": f"{10**-quantity_decimals:.{quantity_decimals}f}"},
-        ],
-    }
 
 
 class RowTable:

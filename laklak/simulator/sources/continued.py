@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Sequence
+from typing import Final
 
 import orjson
 
 from laklak.model.series import DAY_MS
-from laklak.simulator.sources.base import CandleSource, open_time_of
+from laklak.simulator.rows import CLOSE, open_time_of
+from laklak.simulator.sources.base import CandleSource, Instrument
 from laklak.simulator.sources.generated import Profile, Walks
 
-_CLOSE: Final = 4
 _QUANTITY_DECIMALS: Final = 1
 
 
@@ -24,7 +24,7 @@ class ContinuedSource:
     def __init__(self, recorded: CandleSource, *, seed: int) -> None:
         self.symbols: Sequence[str] = recorded.symbols
         self.end_ms = recorded.end_ms
-        self.info: Mapping[str, Any] = recorded.info
+        self.recorded_listing = recorded.recorded_listing
         self._recorded = recorded
         last_rows = {
             symbol: recorded.newest(symbol, recorded.end_ms - DAY_MS, recorded.end_ms, 1) for symbol in recorded.symbols
@@ -36,7 +36,7 @@ class ContinuedSource:
     def __repr__(self) -> str:
         return f"<ContinuedSource {self._recorded!r} going_on={len(self._going_on)}>"
 
-    def instrument(self, symbol: str) -> dict[str, Any]:
+    def instrument(self, symbol: str) -> Instrument:
         return self._recorded.instrument(symbol)
 
     def oldest(self, symbol: str, start_ms: int, end_ms: int, limit: int) -> list[bytes]:
@@ -62,7 +62,7 @@ def last_open_ms(source: CandleSource, symbols: Sequence[str], end_ms: int) -> i
 
 def _profile(row: bytes, day: int) -> Profile:
     """What the last row says of prices: as many digits, and the level."""
-    close = orjson.loads(row)[_CLOSE]
+    close = orjson.loads(row)[CLOSE]
     decimals = len(close.partition(".")[2])
     ticks = max(1, round(float(close) * 10**decimals))
     steps = 10**_QUANTITY_DECIMALS

@@ -16,7 +16,7 @@ from itertools import accumulate, count
 from typing import Any, Final
 
 from laklak.model.series import DAY_MS, MINUTE_MS
-from laklak.simulator.sources.base import minimal_instrument
+from laklak.simulator.sources.base import Instrument
 
 DEFAULT_END_MS: Final = 1_795_219_200_000
 """2026-11-21T00:00Z: a fixed moment, so that two runs see the same candles."""
@@ -96,16 +96,20 @@ class GeneratedSource(Walks):
             raise ValueError(f"at least one symbol and one day are needed, not {symbols} symbols and {days} days")
         self.symbols: Sequence[str] = tuple(_name(index) for index in range(symbols))
         self.end_ms = end_ms
-        self.info: Mapping[str, Any] = {"timezone": "UTC", "exchangeFilters": [], "assets": []}
+        self.recorded_listing: Mapping[str, Any] | None = None
         profiles = {symbol: _profile(seed, symbol) for symbol in self.symbols}
         super().__init__(profiles, seed=seed, start_ms=end_ms - days * DAY_MS)
 
-    def instrument(self, symbol: str) -> dict[str, Any]:
+    def instrument(self, symbol: str) -> Instrument:
         profile = self._profiles[symbol]
-        entry: dict[str, Any] = minimal_instrument(
-            symbol, symbol.removesuffix("USDT"), self.start_ms, profile.price_decimals, profile.quantity_decimals
+        return Instrument(
+            symbol,
+            symbol.removesuffix("USDT"),
+            "USDT",
+            listed_ms=self.start_ms,
+            price_decimals=profile.price_decimals,
+            quantity_decimals=profile.quantity_decimals,
         )
-        return entry
 
 
 def generate(*, symbols: int = 541, days: int = 90, seed: int = 1, end_ms: int = DEFAULT_END_MS) -> GeneratedSource:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import gzip
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -11,26 +10,28 @@ from typing import Any
 import orjson
 
 from laklak.model.series import MINUTE_MS
-from laklak.simulator.sources.base import RowTable, minimal_instrument, open_time_of
+from laklak.simulator.dialects.binance import instrument_of
+from laklak.simulator.rows import CELLS, open_time_of
+from laklak.simulator.sources.base import Instrument, RowTable
 
 
 class RecordedSource:
     """Candles as they were recorded; minutes that no file has do not exist."""
 
     def __init__(
-        self, tables: Mapping[str, RowTable], instruments: Mapping[str, dict[str, Any]], info: Mapping[str, Any]
+        self, tables: Mapping[str, RowTable], instruments: Mapping[str, Instrument], listing: Mapping[str, Any] | None
     ) -> None:
         self.symbols: Sequence[str] = tuple(tables)
         self.end_ms = max(table.times[-1] for table in tables.values()) + MINUTE_MS
-        self.info = info
+        self.recorded_listing = listing
         self._tables = tables
         self._instruments = instruments
 
     def __repr__(self) -> str:
         return f"<RecordedSource symbols={len(self.symbols)} rows={sum(map(len, self._tables.values()))}>"
 
-    def instrument(self, symbol: str) -> dict[str, Any]:
-        return copy.deepcopy(self._instruments[symbol])
+    def instrument(self, symbol: str) -> Instrument:
+        return self._instruments[symbol]
 
     def oldest(self, symbol: str, start_ms: int, end_ms: int, limit: int) -> list[bytes]:
         return self._tables[symbol].oldest(start_ms, end_ms, limit)
@@ -54,10 +55,11 @@ def load_recorded(folder: Path) -> RecordedSource:
     tables = {symbol: _table(rows) for symbol, rows in rows_by_symbol.items() if rows}
     if not tables:
         raise FileNotFoundError(f"{folder} has no candles: expected files like BTCUSDT-1m-2026-02.csv.gz")
-    info = _read_info(folder / "exchangeInfo.json")
-    listed = {entry["symbol"]: entry for entry in info.pop("symbols", [])}
+    listing = _read_listing(folder / "exchangeInfo.json")
+    entries = [] if listing is None else listing.pop("symbols", [])
+    listed = {entry["symbol"]: instrument_of(entry) for entry in entries}
     instruments = {symbol: listed.get(symbol) or _instrument(symbol, table) for symbol, table in tables.items()}
-    return RecordedSource(tables, instruments, info)
+    return RecordedSource(tables, instruments, listing)
 
 
 def _table(rows: Mapping[int, bytes]) -> RowTable:
@@ -65,16 +67,15 @@ def _table(rows: Mapping[int, bytes]) -> RowTable:
     return RowTable(times, [rows[time] for time in times])
 
 
-def _read_info(path: Path) -> dict[str, Any]:
+def _read_listing(path: Path) -> dict[str, Any] | None:
     if not path.exists():
-        return {"timezone": "UTC", "exchangeFilters": [], "assets": []}
-    info: dict[str, Any] = orjson.loads(path.read_bytes())
-    return info
+        return None
+    listing: dict[str, Any] = orjson.loads(path.read_bytes())
+    return listing
 
 
-def _instrument(symbol: str, table: RowTable) -> dict[str, Any]:
-    entry: dict[str, Any] = minimal_instrument(symbol, symbol.removesuffix("USDT"), table.times[0], 8, 8)
-    return entry
+def _instrument(symbol: str, table: RowTable) -> Instrument:
+    return Instrument(symbol, symbol.removesuffix("USDT"), "USDT", listed_ms=table.times[0])
 
 
 def _read_rows(path: Path) -> Iterable[bytes]:
@@ -92,7 +93,7 @@ def _read_rows(path: Path) -> Iterable[bytes]:
 def _render(cells: list[str]) -> bytes:
     if len(cells) == 6:
         cells = [*cells, str(int(cells[0]) + MINUTE_MS - 1), "0", "0", "0", "0", "0"]
-    if len(cells) != 12:
+    if len(cells) != CELLS:
         raise ValueError(f"expected 12 or 6 columns, found {len(cells)}")
     time, first, high, low, last, volume, close_time, quote, count, taker, taker_quote, unused = cells
     return (

@@ -28,7 +28,7 @@ from laklak.archives.csv import read_files
 from laklak.archives.table import CandleTable
 from laklak.errors import VenueUnreachable
 from laklak.simulator import Fault, Override, SymbolOverride
-from laklak.simulator.rules import KLINES
+from laklak.simulator.dialects.binance import KLINES
 
 # One of the two sources is gone
 

@@ -12,7 +12,7 @@ import pytest
 import laklak as library
 from laklak.errors import StoreUnavailable
 from laklak.simulator import Override, SymbolOverride, generate
-from laklak.simulator.rules import KLINES
+from laklak.simulator.dialects.binance import KLINES
 
 MINUTE_MS = 60_000
 DAY_MS = 1440 * MINUTE_MS

@@ -1,0 +1,1 @@
+"""How each venue spells what the simulator answers: one file each."""

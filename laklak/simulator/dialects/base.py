@@ -1,0 +1,108 @@
+"""The protocol of a dialect: how one venue spells the requests it reads and the answers it gives.
+
+The candles, the budget, the clock and the faults are the simulator's and the same for all; a dialect is pure, keeps
+nothing and decides nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, Final, Protocol
+
+from laklak.model.series import Interval
+from laklak.simulator.sources.base import Instrument
+
+JSON: Final = "application/json"
+
+
+class Subject(Enum):
+    """What a path is about."""
+
+    CANDLES = "candles"
+    LISTING = "listing"
+    CLOCK = "clock"
+    PING = "ping"
+
+
+@dataclass(frozen=True, slots=True)
+class CandlesQuery:
+    """A request for candles as understood: bounds are open times in ms, inclusive at both ends, None where not sent.
+
+    Of more rows than `limit` those at the start are given if `oldest_first`, else those at the end.
+    """
+
+    symbol: str
+    interval: Interval
+    start_ms: int | None
+    end_ms: int | None
+    limit: int
+    oldest_first: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An answer as it is sent, apart from the headers that all answers have."""
+
+    status: int
+    body: bytes
+    content_type: str = JSON
+
+
+class Refusal(Exception):
+    """A request whose parameters the venue refuses, with its answer in its own words."""
+
+    def __init__(self, reply: Reply) -> None:
+        super().__init__(reply.body.decode())
+        self.reply = reply
+
+
+class Dialect(Protocol):
+    """The members stand in this order in every file of a venue."""
+
+    window_s: float
+    """The time over which the venue counts what an address costs it."""
+    archive_root: str | None
+    """What the paths of its bulk files begin with; None where it publishes none."""
+    pong: bytes
+    region: Reply
+    """The answer to an address in a country that the venue does not serve."""
+    server_errors: Sequence[Reply]
+    """The ways in which it says that it has trouble of its own."""
+
+    def subject_of(self, path: str) -> Subject | None:
+        """What a path is about, None where there is nothing."""
+        ...
+
+    def cost(self, path: str, query: Mapping[str, str]) -> int:
+        """What a request costs of the budget, one that is refused included."""
+        ...
+
+    def headers(self, used: int) -> dict[str, str]:
+        """What every answer of an address carries that has `used` so much of its budget."""
+        ...
+
+    def read_candles(self, path: str, query: Mapping[str, str]) -> CandlesQuery:
+        """Understand a request for candles, or raise the Refusal that the venue answers."""
+        ...
+
+    def candles(self, query: CandlesQuery, rows: Sequence[bytes]) -> bytes:
+        """The body with these rows, which come oldest first; one that is broken on purpose may lack cells."""
+        ...
+
+    def listing(
+        self, instruments: Sequence[Instrument], recorded: Mapping[str, Any] | None, budget: int, now_ms: int
+    ) -> bytes:
+        """The body that lists what is traded. `recorded` is what the venue was recorded to say beside it."""
+        ...
+
+    def clock(self, now_ms: int) -> bytes:
+        """The body that tells the time."""
+        ...
+
+    def unknown_path(self, method: str, path: str) -> Reply: ...
+    def unknown_symbol(self, symbol: str) -> Reply: ...
+    def delisted(self, symbol: str) -> Reply: ...
+    def too_many_requests(self, budget: int) -> Reply: ...
+    def banned(self, until_ms: int) -> Reply: ...

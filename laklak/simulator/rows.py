@@ -1,0 +1,40 @@
+"""A candle as the simulator keeps it, whatever venue it plays: a row, the JSON text of twelve cells.
+
+Rows are made once and handed on as bytes; most venues' candles are some of these cells in another order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+OPEN_TIME: Final = 0
+OPEN: Final = 1
+HIGH: Final = 2
+LOW: Final = 3
+CLOSE: Final = 4
+VOLUME: Final = 5
+CLOSE_TIME: Final = 6
+QUOTE_VOLUME: Final = 7
+COUNT: Final = 8
+TAKER_VOLUME: Final = 9
+TAKER_QUOTE_VOLUME: Final = 10
+
+CELLS: Final = 12
+"""So many there are. Times are ms, prices and amounts are texts, the count is a number, the last cell says nothing."""
+
+AMOUNTS: Final = (VOLUME, QUOTE_VOLUME, TAKER_VOLUME, TAKER_QUOTE_VOLUME)
+"""The texts that a longer candle has the sums of."""
+
+
+def open_time_of(row: bytes) -> int:
+    """The open time of a row without decoding the rest of it."""
+    return int(row[1 : row.index(b",")])
+
+
+def index_of(rows: Sequence[bytes], open_time_ms: int) -> int | None:
+    """Where the row of a minute is, if it is there."""
+    for index, row in enumerate(rows):
+        if open_time_of(row) == open_time_ms:
+            return index
+    return None
