@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
+import sqlite3
 from dataclasses import replace
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 import pytest
+from influx_places import Bucket, Database
 
 from laklak.model.absences import Absence
 from laklak.model.candles import CandleBatch
@@ -305,12 +309,42 @@ def test_a_store_tells_what_it_holds(use, deliver):
     assert info.free_bytes is None or info.free_bytes > 0
 
 
-def test_runs_are_recorded(use):
-    run = RunRecord(
-        START, START + 5000, "1.0", START, DAYS.end_ms, "1m", 2, 8640, 0, 8639, 8639, 1, 0, 0, 9, 45, 0, None
-    )
+@pytest.fixture
+def recorded_runs(where, request):
+    """Read what another program finds of runs, oldest first, without their times, and without `result`: CSV, in which a
+    bucket answers, has a column of its own by that name.
+    """
 
-    use(lambda store: store.record_run(run))
+    def read():
+        name = unquote(urlsplit(where.where).path.rpartition("/")[2])
+        if where.where.startswith("influxdb2:"):
+            rows = Bucket(request.getfixturevalue("influxd2"), name).rows("laklak_runs")
+        elif where.where.startswith("influxdb:"):
+            rows = Database(request.getfixturevalue("influxd"), name).rows("laklak_runs")
+        else:
+            with contextlib.closing(sqlite3.connect(where.where)) as connection:
+                connection.row_factory = sqlite3.Row
+                rows = [dict(row) for row in connection.execute("SELECT * FROM laklak_runs ORDER BY id")]
+        return [{name: row.get(name) for name in RUN.facts if name != "result"} for row in rows]
+
+    return read
+
+
+RUN = RunRecord(START, START + 5000, "1.0", START, DAYS.end_ms, "1m", 2, 8640, 10, 8639, 8629, 1, 3, 4, 9, 45, 0, None)
+
+
+def test_every_run_is_recorded_with_its_account(use, recorded_runs):
+    failed = replace(RUN, ended_ms=START + 6000, written=7, missing=8626, exit_code=75, error="banned until tomorrow")
+
+    use(lambda store: store.record_run(RUN))
+    use(lambda store: store.record_run(failed))
+
+    # No error is nothing or no text, as each store has it.
+    found = [{**row, "error": row["error"] or None} for row in recorded_runs()]
+    assert [{**row, "result": one.result} for row, one in zip(found, (RUN, failed), strict=True)] == [
+        RUN.facts,
+        failed.facts,
+    ]
 
 
 def test_a_store_may_be_closed_twice(use):
