@@ -13,7 +13,7 @@ from laklak.bench.workload import Workload
 TINY = Workload(symbols=2, days=2, seed=7)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def tiny() -> Workload:
     return TINY
 

@@ -2,25 +2,38 @@
 
 from __future__ import annotations
 
+import asyncio
+import shutil
 import sqlite3
 
 import pytest
 
 from laklak.bench.children import BenchmarkFailed, Work
 from laklak.bench.places import FilePlace
+from laklak.bench.verifying import verify
 from laklak.bench.workload import access_json
 
 
+@pytest.fixture(scope="module")
+def written(tiny, tmp_path_factory):
+    """What a benchmark has made and written: the order for its verification, and the file."""
+    folder = tmp_path_factory.mktemp("written")
+    work = Work(folder)
+    spec = {"workload": {"symbols": tiny.symbols, "days": tiny.days, "seed": tiny.seed}, "folder": str(folder)}
+    spec["checksum"] = work.answer("reference", spec)["checksum"]
+    access = FilePlace(folder, state_dir=folder).named("x")
+    work.answer("write", spec | {"access": access_json(access)})
+    return spec, access.where.removeprefix("sqlite:///")
+
+
 @pytest.fixture
-def filled(tiny, tmp_path):
+def filled(written, tmp_path):
     """A store with what must be stored; gives its file, and what verifies it."""
-    work = Work(tmp_path)
-    spec = {"workload": {"symbols": tiny.symbols, "days": tiny.days, "seed": tiny.seed}, "folder": str(tmp_path)}
-    made = work.answer("reference", spec)
+    spec, file = written
     access = FilePlace(tmp_path, state_dir=tmp_path).named("x")
-    spec |= {"access": access_json(access), "checksum": made["checksum"]}
-    work.answer("write", spec)
-    return access.where.removeprefix("sqlite:///"), lambda: work.answer("verify", spec)
+    path = access.where.removeprefix("sqlite:///")
+    shutil.copy(file, path)
+    return path, lambda: asyncio.run(verify({**spec, "access": access_json(access)}))
 
 
 def change(path: str, statement: str) -> None:
@@ -30,9 +43,9 @@ def change(path: str, statement: str) -> None:
 
 
 def test_a_store_that_equals_the_generator_is_right(filled, tiny):
-    _, verify = filled
+    _, verified = filled
 
-    found = verify()
+    found = verified()
 
     assert (found["wrong"], found["candles"]) == (None, tiny.candles)
 
@@ -50,11 +63,11 @@ def test_a_store_that_equals_the_generator_is_right(filled, tiny):
     ids=["a digit", "a missing minute", "a minute too many", "another symbol", "an empty series"],
 )  # fmt: skip
 def test_the_first_difference_is_named(filled, statement, says):
-    path, verify = filled
+    path, verified = filled
     # A row in the middle of the second series.
     change(path, statement.replace("THE ROW", "series_id = 2 AND open_time = 1795003200000"))
 
-    wrong = verify()["wrong"]
+    wrong = verified()["wrong"]
 
     assert wrong is None if says is None else says in wrong
 

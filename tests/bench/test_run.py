@@ -18,11 +18,18 @@ def measured(results):
     return [(case.stage, case.source, case.store) for case in results.cases]
 
 
-def test_a_benchmark_measures_limits_and_paths_and_leaves_nothing_behind(plan, tiny, temporary):
-    results = run(plan(sources=["rest"]), lambda line: None)
+# A whole benchmark is a dozen processes: every day there is one, and others without paths.
+WRITES_EVERY_DAY = pytest.mark.parametrize(
+    "sources", [[], pytest.param(["archive"], marks=pytest.mark.long)], ids=["writes", "writes and paths"]
+)
+
+
+def test_a_benchmark_measures_limits_paths_and_the_limiter_and_leaves_nothing_behind(plan, tiny, temporary):
+    results = run(plan(sources=["rest"], budgets=[1200], limiter_s=1.0), lambda line: None)
 
     assert sorted(measured(results)) == [
         ("download", "rest", ""),
+        ("limiter", "rest", "sqlite"),
         ("path", "rest", "sqlite"),
         ("re-plan", "", "sqlite"),
         ("write", "", "sqlite"),
@@ -32,32 +39,40 @@ def test_a_benchmark_measures_limits_and_paths_and_leaves_nothing_behind(plan, t
     assert path is not None
     assert path.runs[0].candles == tiny.candles - 1440
     assert path.runs[0].rss_bytes > 2**24
-    assert [what for what, _ in results.skipped] == ["influxdb", "limiter"]
+    limited = next(case for case in results.cases if case.stage == "limiter").runs[0]
+    assert limited.weight > 0
+    assert limited.most_weight_in_60s <= 1200
+    assert 0 < limited.budget_share <= 1
+    assert [what for what, _ in results.skipped] == ["influxdb"]
     assert list(temporary.iterdir()) == []
 
 
-def test_a_named_file_is_never_opened_and_what_is_made_beside_it_goes(plan, temporary, tmp_path):
+@WRITES_EVERY_DAY
+def test_a_named_file_is_never_opened_and_what_is_made_beside_it_goes(sources, plan, temporary, tmp_path):
     folder = tmp_path / "mine"
     folder.mkdir()
     (folder / "candles.db").write_bytes(b"not even a database")
 
-    results = run(plan(store=StoreAccess(where=str(folder / "candles.db"))), lambda line: None)
+    results = run(plan(sources=sources, store=StoreAccess(where=str(folder / "candles.db"))), lambda line: None)
 
+    assert [what for what, _ in results.skipped] == ["influxdb", "limiter"]
+    assert results.stores_checked == 1 + len(sources)
     assert results.places == {"sqlite": str(folder)}
     assert [path.name for path in folder.iterdir()] == ["candles.db"]
     assert (folder / "candles.db").read_bytes() == b"not even a database"
 
 
-def test_on_a_named_server_databases_come_and_go_beside_the_one_that_is_named(plan, influxd, temporary):
+@WRITES_EVERY_DAY
+def test_on_a_named_server_databases_come_and_go_beside_the_one_that_is_named(sources, plan, influxd, temporary):
     influxd.ask('CREATE DATABASE "mine"')
     influxd.put("m v=1 1", "mine")
     before = influxd.rows("SHOW DATABASES")
 
-    results = run(plan(store=StoreAccess(where=influxd.url("mine"))), lambda line: None)
+    results = run(plan(sources=sources, store=StoreAccess(where=influxd.url("mine"))), lambda line: None)
 
-    assert ("path", "archive", "influxdb") in measured(results)
-    assert results.stores_checked == 4
-    assert results.find("path", "archive", "influxdb").runs[0].server_cpu_s is not None
+    cases = [results.find("write", "", "influxdb"), *(results.find("path", one, "influxdb") for one in sources)]
+    assert [case.runs[0].server_cpu_s is not None for case in cases] == [True] * len(cases)
+    assert results.stores_checked == 2 * len(cases)
     assert influxd.rows("SHOW DATABASES") == before
     assert influxd.rows("SELECT v FROM m", "mine") == [[1, 1]]
 
@@ -74,15 +89,6 @@ def test_buckets_come_and_go_beside_the_one_that_is_named(plan, influxd2, tempor
 
     assert ("path", "archive", "influxdb2") in measured(results)
     assert buckets() == before
-
-
-def test_the_limiter_is_measured_at_the_venue(plan, temporary):
-    results = run(plan(sources=[], budgets=[1200], limiter_s=1.0), lambda line: None)
-
-    run_of_it = next(case for case in results.cases if case.stage == "limiter").runs[0]
-    assert run_of_it.weight > 0
-    assert run_of_it.most_weight_in_60s <= 1200
-    assert 0 < run_of_it.budget_share <= 1
 
 
 @pytest.mark.parametrize(
