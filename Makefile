@@ -2,7 +2,8 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
-JOBS   ?= 2
+# One more than two cores: for a third of their time tests wait, for a server, a pause or a grace.
+JOBS   ?= 3
 # Where influxd is not on the PATH it comes from Debian's package, unpacked under build/ (OFFLINE=1 fetches nothing).
 # What had to be skipped, and why, stands at the end of the tests' output.
 PYTEST := folder=$$(tests/servers/influxd1.sh || true); PATH="$$PATH$${folder:+:$$folder}" $(BIN)/python -m pytest -q
@@ -32,13 +33,13 @@ demo: install  ## real recorded candles through the whole program, into a store 
 	@$(BIN)/python tests/demo.py
 
 test: install check  ## lint, types and all everyday tests
-	@$(PYTEST) -n $(JOBS)
+	@$(PYTEST) -n $(JOBS) --dist worksteal
 
 test-failed: install  ## what failed last time, one test after the other
 	@$(PYTEST) --last-failed --last-failed-no-failures none --maxfail 1
 
 test-all: install check  ## the long tests too, and many more examples of those that try random ones
-	@$(PYTEST) -n $(JOBS) -m "not live" --hypothesis-profile thorough
+	@$(PYTEST) -n $(JOBS) --dist worksteal -m "not live" --hypothesis-profile thorough
 
 influxd2:  ## build the InfluxDB 2.x server that the tests of influxdb2:// use
 	@tests/servers/influxd2/build.sh
@@ -53,7 +54,7 @@ fix: install  ## format and mend what can be mended
 	@$(BIN)/ruff check --fix .
 
 cov: install  ## branch coverage of the everyday tests
-	@$(PYTEST) -n $(JOBS) --cov --cov-report=term-missing:skip-covered
+	@$(PYTEST) -n $(JOBS) --dist worksteal --cov --cov-report=term-missing:skip-covered
 
 bench: install  ## how fast a backfill is on this machine, and how near to what is possible; the quick form
 	@$(BIN)/laklak bench --quick
