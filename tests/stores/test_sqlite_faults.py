@@ -254,11 +254,12 @@ WRITER = (
 )
 
 
-def test_a_process_that_is_killed_loses_nothing_it_has_acknowledged(path):
+@pytest.mark.parametrize("times", [1, pytest.param(5, marks=pytest.mark.long)])
+def test_a_process_that_is_killed_loses_nothing_it_has_acknowledged(path, times):
     series = Series.parse("binance:BTCUSDT:1m")
     rng = random.Random(5)
     number = 0
-    for _ in range(5):
+    for _ in range(times):
         with subprocess.Popen([sys.executable, "-c", WRITER, str(path), str(number)], stdout=subprocess.PIPE) as writer:
             assert writer.stdout is not None
             for _ in range(rng.randrange(1, 40)):

@@ -423,7 +423,12 @@ def bursts(weight, every_s):
     return spend
 
 
-@pytest.mark.parametrize("phase_s", [0, 21, 44, 59.5])
+def at_length(*values):
+    """Cases of the long tests: every day there are some of each kind."""
+    return [pytest.param(*value, marks=pytest.mark.long) for value in values]
+
+
+@pytest.mark.parametrize("phase_s", [0, 44, *at_length((21,), (59.5,))])
 @pytest.mark.parametrize("way_s", [QUICK, SLOW, UNEVEN], ids=["quick", "slow", "uneven"])
 @pytest.mark.parametrize("weight", [2, 5, 10])
 def test_alone_at_the_advertised_budget_nothing_is_refused_and_nearly_all_is_used(virtually, phase_s, way_s, weight):
@@ -435,8 +440,8 @@ def test_alone_at_the_advertised_budget_nothing_is_refused_and_nearly_all_is_use
     assert address.spent["own"] >= 0.97 * 2400 * 5
 
 
-@pytest.mark.parametrize("phase_s", [0, 7, 21, 38, 44, 59.5])
-@pytest.mark.parametrize(("before_s", "way_s"), [(0, QUICK), (90, QUICK), (0, SLOW), (90, UNEVEN)])
+@pytest.mark.parametrize("phase_s", [0, 38, *at_length((7,), (21,), (44,), (59.5,))])
+@pytest.mark.parametrize(("before_s", "way_s"), [(0, QUICK), (90, UNEVEN), *at_length((90, QUICK), (0, SLOW))])
 @pytest.mark.parametrize(
     "other",
     [steady(600), bursts(20, 2), bursts(50, 5), bursts(100, 10)],
