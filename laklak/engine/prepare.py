@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Final
+
+import anyio
 
 from laklak.archives.evidence import FILES_A_RUN, DueDay, choose, touched_days
 from laklak.archives.split import Split
@@ -15,17 +18,19 @@ from laklak.engine.life import Lives, ended_line
 from laklak.engine.listing import ListingCheck
 from laklak.engine.oddities import STRAYS_FILE, OddityBook
 from laklak.engine.store_work import Closed, check_room, each, find_closed, survey_sure
-from laklak.errors import StoreUnavailable, VenueUnreachable
+from laklak.engine.tally import tally
+from laklak.errors import StoreUnavailable, SymbolError, TryLater, VenueError, VenueUnreachable
 from laklak.model.absences import SPAN_KINDS, Absence, minutes
-from laklak.model.series import Series, TimeRange, iso
+from laklak.model.series import Instrument, Series, TimeRange, iso
 from laklak.model.spans import newest_held, oldest_held, parted, runs, union, without
 from laklak.plan.answers import may_have_come
 from laklak.plan.chunks import best_page, page_weight
 from laklak.plan.cost import alternatives, cost_of
 from laklak.plan.missing import SeriesPlan
-from laklak.plan.wanted import Asked, Target, clip_to_clock, resolve
+from laklak.plan.wanted import Asked, EmptyRange, FailedSeries, Target, clip_to_clock, resolve
 from laklak.report.ledger import Ledger
 from laklak.report.observer import Observer
+from laklak.report.outcome import exit_of_plan
 from laklak.report.progress import Report
 from laklak.report.summary import Estimate
 from laklak.settings.job import Job
@@ -36,9 +41,12 @@ from laklak.stores.base import Origin, Store
 from laklak.stores.coverage import Presence, absences_on_grid, parted_by_absences
 from laklak.stores.knowledge import Knowledge
 from laklak.stores.unconfirmed import UnsureBook
+from laklak.tasks.groups import task_group
 from laklak.tasks.stopping import Stopper
 from laklak.text import counted, some_of
 from laklak.wire.pools import Pools
+
+log = logging.getLogger(__name__)
 
 _WORTH_WEIGHT: Final = 50
 _WORTH_FILES: Final = 10
@@ -55,6 +63,24 @@ def mixing_refusal(store: Store, present: Origin | None, feed: Feed) -> StoreUna
         f"{store.display} holds {present} candles; {feed.venue.name} at {feed.shown_url} gives {feed.origin} ones",
         hint="use another --store, or --force to mix them",
     )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class VenuePlan:
+    """What is wanted of one venue: its series, what of them is stored, and the symbols that nobody knows.
+
+    `failed` are named in the summary, `unknown` only told; `typed_unknown` are the errors of the failed ones that were
+    typed, and `typed_known` is whether there is a typed one that is known, or that nobody could be asked for.
+    """
+
+    feed: Feed
+    span: TimeRange
+    targets: Sequence[Target]
+    plans: list[SeriesPlan] = field(default_factory=list)
+    failed: Sequence[FailedSeries] = ()
+    unknown: Sequence[str] = ()
+    typed_unknown: Sequence[SymbolError] = ()
+    typed_known: bool = False
 
 
 class Preparation:
@@ -85,29 +111,42 @@ class Preparation:
         self._due_holes: dict[Series, Sequence[DueDay]] = {}
         self._hole_days: dict[Series, Sequence[int]] = {}
         self._closed = Closed()
+        self._origin_lock = anyio.Lock()
         remedy = "to be fetched again" if job.dry_run else "fetched again"
         self._oddities = OddityBook(job.state_dir / STRAYS_FILE, observer.warn, remedy)
 
     async def run(self, stack: AsyncExitStack) -> Estimate:
         """Connect to the venues (closed with `stack`), hold the wanted against the store, and say what it takes."""
-        spans = []
-        plans: list[tuple[Feed, list[SeriesPlan]]] = []
         pools = stack.enter_context(Pools(self._job.state_dir))
         self._report.failed += self._job.refused
         every = [] if self._job.every is None else [self._job.every.venue]
+        # What is wrong with what was typed or set, and with the store, is said before anybody is asked anything.
         for name in dict.fromkeys([*(one.venue for one in self._job.asked), *every]):
-            feed = Feed(name, self._job, self._stopper, self._observer.warn, pools)
-            self.feeds.append(feed)
+            self.feeds.append(Feed(name, self._job, self._stopper, self._observer.warn, pools))
+        for feed in self.feeds:
             await self._addresses.check_unasked(feed)
-            self._look_at_bans(feed)
-            await stack.enter_async_context(feed)
-            feed.fresh = Fresh.of(self._knowledge, name, self._job.interval, feed.clock.now_ms())
-            self._addresses.trust_files(feed)
-            await self._check_origin(feed)
-            span, targets = await self._targets(feed)
-            spans.append(span)
-            await self._find_closed(name, [target.wanted for target in targets if target.wanted])
-            plans.append((feed, await each(targets, self._plan, self._observer.note)))
+        made: dict[Feed, VenuePlan] = {}
+
+        async def make(feed: Feed) -> None:
+            plan = await self._plan_venue(feed, stack)
+            if plan is not None:
+                made[feed] = plan
+
+        async with task_group() as group:
+            for feed in self.feeds:
+                self._look_at_bans(feed)
+                group.start_soon(make, feed)
+        self._refuse_if_none_started()
+        for feed in self.feeds:
+            if feed not in made:
+                made[feed] = await self._plan_unasked(feed)
+        venues = [made[feed] for feed in self.feeds]
+        self._refuse_if_nothing_typed_is_known(venues)
+        for venue in venues:
+            self._tell_unknown(venue)
+            self._report.failed += venue.failed
+        spans = [venue.span for venue in venues]
+        plans = [(venue.feed, venue.plans) for venue in venues]
         self._report.not_whole = self._oddities.not_whole
         self._oddities.tell()
         self._report.start_ms = min((span.start_ms for span in spans), default=None)
@@ -138,6 +177,8 @@ class Preparation:
             hole_files=choice.files,
             holes_later=choice.later_holes,
         )
+        tally(self._report, self.feeds)
+        estimate = replace(estimate, venues=self._report.venues, exit=exit_of_plan(self._report))
         self._report.requests_planned = estimate.requests
         if not self._job.dry_run:
             self._observer.planned(estimate)
@@ -153,6 +194,78 @@ class Preparation:
                     f"{feed.venue.name} gives {self._job.interval} candles from {iso(after_ms)} on: "
                     f"{counted(candles, 'candle')} before that {'is' if candles == 1 else 'are'} out of reach"
                 )
+
+    async def _plan_venue(self, feed: Feed, stack: AsyncExitStack) -> VenuePlan | None:
+        """Connect to a venue and plan what is wanted of it; None where it cannot be asked: that is its own end."""
+        try:
+            await stack.enter_async_context(feed)
+            feed.fresh = Fresh.of(self._knowledge, feed.venue.name, self._job.interval, feed.clock.now_ms())
+            self._addresses.trust_files(feed)
+            async with self._origin_lock:
+                # One after the other: the first one decides what a store without candles is for.
+                await self._check_origin(feed)
+            plan = await self._targets(feed)
+            await self._find_closed(feed.venue.name, [target.wanted for target in plan.targets if target.wanted])
+            return replace(plan, plans=await each(plan.targets, self._plan, self._observer.note))
+        except (VenueError, EmptyRange) as exc:
+            feed.connected = False
+            feed.end_with(exc)
+            log.error("not started venue=%s reason=%s error=%s", feed.venue.name, exc.reason, exc)
+            if len(self.feeds) > 1:
+                self._observer.warn(f"going on without {feed.venue.name}, what is wanted of it stays missing: {exc}")
+            return None
+
+    async def _plan_unasked(self, feed: Feed) -> VenuePlan:
+        """What is wanted of a venue that could not be started, by what was asked for and by this machine's clock.
+
+        Nothing of it is fetched: it stays missing, but for what is stored.
+        """
+        feed.without_files()
+        for noted in (self._due_holes, self._hole_days):
+            for series in [one for one in noted if one.venue == feed.venue.name]:
+                del noted[series]
+        self._report.ended = [one for one in self._report.ended if Series.parse(one.series).venue != feed.venue.name]
+        job = self._job
+        try:
+            span = clip_to_clock(
+                job.start_ms, job.end_ms, job.days, feed.clock.now_ms(), job.interval, settle_s=job.settle_s
+            )
+        except EmptyRange:
+            span = TimeRange(0, 0)
+        if job.within_retention:
+            span = self._store.within_retention(span)
+        asked = [one for one in job.asked if one.venue == feed.venue.name]
+        if job.every is not None and job.every.venue == feed.venue.name:
+            asked += job.every.held({}, await self._held_symbols(feed.venue.name))
+        listed = {one.symbol: Instrument(one.symbol, "unknown", None, None) for one in asked}
+        lives = Lives(feed, self._store, self._knowledge, self._report, recheck=job.recheck)
+        self.lives[feed.venue.name] = lives
+        targets = await each(resolve(asked, listed, job.interval, span).targets, lives.settle)
+        plans = await each(targets, self._plan, self._observer.note)
+        return VenuePlan(feed, span, targets, plans=plans, typed_known=any(one.typed for one in asked))
+
+    def _refuse_if_none_started(self) -> None:
+        """Raise why no venue could be started, unless all may fail; a ban only where nothing else is the reason."""
+        ends = [feed.end for feed in self.feeds if feed.end is not None and not feed.optional]
+        if not ends or any(feed.end is None for feed in self.feeds):
+            return
+        bans = [end for end in ends if isinstance(end, TryLater)]
+        if len(bans) == len(ends):
+            raise min(bans, key=lambda ban: ban.until_ms)
+        raise next(end for end in ends if not isinstance(end, TryLater))
+
+    def _refuse_if_nothing_typed_is_known(self, venues: Sequence[VenuePlan]) -> None:
+        errors = [error for venue in venues for error in venue.typed_unknown]
+        if errors and not any(venue.typed_known for venue in venues):
+            raise errors[0]
+
+    def _tell_unknown(self, venue: VenuePlan) -> None:
+        name = venue.feed.venue.name
+        if venue.unknown:
+            where = "what the store holds" if self._job.every else "the list that comes with laklak"
+            self._observer.warn(f"{name} does not know, of {where}: {some_of(venue.unknown)}")
+        if venue.failed:
+            self._observer.warn(f"{name} does not know: {some_of([failed.series for failed in venue.failed])}")
 
     def _look_at_bans(self, feed: Feed) -> None:
         """Forget the ban of the venue where that is asked for; one that was noted in the future begins now, once."""
@@ -205,7 +318,7 @@ class Preparation:
             found = await find_closed(self._store, {venue: around}, self._observer.warn)
             self._closed = Closed({**self._closed.by_venue, **found.by_venue})
 
-    async def _targets(self, feed: Feed) -> tuple[TimeRange, Sequence[Target]]:
+    async def _targets(self, feed: Feed) -> VenuePlan:
         clock_ms = feed.clock.now_ms()
         job = self._job
         span = clip_to_clock(job.start_ms, job.end_ms, job.days, clock_ms, job.interval, job.settle_s)
@@ -222,14 +335,7 @@ class Preparation:
         if feed.no_api is not None:
             self._observer.warn(f"going on with the bulk files alone, what they lack stays missing: {feed.no_api}")
         resolved = resolve(asked, held.instruments, self._job.interval, span, held.unlisted)
-        self._report.failed += resolved.failed
         self._report.ended += held.ended
-        if resolved.unknown:
-            where = "what the store holds" if self._job.every else "the list that comes with laklak"
-            self._observer.warn(f"{feed.venue.name} does not know, of {where}: {some_of(resolved.unknown)}")
-        if resolved.failed:
-            unknown = [failed.series for failed in resolved.failed]
-            self._observer.warn(f"{feed.venue.name} does not know: {some_of(unknown)}")
         lives = Lives(feed, self._store, self._knowledge, self._report, recheck=self._job.recheck)
         self.lives[feed.venue.name] = lives
         before = len(self._report.ended)
@@ -240,15 +346,30 @@ class Preparation:
         if wanted:
             earliest_ms = min(part.start_ms for part in wanted)
             self._store.check_range(TimeRange(earliest_ms, span.end_ms))
-        return span, targets
+        unknown = {failed.series for failed in resolved.failed if failed.reason == "unknown_symbol"}
+        return VenuePlan(
+            feed,
+            span,
+            targets,
+            failed=resolved.failed,
+            unknown=resolved.unknown,
+            typed_unknown=resolved.typed_unknown,
+            typed_known=any(one.typed and self._series(one) not in unknown for one in asked),
+        )
+
+    def _series(self, asked: Asked) -> str:
+        return str(Series(asked.venue, asked.symbol, self._job.interval))
+
+    async def _held_symbols(self, venue: str) -> list[str]:
+        holdings = await self._store.holdings()
+        return [one.symbol for one in holdings if (one.venue, one.interval) == (venue, self._job.interval)]
 
     async def _every(self, feed: Feed, listing: ListingCheck) -> list[Asked]:
         """What is asked for where nobody named it: all that the venue trades, and what the store holds of it."""
         every, name = self._job.every, feed.venue.name
         if every is None or every.venue != name:
             return []
-        holdings = await self._store.holdings()
-        held = [one.symbol for one in holdings if (one.venue, one.interval) == (name, self._job.interval)]
+        held = await self._held_symbols(name)
         quoted = "" if every.quote is None else f" quoted in {every.quote}"
         if feed.no_api is None:
             await listing.as_before()
@@ -340,7 +461,10 @@ class Preparation:
 
     def _note_holes(self, series: Series, known: Sequence[Absence]) -> None:
         """Keep of which days there are known holes, and which are to be held against files."""
-        evidence = self._feed(series.venue).evidence
+        feed = self._feed(series.venue)
+        if feed.end is not None:
+            return
+        evidence = feed.evidence
         due = evidence.due_days(series, known)
         if due:
             self._due_holes[series] = due

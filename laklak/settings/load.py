@@ -52,6 +52,7 @@ __all__ = [
 ]
 
 CONFIG_HELP: Final = "settings file [default: laklak.toml in this folder, else in the user's configuration folder]"
+_SWITCHES: Final = frozenset(key for key, spec in SPECS.items() if spec.is_switch)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,12 +67,14 @@ class VenueSettings:
     `budget_is_default`: nobody chose it, so a venue that allows less may lower it.
     `firewall_wait_s`: how long to stay away after a firewall's 403. Binance says no duration; it is said to clear
     after roughly 5 minutes (unverified).
+    `optional`: its failures are told and do not change the exit status.
     """
 
     url: str = field(repr=False)
     budget: int | str
     chunk: int | Literal["auto"]
     firewall_wait_s: float
+    optional: bool = False
     archive_url: str | None = field(default=None, repr=False)
     budget_is_default: bool = False
 
@@ -182,7 +185,7 @@ def load_settings(
     ]
     user_config = user_config or platformdirs.user_config_path("laklak") / "laklak.toml"
     config = _config_path(written, folder, user_config)
-    written.append(toml_values(config, [*SPECS, *OF_VENUES]) if config else {})
+    written.append(toml_values(config, [*SPECS, *OF_VENUES], _SWITCHES) if config else {})
     of_influx = {**file_names, **names}
     written.append(influx_account(of_influx) | ({} if _first(written, "store") else influx_store(of_influx)))
     written.append(_defaults())
