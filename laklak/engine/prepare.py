@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
@@ -27,7 +28,7 @@ from laklak.plan.answers import may_have_come
 from laklak.plan.chunks import best_page, page_weight
 from laklak.plan.cost import alternatives, cost_of
 from laklak.plan.missing import SeriesPlan
-from laklak.plan.wanted import Asked, EmptyRange, FailedSeries, Target, clip_to_clock, resolve
+from laklak.plan.wanted import Asked, EmptyRange, EndedSeries, FailedSeries, Target, clip_to_clock, resolve
 from laklak.report.ledger import Ledger
 from laklak.report.observer import Observer
 from laklak.report.outcome import exit_of_plan
@@ -224,12 +225,11 @@ class Preparation:
         for noted in (self._due_holes, self._hole_days):
             for series in [one for one in noted if one.venue == feed.venue.name]:
                 del noted[series]
-        self._report.ended = [one for one in self._report.ended if Series.parse(one.series).venue != feed.venue.name]
+        before = self._of_venue(feed, self._report.ended)
+        self._report.ended = [one for one in self._report.ended if one not in before]
         job = self._job
         try:
-            span = clip_to_clock(
-                job.start_ms, job.end_ms, job.days, feed.clock.now_ms(), job.interval, settle_s=job.settle_s
-            )
+            span = self._span_by(time.time_ns() // 1_000_000)
         except EmptyRange:
             span = TimeRange(0, 0)
         if job.within_retention:
@@ -319,9 +319,7 @@ class Preparation:
             self._closed = Closed({**self._closed.by_venue, **found.by_venue})
 
     async def _targets(self, feed: Feed) -> VenuePlan:
-        clock_ms = feed.clock.now_ms()
-        job = self._job
-        span = clip_to_clock(job.start_ms, job.end_ms, job.days, clock_ms, job.interval, job.settle_s)
+        span = self._span_by(feed.clock.now_ms())
         if self._job.within_retention:
             asked_for, span = span, self._store.within_retention(span)
             if not span:
@@ -338,9 +336,9 @@ class Preparation:
         self._report.ended += held.ended
         lives = Lives(feed, self._store, self._knowledge, self._report, recheck=self._job.recheck)
         self.lives[feed.venue.name] = lives
-        before = len(self._report.ended)
+        before = set(self._report.ended)
         targets = await listing.elsewhere(await each(resolved.targets, lives.settle), span)
-        if ended := self._report.ended[before:]:
+        if ended := [one for one in self._of_venue(feed, self._report.ended) if one not in before]:
             self._observer.warn(ended_line(ended))
         wanted = [target.wanted for target in targets if target.wanted]
         if wanted:
@@ -356,6 +354,15 @@ class Preparation:
             typed_unknown=resolved.typed_unknown,
             typed_known=any(one.typed and self._series(one) not in unknown for one in asked),
         )
+
+    def _span_by(self, clock_ms: int) -> TimeRange:
+        """What is asked for, by a clock."""
+        job = self._job
+        return clip_to_clock(job.start_ms, job.end_ms, job.days, clock_ms, job.interval, job.settle_s)
+
+    @staticmethod
+    def _of_venue(feed: Feed, ended: Sequence[EndedSeries]) -> list[EndedSeries]:
+        return [one for one in ended if Series.parse(one.series).venue == feed.venue.name]
 
     def _series(self, asked: Asked) -> str:
         return str(Series(asked.venue, asked.symbol, self._job.interval))

@@ -52,7 +52,6 @@ __all__ = [
 ]
 
 CONFIG_HELP: Final = "settings file [default: laklak.toml in this folder, else in the user's configuration folder]"
-_SWITCHES: Final = frozenset(key for key, spec in SPECS.items() if spec.is_switch)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -185,7 +184,8 @@ def load_settings(
     ]
     user_config = user_config or platformdirs.user_config_path("laklak") / "laklak.toml"
     config = _config_path(written, folder, user_config)
-    written.append(toml_values(config, [*SPECS, *OF_VENUES], _SWITCHES) if config else {})
+    switches = [key for key, spec in SPECS.items() if spec.is_switch]
+    written.append(toml_values(config, [*SPECS, *OF_VENUES], switches) if config else {})
     of_influx = {**file_names, **names}
     written.append(influx_account(of_influx) | ({} if _first(written, "store") else influx_store(of_influx)))
     written.append(_defaults())
