@@ -248,10 +248,10 @@ def test_the_readme_tells_the_keys_of_a_venue(venue, here):
 
 
 def test_slow_venues_take_no_place_of_a_fast_one(venue, beside, here, monkeypatch):
-    source = generate(symbols=6, days=3, seed=3)
+    source = generate(symbols=6, days=1, seed=3)
     monkeypatch.setenv("LAKLAK_WORKERS", "4")
     monkeypatch.setenv("LAKLAK_IN_FLIGHT", "6")
-    words = ("backfill", *source.symbols, "--days", "3", "--json")
+    words = ("backfill", *source.symbols, "--days", "1", "--json")
 
     def took_s(running):
         times = [hit.at_s for hit in running.candle_hits]
@@ -262,7 +262,7 @@ def test_slow_venues_take_no_place_of_a_fast_one(venue, beside, here, monkeypatc
     alone_s, asked = took_s(fast), len(fast.candle_hits)
     fast = venue(source, latency_s=0.02)
     for name in ("bybit", "blofin", "deribit"):
-        beside(name, source, latency_s=1.0)
+        beside(name, source, latency_s=0.5)
 
     ended = here(*words, *(f"{name}:{source.symbols[0]}" for name in ("bybit", "blofin", "deribit")))
 
