@@ -20,7 +20,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Final, Protocol, TypeVar
@@ -97,7 +97,7 @@ class InThread(Protocol):
 class Fetch:
     """The fetching half of a run, for feeds that have their agendas.
 
-    `error` is what ended it early: the store's. What ends one venue is that feed's `end`, and the others go on.
+    `error` is what ended all of it early. What ends one venue is that feed's `end`, and the others go on.
     """
 
     def __init__(
@@ -119,7 +119,7 @@ class Fetch:
         self._knowledge = knowledge
         self._lives = lives
         self._addresses = addresses
-        self._feeds = feeds
+        self._feeds: list[Feed] = []
         self._report = report
         self._observer = observer
         self._stopper = stopper
@@ -128,18 +128,14 @@ class Fetch:
         self._writer = Writer(job, store, unsure, report, self._abort)
         self._learning: dict[Ledger, asyncio.Event] = {}
         self._files_alone = FilesAlone(knowledge)
-        self._beyond = {
-            feed.venue.name: Beyond(feed, knowledge, lives[feed.venue.name], report, recheck=job.recheck)
-            for feed in feeds
-        }
-        self._of: dict[str, list[Ledger]] = {
-            feed.venue.name: [one for one in report.ledgers if one.plan.series.venue == feed.venue.name]
-            for feed in feeds
-        }
+        self._beyond: dict[str, Beyond] = {}
+        self._of: dict[str, list[Ledger]] = {}
+        for feed in feeds:
+            self._take_on(feed)
         self._refusals = 0
         self._dead_told = False
         self._stranger_told = False
-        self.error: StoreError | None = None
+        self.error: LaklakError | None = None
 
     def stop_within(self, grace_s: float) -> None:
         """Give what is on the wire, and the store, so long to finish; the stopper keeps new work away."""
@@ -155,16 +151,11 @@ class Fetch:
             if scope is not None:
                 scope.cancel()
 
-    async def run(self) -> None:
-        """Ask, check and store until nothing is left to ask, or the run is stopped."""
+    async def run(self, late: Callable[[], Awaitable[Feed | None]]) -> None:
+        """Ask, check and store until nothing is left to ask, or the run is stopped; `late` gives venues that join."""
         self._report.fetching_since_s = time.monotonic()
-        for feed in self._feeds:
-            # Of these nothing is asked that could be through later.
-            for ledger in self._of[feed.venue.name]:
-                if feed.agenda.through(ledger):
-                    self._look_beyond(feed, ledger)
         # As many parcels as places in flight: what a question gave never waits for room here, what files gave may.
-        send, receive = anyio.create_memory_object_stream[Parcel](self._job.in_flight * max(1, len(self._feeds)))
+        send, receive = anyio.create_memory_object_stream[Parcel](self._job.in_flight * max(1, len(self._job.venues)))
         async with task_group() as ticking:
             ticking.start_soon(self._tick)
             async with task_group() as writers:
@@ -176,6 +167,7 @@ class Fetch:
                     self._workers = workers.cancel_scope
                     for feed in self._feeds:
                         self._start(workers, feed, send)
+                    workers.start_soon(self._let_join, late, workers, send.clone())
             ticking.cancel_scope.cancel()
         self._report.writer.of_s = time.monotonic() - self._report.fetching_since_s
         for ledger in self._report.ledgers:
@@ -191,6 +183,30 @@ class Fetch:
             if ledger.got_all
         )
 
+    def _take_on(self, feed: Feed) -> None:
+        name = feed.venue.name
+        self._feeds.append(feed)
+        self._of[name] = [one for one in self._report.ledgers if one.plan.series.venue == name]
+        self._beyond[name] = Beyond(feed, self._knowledge, self._lives[name], self._report, recheck=self._job.recheck)
+
+    async def _let_join(
+        self, late: Callable[[], Awaitable[Feed | None]], workers: TaskGroup, send: MemoryObjectSendStream[Parcel]
+    ) -> None:
+        """Start venues that could not be asked before, until there is none any more."""
+        async with send:
+            try:
+                while True:
+                    with self._stopper.interruptible():
+                        feed = await late()
+                    if feed is None:
+                        return
+                    self._take_on(feed)
+                    self._start(workers, feed, send)
+            except Stopped:
+                log.debug("no venue joins any more")
+            except LaklakError as exc:
+                self._abort(exc)
+
     def _say_why(self, feed: Feed) -> None:
         """Enter into the accounts of a venue that has ended early why the rest of its candles is missing."""
         if feed.end is not None:
@@ -200,6 +216,10 @@ class Fetch:
     def _start(self, workers: TaskGroup, feed: Feed, send: MemoryObjectSendStream[Parcel]) -> None:
         if feed.stopper.requested:
             return
+        # Of these nothing is asked that could be through later.
+        for ledger in self._of[feed.venue.name]:
+            if feed.agenda.through(ledger):
+                self._look_beyond(feed, ledger)
         # No buffer: a question is taken from the agenda when a worker is free for it.
         give, take = anyio.create_memory_object_stream[Entry](0)
         workers.start_soon(self._dispatch, feed, give)
@@ -725,18 +745,19 @@ class Fetch:
             return
         if not feed.stopper.requested:
             log.error("venue ended name=%s reason=%s error=%s", feed.venue.name, error.reason, error)
-            if len(self._feeds) > 1:
+            if len(self._report.venues) > 1:
                 self._observer.warn(
                     f"nothing more is asked of {feed.venue.name}, the rest of it stays missing: {error}"
                 )
         feed.end_with(error)
 
-    def _abort(self, error: StoreError) -> None:
-        """End the run for this reason (the first one counts): what the store does not take nobody does."""
-        # What is on the wire could not be stored either.
-        self._writer.give_up()
-        if self._workers is not None:
-            self._workers.cancel()
+    def _abort(self, error: LaklakError) -> None:
+        """End the run for this reason (the first one counts): the store's, or that it should not have begun."""
+        if isinstance(error, StoreError):
+            # What is on the wire could not be stored: nobody will take it.
+            self._writer.give_up()
+            if self._workers is not None:
+                self._workers.cancel()
         if self.error is None or not self._stopper.requested:
             self.error = error
             log.error("stopping reason=%s error=%s", error.reason, error)

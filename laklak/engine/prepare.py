@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
-from typing import Final
+from types import TracebackType
+from typing import Final, Self
 
 import anyio
 
@@ -20,7 +22,7 @@ from laklak.engine.listing import ListingCheck
 from laklak.engine.oddities import STRAYS_FILE, OddityBook
 from laklak.engine.store_work import Closed, check_room, each, find_closed, survey_sure
 from laklak.engine.tally import tally
-from laklak.errors import StoreUnavailable, SymbolError, TryLater, VenueError, VenueUnreachable
+from laklak.errors import LaklakError, StoreUnavailable, SymbolError, TryLater, VenueError, VenueUnreachable
 from laklak.model.absences import SPAN_KINDS, Absence, minutes
 from laklak.model.series import Instrument, Series, TimeRange, iso
 from laklak.model.spans import newest_held, oldest_held, parted, runs, union, without
@@ -43,12 +45,14 @@ from laklak.stores.coverage import Presence, absences_on_grid, parted_by_absence
 from laklak.stores.knowledge import Knowledge
 from laklak.stores.unconfirmed import UnsureBook
 from laklak.tasks.groups import task_group
-from laklak.tasks.stopping import Stopper
+from laklak.tasks.stopping import Stopped, Stopper
 from laklak.text import counted, some_of
 from laklak.wire.pools import Pools
 
 log = logging.getLogger(__name__)
 
+OTHERS_WITHIN_S: Final = 5.0
+"""So long after the first venue the others are waited for; one that comes later joins the run then."""
 _WORTH_WEIGHT: Final = 50
 _WORTH_FILES: Final = 10
 """Where a range begins with so much to ask for, its first candle is asked for before: that costs a fiftieth at most."""
@@ -85,7 +89,10 @@ class VenuePlan:
 
 
 class Preparation:
-    """The planning half of a run: fills `report` and `feeds`, changes nothing in the store but its origin."""
+    """The planning half of a run, and of venues that join it later.
+
+    Fills `report` and `feeds`, changes nothing in the store but its origin; what it connects to is closed at its end.
+    """
 
     def __init__(
         self,
@@ -112,50 +119,121 @@ class Preparation:
         self._due_holes: dict[Series, Sequence[DueDay]] = {}
         self._hole_days: dict[Series, Sequence[int]] = {}
         self._closed = Closed()
+        self._stack = AsyncExitStack()
         self._origin_lock = anyio.Lock()
+        self._free_bytes: int | None = None
+        self._ready: asyncio.Queue[tuple[Feed, VenuePlan | LaklakError | None]] = asyncio.Queue()
+        self._pending = 0
+        self._taken_on: list[VenuePlan] = []
         remedy = "to be fetched again" if job.dry_run else "fetched again"
         self._oddities = OddityBook(job.state_dir / STRAYS_FILE, observer.warn, remedy)
 
-    async def run(self, stack: AsyncExitStack) -> Estimate:
-        """Connect to the venues (closed with `stack`), hold the wanted against the store, and say what it takes."""
-        pools = stack.enter_context(Pools(self._job.state_dir))
+    async def __aenter__(self) -> Self:
+        self._pools = self._stack.enter_context(Pools(self._job.state_dir))
+        # Feeds are closed when nobody connects any more.
+        self._entered = await self._stack.enter_async_context(AsyncExitStack())
+        self._connecting = await self._stack.enter_async_context(task_group())
+        self._stack.callback(self._connecting.cancel_scope.cancel)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._stack.__aexit__(kind, error, trace)
+
+    async def run(self) -> Estimate:
+        """Connect to the venues, hold the wanted against the store, and say what it takes."""
         self._report.failed += self._job.refused
         every = [] if self._job.every is None else [self._job.every.venue]
         # What is wrong with what was typed or set, and with the store, is said before anybody is asked anything.
         for name in dict.fromkeys([*(one.venue for one in self._job.asked), *every]):
-            self.feeds.append(Feed(name, self._job, self._stopper, self._observer.warn, pools))
+            self.feeds.append(Feed(name, self._job, self._stopper, self._observer.warn, self._pools))
         for feed in self.feeds:
             await self._addresses.check_unasked(feed)
-        made: dict[Feed, VenuePlan] = {}
-
-        async def make(feed: Feed) -> None:
-            plan = await self._plan_venue(feed, stack)
-            if plan is not None:
-                made[feed] = plan
-
-        async with task_group() as group:
-            for feed in self.feeds:
-                self._look_at_bans(feed)
-                group.start_soon(make, feed)
-        self._refuse_if_none_started()
         for feed in self.feeds:
-            if feed not in made:
-                made[feed] = await self._plan_unasked(feed)
-        venues = [made[feed] for feed in self.feeds]
-        self._refuse_if_nothing_typed_is_known(venues)
+            self._look_at_bans(feed)
+            self._connecting.start_soon(self._connect, feed)
+        venues = await self._first_ready()
+        self._refuse_if_none_started()
+        estimate = await self._take_on([venue or await self._plan_unasked(feed) for feed, venue in venues])
+        self._report.seconds_planned = max(estimate.seconds_estimated, estimate.file_seconds)
+        if not self._job.dry_run:
+            self._observer.planned(estimate)
+        return estimate
+
+    @property
+    def ready(self) -> Sequence[Feed]:
+        """The venues that are planned by now."""
+        return [venue.feed for venue in self._taken_on]
+
+    async def late(self) -> Feed | None:
+        """The next venue that could not be asked when the run began; None when there is none any more.
+
+        Raises what has to end the run: wrong usage, and a store that may not take its candles.
+        """
+        if not self._pending:
+            return None
+        feed, venue = await self._next_ready()
+        estimate = await self._take_on([venue or await self._plan_unasked(feed)])
+        self.check_room(self._free_bytes, estimate)
+        fetching_s = time.monotonic() - (self._report.fetching_since_s or time.monotonic())
+        planned_s = fetching_s + max(estimate.seconds_estimated, estimate.file_seconds)
+        self._report.seconds_planned = max(self._report.seconds_planned or 0.0, planned_s)
+        if feed.end is None:
+            candles = counted(estimate.to_fetch, "candle")
+            self._observer.note(f"{feed.venue.name} can be asked by now: {candles} more to fetch")
+        return feed
+
+    async def _connect(self, feed: Feed) -> None:
+        """Plan a venue and hand it over: with its plan, without one where it cannot be asked, or what ends the run."""
+        try:
+            self._ready.put_nowait((feed, await self._plan_venue(feed)))
+        except LaklakError as exc:
+            self._ready.put_nowait((feed, exc))
+        except Stopped:
+            log.debug("not connected venue=%s", feed.venue.name)
+
+    async def _next_ready(self) -> tuple[Feed, VenuePlan | None]:
+        feed, outcome = await self._ready.get()
+        self._pending -= 1
+        if isinstance(outcome, LaklakError):
+            raise outcome
+        return feed, outcome
+
+    async def _first_ready(self) -> list[tuple[Feed, VenuePlan | None]]:
+        """The venues that a run begins with: those that are there soon after the first one, in their order."""
+        self._pending = len(self.feeds)
+        ready: list[tuple[Feed, VenuePlan | None]] = []
+        with anyio.CancelScope() as waiting:
+            while self._pending:
+                ready.append(await self._next_ready())
+                if ready[-1][1] is not None and not self._job.dry_run:
+                    waiting.deadline = min(waiting.deadline, anyio.current_time() + OTHERS_WITHIN_S)
+        if self._pending:
+            there = {feed for feed, _ in ready}
+            others = ", ".join(feed.venue.name for feed in self.feeds if feed not in there)
+            self._observer.note(f"beginning without {others}, which cannot be asked yet")
+        return sorted(ready, key=lambda one: self.feeds.index(one[0]))
+
+    async def _take_on(self, venues: Sequence[VenuePlan]) -> Estimate:
+        """Enter venues into the accounts of the run, and give each its questions; say what that takes."""
+        self._taken_on += venues
+        if not self._pending:
+            self._refuse_if_nothing_typed_is_known(self._taken_on)
         for venue in venues:
             self._tell_unknown(venue)
             self._report.failed += venue.failed
-        spans = [venue.span for venue in venues]
         plans = [(venue.feed, venue.plans) for venue in venues]
-        self._report.not_whole = self._oddities.not_whole
+        self._report.not_whole += self._oddities.not_whole
         self._oddities.tell()
+        spans = [venue.span for venue in self._taken_on if venue.span]
         self._report.start_ms = min((span.start_ms for span in spans), default=None)
         self._report.end_ms = max((span.end_ms for span in spans), default=None)
         plans = [(feed, [_within_reach(feed, plan) for plan in own]) for feed, own in plans]
         splits = {plan.series: _split(feed, plan) for feed, own in plans for plan in own}
         self._tell_out_of_reach(plans)
-        choice = choose(self._due_holes, spans_read(splits), FILES_A_RUN)
+        due = {series: days for series, days in self._due_holes.items() if series in splits}
+        choice = choose(due, spans_read(splits), FILES_A_RUN)
         riding = {
             plan.series: touched_days(self._hole_days[plan.series], may_be_read(splits[plan.series]))
             for _, own in plans
@@ -172,17 +250,16 @@ class Preparation:
             if not self._job.dry_run:
                 await hold_against_files(self._store, feed, ledgers, choice, riding, self._report)
         self._report.series = len(self._report.ledgers) + len(self._report.failed)
+        tally(self._report, self.feeds)
         estimate = replace(
             self._estimate(plans, splits),
             holes_held=choice.holes,
             hole_files=choice.files,
             holes_later=choice.later_holes,
+            venues=self._report.venues,
+            exit=exit_of_plan(self._report),
         )
-        tally(self._report, self.feeds)
-        estimate = replace(estimate, venues=self._report.venues, exit=exit_of_plan(self._report))
-        self._report.requests_planned = estimate.requests
-        if not self._job.dry_run:
-            self._observer.planned(estimate)
+        self._report.requests_planned += estimate.requests
         return estimate
 
     def _tell_out_of_reach(self, plans: Sequence[tuple[Feed, list[SeriesPlan]]]) -> None:
@@ -196,15 +273,13 @@ class Preparation:
                     f"{counted(candles, 'candle')} before that {'is' if candles == 1 else 'are'} out of reach"
                 )
 
-    async def _plan_venue(self, feed: Feed, stack: AsyncExitStack) -> VenuePlan | None:
+    async def _plan_venue(self, feed: Feed) -> VenuePlan | None:
         """Connect to a venue and plan what is wanted of it; None where it cannot be asked: that is its own end."""
         try:
-            await stack.enter_async_context(feed)
+            await self._entered.enter_async_context(feed)
             feed.fresh = Fresh.of(self._knowledge, feed.venue.name, self._job.interval, feed.clock.now_ms())
             self._addresses.trust_files(feed)
-            async with self._origin_lock:
-                # One after the other: the first one decides what a store without candles is for.
-                await self._check_origin(feed)
+            await self._check_origin(feed)
             plan = await self._targets(feed)
             await self._find_closed(feed.venue.name, [target.wanted for target in plan.targets if target.wanted])
             return replace(plan, plans=await each(plan.targets, self._plan, self._observer.note))
@@ -481,13 +556,19 @@ class Preparation:
 
     async def _check_origin(self, feed: Feed) -> None:
         """Real and simulated candles never share a store unless the user insists."""
-        present = await self._store.origin()
+        self._refuse_mixture(await self._store.origin(), feed)
+        await self._addresses.check(feed)
+        async with self._origin_lock:
+            # One venue after the other: the first one decides what a store without candles is for.
+            present = await self._store.origin()
+            self._refuse_mixture(present, feed)
+            if present is None and not self._job.dry_run:
+                await self._store.set_origin(feed.origin)
+
+    def _refuse_mixture(self, present: Origin | None, feed: Feed) -> None:
         refusal = mixing_refusal(self._store, present, feed)
         if refusal is not None and not self._job.force:
             raise refusal
-        await self._addresses.check(feed)
-        if present is None and not self._job.dry_run:
-            await self._store.set_origin(feed.origin)
 
     def _estimate(self, plans: Sequence[tuple[Feed, list[SeriesPlan]]], splits: Mapping[Series, Split]) -> Estimate:
         of_api = [
@@ -554,6 +635,7 @@ class Preparation:
 
     def check_room(self, free_bytes: int | None, estimate: Estimate) -> None:
         """Raise StoreUnavailable when the store's disk has less room than the plan needs and 1 GiB to spare."""
+        self._free_bytes = free_bytes
         if not self._job.force:
             hint = "make room, ask for fewer days, use another --store, or --force"
             check_room(self._store, free_bytes, estimate.to_fetch, hint=hint)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import socket
 import sqlite3
+import threading
 from pathlib import Path
 
 import pytest
@@ -268,3 +271,57 @@ def test_slow_venues_take_no_place_of_a_fast_one(venue, beside, here, monkeypatc
 
     assert (ended.exit, len(fast.candle_hits)) == (0, asked)
     assert took_s(fast) < 2 * alone_s
+
+
+def test_a_venue_that_is_slow_to_begin_holds_up_nobody_and_joins_when_it_is_there(
+    venue, beside, here, check_sum, monkeypatch
+):
+    monkeypatch.setattr("laklak.engine.prepare.OTHERS_WITHIN_S", 0.1)
+    first, second = venue(), beside("bybit", latency_s=0.8)
+
+    ended = here(*BOTH)
+
+    answer = check_sum(ended.json)
+    assert (ended.exit, answer["series"], held()) == (0, 2, {"binance": MINUTES, "bybit": MINUTES})
+    assert first.candle_hits[-1].at_s < second.candle_hits[0].at_s
+    assert "beginning without bybit, which cannot be asked yet" in ended.err
+    assert f"bybit can be asked by now: {MINUTES:,} candles more to fetch" in ended.err
+
+
+def test_a_venue_that_turns_out_to_be_down_while_others_are_asked_is_missing(
+    venue, beside, here, check_sum, monkeypatch
+):
+    monkeypatch.setattr("laklak.engine.prepare.OTHERS_WITHIN_S", 0.1)
+    venue()
+    beside("bybit", latency_s=0.8, script=answering("451", path=TIME))
+
+    ended = here(*BOTH)
+
+    answer = check_sum(ended.json)
+    assert (ended.exit, failing(answer), answer["missing"]) == (1, {SERIES: "venue_unreachable"}, MINUTES)
+
+
+def test_wrong_usage_that_only_a_late_venue_can_tell_ends_the_run_with_2(venue, beside, here, monkeypatch):
+    monkeypatch.setattr("laklak.engine.prepare.OTHERS_WITHIN_S", 0.1)
+    venue()
+    beside("bybit", latency_s=0.8, advertised=500)
+    monkeypatch.setenv("LAKLAK_BYBIT_BUDGET", "60000")
+
+    ended = here(*BOTH)
+
+    assert (ended.exit, ended.json["error"].partition(":")[0]) == (2, "settings")
+    assert held() == {"binance": MINUTES}
+
+
+def test_a_stop_ends_the_wait_for_a_venue_that_is_slow_to_begin(venue, beside, here, monkeypatch):
+    monkeypatch.setattr("laklak.engine.prepare.OTHERS_WITHIN_S", 0.1)
+    running = venue()
+    beside("bybit", latency_s=600.0)
+    stopping = threading.Thread(target=lambda: (running.wait_for_candle_hits(24), os.kill(os.getpid(), signal.SIGTERM)))
+    stopping.start()
+
+    ended = here(*BOTH)
+
+    stopping.join()
+    assert ended.exit == 143
+    assert ended.json["written"] <= MINUTES
