@@ -9,10 +9,12 @@ What a worker hands on is packed for the store already (Store.pack).
 
 Groups are nested by lifetime: when the workers end the queue closes, the writer drains it and ends, then the ticking
 ends.  Files may still be needed when all questions are answered: what the API lacks is held against the file of its
-day, and a venue's dispatcher is not through before that is.  A question holds a place in `_room` from before its
-request is sent until the store has acknowledged its rows, so what is in flight is bounded, and so is the queue; candles
-of files hold room in their reader's memory instead.  A stop cuts waits short, lets what is on the wire finish, drains
-and reports; whatever was not acknowledged is simply missing and asked again by the next run.
+day, and a venue's dispatcher is not through before that is.  A question holds a place in its venue's `room` from before
+its request is sent until the store has acknowledged its rows, so what is in flight is bounded, and so is the queue;
+candles of files hold room in their reader's memory instead.  A stop cuts waits short, lets what is on the wire finish,
+drains and reports; whatever was not acknowledged is simply missing and asked again by the next run.
+
+Venues are strangers to each other: each has its room, its workers, its stopper and its end.  Only the store ends a run.
 """
 
 from __future__ import annotations

@@ -235,7 +235,7 @@ def test_a_dry_run_says_which_venue_could_not_be_asked(venue, beside, here, nobo
     ended = here(*BOTH, "--dry-run")
 
     assert (ended.exit, ended.json["error"].partition(":")[0]) == (1, "venue_unreachable")
-    assert (ended.json["to_fetch"], ended.json["out_of_reach"]) == (2 * MINUTES, MINUTES)
+    assert (ended.json["to_fetch"], ended.json["no_source"]) == (2 * MINUTES, MINUTES)
 
 
 def test_the_readme_tells_the_keys_of_a_venue(venue, here):
