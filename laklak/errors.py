@@ -42,6 +42,11 @@ class LaklakError(Exception):
         self.hint = hint
 
 
+def in_short(error: LaklakError) -> str:
+    """An error as summaries give it: its word for programs, its sentence for people."""
+    return f"{error.reason}: {error}"
+
+
 class UsageError(LaklakError):
     exit_code = 2
     reason = "usage"

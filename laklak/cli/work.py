@@ -12,7 +12,7 @@ from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from laklak._version import __version__
-from laklak.errors import LaklakError, StoreBusy
+from laklak.errors import LaklakError, StoreBusy, in_short
 from laklak.tasks.process import Interrupted, at_signals, ignore_signals, run_loop
 
 if TYPE_CHECKING:
@@ -153,12 +153,12 @@ def _no_answer(command: str, error: LaklakError) -> dict[str, Any]:
 
         return summarise_copy(CopyReport(), error=error).as_json()
     if command == "show":
-        from laklak.report.summary import SCHEMA, in_short
+        from laklak.report.summary import SCHEMA
 
         answer = {"schema": SCHEMA, "version": __version__, "series": None, "store": None, "candles": []}
         return {**answer, "error": in_short(error), "hint": error.hint}
     if command.startswith("assets"):
-        from laklak.report.summary import SCHEMA, in_short
+        from laklak.report.summary import SCHEMA
 
         kept: dict[str, Any] = {"venue": None, "symbols": []}
         if command == "assets check":

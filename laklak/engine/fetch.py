@@ -9,10 +9,12 @@ What a worker hands on is packed for the store already (Store.pack).
 
 Groups are nested by lifetime: when the workers end the queue closes, the writer drains it and ends, then the ticking
 ends.  Files may still be needed when all questions are answered: what the API lacks is held against the file of its
-day, and a venue's dispatcher is not through before that is.  A question holds a place in `_room` from before its
-request is sent until the store has acknowledged its rows, so what is in flight is bounded, and so is the queue; candles
-of files hold room in their reader's memory instead.  A stop cuts waits short, lets what is on the wire finish, drains
-and reports; whatever was not acknowledged is simply missing and asked again by the next run.
+day, and a venue's dispatcher is not through before that is.  A question holds a place in its venue's `room` from before
+its request is sent until the store has acknowledged its rows, so what is in flight is bounded, and so is the queue;
+candles of files hold room in their reader's memory instead.  A stop cuts waits short, lets what is on the wire finish,
+drains and reports; whatever was not acknowledged is simply missing and asked again by the next run.
+
+Venues are strangers to each other: each has its room, its workers, its stopper and its end.  Only the store ends a run.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Final, Protocol, TypeVar
@@ -61,7 +63,7 @@ from laklak.plan.answers import SECOND_ANSWER_AFTER_S, Edge, Question, first_ans
 from laklak.plan.chunks import plan_chunks
 from laklak.plan.rows import Checked
 from laklak.plan.wanted import BegunSeries
-from laklak.report.ledger import NO_SOURCE, UNPROVEN, Ledger
+from laklak.report.ledger import UNPROVEN, Ledger
 from laklak.report.observer import Observer
 from laklak.report.progress import Report
 from laklak.settings.job import Job
@@ -95,7 +97,10 @@ class InThread(Protocol):
 
 
 class Fetch:
-    """The fetching half of a run, for feeds that have their agendas. `error` is what ended it early, if anything."""
+    """The fetching half of a run, for feeds that have their agendas.
+
+    `error` is what ended all of it early. What ends one venue is that feed's `end`, and the others go on.
+    """
 
     def __init__(
         self,
@@ -116,20 +121,19 @@ class Fetch:
         self._knowledge = knowledge
         self._lives = lives
         self._addresses = addresses
-        self._feeds = feeds
+        self._feeds: list[Feed] = []
         self._report = report
         self._observer = observer
         self._stopper = stopper
-        self._room = asyncio.Semaphore(job.in_flight)
         self._workers: anyio.CancelScope | None = None
         self._writers: anyio.CancelScope | None = None
         self._writer = Writer(job, store, unsure, report, self._abort)
         self._learning: dict[Ledger, asyncio.Event] = {}
         self._files_alone = FilesAlone(knowledge)
-        self._beyond = {
-            feed.venue.name: Beyond(feed, knowledge, lives[feed.venue.name], report, recheck=job.recheck)
-            for feed in feeds
-        }
+        self._beyond: dict[str, Beyond] = {}
+        self._of: dict[str, list[Ledger]] = {}
+        for feed in feeds:
+            self._take_on(feed)
         self._refusals = 0
         self._dead_told = False
         self._stranger_told = False
@@ -149,16 +153,11 @@ class Fetch:
             if scope is not None:
                 scope.cancel()
 
-    async def run(self) -> None:
-        """Ask, check and store until nothing is left to ask, or the run is stopped."""
+    async def run(self, late: Callable[[], Awaitable[Feed | None]]) -> None:
+        """Ask, check and store until nothing is left to ask, or the run is stopped; `late` gives venues that join."""
         self._report.fetching_since_s = time.monotonic()
-        for feed in self._feeds:
-            # Of these nothing is asked that could be through later.
-            for ledger in self._report.ledgers:
-                if ledger.plan.series.venue == feed.venue.name and feed.agenda.through(ledger):
-                    self._look_beyond(feed, ledger)
         # As many parcels as places in flight: what a question gave never waits for room here, what files gave may.
-        send, receive = anyio.create_memory_object_stream[Parcel](self._job.in_flight)
+        send, receive = anyio.create_memory_object_stream[Parcel](self._job.in_flight * max(1, len(self._job.venues)))
         async with task_group() as ticking:
             ticking.start_soon(self._tick)
             async with task_group() as writers:
@@ -170,20 +169,59 @@ class Fetch:
                     self._workers = workers.cancel_scope
                     for feed in self._feeds:
                         self._start(workers, feed, send)
+                    workers.start_soon(self._let_join, late, workers, send.clone())
             ticking.cancel_scope.cancel()
         self._report.writer.of_s = time.monotonic() - self._report.fetching_since_s
         for ledger in self._report.ledgers:
             self._writer.log_series(ledger)
         for feed in self._feeds:
-            corrected = {ledger.plan.series: ledger.corrected for ledger in self._report.ledgers if ledger.corrected}
-            feed.fresh.note(self._knowledge, corrected, feed.clock.now_ms())
+            self._say_why(feed)
+            if feed.connected:
+                corrected = {one.plan.series: one.corrected for one in self._of[feed.venue.name] if one.corrected}
+                feed.fresh.note(self._knowledge, corrected, feed.clock.now_ms())
         self._unsure.settle(
             (ledger.plan.series, parted([ledger.plan.wanted], ledger.plan.blocked)[0])
             for ledger in self._report.ledgers
             if ledger.got_all
         )
 
+    def _take_on(self, feed: Feed) -> None:
+        name = feed.venue.name
+        self._feeds.append(feed)
+        self._of[name] = [one for one in self._report.ledgers if one.plan.series.venue == name]
+        self._beyond[name] = Beyond(feed, self._knowledge, self._lives[name], self._report, recheck=self._job.recheck)
+
+    async def _let_join(
+        self, late: Callable[[], Awaitable[Feed | None]], workers: TaskGroup, send: MemoryObjectSendStream[Parcel]
+    ) -> None:
+        """Start venues that could not be asked before, until there is none any more."""
+        async with send:
+            try:
+                while True:
+                    with self._stopper.interruptible():
+                        feed = await late()
+                    if feed is None:
+                        return
+                    self._take_on(feed)
+                    self._start(workers, feed, send)
+            except Stopped:
+                log.debug("no venue joins any more")
+            except LaklakError as exc:
+                self._abort(exc)
+
+    def _say_why(self, feed: Feed) -> None:
+        """Enter into the accounts of a venue that has ended early why the rest of its candles is missing."""
+        if feed.end is not None:
+            for ledger in self._of[feed.venue.name]:
+                ledger.trouble(feed.end.reason, ledger.unexplained, str(feed.end))
+
     def _start(self, workers: TaskGroup, feed: Feed, send: MemoryObjectSendStream[Parcel]) -> None:
+        if feed.stopper.requested:
+            return
+        # Of these nothing is asked that could be through later.
+        for ledger in self._of[feed.venue.name]:
+            if feed.agenda.through(ledger):
+                self._look_beyond(feed, ledger)
         # No buffer: a question is taken from the agenda when a worker is free for it.
         give, take = anyio.create_memory_object_stream[Entry](0)
         workers.start_soon(self._dispatch, feed, give)
@@ -202,12 +240,12 @@ class Fetch:
         async with questions:
             try:
                 while True:
-                    with self._stopper.interruptible():
-                        await self._room.acquire()
-                    with self._stopper.interruptible():
+                    with feed.stopper.interruptible():
+                        await feed.room.acquire()
+                    with feed.stopper.interruptible():
                         entry = await self._next(feed)
                     if entry is None:
-                        self._room.release()
+                        feed.room.release()
                         return
                     await questions.send(entry)
             except Stopped:
@@ -251,16 +289,16 @@ class Fetch:
                 except Stopped:
                     log.debug("given up series=%s", ledger.plan.series)
                 except FatalError as exc:
-                    ledger.trouble(NO_SOURCE, question.chunk.wanted_count, str(exc))
                     self._lost(feed, exc)
+                    ledger.trouble(feed.lacking, question.chunk.wanted_count, str(exc))
                 except StoreError as exc:
                     delivery = None
                     self._abort(exc)
                 self._done(feed, ledger)
                 if delivery is not None and delivery.rows:
-                    await parcels.send(Parcel(ledger, delivery, self._room.release))
+                    await parcels.send(Parcel(ledger, delivery, feed.room.release))
                 else:
-                    self._room.release()
+                    feed.room.release()
 
     async def _work_files(self, feed: Feed, reader: FileReader, parcels: MemoryObjectSendStream[Parcel]) -> None:
         async with parcels:
@@ -323,7 +361,7 @@ class Fetch:
             return heard.is_settled and heard.first_ms is None
         try:
             passed_s = (feed.clock.now_ms() - (note.venue_ms or 0)) / 1000
-            with self._stopper.interruptible():
+            with feed.stopper.interruptible():
                 await asyncio.sleep(SECOND_ANSWER_AFTER_S - max(0.0, passed_s))
             return await first_open_ms(feed, series) is None
         except PermanentError:
@@ -392,11 +430,11 @@ class Fetch:
 
     def _ask_files(self, feed: Feed, ledger: Ledger) -> None:
         """Put the files on the list that what the API has settled is held against."""
-        self._add_files(feed, ledger, [] if self._stopper.requested else feed.evidence.parts(ledger.plan.series))
+        self._add_files(feed, ledger, [] if feed.stopper.requested else feed.evidence.parts(ledger.plan.series))
 
     def _look_beyond(self, feed: Feed, ledger: Ledger) -> None:
         """Put the files on the list that may have candles beyond the ends of a series."""
-        self._add_files(feed, ledger, [] if self._stopper.requested else self._beyond[feed.venue.name].parts(ledger))
+        self._add_files(feed, ledger, [] if feed.stopper.requested else self._beyond[feed.venue.name].parts(ledger))
 
     def _add_files(self, feed: Feed, ledger: Ledger, parts: Sequence[FilePart]) -> None:
         for _ in parts:
@@ -437,7 +475,7 @@ class Fetch:
                 self._report.requests_planned += 1
                 feed.agenda.later(ledger, Question(chunk), now_s)
             else:
-                ledger.trouble(NO_SOURCE, chunk.wanted_count, why.detail)
+                ledger.trouble(feed.lacking, chunk.wanted_count, why.detail)
 
     def _done(self, feed: Feed, ledger: Ledger) -> None:
         """Close a question; when it was the last of its series, ask again for what is in doubt, then the files."""
@@ -494,11 +532,11 @@ class Fetch:
     async def _answer(self, feed: Feed, ledger: Ledger, question: Question) -> Delivery | None:
         """Ask the venue and say what is to be stored; None when there is nothing."""
         chunk = question.chunk
-        if self._stopper.requested or ledger.refused is not None:
+        if feed.stopper.requested or ledger.refused is not None:
             return None
         if not (feed.asks_api or (question.edge is not None and feed.no_api is None)):
             why = feed.no_api or "not in the bulk files, and nothing else is to be asked"
-            ledger.trouble(NO_SOURCE, chunk.wanted_count, why)
+            ledger.trouble(feed.lacking, chunk.wanted_count, why)
             return None
         if chunk.range.start_ms < ledger.reach_start_ms and question.edge is None:
             beyond = TimeRange(chunk.range.start_ms, ledger.reach_start_ms)
@@ -695,22 +733,28 @@ class Fetch:
             )
 
     def _lost(self, feed: Feed, error: LaklakError) -> None:
-        """The venue answers no more: that ends the run, unless there are files still to get.
+        """The venue answers no more: that is its end, and nobody else's, unless there are files of it still to get.
 
         A region that is refused is no error where there are files: what they lack is missing.
         """
         region = feed.reader is not None and isinstance(error, RegionBlocked | RegionRefused)
-        if not region and not feed.files.open:
-            self._abort(error)
-            return
-        if feed.asks_api:
+        if region or feed.files.open:
+            if feed.asks_api:
+                self._observer.warn(f"going on with the bulk files alone, what they lack stays missing: {error}")
             feed.without_api(str(error))
-            self._observer.warn(f"going on with the bulk files alone, what they lack stays missing: {error}")
-        if not region and self.error is None:
-            self.error = error
+            if not region:
+                feed.end = feed.end or error
+            return
+        if not feed.stopper.requested:
+            log.error("venue ended name=%s reason=%s error=%s", feed.venue.name, error.reason, error)
+            if len(self._report.venues) > 1:
+                self._observer.warn(
+                    f"nothing more is asked of {feed.venue.name}, the rest of it stays missing: {error}"
+                )
+        feed.end_with(error)
 
     def _abort(self, error: LaklakError) -> None:
-        """End the run for this reason (the first one counts)."""
+        """End the run for this reason (the first one counts): the store's, or that it should not have begun."""
         if isinstance(error, StoreError):
             # What is on the wire could not be stored: nobody will take it.
             self._writer.give_up()
@@ -738,6 +782,8 @@ class Fetch:
     async def _wake(self, slept_s: float) -> None:
         self._observer.warn(f"the machine or the process stood still for {slept_s:.0f} s; going on")
         for feed in self._feeds:
+            if feed.stopper.requested:
+                continue
             await feed.transport.renew()
             if feed.reader is not None:
                 await feed.reader.downloader.renew()

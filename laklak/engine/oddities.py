@@ -35,6 +35,7 @@ class OddityBook:
         self._warn = warn
         self._remedy = remedy
         self._where = where
+        self._looked_at: set[Series] = set()
         self._not_whole: list[tuple[Series, int]] = []
         self._absent: list[tuple[Series, int]] = []
         self._strays: list[tuple[Series, Strays]] = []
@@ -47,7 +48,10 @@ class OddityBook:
     def add(
         self, series: Series, not_whole: Iterable[TimeRange], strays: Strays, absent: Iterable[TimeRange] = ()
     ) -> None:
-        """Remember what was found in one series; `absent`: what is not whole where the venue is known to have none."""
+        """Remember what was found in one series, once; `absent`: what is not whole where the venue has none."""
+        if series in self._looked_at:
+            return
+        self._looked_at.add(series)
         for parts, kept in ((not_whole, self._not_whole), (absent, self._absent)):
             if count := sum(part.count(series.interval) for part in parts):
                 kept.append((series, count))

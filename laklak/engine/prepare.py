@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import replace
-from typing import Final
+from dataclasses import dataclass, field, replace
+from types import TracebackType
+from typing import Final, Self
+
+import anyio
 
 from laklak.archives.evidence import FILES_A_RUN, DueDay, choose, touched_days
 from laklak.archives.split import Split
@@ -15,17 +21,19 @@ from laklak.engine.life import Lives, ended_line
 from laklak.engine.listing import ListingCheck
 from laklak.engine.oddities import STRAYS_FILE, OddityBook
 from laklak.engine.store_work import Closed, check_room, each, find_closed, survey_sure
-from laklak.errors import StoreUnavailable, VenueUnreachable
+from laklak.engine.tally import tally
+from laklak.errors import LaklakError, StoreUnavailable, SymbolError, TryLater, VenueError, VenueUnreachable
 from laklak.model.absences import SPAN_KINDS, Absence, minutes
-from laklak.model.series import Series, TimeRange, iso
+from laklak.model.series import Instrument, Series, TimeRange, iso
 from laklak.model.spans import newest_held, oldest_held, parted, runs, union, without
 from laklak.plan.answers import may_have_come
 from laklak.plan.chunks import best_page, page_weight
 from laklak.plan.cost import alternatives, cost_of
 from laklak.plan.missing import SeriesPlan
-from laklak.plan.wanted import Asked, Target, clip_to_clock, resolve
+from laklak.plan.wanted import Asked, EmptyRange, EndedSeries, FailedSeries, Target, clip_to_clock, resolve
 from laklak.report.ledger import Ledger
 from laklak.report.observer import Observer
+from laklak.report.outcome import exit_of_plan
 from laklak.report.progress import Report
 from laklak.report.summary import Estimate
 from laklak.settings.job import Job
@@ -36,10 +44,15 @@ from laklak.stores.base import Origin, Store
 from laklak.stores.coverage import Presence, absences_on_grid, parted_by_absences
 from laklak.stores.knowledge import Knowledge
 from laklak.stores.unconfirmed import UnsureBook
-from laklak.tasks.stopping import Stopper
+from laklak.tasks.groups import task_group
+from laklak.tasks.stopping import Stopped, Stopper
 from laklak.text import counted, some_of
 from laklak.wire.pools import Pools
 
+log = logging.getLogger(__name__)
+
+OTHERS_WITHIN_S: Final = 5.0
+"""So long after the first venue the others are waited for; one that comes later joins the run then."""
 _WORTH_WEIGHT: Final = 50
 _WORTH_FILES: Final = 10
 """Where a range begins with so much to ask for, its first candle is asked for before: that costs a fiftieth at most."""
@@ -57,8 +70,29 @@ def mixing_refusal(store: Store, present: Origin | None, feed: Feed) -> StoreUna
     )
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class VenuePlan:
+    """What is wanted of one venue: its series, what of them is stored, and the symbols that nobody knows.
+
+    `failed` are named in the summary, `unknown` only told; `typed_unknown` are the errors of the failed ones that were
+    typed, and `typed_known` is whether there is a typed one that is known, or that nobody could be asked for.
+    """
+
+    feed: Feed
+    span: TimeRange
+    targets: Sequence[Target]
+    plans: list[SeriesPlan] = field(default_factory=list)
+    failed: Sequence[FailedSeries] = ()
+    unknown: Sequence[str] = ()
+    typed_unknown: Sequence[SymbolError] = ()
+    typed_known: bool = False
+
+
 class Preparation:
-    """The planning half of a run: fills `report` and `feeds`, changes nothing in the store but its origin."""
+    """The planning half of a run, and of venues that join it later.
+
+    Fills `report` and `feeds`, changes nothing in the store but its origin; what it connects to is closed at its end.
+    """
 
     def __init__(
         self,
@@ -85,37 +119,121 @@ class Preparation:
         self._due_holes: dict[Series, Sequence[DueDay]] = {}
         self._hole_days: dict[Series, Sequence[int]] = {}
         self._closed = Closed()
+        self._stack = AsyncExitStack()
+        self._origin_lock = anyio.Lock()
+        self._free_bytes: int | None = None
+        self._ready: asyncio.Queue[tuple[Feed, VenuePlan | LaklakError | None]] = asyncio.Queue()
+        self._pending = 0
+        self._taken_on: list[VenuePlan] = []
         remedy = "to be fetched again" if job.dry_run else "fetched again"
         self._oddities = OddityBook(job.state_dir / STRAYS_FILE, observer.warn, remedy)
 
-    async def run(self, stack: AsyncExitStack) -> Estimate:
-        """Connect to the venues (closed with `stack`), hold the wanted against the store, and say what it takes."""
-        spans = []
-        plans: list[tuple[Feed, list[SeriesPlan]]] = []
-        pools = stack.enter_context(Pools(self._job.state_dir))
+    async def __aenter__(self) -> Self:
+        self._pools = self._stack.enter_context(Pools(self._job.state_dir))
+        # Feeds are closed when nobody connects any more.
+        self._entered = await self._stack.enter_async_context(AsyncExitStack())
+        self._connecting = await self._stack.enter_async_context(task_group())
+        self._stack.callback(self._connecting.cancel_scope.cancel)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._stack.__aexit__(kind, error, trace)
+
+    async def run(self) -> Estimate:
+        """Connect to the venues, hold the wanted against the store, and say what it takes."""
         self._report.failed += self._job.refused
         every = [] if self._job.every is None else [self._job.every.venue]
+        # What is wrong with what was typed or set, and with the store, is said before anybody is asked anything.
         for name in dict.fromkeys([*(one.venue for one in self._job.asked), *every]):
-            feed = Feed(name, self._job, self._stopper, self._observer.warn, pools)
-            self.feeds.append(feed)
+            self.feeds.append(Feed(name, self._job, self._stopper, self._observer.warn, self._pools))
+        for feed in self.feeds:
             await self._addresses.check_unasked(feed)
+        for feed in self.feeds:
             self._look_at_bans(feed)
-            await stack.enter_async_context(feed)
-            feed.fresh = Fresh.of(self._knowledge, name, self._job.interval, feed.clock.now_ms())
-            self._addresses.trust_files(feed)
-            await self._check_origin(feed)
-            span, targets = await self._targets(feed)
-            spans.append(span)
-            await self._find_closed(name, [target.wanted for target in targets if target.wanted])
-            plans.append((feed, await each(targets, self._plan, self._observer.note)))
-        self._report.not_whole = self._oddities.not_whole
+            self._connecting.start_soon(self._connect, feed)
+        venues = await self._first_ready()
+        self._refuse_if_none_started()
+        estimate = await self._take_on([venue or await self._plan_unasked(feed) for feed, venue in venues])
+        self._report.seconds_planned = max(estimate.seconds_estimated, estimate.file_seconds)
+        if not self._job.dry_run:
+            self._observer.planned(estimate)
+        return estimate
+
+    @property
+    def ready(self) -> Sequence[Feed]:
+        """The venues that are planned by now."""
+        return [venue.feed for venue in self._taken_on]
+
+    async def late(self) -> Feed | None:
+        """The next venue that could not be asked when the run began; None when there is none any more.
+
+        Raises what has to end the run: wrong usage, and a store that may not take its candles.
+        """
+        if not self._pending:
+            return None
+        feed, venue = await self._next_ready()
+        estimate = await self._take_on([venue or await self._plan_unasked(feed)])
+        self.check_room(self._free_bytes, estimate)
+        fetching_s = time.monotonic() - (self._report.fetching_since_s or time.monotonic())
+        planned_s = fetching_s + max(estimate.seconds_estimated, estimate.file_seconds)
+        self._report.seconds_planned = max(self._report.seconds_planned or 0.0, planned_s)
+        if feed.end is None:
+            candles = counted(estimate.to_fetch, "candle")
+            self._observer.note(f"{feed.venue.name} can be asked by now: {candles} more to fetch")
+        return feed
+
+    async def _connect(self, feed: Feed) -> None:
+        """Plan a venue and hand it over: with its plan, without one where it cannot be asked, or what ends the run."""
+        try:
+            self._ready.put_nowait((feed, await self._plan_venue(feed)))
+        except LaklakError as exc:
+            self._ready.put_nowait((feed, exc))
+        except Stopped:
+            log.debug("not connected venue=%s", feed.venue.name)
+
+    async def _next_ready(self) -> tuple[Feed, VenuePlan | None]:
+        feed, outcome = await self._ready.get()
+        self._pending -= 1
+        if isinstance(outcome, LaklakError):
+            raise outcome
+        return feed, outcome
+
+    async def _first_ready(self) -> list[tuple[Feed, VenuePlan | None]]:
+        """The venues that a run begins with: those that are there soon after the first one, in their order."""
+        self._pending = len(self.feeds)
+        ready: list[tuple[Feed, VenuePlan | None]] = []
+        with anyio.CancelScope() as waiting:
+            while self._pending:
+                ready.append(await self._next_ready())
+                if ready[-1][1] is not None and not self._job.dry_run:
+                    waiting.deadline = min(waiting.deadline, anyio.current_time() + OTHERS_WITHIN_S)
+        if self._pending:
+            there = {feed for feed, _ in ready}
+            others = ", ".join(feed.venue.name for feed in self.feeds if feed not in there)
+            self._observer.note(f"beginning without {others}, which cannot be asked yet")
+        return sorted(ready, key=lambda one: self.feeds.index(one[0]))
+
+    async def _take_on(self, venues: Sequence[VenuePlan]) -> Estimate:
+        """Enter venues into the accounts of the run, and give each its questions; say what that takes."""
+        self._taken_on += venues
+        if not self._pending:
+            self._refuse_if_nothing_typed_is_known(self._taken_on)
+        for venue in venues:
+            self._tell_unknown(venue)
+            self._report.failed += venue.failed
+        plans = [(venue.feed, venue.plans) for venue in venues]
+        self._report.not_whole += self._oddities.not_whole
         self._oddities.tell()
+        spans = [venue.span for venue in self._taken_on if venue.span]
         self._report.start_ms = min((span.start_ms for span in spans), default=None)
         self._report.end_ms = max((span.end_ms for span in spans), default=None)
         plans = [(feed, [_within_reach(feed, plan) for plan in own]) for feed, own in plans]
         splits = {plan.series: _split(feed, plan) for feed, own in plans for plan in own}
         self._tell_out_of_reach(plans)
-        choice = choose(self._due_holes, spans_read(splits), FILES_A_RUN)
+        due = {series: days for series, days in self._due_holes.items() if series in splits}
+        choice = choose(due, spans_read(splits), FILES_A_RUN)
         riding = {
             plan.series: touched_days(self._hole_days[plan.series], may_be_read(splits[plan.series]))
             for _, own in plans
@@ -132,15 +250,16 @@ class Preparation:
             if not self._job.dry_run:
                 await hold_against_files(self._store, feed, ledgers, choice, riding, self._report)
         self._report.series = len(self._report.ledgers) + len(self._report.failed)
+        tally(self._report, self.feeds)
         estimate = replace(
             self._estimate(plans, splits),
             holes_held=choice.holes,
             hole_files=choice.files,
             holes_later=choice.later_holes,
+            venues=self._report.venues,
+            exit=exit_of_plan(self._report),
         )
-        self._report.requests_planned = estimate.requests
-        if not self._job.dry_run:
-            self._observer.planned(estimate)
+        self._report.requests_planned += estimate.requests
         return estimate
 
     def _tell_out_of_reach(self, plans: Sequence[tuple[Feed, list[SeriesPlan]]]) -> None:
@@ -153,6 +272,75 @@ class Preparation:
                     f"{feed.venue.name} gives {self._job.interval} candles from {iso(after_ms)} on: "
                     f"{counted(candles, 'candle')} before that {'is' if candles == 1 else 'are'} out of reach"
                 )
+
+    async def _plan_venue(self, feed: Feed) -> VenuePlan | None:
+        """Connect to a venue and plan what is wanted of it; None where it cannot be asked: that is its own end."""
+        try:
+            await self._entered.enter_async_context(feed)
+            feed.fresh = Fresh.of(self._knowledge, feed.venue.name, self._job.interval, feed.clock.now_ms())
+            self._addresses.trust_files(feed)
+            await self._check_origin(feed)
+            plan = await self._targets(feed)
+            await self._find_closed(feed.venue.name, [target.wanted for target in plan.targets if target.wanted])
+            return replace(plan, plans=await each(plan.targets, self._plan, self._observer.note))
+        except (VenueError, EmptyRange) as exc:
+            feed.connected = False
+            feed.end_with(exc)
+            log.error("not started venue=%s reason=%s error=%s", feed.venue.name, exc.reason, exc)
+            if len(self.feeds) > 1:
+                self._observer.warn(f"going on without {feed.venue.name}, what is wanted of it stays missing: {exc}")
+            return None
+
+    async def _plan_unasked(self, feed: Feed) -> VenuePlan:
+        """What is wanted of a venue that could not be started, by what was asked for and by this machine's clock.
+
+        Nothing of it is fetched: it stays missing, but for what is stored.
+        """
+        feed.without_files()
+        for noted in (self._due_holes, self._hole_days):
+            for series in [one for one in noted if one.venue == feed.venue.name]:
+                del noted[series]
+        before = self._of_venue(feed, self._report.ended)
+        self._report.ended = [one for one in self._report.ended if one not in before]
+        job = self._job
+        try:
+            span = self._span_by(time.time_ns() // 1_000_000)
+        except EmptyRange:
+            span = TimeRange(0, 0)
+        if job.within_retention:
+            span = self._store.within_retention(span)
+        asked = [one for one in job.asked if one.venue == feed.venue.name]
+        if job.every is not None and job.every.venue == feed.venue.name:
+            asked += job.every.held({}, await self._held_symbols(feed.venue.name))
+        listed = {one.symbol: Instrument(one.symbol, "unknown", None, None) for one in asked}
+        lives = Lives(feed, self._store, self._knowledge, self._report, recheck=job.recheck)
+        self.lives[feed.venue.name] = lives
+        targets = await each(resolve(asked, listed, job.interval, span).targets, lives.settle)
+        plans = await each(targets, self._plan, self._observer.note)
+        return VenuePlan(feed, span, targets, plans=plans, typed_known=any(one.typed for one in asked))
+
+    def _refuse_if_none_started(self) -> None:
+        """Raise why no venue could be started, unless all may fail; a ban only where nothing else is the reason."""
+        ends = [feed.end for feed in self.feeds if feed.end is not None and not feed.optional]
+        if not ends or any(feed.end is None for feed in self.feeds):
+            return
+        bans = [end for end in ends if isinstance(end, TryLater)]
+        if len(bans) == len(ends):
+            raise min(bans, key=lambda ban: ban.until_ms)
+        raise next(end for end in ends if not isinstance(end, TryLater))
+
+    def _refuse_if_nothing_typed_is_known(self, venues: Sequence[VenuePlan]) -> None:
+        errors = [error for venue in venues for error in venue.typed_unknown]
+        if errors and not any(venue.typed_known for venue in venues):
+            raise errors[0]
+
+    def _tell_unknown(self, venue: VenuePlan) -> None:
+        name = venue.feed.venue.name
+        if venue.unknown:
+            where = "what the store holds" if self._job.every else "the list that comes with laklak"
+            self._observer.warn(f"{name} does not know, of {where}: {some_of(venue.unknown)}")
+        if venue.failed:
+            self._observer.warn(f"{name} does not know: {some_of([failed.series for failed in venue.failed])}")
 
     def _look_at_bans(self, feed: Feed) -> None:
         """Forget the ban of the venue where that is asked for; one that was noted in the future begins now, once."""
@@ -205,10 +393,8 @@ class Preparation:
             found = await find_closed(self._store, {venue: around}, self._observer.warn)
             self._closed = Closed({**self._closed.by_venue, **found.by_venue})
 
-    async def _targets(self, feed: Feed) -> tuple[TimeRange, Sequence[Target]]:
-        clock_ms = feed.clock.now_ms()
-        job = self._job
-        span = clip_to_clock(job.start_ms, job.end_ms, job.days, clock_ms, job.interval, job.settle_s)
+    async def _targets(self, feed: Feed) -> VenuePlan:
+        span = self._span_by(feed.clock.now_ms())
         if self._job.within_retention:
             asked_for, span = span, self._store.within_retention(span)
             if not span:
@@ -222,33 +408,50 @@ class Preparation:
         if feed.no_api is not None:
             self._observer.warn(f"going on with the bulk files alone, what they lack stays missing: {feed.no_api}")
         resolved = resolve(asked, held.instruments, self._job.interval, span, held.unlisted)
-        self._report.failed += resolved.failed
         self._report.ended += held.ended
-        if resolved.unknown:
-            where = "what the store holds" if self._job.every else "the list that comes with laklak"
-            self._observer.warn(f"{feed.venue.name} does not know, of {where}: {some_of(resolved.unknown)}")
-        if resolved.failed:
-            unknown = [failed.series for failed in resolved.failed]
-            self._observer.warn(f"{feed.venue.name} does not know: {some_of(unknown)}")
         lives = Lives(feed, self._store, self._knowledge, self._report, recheck=self._job.recheck)
         self.lives[feed.venue.name] = lives
-        before = len(self._report.ended)
+        before = set(self._report.ended)
         targets = await listing.elsewhere(await each(resolved.targets, lives.settle), span)
-        if ended := self._report.ended[before:]:
+        if ended := [one for one in self._of_venue(feed, self._report.ended) if one not in before]:
             self._observer.warn(ended_line(ended))
         wanted = [target.wanted for target in targets if target.wanted]
         if wanted:
             earliest_ms = min(part.start_ms for part in wanted)
             self._store.check_range(TimeRange(earliest_ms, span.end_ms))
-        return span, targets
+        unknown = {failed.series for failed in resolved.failed if failed.reason == "unknown_symbol"}
+        return VenuePlan(
+            feed,
+            span,
+            targets,
+            failed=resolved.failed,
+            unknown=resolved.unknown,
+            typed_unknown=resolved.typed_unknown,
+            typed_known=any(one.typed and self._series(one) not in unknown for one in asked),
+        )
+
+    def _span_by(self, clock_ms: int) -> TimeRange:
+        """What is asked for, by a clock."""
+        job = self._job
+        return clip_to_clock(job.start_ms, job.end_ms, job.days, clock_ms, job.interval, job.settle_s)
+
+    @staticmethod
+    def _of_venue(feed: Feed, ended: Sequence[EndedSeries]) -> list[EndedSeries]:
+        return [one for one in ended if Series.parse(one.series).venue == feed.venue.name]
+
+    def _series(self, asked: Asked) -> str:
+        return str(Series(asked.venue, asked.symbol, self._job.interval))
+
+    async def _held_symbols(self, venue: str) -> list[str]:
+        holdings = await self._store.holdings()
+        return [one.symbol for one in holdings if (one.venue, one.interval) == (venue, self._job.interval)]
 
     async def _every(self, feed: Feed, listing: ListingCheck) -> list[Asked]:
         """What is asked for where nobody named it: all that the venue trades, and what the store holds of it."""
         every, name = self._job.every, feed.venue.name
         if every is None or every.venue != name:
             return []
-        holdings = await self._store.holdings()
-        held = [one.symbol for one in holdings if (one.venue, one.interval) == (name, self._job.interval)]
+        held = await self._held_symbols(name)
         quoted = "" if every.quote is None else f" quoted in {every.quote}"
         if feed.no_api is None:
             await listing.as_before()
@@ -340,7 +543,10 @@ class Preparation:
 
     def _note_holes(self, series: Series, known: Sequence[Absence]) -> None:
         """Keep of which days there are known holes, and which are to be held against files."""
-        evidence = self._feed(series.venue).evidence
+        feed = self._feed(series.venue)
+        if feed.end is not None:
+            return
+        evidence = feed.evidence
         due = evidence.due_days(series, known)
         if due:
             self._due_holes[series] = due
@@ -350,13 +556,19 @@ class Preparation:
 
     async def _check_origin(self, feed: Feed) -> None:
         """Real and simulated candles never share a store unless the user insists."""
-        present = await self._store.origin()
+        self._refuse_mixture(await self._store.origin(), feed)
+        await self._addresses.check(feed)
+        async with self._origin_lock:
+            # One venue after the other: the first one decides what a store without candles is for.
+            present = await self._store.origin()
+            self._refuse_mixture(present, feed)
+            if present is None and not self._job.dry_run:
+                await self._store.set_origin(feed.origin)
+
+    def _refuse_mixture(self, present: Origin | None, feed: Feed) -> None:
         refusal = mixing_refusal(self._store, present, feed)
         if refusal is not None and not self._job.force:
             raise refusal
-        await self._addresses.check(feed)
-        if present is None and not self._job.dry_run:
-            await self._store.set_origin(feed.origin)
 
     def _estimate(self, plans: Sequence[tuple[Feed, list[SeriesPlan]]], splits: Mapping[Series, Split]) -> Estimate:
         of_api = [
@@ -423,6 +635,7 @@ class Preparation:
 
     def check_room(self, free_bytes: int | None, estimate: Estimate) -> None:
         """Raise StoreUnavailable when the store's disk has less room than the plan needs and 1 GiB to spare."""
+        self._free_bytes = free_bytes
         if not self._job.force:
             hint = "make room, ask for fewer days, use another --store, or --force"
             check_room(self._store, free_bytes, estimate.to_fetch, hint=hint)

@@ -105,14 +105,12 @@ class Backfill:
                     with self.stopper.interruptible():
                         knowledge = await Knowledge.of(store)
                     addresses = AddressBook(self.job, store, knowledge)
-                    async with AsyncExitStack() as stack:
-                        preparation = Preparation(
-                            self.job, store, unsure, knowledge, addresses, self.report, self._observer, self.stopper
-                        )
+                    async with Preparation(
+                        self.job, store, unsure, knowledge, addresses, self.report, self._observer, self.stopper
+                    ) as preparation:
                         self._feeds = preparation.feeds
                         with self.stopper.interruptible():
-                            estimate = await preparation.run(stack)
-                        self.report.seconds_planned = max(estimate.seconds_estimated, estimate.file_seconds)
+                            estimate = await preparation.run()
                         if not self.job.dry_run:
                             preparation.check_room(info.free_bytes, estimate)
                             self._fetch = Fetch(
@@ -122,12 +120,12 @@ class Backfill:
                                 knowledge,
                                 preparation.lives,
                                 addresses,
-                                self._feeds,
+                                preparation.ready,
                                 self.report,
                                 self._observer,
                                 self.stopper,
                             )
-                            await self._fetch.run()
+                            await self._fetch.run(preparation.late)
                     if not self.job.dry_run and not self._hurried:
                         # Who stops a run does not wait for a store that another program holds.
                         with anyio.move_on_after(RECORD_WITHIN_S if self.stopper.requested else None):

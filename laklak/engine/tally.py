@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-from laklak.report.progress import Report
+from laklak.errors import TryLater
+from laklak.report.progress import Report, VenueFigures
 from laklak.sources.venue import Feed
 
 
@@ -25,8 +26,25 @@ def tally(report: Report, feeds: Sequence[Feed]) -> None:
     report.window_weight = sum(limiter.window_weight for limiter in limiters)
     report.budget = sum(feed.budget_a_minute for feed in feeds)
     report.on_the_wire = sum(limiter.in_flight for limiter in limiters)
-    report.paused_for_s = max((limiter.paused_for_s for limiter in limiters), default=0.0)
-    bans = [feed.transport.banned_until_ms for feed in feeds]
-    now_ms = time.time_ns() // 1_000_000
-    report.banned_until_ms = max((until_ms for until_ms in bans if until_ms and until_ms > now_ms), default=None)
+    paused = {feed.limiter.paused_for_s for feed in feeds if feed.end is None}
+    report.paused_for_s = max(paused, default=0.0)
+    report.venues = {feed.venue.name: _figures_of(feed) for feed in feeds}
+    bans = (one.banned_until_ms for one in report.venues.values())
+    report.banned_until_ms = max((until_ms for until_ms in bans if until_ms is not None), default=None)
     report.seconds = time.monotonic() - report.started_s
+
+
+def _figures_of(feed: Feed) -> VenueFigures:
+    traffic = feed.transport.traffic
+    until_ms = feed.end.until_ms if isinstance(feed.end, TryLater) else feed.transport.banned_until_ms
+    return VenueFigures(
+        requests=traffic.requests,
+        candle_requests=traffic.candle_requests,
+        cost=dict(traffic.cost),
+        retries=traffic.retries,
+        rate_limited=traffic.rate_limited,
+        banned_until_ms=until_ms if until_ms and until_ms > time.time_ns() // 1_000_000 else None,
+        end=feed.end,
+        started=feed.started,
+        optional=feed.optional,
+    )

@@ -136,10 +136,18 @@ class BegunSeries:
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
+    """What symbols turned out to be."""
+
     targets: tuple[Target, ...]
     failed: tuple[FailedSeries, ...]
     unknown: tuple[str, ...] = ()
     """Series that nobody knows and nobody asked for by name (`packaged`, `held`): no failure."""
+    typed_unknown: tuple[SymbolError, ...] = ()
+    """Of the failed ones, those that were typed: an error of the run where nothing else that was typed is known."""
+
+
+class EmptyRange(SettingsError):
+    """Nothing is left of the range that was asked for, by the clock of a venue."""
 
 
 def clip_to_clock(
@@ -147,7 +155,7 @@ def clip_to_clock(
 ) -> TimeRange:
     """The range of a run: `end` is exclusive, and no candle of it closed less than `settle_s` before the venue's clock.
 
-    `days` counts back from the end.  SettingsError when nothing is left.
+    `days` counts back from the end.  EmptyRange when nothing is left.
     """
     now_ms = interval.floor(clock_ms - round(settle_s * 1000))
     last_ms = now_ms if end_ms is None else min(end_ms, now_ms)
@@ -156,7 +164,7 @@ def clip_to_clock(
         raise SettingsError("no range given", hint="say how far back: --days 90, or --start 2026-01-01 [--end ...]")
     first_ms = max(0, first_ms)
     if first_ms >= last_ms:
-        raise SettingsError(
+        raise EmptyRange(
             f"the range is empty: it starts at {iso(first_ms)} and ends at {iso(last_ms)}",
             hint=f"the venue's clock says {iso(clock_ms)}{_settling(settle_s)}; "
             "--start must lie before --end and before now",
@@ -177,9 +185,12 @@ def resolve(
 ) -> Resolved:
     """Hold one venue's symbols against its listing, each once, and against what was found of those `unlisted`.
 
-    A symbol that a list names and nobody knows fails alone; one typed by hand raises SymbolError.
+    A symbol that nobody knows fails alone; of one typed by hand there is an error, for whoever sees all venues.
     """
-    targets, failed, unknown = [], [], []
+    targets: list[Target] = []
+    failed: list[FailedSeries] = []
+    unknown: list[str] = []
+    errors: list[SymbolError] = []
     seen = set()
     for one in asked:
         if one.symbol in seen:
@@ -198,11 +209,14 @@ def resolve(
             elif one.packaged or one.held:
                 unknown.append(str(series))
             else:
-                failed.append(_unknown(one, series, _suggestion(one.symbol, instruments), found.why))
+                suggestion = _suggestion(one.symbol, instruments)
+                failed.append(_unknown(one, series, suggestion, found.why))
+                if one.typed:
+                    errors.append(_not_known(one, suggestion, found.why))
             continue
         wanted = on_grid(span, interval)
         targets.append(Target(series, wanted, instrument, asked_start_ms=wanted.start_ms, asked_end_ms=wanted.end_ms))
-    return Resolved(tuple(targets), tuple(failed), tuple(unknown))
+    return Resolved(tuple(targets), tuple(failed), tuple(unknown), tuple(errors))
 
 
 def traded_now(instruments: Iterable[Instrument], venue: str, quote: str | None = None) -> list[str]:
@@ -221,15 +235,17 @@ def traded_now(instruments: Iterable[Instrument], venue: str, quote: str | None 
 
 
 def _unknown(one: Asked, series: Series, suggestion: str | None, why: str) -> FailedSeries:
-    """What a symbol is that nobody knows: an error of whoever typed it, or a failure of its own."""
     where = f": {why}" if why else ""
-    if one.typed:
-        raise SymbolError(
-            f"{one.venue} does not know the symbol {one.symbol}{where}",
-            hint=suggestion or f"{one.venue} spells symbols like BTCUSDT",
-        )
     detail = "; ".join(filter(None, (f"{one.venue} does not know this symbol{where}", suggestion)))
     return FailedSeries(str(series), "unknown_symbol", detail)
+
+
+def _not_known(one: Asked, suggestion: str | None, why: str) -> SymbolError:
+    where = f": {why}" if why else ""
+    return SymbolError(
+        f"{one.venue} does not know the symbol {one.symbol}{where}",
+        hint=suggestion or f"{one.venue} spells symbols like BTCUSDT",
+    )
 
 
 def found_target(series: Series, span: TimeRange, found: Unlisted, life: TimeRange, instrument: Instrument) -> Target:

@@ -7,11 +7,11 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from laklak._version import __version__
-from laklak.errors import LaklakError
+from laklak.errors import LaklakError, in_short
 from laklak.model.series import Series
 from laklak.plan.wanted import FailedSeries
 from laklak.report.progress import Report
-from laklak.report.summary import SCHEMA, in_short, when
+from laklak.report.summary import SCHEMA, when
 
 
 @dataclass(slots=True)

@@ -208,6 +208,11 @@ class Ledger:
         """Of `missing`, so many that no other run gets before something is mended."""
         return min(self.missing, sum(self._troubles.get(reason, (0, ""))[0] for reason in MENDED_FIRST))
 
+    @property
+    def unexplained(self) -> int:
+        """Of `missing`, so many that are in no trouble that is known."""
+        return max(0, self.missing - sum(candles for candles, _ in self._troubles.values()))
+
     def trouble(self, reason: str, candles: int, detail: str) -> None:
         """So many wanted candles were not got, and why (the last detail of each reason is kept)."""
         if candles:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from laklak.errors import LaklakError, in_short
+from laklak.model.series import iso
 from laklak.plan.wanted import BegunSeries, EndedSeries, FailedSeries
 from laklak.report.ledger import Ledger
 from laklak.stores.base import Waiting
@@ -80,6 +83,35 @@ class WriterTally:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class VenueFigures:
+    """What came of one venue: what was asked of it and what that cost, by quota, and what has ended it, if anything.
+
+    `optional`: its failures do not change the exit status; `started`: it has taken us in.
+    """
+
+    requests: int = 0
+    candle_requests: int = 0
+    cost: Mapping[str, int] = field(default_factory=dict)
+    retries: int = 0
+    rate_limited: int = 0
+    banned_until_ms: int | None = None
+    end: LaklakError | None = None
+    started: bool = True
+    optional: bool = False
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "requests": self.requests,
+            "candle_requests": self.candle_requests,
+            "cost": dict(self.cost),
+            "retries": self.retries,
+            "rate_limited": self.rate_limited,
+            "banned_until": None if self.banned_until_ms is None else iso(self.banned_until_ms),
+            "error": None if self.end is None else in_short(self.end),
+        }
+
+
 @dataclass(slots=True)
 class Report:
     """The counters of a running backfill, for progress. Filled by the engine, read by whoever shows it."""
@@ -109,6 +141,7 @@ class Report:
     seconds_planned: float | None = None
     """What the plan says that fetching takes at least; None where there is none."""
     files: FileTally = field(default_factory=FileTally)
+    venues: Mapping[str, VenueFigures] = field(default_factory=dict)
     writer: WriterTally = field(default_factory=WriterTally)
     refetched: Refetched | None = None
     on_the_wire: int = 0

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
 from laklak._version import __version__
-from laklak.errors import LaklakError, TryLater
+from laklak.errors import LaklakError, TryLater, in_short
 from laklak.model.series import iso
 from laklak.plan.cost import Alternative
 from laklak.plan.wanted import BegunSeries, EndedSeries, FailedSeries
-from laklak.report.progress import FileTally, Report, WriterTally
+from laklak.report.outcome import deciding_error, exit_status
+from laklak.report.progress import FileTally, Report, VenueFigures, WriterTally
 from laklak.stores.refetched import Refetched
 
 SCHEMA: Final = 1
@@ -59,6 +60,7 @@ class Summary:
     retries: int
     rate_limited: int
     weight: int
+    venues: Mapping[str, VenueFigures]
     files: FileTally
     writer: WriterTally
     seconds: float
@@ -70,21 +72,29 @@ class Summary:
 
     def as_json(self) -> dict[str, Any]:
         refetched = None if self.refetched is None else self.refetched.as_json()
-        tallies = {"files": self.files.as_json(), "writer": self.writer.as_json(), "refetched": refetched}
+        tallies = {
+            "venues": _venues_json(self.venues),
+            "files": self.files.as_json(),
+            "writer": self.writer.as_json(),
+            "refetched": refetched,
+        }
         return {"schema": SCHEMA, "version": __version__, **_fields(self), **tallies}
 
 
 def summarise(report: Report, *, error: LaklakError | None = None, exit_code: int | None = None) -> Summary:
-    """Close the account. The exit status is `exit_code`, else the error's, else 1 when another run has work left."""
+    """Close the account. `error` has ended the run as a whole; the exit status is `exit_code`, else what is wrong with
+    it (see laklak.report.outcome).
+    """
     missing = report.missing
     failures = report.failures()
-    clean = not missing and not failures and not report.newly_rejected
+    run_error = error
+    error = error or deciding_error(report)
     banned_until_ms = error.until_ms if isinstance(error, TryLater) else report.banned_until_ms
     if exit_code is None:
-        exit_code = error.exit_code if error is not None else (0 if clean else 1)
+        exit_code = exit_status(report, run_error)
     return Summary(
         exit=exit_code,
-        complete=exit_code == 0 and not missing,
+        complete=exit_code == 0 and not missing and not failures,
         store=report.store,
         start=when(report.start_ms),
         end=when(report.end_ms),
@@ -110,6 +120,7 @@ def summarise(report: Report, *, error: LaklakError | None = None, exit_code: in
         retries=report.retries,
         rate_limited=report.rate_limited,
         weight=report.weight,
+        venues=report.venues,
         files=report.files,
         writer=report.writer,
         seconds=round(report.seconds, 3),
@@ -124,11 +135,6 @@ def summarise(report: Report, *, error: LaklakError | None = None, exit_code: in
 def when(time_ms: int | None) -> str | None:
     """A moment as summaries give it, if there is one."""
     return None if time_ms is None else iso(time_ms)
-
-
-def in_short(error: LaklakError) -> str:
-    """An error as summaries give it: its word for programs, its sentence for people."""
-    return f"{error.reason}: {error}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,11 +177,19 @@ class Estimate:
     holes_held: int = 0
     hole_files: int = 0
     holes_later: int = 0
+    venues: Mapping[str, VenueFigures] = field(default_factory=dict)
     exit: int = 0
 
     def as_json(self) -> dict[str, Any]:
         values = _fields(self) | {"alternatives": [asdict(one) for one in self.alternatives]}
-        return {"schema": SCHEMA, "version": __version__, "dry_run": True, "error": None, "hint": None, **values}
+        ends = [one.end for one in self.venues.values() if one.end is not None and not one.optional]
+        error = in_short(ends[0]) if ends else None
+        told = {"dry_run": True, "error": error, "hint": ends[0].hint if ends else None}
+        return {"schema": SCHEMA, "version": __version__, **told, **values, "venues": _venues_json(self.venues)}
+
+
+def _venues_json(venues: Mapping[str, VenueFigures]) -> dict[str, Any]:
+    return {name: figures.as_json() for name, figures in venues.items()}
 
 
 def _fields(outcome: Summary | Estimate) -> dict[str, Any]:

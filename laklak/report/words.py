@@ -302,6 +302,7 @@ def summary_lines(summary: Summary) -> Iterable[str]:
         yield f"  {counted(summary.holes_filled, 'known hole')} {were} filled from files that have the candles by now"
     if summary.rows_rejected:
         yield f"  {counted(summary.rows_rejected, 'row')} of the venue refused"
+    yield from _ended_lines(summary)
     told, failed = _not_yet_lines(summary)
     yield from told
     yield from _failed_lines(failed)
@@ -383,6 +384,23 @@ def _verdict(summary: Summary | CopySummary) -> str:
     return "complete" if summary.complete else "incomplete"
 
 
+def _ended_lines(summary: Summary) -> Iterable[str]:
+    """Which of several venues has ended early, and why; of a single one that is the error of the run."""
+    for name, venue in summary.venues.items():
+        if venue.end is not None and len(summary.venues) > 1:
+            waiting = [failed for failed in summary.failed_series if _is_venues(summary, failed, name)]
+            series = f"; {len(waiting):,} series wait for it" if waiting else ""
+            optional = " (optional)" if venue.optional else ""
+            yield f"  {name}{optional} was asked for no more: {venue.end}{series}"
+
+
+def _is_venues(summary: Summary, failed: FailedSeries, name: str | None = None) -> bool:
+    """Whether a series fails for the end of its venue, and not for a reason of its own."""
+    own = failed.series.partition(":")[0]
+    venue = summary.venues.get(own)
+    return name in (None, own) and venue is not None and venue.end is not None and failed.reason == venue.end.reason
+
+
 def _not_yet_lines(summary: Summary) -> tuple[list[str], list[FailedSeries]]:
     """What most series of a venue lack alike at their end, said once for each venue; and the other failures."""
     alike: dict[tuple[str, str], list[FailedSeries]] = {}
@@ -390,7 +408,7 @@ def _not_yet_lines(summary: Summary) -> tuple[list[str], list[FailedSeries]]:
         if failed.reason == NOT_YET:
             alike.setdefault((failed.series.partition(":")[0], failed.detail.partition(": ")[2]), []).append(failed)
     lines: list[str] = []
-    told: set[str] = set()
+    told = {failed.series for failed in summary.failed_series if _is_venues(summary, failed)}
     for (venue, what), some in alike.items():
         if len(some) > 1 and 2 * len(some) > summary.series:
             lines.append(f"  {venue} gives {what}: {len(some):,} series wait for it")

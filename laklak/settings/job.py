@@ -18,10 +18,10 @@ class Job:
     """`days` counts back from the end; `start_ms` and `end_ms` are UTC, end exclusive; None is open.
 
     `source` where candles are taken from. `workers` requests at once per venue, `archive_connections` files fetched
-    at once and `archive_files` months of minutes unpacked, `batch_size` rows a write, `in_flight` chunks taken and not
-    acknowledged. `settle_s` how long after its close a candle is wanted. `start_wait_s`: how long a network that is not
-    up yet is waited for, before anything was answered. `refused`: what of an asset list is left out, and why.
-    `every`: what is taken beside `asked`.
+    at once and `archive_files` months of minutes unpacked, `batch_size` rows a write, `in_flight` chunks of a venue
+    taken and not acknowledged. `settle_s` how long after its close a candle is wanted. `start_wait_s`: how long a
+    network that is not up yet is waited for, before anything was answered. `refused`: what of an asset list is left
+    out, and why. `every`: what is taken beside `asked`.
     """
 
     store: StoreAccess

@@ -66,12 +66,14 @@ class VenueSettings:
     `budget_is_default`: nobody chose it, so a venue that allows less may lower it.
     `firewall_wait_s`: how long to stay away after a firewall's 403. Binance says no duration; it is said to clear
     after roughly 5 minutes (unverified).
+    `optional`: its failures are told and do not change the exit status.
     """
 
     url: str = field(repr=False)
     budget: int | str
     chunk: int | Literal["auto"]
     firewall_wait_s: float
+    optional: bool = False
     archive_url: str | None = field(default=None, repr=False)
     budget_is_default: bool = False
 
@@ -182,7 +184,8 @@ def load_settings(
     ]
     user_config = user_config or platformdirs.user_config_path("laklak") / "laklak.toml"
     config = _config_path(written, folder, user_config)
-    written.append(toml_values(config, [*SPECS, *OF_VENUES]) if config else {})
+    switches = [key for key, spec in SPECS.items() if spec.is_switch]
+    written.append(toml_values(config, [*SPECS, *OF_VENUES], switches) if config else {})
     of_influx = {**file_names, **names}
     written.append(influx_account(of_influx) | ({} if _first(written, "store") else influx_store(of_influx)))
     written.append(_defaults())

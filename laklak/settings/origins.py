@@ -64,14 +64,19 @@ class Given:
     folder: Path | None = None
 
 
-def as_text(value: object, key: str, origin: str) -> str:
-    """Give `value` as a person would write it; SettingsError for what is neither text, number nor time."""
+def as_text(value: object, key: str, origin: str, *, switch: bool = False) -> str:
+    """Give `value` as a person would write it; SettingsError for what is neither text, number nor time.
+
+    A `switch` may be true or false, too.
+    """
     if isinstance(value, (str, PurePath)):
         text = str(value)
     elif isinstance(value, date):
         text = value.isoformat()
     elif isinstance(value, (int, float)) and not isinstance(value, bool):
         text = str(value)
+    elif switch and isinstance(value, bool):
+        text = "on" if value else "off"
     else:
         raise SettingsError(f"{key} ({origin}): expected text or a number, got {type(value).__name__}")
     if any(unicodedata.category(char) in ("Cc", "Cs") for char in text):
@@ -248,7 +253,7 @@ def influx_account(names: Mapping[str, Given]) -> dict[str, Given]:
 # laklak.toml
 
 
-def toml_values(path: Path, keys: Collection[str]) -> dict[str, Given]:
+def toml_values(path: Path, keys: Collection[str], switches: Collection[str] = ()) -> dict[str, Given]:
     """Give the settings of a laklak.toml; SettingsError names file and line, or file and table."""
     name = shown_path(path)
     tables = {key.partition(".")[0] for key in keys if "." in key}
@@ -264,7 +269,7 @@ def toml_values(path: Path, keys: Collection[str]) -> dict[str, Given]:
             entries = {word: value}
         for key, entry in entries.items():
             _check_toml_key(name, key, keys)
-            text = as_text(entry, key, name)
+            text = as_text(entry, key, name, switch=key in switches)
             if text.strip():
                 found[key] = Given(text, name, path.parent)
     return found

@@ -47,6 +47,11 @@ class Spec:
     off: str | None = None
     secret: bool = False
 
+    @property
+    def is_switch(self) -> bool:
+        """Whether it is on or off."""
+        return self.parse is _switch
+
 
 def _text(text: str) -> str:
     return text
@@ -174,6 +179,11 @@ def _venue_specs() -> dict[str, Spec]:
         specs[f"{name}.firewall_wait"] = Spec(
             parse=_duration, default="5m", help="how long to stay away after its firewall refused us", unit="s"
         )
+        specs[f"{name}.optional"] = Spec(
+            parse=_switch,
+            default="off",
+            help=f"on: what fails at {name} is told and does not change the exit status",
+        )
         if name in ARCHIVES:
             specs[f"{name}.archive_url"] = Spec(
                 parse=_url, default=ARCHIVES[name].default_url, help=f"where the bulk files of {name} are"
@@ -231,7 +241,7 @@ SPECS: Final[Mapping[str, Spec]] = {
     "batch_size": Spec(
         parse=_whole(1, 1_000_000), default="20000", help="rows written at once, at most; an answer is not divided"
     ),
-    "in_flight": Spec(parse=_whole(1, 1024), default="64", help="chunks asked for and not yet stored, at most"),
+    "in_flight": Spec(parse=_whole(1, 1024), default="64", help="chunks asked of a venue and not yet stored, at most"),
     "state_dir": Spec(
         parse=_text,
         default=None,

@@ -15,10 +15,19 @@ from typing import Final, Self
 from laklak.archives import ARCHIVES
 from laklak.archives.evidence import Evidence
 from laklak.archives.split import Preference, Solver
-from laklak.errors import PermanentError, RegionRefused, SettingsError, TransientError, TryLater, VenueUnreachable
+from laklak.errors import (
+    LaklakError,
+    PermanentError,
+    RegionRefused,
+    SettingsError,
+    TransientError,
+    TryLater,
+    VenueUnreachable,
+)
 from laklak.model.series import Interval, Series, TimeRange
 from laklak.plan.chunks import best_page
 from laklak.plan.cost import Budget
+from laklak.report.ledger import NO_SOURCE
 from laklak.settings.job import Job
 from laklak.settings.spec import units_of
 from laklak.sources.addresses import SIMULATOR, Source, address_of
@@ -55,6 +64,15 @@ class Feed:
         """`tell` is told of every pause that the venue orders; `pools` are those of the run."""
         settings = job.venues[name]
         self.venue = VENUES[name]
+        self.optional = settings.optional
+        self.stopper = stopper.part()
+        """Stops what is asked of this venue and of its files, and nothing else of the run."""
+        self.room = asyncio.Semaphore(job.in_flight)
+        """For questions that are asked and whose rows the store has not acknowledged: those of this venue alone."""
+        self.end: LaklakError | None = None
+        """Why the venue is asked for nothing more in this run, where that is an error."""
+        self.connected = False
+        """Whether the venue could be started: it has said what it lists, and what time it is."""
         if job.interval.name not in self.venue.intervals:
             raise SettingsError(
                 f"interval {job.interval} is not offered by {name}",
@@ -87,18 +105,19 @@ class Feed:
             self.limiter,
             clock=self.clock,
             bans=self.bans,
-            stopper=stopper,
+            stopper=self.stopper,
             tell=tell,
             connections=job.workers,
             max_wait_s=job.max_wait_s,
             firewall_wait_s=settings.firewall_wait_s,
             start_wait_s=job.start_wait_s,
         )
-        self.reader = _file_reader(name, settings.archive_url, job, stopper)
+        self.reader = _file_reader(name, settings.archive_url, job, self.stopper)
+        self._opened_reader = self.reader
         self._addresses: dict[Source, str] = {"api": address_of(settings.url)}
         if settings.archive_url is not None:
             self._addresses["files"] = address_of(settings.archive_url)
-        self.files = FileAgenda(stopper)
+        self.files = FileAgenda(self.stopper)
         self.fresh = Fresh(name, job.interval)
         self.evidence = Evidence(None if self.reader is None else self.reader.archive, self.clock.now_ms)
         self.no_api: str | None = None
@@ -114,13 +133,14 @@ class Feed:
         except BaseException:
             await self.transport.__aexit__(None, None, None)
             raise
+        self.connected = True
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self.reader is not None:
-            await self.reader.__aexit__(kind, error, trace)
+        if self._opened_reader is not None:
+            await self._opened_reader.__aexit__(kind, error, trace)
         await self.transport.__aexit__(kind, error, trace)
 
     @property
@@ -131,6 +151,27 @@ class Feed:
     def without_api(self, reason: str) -> None:
         """Go on with files alone."""
         self.no_api = self.no_api or reason
+
+    def end_with(self, error: LaklakError) -> None:
+        """Ask nothing more of the venue and its files, for this reason (the first one counts)."""
+        self.end = self.end or error
+        self.without_api(str(error))
+        self.stopper.request()
+
+    def without_files(self) -> None:
+        """Go on without bulk files: the venue has ended before any was asked for."""
+        self.reader = None
+        self.evidence = Evidence(None, self.clock.now_ms)
+
+    @property
+    def started(self) -> bool:
+        """Whether the venue has taken us in: what it refuses before it has served any candle is no start."""
+        return self.connected and not isinstance(self.end, VenueUnreachable)
+
+    @property
+    def lacking(self) -> str:
+        """The reason of what the venue cannot be asked for."""
+        return NO_SOURCE if self.end is None else self.end.reason
 
     @property
     def solver(self) -> Solver | None:

@@ -13,15 +13,27 @@ class Stopped(Exception):
 
 
 class Stopper:
-    """One run's stop flag. `interruptible()` marks a wait that a stop cuts short; everything else runs on."""
+    """A stop flag, of a run or of a part of it. `interruptible()` marks a wait that a stop cuts short; everything else
+    runs on.
+    """
 
     def __init__(self) -> None:
         self.requested = False
         self._scopes: set[anyio.CancelScope] = set()
+        self._parts: list[Stopper] = []
+
+    def part(self) -> Stopper:
+        """A stopper that stops with this one, and can be stopped alone."""
+        part = Stopper()
+        part.requested = self.requested
+        self._parts.append(part)
+        return part
 
     def request(self) -> None:
         """Stop: every interruptible wait, now and later, ends with Stopped."""
         self.requested = True
+        for part in self._parts:
+            part.request()
         for scope in tuple(self._scopes):
             scope.cancel()
 

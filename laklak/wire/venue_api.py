@@ -11,8 +11,9 @@ import asyncio
 import logging
 import random
 import time
+from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Final, Self, TypeVar
 
@@ -76,6 +77,8 @@ class Traffic:
     candle_requests: int = 0
     retries: int = 0
     rate_limited: int = 0
+    cost: Counter[str] = field(default_factory=Counter)
+    """What was paid, by quota."""
 
 
 class _Limited(Exception):
@@ -294,6 +297,7 @@ class Transport:
                 until_ms = _now_ms() + int(exc.seconds * 1000)
                 raise self._try_later(until_ms, "a venue that shares its limits was told to wait") from None
         self.traffic.requests += 1
+        self.traffic.cost.update(request.cost)
         self.traffic.candle_requests += candles
         try:
             return await self._send(request, payment)

@@ -30,9 +30,12 @@ from summary_keys import SUMMARY_KEYS
 
 from laklak.model.findings import Checkup
 from laklak.order import check
+from laklak.settings import spec
 from laklak.settings.load import load_settings
 from laklak.simulator import CandleSource, Hit, RecordedSource, Simulator, SimulatorSettings, load_recorded
 from laklak.simulator.dialects.binance import KLINES
+from laklak.venues import VENUES
+from laklak.venues.binance import Binance
 
 T = TypeVar("T")
 Candle = tuple[float, float, float, float, float]
@@ -128,6 +131,34 @@ def venue(recorded: RecordedSource, monkeypatch: pytest.MonkeyPatch) -> Iterator
         running.append(one)
         monkeypatch.setenv("LAKLAK_BINANCE_URL", one.url)
         monkeypatch.setenv("LAKLAK_BINANCE_BUDGET", "max")
+        return one
+
+    yield start
+    for one in running:
+        one.close()
+
+
+@pytest.fixture
+def beside(recorded: RecordedSource, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Venue]]:
+    """Start another venue beside the first one, Binance by another name: `beside("bybit", source, **settings)`.
+
+    With `url` nothing is started: the venue is there, or not. It is asked for 60 candles at once.
+    """
+    running: list[Venue] = []
+
+    def start(
+        name: str, source: CandleSource | None = None, *, url: str | None = None, **settings: Any
+    ) -> Venue | None:
+        monkeypatch.setitem(VENUES, name, type(name.title(), (Binance,), {"name": name})())
+        for key, value in spec._venue_specs().items():
+            monkeypatch.setitem(spec.SPECS, key, value)
+        monkeypatch.setenv(f"LAKLAK_{name.upper()}_BUDGET", "max")
+        monkeypatch.setenv(f"LAKLAK_{name.upper()}_CHUNK", "60")
+        one = None
+        if url is None:
+            one = Venue(source or recorded, SimulatorSettings(**{"budget": 60_000, **settings}))
+            running.append(one)
+        monkeypatch.setenv(f"LAKLAK_{name.upper()}_URL", url or (one.url if one else ""))
         return one
 
     yield start

@@ -157,11 +157,22 @@ def test_a_smaller_page_makes_a_small_budget_enough(venue, here):
 )
 def test_a_typed_symbol_the_venue_does_not_know_is_exit_2_with_a_suggestion(typed, suggested, venue, here):
     running = venue()
-    ended = here("backfill", "DOTUSDT", typed, *DAY)
+    ended = here("backfill", typed, *DAY)
     check_refused(ended, f"does not know the symbol {typed}")
     assert f"did you mean {suggested}" in ended.lines("hint")[0]
     # It may be one that is listed no more: that costs one question.
     assert [(hit.query["symbol"], hit.query["limit"], hit.weight) for hit in running.candle_hits] == [(typed, "1", 1)]
+
+
+def test_a_typed_symbol_that_nobody_knows_beside_one_that_is_known_is_missing_alone(venue, here):
+    venue()
+
+    ended = here("backfill", "DOTUSDT", "LTCUSD", *DAY, "--json")
+
+    assert (ended.exit, ended.json["missing"], ended.json["written"]) == (1, 0, 1440)
+    (failed,) = ended.json["failed_series"]
+    assert (failed["series"], failed["reason"]) == ("binance:LTCUSD:1m", "unknown_symbol")
+    assert "did you mean LTCUSDT" in failed["detail"]
 
 
 @pytest.mark.parametrize(

@@ -30,6 +30,7 @@ SUMMARY_KEYS = [
     "retries",
     "rate_limited",
     "weight",
+    "venues",
     "files",
     "writer",
     "seconds",

@@ -135,17 +135,20 @@ def test_a_listed_symbol_that_the_venue_does_not_know_fails_alone():
     ("typed", "meant"), [("btcusdt", "BTCUSDT"), ("BTC", "BTCUSDT"), ("new", "NEWUSDT"), ("BTCUDST", "BTCUSDT")]
 )
 def test_a_typed_symbol_that_the_venue_does_not_know_is_an_error_with_a_suggestion(typed, meant):
-    with pytest.raises(SymbolError, match=f"does not know the symbol {typed}") as caught:
-        resolved("BTCUSDT", typed, typed=True)
+    outcome = resolved("BTCUSDT", typed, typed=True)
 
-    assert f"did you mean {meant}" in caught.value.hint
+    (error,) = outcome.typed_unknown
+    assert isinstance(error, SymbolError)
+    assert f"does not know the symbol {typed}" in str(error)
+    assert f"did you mean {meant}" in error.hint
+    assert [target.series.symbol for target in outcome.targets] == ["BTCUSDT"]
+    assert [(one.series, one.reason) for one in outcome.failed] == [(f"binance:{typed}:1m", "unknown_symbol")]
 
 
 def test_a_typed_symbol_like_no_other_gets_a_hint_all_the_same():
-    with pytest.raises(SymbolError) as caught:
-        resolved("^GSPC", typed=True)
+    (error,) = resolved("^GSPC", typed=True).typed_unknown
 
-    assert caught.value.hint
+    assert error.hint
 
 
 LIFE = TimeRange(NOW - 4 * MINUTE_MS, NOW - 2 * MINUTE_MS)
@@ -181,5 +184,6 @@ def test_what_could_not_be_asked_for_is_a_failure_of_its_own_even_if_typed():
 
 
 def test_the_error_of_a_typed_symbol_says_who_was_asked():
-    with pytest.raises(SymbolError, match="does not know the symbol GONUSDT: nobody has it"):
-        with_unlisted(Unlisted(why="nobody has it"), typed=True)
+    (error,) = with_unlisted(Unlisted(why="nobody has it"), typed=True).typed_unknown
+
+    assert "does not know the symbol GONUSDT: nobody has it" in str(error)

@@ -72,6 +72,7 @@ def test_each_key_has_one_spelling_in_all_sources(place: Place, key: str) -> Non
         "assets": "/a.txt",
         "state_dir": "/state",
         "influxdb_gzip": "on",
+        "binance.optional": "on",
         "source": "rest",
         "binance.archive_url": "http://127.0.0.1:9",
     }
