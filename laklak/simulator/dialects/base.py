@@ -87,8 +87,11 @@ class Dialect(Protocol):
         """Understand a request for candles, or raise the Refusal that the venue answers."""
         ...
 
-    def candles(self, query: CandlesQuery, rows: Sequence[bytes]) -> bytes:
-        """The body with these rows, which come oldest first; one that is broken on purpose may lack cells."""
+    def candles(self, query: CandlesQuery, rows: Sequence[bytes], now_ms: int) -> bytes:
+        """The body with these rows, which come oldest first; one that is broken on purpose may lack cells.
+
+        The last one may still be forming at `now_ms`, which some venues tell with it.
+        """
         ...
 
     def listing(

@@ -88,7 +88,7 @@ class Binance:
         limit = DEFAULT_LIMIT if limit is None else limit
         return CandlesQuery(symbol, interval, start_ms, end_ms, limit, oldest_first=start_ms is not None)
 
-    def candles(self, query: CandlesQuery, rows: Sequence[bytes]) -> bytes:
+    def candles(self, query: CandlesQuery, rows: Sequence[bytes], now_ms: int) -> bytes:
         # The simulator's rows are klines as they are, so nothing is made anew for a page.
         return b"[" + b",".join(rows) + b"]"
 
