@@ -53,8 +53,11 @@ class Backwards:
             return list(map(str, cells))
         return [*map(str, cells[: VOLUME + 1]), "closed" if cells[CLOSE_TIME] < now_ms else "open"]
 
-    def listing(self, instruments, recorded, budget, now_ms):
-        return said([{"contract": f"{one.base}-{one.quote}", "since": f"{one.listed_ms}"} for one in instruments])
+    def entry(self, instrument):
+        return {"contract": f"{instrument.base}-{instrument.quote}", "since": f"{instrument.listed_ms}"}
+
+    def listing(self, entries, recorded, budget, now_ms):
+        return said(entries)
 
     def clock(self, now_ms):
         return said(f"{now_ms}")

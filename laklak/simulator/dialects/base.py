@@ -94,10 +94,12 @@ class Dialect(Protocol):
         """
         ...
 
-    def listing(
-        self, instruments: Sequence[Instrument], recorded: Mapping[str, Any] | None, budget: int, now_ms: int
-    ) -> bytes:
-        """The body that lists what is traded. `recorded` is what the venue was recorded to say beside it."""
+    def entry(self, instrument: Instrument) -> Any:
+        """What the listing has of an instrument, as a value of JSON."""
+        ...
+
+    def listing(self, entries: Sequence[Any], recorded: Mapping[str, Any] | None, budget: int, now_ms: int) -> bytes:
+        """The body that lists what is traded. `recorded` is what the venue was recorded to say beside its entries."""
         ...
 
     def clock(self, now_ms: int) -> bytes:
