@@ -32,11 +32,11 @@ class Pages:
         self.served = 0
 
     def prepare(self, simulator: Simulator, workload: Workload) -> None:
-        dialect = simulator.settings.dialect
+        dialect, market = simulator.settings.dialect, simulator.market
         for request in workload.requests():
             query = dict(request.query)
             asked = dialect.read_candles(KLINES, query)
-            body = dialect.candles(asked, simulator.market.candles(asked))
+            body = dialect.candles(asked, market.candles(asked), market.clock.now_ms())
             headers = {"Content-Type": "application/json"}
             self._bodies[_key(query)] = Override(200, headers, body)
             self.bytes += len(body)

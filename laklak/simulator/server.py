@@ -8,7 +8,7 @@ import random
 import time
 from collections.abc import Mapping
 from types import TracebackType
-from typing import Final, Self
+from typing import Any, Final, Self
 
 from aiohttp import web
 
@@ -71,6 +71,8 @@ class Simulator:
         self._closing = asyncio.Event()
         self._runner: web.ServerRunner | None = None
         self._requests = 0
+        self._entries: list[Any] = []
+        self._entries_of = -1
 
     def __repr__(self) -> str:
         return f"<Simulator {self.url or 'stopped'} requests={self._requests} {self.gate!r}>"
@@ -227,8 +229,13 @@ class Simulator:
         return dialect.unknown_path(request.method, path)
 
     def _listing(self) -> bytes:
-        market, budget = self.market, self.settings.advertised or self.settings.budget
-        return self._dialect.listing(market.instruments, market.recorded_listing, budget, market.clock.now_ms())
+        # The entries are spelled anew only when one has changed: there are hundreds.
+        market, changes = self.market, self.market.changes
+        if self._entries_of != changes:
+            self._entries = [self._dialect.entry(instrument) for instrument in market.instruments]
+            self._entries_of = changes
+        budget = self.settings.advertised or self.settings.budget
+        return self._dialect.listing(self._entries, market.recorded_listing, budget, market.clock.now_ms())
 
     def _candles(self, path: str, query: Mapping[str, str], row_fault: Fault | None) -> Reply:
         try:
@@ -244,7 +251,7 @@ class Simulator:
         rows = self.dice.spoil(asked.symbol, rows, self.stats.faults)
         if row_fault is not None:
             rows = self.dice.spoil_once(asked.symbol, rows, row_fault, self.stats.faults)
-        return Reply(200, self._dialect.candles(asked, rows))
+        return Reply(200, self._dialect.candles(asked, rows, self.market.clock.now_ms()))
 
     async def _hang(self, request: web.BaseRequest) -> None:
         # Until the client gives up (which cancels this), the simulator ends, or nobody would wait any more.

@@ -198,6 +198,19 @@ def test_listing_and_delivery_show_in_exchange_info_and_in_the_rows(talk):
     assert times == minutes(*range(10, 20))
 
 
+def test_the_listing_tells_of_a_change_while_the_simulator_runs(talk):
+    async def status(client):
+        entries = (await client.get("exchangeInfo")).json["symbols"]
+        return {entry["symbol"]: entry["status"] for entry in entries}["LTCUSDT"]
+
+    async def conversation(client):
+        before = await status(client)
+        client.simulator.market.change("LTCUSDT", status="SETTLING")
+        return before, await status(client)
+
+    assert talk(conversation) == ("TRADING", "SETTLING")
+
+
 def test_a_delisted_symbol_is_refused_by_its_status(talk):
     async def conversation(client):
         return await client.klines()

@@ -140,7 +140,7 @@ def test_the_recorded_files_are_the_ones_their_readme_describes():
     described = (folder / "README.md").read_text()
     files = [path for path in folder.rglob("*") if path.is_file() and path.name != "README.md"]
 
-    assert len(files) == 24
+    assert len(files) == 25
     for path in files:
         assert hashlib.sha256(path.read_bytes()).hexdigest() in described, path
         assert f"{path.relative_to(folder)}" in described

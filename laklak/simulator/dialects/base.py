@@ -87,14 +87,19 @@ class Dialect(Protocol):
         """Understand a request for candles, or raise the Refusal that the venue answers."""
         ...
 
-    def candles(self, query: CandlesQuery, rows: Sequence[bytes]) -> bytes:
-        """The body with these rows, which come oldest first; one that is broken on purpose may lack cells."""
+    def candles(self, query: CandlesQuery, rows: Sequence[bytes], now_ms: int) -> bytes:
+        """The body with these rows, which come oldest first; one that is broken on purpose may lack cells.
+
+        The last one may still be forming at `now_ms`, which some venues tell with it.
+        """
         ...
 
-    def listing(
-        self, instruments: Sequence[Instrument], recorded: Mapping[str, Any] | None, budget: int, now_ms: int
-    ) -> bytes:
-        """The body that lists what is traded. `recorded` is what the venue was recorded to say beside it."""
+    def entry(self, instrument: Instrument) -> Any:
+        """What the listing has of an instrument, as a value of JSON."""
+        ...
+
+    def listing(self, entries: Sequence[Any], recorded: Mapping[str, Any] | None, budget: int, now_ms: int) -> bytes:
+        """The body that lists what is traded. `recorded` is what the venue was recorded to say beside its entries."""
         ...
 
     def clock(self, now_ms: int) -> bytes:

@@ -88,13 +88,17 @@ class Binance:
         limit = DEFAULT_LIMIT if limit is None else limit
         return CandlesQuery(symbol, interval, start_ms, end_ms, limit, oldest_first=start_ms is not None)
 
-    def candles(self, query: CandlesQuery, rows: Sequence[bytes]) -> bytes:
+    def candles(self, query: CandlesQuery, rows: Sequence[bytes], now_ms: int) -> bytes:
         # The simulator's rows are klines as they are, so nothing is made anew for a page.
         return b"[" + b",".join(rows) + b"]"
 
-    def listing(
-        self, instruments: Sequence[Instrument], recorded: Mapping[str, Any] | None, budget: int, now_ms: int
-    ) -> bytes:
+    def entry(self, instrument: Instrument) -> Any:
+        entry = _minimal_entry(instrument) if instrument.recorded is None else dict(instrument.recorded)
+        told = {"onboardDate": instrument.listed_ms, "deliveryDate": instrument.ends_ms, "status": instrument.status}
+        entry.update((name, value) for name, value in told.items() if value is not None)
+        return entry
+
+    def listing(self, entries: Sequence[Any], recorded: Mapping[str, Any] | None, budget: int, now_ms: int) -> bytes:
         beside = {"timezone": "UTC", "exchangeFilters": [], "assets": []} if recorded is None else recorded
         info = {
             **beside,
@@ -104,7 +108,7 @@ class Binance:
                 {"rateLimitType": "ORDERS", "interval": "MINUTE", "intervalNum": 1, "limit": 1200},
                 {"rateLimitType": "ORDERS", "interval": "SECOND", "intervalNum": 10, "limit": 300},
             ],
-            "symbols": [_entry(instrument) for instrument in instruments],
+            "symbols": entries,
         }
         return orjson.dumps(info)
 
@@ -157,13 +161,6 @@ def instrument_of(entry: Mapping[str, Any]) -> Instrument:
         status=entry.get("status"),
         recorded=entry,
     )
-
-
-def _entry(instrument: Instrument) -> dict[str, Any]:
-    entry = _minimal_entry(instrument) if instrument.recorded is None else dict(instrument.recorded)
-    told = {"onboardDate": instrument.listed_ms, "deliveryDate": instrument.ends_ms, "status": instrument.status}
-    entry.update((name, value) for name, value in told.items() if value is not None)
-    return entry
 
 
 def _minimal_entry(instrument: Instrument) -> dict[str, Any]:
