@@ -25,7 +25,7 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 from laklak.engine.addresses import merge_notes
 from laklak.engine.oddities import STRAYS_FILE, OddityBook
 from laklak.engine.store_work import announce, check_room, each, find_closed, revisions, sent, survey_sure
-from laklak.engine.watching import StoreWatch
+from laklak.engine.watch import StoreWatch
 from laklak.errors import LaklakError, StoreError, StoreFull, StoreUnavailable, UsageError
 from laklak.model.absences import Absence
 from laklak.model.provenance import COPY

@@ -25,7 +25,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Final, Protocol, TypeVar
+from typing import Final
 
 import anyio
 from anyio.abc import TaskGroup
@@ -36,12 +36,12 @@ from laklak.archives.split import FilePart
 from laklak.archives.unlisted import Trace
 from laklak.engine.addresses import AddressBook
 from laklak.engine.beyond import Beyond
+from laklak.engine.delivering import Deliveries
 from laklak.engine.edges import first_open_ms
 from laklak.engine.files_alone import FilesAlone
 from laklak.engine.life import Lives, ended_line
 from laklak.engine.listing import UNLISTED
-from laklak.engine.store_work import revisions
-from laklak.engine.tally import tally
+from laklak.engine.watch import Watch
 from laklak.engine.writing import Parcel, Writer
 from laklak.errors import (
     FatalError,
@@ -55,8 +55,7 @@ from laklak.errors import (
 )
 from laklak.model.absences import Absence
 from laklak.model.candles import CandleBatch, Candles, Chunk
-from laklak.model.provenance import ARCHIVE, REST, Source, given_by
-from laklak.model.revisions import Revision, Why
+from laklak.model.provenance import ARCHIVE, REST
 from laklak.model.series import TimeRange, iso
 from laklak.model.spans import parted, runs, union
 from laklak.plan.answers import SECOND_ANSWER_AFTER_S, Edge, Question, first_answer, second_answer
@@ -73,27 +72,15 @@ from laklak.sources.forms import read_answer, unread_detail, with_neighbours
 from laklak.sources.venue import Feed
 from laklak.stores.base import Delivery, Store
 from laklak.stores.knowledge import Knowledge
-from laklak.stores.refetched import Compared, compare, revisions_of
 from laklak.stores.unconfirmed import UnsureBook
 from laklak.tasks.groups import task_group
 from laklak.tasks.stopping import Stopped, Stopper
 
 log = logging.getLogger(__name__)
 
-TICK_S: Final = 0.5
-SLEPT_S: Final = 10.0
 _REFUSALS_SHOWN: Final = 8
 LONG_EMPTY_PAGE: Final = 100
 """An answer to a question for so many candles that has none is worth one more question: where the series ends."""
-
-Given = TypeVar("Given")
-Result = TypeVar("Result")
-
-
-class InThread(Protocol):
-    """Does work in one of the threads that read files."""
-
-    async def __call__(self, work: Callable[[Given], Result], given: Given) -> Result: ...
 
 
 class Fetch:
@@ -130,6 +117,8 @@ class Fetch:
         self._writer = Writer(job, store, unsure, report, self._abort)
         self._learning: dict[Ledger, asyncio.Event] = {}
         self._files_alone = FilesAlone(knowledge)
+        self._deliveries = Deliveries(job, store, unsure, report)
+        self._watch = Watch(self._feeds, report, observer, self._lost)
         self._beyond: dict[str, Beyond] = {}
         self._of: dict[str, list[Ledger]] = {}
         for feed in feeds:
@@ -159,7 +148,7 @@ class Fetch:
         # As many parcels as places in flight: what a question gave never waits for room here, what files gave may.
         send, receive = anyio.create_memory_object_stream[Parcel](self._job.in_flight * max(1, len(self._job.venues)))
         async with task_group() as ticking:
-            ticking.start_soon(self._tick)
+            ticking.start_soon(self._watch.run)
             async with task_group() as writers:
                 self._writers = writers.cancel_scope
                 for _ in range(self._store.writes_at_once):
@@ -350,7 +339,7 @@ class Fetch:
             stored = await self._store.open_times(ledger.plan.series, ledger.plan.wanted)
         refused = partial(self._refused_twice, feed, ledger)
         absences = await self._files_alone.settle(feed, feed.reader.archive, ledger, stored, refused)
-        delivery = await self._delivery(ledger, _nothing_of(ledger), absences)
+        delivery = await self._deliveries.of(ledger, _nothing_of(ledger), absences)
         return [Parcel(ledger, delivery, _nothing_to_release)] if delivery.rows else []
 
     async def _refused_twice(self, feed: Feed, ledger: Ledger) -> bool:
@@ -389,9 +378,9 @@ class Fetch:
         self._report.files.candles += len(candles) - len(corrected)
         ledger.doubt(outcome.doubts)
         self._report.rows_rejected += outcome.rows_refused
-        told = await self._revisions(ledger, candles, corrected, ARCHIVE)
-        packed, changed = await self._packed(ledger, candles, ARCHIVE, reader.in_thread)
-        return await self._delivery(ledger, packed, verdict.proven, corrected, told or changed, ARCHIVE)
+        told = await self._deliveries.revisions(ledger, candles, corrected, ARCHIVE)
+        packed, changed = await self._deliveries.packed(ledger, candles, ARCHIVE, reader.in_thread)
+        return await self._deliveries.of(ledger, packed, verdict.proven, corrected, told or changed, ARCHIVE)
 
     async def _no_candles(
         self, feed: Feed, reader: FileReader, ledger: Ledger, parts: Sequence[FilePart], why: NoCandles
@@ -426,7 +415,7 @@ class Fetch:
         words = silence(part.file, None if why.absent else why.reason) if why.reached else why.detail
         verdict = feed.evidence.not_heard(part, words, reached=why.reached)
         await self._left_open(ledger, verdict)
-        return await self._delivery(ledger, _nothing_of(ledger), verdict.proven)
+        return await self._deliveries.of(ledger, _nothing_of(ledger), verdict.proven)
 
     def _ask_files(self, feed: Feed, ledger: Ledger) -> None:
         """Put the files on the list that what the API has settled is held against."""
@@ -451,7 +440,7 @@ class Fetch:
     async def _left_open(self, ledger: Ledger, verdict: Verdict) -> None:
         """Name what stays missing, for its file cannot be had now; in a refetch what is stored stays so."""
         if verdict.unproven:
-            left = await self._delivery(ledger, _nothing_of(ledger), verdict.unproven)
+            left = await self._deliveries.of(ledger, _nothing_of(ledger), verdict.unproven)
             why = f"the API gives none that is sound, and the file that may cannot be had now: {verdict.why}"
             ledger.trouble(UNPROVEN, len(left.absences), why)
 
@@ -599,43 +588,10 @@ class Fetch:
         corrected = self._look_again(feed, chunk, checked)
         candles = _with_others(outcome.candles, chunk, checked, corrected)
         # Packed while its cells are at hand: a page is worked through from its bytes to what is written in one go.
-        told = await self._revisions(ledger, candles, corrected, REST)
-        packed, changed = await self._packed(ledger, candles, REST)
+        told = await self._deliveries.revisions(ledger, candles, corrected, REST)
+        packed, changed = await self._deliveries.packed(ledger, candles, REST)
         absences = await self._proven(feed, ledger, outcome.absences)
-        return await self._delivery(ledger, packed, absences, corrected, told or changed, REST)
-
-    async def _revisions(
-        self, ledger: Ledger, candles: Candles, corrected: frozenset[int], source: Source
-    ) -> Sequence[Revision]:
-        """How candles differ from what they are written over, where a plan or a note says that there is something."""
-        plan = ledger.plan
-        if self._report.refetched is not None or not (corrected or plan.not_whole):
-            return ()
-        known: dict[Why, Sequence[TimeRange]] = {
-            "corrected": runs(sorted(corrected), plan.series.interval),
-            "repair": plan.not_whole,
-        }
-        return await revisions(self._store, candles, known, source)
-
-    async def _packed(
-        self, ledger: Ledger, candles: Candles, source: Source, in_thread: InThread | None = None
-    ) -> tuple[Candles, Sequence[Revision]]:
-        """What is to be written of candles, packed; of a refetch only what is not stored so, and what differed."""
-        pack = self._store.pack
-        if self._report.refetched is None or not len(candles):
-            return (pack(candles) if in_thread is None else await in_thread(pack, candles)), ()
-        series = ledger.plan.series
-        span = TimeRange(candles.open_times[0], candles.open_times[-1] + series.interval.ms)
-        stored, unsure = await self._store.read(series, span, whole=False), self._unsure.of(series)
-
-        def work(fetched: Candles) -> Compared:
-            found = compare(stored, fetched, unsure)
-            return replace(found, write=pack(found.write))
-
-        compared = work(candles) if in_thread is None else await in_thread(work, candles)
-        self._report.refetched.add(series, compared)
-        ledger.kept += compared.same
-        return compared.write, revisions_of(compared, source, "refetch", time.time_ns() // 1_000_000)
+        return await self._deliveries.of(ledger, packed, absences, corrected, told or changed, REST)
 
     def _look_again(self, feed: Feed, chunk: Chunk, checked: Checked) -> frozenset[int]:
         """The candles of an answer that were stored just after their close and are not what they were."""
@@ -667,26 +623,6 @@ class Fetch:
         finally:
             del self._learning[ledger]
             learned.set()
-
-    async def _delivery(
-        self,
-        ledger: Ledger,
-        candles: Candles,
-        absences: Sequence[Absence],
-        corrected: frozenset[int] = frozenset(),
-        changed: Sequence[Revision] = (),
-        source: Source = REST,
-    ) -> Delivery:
-        if absences and self._job.refetch:
-            # A refetched minute that the venue does not have keeps the candle it has: stored beats hole.
-            span = TimeRange(absences[0].open_time_ms, absences[-1].open_time_ms + 1)
-            stored = set(await self._store.open_times(ledger.plan.series, span))
-            kept = sum(absence.open_time_ms in stored for absence in absences)
-            ledger.kept += kept
-            absences = [absence for absence in absences if absence.open_time_ms not in stored]
-        series = ledger.plan.series
-        given = given_by(source, candles.open_times, series.interval, self._report.started_ms)
-        return Delivery(series, candles if len(candles) else None, absences, corrected, changed, given)
 
     def _refused(self, ledger: Ledger, exc: PermanentError) -> None:
         """Nothing more of this series is asked; its minutes stay missing. Several workers may learn it at once."""
@@ -764,37 +700,6 @@ class Fetch:
             self.error = error
             log.error("stopping reason=%s error=%s", error.reason, error)
         self._stopper.request()
-
-    # Watching and reporting
-
-    async def _tick(self) -> None:
-        """Show progress; after a sleep of the machine or a stop of the process, start afresh with the venues."""
-        monotonic_s, wall_s = time.monotonic(), time.time()
-        while True:
-            await asyncio.sleep(TICK_S)
-            slept_s = max(time.monotonic() - monotonic_s, time.time() - wall_s)
-            if slept_s > SLEPT_S:
-                await self._wake(slept_s)
-            monotonic_s, wall_s = time.monotonic(), time.time()
-            tally(self._report, self._feeds)
-            self._observer.progress(self._report)
-
-    async def _wake(self, slept_s: float) -> None:
-        self._observer.warn(f"the machine or the process stood still for {slept_s:.0f} s; going on")
-        for feed in self._feeds:
-            if feed.stopper.requested:
-                continue
-            await feed.transport.renew()
-            if feed.reader is not None:
-                await feed.reader.downloader.renew()
-            if not feed.asks_api:
-                continue
-            try:
-                await feed.read_clock()
-            except (TransientError, PermanentError, Stopped) as exc:
-                log.warning("clock not read again venue=%s error=%s", feed.venue.name, exc)
-            except FatalError as exc:
-                self._lost(feed, exc)
 
 
 def _with_others(

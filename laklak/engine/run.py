@@ -16,7 +16,7 @@ from laklak.engine.fetch import Fetch
 from laklak.engine.prepare import Preparation
 from laklak.engine.store_work import announce, other_series
 from laklak.engine.tally import tally
-from laklak.engine.watching import StoreWatch
+from laklak.engine.watch import StoreWatch
 from laklak.errors import StoreError
 from laklak.model.records import RunRecord
 from laklak.report.observer import Observer

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import anyio
 import anyio.lowlevel
 
-from laklak.engine.watching import WORTH_TELLING_S, StoreWatch
+from laklak.engine.watch import WORTH_TELLING_S, StoreWatch
 from laklak.report.progress import Report
 from laklak.stores.base import Waiting
 from laklak.tasks.groups import task_group

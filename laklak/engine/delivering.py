@@ -1,0 +1,95 @@
+"""From candles and absences to what the store is given: packed, compared in a refetch, with what they overwrite."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Protocol, TypeVar
+
+from laklak.engine.store_work import revisions
+from laklak.model.absences import Absence
+from laklak.model.candles import Candles
+from laklak.model.provenance import REST, Source, given_by
+from laklak.model.revisions import Revision, Why
+from laklak.model.series import TimeRange
+from laklak.model.spans import runs
+from laklak.report.ledger import Ledger
+from laklak.report.progress import Report
+from laklak.settings.job import Job
+from laklak.stores.base import Delivery, Store
+from laklak.stores.refetched import Compared, compare, revisions_of
+from laklak.stores.unconfirmed import UnsureBook
+
+Given = TypeVar("Given")
+Result = TypeVar("Result")
+
+
+class InThread(Protocol):
+    """Does work in one of the threads that read files."""
+
+    async def __call__(self, work: Callable[[Given], Result], given: Given) -> Result: ...
+
+
+class Deliveries:
+    """Makes deliveries for one store."""
+
+    def __init__(self, job: Job, store: Store, unsure: UnsureBook, report: Report) -> None:
+        self._job = job
+        self._store = store
+        self._unsure = unsure
+        self._report = report
+
+    async def revisions(
+        self, ledger: Ledger, candles: Candles, corrected: frozenset[int], source: Source
+    ) -> Sequence[Revision]:
+        """How candles differ from what they are written over, where a plan or a note says that there is something."""
+        plan = ledger.plan
+        if self._report.refetched is not None or not (corrected or plan.not_whole):
+            return ()
+        known: dict[Why, Sequence[TimeRange]] = {
+            "corrected": runs(sorted(corrected), plan.series.interval),
+            "repair": plan.not_whole,
+        }
+        return await revisions(self._store, candles, known, source)
+
+    async def packed(
+        self, ledger: Ledger, candles: Candles, source: Source, in_thread: InThread | None = None
+    ) -> tuple[Candles, Sequence[Revision]]:
+        """What is to be written of candles, packed; of a refetch only what is not stored so, and what differed."""
+        pack = self._store.pack
+        if self._report.refetched is None or not len(candles):
+            return (pack(candles) if in_thread is None else await in_thread(pack, candles)), ()
+        series = ledger.plan.series
+        span = TimeRange(candles.open_times[0], candles.open_times[-1] + series.interval.ms)
+        stored, unsure = await self._store.read(series, span, whole=False), self._unsure.of(series)
+
+        def work(fetched: Candles) -> Compared:
+            found = compare(stored, fetched, unsure)
+            return replace(found, write=pack(found.write))
+
+        compared = work(candles) if in_thread is None else await in_thread(work, candles)
+        self._report.refetched.add(series, compared)
+        ledger.kept += compared.same
+        return compared.write, revisions_of(compared, source, "refetch", time.time_ns() // 1_000_000)
+
+    async def of(
+        self,
+        ledger: Ledger,
+        candles: Candles,
+        absences: Sequence[Absence],
+        corrected: frozenset[int] = frozenset(),
+        changed: Sequence[Revision] = (),
+        source: Source = REST,
+    ) -> Delivery:
+        """What the store is to be given of a series."""
+        if absences and self._job.refetch:
+            # A refetched minute that the venue does not have keeps the candle it has: stored beats hole.
+            span = TimeRange(absences[0].open_time_ms, absences[-1].open_time_ms + 1)
+            stored = set(await self._store.open_times(ledger.plan.series, span))
+            kept = sum(absence.open_time_ms in stored for absence in absences)
+            ledger.kept += kept
+            absences = [absence for absence in absences if absence.open_time_ms not in stored]
+        series = ledger.plan.series
+        given = given_by(source, candles.open_times, series.interval, self._report.started_ms)
+        return Delivery(series, candles if len(candles) else None, absences, corrected, changed, given)
