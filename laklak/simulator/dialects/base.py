@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 from laklak.model.series import Interval
 from laklak.simulator.sources.base import Instrument
@@ -41,8 +41,7 @@ class CandlesQuery:
     oldest_first: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(NamedTuple):
     """An answer as it is sent, apart from the headers that all answers have."""
 
     status: int
