@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from itertools import takewhile
 from typing import Any, Final
 
 from laklak.model.candles import Page
-from laklak.model.series import check_symbol
+from laklak.model.series import TimeRange, check_symbol
 from laklak.text import one_line
 from laklak.venues.base import Answer, Asked, DecodeError
 
@@ -18,6 +20,9 @@ _LAST_MS: Final = 4_133_404_800_000
 """2100-12-25: no clock shows what comes later."""
 
 Key = str | int
+Beside = tuple[int, int]
+
+_ONE_EACH: Final = (1, 1)
 
 
 # Parts of an answer
@@ -89,6 +94,7 @@ def page_of_rows(
     scale_ms: int = 1,
     text_times: bool = False,
     trim: Asked | None = None,
+    beside: Beside = _ONE_EACH,
 ) -> Page:
     """A page of rows that are lists.
 
@@ -100,7 +106,9 @@ def page_of_rows(
         newest_first: how the venue sends them; a page has the oldest first.
         scale_ms: what one of the venue's units of time is.
         text_times: whether times are digits as text.
-        trim: rows of other minutes than these are left out.
+        trim: rows beside the minutes of this question are left out, at the ends of the page.
+        beside: how many of them the venue may add (before, after).  Where there are more at an end, these stay: the
+            answer may be one to another question, and what it lacks proves nothing.
     """
     least = max(least, 1 + max(*cells, close_time or 0))
     places = [*cells] if close_time is None else [*cells, close_time]
@@ -118,13 +126,18 @@ def page_of_rows(
         columns = list(zip(*picked, strict=True))
     columns[0] = _times(columns[0], scale_ms, text_times)
     page = Page(tuple(columns[:6]), rows, None if close_time is None else columns[6])
-    return page if trim is None else _trimmed(page, trim)
+    return page if trim is None else _trimmed(page, trim.span, beside)
 
 
 def page_of_columns(
-    columns: Sequence[Sequence[Any]], *, newest_first: bool = False, scale_ms: int = 1, trim: Asked | None = None
+    columns: Sequence[Sequence[Any]],
+    *,
+    newest_first: bool = False,
+    scale_ms: int = 1,
+    trim: Asked | None = None,
+    beside: Beside = _ONE_EACH,
 ) -> Page:
-    """A page of six columns (see Page.columns); DecodeError where they are not of one length."""
+    """A page of six columns (see Page.columns, page_of_rows); DecodeError where they are not of one length."""
     if len(columns) != 6 or not all(isinstance(column, list | tuple) for column in columns):
         raise DecodeError("expected six columns of candles")
     if len(set(map(len, columns))) != 1:
@@ -132,7 +145,7 @@ def page_of_columns(
     turned = [column[::-1] for column in columns] if newest_first else list(columns)
     turned[0] = _times(turned[0], scale_ms, False)
     page = Page(tuple(turned), list(map(list, zip(*turned, strict=True))))
-    return page if trim is None else _trimmed(page, trim)
+    return page if trim is None else _trimmed(page, trim.span, beside)
 
 
 def _cells_of(row: object, places: Sequence[int], least: int) -> list[Any]:
@@ -150,20 +163,27 @@ def _times(column: Sequence[Any], scale_ms: int, text: bool) -> Sequence[Any]:
     return [sent if time is None else time * scale_ms for sent, time in zip(column, times, strict=True)]
 
 
-def _trimmed(page: Page, asked: Asked) -> Page:
-    """The page without rows of other minutes; what has no time that can be read stays, to be refused."""
-    span = asked.span
+def _trimmed(page: Page, span: TimeRange, beside: Beside) -> Page:
+    """The page without the rows beside the span that a venue adds."""
     times = page.columns[0]
-    keep = [type(time) is not int or span.start_ms <= time < span.end_ms for time in times]
-    if all(keep):
+    before = _count_while(lambda time: time < span.start_ms, times)
+    after = _count_while(lambda time: time >= span.end_ms, reversed(times))
+    first = before if before <= beside[0] else 0
+    stop = len(times) - (after if after <= beside[1] else 0)
+    if stop - first == len(times):
         return page
-    kept = [place for place, inside in enumerate(keep) if inside]
     closes = page.close_times
-    return Page(
-        tuple([column[place] for place in kept] for column in page.columns),
-        [page.rows[place] for place in kept],
-        None if closes is None else [closes[place] for place in kept],
+    return replace(
+        page,
+        columns=tuple(column[first:stop] for column in page.columns),
+        rows=page.rows[first:stop],
+        close_times=None if closes is None else closes[first:stop],
     )
+
+
+def _count_while(holds: Callable[[int], bool], times: Iterable[Any]) -> int:
+    """For how many of the times it holds, up to the first for which it does not, or that cannot be read."""
+    return sum(1 for _ in takewhile(lambda time: type(time) is int and holds(time), times))
 
 
 # Errors and headers

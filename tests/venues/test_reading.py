@@ -93,6 +93,37 @@ def test_rows_of_other_minutes_stay_where_it_does_not():
     assert check_page(page_of_rows([row(-1), row(0)]), ASKED.series, ASKED.span).strays
 
 
+@pytest.mark.parametrize(
+    "minutes", [[-2, -1, 0, 1], [0, 1, 3, 4], [0, -1, 1], [0, 3, 1], [-2, -1], [-9, -8, -7], [3, 4], [7, 8, 9]]
+)
+def test_other_rows_than_those_that_the_adapter_expects_stay_and_prove_nothing(minutes):
+    rows = [row(minute) for minute in minutes]
+    columns = [list(column) for column in zip(*rows, strict=True)]
+
+    for page in (page_of_rows(rows, trim=ASKED), page_of_columns(columns, trim=ASKED)):
+        checked = check_page(page, ASKED.series, ASKED.span)
+
+        assert checked.strays
+        assert all(ASKED.span.start_ms <= time < ASKED.span.end_ms for time in checked.candles.open_times)
+
+
+def test_an_adapter_says_how_many_rows_may_stand_beside_those_asked_for():
+    older = [row(minute) for minute in range(-5, 2)]
+
+    assert candles(page_of_rows(older, trim=ASKED, beside=(5, 0))) == [row(0), row(1)]
+    assert check_page(page_of_rows([*older, row(3)], trim=ASKED, beside=(5, 0)), ASKED.series, ASKED.span).strays
+
+
+def test_a_live_row_off_the_grid_is_left_out_with_its_close_time():
+    live = [START + 3 * MINUTE_MS + 1_234, "1", "2", "1", "1", "7"]
+    rows = [[*cells, cells[0] + MINUTE_MS - 1] for cells in (row(0), row(1), row(2), live)]
+
+    page = page_of_rows(rows, close_time=6, trim=ASKED)
+
+    assert page.close_times == (rows[0][6], rows[1][6], rows[2][6])
+    assert candles(page) == [row(0), row(1), row(2)]
+
+
 @pytest.mark.parametrize("odd", [None, 7, [], row(1)[:1], row(1)[:5], {"0": 1}, ["soon", "1", "2", "1", "1", "7"]])
 def test_a_row_of_another_shape_is_kept_to_be_refused_by_itself(odd):
     page = page_of_rows([row(0), odd, row(2)], trim=ASKED)
