@@ -12,6 +12,7 @@ import asyncio
 import hashlib
 import io
 import zipfile
+from dataclasses import replace
 
 import pytest
 
@@ -79,6 +80,16 @@ def test_decode_a_page(benchmark, body):
 
 def test_check_a_page(benchmark, body):
     page = BINANCE.read_candles(Answer(200, {}, body), ASKED)
+
+    checked = benchmark(check_page, page, SERIES, SPAN)
+
+    assert (len(checked.candles), checked.refusals) == (PAGE, ())
+
+
+def test_check_a_page_of_numbers(benchmark, body):
+    texts = BINANCE.read_candles(Answer(200, {}, body), ASKED)
+    times, *columns = texts.columns
+    page = replace(texts, columns=(times, *([float(cell) for cell in column] for column in columns)))
 
     checked = benchmark(check_page, page, SERIES, SPAN)
 

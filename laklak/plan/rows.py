@@ -41,6 +41,8 @@ _MOVED: Final = "close_time is not where it was: the cells of the row are other 
 _NO_TIME: Final = "open_time is not an integer"
 _NEIGHBOURS: Final = 2
 _OFF_GRID: Final = "open_time is not on the grid of the interval"
+_EXPONENTS_BELOW: Final = b"0.0000"
+_NUMBERS: Final = frozenset({int, float})
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,15 +143,37 @@ def _check_columns(page: Page, series: Series, span: TimeRange) -> CandleBatch |
         return None
     if times[0] % step:
         return None
-    # A volume is settled by its spelling, which has no sign.
-    values = _decimals(columns)
-    if values is None or not _prices_agree(*values[:4]):
+    cells = _cells(columns)
+    if cells is None or not _prices_agree(*cells[1][:4]) or min(cells[1][4]) < 0:
         return None
-    return CandleBatch(series, times, tuple(columns), values)
+    return CandleBatch(series, times, *cells)
 
 
 def _is_run(times: Sequence[int], step: int) -> bool:
     return tuple(times) == tuple(range(times[0], times[0] + step * len(times), step))
+
+
+def _cells(columns: Sequence[Sequence[Any]]) -> tuple[tuple[Sequence[str], ...], tuple[list[float], ...]] | None:
+    """The texts and the floats of cells, column by column; None if one of them breaks a rule, or may break one."""
+    values = _decimals(columns)
+    if values is not None:
+        return tuple(columns), values
+    # Not all are texts: each column may be one of numbers.
+    texts: list[Sequence[str]] = []
+    floats: list[list[float]] = []
+    for column in columns:
+        if _NUMBERS.issuperset(map(type, column)):
+            spelled = _spelled(column)
+            if spelled is None:
+                return None
+            texts.append(spelled)
+            floats.append(list(map(float, column)))
+        elif (decimals := _decimals([column])) is not None:
+            texts.append(column)
+            floats += decimals
+        else:
+            return None
+    return tuple(texts), tuple(floats)
 
 
 def _decimals(columns: Sequence[Sequence[Any]]) -> tuple[list[float], ...] | None:
@@ -174,6 +198,23 @@ def _decimals(columns: Sequence[Sequence[Any]]) -> tuple[list[float], ...] | Non
     if len(numbers) != rows * len(columns):
         return None
     return tuple(numbers[first : first + rows] for first in range(0, len(numbers), rows))
+
+
+def _spelled(numbers: Sequence[int | float]) -> Sequence[str] | None:
+    """repr() of every number, the shortest digits that mean the same double; None if one of them is not finite.
+
+    orjson finds the same digits three times as fast, but has exponents at other sizes, and in another spelling.
+    """
+    try:
+        text = orjson.dumps(numbers)
+    except orjson.JSONEncodeError:
+        # An integer of more than 64 bits.
+        return None
+    if b"null" in text:
+        return None
+    if b"e" in text or _EXPONENTS_BELOW in text:
+        return list(map(repr, numbers))
+    return text[1:-1].decode().split(",")
 
 
 def _prices_agree(
@@ -315,9 +356,11 @@ def _candle(cells: Sequence[Any]) -> tuple[tuple[str, ...], tuple[float, ...]] |
 def _decimal_text(cell: object) -> str | None:
     if isinstance(cell, str):
         return cell if _ONE_DECIMAL.fullmatch(cell) else None
-    if type(cell) in (int, float) and math.isfinite(cell):  # type: ignore[arg-type]
-        return repr(cell)
-    return None
+    try:
+        return repr(cell) if type(cell) in _NUMBERS and math.isfinite(cell) else None  # type: ignore[arg-type]
+    except OverflowError:
+        # An integer that no double holds.
+        return None
 
 
 def _is_number(cell: object) -> bool:
@@ -330,8 +373,8 @@ def _row_text(row: object) -> str:
     try:
         text = orjson.dumps(row).decode()
     except orjson.JSONEncodeError:
-        # orjson reads four times deeper nesting than it writes.
-        text = '"a row nested too deeply to show"'
+        # orjson reads four times deeper nesting than it writes, and no reader but ours makes longer integers.
+        text = '"a row nested too deeply, or with too long a number, to show"'
     return text if len(text) <= _ROW_TEXT_MAX else text[:_ROW_TEXT_MAX] + "..."
 
 

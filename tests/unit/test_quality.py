@@ -2,6 +2,7 @@
 
 import re
 import string
+import sys
 
 import orjson
 import pytest
@@ -232,6 +233,13 @@ def test_a_row_that_goes_back_in_time_is_refused():
     assert [(refusal.open_time_ms, refusal.reason) for refusal in checked.refusals] == [(at(1), "out of order")]
 
 
+@pytest.mark.parametrize("minute", [-1, LENGTH])
+def test_a_row_of_a_time_nobody_asked_for_is_refused_among_numbers_too(minute):
+    checked = check(sorted([row(3, 10, 12.5, 9.5, 11, 3), row(minute, 10, 12.5, 9.5, 11, 3)]))
+
+    assert (list(checked.candles.open_times), checked.strays) == ([at(3)], True)
+
+
 # Prices
 
 
@@ -351,6 +359,96 @@ def test_checking_in_columns_and_row_by_row_agree(rows, in_order):
     assert [list(column) for column in alone.candles.texts] == [list(column) for column in beside.candles.texts]
     assert [list(column) for column in alone.candles.values] == [list(column) for column in beside.candles.values]
     assert list(alone.refusals) == list(beside.refusals)[:-1]
+
+
+spellings = {
+    "texts": lambda number: format(number, ".9f"),
+    "numbers": float,
+    "whole numbers": lambda number: int(number) + 1,
+    "numbers as JSON has them": lambda number: int(number) if number == int(number) else number,
+}
+sizes = st.sampled_from(
+    [1e-320, 3e-7, 1e-5, 9.99e-5, 1e-4, 0.7, 1.0, 42_790.5, 1e15, 1e16, 2.0**53, 2.0**63, 1e22, 1e300]
+)
+defects = st.one_of(
+    st.floats(),
+    st.integers(-(2**70), 2**70),
+    st.sampled_from(
+        [float("nan"), float("inf"), float("-inf"), -0.0, 0, True, False, None, "1e5", "NaN", "7", "-1", [], 10**400]
+    ),
+)
+
+
+@st.composite
+def pages_of_any_spelling(draw):
+    """Sound rows, each column in a spelling of its own, and then some cells and times that are something else."""
+    spelled = [spellings[draw(st.sampled_from(sorted(spellings)))] for _ in range(5)]
+    rows = []
+    for minute in sorted(draw(st.sets(st.integers(0, LENGTH - 1), min_size=1))):
+        size, more = draw(sizes), draw(st.floats(0, 1))
+        numbers = [size, size * 2, size / 2, size, draw(st.sampled_from([0.0, -0.0, more, size, more * size]))]
+        rows.append(row(minute, *[spell(number) for spell, number in zip(spelled, numbers, strict=True)]))
+    for _ in range(draw(st.sampled_from([0, 0, 0, 1, 2]))):
+        rows[draw(st.integers(0, len(rows) - 1))][draw(st.integers(1, 5))] = draw(defects)
+    for _ in range(draw(st.sampled_from([0, 0, 0, 1]))):
+        rows[draw(st.integers(0, len(rows) - 1))][0] = at(draw(st.integers(-1, LENGTH)))
+    return rows
+
+
+@settings(max_examples=examples(400))
+@given(pages_of_any_spelling())
+def test_numbers_and_texts_and_mixtures_are_checked_alike_in_columns_and_row_by_row(page):
+    alone = check(page)
+    # A row that occupies no minute makes the page unfit for columns and changes nothing else.
+    beside = check([*page, [None, *GOOD]])
+
+    assert list(alone.candles.open_times) == list(beside.candles.open_times)
+    assert [list(column) for column in alone.candles.texts] == [list(column) for column in beside.candles.texts]
+    assert [[value.hex() for value in column] for column in alone.candles.values] == [
+        [value.hex() for value in column] for column in beside.candles.values
+    ]
+    assert list(alone.refusals) == list(beside.refusals)[:-1]
+
+
+@settings(max_examples=examples(400))
+@given(st.lists(st.floats(0, allow_infinity=False) | st.integers(0, 2**64 - 1), min_size=1, max_size=LENGTH))
+@example([1e16, 9.99e-5, 1e-5, 1e-7, 9999999999999998.0, -0.0, 5e-324, 1e22, 2**53 + 1, 100.00001, 2.0**-44])
+def test_a_number_is_carried_in_the_shortest_digits_that_mean_the_same_double(volumes):
+    candles = check([row(minute, *GOOD[:4], volume) for minute, volume in enumerate(volumes)]).candles
+
+    assert list(candles.texts[4]) == [repr(volume) for volume in volumes]
+    assert [value.hex() for value in candles.values[4]] == [float(volume).hex() for volume in volumes]
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [GOOD, [10.0, 12.5, 9.1, 11.0, 3.5], [10, 12.5, 9, 11, 3], [*GOOD[:4], 0.5], [1e-5, 3e-5, 1e-7, 2e-5, 1e17]],
+)
+def test_a_page_that_keeps_all_rules_costs_no_step_a_row_whatever_its_spelling(cells):
+    rows = [row(minute, *cells) for minute in range(1000)]
+    page, span = page_of(rows), TimeRange(START, at(1000))
+    calls = []
+
+    sys.setprofile(lambda frame, event, _: calls.append(frame.f_code.co_name) if event == "call" else None)
+    try:
+        checked = check_page(page, SERIES, span)
+    finally:
+        sys.setprofile(None)
+
+    assert len(checked.candles) == 1000
+    assert len(calls) < 100
+
+
+@pytest.mark.parametrize("cell", range(1, 6))
+@pytest.mark.parametrize("digits", [400, 5000])
+def test_an_integer_that_no_double_holds_is_refused(digits, cell):
+    rows = [row(minute, 10, 12.5, 9, 11, 3) for minute in range(3)]
+    rows[1][cell] = 10**digits
+
+    checked = check(rows)
+
+    assert [refusal.open_time_ms for refusal in checked.refusals] == [at(1)]
+    assert "is not a decimal number" in checked.refusals[0].reason
 
 
 # Long runs of digits too, and what looks like several numbers.
