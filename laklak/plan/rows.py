@@ -10,6 +10,9 @@ A row can break a rule by what it says (its prices, its time), or be of a *form*
 type, a spelling that is no number.  The first is about that row, the second may be about the reader: see Checked.
 
 A page that keeps all rules is checked in columns; only a page that breaks one is walked row by row.
+
+A page whose times fall is one that its adapter should have turned: nothing of it is taken, and none of its rows is
+refused, for they are sound.
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ import operator
 import re
 from collections.abc import Container, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Final
 
 import orjson
@@ -41,7 +45,11 @@ _MOVED: Final = "close_time is not where it was: the cells of the row are other 
 _NO_TIME: Final = "open_time is not an integer"
 _NEIGHBOURS: Final = 2
 _OFF_GRID: Final = "open_time is not on the grid of the interval"
-_EXPONENTS_BELOW: Final = b"0.0000"
+_OUT_OF_ORDER: Final = "out of order"
+_ENOUGH_FOR_AN_ORDER: Final = 3
+"""Of two rows that fall, one may be out of order, or both come newest first."""
+_TINY: Final = b"0.0000"
+"""So orjson begins numbers that Python spells with an exponent."""
 _NUMBERS: Final = frozenset({int, float})
 
 
@@ -66,12 +74,15 @@ class Checked:
     drops the query, times in another unit), and what it lacks proves nothing.
 
     `final_ms`: what closes later is not told yet, as the answer says.
+
+    `newest_first`: the rows come in the wrong order throughout, so none was looked at; it proves nothing either.
     """
 
     candles: Candles
     refusals: Sequence[Refusal]
     strays: bool = False
     final_ms: int | None = None
+    newest_first: bool = False
 
     @property
     def unread(self) -> Sequence[Refusal]:
@@ -107,7 +118,22 @@ def check_page(page: Page, series: Series, span: TimeRange) -> Checked:
         return Checked(_batch(series, []), ())
     moved = _cells_moved(page, series)
     clean = None if moved else _check_columns(page, series, span)
-    return Checked(clean, ()) if clean is not None else _check_rows(page, series, span, moved=moved)
+    if clean is not None:
+        return Checked(clean, ())
+    if _falls(page.columns[0]):
+        return Checked(_batch(series, []), (), strays=True, newest_first=True)
+    return _check_rows(page, series, span, moved=moved)
+
+
+def _falls(times: Sequence[Any]) -> bool:
+    """Whether these are times of rows that come newest first, a broken one among them or not.
+
+    One row out of order makes one fall, so there have to be two, and more falls than rises.
+    """
+    told = [time for time in times if type(time) is int]
+    falls = sum(later < time for time, later in pairwise(told))
+    rises = sum(later > time for time, later in pairwise(told))
+    return falls > max(1, rises)
 
 
 def _cells_moved(page: Page, series: Series) -> bool:
@@ -212,7 +238,7 @@ def _spelled(numbers: Sequence[int | float]) -> Sequence[str] | None:
         return None
     if b"null" in text:
         return None
-    if b"e" in text or _EXPONENTS_BELOW in text:
+    if b"e" in text or _TINY in text:
         return list(map(repr, numbers))
     return text[1:-1].decode().split(",")
 
@@ -247,6 +273,8 @@ def _check_rows(page: Page, series: Series, span: TimeRange, *, moved: bool) -> 
             refused[open_time] = row
             good.pop(open_time, None)
 
+    # Where all there is are two rows, more have to tell whether one is in the wrong place, or the reader is wrong.
+    no_order = sum(type(time) is int for time in page.columns[0]) < _ENOUGH_FOR_AN_ORDER
     uneven = page.close_times is not None and len({len(row) for row in page.rows if isinstance(row, list)}) > 1
     for index, row in enumerate(page.rows):
         cells = tuple(column[index] for column in page.columns)
@@ -275,7 +303,7 @@ def _check_rows(page: Page, series: Series, span: TimeRange, *, moved: bool) -> 
         if isinstance(candle, str):
             refuse(open_time, candle, row, form=form)
         elif newest is not None and open_time < newest:
-            refuse(open_time, "out of order", row)
+            refuse(open_time, _OUT_OF_ORDER, row, form=moved or no_order)
         else:
             good[open_time] = candle
         newest = open_time if newest is None else max(newest, open_time)

@@ -22,10 +22,15 @@ _SHOWN: Final = 200
 
 
 def read_answer(venue: Venue, question: Question, asked: Asked, answer: Answer) -> Checked:
-    """The candles of an answer and what was refused of it; DecodeError where its rows are not understood."""
+    """The candles of an answer and what was refused of it; DecodeError where its rows are not understood.
+
+    Rows that come newest first are the adapter's fault, so none of them is refused.
+    """
     chunk = question.chunk
     page = venue.read_candles(answer, asked)
     checked = check_page(page, chunk.series, chunk.range)
+    if checked.newest_first:
+        raise DecodeError(f"its candles come newest first, and laklak's adapter of {venue.name} does not turn them")
     if page.final_ms is not None:
         checked = _final(checked, chunk.until(page.final_ms), page.final_ms)
     if checked.refusals and checked.not_understood and not _too_few_to_tell(question, venue.page.steps):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import orjson
 import pytest
 
@@ -54,6 +56,27 @@ def check(rows, start=0, end=100):
     return check_page(
         BINANCE.read_candles(Answer(200, {}, orjson.dumps(rows)), asked(span(start, end))), SERIES, span(start, end)
     )
+
+
+# Rows in the wrong order
+
+
+def test_rows_newest_first_are_the_fault_of_the_adapter_that_is_named():
+    rows = [row(minute) for minute in reversed(range(9))]
+
+    with pytest.raises(DecodeError, match="newest first, and laklak's adapter of binance does not turn them"):
+        read(question(0, 9), orjson.dumps(rows))
+
+
+def test_two_rows_newest_first_are_asked_for_again_among_others_that_tell():
+    first = read(question(0, 2), orjson.dumps([row(1), row(0)]))
+    doubts = Doubts(refused={refusal.open_time_ms: refusal for refusal in first.refusals})
+
+    second = with_neighbours(replace(question(0, 1), doubts=doubts), TIERS, at(1000))
+
+    assert second.chunk.limit == 99
+    with pytest.raises(DecodeError, match="newest first"):
+        read(second, orjson.dumps([row(minute) for minute in reversed(range(99))]))
 
 
 # What a page says of its rows

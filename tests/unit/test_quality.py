@@ -240,6 +240,55 @@ def test_a_row_of_a_time_nobody_asked_for_is_refused_among_numbers_too(minute):
     assert (list(checked.candles.open_times), checked.strays) == ([at(3)], True)
 
 
+# Order
+
+
+@pytest.mark.parametrize("length", [3, 4, 9, LENGTH])
+@pytest.mark.parametrize("cells", [GOOD, [10.0, 12.5, 9.1, 11, 3]])
+def test_of_a_page_newest_first_nothing_is_taken_and_nothing_refused(length, cells):
+    checked = check([row(minute, *cells) for minute in reversed(range(length))])
+
+    assert (len(checked.candles), list(checked.refusals)) == (0, [])
+    assert checked.newest_first
+    assert checked.strays
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [row(4, "x", "12", "9", "11", "1"), row(6), row(2), row(9), row(5), [None, *GOOD], [at(4) + 500, *GOOD], []],
+)
+def test_a_page_newest_first_is_one_with_a_broken_row_too(broken):
+    rows = [row(minute) for minute in reversed(range(9))]
+    rows[4] = broken
+
+    checked = check(rows)
+
+    assert checked.newest_first
+    assert not checked.refusals
+
+
+@given(st.sets(st.integers(0, LENGTH - 1), min_size=3), st.data())
+def test_one_row_in_the_wrong_place_does_not_make_a_page_newest_first(minutes, data):
+    rows = [row(minute) for minute in sorted(minutes)]
+    rows.insert(data.draw(st.integers(0, len(rows) - 1)), rows.pop(data.draw(st.integers(0, len(rows) - 1))))
+
+    checked = check(rows)
+
+    assert not checked.newest_first
+    assert not checked.strays
+    assert {refusal.reason for refusal in checked.refusals} <= {"out of order"}
+    assert not checked.unread
+    assert len(checked.candles) + len(checked.refusals) == len(minutes)
+
+
+def test_of_two_rows_that_fall_the_later_one_is_not_proven_to_be_out_of_order():
+    checked = check([row(1), row(0)])
+
+    (refusal,) = checked.refusals
+    assert (refusal.open_time_ms, refusal.reason) == (at(0), "out of order")
+    assert not checked.proves(refusal)
+
+
 # Prices
 
 
@@ -407,7 +456,8 @@ def test_numbers_and_texts_and_mixtures_are_checked_alike_in_columns_and_row_by_
     assert [[value.hex() for value in column] for column in alone.candles.values] == [
         [value.hex() for value in column] for column in beside.candles.values
     ]
-    assert list(alone.refusals) == list(beside.refusals)[:-1]
+    assert alone.newest_first == beside.newest_first
+    assert list(alone.refusals) == list(beside.refusals)[: None if beside.newest_first else -1]
 
 
 @settings(max_examples=examples(400))

@@ -21,6 +21,7 @@ from laklak.settings import spec
 from laklak.settings.load import load_settings
 from laklak.venues import VENUES
 from laklak.venues.base import Listing, PageRule, Request, unlisted
+from laklak.venues.reading import list_part, page_of_rows
 
 
 class OneASymbol(Example):
@@ -39,6 +40,13 @@ class NoListing(Example):
 
     def listing_requests(self, symbols):
         return []
+
+
+class Unturned(Example):
+    """Takes the rows as they come, newest first."""
+
+    def read_candles(self, answer, asked):
+        return page_of_rows(list_part(answer, "data"), (0, 1, 3, 4, 2, 5), scale_ms=1000, trim=asked)
 
 
 @pytest.fixture
@@ -108,6 +116,23 @@ def test_a_second_run_asks_for_no_candles_that_it_has(server):
 
     assert fill("ETH-USDT", end="2026-03-02").exit == 0
     assert server.asked("/v1/candles") == []
+
+
+@pytest.mark.parametrize("last", ["2026-03-03T11:02", "2026-03-03T11:05"])
+def test_candles_newest_first_are_missing_by_the_fault_of_the_adapter_and_never_rejected(
+    server, register, monkeypatch, last
+):
+    register(Unturned())
+    monkeypatch.setattr("laklak.wire.client._BACKOFF_MOST_S", 0.01)
+    span = {"start": "2026-03-03T11:00", "end": last}
+
+    summary = fill("ETH-USDT", **span)
+
+    assert (summary.exit, summary.rejected, summary.holes) == (1, 0, 0)
+    assert "newest first, and laklak's adapter of example does not turn them" in str(summary)
+    register(Example())
+    assert fill("ETH-USDT", **span).exit == 0
+    assert stored("ETH-USDT") == candles(server, "ETH-USDT", span["start"], last)
 
 
 def test_the_listing_is_read_to_its_last_page(server):
