@@ -61,9 +61,10 @@ class Meter:
         if self.address is not None:
             self.address.advertise(share.quota.units)
         if self._share_window is not None:
-            for _, seconds in share.windows:
+            for units, seconds in share.windows:
                 if seconds not in self.shared:
                     self.shared[seconds] = self._share_window(self.name, seconds)
+                self.shared[seconds].may_spend(units)
         self._at_once = share.at_once
         self._pace = AsyncLimiter(self._at_once, self._at_once / share.budget.units_a_second)
         self._empty = True

@@ -35,7 +35,7 @@ _MAGIC: Final = b"laklakq1"
 _SLOTS: Final = 16
 _PARTS: Final = 60  # of a window; what others have answered is forgotten by one of them too late
 _RING: Final = _PARTS + 4
-_SLOT: Final = struct.Struct(f"<Qqdd{2 * _RING}q")
+_SLOT: Final = struct.Struct(f"<Qqqdd{2 * _RING}q")
 _SUM: Final = struct.Struct("<Q")
 _SLOT_BYTES: Final = _SLOT.size + _SUM.size
 _BYTES: Final = len(_MAGIC) + _SLOTS * _SLOT_BYTES
@@ -56,10 +56,15 @@ class _Unusable(Exception):
 
 @dataclass(slots=True)
 class _Slot:
-    """What one process, or nobody any more (owner 0), has spent. `parts`: number of the part of time -> units."""
+    """What one process, or nobody any more (owner 0), has spent. `parts`: number of the part of time -> units.
+
+    `may`: how many units its user lets it spend in a window; of nobody, the most of those that were left to it at
+    `looked_at`.
+    """
 
     owner: int = 0
     in_flight: int = 0
+    may: int = 0
     waiting_since: float = 0.0
     looked_at: float = 0.0
     parts: dict[int, int] = field(default_factory=dict)
@@ -69,16 +74,16 @@ class _Slot:
         for number, units in self.parts.items():
             at = 2 * (number % _RING)
             ring[at : at + 2] = (number, units)
-        raw = _SLOT.pack(self.owner, self.in_flight, self.waiting_since, self.looked_at, *ring)
+        raw = _SLOT.pack(self.owner, self.in_flight, self.may, self.waiting_since, self.looked_at, *ring)
         return raw + _SUM.pack(zlib.crc32(raw))
 
     @classmethod
     def unpacked(cls, raw: bytes) -> _Slot:
         if zlib.crc32(raw[: _SLOT.size]) != _SUM.unpack_from(raw, _SLOT.size)[0]:
             raise _Unusable("a checksum is wrong")
-        owner, in_flight, since, looked_at, *ring = _SLOT.unpack_from(raw)
+        owner, in_flight, may, since, looked_at, *ring = _SLOT.unpack_from(raw)
         parts = {ring[at]: ring[at + 1] for at in range(0, len(ring), 2) if ring[at + 1]}
-        return cls(owner, in_flight, since, looked_at, parts)
+        return cls(owner, in_flight, may, since, looked_at, parts)
 
 
 class Presence:
@@ -187,18 +192,29 @@ class SharedWindow:
             with contextlib.suppress(OSError):
                 _unlock(self._handle)
 
+    def may_spend(self, units: int) -> None:
+        """Set how many units we may spend in a window; others read it with the next that we send."""
+        self._own.may = units
+
     def others(self) -> int:
-        """Units that others have in flight, or had answered within the window."""
+        """Units that others have in flight, or had answered within the window, less what they may beyond us.
+
+        All together keep to the most that any of them may: who may spend more than we has not taken it from us.
+        """
         if self._off:
             return 0
         now = self._now
         first = int((now - self._seconds) / self._part_s) - 1
         newest = int(now / self._part_s) + 1
-        return sum(
-            slot.in_flight
-            + sum(units for number, units in slot.parts.items() if (number if number <= newest else 0) >= first)
-            for slot in self._others
-        )
+        spent = most = 0
+        for slot in self._others:
+            units = slot.in_flight + sum(
+                units for number, units in slot.parts.items() if (number if number <= newest else 0) >= first
+            )
+            spent += units
+            if units and (slot.owner or now - slot.looked_at <= self._seconds):
+                most = max(most, slot.may)
+        return max(0, spent - max(0, most - self._own.may))
 
     def is_behind(self, since: float) -> bool:
         """Whether another process has waited for longer than since then."""
@@ -315,6 +331,8 @@ class SharedWindow:
             if units and at > number - _RING:
                 parts[at] = parts.get(at, 0) + units
         nobody.parts = parts
+        if slot.may >= nobody.may or not 0 <= now - nobody.looked_at <= self._seconds:
+            nobody.may, nobody.looked_at = slot.may, now
         self._put(0, nobody)
         self._put(place, _Slot())
         self._note_others()

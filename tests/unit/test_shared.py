@@ -149,6 +149,40 @@ def test_what_a_process_that_has_ended_took_counts_for_the_next_one(virtually, s
     assert len(alive) == 1  # the second one's
 
 
+@pytest.mark.parametrize("ended", [False, True])
+def test_who_may_spend_more_has_not_taken_it_from_who_may_spend_less_and_all_keep_to_the_more(virtually, state, ended):
+    async def main():
+        large, small = Process(state, units=40), Process(state, units=20)
+        await quickly(large, 30)
+        if ended:
+            large.close()
+        began = now()
+        await quickly(small, 10)
+        at_once_s = now() - began
+        await quickly(small, 1)
+        return at_once_s, now() - began
+
+    at_once_s, waited_s = virtually(main())
+
+    assert at_once_s < 1
+    assert 59 <= waited_s < 63
+
+
+def test_what_a_process_might_have_spent_is_forgotten_with_its_window(virtually, state):
+    async def main():
+        large = Process(state, units=40)
+        await quickly(large, 1)
+        large.close()
+        await asyncio.sleep(70)
+        first = Process(state, units=20)
+        await quickly(first, 20)
+        began = now()
+        await Process(state, units=20).spend()
+        return now() - began
+
+    assert virtually(main()) > 50
+
+
 def test_whoever_has_waited_for_longer_goes_first(virtually, state):
     async def main():
         full, *waiting = (Process(state, units=20) for _ in range(4))
