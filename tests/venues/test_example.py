@@ -22,6 +22,8 @@ from laklak.settings.load import load_settings
 from laklak.venues import VENUES
 from laklak.venues.base import Listing, PageRule, Request, unlisted
 
+pytestmark = pytest.mark.usefixtures("hasty")
+
 
 class OneASymbol(Example):
     """Lists what it is asked for, and nothing else."""
