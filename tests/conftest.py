@@ -58,6 +58,12 @@ def clean_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
+@pytest.fixture
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two answers need not be two seconds apart here; other tests look at them."""
+    monkeypatch.setattr("laklak.engine.fetch.SECOND_ANSWER_AFTER_S", 0.05)
+
+
 @pytest.fixture(scope="session")
 def fork_server() -> Iterator[ForkServer]:
     server = ForkServer()

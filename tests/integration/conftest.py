@@ -74,7 +74,7 @@ class Venue:
         return [hit for hit in self.hits if hit.path == KLINES]
 
     def do(self, work: Coroutine[Any, Any, T]) -> T:
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(20)
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(60)
 
     def change(self, symbol: str, **changes: Any) -> None:
         """Change the symbol's override from now on."""
@@ -206,7 +206,7 @@ class Program:
     running: list[ForkedProgram | subprocess.Popen[str]] = field(default_factory=list)
     _said: dict[int, str] = field(default_factory=dict)
 
-    def __call__(self, *words: str | Path, timeout_s: float = 60, first: str = "", **environment: str) -> Ended:
+    def __call__(self, *words: str | Path, timeout_s: float = 100, first: str = "", **environment: str) -> Ended:
         return self.wait(self.start(*words, first=first, **environment), timeout_s=timeout_s)
 
     def start(
@@ -267,7 +267,7 @@ class Program:
                 assert piece, f"it ended and had said: {self._said.get(process.pid, '')}"
                 self._said[process.pid] = self._said.get(process.pid, "") + piece
 
-    def wait(self, process: ForkedProgram | subprocess.Popen[str], timeout_s: float = 60) -> Ended:
+    def wait(self, process: ForkedProgram | subprocess.Popen[str], timeout_s: float = 100) -> Ended:
         out, err = process.communicate(timeout=timeout_s)
         err = self._said.pop(process.pid, "") + err
         assert "Traceback" not in err
@@ -364,10 +364,11 @@ def small_disk(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
         subprocess.run(["umount", "-l", str(folder)], check=True, timeout=20)
 
 
-@pytest.fixture
-def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two answers need not be two seconds apart here; other tests look at them."""
-    monkeypatch.setattr("laklak.engine.fetch.SECOND_ANSWER_AFTER_S", 0.05)
+@pytest.fixture(autouse=True)
+def hasty_here(hasty: None) -> None:
+    """The two seconds between two answers would cost the suite minutes: they are kept in processes, which tests of
+    them start.
+    """
 
 
 @pytest.fixture(scope="session")

@@ -20,12 +20,6 @@ END_MS = 1_772_323_200_000
 NOON_MS = END_MS - DAY_MS // 2
 
 
-@pytest.fixture(autouse=True)
-def hasty(monkeypatch):
-    """The two seconds between two answers cost the suite a minute; they are checked in processes of their own."""
-    monkeypatch.setattr("laklak.engine.fetch.SECOND_ANSWER_AFTER_S", 0.05)
-
-
 def backfill(*symbols, **options):
     return asyncio.run(library.backfill(list(symbols), **options))
 

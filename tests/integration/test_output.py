@@ -377,7 +377,7 @@ def on_terminal(words, seconds=30):
                 if not piece:
                     break
                 shown += piece
-        return process.wait(10), shown.decode()
+        return process.wait(60), shown.decode()
     finally:
         process.kill()
         process.wait()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 
-import pytest
 from bulk_files import PUBLISHED_MS, RECORDING
 
 import laklak as library
@@ -19,11 +18,6 @@ ROWS = "SELECT start_time, end_time, source, state FROM laklak_provenance ORDER 
 
 def backfill(*symbols, **options):
     return asyncio.run(library.backfill(list(symbols or ["LTCUSDT"]), **options))
-
-
-@pytest.fixture(autouse=True)
-def hasty(monkeypatch):
-    monkeypatch.setattr("laklak.engine.fetch.SECOND_ANSWER_AFTER_S", 0.05)
 
 
 def test_what_the_api_gave_is_one_row_of_two_runs(venue, sql):

@@ -18,6 +18,7 @@ import zipfile
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import cache, lru_cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, Self
@@ -57,11 +58,20 @@ def minutes(start: str | int, count: int) -> set[int]:
 
 def values(open_ms: int) -> tuple[float, float, float, float, float]:
     """The candle of a minute: (open, high, low, close, volume) as floats of the texts that are sent."""
-    return tuple(float(text) for text in _texts(open_ms))  # type: ignore[return-value]
+    return _values_at(_price(open_ms))
 
 
-def _texts(open_ms: int) -> tuple[str, str, str, str, str]:
-    price = 10_000 + open_ms // MINUTE_MS * 7919 % 1000
+def _price(open_ms: int) -> int:
+    return 10_000 + open_ms // MINUTE_MS * 7919 % 1000
+
+
+@cache
+def _values_at(price: int) -> tuple[float, float, float, float, float]:
+    return tuple(float(text) for text in _texts_at(price))  # type: ignore[return-value]
+
+
+@cache
+def _texts_at(price: int) -> tuple[str, str, str, str, str]:
     return (f"{price}.10", f"{price + 2}.50", f"{price - 1}.25", f"{price + 1}.00", f"{1 + price % 97}.125")
 
 
@@ -248,16 +258,20 @@ class LyingVenue:
         """A candle as it is at a moment: of the minutes that it has begun and not left out."""
         first_ms = max(open_ms, -(-symbol.first_ms // MINUTE_MS) * MINUTE_MS)
         after_ms = min(open_ms + step_ms, now_ms + 1, NEVER_MS if symbol.last_ms is None else symbol.last_ms + 1)
-        parts = [_texts(time) for time in range(first_ms, after_ms, MINUTE_MS) if time not in symbol.holes]
+        parts = [_texts_at(_price(time)) for time in range(first_ms, after_ms, MINUTE_MS) if time not in symbol.holes]
         if not parts:
             return None
-        texts = [
-            parts[0][0],
-            max((part[1] for part in parts), key=float),
-            min((part[2] for part in parts), key=float),
-            parts[-1][3],
-            f"{sum(float(part[4]) for part in parts):.3f}",
-        ]
+        texts = (
+            parts[0]
+            if len(parts) == 1
+            else [
+                parts[0][0],
+                max((part[1] for part in parts), key=float),
+                min((part[2] for part in parts), key=float),
+                parts[-1][3],
+                f"{sum(float(part[4]) for part in parts):.3f}",
+            ]
+        )
         return [open_ms, *texts, open_ms + step_ms - 1, "100.5", len(parts), "1.5", "50.25", "0"]
 
     # Bulk files
@@ -294,11 +308,16 @@ class LyingVenue:
             return None
         header = [] if self.file_header is None else [self.file_header]
         csv = "\n".join([*header, *(",".join(map(str, row)) for row in rows)]) + "\n"
-        packed = io.BytesIO()
-        with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
-            # With a time of its own the file would differ from its checksum a moment later.
-            archive.writestr(zipfile.ZipInfo(f"{stem}.csv"), csv, zipfile.ZIP_DEFLATED)
-        return packed.getvalue()
+        return _packed(f"{stem}.csv", csv)
+
+
+@lru_cache(100)
+def _packed(name: str, csv: str) -> bytes:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        # With a time of its own the file would differ from its checksum a moment later.
+        archive.writestr(zipfile.ZipInfo(name), csv, zipfile.ZIP_DEFLATED)
+    return packed.getvalue()
 
 
 def _symbol_of_file(path: str) -> str | None:

@@ -15,6 +15,6 @@ def register_profiles() -> None:
     settings.register_profile("everyday", settings.get_profile("thorough"), max_examples=EVERYDAY)
 
 
-def examples(thorough: int) -> int:
+def examples(thorough: int, everyday: int = EVERYDAY) -> int:
     """For a test that wants another number of examples than most: so many where the profile is the thorough one."""
-    return min(thorough, EVERYDAY) if settings.get_current_profile_name() == "everyday" else thorough
+    return min(thorough, everyday) if settings.get_current_profile_name() == "everyday" else thorough

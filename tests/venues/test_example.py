@@ -23,6 +23,8 @@ from laklak.venues import VENUES
 from laklak.venues.base import Listing, PageRule, Request, unlisted
 from laklak.venues.reading import list_part, page_of_rows
 
+pytestmark = pytest.mark.usefixtures("hasty")
+
 
 class OneASymbol(Example):
     """Lists what it is asked for, and nothing else."""

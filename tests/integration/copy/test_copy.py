@@ -148,7 +148,7 @@ numbers = st.floats(allow_nan=False, allow_infinity=False).map(lambda value: val
 
 
 # A server is slow to try each number alone: few examples with many numbers each.
-@settings(max_examples=examples(8), suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(8, everyday=2), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(*[numbers] * 5), min_size=50, max_size=100))
 @example([(1e-8, 1e22, 2.0**53 + 1, 5e-324, 1.7976931348623157e308), (0.1 + 0.2, 123456789.12345678, 1e16, 1e-5, 0.0)])
 def test_every_double_survives_the_way_through_a_server_and_back(file, server_place, rows):

@@ -50,7 +50,7 @@ def test_a_stored_value_is_the_float_of_its_text(box, open_store):
     # A few values that need all digits, or are at the edge of what a server reads as a float.
     edges = ["1e-07", "1e+22", "9007199254740993", "0.1", "2.2250738585072011", "9" * 19 + "." + "9" * 18]
 
-    @settings(max_examples=examples(25))
+    @settings(max_examples=examples(25, everyday=5))
     @given(st.lists(st.tuples(*[st.one_of(decimals, st.sampled_from(edges))] * 5), min_size=1, max_size=50))
     def check(texts):
         async def main():
