@@ -222,6 +222,14 @@ class Ledger:
         """The venue refuses this series for good; nothing more of it is asked."""
         self.refused = FailedSeries(str(self.plan.series), reason, detail)
 
+    @property
+    def reasons(self) -> frozenset[str]:
+        """Every reason for which something is missing, not the gravest alone; empty for what nothing explains."""
+        ends = [UNPROVEN] if self.unproven_ends else []
+        if self.refused is not None:
+            return frozenset([self.refused.reason, *ends])
+        return frozenset([*(self._troubles if self.missing else ()), *ends])
+
     def failure(self) -> FailedSeries | None:
         """Why something is missing, if the series itself is the reason; the gravest one."""
         if self.refused is not None:

@@ -50,10 +50,8 @@ def _causes(report: Report) -> set[str]:
     for ledger in report.ledgers:
         if ledger.plan.series.venue in optional:
             continue
-        failure = ledger.failure()
-        if failure is not None:
-            causes.add(failure.reason)
-        elif ledger.missing:
+        causes |= ledger.reasons
+        if ledger.unexplained:
             causes.add("")
         if ledger.newly_rejected:
             causes.add("rejected")

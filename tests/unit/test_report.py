@@ -13,7 +13,7 @@ from laklak.plan.cost import Alternative
 from laklak.plan.missing import SeriesPlan
 from laklak.plan.wanted import EndedSeries, FailedSeries
 from laklak.report.ledger import Ledger
-from laklak.report.progress import Report
+from laklak.report.progress import Report, VenueFigures
 from laklak.report.summary import Estimate, summarise
 from laklak.stores.base import Delivery
 
@@ -85,6 +85,16 @@ def test_an_error_sets_the_exit_status_and_is_told(error, code):
 
     assert (summary.exit, summary.complete) == (code, False)
     assert summary.error == f"{error.reason}: x"
+
+
+@pytest.mark.parametrize(("others", "code"), [(0, 75), (1, 1)])
+def test_a_ban_sets_the_exit_status_only_where_nothing_else_is_missing_from_the_same_series(others, code):
+    banned = ledger()
+    banned.trouble("undecided", others, "answered in two different ways")
+    banned.trouble(TryLater.reason, banned.missing - others, "banned")
+    ends = {"binance": VenueFigures(end=TryLater("banned", until_ms=600_000))}
+
+    assert summarise(report(banned, venues=ends)).exit == code
 
 
 def test_the_end_of_a_ban_is_told():
