@@ -10,6 +10,9 @@ Times are those of the monotonic clock, which all processes of a machine share; 
 machine was started, and counts as its start.
 
 An answer is written with the next request, or a little later: until then it counts as in flight, which is the longer.
+Who sends often takes some units ahead, which count as in flight too, and needs no lock for the requests that they pay;
+what is left of them goes back with the next answers.
+
 Nothing here ever ends a run or holds it up: what cannot be read, written or locked is no longer shared, and the log
 says so.
 """
@@ -19,6 +22,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import logging
+import math
 import os
 import secrets
 import struct
@@ -114,7 +118,7 @@ class Presence:
 class SharedWindow:
     """What others have spent of one window, and what we have, for them.  Not for several threads.
 
-        enter(), others(), take(units) or wait(since), leave()
+        take_from_ahead(units), or enter(), others(), take(units, ahead) or wait(since), leave()
 
     `make`: whether the file is made where there is none.  `clock` is read inside the lock: what others have noted by
     then cannot lie ahead of it, however long ago the loop has looked at its clock.
@@ -148,6 +152,7 @@ class SharedWindow:
         self._others: Sequence[_Slot] = ()
         self._looked_for_dead_at = -_LOOK_FOR_DEAD_EVERY_S
         self._dirty = False
+        self._ahead = 0
 
     @property
     def is_shared(self) -> bool:
@@ -222,11 +227,24 @@ class SharedWindow:
             0 < slot.waiting_since < since and self._now - slot.looked_at < _STILL_WAITS_S for slot in self._others
         )
 
-    def take(self, units: int) -> None:
-        """They are sent; inside the lock."""
-        self._own.in_flight += units
+    def covers(self, units: int) -> bool:
+        """Whether so many may be sent without a look at others."""
+        return self._off or self._ahead >= units
+
+    def anybody_waits(self) -> bool:
+        """Whether another process waits for room."""
+        return self.is_behind(math.inf)
+
+    def take(self, units: int, ahead: int = 0) -> None:
+        """They are sent, and so many more may be without a look at others; inside the lock."""
+        self._own.in_flight += units + ahead - self._ahead
+        self._ahead = ahead
         self._own.waiting_since = 0.0
         self._write()
+
+    def take_from_ahead(self, units: int) -> None:
+        """They are sent, and `covers` has said that they may be."""
+        self._ahead -= units
 
     def wait(self, since: float) -> None:
         """Note that we wait for room; inside the lock."""
@@ -244,10 +262,11 @@ class SharedWindow:
         self._dirty = True
 
     def flush(self) -> bool:
-        """Write what was answered; False where that has to be tried again."""
+        """Write what was answered, without what was taken ahead; False where that has to be tried again."""
         if self._dirty and not self._off:
             if not self.enter():
                 return False
+            self._give_back()
             self._write()
             self.leave()
         return True
@@ -256,6 +275,7 @@ class SharedWindow:
         """Leave what was spent to nobody's slot, and be gone."""
         if self._handle is not None and not self._off and self.enter() and not self._off:
             with contextlib.suppress(OSError):
+                self._give_back()
                 self._write()
                 self._bury(self._place, self._now)
             self.leave()
@@ -344,6 +364,10 @@ class SharedWindow:
             for place, slot in enumerate(self._slots)
             if place != self._place and (slot.owner or slot.in_flight or slot.parts)
         ]
+
+    def _give_back(self) -> None:
+        self._own.in_flight -= self._ahead
+        self._ahead = 0
 
     def _write(self) -> None:
         self._dirty = False

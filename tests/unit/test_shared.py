@@ -21,7 +21,7 @@ MINUTE = Quota(240, 60.0)
 class Process:
     """A limiter as a process has it. `die` leaves what a killed one leaves."""
 
-    def __init__(self, folder, units=120, quota=MINUTE, make=True):
+    def __init__(self, folder, units=120, quota=MINUTE, make=True, heaviest=1):
         self.presence = Presence(folder)
         self.windows = []
 
@@ -33,7 +33,7 @@ class Process:
             return window
 
         self.limiter = Limiter(
-            {"weight": Share(quota, units)}, next_window_s=lambda seconds: seconds, share_window=share_window
+            {"weight": Share(quota, units, heaviest)}, next_window_s=lambda seconds: seconds, share_window=share_window
         )
 
     async def spend(self, units=1, answered=True):
@@ -67,9 +67,13 @@ def now():
     return asyncio.get_running_loop().time()
 
 
-def most_in_any_minute(moments):
-    moments = sorted(moments)
-    return max(sum(moment - 60 <= other <= moment for other in moments[: at + 1]) for at, moment in enumerate(moments))
+def most_in_any_minute(arrivals):
+    """Units; `arrivals` is (moment, units) of each request."""
+    arrivals = sorted(arrivals)
+    return max(
+        sum(units for other, units in arrivals[: at + 1] if moment - 60 <= other)
+        for at, (moment, _) in enumerate(arrivals)
+    )
 
 
 async def quickly(process, count):
@@ -79,44 +83,71 @@ async def quickly(process, count):
         await process.spend()
 
 
+@pytest.mark.parametrize(("share", "heaviest"), [(20, 1), (128, 8)], ids=["none is taken ahead", "some is taken ahead"])
 @settings(max_examples=6, deadline=None)
 @given(
-    ways=st.lists(st.tuples(st.floats(0, 3), st.floats(0, 20)), min_size=5, max_size=8),
+    ways=st.lists(st.tuples(st.floats(0, 3), st.floats(0, 20), st.sampled_from([1, 1, 8])), min_size=5, max_size=8),
     processes=st.integers(2, 3),
     dies_after=st.integers(3, 10),
 )
 def test_no_minute_at_the_venue_holds_more_than_the_share_whoever_sends_and_dies(
-    virtually, tmp_path_factory, ways, processes, dies_after
+    virtually, tmp_path_factory, share, heaviest, ways, processes, dies_after
 ):
     folder, arrivals = tmp_path_factory.mktemp("state"), []
 
-    async def work(process, number):
-        for there_s, back_s in ways:
-            payment = await process.limiter.pay({"weight": 1})
+    async def work(process):
+        for there_s, back_s, units in ways:
+            payment = await process.limiter.pay({"weight": min(units, heaviest)})
             await asyncio.sleep(there_s)
-            arrivals.append(now())
+            arrivals.append((now(), min(units, heaviest)))
             await asyncio.sleep(back_s)
             process.limiter.answered(payment)
 
     async def killed():
-        process = Process(folder, units=20)
+        process = Process(folder, units=share, heaviest=heaviest)
         for _ in range(dies_after):
             await process.spend(answered=False)
-            arrivals.append(now())
+            arrivals.append((now(), 1))
         process.die()
 
     async def main():
         async with asyncio.TaskGroup() as group:
             group.create_task(killed())
-            for number in range(processes):
-                process = Process(folder, units=20)
+            for _ in range(processes):
+                process = Process(folder, units=share, heaviest=heaviest)
                 for _ in range(3):
-                    group.create_task(work(process, number))
+                    group.create_task(work(process))
 
     virtually(main(), oversleep_s=0.001)
 
     assert len(arrivals) == dies_after + processes * 3 * len(ways)
-    assert most_in_any_minute(arrivals) <= 20
+    assert most_in_any_minute(arrivals) <= share
+
+
+def test_who_sends_often_looks_at_what_others_spent_for_few_of_its_requests(virtually, state, monkeypatch):
+    async def main():
+        process, looks = Process(state, 6_000_000, Quota(6_000_000, 60.0), heaviest=100), []
+        enter = SharedWindow.enter
+        monkeypatch.setattr(SharedWindow, "enter", lambda window: looks.append(1) or enter(window))
+        for _ in range(160):
+            await process.spend(100)
+        return len(looks)
+
+    assert virtually(main()) < 30
+
+
+def test_what_was_taken_ahead_is_left_to_others_when_the_answers_have_come(virtually, state):
+    async def main():
+        process, other = (Process(state, 12_000, Quota(12_000, 60.0), heaviest=10) for _ in range(2))
+        await process.spend(10)
+        await asyncio.sleep(1)
+        window = process.windows[0]
+        other.windows[0].enter()
+        spent = other.windows[0].others()
+        other.windows[0].leave()
+        return spent, window.covers(1)
+
+    assert virtually(main()) == (10, False)
 
 
 def test_what_a_killed_process_took_stays_charged_until_its_window_has_passed(virtually, state):
