@@ -249,8 +249,8 @@ def test_without_a_listing_the_candles_decide(server, register):
 
 
 @pytest.mark.parametrize("cut", ["newest", "oldest"])
-@pytest.mark.parametrize("most", [7, 90])
-def test_answers_that_are_cut_without_a_word_hide_no_candle(server, register, cut, most):
+@pytest.mark.parametrize(("most", "end"), [(7, "2026-03-02T04:00"), (90, "2026-03-02T06:20")])
+def test_answers_that_are_cut_without_a_word_hide_no_candle(server, register, cut, most, end):
     venue = Example()
     venue.page = PageRule(200, cut=cut)
     register(venue)
@@ -258,9 +258,9 @@ def test_answers_that_are_cut_without_a_word_hide_no_candle(server, register, cu
     hole = ms("2026-03-02T03:17")
     server.symbols["ETH-USDT"].holes.add(hole)
 
-    summary = fill("ETH-USDT", start="2026-03-02T03:00", end="2026-03-02T06:20", chunk=200)
+    summary = fill("ETH-USDT", start="2026-03-02T03:00", end=end, chunk=200)
 
-    assert stored("ETH-USDT") == candles(server, "ETH-USDT", "2026-03-02T03:00", "2026-03-02T06:20")
+    assert stored("ETH-USDT") == candles(server, "ETH-USDT", "2026-03-02T03:00", end)
     assert (summary.exit, summary.holes, summary.missing) == (0, 1, 0)
 
 
