@@ -6,11 +6,11 @@ import asyncio
 import logging
 import os
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from laklak.engine import Backfill, Copy
 from laklak.model.series import TimeRange
@@ -21,7 +21,9 @@ from laklak.report.progress import Progress, Report
 from laklak.report.summary import Estimate, Summary
 from laklak.report.words import progress_of
 from laklak.settings.load import load_settings
+from laklak.settings.order import MODES
 from laklak.settings.spelling import parts_of
+from laklak.settings.table import FLAGS
 from laklak.settings.times import parse_time
 from laklak.settings.typed import full_series, typed_series
 from laklak.stores.access import StoreAccess
@@ -105,44 +107,17 @@ async def backfill(
     environment, .env and laklak.toml of the working folder.  Raises LaklakError when the run cannot start; once it
     fetches, trouble is in the summary (`exit`, `missing`, `failed_series`, `error`).
     """
-    flags: Mapping[str, Any] = {
-        "assets": assets,
-        "venue": venue,
-        "interval": interval,
-        "days": days,
-        "start": start,
-        "end": end,
-        "store": store,
-        "budget": budget,
-        "chunk": chunk,
-        "config": config,
-        "max_wait": max_wait,
-        "source": source,
-        "archive_connections": archive_connections,
-        "workers": workers,
-        "batch_size": batch_size,
-    }
+    given = dict(locals())
     folder = Path.cwd()
+    flags = {key: given[key] for key in (*FLAGS, "config")}
     settings = load_settings(flags, environment=os.environ, folder=folder)
-    if log_file is not None:
-        open_log(os.fspath(log_file), verbose=False)
+    if log_file:
+        open_log(settings.log_file, verbose=False)
     names = [symbols] if isinstance(symbols, str) else list(symbols) if symbols is not None else None
-    ordered = order(
-        names,
-        settings,
-        folder=folder,
-        every=all,
-        quote=quote,
-        refetch=refetch,
-        recheck=recheck,
-        force=force,
-        dry_run=dry_run,
-        within_retention=within_retention,
-        other_address=other_address,
-        forget_ban=forget_ban,
-    )
+    modes = {name: given[name] for name in MODES}
+    ordered = order(names, settings, folder=folder, every=all, quote=quote, **modes)
     observer = Silent(progress)
-    work = Backfill(ordered.job, observer)
+    work = Backfill(ordered, observer)
     outcome = await work.run()
     if not dry_run:
         observer.progress(work.report)

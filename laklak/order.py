@@ -1,4 +1,4 @@
-"""What is to be done, from the settings and what was typed: a job for a backfill, a copy, a look."""
+"""What is to be done, from the settings and what was typed: an order for a backfill, a copy, a look."""
 
 from __future__ import annotations
 
@@ -13,14 +13,13 @@ from laklak.engine import Check
 from laklak.engine.trading import ask_listing
 from laklak.errors import AssetsError, UsageError
 from laklak.model.findings import Finding
-from laklak.model.series import Instrument, Interval
+from laklak.model.series import Instrument
 from laklak.plan.wanted import Asked, Every, FailedSeries
 from laklak.settings.assets import find_assets, read_assets
-from laklak.settings.job import Job
 from laklak.settings.load import Settings, check_unnamed, shown_settings
 from laklak.settings.old_config import FILE_NAME as OLD_CONFIG
 from laklak.settings.old_config import lines_for_dotenv
-from laklak.settings.times import parse_time
+from laklak.settings.order import Order
 from laklak.settings.typed import KNOWN_VENUES, SPELLED, check_venue, typed_series, typed_symbol
 from laklak.sources.store import CopyJob
 from laklak.text import counted, some_of
@@ -30,15 +29,6 @@ from laklak.wire.client import no_proxy_warning
 _LINES_TOLD: Final = 8
 
 
-@dataclass(frozen=True, slots=True)
-class Order:
-    """A job and what its user should know before it starts."""
-
-    job: Job
-    notes: Sequence[str] = ()
-    warnings: Sequence[str] = ()
-
-
 def order(
     symbols: Sequence[str] | None,
     settings: Settings,
@@ -46,15 +36,9 @@ def order(
     folder: Path,
     every: bool = False,
     quote: str | None = None,
-    refetch: bool = False,
-    recheck: bool = False,
-    force: bool = False,
-    dry_run: bool = False,
-    within_retention: bool = False,
-    other_address: bool = False,
-    forget_ban: bool = False,
+    **modes: bool,
 ) -> Order:
-    """Make the job that `settings` and `symbols` ask for; without symbols the asset list says which.
+    """Give what `settings`, `symbols` and `modes` (see Modes) ask for; without symbols the asset list says which.
 
     UsageError names a symbol, a venue or a line of the list that is wrong.
     """
@@ -69,7 +53,7 @@ def order(
     elif quote is not None:
         raise UsageError("--quote without --all", hint="add --all, or name the symbols that you want")
     elif symbols:
-        listed = _Listed([typed_symbol(text, settings.venue, settings.interval) for text in symbols])
+        listed = _Listed([typed_symbol(text, settings.venue, settings.interval.name) for text in symbols])
     else:
         listed = _listed(settings, folder, notes, warnings)
     if lines := _old_config_lines(settings, folder):
@@ -77,18 +61,7 @@ def order(
         warnings.append(f"{_not_read(settings)}; `laklak check` gives the lines for .env")
     if settings.days is None and settings.start is None:
         raise UsageError("no range given", hint="say how far back: --days 90, or --start 2026-01-01 [--end 2026-02-01]")
-    job = _job(
-        settings,
-        listed,
-        refetch=refetch,
-        recheck=recheck,
-        force=force,
-        dry_run=dry_run,
-        within_retention=within_retention,
-        other_address=other_address,
-        forget_ban=forget_ban,
-    )
-    return Order(job, notes, warnings)
+    return _order(settings, listed, notes, warnings, **modes)
 
 
 def copy_job(
@@ -141,7 +114,7 @@ def check(settings: Settings, *, folder: Path) -> Check:
     if not settings.origins["venue"].startswith("flag"):
         venues += [one.venue for one in listed.asked]
     return Check(
-        _job(settings, listed), tuple(dict.fromkeys(venues)), settings=shown_settings(settings), findings=found
+        _order(settings, listed), tuple(dict.fromkeys(venues)), settings=shown_settings(settings), findings=found
     )
 
 
@@ -150,7 +123,7 @@ async def venue_listing(
 ) -> Mapping[str, Instrument]:
     """Ask a venue what it lists, once more where it lacks something `expected`; `tell` is told of its pauses."""
     check_venue(venue)
-    listing = await ask_listing(venue, _job(settings, _Listed(())), tell, frozenset(expected))
+    listing = await ask_listing(venue, Order(settings=settings), tell, frozenset(expected))
     return listing.instruments
 
 
@@ -162,29 +135,18 @@ def old_config_hint(settings: Settings, folder: Path) -> str | None:
     return f"for the InfluxDB that {OLD_CONFIG} in this folder names, put these lines into .env: {' '.join(lines)}"
 
 
-def _job(settings: Settings, listed: _Listed, **modes: bool) -> Job:
+def _order(
+    settings: Settings, listed: _Listed, notes: Sequence[str] = (), warnings: Sequence[str] = (), **modes: bool
+) -> Order:
     every = [] if listed.every is None else [listed.every.venue]
     check_unnamed(settings, {*every, *(one.venue for one in listed.asked)})
-    return Job(
-        store=settings.store_access,
+    return Order(
+        settings=settings,
         asked=tuple(listed.asked),
         refused=tuple(listed.refused),
         every=listed.every,
-        interval=Interval.parse(settings.interval),
-        days=settings.days,
-        start_ms=None if settings.start is None else parse_time(settings.start),
-        end_ms=None if settings.end is None else parse_time(settings.end),
-        venues=settings.venues,
-        source=settings.source,
-        workers=settings.workers,
-        archive_connections=settings.archive_connections,
-        archive_files=settings.archive_files,
-        batch_size=settings.batch_size,
-        in_flight=settings.in_flight,
-        max_wait_s=settings.max_wait_s,
-        start_wait_s=settings.start_wait_s,
-        settle_s=settings.settle_s,
-        state_dir=settings.state_dir,
+        notes=notes,
+        warnings=warnings,
         **modes,
     )
 

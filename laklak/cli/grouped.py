@@ -16,14 +16,15 @@ AGAIN: Final = "Once more, or in spite of something"
 SETTINGS: Final = "Settings that are seldom needed"
 TROUBLES: Final = "Limits and troubles"
 _WITHOUT: Final = "Help"
+_PANELS: Final = (WHAT, WHERE, OUTPUT, SPEED, AGAIN, TROUBLES, SETTINGS, _WITHOUT)
 
 
 class GroupedCommand(TyperCommand):
-    """Shows each group under its name, in the order in which the command declares them."""
+    """Shows each group under its name."""
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         arguments: list[tuple[str, str]] = []
-        groups: dict[str, list[tuple[str, str]]] = {}
+        groups: dict[str, list[tuple[str, str]]] = {name: [] for name in _PANELS}
         for parameter in self.get_params(ctx):
             record = parameter.get_help_record(ctx)
             if record is None:
@@ -31,7 +32,7 @@ class GroupedCommand(TyperCommand):
             if parameter.param_type_name == "argument":
                 arguments.append(record)
             else:
-                groups.setdefault(getattr(parameter, "rich_help_panel", None) or _WITHOUT, []).append(record)
+                groups[getattr(parameter, "rich_help_panel", None) or _WITHOUT].append(record)
         for name, records in [("Arguments", arguments), *groups.items()]:
             if records:
                 with formatter.section(name):

@@ -3,16 +3,51 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Mapping
+from inspect import Parameter, signature
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
 
 import typer
 
-from laklak.cli.grouped import AGAIN, OUTPUT, WHAT, WHERE
+from laklak.cli.grouped import AGAIN, OUTPUT, WHERE
 from laklak.errors import UsageError
+from laklak.settings.table import FLAGS
 
 if TYPE_CHECKING:
     from laklak.settings.load import Settings
+
+Command = TypeVar("Command", bound=Callable[..., int])
+
+_FIRST: Final = (
+    *("days", "start", "end", "every", "quote", "assets", "interval", "venue"),
+    *("store", "config"),
+    *("source", "budget", "chunk", "max_wait"),
+)
+"""In what order the help names what it groups; flags that are not here come last in their group."""
+
+
+def option(key: str) -> Any:
+    """The flag of a setting, as the table has it."""
+    flag = FLAGS[key]
+    return typer.Option(metavar=flag.metavar, help=flag.help, rich_help_panel=flag.panel)
+
+
+def takes_settings(command: Command) -> Command:
+    """Give a command a flag for each setting that has one; they come as its `**flags`."""
+    own = [
+        one for one in signature(command, eval_str=True).parameters.values() if one.kind is not Parameter.VAR_KEYWORD
+    ]
+    flags = [
+        Parameter(key, Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[str | None, option(key)])
+        for key in FLAGS
+    ]
+    own = [one.replace(kind=Parameter.KEYWORD_ONLY) for one in own]
+    shown = sorted([*own, *flags], key=lambda one: _FIRST.index(one.name) if one.name in _FIRST else len(_FIRST))
+    # typer asks for the signature, and calls by name.
+    command.__signature__ = signature(command).replace(parameters=shown)  # type: ignore[attr-defined]
+    return command
+
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.", rich_help_panel=OUTPUT)]
 NoProgress = Annotated[bool, typer.Option("--no-progress", help="No progress display.", rich_help_panel=OUTPUT)]
@@ -20,10 +55,7 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Only warnings and er
 Verbose = Annotated[
     bool, typer.Option("--verbose", "-v", help="More in the log, tracebacks too.", rich_help_panel=OUTPUT)
 ]
-LogFile = Annotated[
-    str | None,
-    typer.Option(metavar="FILE|none", help="Log of the run, rotated [backfill.log].", rich_help_panel=OUTPUT),
-]
+LogFile = Annotated[str | None, option("log_file")]
 Force = Annotated[
     bool,
     typer.Option(
@@ -42,12 +74,10 @@ Config = Annotated[str | None, typer.Option(metavar="FILE", help="Settings file 
 ExistingStore = Annotated[
     str | None, typer.Option(metavar="WHERE", help="The store [laklak.db].", rich_help_panel=WHERE)
 ]
-Start = Annotated[
-    str | None, typer.Option(metavar="T", help="First moment; a date is midnight UTC.", rich_help_panel=WHAT)
-]
+Start = Annotated[str | None, option("start")]
 
 
-def settings_of(flags: dict[str, str | None]) -> Settings:
+def settings_of(flags: Mapping[str, str | None]) -> Settings:
     """The settings in force with these flags (None is not given); SettingsError names the one that is wrong."""
     from laklak.settings.load import load_settings
 

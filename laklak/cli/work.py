@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import os
 import sys
@@ -173,6 +172,8 @@ def _no_answer(command: str, error: LaklakError) -> dict[str, Any]:
 
 def print_json(answer: dict[str, Any]) -> None:
     """Print one object on a line of stdout."""
+    import json
+
     from laklak.cli.terminal import emit_bytes
 
     # JSON is UTF-8 whatever the terminal speaks.

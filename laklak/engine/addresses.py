@@ -9,7 +9,7 @@ from typing import Final
 from laklak.archives import ARCHIVES
 from laklak.errors import StoreUnavailable
 from laklak.model.series import Series
-from laklak.settings.job import Job
+from laklak.settings.order import Order
 from laklak.sources.addresses import NOTE, SIMULATOR, Addresses, Source, address_of, fits, known, mixture
 from laklak.sources.fresh import carry
 from laklak.sources.venue import Feed
@@ -105,8 +105,8 @@ def _mixture_refusal(
 class AddressBook:
     """What one store knows of the addresses of venues, and what one run adds to it."""
 
-    def __init__(self, job: Job, store: Store, knowledge: Knowledge) -> None:
-        self._job = job
+    def __init__(self, order: Order, store: Store, knowledge: Knowledge) -> None:
+        self._order = order
         self._store = store
         self._knowledge = knowledge
         # As it was when the run began: what the run itself notes makes nothing fit.
@@ -122,14 +122,14 @@ class AddressBook:
         """
         for source, address in feed.sources.items():
             there = await self._there(feed, source, address)
-            if there is not None and SIMULATOR not in there and not self._job.force:
+            if there is not None and SIMULATOR not in there and not self._order.force:
                 self._refuse_unfit(feed, source, address, there)
 
     async def check(self, feed: Feed) -> None:
         """Raise StoreUnavailable for a source of other candles, by what has answered there."""
         for source, address in feed.sources.items():
             there = await self._there(feed, source, address)
-            strange = there is not None and address not in there and not self._job.other_address
+            strange = there is not None and address not in there and not self._order.other_address
             if strange and source == "files" and feed.reader is not None:
                 # Its first file would tell whether it is a simulator; that is too late to refuse it.
                 await feed.reader.downloader.look()
@@ -169,7 +169,7 @@ class AddressBook:
         return noted | (await self._all_known(venue)).only(added)
 
     def _refuse_unfit(self, feed: Feed, source: Source, address: str, there: frozenset[str] | None) -> None:
-        if there is None or self._job.other_address or fits(address, there, mixing=self._job.force):
+        if there is None or self._order.other_address or fits(address, there, mixing=self._order.force):
             return
         raise address_refusal(self._store.display, feed.venue.name, source, address, there)
 

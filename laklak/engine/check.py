@@ -29,7 +29,7 @@ from laklak.errors import LaklakError, PermanentError, TransientError, TryLater
 from laklak.model.findings import Checkup, Fact, Finding
 from laklak.model.series import DAY_MS, Series, iso
 from laklak.plan.wanted import clip_to_clock
-from laklak.settings.job import Job
+from laklak.settings.order import Order
 from laklak.sources.addresses import NOTE, SIMULATOR, Addresses, fits
 from laklak.sources.venue import Feed
 from laklak.stores import open_store, shown_store
@@ -76,10 +76,10 @@ class _Seen:
 
 
 class Check:
-    """One look at everything. Use once: `await Check(job, venues, ...).run()`; it never raises LaklakError.
+    """One look at everything. Use once: `await Check(order, venues, ...).run()`; it never raises LaklakError.
 
     Args:
-        job: what a backfill would do; its range may be open.
+        order: what a backfill would do; its range may be open.
         venues: the venues to ask.
         settings: (key, value as it may be shown, where it came from), passed on.
         findings: what is known already, about what.
@@ -87,14 +87,14 @@ class Check:
 
     def __init__(
         self,
-        job: Job,
+        order: Order,
         venues: Sequence[str],
         *,
         settings: Sequence[tuple[str, str, str]] = (),
         findings: Sequence[tuple[str, Finding]] = (),
     ) -> None:
-        self._job = job
-        self._pools = Pools(job.state_dir, make=False)
+        self._order = order
+        self._pools = Pools(order.settings.state_dir, make=False)
         self._venues = venues
         self.settings = settings
         self._findings: dict[str, list[Finding]] = {}
@@ -165,14 +165,14 @@ class Check:
                 "store",
                 Finding(
                     "problem",
-                    f"{shown_store(self._job.store.where)} has not answered within {self._waited_text(started_s)}",
+                    f"{shown_store(self._order.settings.store)} has not answered within {self._waited_text(started_s)}",
                     "look whether its disk or server is there, and whether another program holds it",
                 ),
             )
 
     async def _ask_store(self) -> None:
         # A server that is down is waited for in a run; here somebody waits for the answer.
-        access = replace(self._job.store, max_wait_s=_STORE_PATIENCE_S)
+        access = replace(self._order.settings.store_access, max_wait_s=_STORE_PATIENCE_S)
         try:
             self._seen.asking = open_store(access, create=False)
             async with self._seen.asking as store:
@@ -182,7 +182,7 @@ class Check:
                 self._add("store", *await store.examine())
                 self._seen.origin = await store.origin()
                 self._seen.store = store
-                if others := await other_series(store, self._job.asked):
+                if others := await other_series(store, self._order.asked):
                     self._add("assets", Finding("warning", others))
                 if self._seen.origin is not None:
                     self._add("store", Finding("ok", f"its candles are {self._seen.origin} ones"))
@@ -221,17 +221,19 @@ class Check:
 
     def _conflicts(self, store: Store, feed: Feed) -> Iterator[tuple[str, LaklakError]]:
         """Candles of another kind than the venue's, a range that is empty by its clock or would not be kept."""
-        job = self._job
+        settings = self._order.settings
         refusal = mixing_refusal(store, self._seen.origin, feed)
         if refusal is not None:
             yield "store", refusal
         else:
             yield from (("store", error) for error in self._other_addresses(store, feed))
-        if job.days is None and job.start_ms is None:
+        if settings.days is None and settings.start is None:
             return
         try:
             clock_ms = feed.clock.now_ms()
-            span = clip_to_clock(job.start_ms, job.end_ms, job.days, clock_ms, job.interval, job.settle_s)
+            span = clip_to_clock(
+                settings.start_ms, settings.end_ms, settings.days, clock_ms, settings.interval, settings.settle_s
+            )
         except LaklakError as exc:
             yield "settings", exc
             return
@@ -255,11 +257,12 @@ class Check:
     async def _look_at_venue(self, name: str, feeds: list[Feed]) -> None:
         try:
             # Told to wait, a run waits for so long; this says so and ends.
-            feed = Feed(name, replace(self._job, max_wait_s=0.0), Stopper(), lambda line: None, self._pools)
+            order = replace(self._order, settings=replace(self._order.settings, max_wait_s=0.0))
+            feed = Feed(name, order, Stopper(), lambda line: None, self._pools)
         except LaklakError as exc:
             self._add(name, Finding.of(exc))
             return
-        bans = lasting_bans(self._job.state_dir, pool_of(feed.venue), longest_s=feed.venue.longest_ban_s)
+        bans = lasting_bans(self._order.settings.state_dir, pool_of(feed.venue), longest_s=feed.venue.longest_ban_s)
         self._add(name, *ban_findings(bans, but=feed.bans.origin))
         if feed.transport.proxy is not None:
             self._add(name, Finding("ok", f"asked through the proxy {feed.transport.proxy}"))
@@ -286,7 +289,12 @@ class Check:
         symbols = len(feed.listing.instruments)
         reached = f"{feed.shown_url}: {kind} answers and lists {counted(symbols, 'symbol')} ({duration_text(seconds)})"
         facts = {"simulated": feed.transport.simulated, "symbols": symbols}
-        return [Finding("ok", reached, facts=facts), *_line(feed, self._job), _clock(feed), _weight(feed, self._job)]
+        return [
+            Finding("ok", reached, facts=facts),
+            *_line(feed, self._order),
+            _clock(feed),
+            _weight(feed, self._order),
+        ]
 
     async def _of_files(self, feed: Feed) -> list[Finding]:
         """Whether the server of the bulk files can be asked, and has some."""
@@ -299,7 +307,7 @@ class Check:
         trouble = f"has not answered within {_FILES_S:g} s"
         symbol = next(iter(feed.listing.instruments), "BTCUSDT")
         file = reader.archive.day_file(
-            Series(feed.venue.name, symbol, self._job.interval), feed.clock.now_ms() - DAY_MS
+            Series(feed.venue.name, symbol, self._order.settings.interval), feed.clock.now_ms() - DAY_MS
         )
         with anyio.move_on_after(_FILES_S):
             try:
@@ -313,7 +321,7 @@ class Check:
 
     def _of_listing(self, feed: Feed) -> list[Finding]:
         """What is odd with symbols of the asset list, and what a run does about those that are not listed."""
-        asked = dict.fromkeys(one.symbol for one in self._job.asked if one.venue == feed.venue.name)
+        asked = dict.fromkeys(one.symbol for one in self._order.asked if one.venue == feed.venue.name)
         unlisted = [symbol for symbol in asked if symbol not in feed.listing.instruments]
         odd = [f"{symbol} {feed.listing.odd[symbol]}" for symbol in asked if symbol in feed.listing.odd]
         found = [Finding("warning", f"odd in its listing, and not counted: {some_of(odd)}")] if odd else []
@@ -337,13 +345,13 @@ class Check:
         known: list[str] = []
         unknown: list[str] = []
         for symbol in symbols:
-            look = last_look(self._seen.knowledge, Series(feed.venue.name, symbol, self._job.interval))
+            look = last_look(self._seen.knowledge, Series(feed.venue.name, symbol, self._order.settings.interval))
             if look is not None:
                 (unknown if look.words is None else known).append(
                     f"{symbol} ({look.words or f'looked for at {iso(look.at_ms // 1000 * 1000)}'})"
                 )
         where = "klines and bulk files" if feed.reader is not None else "klines"
-        packaged = all(one.packaged for one in self._job.asked if one.symbol in symbols)
+        packaged = all(one.packaged for one in self._order.asked if one.symbol in symbols)
         parts = [f"a run looks for them in {where}, a week later again, and fetches what these have"]
         parts += [f"they had {some_of(known)}"] if known else []
         parts += [f"they did not have {some_of(unknown)}"] if unknown else []
@@ -353,12 +361,12 @@ class Check:
     def _told_to_wait(self, exc: TryLater) -> Finding:
         wait_s = exc.until_ms / 1000 - time.time()
         facts = {"reason": exc.reason, "until": iso(exc.until_ms)}
-        if wait_s > self._job.max_wait_s:
+        if wait_s > self._order.settings.max_wait_s:
             return Finding("problem", str(exc), exc.hint, facts)
         return Finding(
             "warning",
             str(exc),
-            f"a run would wait for that; --max-wait is {duration_text(self._job.max_wait_s)}",
+            f"a run would wait for that; --max-wait is {duration_text(self._order.settings.max_wait_s)}",
             facts,
         )
 
@@ -395,10 +403,10 @@ def _room(free_bytes: int) -> Finding:
     )
 
 
-def _line(feed: Feed, job: Job) -> Iterator[Finding]:
+def _line(feed: Feed, order: Order) -> Iterator[Finding]:
     """That the line to the venue is slow, if it is; a small answer does not tell."""
     gauge = feed.transport.line.gauge
-    if gauge.rate is not None and gauge.width < job.workers:
+    if gauge.rate is not None and gauge.width < order.settings.workers:
         yield Finding(
             "warning",
             f"its answers come at {size_text(int(gauge.rate))} a second: the line is slow, or the venue is",
@@ -434,7 +442,7 @@ def _used(feed: Feed) -> int:
     return 0 if address is None else address.used
 
 
-def _weight(feed: Feed, job: Job) -> Finding:
+def _weight(feed: Feed, order: Order) -> Finding:
     """The budget against what the venue allows this address, and what others here have used of it."""
     used = _used(feed)
     others = max(0, used - feed.limiter.weight_paid)
@@ -448,7 +456,7 @@ def _weight(feed: Feed, job: Job) -> Finding:
     if not used:
         return Finding("ok", f"{text}; its answers do not say how much is used", facts=facts)
     text = f"{text}; {used:,} used in this minute, {others:,} of it not by this check"
-    modest = not others or job.venues[feed.venue.name].budget == "max"
+    modest = not others or order.settings.venues[feed.venue.name].budget == "max"
     address = feed.limiter.first.address
     if modest or address is None or feed.budget + others <= address.allowed:
         return Finding("ok", text, facts=facts)

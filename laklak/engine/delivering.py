@@ -16,7 +16,7 @@ from laklak.model.series import TimeRange
 from laklak.model.spans import runs
 from laklak.report.ledger import Ledger
 from laklak.report.progress import Report
-from laklak.settings.job import Job
+from laklak.settings.order import Order
 from laklak.stores.base import Delivery, Store
 from laklak.stores.refetched import Compared, compare, revisions_of
 from laklak.stores.unconfirmed import UnsureBook
@@ -34,8 +34,8 @@ class InThread(Protocol):
 class Deliveries:
     """Makes deliveries for one store."""
 
-    def __init__(self, job: Job, store: Store, unsure: UnsureBook, report: Report) -> None:
-        self._job = job
+    def __init__(self, order: Order, store: Store, unsure: UnsureBook, report: Report) -> None:
+        self._order = order
         self._store = store
         self._unsure = unsure
         self._report = report
@@ -83,7 +83,7 @@ class Deliveries:
         source: Source = REST,
     ) -> Delivery:
         """What the store is to be given of a series."""
-        if absences and self._job.refetch:
+        if absences and self._order.refetch:
             # A refetched minute that the venue does not have keeps the candle it has: stored beats hole.
             span = TimeRange(absences[0].open_time_ms, absences[-1].open_time_ms + 1)
             stored = set(await self._store.open_times(ledger.plan.series, span))

@@ -65,7 +65,7 @@ from laklak.plan.wanted import BegunSeries
 from laklak.report.ledger import UNPROVEN, Ledger
 from laklak.report.observer import Observer
 from laklak.report.progress import Report
-from laklak.settings.job import Job
+from laklak.settings.order import Order
 from laklak.sources.archive import FileReader, NoCandles
 from laklak.sources.backlog import Entry, next_round
 from laklak.sources.forms import read_answer, unread_detail, with_neighbours
@@ -91,7 +91,7 @@ class Fetch:
 
     def __init__(
         self,
-        job: Job,
+        order: Order,
         store: Store,
         unsure: UnsureBook,
         knowledge: Knowledge,
@@ -102,7 +102,7 @@ class Fetch:
         observer: Observer,
         stopper: Stopper,
     ) -> None:
-        self._job = job
+        self._order = order
         self._store = store
         self._unsure = unsure
         self._knowledge = knowledge
@@ -114,10 +114,10 @@ class Fetch:
         self._stopper = stopper
         self._workers: anyio.CancelScope | None = None
         self._writers: anyio.CancelScope | None = None
-        self._writer = Writer(job, store, unsure, report, self._abort)
+        self._writer = Writer(order, store, unsure, report, self._abort)
         self._learning: dict[Ledger, asyncio.Event] = {}
         self._files_alone = FilesAlone(knowledge)
-        self._deliveries = Deliveries(job, store, unsure, report)
+        self._deliveries = Deliveries(order, store, unsure, report)
         self._watch = Watch(self._feeds, report, observer, self._lost)
         self._beyond: dict[str, Beyond] = {}
         self._of: dict[str, list[Ledger]] = {}
@@ -146,7 +146,9 @@ class Fetch:
         """Ask, check and store until nothing is left to ask, or the run is stopped; `late` gives venues that join."""
         self._report.fetching_since_s = time.monotonic()
         # As many parcels as places in flight: what a question gave never waits for room here, what files gave may.
-        send, receive = anyio.create_memory_object_stream[Parcel](self._job.in_flight * max(1, len(self._job.venues)))
+        send, receive = anyio.create_memory_object_stream[Parcel](
+            self._order.settings.in_flight * max(1, len(self._order.settings.venues))
+        )
         async with task_group() as ticking:
             ticking.start_soon(self._watch.run)
             async with task_group() as writers:
@@ -178,7 +180,7 @@ class Fetch:
         name = feed.venue.name
         self._feeds.append(feed)
         self._of[name] = [one for one in self._report.ledgers if one.plan.series.venue == name]
-        self._beyond[name] = Beyond(feed, self._knowledge, self._lives[name], self._report, recheck=self._job.recheck)
+        self._beyond[name] = Beyond(feed, self._knowledge, self._lives[name], self._report, recheck=self._order.recheck)
 
     async def _let_join(
         self, late: Callable[[], Awaitable[Feed | None]], workers: TaskGroup, send: MemoryObjectSendStream[Parcel]
@@ -214,14 +216,14 @@ class Fetch:
         # No buffer: a question is taken from the agenda when a worker is free for it.
         give, take = anyio.create_memory_object_stream[Entry](0)
         workers.start_soon(self._dispatch, feed, give)
-        for _ in range(self._job.workers):
+        for _ in range(self._order.settings.workers):
             workers.start_soon(self._work, feed, take.clone(), send.clone())
         take.close()
         if feed.reader is not None:
             feed.files.expect(True)
             # As many for a single file too, or for none yet: days may have to take the place of a month, and what the
             # API lacks is held against files.
-            for _ in range(self._job.archive_connections):
+            for _ in range(self._order.settings.archive_connections):
                 workers.start_soon(self._work_files, feed, feed.reader, send.clone())
 
     async def _dispatch(self, feed: Feed, questions: MemoryObjectSendStream[Entry]) -> None:
@@ -335,7 +337,7 @@ class Fetch:
         if not ledger.plan.files_only or ledger.open_questions or feed.reader is None:
             return []
         stored: list[int] = []
-        if self._job.refetch:
+        if self._order.refetch:
             stored = await self._store.open_times(ledger.plan.series, ledger.plan.wanted)
         refused = partial(self._refused_twice, feed, ledger)
         absences = await self._files_alone.settle(feed, feed.reader.archive, ledger, stored, refused)
@@ -487,7 +489,7 @@ class Fetch:
 
     def _closed_ms(self, feed: Feed) -> int:
         """Until when candles are wanted by now."""
-        return feed.clock.now_ms() - round(self._job.settle_s * 1000)
+        return feed.clock.now_ms() - round(self._order.settings.settle_s * 1000)
 
     async def _learn_edge(self, feed: Feed, ledger: Ledger, edge: Edge) -> None:
         """Ask the venue for the first or the newest candle of a series; raises as Transport.ask."""
@@ -659,11 +661,11 @@ class Fetch:
             feed.agenda.last(ledger, replace(question, failed_at_s=now_s, failure=str(exc)))
         else:
             ledger.trouble("fetch_failed", question.chunk.wanted_count, str(exc))
-        if feed.transport.silent_s > self._job.max_wait_s:
+        if feed.transport.silent_s > self._order.settings.max_wait_s:
             self._lost(
                 feed,
                 TransientError(
-                    f"nothing has been answered for {self._job.max_wait_s:.0f} s: {exc}",
+                    f"nothing has been answered for {self._order.settings.max_wait_s:.0f} s: {exc}",
                     hint="run again when the venue answers; what is stored stays",
                 ),
             )

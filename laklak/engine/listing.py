@@ -22,7 +22,7 @@ from laklak.engine.store_work import each
 from laklak.errors import PermanentError, RegionRefused, TransientError, TryLater, VenueUnreachable
 from laklak.model.series import Instrument, Series, TimeRange, iso
 from laklak.plan.wanted import NOT_LISTED, EndedSeries, Target, Unlisted, found_target
-from laklak.settings.job import Job
+from laklak.settings.order import Order
 from laklak.sources.venue import Feed
 from laklak.stores.knowledge import Knowledge
 from laklak.text import some_of
@@ -81,14 +81,14 @@ class ListingCheck:
     def __init__(
         self,
         feed: Feed,
-        job: Job,
+        order: Order,
         knowledge: Knowledge,
         *,
         note: Callable[[str], None],
         warn: Callable[[str], None],
     ) -> None:
         self._feed = feed
-        self._job = job
+        self._order = order
         self._knowledge = knowledge
         self._note = note
         self._warn = warn
@@ -118,7 +118,7 @@ class ListingCheck:
         lacking = [symbol for symbol in symbols if symbol not in instruments]
         if len(lacking) > _MANY:
             self._note(f"{self._venue} does not list {len(lacking):,} of the symbols; they are looked for elsewhere")
-        found = await each(lacking, lambda symbol: self._look(symbol, span), at_once=self._job.workers)
+        found = await each(lacking, lambda symbol: self._look(symbol, span), at_once=self._order.settings.workers)
         self._forget_unlisted(symbols, instruments)
         self._tell_known()
         return Held(instruments, dict(zip(lacking, found, strict=True)), self._ended)
@@ -183,7 +183,9 @@ class ListingCheck:
         """Look for what klines refuse though it is listed: where bulk files have it, they say what is wanted."""
         refused = [target for target in targets if target.refused]
         looks = await each(
-            refused, lambda target: self._look(target.series.symbol, span, target.instrument), at_once=self._job.workers
+            refused,
+            lambda target: self._look(target.series.symbol, span, target.instrument),
+            at_once=self._order.settings.workers,
         )
         self._tell_known()
         found = {
@@ -198,13 +200,13 @@ class ListingCheck:
         series, now_ms = self._series(symbol), self._feed.clock.now_ms()
         note = self._knowledge.note(series, UNLISTED)
         last = Trace.of(self._knowledge.value(series, UNLISTED))
-        looked_ms = None if note is None or self._job.recheck else note.venue_ms
+        looked_ms = None if note is None or self._order.recheck else note.venue_ms
         if not is_fresh(looked_ms, now_ms):
             looked_ms = None
         before = Trace() if looked_ms is None else last
         sure, trouble = True, None
         # After a week a refusal like the last ones is one more; who looks anew, or had a wrong clock, begins to count.
-        counts = note is not None and not self._job.recheck and (note.venue_ms or now_ms) <= now_ms + CLOCK_SLACK_MS
+        counts = note is not None and not self._order.recheck and (note.venue_ms or now_ms) <= now_ms + CLOCK_SLACK_MS
         refusals = last.refusals if counts else 0
         if refused is None:
             trace, sure, trouble = await self._ask_klines(series, span, before, refusals)
@@ -213,7 +215,7 @@ class ListingCheck:
         unsure: frozenset[int] = frozenset()
         if trace.first_ms is None:
             trace, unsure = await self._ask_months(series, span, trace)
-        if looked_ms is None and trace.found == last.found and not self._job.recheck:
+        if looked_ms is None and trace.found == last.found and not self._order.recheck:
             # The same files: what they were found to lack they lack.
             trace = replace(trace, outside=last.outside)
         if self._feed.no_api is None and sure and trace not in (before, Trace()):
@@ -254,7 +256,9 @@ class ListingCheck:
         except TransientError as exc:
             return before, True, str(exc)
         except (VenueUnreachable, TryLater) as exc:
-            if self._feed.reader is None or not (isinstance(exc, RegionRefused) or self._job.source == "archive"):
+            if self._feed.reader is None or not (
+                isinstance(exc, RegionRefused) or self._order.settings.source == "archive"
+            ):
                 raise
             self._feed.without_api(str(exc))
             return before, True, str(exc)
@@ -265,7 +269,7 @@ class ListingCheck:
         if shelf is None:
             return trace, frozenset()
         files = shelf.to_ask(span, trace)
-        at_once = self._job.archive_connections
+        at_once = self._order.settings.archive_connections
         answers = await each(files, self._is_there, at_once=at_once)
         lacking = [file for file, there in zip(files, answers, strict=True) if there is False]
         if lacking and not await self._is_archive(lacking[-1]):
@@ -372,7 +376,7 @@ class ListingCheck:
             self._warn(f"and {len(known) - _TOLD_AT_MOST:,} more series likewise; the log names them")
 
     def _series(self, symbol: str) -> Series:
-        return Series(self._venue, symbol, self._job.interval)
+        return Series(self._venue, symbol, self._order.settings.interval)
 
     def _shelf(self, series: Series) -> Shelf | None:
         reader = self._feed.reader

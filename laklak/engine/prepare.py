@@ -36,7 +36,7 @@ from laklak.report.observer import Observer
 from laklak.report.outcome import exit_of_plan
 from laklak.report.progress import Report
 from laklak.report.summary import Estimate
-from laklak.settings.job import Job
+from laklak.settings.order import Order
 from laklak.sources.backlog import Agenda
 from laklak.sources.fresh import Fresh, chunks_with, take_along
 from laklak.sources.venue import Feed
@@ -96,7 +96,7 @@ class Preparation:
 
     def __init__(
         self,
-        job: Job,
+        order: Order,
         store: Store,
         unsure: UnsureBook,
         knowledge: Knowledge,
@@ -105,7 +105,7 @@ class Preparation:
         observer: Observer,
         stopper: Stopper,
     ) -> None:
-        self._job = job
+        self._order = order
         self._store = store
         self._unsure = unsure
         self._knowledge = knowledge
@@ -125,11 +125,11 @@ class Preparation:
         self._ready: asyncio.Queue[tuple[Feed, VenuePlan | LaklakError | None]] = asyncio.Queue()
         self._pending = 0
         self._taken_on: list[VenuePlan] = []
-        remedy = "to be fetched again" if job.dry_run else "fetched again"
-        self._oddities = OddityBook(job.state_dir / STRAYS_FILE, observer.warn, remedy)
+        remedy = "to be fetched again" if order.dry_run else "fetched again"
+        self._oddities = OddityBook(order.settings.state_dir / STRAYS_FILE, observer.warn, remedy)
 
     async def __aenter__(self) -> Self:
-        self._pools = self._stack.enter_context(Pools(self._job.state_dir))
+        self._pools = self._stack.enter_context(Pools(self._order.settings.state_dir))
         # Feeds are closed when nobody connects any more.
         self._entered = await self._stack.enter_async_context(AsyncExitStack())
         self._connecting = await self._stack.enter_async_context(task_group())
@@ -143,11 +143,11 @@ class Preparation:
 
     async def run(self) -> Estimate:
         """Connect to the venues, hold the wanted against the store, and say what it takes."""
-        self._report.failed += self._job.refused
-        every = [] if self._job.every is None else [self._job.every.venue]
+        self._report.failed += self._order.refused
+        every = [] if self._order.every is None else [self._order.every.venue]
         # What is wrong with what was typed or set, and with the store, is said before anybody is asked anything.
-        for name in dict.fromkeys([*(one.venue for one in self._job.asked), *every]):
-            self.feeds.append(Feed(name, self._job, self._stopper, self._observer.warn, self._pools))
+        for name in dict.fromkeys([*(one.venue for one in self._order.asked), *every]):
+            self.feeds.append(Feed(name, self._order, self._stopper, self._observer.warn, self._pools))
         for feed in self.feeds:
             await self._addresses.check_unasked(feed)
         for feed in self.feeds:
@@ -157,7 +157,7 @@ class Preparation:
         self._refuse_if_none_started()
         estimate = await self._take_on([venue or await self._plan_unasked(feed) for feed, venue in venues])
         self._report.seconds_planned = max(estimate.seconds_estimated, estimate.file_seconds)
-        if not self._job.dry_run:
+        if not self._order.dry_run:
             self._observer.planned(estimate)
         return estimate
 
@@ -207,7 +207,7 @@ class Preparation:
         with anyio.CancelScope() as waiting:
             while self._pending:
                 ready.append(await self._next_ready())
-                if ready[-1][1] is not None and not self._job.dry_run:
+                if ready[-1][1] is not None and not self._order.dry_run:
                     waiting.deadline = min(waiting.deadline, anyio.current_time() + OTHERS_WITHIN_S)
         if self._pending:
             there = {feed for feed, _ in ready}
@@ -247,7 +247,7 @@ class Preparation:
                 self._closed.tell(ledger)
             self._report.ledgers += ledgers
             self._assign(feed, ledgers, splits)
-            if not self._job.dry_run:
+            if not self._order.dry_run:
                 await hold_against_files(self._store, feed, ledgers, choice, riding, self._report)
         self._report.series = len(self._report.ledgers) + len(self._report.failed)
         tally(self._report, self.feeds)
@@ -267,9 +267,9 @@ class Preparation:
         for feed, own in plans:
             candles = sum(plan.out_of_reach_count for plan in own)
             if candles:
-                after_ms = feed.reach_start_ms(self._job.interval) or 0
+                after_ms = feed.reach_start_ms(self._order.settings.interval) or 0
                 self._observer.warn(
-                    f"{feed.venue.name} gives {self._job.interval} candles from {iso(after_ms)} on: "
+                    f"{feed.venue.name} gives {self._order.settings.interval} candles from {iso(after_ms)} on: "
                     f"{counted(candles, 'candle')} before that {'is' if candles == 1 else 'are'} out of reach"
                 )
 
@@ -277,7 +277,7 @@ class Preparation:
         """Connect to a venue and plan what is wanted of it; None where it cannot be asked: that is its own end."""
         try:
             await self._entered.enter_async_context(feed)
-            feed.fresh = Fresh.of(self._knowledge, feed.venue.name, self._job.interval, feed.clock.now_ms())
+            feed.fresh = Fresh.of(self._knowledge, feed.venue.name, self._order.settings.interval, feed.clock.now_ms())
             self._addresses.trust_files(feed)
             await self._check_origin(feed)
             plan = await self._targets(feed)
@@ -302,20 +302,20 @@ class Preparation:
                 del noted[series]
         before = self._of_venue(feed, self._report.ended)
         self._report.ended = [one for one in self._report.ended if one not in before]
-        job = self._job
+        order = self._order
         try:
             span = self._span_by(time.time_ns() // 1_000_000)
         except EmptyRange:
             span = TimeRange(0, 0)
-        if job.within_retention:
+        if order.within_retention:
             span = self._store.within_retention(span)
-        asked = [one for one in job.asked if one.venue == feed.venue.name]
-        if job.every is not None and job.every.venue == feed.venue.name:
-            asked += job.every.held({}, await self._held_symbols(feed.venue.name))
+        asked = [one for one in order.asked if one.venue == feed.venue.name]
+        if order.every is not None and order.every.venue == feed.venue.name:
+            asked += order.every.held({}, await self._held_symbols(feed.venue.name))
         listed = {one.symbol: Instrument(one.symbol, "unknown", None, None) for one in asked}
-        lives = Lives(feed, self._store, self._knowledge, self._report, recheck=job.recheck)
+        lives = Lives(feed, self._store, self._knowledge, self._report, recheck=order.recheck)
         self.lives[feed.venue.name] = lives
-        targets = await each(resolve(asked, listed, job.interval, span).targets, lives.settle)
+        targets = await each(resolve(asked, listed, order.settings.interval, span).targets, lives.settle)
         plans = await each(targets, self._plan, self._observer.note)
         return VenuePlan(feed, span, targets, plans=plans, typed_known=any(one.typed for one in asked))
 
@@ -337,14 +337,14 @@ class Preparation:
     def _tell_unknown(self, venue: VenuePlan) -> None:
         name = venue.feed.venue.name
         if venue.unknown:
-            where = "what the store holds" if self._job.every else "the list that comes with laklak"
+            where = "what the store holds" if self._order.every else "the list that comes with laklak"
             self._observer.warn(f"{name} does not know, of {where}: {some_of(venue.unknown)}")
         if venue.failed:
             self._observer.warn(f"{name} does not know: {some_of([failed.series for failed in venue.failed])}")
 
     def _look_at_bans(self, feed: Feed) -> None:
         """Forget the ban of the venue where that is asked for; one that was noted in the future begins now, once."""
-        if not self._job.forget_ban:
+        if not self._order.forget_ban:
             settled = feed.bans.settle()
             if settled is not None:
                 self._observer.warn(
@@ -370,7 +370,7 @@ class Preparation:
                     feed.fresh.along(ledger.plan),
                     feed.venue.page.steps,
                     feed.page,
-                    anyway=self._job.recheck,
+                    anyway=self._order.recheck,
                 ),
             )
             for ledger in asked
@@ -385,7 +385,7 @@ class Preparation:
 
     def _asks_along(self, feed: Feed, plan: SeriesPlan) -> bool:
         """Whether candles that may have changed are asked for although nothing else is."""
-        return self._job.recheck and feed.asks_api and bool(feed.fresh.along(plan))
+        return self._order.recheck and feed.asks_api and bool(feed.fresh.along(plan))
 
     async def _find_closed(self, venue: str, wanted: Sequence[TimeRange]) -> None:
         if wanted:
@@ -395,21 +395,21 @@ class Preparation:
 
     async def _targets(self, feed: Feed) -> VenuePlan:
         span = self._span_by(feed.clock.now_ms())
-        if self._job.within_retention:
+        if self._order.within_retention:
             asked_for, span = span, self._store.within_retention(span)
             if not span:
                 raise StoreUnavailable(
                     f"{self._store.display} would keep nothing of {asked_for}", hint="ask for a later range"
                 )
-        listing = ListingCheck(feed, self._job, self._knowledge, note=self._observer.note, warn=self._observer.warn)
-        asked = [one for one in self._job.asked if one.venue == feed.venue.name] + await self._every(feed, listing)
+        listing = ListingCheck(feed, self._order, self._knowledge, note=self._observer.note, warn=self._observer.warn)
+        asked = [one for one in self._order.asked if one.venue == feed.venue.name] + await self._every(feed, listing)
         symbols = list(dict.fromkeys(one.symbol for one in asked))
         held = await listing.hold(symbols, span)
         if feed.no_api is not None:
             self._observer.warn(f"going on with the bulk files alone, what they lack stays missing: {feed.no_api}")
-        resolved = resolve(asked, held.instruments, self._job.interval, span, held.unlisted)
+        resolved = resolve(asked, held.instruments, self._order.settings.interval, span, held.unlisted)
         self._report.ended += held.ended
-        lives = Lives(feed, self._store, self._knowledge, self._report, recheck=self._job.recheck)
+        lives = Lives(feed, self._store, self._knowledge, self._report, recheck=self._order.recheck)
         self.lives[feed.venue.name] = lives
         before = set(self._report.ended)
         targets = await listing.elsewhere(await each(resolved.targets, lives.settle), span)
@@ -432,23 +432,25 @@ class Preparation:
 
     def _span_by(self, clock_ms: int) -> TimeRange:
         """What is asked for, by a clock."""
-        job = self._job
-        return clip_to_clock(job.start_ms, job.end_ms, job.days, clock_ms, job.interval, job.settle_s)
+        settings = self._order.settings
+        return clip_to_clock(
+            settings.start_ms, settings.end_ms, settings.days, clock_ms, settings.interval, settings.settle_s
+        )
 
     @staticmethod
     def _of_venue(feed: Feed, ended: Sequence[EndedSeries]) -> list[EndedSeries]:
         return [one for one in ended if Series.parse(one.series).venue == feed.venue.name]
 
     def _series(self, asked: Asked) -> str:
-        return str(Series(asked.venue, asked.symbol, self._job.interval))
+        return str(Series(asked.venue, asked.symbol, self._order.settings.interval))
 
     async def _held_symbols(self, venue: str) -> list[str]:
         holdings = await self._store.holdings()
-        return [one.symbol for one in holdings if (one.venue, one.interval) == (venue, self._job.interval)]
+        return [one.symbol for one in holdings if (one.venue, one.interval) == (venue, self._order.settings.interval)]
 
     async def _every(self, feed: Feed, listing: ListingCheck) -> list[Asked]:
         """What is asked for where nobody named it: all that the venue trades, and what the store holds of it."""
-        every, name = self._job.every, feed.venue.name
+        every, name = self._order.every, feed.venue.name
         if every is None or every.venue != name:
             return []
         held = await self._held_symbols(name)
@@ -478,7 +480,7 @@ class Preparation:
             target = begun
         self._oddities.add(target.series, presence.not_whole, presence.strays, presence.not_whole_absent)
         known_rejected: frozenset[int] = frozenset()
-        if self._job.recheck:
+        if self._order.recheck:
             remembered = await self._store.absences(target.series, target.wanted)
             known_rejected = frozenset(one.open_time_ms for one in remembered if one.kind == "rejected")
         stored, known, missing = presence.stored, list(presence.absences), presence.missing
@@ -517,8 +519,8 @@ class Preparation:
 
     async def _take_stock(self, target: Target) -> Presence:
         """Say what the store holds of what is wanted; nothing, where all of it is to be fetched again."""
-        series, wanted, recheck = target.series, target.wanted, self._job.recheck
-        if not self._job.refetch:
+        series, wanted, recheck = target.series, target.wanted, self._order.recheck
+        if not self._order.refetch:
             return await survey_sure(self._store, self._unsure, series, wanted, recheck=recheck)
         odd = await self._store.odd(series, wanted, anew=recheck)
         known = [] if recheck else absences_on_grid(await self._store.absences(series, wanted), series.interval)
@@ -562,12 +564,12 @@ class Preparation:
             # One venue after the other: the first one decides what a store without candles is for.
             present = await self._store.origin()
             self._refuse_mixture(present, feed)
-            if present is None and not self._job.dry_run:
+            if present is None and not self._order.dry_run:
                 await self._store.set_origin(feed.origin)
 
     def _refuse_mixture(self, present: Origin | None, feed: Feed) -> None:
         refusal = mixing_refusal(self._store, present, feed)
-        if refusal is not None and not self._job.force:
+        if refusal is not None and not self._order.force:
             raise refusal
 
     def _estimate(self, plans: Sequence[tuple[Feed, list[SeriesPlan]]], splits: Mapping[Series, Split]) -> Estimate:
@@ -581,7 +583,7 @@ class Preparation:
         for feed, own in of_api:
             tiers = feed.venue.page.steps
             auto_s = max(auto_s, cost_of(own, tiers, best_page(tiers)).seconds(feed.budgets()))
-            if self._job.dry_run:
+            if self._order.dry_run:
                 pages = {feed.page, *(limit for limit, _ in tiers[1:])}
                 others = (feed.budget, feed.default_budget, feed.advertised)
                 table += alternatives(own, tiers, pages, [feed.budgets(units) for units in others])
@@ -629,14 +631,14 @@ class Preparation:
     def _of_api(self, feed: Feed, plan: SeriesPlan, split: Split) -> SeriesPlan:
         """What is to be asked of the API, with what is taken along."""
         along, interval = feed.fresh.along(plan), plan.series.interval
-        if self._job.recheck:
+        if self._order.recheck:
             return replace(plan, missing=tuple(union([*split.rest, *runs(along, interval)])))
         return replace(plan, missing=tuple(take_along(split.rest, along, interval, feed.page)))
 
     def check_room(self, free_bytes: int | None, estimate: Estimate) -> None:
         """Raise StoreUnavailable when the store's disk has less room than the plan needs and 1 GiB to spare."""
         self._free_bytes = free_bytes
-        if not self._job.force:
+        if not self._order.force:
             hint = "make room, ask for fewer days, use another --store, or --force"
             check_room(self._store, free_bytes, estimate.to_fetch, hint=hint)
 

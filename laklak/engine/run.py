@@ -22,7 +22,7 @@ from laklak.model.records import RunRecord
 from laklak.report.observer import Observer
 from laklak.report.progress import Report
 from laklak.report.summary import Estimate, Summary, summarise
-from laklak.settings.job import Job
+from laklak.settings.order import Order
 from laklak.sources.venue import Feed
 from laklak.stores import open_store, shown_store
 from laklak.stores.base import Store
@@ -39,21 +39,17 @@ RECORD_WITHIN_S: Final = 1.0
 
 
 class Backfill:
-    """One run of one job. Use once: `await Backfill(job, observer).run()`."""
+    """One run of one order. Use once: `await Backfill(order, observer).run()`."""
 
-    def __init__(
-        self, job: Job, observer: Observer, *, notes: Sequence[str] = (), warnings: Sequence[str] = ()
-    ) -> None:
-        """`notes` and `warnings` are told after the store, which is always named first."""
-        self.job = job
+    def __init__(self, order: Order, observer: Observer) -> None:
+        self.order = order
         self.report = Report(
-            store=shown_store(job.store.where),
+            store=shown_store(order.settings.store),
             started_s=time.monotonic(),
-            refetched=Refetched() if job.refetch else None,
+            refetched=Refetched() if order.refetch else None,
         )
         self.stopper = Stopper()
         self._observer = observer
-        self._notes, self._warnings = notes, warnings
         self._exit_code: int | None = None
         self._hurried = False
         self._feeds: Sequence[Feed] = ()
@@ -83,12 +79,12 @@ class Backfill:
         return counted(self.on_the_wire, "request")
 
     async def run(self) -> Summary | Estimate:
-        """Do the job. Raises LaklakError when it cannot start; once fetching began, the summary says what happened."""
+        """Carry it out. Raises LaklakError when it cannot start; once it fetches, the summary says what happened."""
         self.report.started_ms = time.time_ns() // 1_000_000
         estimate: Estimate | None = None
         try:
             async with AsyncExitStack() as opened:
-                store = open_store(self.job.store, create=not self.job.dry_run)
+                store = open_store(self.order.settings.store_access, create=not self.order.dry_run)
                 watching = await opened.enter_async_context(task_group())
                 watching.start_soon(StoreWatch([store], self.report, self._observer).run)
                 opened.callback(watching.cancel_scope.cancel)
@@ -97,24 +93,24 @@ class Backfill:
                     await opened.enter_async_context(store)
                     self.report.store = store.display
                     info = await announce(store, "store", self._observer)
-                    others = await other_series(store, self.job.asked)
+                    others = await other_series(store, self.order.asked)
                 self._tell_beforehand([others] if others else [])
-                with nullcontext() if self.job.dry_run else store.exclusive():
+                with nullcontext() if self.order.dry_run else store.exclusive():
                     # Not before: a run that held the store until now may have left something in it.
-                    unsure = UnsureBook(self.job.state_dir, store.identity, self._observer.warn)
+                    unsure = UnsureBook(self.order.settings.state_dir, store.identity, self._observer.warn)
                     with self.stopper.interruptible():
                         knowledge = await Knowledge.of(store)
-                    addresses = AddressBook(self.job, store, knowledge)
+                    addresses = AddressBook(self.order, store, knowledge)
                     async with Preparation(
-                        self.job, store, unsure, knowledge, addresses, self.report, self._observer, self.stopper
+                        self.order, store, unsure, knowledge, addresses, self.report, self._observer, self.stopper
                     ) as preparation:
                         self._feeds = preparation.feeds
                         with self.stopper.interruptible():
                             estimate = await preparation.run()
-                        if not self.job.dry_run:
+                        if not self.order.dry_run:
                             preparation.check_room(info.free_bytes, estimate)
                             self._fetch = Fetch(
-                                self.job,
+                                self.order,
                                 store,
                                 unsure,
                                 knowledge,
@@ -126,7 +122,7 @@ class Backfill:
                                 self.stopper,
                             )
                             await self._fetch.run(preparation.late)
-                    if not self.job.dry_run and not self._hurried:
+                    if not self.order.dry_run and not self._hurried:
                         # Who stops a run does not wait for a store that another program holds.
                         with anyio.move_on_after(RECORD_WITHIN_S if self.stopper.requested else None):
                             await self._remember(store, knowledge)
@@ -135,14 +131,14 @@ class Backfill:
             log.info("stopped while planning")
         finally:
             tally(self.report, self._feeds)
-        if self.job.dry_run and estimate is not None and self._exit_code is None:
+        if self.order.dry_run and estimate is not None and self._exit_code is None:
             return estimate
         return self._summary()
 
     def _tell_beforehand(self, more_warnings: Sequence[str]) -> None:
-        for line in self._notes:
+        for line in self.order.notes:
             self._observer.note(line)
-        for line in (*self._warnings, *more_warnings):
+        for line in (*self.order.warnings, *more_warnings):
             self._observer.warn(line)
 
     def _summary(self) -> Summary:
@@ -168,7 +164,7 @@ class Backfill:
                     version=__version__,
                     start_ms=self.report.start_ms or 0,
                     end_ms=self.report.end_ms or 0,
-                    interval=self.job.interval.name,
+                    interval=self.order.settings.interval.name,
                     series=summary.series,
                     wanted=summary.wanted,
                     stored_before=summary.stored_before,

@@ -6,20 +6,20 @@ from collections.abc import Callable, Collection
 from dataclasses import replace
 
 from laklak.errors import PermanentError, TransientError, VenueUnreachable
-from laklak.settings.job import Job
+from laklak.settings.order import Order
 from laklak.sources.venue import Feed
 from laklak.tasks.stopping import Stopper
 from laklak.venues.base import Listing
 from laklak.wire.pools import Pools
 
 
-async def ask_listing(name: str, job: Job, tell: Callable[[str], None], expected: Collection[str] = ()) -> Listing:
+async def ask_listing(name: str, order: Order, tell: Callable[[str], None], expected: Collection[str] = ()) -> Listing:
     """Give what a venue lists. A listing that lacks something `expected` is asked for once more.
 
     Raises what entering a Feed raises. `tell` is told of every pause that the venue orders.
     """
-    with Pools(job.state_dir, make=False) as pools:
-        feed = Feed(name, replace(job, source="rest"), Stopper(), tell, pools)
+    with Pools(order.settings.state_dir, make=False) as pools:
+        feed = Feed(name, replace(order, settings=replace(order.settings, source="rest")), Stopper(), tell, pools)
         async with feed:
             return await _listing_of(feed, expected)
 

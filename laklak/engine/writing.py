@@ -15,7 +15,7 @@ from laklak.engine.store_work import sent
 from laklak.errors import StoreError, StoreFull
 from laklak.report.ledger import Ledger
 from laklak.report.progress import Report
-from laklak.settings.job import Job
+from laklak.settings.order import Order
 from laklak.stores.base import Delivery, Store, Written
 from laklak.stores.unconfirmed import UnsureBook
 
@@ -40,17 +40,17 @@ class Writer:
     """
 
     def __init__(
-        self, job: Job, store: Store, unsure: UnsureBook, report: Report, failed: Callable[[StoreError], None]
+        self, order: Order, store: Store, unsure: UnsureBook, report: Report, failed: Callable[[StoreError], None]
     ) -> None:
         self._store = store
         self._unsure = unsure
         self._report = report
         self._failed = failed
         self._given_up = False
-        self._rows_together = job.batch_size
+        self._rows_together = order.settings.batch_size
         # While every writer writes, workers are to have as much room as each of them: a writer that waits for more than
         # that may wait for what cannot come.
-        self._parcels_together = max(1, job.in_flight // (1 + store.writes_at_once))
+        self._parcels_together = max(1, order.settings.in_flight // (1 + store.writes_at_once))
         self._logged: set[Ledger] = set()
 
     async def write(self, parcels: MemoryObjectReceiveStream[Parcel]) -> None:

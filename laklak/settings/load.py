@@ -2,7 +2,7 @@
 
     flags > LAKLAK_* environment > .env > laklak.toml > INFLUXDB_*, INFLUX_* of other tools > defaults
 
-One table (`SPECS`) says what there is. A key is spelled by one rule: `[binance] budget` in laklak.toml is
+One table (`SPECS`) says what there is. A key has one spelling: `[binance] budget` in laklak.toml is
 `LAKLAK_BINANCE_BUDGET` in the environment and `binance.budget` here.
 """
 
@@ -12,12 +12,13 @@ import os
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 import platformdirs
 
 from laklak.archives import ARCHIVES
 from laklak.errors import SettingsError
+from laklak.model.series import Interval
 from laklak.settings.origins import (
     Given,
     as_text,
@@ -29,29 +30,13 @@ from laklak.settings.origins import (
     toml_values,
     variables,
 )
-from laklak.settings.spec import OF_VENUES, SPECS, Spec
+from laklak.settings.spec import SPECS
+from laklak.settings.table import OF_VENUES, Spec
 from laklak.settings.times import parse_time
 from laklak.stores.access import StoreAccess
 from laklak.tasks.process import is_attended
 from laklak.text import mask_url, nearest, quoted, shown_path
 from laklak.venues import PLANNED, VENUES
-
-__all__ = [
-    "CONFIG_HELP",
-    "SPECS",
-    "Settings",
-    "Spec",
-    "Unnamed",
-    "VenueSettings",
-    "check_typed_store",
-    "check_unnamed",
-    "load_settings",
-    "mask_url",
-    "settings_lines",
-    "shown_settings",
-]
-
-CONFIG_HELP: Final = "settings file [default: laklak.toml in this folder, else in the user's configuration folder]"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,7 +102,7 @@ class Settings:
     influxdb_measurement: str
     assets: str | None
     venue: str
-    interval: str
+    interval: Interval
     days: int | None
     start: str | None
     end: str | None
@@ -138,31 +123,26 @@ class Settings:
     unnamed: Mapping[str, Unnamed] = field(default_factory=dict, repr=False)
 
     @property
+    def start_ms(self) -> int | None:
+        return None if self.start is None else parse_time(self.start)
+
+    @property
+    def end_ms(self) -> int | None:
+        return None if self.end is None else parse_time(self.end)
+
+    @property
     def store_access(self) -> StoreAccess:
         """The store, with what is set about its use."""
+        influxdb = {key.partition("_")[2]: getattr(self, key) for key in SPECS if key.startswith("influxdb_")}
         return StoreAccess(
             where=self.store,
-            password=self.influxdb_password,
-            token=self.influxdb_token,
-            org=self.influxdb_org,
-            gzip=self.influxdb_gzip,
-            batch_lines=self.influxdb_batch_lines,
-            measurement=self.influxdb_measurement,
+            **influxdb,
             state_dir=self.state_dir,
             max_wait_s=self.max_wait_s,
             start_wait_s=self.start_wait_s,
             # Who sits before it learns of a wrong port at once; a timer may have been faster than the server.
             refusal_wait_s=0.0 if is_attended() else self.start_wait_s,
         )
-
-
-# Parsers
-
-
-# The table
-
-
-# Loading
 
 
 def load_settings(

@@ -58,8 +58,9 @@ def typed_series(text: str, settings: Settings) -> Series:
         series = full_series(text)
         check_venue(series.venue)
         return series
-    asked = typed_symbol(text, settings.venue, interval or settings.interval)
-    return Series(asked.venue, asked.symbol, Interval.parse(interval or settings.interval))
+    length = Interval.parse(interval) if interval else settings.interval
+    asked = typed_symbol(text, settings.venue, length.name)
+    return Series(asked.venue, asked.symbol, length)
 
 
 def check_venue(venue: str) -> None:

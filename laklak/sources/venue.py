@@ -28,7 +28,7 @@ from laklak.model.series import Interval, Series, TimeRange
 from laklak.plan.chunks import best_page
 from laklak.plan.cost import Budget
 from laklak.report.ledger import NO_SOURCE
-from laklak.settings.job import Job
+from laklak.settings.order import Order
 from laklak.settings.spec import units_of
 from laklak.sources.addresses import SIMULATOR, Source, address_of
 from laklak.sources.archive import FileAgenda, FileReader
@@ -60,32 +60,32 @@ class Feed:
     SettingsError for an interval, budget or page size that it does not allow.
     """
 
-    def __init__(self, name: str, job: Job, stopper: Stopper, tell: Callable[[str], None], pools: Pools) -> None:
+    def __init__(self, name: str, order: Order, stopper: Stopper, tell: Callable[[str], None], pools: Pools) -> None:
         """`tell` is told of every pause that the venue orders; `pools` are those of the run."""
-        settings = job.venues[name]
+        settings = order.settings.venues[name]
         self.venue = VENUES[name]
         self.optional = settings.optional
         self.stopper = stopper.part()
         """Stops what is asked of this venue and of its files, and nothing else of the run."""
-        self.room = asyncio.Semaphore(job.in_flight)
+        self.room = asyncio.Semaphore(order.settings.in_flight)
         """For questions that are asked and whose rows the store has not acknowledged: those of this venue alone."""
         self.end: LaklakError | None = None
         """Why the venue is asked for nothing more in this run, where that is an error."""
         self.connected = False
         """Whether the venue could be started: it has said what it lists, and what time it is."""
-        if job.interval.name not in self.venue.intervals:
+        if order.settings.interval.name not in self.venue.intervals:
             raise SettingsError(
-                f"interval {job.interval} is not offered by {name}",
+                f"interval {order.settings.interval} is not offered by {name}",
                 hint=f"choose one of {', '.join(self.venue.intervals)}",
             )
         self.shown_url = mask_url(settings.url)
         self.lists_all = bool(self.venue.listing_requests(()))
         """Whether the venue lists whatever it has: what lacks there is not listed."""
-        self._symbols = tuple(one.symbol for one in job.asked if one.venue == name)
+        self._symbols = tuple(one.symbol for one in order.asked if one.venue == name)
         self.page = _page(self.venue, settings.chunk)
         self.listing = Listing({})
         self._quota, self._window = next(iter(self.venue.quotas.items()))
-        self._heaviest = self._most_units(job.interval)
+        self._heaviest = self._most_units(order.settings.interval)
         # What the venue advertises is known only after asking it; until then its documented limit counts.
         self.advertised = self._window.units
         self.budget = units_of(settings.budget, self.advertised)
@@ -107,23 +107,23 @@ class Feed:
             bans=self.bans,
             stopper=self.stopper,
             tell=tell,
-            connections=job.workers,
-            max_wait_s=job.max_wait_s,
+            connections=order.settings.workers,
+            max_wait_s=order.settings.max_wait_s,
             firewall_wait_s=settings.firewall_wait_s,
-            start_wait_s=job.start_wait_s,
+            start_wait_s=order.settings.start_wait_s,
         )
-        self.reader = _file_reader(name, settings.archive_url, job, self.stopper)
+        self.reader = _file_reader(name, settings.archive_url, order, self.stopper)
         self._opened_reader = self.reader
         self._addresses: dict[Source, str] = {"api": address_of(settings.url)}
         if settings.archive_url is not None:
             self._addresses["files"] = address_of(settings.archive_url)
         self.files = FileAgenda(self.stopper)
-        self.fresh = Fresh(name, job.interval)
+        self.fresh = Fresh(name, order.settings.interval)
         self.evidence = Evidence(None if self.reader is None else self.reader.archive, self.clock.now_ms)
         self.no_api: str | None = None
         """Why nothing can be asked of the venue itself in this run, though its files can be had."""
-        self._interval = job.interval
-        self._files_only = job.source == "archive"
+        self._interval = order.settings.interval
+        self._files_only = order.settings.source == "archive"
         # A share is of what is documented, and a venue may allow less.
         self._may_be_lowered = settings.budget_is_default or isinstance(settings.budget, str)
 
@@ -365,11 +365,11 @@ class Feed:
         return {name: max(1, *(cost.get(name, 0) for cost in costs)) for name in self.venue.quotas}
 
 
-def _file_reader(name: str, url: str | None, job: Job, stopper: Stopper) -> FileReader | None:
-    if job.source == "rest":
+def _file_reader(name: str, url: str | None, order: Order, stopper: Stopper) -> FileReader | None:
+    if order.settings.source == "rest":
         return None
     if name not in ARCHIVES or url is None:
-        if job.source == "auto":
+        if order.settings.source == "auto":
             return None
         if name not in ARCHIVES:
             raise SettingsError(f"{name} publishes no bulk files", hint="use --source rest")
@@ -378,7 +378,11 @@ def _file_reader(name: str, url: str | None, job: Job, stopper: Stopper) -> File
             hint=f"set LAKLAK_{name.upper()}_ARCHIVE_URL too, or use --source rest",
         )
     return FileReader(
-        ARCHIVES[name], url, stopper=stopper, connections=job.archive_connections, unpacked=job.archive_files
+        ARCHIVES[name],
+        url,
+        stopper=stopper,
+        connections=order.settings.archive_connections,
+        unpacked=order.settings.archive_files,
     )
 
 

@@ -27,10 +27,11 @@ def problems(venue, monkeypatch):
 
     def look(**settings):
         folder = Path.cwd()
-        job = check(load_settings(settings, environment=os.environ, folder=folder), folder=folder)._job
-        job = replace(job, venues={**job.venues, "twin": job.venues["binance"]})
+        order = check(load_settings(settings, environment=os.environ, folder=folder), folder=folder)._order
+        venues = {**order.settings.venues, "twin": order.settings.venues["binance"]}
+        order = replace(order, settings=replace(order.settings, venues=venues))
         monkeypatch.setitem(VENUES, "twin", Twin())
-        checkup = asyncio.run(Check(job, ("binance", "twin")).run())
+        checkup = asyncio.run(Check(order, ("binance", "twin")).run())
         return [(about, finding.text) for about, finding in checkup.findings if finding.verdict == "problem"]
 
     return look

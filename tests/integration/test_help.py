@@ -8,6 +8,7 @@ import pytest
 from typer.main import get_command
 
 from laklak.cli import app
+from laklak.settings.table import FLAGS
 
 MANY = 8
 
@@ -43,6 +44,12 @@ def test_where_there_are_many_options_each_is_in_a_group(name, here):
         assert max(map(len, shown.values())) <= MANY
     else:
         assert list(shown) in (["Options"], ["What", "Where", "Output", "Help"])
+
+
+def test_backfill_has_a_flag_for_every_setting_of_the_table_that_is_one(here):
+    shown = {option for options in groups(here("backfill", "--help").out).values() for option in options}
+
+    assert {f"--{key.replace('_', '-')}" for key in FLAGS} <= shown
 
 
 def test_no_option_is_lost_in_the_groups(here):

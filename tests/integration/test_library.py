@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 from datetime import UTC, date, datetime
 
 import polars
@@ -10,6 +11,8 @@ import pytest
 
 import laklak
 from laklak.errors import SettingsError, StoreUnavailable, SymbolError, UsageError, VenueUnreachable
+from laklak.settings.order import MODES
+from laklak.settings.table import FLAGS
 
 DAY_MS = 86_400_000
 END_MS = 1_772_323_200_000
@@ -35,6 +38,11 @@ def test_the_public_names_are_there_and_no_others():
     assert all(getattr(laklak, name) is not None for name in laklak.__all__)
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         _ = laklak.nothing
+
+
+def test_backfill_has_a_keyword_for_every_setting_that_is_a_flag_and_for_every_mode():
+    keywords = set(inspect.signature(laklak.backfill).parameters) - {"symbols", "all", "quote", "config", "progress"}
+    assert keywords == FLAGS.keys() | MODES
 
 
 def test_backfill_gives_a_summary_and_prints_nothing(venue, capfd):

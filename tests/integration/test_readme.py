@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from laklak.settings.spec import SPECS
+from laklak.settings.table import OF_VENUES
 from laklak.simulator.market import SymbolOverride
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
@@ -30,6 +32,21 @@ def tables():
     ):
         found[head] = [key for line in body.splitlines() for key in re.findall(r"`([^`]+)`", line.split(" | ")[0])]
     return found
+
+
+def test_every_setting_is_told_with_its_default():
+    rows = re.search(r"^\| key \| default \| \|\n\|---\|---\|---\|\n((?:\|.*\n)+)", README, re.MULTILINE)[
+        1
+    ].splitlines()
+    told = {
+        key: row.split("|")[2].strip(" `") or None
+        for row in rows
+        for key in re.findall(r"`([^`]+)`", row.split("|")[1])
+    }
+    # Where it is differs from machine to machine.
+    assert told.pop("state_dir") == "your state folder"
+    ours = {key: spec.default for key, spec in SPECS.items() if key != "state_dir"}
+    assert told == ours | dict.fromkeys(OF_VENUES)
 
 
 def keys_of(answer, told, before=""):

@@ -181,9 +181,9 @@ def test_a_check_does_not_blame_this_machine_for_what_a_date_cannot_say(server):
     server.clock_ms = time.time_ns() // 1_000_000
     folder = Path.cwd()
     flags = {"venue": "example", "days": 1}
-    job = check(load_settings(flags, environment=os.environ, folder=folder), folder=folder)._job
+    order = check(load_settings(flags, environment=os.environ, folder=folder), folder=folder)._order
 
-    findings = asyncio.run(Check(job, ("example",)).run()).findings
+    findings = asyncio.run(Check(order, ("example",)).run()).findings
 
     assert [one.verdict for _, one in findings if "clock" in one.text] == ["ok"]
 

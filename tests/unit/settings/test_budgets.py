@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from laklak.errors import SettingsError
-from laklak.settings import load, spec
+from laklak.settings import load, table
 from laklak.settings.load import check_unnamed, load_settings
 from laklak.settings.spec import SPECS, units_of
 from laklak.venues import VENUES
@@ -16,7 +16,7 @@ def two(monkeypatch):
     """A second venue is built, with smaller pages."""
     monkeypatch.setitem(VENUES, "bybit", VENUES["binance"])
     own = {key.replace("binance", "bybit"): one for key, one in SPECS.items() if key.startswith("binance.")}
-    own["bybit.chunk"] = spec.Spec(parse=spec._whole(1, 200, "auto"), default="200", help="candles asked at once")
+    own["bybit.chunk"] = table.Spec(parse=table.whole(1, 200, "auto"), default="200", help="candles asked at once")
     monkeypatch.setattr(load, "SPECS", {**SPECS, **own})
 
 

@@ -22,7 +22,7 @@ SOURCES = ("flag", "environment", "dotenv", "toml", "user")
 def test_defaults_are_those_of_the_documentation(place: Place) -> None:
     settings = place.load()
 
-    assert (settings.store, settings.venue, settings.interval) == ("laklak.db", "binance", "1m")
+    assert (settings.store, settings.venue, str(settings.interval)) == ("laklak.db", "binance", "1m")
     assert (settings.assets, settings.days, settings.start, settings.end) == (None, None, None, None)
     assert (settings.max_wait_s, settings.settle_s, settings.log_file) == (600.0, 5.0, "backfill.log")
     assert (settings.workers, settings.batch_size, settings.in_flight) == (16, 20_000, 64)
