@@ -12,6 +12,7 @@ import typer
 from laklak.cli.grouped import SETTINGS, TROUBLES, WHAT, WHERE
 from laklak.errors import UsageError
 from laklak.tasks.process import run_loop
+from laklak.text import quoted
 
 if TYPE_CHECKING:
     from laklak.simulator import CandleSource, Simulator, SimulatorSettings
@@ -31,6 +32,9 @@ def simulate(
     days: Annotated[
         int, typer.Option(metavar="N", min=1, max=3650, help="Days of made-up candles.", rich_help_panel=WHAT)
     ] = 90,
+    venue: Annotated[
+        str, typer.Option(metavar="NAME", help="The venue that it plays: binance or bybit.", rich_help_panel=WHAT)
+    ] = "binance",
     clock_speed: Annotated[
         float,
         typer.Option(
@@ -48,8 +52,14 @@ def simulate(
         ),
     ] = 8787,
     budget: Annotated[
-        int, typer.Option(metavar="N", min=1, help="Weight a minute it allows.", rich_help_panel=TROUBLES)
-    ] = 2400,
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=1,
+            help="What it allows: weight a minute of binance (2400), requests in 5 s of bybit (600).",
+            rich_help_panel=TROUBLES,
+        ),
+    ] = None,
     latency: Annotated[
         float,
         typer.Option(metavar="SECONDS", min=0, max=60, help="What every answer takes.", rich_help_panel=TROUBLES),
@@ -84,14 +94,18 @@ def simulate(
         ),
     ] = 256,
 ) -> int:
-    """Run a faithful local Binance on 127.0.0.1, for tests, demonstrations and measurements.
+    """Run a faithful local venue on 127.0.0.1, for tests, demonstrations and measurements.
 
-    Its public archive of zip files is at the same address. Its clock stands still just after the end of the candles, so
-    that --days works; with --clock-speed it runs on, and there are new candles (made up, also after a recording). Stop
-    it with Ctrl-C.
+    Binance's public archive of zip files is at the same address. Its clock stands still just after the end of the
+    candles, so that --days works; with --clock-speed it runs on, and there are new candles (made up, also after a
+    recording). Stop it with Ctrl-C.
     """
     from laklak.simulator import ContinuedSource, Simulator, SimulatorSettings, generate, load_recorded, parse_fault
+    from laklak.simulator.dialects import DIALECTS
 
+    dialect = DIALECTS.get(venue)
+    if dialect is None:
+        raise UsageError(f"the simulator plays no {quoted(venue)}", hint=f"it plays {' and '.join(DIALECTS)}")
     if (recorded is None) == (generated is None):
         raise UsageError("what should it serve?", hint="give one of --recorded DIR and --generated N")
     try:
@@ -100,10 +114,11 @@ def simulate(
             source = generate(symbols=generated or 1, days=days, seed=seed)
         else:
             source = ContinuedSource(load_recorded(recorded), seed=seed) if clock_speed else load_recorded(recorded)
-        settings = SimulatorSettings(
+        settings = SimulatorSettings.of(
+            dialect,
+            **({} if budget is None else {"budget": budget}),
             port=port,
             latency_s=latency,
-            budget=budget,
             faults=[parse_fault(text) for text in fault or ()],
             seed=seed,
             clock="ticking" if clock_speed else "frozen",
@@ -151,11 +166,15 @@ def _announce(simulator: Simulator, source: CandleSource, *, going_on: bool) -> 
     from laklak.cli.terminal import emit, tell
     from laklak.model.series import MINUTE_MS, iso
     from laklak.simulator import GeneratedSource
+    from laklak.simulator.dialects import DIALECTS
     from laklak.simulator.sources.continued import last_open_ms
     from laklak.text import counted, some_of
 
     emit(f"simulator: {simulator.url}", sys.stdout)
-    emit(f"archive: {simulator.url}", sys.stdout)
+    dialect = simulator.settings.dialect
+    venue = next(name for name, one in DIALECTS.items() if one is dialect)
+    if dialect.archive_root is not None:
+        emit(f"archive: {simulator.url}", sys.stdout)
     made = simulator.archive.prepared
     if made is not None:
         emit(f"prepared: {made.files:,} of {made.wanted:,} files, {made.size_bytes / 1024**2:,.1f} MB")
@@ -174,9 +193,11 @@ def _announce(simulator: Simulator, source: CandleSource, *, going_on: bool) -> 
             f"serves {counted(len(symbols), 'symbol')} ({some_of(symbols)}), candles from {iso(min(firsts))} to "
             f"{iso(last_ms)}; its clock {clock}"
         )
-    addresses = f"LAKLAK_BINANCE_URL={simulator.url} LAKLAK_BINANCE_ARCHIVE_URL={simulator.url}"
+    names = ["URL"] if dialect.archive_root is None else ["URL", "ARCHIVE_URL"]
+    addresses = " ".join(f"LAKLAK_{venue.upper()}_{name}={simulator.url}" for name in names)
+    of_venue = "" if venue == "binance" else f"--venue {venue} "
     span = f"--start {iso(min(firsts))}" if firsts else "--days 1"
     if last_ms is not None and not going_on:
         span += f" --end {iso(last_ms + MINUTE_MS)}"
     which = "--all" if len(symbols) > _NAMED_AT_MOST else " ".join(few)
-    emit(f"try: {addresses} laklak backfill {which} {span} --store simulated.db")
+    emit(f"try: {addresses} laklak backfill {of_venue}{which} {span} --store simulated.db")

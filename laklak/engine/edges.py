@@ -40,7 +40,7 @@ async def first_open_ms(feed: Feed, series: Series, from_ms: int = 0) -> int | N
 
     Raises what Transport.ask raises: PermanentError for a symbol that the venue does not know.
     """
-    asked = feed.asked(series, TimeRange(from_ms, from_ms + series.interval.ms))
+    asked = feed.asked(series, TimeRange(from_ms, from_ms + series.interval.ms), anywhere=True)
     request = feed.venue.first_candle_request(asked)
     if request is None:
         return await look_for(feed, series, "first", max(from_ms, _EARLIEST_MS))
@@ -51,7 +51,7 @@ async def first_open_ms(feed: Feed, series: Series, from_ms: int = 0) -> int | N
 async def newest_open_ms(feed: Feed, series: Series) -> int | None:
     """The open_time of the newest candle, maybe the forming one; None where there is none.  Raises as the other."""
     now_ms = series.interval.floor(feed.clock.now_ms())
-    asked = feed.asked(series, TimeRange(now_ms, now_ms + series.interval.ms))
+    asked = feed.asked(series, TimeRange(now_ms, now_ms + series.interval.ms), anywhere=True)
     request = feed.venue.newest_candle_request(asked)
     if request is None:
         return await look_for(feed, series, "newest", _EARLIEST_MS)
@@ -89,7 +89,7 @@ async def hold_first(feed: Feed, series: Series, first_ms: int, from_ms: int) ->
 async def _last_by(feed: Feed, series: Series, open_ms: int) -> list[int]:
     """The last two candles that open by then, or those of the page that ends with it, where that is all one can ask."""
     end_ms = open_ms + series.interval.ms
-    asked = feed.asked(series, TimeRange(end_ms - 2 * series.interval.ms, end_ms))
+    asked = feed.asked(series, TimeRange(end_ms - 2 * series.interval.ms, end_ms), anywhere=True)
     request = feed.venue.candles_until_request(asked)
     if request is None:
         page = TimeRange(end_ms - feed.page * series.interval.ms, end_ms)

@@ -87,7 +87,9 @@ def as_text(value: object, key: str, origin: str, *, switch: bool = False) -> st
 def nearest_key(word: str, keys: Iterable[str]) -> str | None:
     """Give the dotted key that `word` is most likely a slip of, also when it stands in the wrong table."""
     # Only the last parts are compared: tables in common make keys look alike that are not.
-    names = {key.rpartition(".")[2]: key for key in keys}
+    names: dict[str, str] = {}
+    for key in keys:
+        names.setdefault(key.rpartition(".")[2], key)
     found = nearest(word.rpartition(".")[2].replace("-", "_"), names)
     return names[found] if found else None
 
@@ -185,7 +187,8 @@ def variables(names: Mapping[str, Given], keys: Collection[str]) -> dict[str, Gi
         if name not in by_name:
             word = name.removeprefix(PREFIX)
             guess = nearest(word, (known.removeprefix(PREFIX) for known in by_name))
-            key = by_name[PREFIX + guess] if guess else nearest_key(word, keys)
+            of_a_venue = (key for key in keys if key.rpartition(".")[2] == word.lower())
+            key = next(of_a_venue, None) or (by_name[PREFIX + guess] if guess else nearest_key(word, keys))
             hint = f"did you mean {variable_name(key)}?" if key else f"known are {', '.join(sorted(by_name))}"
             place = "the environment" if given.folder is None else given.origin
             raise SettingsError(f"unknown setting {quoted(name)} in {place}", hint=hint)

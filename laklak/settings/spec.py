@@ -39,7 +39,10 @@ def _venue_specs() -> dict[str, Spec]:
             help="candles asked at once, or auto for the most candles per weight",
         )
         specs[f"{name}.firewall_wait"] = Spec(
-            parse=duration, default="5m", help="how long to stay away after its firewall refused us", unit="s"
+            parse=duration,
+            default=f"{venue.firewall_wait_s / 60:g}m",
+            help="how long to stay away after its firewall refused us",
+            unit="s",
         )
         specs[f"{name}.optional"] = Spec(
             parse=switch,

@@ -221,21 +221,21 @@ class Simulator:
                 case Subject.CANDLES:
                     return self._candles(path, query, row_fault)
                 case Subject.LISTING:
-                    return Reply(200, self._listing())
+                    return Reply(200, self._listing(query))
                 case Subject.CLOCK:
                     return Reply(200, dialect.clock(self.market.clock.now_ms()))
                 case Subject.PING:
                     return Reply(200, dialect.pong)
         return dialect.unknown_path(request.method, path)
 
-    def _listing(self) -> bytes:
+    def _listing(self, query: Mapping[str, str]) -> bytes:
         # The entries are spelled anew only when one has changed: there are hundreds.
         market, changes = self.market, self.market.changes
         if self._entries_of != changes:
             self._entries = [self._dialect.entry(instrument) for instrument in market.instruments]
             self._entries_of = changes
         budget = self.settings.advertised or self.settings.budget
-        return self._dialect.listing(self._entries, market.recorded_listing, budget, market.clock.now_ms())
+        return self._dialect.listing(query, self._entries, market.recorded_listing, budget, market.clock.now_ms())
 
     def _candles(self, path: str, query: Mapping[str, str], row_fault: Fault | None) -> Reply:
         try:

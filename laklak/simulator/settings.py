@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final, Self
 
 from laklak.simulator.archive.paths import DAY_DELAY_MS, MONTH_DELAY_MS
 from laklak.simulator.dialects.base import Dialect
@@ -67,3 +67,9 @@ class SimulatorSettings:
     archive_cache_bytes: int = 256 * 1024**2
     archive_prepared: bool = False
     archive_script: Script | None = None
+
+    @classmethod
+    def of(cls, dialect: Dialect, **settings: Any) -> Self:
+        """Settings of a venue that grants and punishes as it says it does, but for `settings`."""
+        own = {name: getattr(dialect, name) for name in ("budget", "window", "patience", "ban_s")}
+        return cls(**{"dialect": dialect, **own, **settings})

@@ -343,9 +343,10 @@ class Feed:
         start_ms = self.reach_start_ms(interval)
         return start_ms is None or open_ms >= start_ms
 
-    def asked(self, series: Series, span: TimeRange) -> Asked:
+    def asked(self, series: Series, span: TimeRange, *, anywhere: bool = False) -> Asked:
         """What an adapter is told of a request for candles."""
-        return Asked(series, self.listing.instruments.get(series.symbol) or unlisted(series.symbol), span)
+        instrument = self.listing.instruments.get(series.symbol) or unlisted(series.symbol)
+        return Asked(series, instrument, span, anywhere)
 
     @property
     def default_budget(self) -> int:

@@ -117,11 +117,15 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What is asked for: candles of a series that open in `span`, which is on the grid."""
+    """What is asked for: candles of a series that open in `span`, which is on the grid.
+
+    `anywhere`: or, by the questions for the first, the newest and the last candles, some that lie elsewhere.
+    """
 
     series: Series
     instrument: Instrument
     span: TimeRange
+    anywhere: bool = False
 
     @property
     def count(self) -> int:
@@ -275,6 +279,8 @@ class Venue(Protocol):
     """Whether symbols are base and quote in capitals and in one word, so that other tools' spellings can be read."""
     longest_ban_s: float = 86_400.0
     """The longest ban it documents: nothing that it says about waiting, and nothing remembered, counts for longer."""
+    firewall_wait_s: float = 300.0
+    """How long to stay away after an answer that is BLOCKED and does not say, unless the user says otherwise."""
 
     def reach_ms(self, interval: Interval) -> int | None:
         """How far back from now its candles reach; None for all that there are."""

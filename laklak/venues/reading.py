@@ -106,7 +106,8 @@ def page_of_rows(
         newest_first: how the venue sends them; a page has the oldest first.
         scale_ms: what one of the venue's units of time is.
         text_times: whether times are digits as text.
-        trim: rows beside the minutes of this question are left out, at the ends of the page.
+        trim: rows beside the minutes of this question are left out, at the ends of the page (not where it asks for
+            candles that may lie anywhere).
         beside: how many of them the venue may add (before, after).  Where there are more at an end, these stay: the
             answer may be one to another question, and what it lacks proves nothing.
     """
@@ -126,7 +127,7 @@ def page_of_rows(
         columns = list(zip(*picked, strict=True))
     columns[0] = _times(columns[0], scale_ms, text_times)
     page = Page(tuple(columns[:6]), rows, None if close_time is None else columns[6])
-    return page if trim is None else _trimmed(page, trim.span, beside)
+    return page if trim is None or trim.anywhere else _trimmed(page, trim.span, beside)
 
 
 def page_of_columns(
@@ -145,7 +146,7 @@ def page_of_columns(
     turned = [column[::-1] for column in columns] if newest_first else list(columns)
     turned[0] = _times(turned[0], scale_ms, False)
     page = Page(tuple(turned), list(map(list, zip(*turned, strict=True))))
-    return page if trim is None else _trimmed(page, trim.span, beside)
+    return page if trim is None or trim.anywhere else _trimmed(page, trim.span, beside)
 
 
 def _cells_of(row: object, places: Sequence[int], least: int) -> list[Any]:

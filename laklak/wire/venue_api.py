@@ -396,11 +396,12 @@ class Transport:
         until_ms = _now_ms() + int(wait_s * 1000)
         if verdict.meaning is Meaning.BANNED:
             self.banned_until_ms = max(until_ms, self.banned_until_ms or 0)
+        if verdict.meaning in (Meaning.BANNED, Meaning.BLOCKED):
+            # A firewall that refuses us in the middle of a run refuses the next one too, and counts its knocking.
             self._bans.remember(until_ms, why, venue_ms=self._clock.read_ms)
         if wait_s > self._max_wait_s or self.silent_s > self._max_wait_s:
             self._limiter.pause(wait_s, verdict.quota)
-            if verdict.meaning is not Meaning.BANNED:
-                self._bans.remember(until_ms, why, venue_ms=self._clock.read_ms)
+            self._bans.remember(until_ms, why, venue_ms=self._clock.read_ms)
             return self._try_later(until_ms, why)
         self._pause(wait_s, why, verdict.quota)
         return _Limited()

@@ -131,12 +131,12 @@ def test_config_py_is_not_spoken_of_where_a_store_is_named(venue, here):
 
 def test_a_venue_that_is_not_built_yet_is_one_warning_and_exit_0(venue, here):
     venue()
-    Path("assets.txt").write_text("LTCUSDT binance\nBTC=F yfinance\n^GSPC yfinance\nBTCUSDT bybit\n")
+    Path("assets.txt").write_text("LTCUSDT binance\nBTC=F yfinance\n^GSPC yfinance\nBTCUSDT okx\n")
     ended = here("backfill", *DAY)
     assert ended.exit == 0
     assert [line.split(" skipped")[0] for line in ended.lines("warning")] == [
         "2 symbols of yfinance",
-        "1 symbol of bybit",
+        "1 symbol of okx",
     ]
 
 
@@ -158,10 +158,10 @@ def test_an_unknown_venue_in_one_line_costs_that_line_alone(venue, here, check_s
 
 def test_a_list_of_which_nothing_is_left_is_exit_2(venue, here):
     running = venue()
-    Path("assets.txt").write_text("BTC=F yfinance\nBTCUSDT bybit\n")
+    Path("assets.txt").write_text("BTC=F yfinance\nBTCUSDT okx\n")
     ended = here("backfill", *DAY)
     assert ended.exit == 2
-    assert "nothing is left of it: 1 symbol of yfinance, 1 symbol of bybit" in ended.lines("error")[0]
+    assert "nothing is left of it: 1 symbol of yfinance, 1 symbol of okx" in ended.lines("error")[0]
     Path("assets.txt").write_text("BTC=F yfinance\nBTCUSDT kraken\n")
     assert here("backfill", *DAY).exit == 2
     assert running.hits == []
@@ -177,7 +177,7 @@ def test_check_names_the_line_and_is_no_problem(venue, here):
 
 def test_assets_csv_is_read_as_it_is(venue, here, stored):
     venue()
-    Path("assets.csv").write_text("symbol,ohlc_exchanges,funding\nLTCUSDT,binance+bybit,\nDOT USDT,binance,binance\n")
+    Path("assets.csv").write_text("symbol,ohlc_exchanges,funding\nLTCUSDT,binance+okx,\nDOT USDT,binance,binance\n")
     ended = here("backfill", *DAY, "--assets", "assets.csv")
     assert ended.exit == 0
     assert {symbol for symbol, _ in stored()} == {"LTCUSDT", "DOTUSDT"}
@@ -379,7 +379,7 @@ def test_assets_list_of_what_there_is_not_is_exit_2(trading, here):
     assert (ended.exit, ended.json["symbols"]) == (2, [])
     assert "no perpetual that is quoted in EUR" in ended.json["error"]
     assert ended.json["hint"] == "there is USDC, USDT"
-    assert here("assets", "list", "--venue", "bybit").exit == 2
+    assert here("assets", "list", "--venue", "okx").exit == 2
 
 
 def test_assets_refresh_writes_the_list_in_use_and_keeps_what_is_not_of_the_venue(trading, here):
@@ -456,10 +456,10 @@ def test_assets_check_finds_unknown_ended_doubled_and_bad_lines(trading, here):
 
 
 def test_assets_convert_makes_a_list_that_can_be_used(trading, here):
-    Path("assets.csv").write_text("symbol,ohlc_exchanges\nAAA USDT,binance+bybit\nBBBUSDT\nCUSDT,kraken\n")
+    Path("assets.csv").write_text("symbol,ohlc_exchanges\nAAA USDT,binance+okx\nBBBUSDT\nCUSDT,kraken\n")
     ended = here("assets", "convert", "assets.csv")
     assert ended.exit == 1
-    assert ended.out == "AAAUSDT binance\nAAAUSDT bybit\nBBBUSDT binance\n# left out: CUSDT,kraken\n"
+    assert ended.out == "AAAUSDT binance\nAAAUSDT okx\nBBBUSDT binance\n# left out: CUSDT,kraken\n"
     assert ended.lines("warning")[0].startswith("assets.csv:4: left out: unknown venue 'kraken'")
     Path("assets.txt").write_text(ended.out)
     assert here("backfill", *DAY).exit == 0

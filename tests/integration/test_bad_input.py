@@ -53,13 +53,13 @@ BEFORE_THE_VENUE = {
     "unknown option": ((*DAY, "--bogus"), "--bogus"),
     "option without value": (("--days",), "--days"),
     "venue foo": ((*DAY, "--venue", "foo"), "venue = 'foo'"),
-    "venue bybit": ((*DAY, "--venue", "bybit"), "not built yet"),
+    "venue okx": ((*DAY, "--venue", "okx"), "not built yet"),
     "no such config": ((*DAY, "--config", "none.toml"), "none.toml"),
 }
 """Words after `backfill LTCUSDT` -> what the error names. Nothing of it needs the venue."""
 
 SYMBOLS = {
-    "planned venue": ("bybit:BTCUSDT", "bybit is not built yet"),
+    "planned venue": ("okx:BTCUSDT", "okx is not built yet"),
     "unknown venue": ("foo:BTCUSDT", "unknown venue 'foo'"),
     "nearly a venue": ("binanc:BTCUSDT", "unknown venue 'binanc'"),
     "single quote": ("LTC'USDT", "quotes"),

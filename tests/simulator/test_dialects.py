@@ -22,6 +22,10 @@ class Backwards:
     """Newest bars first, bounds that are left out, minutes as numbers, trouble in HTTP 200, windows of two seconds."""
 
     window_s = 2.0
+    budget = 100
+    window = "calendar"
+    patience = 10
+    ban_s = 120.0
     archive_root = None
     pong = b""
     region = Reply(200, said(code="country", words="not where you are"))
@@ -56,7 +60,7 @@ class Backwards:
     def entry(self, instrument):
         return {"contract": f"{instrument.base}-{instrument.quote}", "since": f"{instrument.listed_ms}"}
 
-    def listing(self, entries, recorded, budget, now_ms):
+    def listing(self, query, entries, recorded, budget, now_ms):
         return said(entries)
 
     def clock(self, now_ms):

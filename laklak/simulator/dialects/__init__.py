@@ -1,1 +1,11 @@
-"""How each venue spells what the simulator answers: one file each."""
+"""How each venue spells what the simulator answers: one file each, one line here."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from laklak.simulator.dialects.base import Dialect
+from laklak.simulator.dialects.binance import Binance
+from laklak.simulator.dialects.bybit import Bybit
+
+DIALECTS: Final[dict[str, Dialect]] = {"binance": Binance(), "bybit": Bybit()}

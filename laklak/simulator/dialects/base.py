@@ -12,6 +12,7 @@ from enum import Enum
 from typing import Any, Final, NamedTuple, Protocol
 
 from laklak.model.series import Interval
+from laklak.simulator.gate import Window
 from laklak.simulator.sources.base import Instrument
 
 JSON: Final = "application/json"
@@ -62,6 +63,13 @@ class Dialect(Protocol):
 
     window_s: float
     """The time over which the venue counts what an address costs it."""
+    budget: int
+    """What it grants in that time."""
+    window: Window
+    """Whether that time begins with the calendar or slides."""
+    patience: int
+    """How many refusals in a window it takes before it bans."""
+    ban_s: float
     archive_root: str | None
     """What the paths of its bulk files begin with; None where it publishes none."""
     pong: bytes
@@ -97,8 +105,18 @@ class Dialect(Protocol):
         """What the listing has of an instrument, as a value of JSON."""
         ...
 
-    def listing(self, entries: Sequence[Any], recorded: Mapping[str, Any] | None, budget: int, now_ms: int) -> bytes:
-        """The body that lists what is traded. `recorded` is what the venue was recorded to say beside its entries."""
+    def listing(
+        self,
+        query: Mapping[str, str],
+        entries: Sequence[Any],
+        recorded: Mapping[str, Any] | None,
+        budget: int,
+        now_ms: int,
+    ) -> bytes:
+        """The body that lists what is traded, or what `query` asks of it.
+
+        `recorded` is what the venue was recorded to say beside its entries.
+        """
         ...
 
     def clock(self, now_ms: int) -> bytes:

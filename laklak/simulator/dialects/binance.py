@@ -14,6 +14,7 @@ import orjson
 from laklak.model.series import Interval
 from laklak.simulator.archive.paths import ARCHIVE_ROOT
 from laklak.simulator.dialects.base import CandlesQuery, Refusal, Reply, Subject
+from laklak.simulator.gate import Window
 from laklak.simulator.sources.base import Instrument
 
 KLINES: Final = "/fapi/v1/klines"
@@ -43,6 +44,10 @@ class Binance:
     """The dialect of Binance USD-M futures."""
 
     window_s = 60.0
+    budget = 2400
+    window: Window = "calendar"
+    patience = 10
+    ban_s = 120.0
     archive_root: str | None = ARCHIVE_ROOT
     pong = b"{}"
     region = _error(451, 0, "Service unavailable from a restricted location.")
@@ -98,7 +103,14 @@ class Binance:
         entry.update((name, value) for name, value in told.items() if value is not None)
         return entry
 
-    def listing(self, entries: Sequence[Any], recorded: Mapping[str, Any] | None, budget: int, now_ms: int) -> bytes:
+    def listing(
+        self,
+        query: Mapping[str, str],
+        entries: Sequence[Any],
+        recorded: Mapping[str, Any] | None,
+        budget: int,
+        now_ms: int,
+    ) -> bytes:
         beside = {"timezone": "UTC", "exchangeFilters": [], "assets": []} if recorded is None else recorded
         info = {
             **beside,

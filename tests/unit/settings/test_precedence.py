@@ -68,16 +68,16 @@ def test_each_key_has_one_spelling_in_all_sources(place: Place, key: str) -> Non
         "end": "2025-02-28",
         "interval": "5m",
         "venue": "binance",
-        "binance.url": "http://127.0.0.1:9",
+        "url": "http://127.0.0.1:9",
         "assets": "/a.txt",
         "state_dir": "/state",
         "influxdb_gzip": "on",
-        "binance.optional": "on",
+        "optional": "on",
         "source": "rest",
-        "binance.archive_url": "http://127.0.0.1:9",
+        "archive_url": "http://127.0.0.1:9",
     }
-    value = values.get(key, "17")
     table, _, name = key.rpartition(".")
+    value = values.get(name, "17")
     config = place.write("other/mine.toml", (f"[{table}]\n" if table else "") + f'{name} = "{value}"\n')
 
     from_environment = place.load(environment={variable_name(key): value})
