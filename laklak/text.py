@@ -19,6 +19,8 @@ _TOKEN_HEAD = re.compile(r"influxdb[23]\b", re.IGNORECASE)
 _SECRET_PARAMETER = re.compile(
     r"([?&;](?:p|[^=&;]*(?:token|passw|pwd|secret|api_?key)[^=&;]*)=)[^&]*", re.IGNORECASE | re.DOTALL
 )
+# Of `stretch before a first candle`, the word that has a plural.
+_BEFORE_PREPOSITION = re.compile(r".+?(?= (?:before|after|beyond) )")
 
 MOVES_STORE = "--store or LAKLAK_STORE puts the store elsewhere"
 """What to do where the place of a store cannot be written."""
@@ -82,8 +84,12 @@ def size_text(size_bytes: int) -> str:
 
 
 def counted(count: int, noun: str) -> str:
-    """Give `1 request`, `1,234 requests`; `series` is both."""
-    return f"{count:,} {noun if count == 1 or noun == 'series' else noun + 's'}"
+    """Give `1 request`, `1,234 requests`, `2 looks beyond an end`; `series` is both."""
+    if count == 1 or noun == "series":
+        return f"{count:,} {noun}"
+    head = _BEFORE_PREPOSITION.match(noun)
+    end = head.end() if head else len(noun)
+    return f"{count:,} {noun[:end]}{'es' if noun[:end].endswith('ch') else 's'}{noun[end:]}"
 
 
 def some_of(items: Sequence[str], most: int = 8) -> str:

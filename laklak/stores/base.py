@@ -253,8 +253,9 @@ class Store(Protocol):
         A candle replaces what was stored under its identity and removes an absence of the same minute, and the whole
         of a `before_first` or `after_last` that it disproves; an absence is not recorded where a candle is stored.
         Provenance is noted of candles that are stored, and counts in place of what was noted before.
-        Revisions are added to those that there are.  When it raises, a store without transactions may have stored a
-        part; revisions come first then, so that no old row is ever lost.
+        Revisions are added to those that there are, but for candles that are refused.  When it raises, a store without
+        transactions may have stored a part; revisions come first then, so that no old row is ever lost, and one whose
+        overwriting did not happen gives its place to that of the next attempt.
         """
         ...
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from laklak.text import mask_url, nearest, quoted
+from laklak.text import counted, mask_url, nearest, quoted
 
 
 @pytest.mark.parametrize(
@@ -54,3 +54,17 @@ def test_what_is_quoted_is_short_and_printable() -> None:
 @pytest.mark.parametrize(("word", "choice"), [("BINANSE", "binance"), ("Bybit", "bybit"), ("zzz", None), ("", None)])
 def test_a_slip_finds_the_nearest_word_whatever_its_case(word: str, choice: str | None) -> None:
     assert nearest(word, ["binance", "bybit"]) == choice
+
+
+@pytest.mark.parametrize(
+    ("noun", "one", "many"),
+    [
+        ("hole", "1 hole", "1,234 holes"),
+        ("series", "1 series", "1,234 series"),
+        ("quiet stretch", "1 quiet stretch", "1,234 quiet stretches"),
+        ("stretch before a first candle", "1 stretch before a first candle", "1,234 stretches before a first candle"),
+        ("look beyond an end", "1 look beyond an end", "1,234 looks beyond an end"),
+    ],
+)
+def test_of_what_is_counted_the_noun_is_put_into_the_plural(noun: str, one: str, many: str) -> None:
+    assert (counted(1, noun), counted(1234, noun)) == (one, many)

@@ -1,20 +1,25 @@
 """Candles that were overwritten with other values, in the measurement `laklak_revisions` with the tags of the candles.
 
-A point stands at the moment of the overwriting, by the server's clock; no two of a series are at the same millisecond.
-Fields: `open_time` (ms), `old` and `new` (JSON: open, high, low, close, volume), `source`, `why`, `revised_at` (ms, by
-the clock of the machine that ran laklak).
+A point stands at the candle's open_time, that of its second revision a millisecond later, and so on, so that it is
+dropped together with the candle.  Fields: `open_time` (ms), `old` and `new` (JSON: open, high, low, close, volume),
+`source`, `why` (empty where the overwriting was refused), `revised_at` (ms, by the clock of the machine that ran
+laklak).
+
+A revision is written before its candle: afterwards the old values would be nowhere when the process is killed between
+the two.  So it is of an overwriting that may not have happened; where the old values still stand it has not, and the
+revision that the next attempt writes takes its point.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 
 from laklak.model.revisions import Revision, row_text, row_values
 from laklak.model.series import Series, TimeRange
 from laklak.stores.influx.database import REVISIONS, Place
 from laklak.stores.influx.lines import key_of, point_line, tags_of
-from laklak.stores.influx.stretches import ALL_TIME, Fields, send_lines
+from laklak.stores.influx.stretches import Fields, send_lines
 
 _FIELDS: Final[Mapping[str, type[str] | type[int]]] = {
     "open_time": int,
@@ -25,39 +30,65 @@ _FIELDS: Final[Mapping[str, type[str] | type[int]]] = {
     "revised_at": int,
 }
 
+Laid = Sequence[tuple[Series, Revision, int]]
+"""Revisions, each with the time of its point."""
+
 
 class RevisionBook:
-    """The revisions of one database; `now_ms` is the server's clock."""
+    """The revisions of one database; `oldest_ms` gives the first minute that can be written, if any is dropped."""
 
-    def __init__(self, place: Place, now_ms: Callable[[], int]) -> None:
+    def __init__(self, place: Place, oldest_ms: Callable[[], int | None]) -> None:
         self._place = place
-        self._now_ms = now_ms
-        self._newest_ms: int | None = None
+        self._oldest_ms = oldest_ms
 
     async def of(self, series: Series, span: TimeRange) -> list[Revision]:
-        """Those of candles in `span`, in the order in which they were."""
+        """Those of candles in `span`: candle by candle, each one's in the order in which they were."""
         return [
             Revision(open_ms, row_values(old), row_values(new), source, why, at_ms)
-            for _, (open_ms, old, new, source, why, at_ms) in await self._place.rows(
-                REVISIONS, _FIELDS, series, ALL_TIME
-            )
-            if span.start_ms <= open_ms < span.end_ms
+            for _, (open_ms, old, new, source, why, at_ms) in await self._points(series, span)
+            if why
         ]
 
-    async def add(self, revisions: Sequence[tuple[Series, Revision]]) -> None:
-        """Remember these beside all that there are."""
-        if not revisions:
-            return
-        if self._newest_ms is None:
-            edges = await self._place.series_edges(REVISIONS, "why")
-            self._newest_ms = max([self._newest_ms or 0, *(last_ms for _, last_ms in edges.values())])
-        first_ms = max(self._now_ms(), self._newest_ms + 1)
-        self._newest_ms = first_ms + len(revisions) - 1
-        await send_lines(
-            self._place,
-            REVISIONS,
-            [_line(series, revision, time_ms) for time_ms, (series, revision) in enumerate(revisions, first_ms)],
+    async def add(self, given: Mapping[Series, Sequence[Revision]]) -> Laid:
+        """Remember these beside all others but those of overwritings that have not happened."""
+        laid: list[tuple[Series, Revision, int]] = []
+        oldest_ms = self._oldest_ms()
+        for series, some in given.items():
+            revisions = [one for one in some if oldest_ms is None or one.open_time_ms >= oldest_ms]
+            if not revisions:
+                continue
+            times = [one.open_time_ms for one in revisions]
+            span = TimeRange(min(times), max(times) + series.interval.ms)
+            newest = {
+                open_ms: (time_ms, old if why else None)
+                for time_ms, (open_ms, old, _, _, why, _) in await self._points(series, span)
+            }
+            for one in revisions:
+                old = row_text(one.old)
+                time_ms, old_then = newest.get(one.open_time_ms, (one.open_time_ms, None))
+                # A point beyond its candle's time would take the place of another's: the last one is overwritten.
+                if old_then not in (None, old) and time_ms + 1 < one.open_time_ms + series.interval.ms:
+                    time_ms += 1
+                newest[one.open_time_ms] = (time_ms, old)
+                laid.append((series, one, time_ms))
+        await self._send([_line(*one) for one in laid])
+        return laid
+
+    async def withdraw(self, laid: Laid) -> None:
+        """Take back revisions of candles that were refused."""
+        nothing = {name: kind() for name, kind in _FIELDS.items()}
+        await self._send(
+            [
+                point_line(key_of(REVISIONS, tags_of(series)), {**nothing, "open_time": one.open_time_ms}, time_ms)
+                for series, one, time_ms in laid
+            ]
         )
+
+    async def _points(self, series: Series, span: TimeRange) -> list[tuple[int, tuple[Any, ...]]]:
+        return await self._place.rows(REVISIONS, _FIELDS, series, span)
+
+    async def _send(self, lines: Sequence[str]) -> None:
+        await send_lines(self._place, REVISIONS, lines)
 
 
 def _line(series: Series, revision: Revision, time_ms: int) -> str:

@@ -169,7 +169,7 @@ class InfluxStore(StoreBase):
             self._contents = Contents(place, self._reader, self._types, self._measurement)
             self._absences = AbsenceBook(place, self._reader, self._oldest_ms)
             self._provenance = provenance_book(place, self._oldest_ms)
-            self._revisions = RevisionBook(place, self._now_ms)
+            self._revisions = RevisionBook(place, self._oldest_ms)
             self._writer = CandleWriter(
                 place,
                 self._reader,
@@ -286,7 +286,8 @@ class InfluxStore(StoreBase):
         return [row.over(part) for row, part in cut if part]
 
     async def revisions(self, series: Series, span: TimeRange) -> list[Revision]:
-        return [] if self._nothing else await self._revisions.of(series, clipped(span))
+        span = clipped(span)
+        return await self._revisions.of(series, span) if span and not self._nothing else []
 
     async def absence_counts(self) -> Sequence[AbsenceCount]:
         return [] if self._nothing else await self._place.absence_counts()
@@ -386,8 +387,7 @@ class InfluxStore(StoreBase):
         return Written(refused, self._dead_letter if refused else None)
 
     async def _write(self, deliveries: Sequence[Delivery]) -> dict[int, list[int]]:
-        await self._revisions.add([(one.series, revision) for one in deliveries for revision in one.revisions])
-        refused = await self._writer.write(deliveries)
+        refused = await self._write_candles(deliveries)
         written: dict[Series, set[int]] = {}
         absent = {delivery.series for delivery in deliveries if delivery.absences}
         for number, delivery in enumerate(deliveries):
@@ -405,6 +405,19 @@ class InfluxStore(StoreBase):
             if delivery.absences:
                 await self._absences.record(delivery.series, delivery.absences, written.get(delivery.series, ()))
         await self._note_provenance(deliveries, refused)
+        return refused
+
+    async def _write_candles(self, deliveries: Sequence[Delivery]) -> dict[int, list[int]]:
+        """Write the candles, the values that they overwrite first; give what was refused of each delivery."""
+        revised: dict[Series, list[Revision]] = {}
+        for one in deliveries:
+            if one.revisions:
+                revised.setdefault(one.series, []).extend(one.revisions)
+        laid = await self._revisions.add(revised)
+        refused = await self._writer.write(deliveries)
+        if laid and refused:
+            out = {(deliveries[number].series, time_ms) for number, times in refused.items() for time_ms in times}
+            await self._revisions.withdraw([one for one in laid if (one[0], one[1].open_time_ms) in out])
         return refused
 
     async def _note_provenance(self, deliveries: Sequence[Delivery], refused: Mapping[int, Sequence[int]]) -> None:

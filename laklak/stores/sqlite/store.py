@@ -112,7 +112,7 @@ AND (EXISTS (SELECT 1 FROM candle) OR EXISTS (SELECT 1 FROM absence) OR EXISTS (
 
 _REVISIONS: Final = f"""
 SELECT open_time, old, new, source, why, revised_at FROM revision
-WHERE series_id = ({_SERIES_ID}) AND open_time >= ? AND open_time < ? ORDER BY id"""  # noqa: S608, made of constants
+WHERE series_id = ({_SERIES_ID}) AND open_time >= ? AND open_time < ? ORDER BY open_time, id"""  # noqa: S608, made of constants
 
 _ABSENCE_COUNTS: Final = """
 SELECT venue, kind, count(*), min(confirmed_at), max(confirmed_at)
