@@ -226,7 +226,8 @@ class FileReader:
         """Whether the server has files at all, so that it means something that it has none of this name.
 
         A wrong address and a proxy answer 404 to everything, and a server that had files may do so today.  So where
-        nothing was found in this run yet, a few files are asked for that are likely to be there, once.  Raises what Downloader.get raises.
+        nothing was found in this run yet, a few files are asked for that are likely to be there, once.  Raises what
+        Downloader.get raises.
         """
         async with self._looking:
             if not self.found_files and not self._looked:
