@@ -14,8 +14,8 @@ rejected, only when the file of its day has been asked too:
     cannot be had now              stays missing, or the known hole that it was
 
 A file that was read for other minutes counts as asked, so none is asked twice in a run, and what it has of holes that
-are known is stored, whether they were due or not.  Only a month that has nothing of a whole day says nothing about it:
-such months are published while the file of the day is there.
+are known, due or not, and of known rejects is stored.  Only a month that has nothing of a whole day says nothing about
+it: such months are published while the file of the day is there.
 """
 
 from __future__ import annotations
@@ -163,8 +163,8 @@ class _Said:
 class _OfSeries:
     """What waits for a file, by day and open_time, which of it is known already, and what files have said, by day.
 
-    `riding`: open_times of known holes, by day, for which nothing is asked. `silent`: what is to be said of files that
-    gave nothing, by kind and first moment; of a month also where it lacks whole days.
+    `riding`: open_times of known holes and rejects, by day, for which nothing is asked. `silent`: what is to be said of
+    files that gave nothing, by kind and first moment; of a month also where it lacks whole days.
     """
 
     waiting: dict[int, dict[int, Absence]] = field(default_factory=dict)
@@ -212,33 +212,34 @@ class Evidence:
         """The days of known absences (in order) with holes that are to be held against a file now."""
         found = []
         for day_ms, of_day in groupby(known, key=_day_of):
-            due = self._due(series, day_ms, self._holes(series, day_ms, of_day))
+            due = self._due(series, day_ms, self._absent(series, day_ms, of_day))
             if due:
                 noted_ms = min(hole.confirmed_at_ms if hole.file_ms is None else hole.file_ms for hole in due)
                 found.append(DueDay(day_ms, len(due), noted_ms))
         return tuple(found)
 
     def hole_days(self, series: Series, known: Iterable[Absence]) -> list[int]:
-        """The days of known absences (in order) with holes that a file may have, due or not."""
-        return [day_ms for day_ms, of_day in groupby(known, key=_day_of) if self._holes(series, day_ms, of_day)]
+        """The days of known absences (in order) with holes or rejects that a file may have, due or not."""
+        return [day_ms for day_ms, of_day in groupby(known, key=_day_of) if self._absent(series, day_ms, of_day)]
 
     def reopen(
         self, series: Series, known: Iterable[Absence], days: frozenset[int], riding: frozenset[int] = frozenset()
     ) -> set[int]:
         """Let the known holes (in order) of these days that are due wait for their files; gives their open_times.
 
-        Those of `riding` days that are not due are stored where a file has them that is read anyway.
+        Those of `riding` days that are not due, and known rejects, are stored where a file has them that is read
+        anyway.
         """
         own = self._series.setdefault(series, _OfSeries())
         reopened: set[int] = set()
         for day_ms, of_day in groupby(known, key=_day_of):
             if day_ms not in days and day_ms not in riding:
                 continue
-            holes = self._holes(series, day_ms, of_day)
-            due = {hole.open_time_ms: hole for hole in self._due(series, day_ms, holes)} if day_ms in days else {}
+            absent = self._absent(series, day_ms, of_day)
+            due = {hole.open_time_ms: hole for hole in self._due(series, day_ms, absent)} if day_ms in days else {}
             if due:
                 own.waiting.setdefault(day_ms, {}).update(due)
-            others = [hole.open_time_ms for hole in holes if day_ms in riding and hole.open_time_ms not in due]
+            others = [one.open_time_ms for one in absent if day_ms in riding and one.open_time_ms not in due]
             if others:
                 own.riding[day_ms] = others
             reopened.update(due, others)
@@ -328,13 +329,15 @@ class Evidence:
             return Verdict((), [said.about(absence) for absence in absences])
         return Verdict((), (), [one for one in absences if one.open_time_ms not in own.known], said.words)
 
-    def _holes(self, series: Series, day_ms: int, known: Iterable[Absence]) -> list[Absence]:
-        """The holes of a day that a file may have by now."""
+    def _absent(self, series: Series, day_ms: int, known: Iterable[Absence]) -> list[Absence]:
+        """The holes and rejects of a day that a file may have by now."""
         if self._published(series, day_ms) is None:
             return []
-        return [one for one in known if one.kind == "hole" and not one.open_time_ms % series.interval.ms]
+        return [one for one in known if one.kind in ("hole", "rejected") and not one.open_time_ms % series.interval.ms]
 
-    def _due(self, series: Series, day_ms: int, holes: Iterable[Absence]) -> list[Absence]:
+    def _due(self, series: Series, day_ms: int, absent: Iterable[Absence]) -> list[Absence]:
+        """The holes among them that are due; of rejects only what is read anyway tells."""
+        holes = [one for one in absent if one.kind == "hole"]
         if self._archive is None:
             return []
         now_ms = self._now_ms()

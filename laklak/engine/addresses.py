@@ -136,10 +136,10 @@ class AddressBook:
             self._refuse_unfit(feed, source, feed.address(source), there)
 
     def trust_files(self, feed: Feed) -> None:
-        """A server from which candles of files were noted has files, whatever it lacks today."""
+        """Take notice of whether candles of that server's files are noted: if it has none today, it is in trouble."""
         noted = Addresses.noted(self._knowledge.value(feed.venue.name, NOTE))
         if feed.reader is not None and feed.address("files") in noted.files:
-            feed.reader.found_files = True
+            feed.reader.had_files = True
 
     async def note(self, feed: Feed, source: Source) -> None:
         """Remember where candles come from, before the first of them is written; raises StoreError.

@@ -7,7 +7,9 @@ which are wanted from then on and stored in the same run.  What ends that is rem
 so that it is asked once when the file is due and once a week later, like a hole:
 
     a file with rows of that day    the series ends where they end
-    no file, of day and month       likewise; for a week after one was due it is asked again in every run
+    no file, of day and month       the next day and the next month are asked, too, for archives lack single ones; where
+                                    these have nothing, the series ends; for a week after a file was due it is asked
+                                    again in every run
     one that cannot be had now,     nothing is known of what lies beyond, which is said, and the run is not complete;
     or is not sound                 the next run asks again
     a server that nobody reaches    said once; klines alone count in this run, nothing is remembered
@@ -22,10 +24,11 @@ from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from laklak.archives import Archive, ArchiveFile
+from laklak.archives.base import month_of
 from laklak.archives.evidence import LATE_MS
 from laklak.archives.split import FilePart
 from laklak.engine.life import Lives
-from laklak.model.series import Series, TimeRange, iso
+from laklak.model.series import DAY_MS, Series, TimeRange, iso
 from laklak.plan.rows import Checked
 from laklak.plan.wanted import BegunSeries
 from laklak.report.ledger import Ledger
@@ -55,6 +58,7 @@ class _Walk:
     """How far files have been followed in a run, and what those at the ends gave, by kind and first moment."""
 
     gave: dict[tuple[str, int], _Rows | NoCandles] = field(default_factory=dict)
+    further: set[tuple[str, int]] = field(default_factory=set)
     moved: set[Side] = field(default_factory=set)
 
 
@@ -81,7 +85,10 @@ class Beyond:
         return [FilePart(file, ()) for file in dict.fromkeys(file for file in files if file is not None)]
 
     def heard(self, ledger: Ledger, parts: Sequence[FilePart], checked: Checked) -> list[TimeRange]:
-        """Take what files of a series, oldest first, gave together; gives what is wanted now and was not before."""
+        """Take what files of a series, oldest first, gave together; gives what is wanted now and was not before.
+
+        What of it lies in none of these files, since one in between is not there, is to be asked for.
+        """
         if ledger.plan.files_only:
             return []
         times = checked.candles.open_times
@@ -93,10 +100,7 @@ class Beyond:
         asked_for = times[bisect_left(times, asked.start_ms) : bisect_left(times, asked.end_ms)]
         if not len(asked_for):
             return []
-        span = TimeRange(parts[0].file.span.start_ms, parts[-1].file.span.end_ms).clip(asked)
-        before = self._begins(ledger, asked_for[0])
-        after = self._goes_on(ledger, asked_for[-1])
-        return [part for part in (before.clip(span), after.clip(span)) if part]
+        return [part for part in (self._begins(ledger, asked_for[0]), self._goes_on(ledger, asked_for[-1])) if part]
 
     def silent(self, ledger: Ledger, file: ArchiveFile, why: NoCandles) -> None:
         """Take that a file gives nothing, and why."""
@@ -148,6 +152,15 @@ class Beyond:
                 if not self._klines_alone():
                     self._leave_open(ledger, side, end_ms, words)
                 return None
+            for file in self._further(archive, ledger, side, day):
+                one = walk.gave.get(_key(file))
+                if one is None:
+                    walk.further.add(_key(file))
+                    return file
+                if isinstance(one, NoCandles) and not _is_absent(one):
+                    if not self._klines_alone():
+                        self._leave_open(ledger, side, end_ms, one.detail)
+                    return None
             late = any(
                 _is_late(archive, file, self._feed.clock.now_ms())
                 for file, one in zip(files, gave, strict=True)
@@ -159,6 +172,16 @@ class Beyond:
             # Files were right about this end, and the next one may still come.
             self._report.begun.pop(str(series), None)
         return None
+
+    def _further(self, archive: Archive, ledger: Ledger, side: Side, day: ArchiveFile) -> list[ArchiveFile]:
+        """The files of the next day and month beyond a day that has none, for archives lack single ones."""
+        series, asked, month = ledger.plan.series, ledger.plan.asked, month_of(day.span.start_ms)
+        if side == "before":
+            times = (day.span.start_ms - DAY_MS, month.start_ms - 1)
+        else:
+            times = (day.span.end_ms, month.end_ms)
+        files = [make(series, at_ms) for make, at_ms in zip((archive.day_file, archive.month_file), times, strict=True)]
+        return [file for file in files if file.span.clip(asked) and self._published(archive, file)]
 
     def _klines_alone(self) -> bool:
         """Whether no file server can be reached at all: then klines are all the evidence there is."""
@@ -179,10 +202,13 @@ class Beyond:
         return self._walks.setdefault(ledger, _Walk())
 
     def _keep(self, ledger: Ledger, file: ArchiveFile, gave: _Rows | NoCandles) -> None:
-        """Of all files only those at the ends tell of them."""
+        """Of all files only those at the ends tell of them, and those that were asked beyond."""
         ends = [_end(ledger, side) for side in SIDES]
-        if any(end_ms is not None and file.span.start_ms <= end_ms <= file.span.end_ms for end_ms in ends):
-            self._walk(ledger).gave[_key(file)] = gave
+        walk = self._walk(ledger)
+        if _key(file) in walk.further or any(
+            end_ms is not None and file.span.start_ms <= end_ms <= file.span.end_ms for end_ms in ends
+        ):
+            walk.gave[_key(file)] = gave
 
     # What is remembered
 

@@ -32,7 +32,7 @@ from anyio.abc import TaskGroup
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
 from laklak.archives.evidence import Verdict, silence
-from laklak.archives.split import FilePart
+from laklak.archives.split import FilePart, Split
 from laklak.archives.unlisted import Trace
 from laklak.engine.addresses import AddressBook
 from laklak.engine.beyond import Beyond
@@ -367,7 +367,10 @@ class Fetch:
         wanted = tuple(piece for part in parts if not part.proof for piece in part.wanted)
         span = TimeRange(parts[0].file.span.start_ms, parts[-1].file.span.end_ms)
         more = self._beyond[feed.venue.name].heard(ledger, parts, checked)
-        wanted = tuple(union([*more, *wanted])) if more else wanted
+        if more:
+            between, inside = parted(union([*more, *wanted]), [span])
+            wanted = tuple(inside)
+            self._ask_for(feed, ledger, between)
         self._saw(feed, ledger, checked)
         chunk = Chunk(ledger.plan.series, span, wanted)
         outcome = first_answer(chunk, checked)
@@ -459,14 +462,23 @@ class Fetch:
         if files_only:
             self._files_alone.lacks(ledger, instead.rest, why)
             instead = replace(instead, rest=())
-        self._add_files(feed, ledger, instead.files)
+        self._ask_both(feed, ledger, instead, why.detail)
+
+    def _ask_for(self, feed: Feed, ledger: Ledger, missing: Sequence[TimeRange]) -> None:
+        """Put what is wanted by now, and in no file that was read, on the lists."""
+        if feed.solver is not None and missing:
+            split = feed.solver.split(ledger.plan.series, missing)
+            self._ask_both(feed, ledger, split, "not in the bulk files, and nothing else is to be asked")
+
+    def _ask_both(self, feed: Feed, ledger: Ledger, split: Split, why: str) -> None:
+        self._add_files(feed, ledger, split.files)
         now_s = asyncio.get_running_loop().time()
-        for chunk in plan_chunks(ledger.plan.series, instead.rest, feed.venue.page.steps, feed.page):
+        for chunk in plan_chunks(ledger.plan.series, split.rest, feed.venue.page.steps, feed.page):
             if feed.asks_api:
                 self._report.requests_planned += 1
                 feed.agenda.later(ledger, Question(chunk), now_s)
             else:
-                ledger.trouble(feed.lacking, chunk.wanted_count, why.detail)
+                ledger.trouble(feed.lacking, chunk.wanted_count, why)
 
     def _done(self, feed: Feed, ledger: Ledger) -> None:
         """Close a question; when it was the last of its series, ask again for what is in doubt, then the files."""
@@ -716,6 +728,11 @@ def _with_others(
 def no_archive(feed: Feed) -> str:
     """What to say of a server that has no bulk file at all."""
     host = "the server" if feed.reader is None else feed.reader.downloader.host
+    if feed.reader is not None and feed.reader.had_files:
+        return (
+            f"{host} had bulk files and has none of those that were looked for now, which proves nothing: check the "
+            "proxy and run again later, or use --source rest, which asks for none"
+        )
     return (
         f"no bulk file was ever found at {host}, which proves nothing: check LAKLAK_{feed.venue.name.upper()}"
         "_ARCHIVE_URL and the proxy, or use --source rest, which asks for none"

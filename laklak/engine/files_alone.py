@@ -38,7 +38,7 @@ class FilesAlone:
 
     def lacks(self, ledger: Ledger, parts: Sequence[TimeRange], why: NoCandles) -> None:
         """Take notice of what no file gives: it is not there, or it cannot be had now and is missing."""
-        if why.absent:
+        if why.absent and why.reached:
             self._of(ledger).absent += parts
         else:
             ledger.trouble(NO_SOURCE, _count(ledger, parts), why.detail)

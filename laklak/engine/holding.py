@@ -37,7 +37,7 @@ async def hold_against_files(
 ) -> None:
     """Reopen the chosen holes of a venue's series; files of series of which nothing is missing are asked at once.
 
-    Holes of `riding` days are filled where a file has them that is read anyway.
+    Holes and rejects of `riding` days are filled where a file has them that is read anyway.
 
     Those of others are asked when everything else of their series is through: until then other files may have told.
     """
@@ -52,7 +52,9 @@ async def hold_against_files(
         # Read once more: all known holes of all series at once would be many.
         span = TimeRange(min(own), max(own) + DAY_MS).clip(ledger.plan.wanted)
         due = choice.days.get(series, frozenset())
-        ledger.reopened |= feed.evidence.reopen(series, await store.absences(series, span), due, own)
+        absences = await store.absences(series, span)
+        ledger.reopened |= feed.evidence.reopen(series, absences, due, own)
+        ledger.rejected_before |= {one.open_time_ms for one in absences if one.kind == "rejected"}
 
     await each(chosen, reopen)
     for ledger in chosen:

@@ -61,9 +61,11 @@ class Ledger:
         self.edges_asked: set[Edge] = set()
         self._beyond_life = 0
         self.reopened: set[int] = set()
-        """Known holes that are held against bulk files in this run: holes still, unless a file has them."""
+        """Known holes and rejects that are held against bulk files in this run: still so, unless a file has them."""
+        self.rejected_before: set[int] = set()
+        """Of those, the rejects."""
         self.filled = 0
-        """Of those, the ones that a file had."""
+        """Of the holes among those, the ones that a file had."""
         self.exhausted = False
         """Every first question has been handed out."""
         self.open_questions = 0
@@ -174,8 +176,10 @@ class Ledger:
         if self.reopened and delivery.candles:
             filled = self.reopened.intersection(delivery.candles.open_times).difference(refused)
             self.reopened -= filled
-            self.new_holes -= len(filled)
-            self.filled += len(filled)
+            rejects = len(filled & self.rejected_before)
+            self.new_holes -= len(filled) - rejects
+            self.new_rejected -= rejects
+            self.filled += len(filled) - rejects
         interval = self.plan.series.interval
         single = [one for absence in delivery.absences if not absence.is_span for one in absence.candles(interval)]
         self.new_holes += sum(one.kind == "hole" and one.open_time_ms not in self.reopened for one in single)

@@ -143,7 +143,9 @@ class FileReader:
         self._waiting: dict[Series, list[tuple[FilePart, Downloaded]]] = {}
         self._fetched_again: set[FilePart] = set()
         self.found_files = False
-        """A file was found there, in this run or before."""
+        """A file was found there in this run."""
+        self.had_files = False
+        """Candles of its files are noted in the store."""
         self.listed: Sequence[str] = ()
         """A few symbols of which there are likely to be files."""
         self._looked = False
@@ -201,7 +203,12 @@ class FileReader:
             body = await self.downloader.get(file.path, most_bytes=file.zip_bytes_max)
             if body is None:
                 if not await self.is_archive(file):
-                    return NoCandles("absent", f"{file.name} is not there, nor any file", reached=False)
+                    gone = (
+                        f", nor any file, though {self.downloader.host} had some"
+                        if self.had_files
+                        else ", nor any file"
+                    )
+                    return NoCandles("absent", f"{file.name} is not there{gone}", reached=False)
                 return NoCandles("absent", f"{file.name} is not there")
             stated = await self.downloader.get(file.checksum_path, most_bytes=CHECKSUM_BYTES_MAX)
             if stated is None:
@@ -218,8 +225,9 @@ class FileReader:
     async def is_archive(self, lacking: ArchiveFile) -> bool:
         """Whether the server has files at all, so that it means something that it has none of this name.
 
-        A wrong address and a proxy answer 404 to everything.  So where nothing was found yet, a few files are asked
-        for that are likely to be there, once.  Raises what Downloader.get raises.
+        A wrong address and a proxy answer 404 to everything, and a server that had files may do so today.  So where
+        nothing was found in this run yet, a few files are asked for that are likely to be there, once.  Raises what
+        Downloader.get raises.
         """
         async with self._looking:
             if not self.found_files and not self._looked:

@@ -10,7 +10,7 @@ from contextlib import closing
 import pytest
 
 from laklak.model.absences import Absence
-from laklak.model.series import DAY_MS, MINUTE_MS, Interval, Series, TimeRange
+from laklak.model.series import DAY_MS, MINUTE_MS, Interval, Series, TimeRange, iso
 from laklak.sources.store import PART_MINUTES
 from laklak.stores import open_store
 from laklak.stores.base import Delivery
@@ -179,17 +179,27 @@ def test_copy_is_given_what_is_not_whole_as_it_is(filled, series):
     assert math.isnan(columns.values[2][4])
 
 
-def test_a_check_counts_the_rows_that_are_no_candles(filled):
+def test_a_check_names_the_rows_that_are_no_candles_and_what_removes_them_and_nothing_else(filled, series):
     async def look(store):
         return [finding for finding in await store.examine() if finding.verdict == "warning"]
 
     assert ask(filled, look) == []
     put(filled, START + 3 * MINUTE_MS, open="abc")
+    put(filled, START + 5 * MINUTE_MS, close=math.inf)
     put(filled, START + 17_000)
+    put(filled, "yesterday")
 
     (finding,) = ask(filled, look)
-    assert finding.text.startswith("2 rows of the table candle are no candles: ")
-    assert finding.facts == {"odd_rows": 2}
+
+    assert finding.text == (
+        f"{series}: 4 rows of the table candle are no candles, {iso(START + 17_000)} to {iso(START + 5 * MINUTE_MS)}: "
+        "without five finite numbers, or between two minutes"
+    )
+    assert finding.facts["odd_rows"] == 4
+    assert finding.facts["statement"] in finding.hint
+    sql(filled, finding.facts["statement"])
+    assert ask(filled, look) == []
+    assert sql(filled, "SELECT count(*) FROM candle") == [(8,)]
 
 
 def test_a_file_without_the_index_is_counted_all_the_same(filled, series):

@@ -79,7 +79,13 @@ SELECT open_time FROM candle INDEXED BY candle_odd
 WHERE series_id = (SELECT id FROM series WHERE venue = ? AND symbol = ? AND interval = ?)
 AND (open_time >= ? AND open_time < ? OR open_time >= '') AND {ODD}"""  # noqa: S608, made of constants
 
-_COUNT_ODD: Final = f"SELECT count(*) FROM candle INDEXED BY candle_odd WHERE {ODD}"  # noqa: S608, made of constants
+# Of times only those that are numbers say when: texts and blobs are greater than any.
+_ODD_SERIES: Final = f"""
+SELECT series_id, venue || ':' || symbol || ':' || interval, count(*),
+min(CASE WHEN open_time < '' THEN open_time END), max(CASE WHEN open_time < '' THEN open_time END)
+FROM candle INDEXED BY candle_odd JOIN series ON series.id = series_id
+WHERE {ODD} GROUP BY series_id ORDER BY 2"""  # noqa: S608, made of constants
+_SERIES_SHOWN: Final = 5
 
 _OFF_GRID: Final = "(typeof(open_time) <> 'integer' OR open_time % ? <> 0)"
 
@@ -382,22 +388,29 @@ def _examine(turn: Turn) -> list[Finding]:
 
 
 def _odd_finding(turn: Turn) -> list[Finding]:
-    """A warning where people have put what is no candle of any interval; quick, where there is the index."""
+    """A warning for each series where people have put what is no candle of any interval; quick, by the index."""
     try:
-        odd = turn.connection.execute(_COUNT_ODD).fetchone()[0]
+        series = turn.connection.execute(_ODD_SERIES).fetchall()
     except sqlite3.OperationalError:
         return []
-    if not odd:
-        return []
-    rows = f"{counted(odd, 'row')} of the table candle {'is no candle' if odd == 1 else 'are no candles'}"
-    return [
-        Finding(
-            "warning",
-            f"{rows}: without five finite numbers, or between two minutes",
-            "the next run fetches again what is not whole, and says what removes the others",
-            {"odd_rows": odd},
+    found = []
+    for series_id, name, odd, first, last in series[:_SERIES_SHOWN]:
+        span = "" if first is None else f", {iso(int(first))} to {iso(int(last))}"
+        rows = f"{counted(odd, 'row')} of the table candle {'is no candle' if odd == 1 else 'are no candles'}"
+        statement = f"DELETE FROM candle WHERE series_id = {series_id} AND {ODD};"  # noqa: S608, made of constants
+        found.append(
+            Finding(
+                "warning",
+                f"{name}: {rows}{span}: without five finite numbers, or between two minutes",
+                "the next run fetches again what is not whole; to remove them all, in sqlite3: " + statement,
+                {"series": name, "odd_rows": odd, "statement": statement},
+            )
         )
-    ]
+    if rest := series[_SERIES_SHOWN:]:
+        odd = sum(one[2] for one in rest)
+        text = f"and {len(rest):,} more series, {counted(odd, 'row')} that are no candles"
+        found.append(Finding("warning", text, "remove the ones above and check again", {"odd_rows": odd}))
+    return found
 
 
 def _within(series: Series, span: TimeRange) -> tuple[str | int, ...]:

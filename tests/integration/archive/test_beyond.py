@@ -87,17 +87,17 @@ def test_a_file_that_cannot_be_had_on_the_way_back_leaves_the_start_open_until_i
     assert min(stored())[1] == ms("2026-03-05T06:00")
 
 
-def test_a_file_that_comes_late_on_the_way_back_is_asked_in_the_next_run(early, stored):
+def test_a_file_that_comes_late_on_the_way_back_fills_its_holes_a_week_after_it_was_due(early, stored):
     early.clock_ms = ms("2026-03-11T12:00:30")
     symbol(early).no_files.add("2026-03-07")
     span = {"start": "2026-02-20", "end": "2026-03-11"}
 
     summary = backfill("AAAUSDT", **span)
 
-    assert account(summary) == (0, 3 * DAY, 0, 0)
-    assert summary.begun_series == ()
+    assert account(summary) == (0, 5 * DAY - 360, DAY, 0)
     symbol(early).no_files.clear()
-    assert account(backfill("AAAUSDT", **span)) == (0, 3 * DAY - 360, 0, 0)
+    early.clock_ms = ms("2026-03-16T12:00:30")
+    assert account(backfill("AAAUSDT", **span)) == (0, DAY, 0, 0)
     assert min(stored())[1] == ms("2026-03-05T06:00")
 
 
@@ -118,13 +118,13 @@ def test_a_start_without_files_before_it_is_held_against_them_until_none_comes_l
         assert backfill("AAAUSDT", start="2026-02-20", end="2026-03-10T08:00").exit == 0
         asked[clock] = zips(early)
 
-    before = "AAAUSDT-1m-2026-03-09.zip"
+    before, further = "AAAUSDT-1m-2026-03-09.zip", ["AAAUSDT-1m-2026-03-08.zip", "AAAUSDT-1m-2026-02.zip"]
     assert asked == {
         "2026-03-10T08:59:30": [],
-        "2026-03-11T12:00:30": [before],
-        "2026-03-18T12:00:30": [before],
+        "2026-03-11T12:00:30": [before, *further],
+        "2026-03-18T12:00:30": [before, *further],
         "2026-03-20": [],
-        "2026-04-05": [before, "AAAUSDT-1m-2026-03.zip"],
+        "2026-04-05": [before, "AAAUSDT-1m-2026-03.zip", *further],
     }
 
 
@@ -140,7 +140,7 @@ def test_months_are_followed_back_and_a_month_that_is_not_there_by_its_days(earl
     assert account(summary) == (0, (2 + 31 + 30 + 31 + 1) * DAY, 0, 0)
     assert min(stored())[1] == ms("2026-02-27")
     assert [name for name in zips(early) if len(name) == len("AAAUSDT-1m-2026-05.zip")] == [
-        f"AAAUSDT-1m-2026-{month}.zip" for month in ("05", "04", "03", "02")
+        f"AAAUSDT-1m-2026-{month}.zip" for month in ("05", "04", "03", "02", "01")
     ]
 
 
@@ -151,7 +151,40 @@ def test_a_range_that_ends_before_the_first_candle_of_klines_is_filled_from_file
     assert min(stored())[1] == ms("2026-03-05T06:00")
 
 
+@pytest.mark.parametrize("source", ["auto", "archive"])
+def test_a_day_that_lacks_before_the_first_candle_of_klines_does_not_end_the_files(source, early, stored):
+    symbol(early).no_files.add("2026-03-09")
+
+    summary = backfill("AAAUSDT", **SPAN, source=source)
+
+    assert (summary.written, summary.holes + summary.missing) == (7 * DAY + 4 * DAY - 360, DAY)
+    assert min(stored())[1] == ms("2026-03-05T06:00")
+
+
+def test_a_month_that_lacks_with_all_of_its_days_does_not_end_the_files(early, stored):
+    early.clock_ms = ms("2026-06-20T12:00:30")
+    entry = symbol(early)
+    entry.first_ms, entry.file_first_ms = ms("2026-05-01"), ms("2026-03-05")
+    entry.entry["onboardDate"] = entry.first_ms
+    entry.no_files |= {"2026-04", *(f"2026-04-{day:02}" for day in range(1, 31))}
+
+    summary = backfill("AAAUSDT", start="2026-02-01", end="2026-05-02")
+
+    assert account(summary) == (0, (1 + 27) * DAY, 30 * DAY, 0)
+    assert min(stored())[1] == ms("2026-03-05")
+
+
 # After the last candle
+
+
+@pytest.mark.parametrize("source", ["auto", "archive"])
+def test_a_day_that_lacks_after_the_last_candle_of_klines_does_not_end_the_files(source, delisted, stored):
+    delisted.symbols["OLDUSDT"].no_files |= {"2026-02", "2026-02-01"}
+
+    summary = backfill("OLDUSDT", start="2026-01-30", end="2026-05-01", source=source)
+
+    assert (summary.written, summary.holes + summary.missing) == ((2 + 27 + 4) * DAY + 360, DAY)
+    assert max(stored())[1] == ms("2026-03-05T05:59")
 
 
 @pytest.mark.parametrize("source", ["auto", "archive"])

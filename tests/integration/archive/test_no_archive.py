@@ -33,12 +33,19 @@ def test_a_day_of_which_everything_is_404_is_told_once_however_many_files_are_as
     assert len(ended.lines("warning")) == 1
 
 
-def test_a_server_of_which_a_file_was_found_before_is_believed(lying, noted):
+def test_a_server_that_had_files_and_has_none_now_proves_no_hole_until_it_has_some_again(lying, here, noted):
     symbol(lying).holes.clear()
     assert account(backfill("AAAUSDT", start="2026-02-27", end="2026-02-28")) == (0, 1440, 0, 0)
     symbol(lying).holes = set(LACKING)
     fails(lying, FILES, 404)
 
+    ended = here(*WORDS)
+
+    assert (ended.exit, ended.json["holes"], ended.json["missing"], noted()) == (1, 0, 30, [])
+    (warning,) = ended.lines("warning")
+    assert "had bulk files and has none" in warning
+    lying.tell = lambda asked: None
+    symbol(lying).no_files.add("2026-03-01")
     assert account(backfill("AAAUSDT", **HALF_HOUR)) == (0, 0, 30, 0)
     assert {row[2] for row in noted()} == {f"two complete answers lack it; {FILE} is not there"}
 

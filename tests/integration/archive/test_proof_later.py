@@ -291,6 +291,22 @@ def test_a_file_that_is_read_for_other_minutes_fills_holes_that_were_final(later
     assert noted() == []
 
 
+def test_a_file_that_is_read_for_other_minutes_fills_what_was_rejected(lying, stored, noted):
+    symbol(lying).holes.clear()
+    lose(lying)
+    lying.tell_rows = lambda name, query, rows: [
+        [row[0], row[1], "0", *row[3:]] if row[0] in LACKING else row for row in rows
+    ]
+    assert backfill("AAAUSDT", **MORNING).rejected == 30
+    symbol(lying).file_holes.clear()
+
+    summary = backfill("AAAUSDT", start=MORNING["start"], end="2026-03-02")
+
+    assert (summary.exit, summary.rejected, summary.holes, summary.missing) == (0, 0, 0, 0)
+    assert noted() == []
+    assert whole(stored, "2026-03-01T06:30", 1440 - 390)
+
+
 # Klines that lag by a range
 
 
