@@ -18,7 +18,7 @@ QUOTES: Final = frozenset(_QUOTES)
 
 _ANY_QUOTE = "|".join(_QUOTES)
 # ccxt: BTC/USDT is spot, what stands behind the colon is what a contract is settled in, then the day it ends.
-_SLASHED = re.compile(r"([^/:]+)/([^/:-]+)(?::([^/:-]+)(?:-([0-9]{6}))?)?")
+_SLASHED = re.compile(r"(\w[^/:]*)/(\w[^/:-]*)(?::([^/:-]+)(?:-([0-9]{6}))?)?")
 # TradingView: BTCUSDT.P, once BTCUSDTPERP; NautilusTrader: BTCUSDT-PERP.BINANCE; cryptofeed and OKX in three parts.
 _MARKED = re.compile(rf"(.+)\.P|(.+)-(?:PERP|SWAP)(?:\.[A-Z]+)?|(.+(?:{_ANY_QUOTE}))PERP")
 _PARTED = re.compile(rf"([^-_]+)[-_]({_ANY_QUOTE})")

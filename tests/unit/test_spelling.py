@@ -70,3 +70,11 @@ def test_a_venue_in_capitals_is_one_only_before_what_cannot_be_spot():
 )
 def test_what_was_typed_falls_into_venue_symbol_and_interval(text, parts):
     assert parts_of(text) == parts
+
+
+@pytest.mark.parametrize("text", ["../x", "/tmp/candles.db", "./x"])
+def test_a_path_is_no_pair_of_coins(text):
+    with pytest.raises(ValueError, match="holds '/'") as caught:
+        one_word_symbol(text)
+
+    assert not isinstance(caught.value, SpotSpelling)
