@@ -72,7 +72,7 @@ def test_what_was_typed_falls_into_venue_symbol_and_interval(text, parts):
     assert parts_of(text) == parts
 
 
-@pytest.mark.parametrize("text", ["../x", "/tmp/candles.db", "./x"])
+@pytest.mark.parametrize("text", ["../x", "/data/candles.db", "./x"])
 def test_a_path_is_no_pair_of_coins(text):
     with pytest.raises(ValueError, match="holds '/'") as caught:
         one_word_symbol(text)
