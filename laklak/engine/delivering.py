@@ -85,11 +85,11 @@ class Deliveries:
         """What the store is to be given of a series."""
         if absences and self._order.refetch:
             # A refetched minute that the venue does not have keeps the candle it has: stored beats hole.
-            span = TimeRange(absences[0].open_time_ms, absences[-1].open_time_ms + 1)
-            stored = set(await self._store.open_times(ledger.plan.series, span))
-            kept = sum(absence.open_time_ms in stored for absence in absences)
-            ledger.kept += kept
-            absences = [absence for absence in absences if absence.open_time_ms not in stored]
+            span = TimeRange(absences[0].open_time_ms, max(one.span.end_ms for one in absences))
+            stored = await self._store.open_times(ledger.plan.series, span)
+            ledger.kept += sum(one.span.start_ms <= time < one.span.end_ms for one in absences for time in stored)
+            interval = ledger.plan.series.interval
+            absences = [left for one in absences for left in one.left_by(stored, interval)]
         series = ledger.plan.series
         given = given_by(source, candles.open_times, series.interval, self._report.started_ms)
         return Delivery(series, candles if len(candles) else None, absences, corrected, changed, given)

@@ -60,6 +60,7 @@ from laklak.model.series import TimeRange, iso
 from laklak.model.spans import parted, runs, union
 from laklak.plan.answers import SECOND_ANSWER_AFTER_S, Edge, Question, first_answer, second_answer
 from laklak.plan.chunks import plan_chunks
+from laklak.plan.quiet import with_quiet
 from laklak.plan.rows import Checked
 from laklak.plan.wanted import BegunSeries
 from laklak.report.ledger import UNPROVEN, Ledger
@@ -597,6 +598,9 @@ class Fetch:
             ledger.trouble("undecided", outcome.undecided, why)
             if outcome.undecided:
                 log.warning("undecided series=%s range=%s reason=%s", chunk.series, chunk.range, why)
+        if not feed.venue.gapless:
+            known = TimeRange(ledger.oldest_ms, ledger.newest_ms)
+            outcome = with_quiet(outcome, chunk.series.interval, known, venue_now_ms=now_ms, confirmed_at_ms=stamp_ms)
         ledger.doubt(outcome.doubts)
         self._report.rows_rejected += outcome.rows_refused
         corrected = self._look_again(feed, chunk, checked)

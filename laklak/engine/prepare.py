@@ -23,7 +23,7 @@ from laklak.engine.oddities import STRAYS_FILE, OddityBook
 from laklak.engine.store_work import Closed, check_room, each, find_closed, survey_sure
 from laklak.engine.tally import tally
 from laklak.errors import LaklakError, StoreUnavailable, SymbolError, TryLater, VenueError, VenueUnreachable
-from laklak.model.absences import SPAN_KINDS, Absence, minutes
+from laklak.model.absences import UNWANTED_KINDS, Absence, minutes
 from laklak.model.series import Instrument, Series, TimeRange, iso
 from laklak.model.spans import newest_held, oldest_held, parted, runs, union, without
 from laklak.plan.answers import may_have_come
@@ -513,7 +513,8 @@ class Preparation:
             asked_end_ms=target.asked_end_ms,
             doubtful_first=target.doubtful_first,
             not_whole=presence.not_whole,
-            absent=minutes(known, SPAN_KINDS, interval),
+            absent=minutes(known, UNWANTED_KINDS, interval),
+            quiet=minutes(known, ("quiet",), interval),
             files_only=target.files_only,
         )
 
@@ -592,12 +593,12 @@ class Preparation:
             start=iso(self._report.start_ms or 0),
             end=iso(self._report.end_ms or 0),
             series=self._report.series,
-            wanted=self._report.wanted,
-            stored_before=self._report.stored_before,
-            holes=self._report.holes,
-            rejected=self._report.rejected,
+            account=replace(
+                self._report.account,
+                blocked=sum(plan.blocked_count for _, own in plans for plan in own),
+                out_of_reach=sum(plan.out_of_reach_count for _, own in plans for plan in own),
+            ),
             to_fetch=sum(plan.missing_count for _, own in plans for plan in own),
-            blocked=sum(plan.blocked_count for _, own in plans for plan in own),
             requests=sum(cost.requests for _, cost in costs),
             weight=sum(cost.weight for _, cost in costs),
             budget=sum(feed.budget_a_minute for feed in self.feeds),
@@ -614,7 +615,6 @@ class Preparation:
                 for part in splits[plan.series].files
             ),
             file_seconds=round(sum(split.candles for split in splits.values()) / FILE_CANDLES_PER_SECOND, 1),
-            out_of_reach=sum(plan.out_of_reach_count for _, own in plans for plan in own),
             no_source=sum(
                 part.count(plan.series.interval)
                 for feed, own in plans

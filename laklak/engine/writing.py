@@ -114,11 +114,12 @@ class Writer:
         got = ledger.written or ledger.new_holes or ledger.new_rejected
         if got and ledger not in self._logged:
             self._logged.add(ledger)
+            account = ledger.account
             log.info(
                 "series=%s written=%d holes=%d rejected=%d missing=%d",
                 ledger.plan.series,
-                ledger.written,
-                ledger.holes,
-                ledger.rejected,
-                ledger.missing,
+                account.written,
+                account.holes,
+                account.rejected,
+                account.missing,
             )

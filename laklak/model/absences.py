@@ -17,6 +17,8 @@ MINUTE_KINDS: Final[tuple[MinuteKind, ...]] = ("hole", "rejected")
 """Kinds that are kept one by one, so that a person can forget a single one."""
 SPAN_KINDS: Final[tuple[SpanKind, ...]] = ("quiet", "closed", "before_first", "after_last")
 """Kinds that may last for years, and are kept as one row."""
+UNWANTED_KINDS: Final[tuple[SpanKind, ...]] = ("closed", "before_first", "after_last")
+"""Kinds of which no candle is wanted; a quiet minute is wanted, and known to have none."""
 EDGE_KINDS: Final[tuple[SpanKind, ...]] = ("before_first", "after_last")
 """Kinds that a single candle disproves: a series has one beginning and one end."""
 

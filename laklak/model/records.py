@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Final
 
+from laklak.model.account import Account
+
 
 @dataclass(frozen=True, slots=True)
 class Note:
@@ -21,12 +23,13 @@ class Note:
     venue_ms: int | None = None
 
 
+_REMEMBERED: Final = ("wanted", "stored_before", "written", "holes", "rejected", "missing")
 _RESULTS: Final = {0: "complete", 1: "incomplete", 2: "refused", 75: "try later", 130: "interrupted", 143: "terminated"}
 
 
 @dataclass(frozen=True, slots=True)
 class RunRecord:
-    """One run as the store remembers it. Times in ms UTC; `stored_before` and `stored_after` count candles."""
+    """One run as the store remembers it. Times in ms UTC."""
 
     started_ms: int
     ended_ms: int
@@ -35,13 +38,7 @@ class RunRecord:
     end_ms: int
     interval: str
     series: int
-    wanted: int
-    stored_before: int
-    stored_after: int
-    written: int
-    holes: int
-    rejected: int
-    missing: int
+    account: Account
     requests: int
     weight: int
     exit_code: int
@@ -55,5 +52,6 @@ class RunRecord:
     @property
     def facts(self) -> dict[str, str | int | None]:
         """Everything but its times, with `result`, under the names that it is stored by; times each store spells."""
-        names = [one.name for one in fields(self) if not one.name.endswith("_ms")]
-        return {**{name: getattr(self, name) for name in names}, "result": self.result}
+        names = [one.name for one in fields(self) if not one.name.endswith("_ms") and one.name != "account"]
+        account = self.account.named(_REMEMBERED) | {"stored_after": self.account.stored_before + self.account.written}
+        return {**{name: getattr(self, name) for name in names}, **account, "result": self.result}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from laklak.model.account import Account
 from laklak.model.series import Series, TimeRange
 
 
@@ -11,8 +12,8 @@ from laklak.model.series import Series, TimeRange
 class SeriesPlan:
     """One series of a run: what is wanted, what the store has, what is to fetch.
 
-    wanted_count = stored + holes + rejected + candles in `missing` and in `blocked`; what is `absent` or `out_of_reach`
-    is not in it.
+    Its account is what is known before anything is fetched; what is `absent` or `out_of_reach` is not in its sum, and
+    the candles in `missing` and in `blocked` are what it lacks.
     """
 
     series: Series
@@ -38,7 +39,9 @@ class SeriesPlan:
     blocked: tuple[TimeRange, ...] = ()
     """What is not there either, and is not asked for, since the store could not take it."""
     absent: int = 0
-    """So many of `wanted` are known to be quiet, closed, before the first candle or after the last."""
+    """So many of `wanted` are known to be closed, before the first candle or after the last."""
+    quiet: int = 0
+    """In so many minutes nothing was traded, of a venue that leaves these out."""
     not_whole: tuple[TimeRange, ...] = ()
     """Of `missing`, where something stands that is no candle."""
     out_of_reach: tuple[TimeRange, ...] = ()
@@ -52,6 +55,18 @@ class SeriesPlan:
         start_ms, end_ms = self.asked_start_ms, self.asked_end_ms
         return TimeRange(
             self.wanted.start_ms if start_ms is None else start_ms, self.wanted.end_ms if end_ms is None else end_ms
+        )
+
+    @property
+    def account(self) -> Account:
+        return Account(
+            wanted=self.wanted_count,
+            stored_before=self.stored,
+            holes=self.holes,
+            rejected=self.rejected,
+            quiet=self.quiet,
+            blocked=self.blocked_count,
+            out_of_reach=self.out_of_reach_count,
         )
 
     @property

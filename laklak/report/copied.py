@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from laklak._version import __version__
 from laklak.errors import LaklakError, in_short
+from laklak.model.account import Account, Accounted
 from laklak.model.series import Series
 from laklak.plan.wanted import FailedSeries
 from laklak.report.progress import Report
-from laklak.report.summary import SCHEMA, when
+from laklak.report.summary import SCHEMA, fields_of, when
+
+_OF_A_COPY: Final = ("wanted", "stored_before", "written", "holes", "rejected", "missing", "blocked")
 
 
 @dataclass(slots=True)
@@ -24,14 +27,13 @@ class CopyReport(Report):
 
 
 @dataclass(frozen=True, slots=True)
-class CopySummary:
+class CopySummary(Accounted):
     """The outcome of a copy; `as_json()` is what --json prints.
 
-    wanted = stored_before + written + holes + rejected + missing, in candles: what the source knows, as it is at the
-    destination now. Of the missing so many are `blocked` that no other copy brings before something is mended:
-    `failed_series` says what. `source_missing` is what the source itself lacks between its first and its last candles.
-    `series` counts also those of `failed_series` that the source does not have, and those `outside_retention`, of
-    which the destination would keep nothing: no candle of either is wanted.
+    It has the figures of its `account`: what the source knows, as it is at the destination now. `failed_series` says
+    what the blocked ones wait for. `source_missing` is what the source itself lacks between its first and its last
+    candles. `series` counts also those of `failed_series` that the source does not have, and those
+    `outside_retention`, of which the destination would keep nothing: no candle of either is wanted.
     """
 
     exit: int
@@ -41,13 +43,7 @@ class CopySummary:
     start: str | None
     end: str | None
     series: int
-    wanted: int
-    stored_before: int
-    written: int
-    holes: int
-    rejected: int
-    missing: int
-    blocked: int
+    account: Account
     source_missing: int
     outside_retention: Sequence[str]
     failed_series: Sequence[FailedSeries]
@@ -58,7 +54,7 @@ class CopySummary:
     hint: str | None
 
     def as_json(self) -> dict[str, Any]:
-        values = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        values = fields_of(self, _OF_A_COPY)
         values["failed_series"] = [asdict(failed) for failed in self.failed_series]
         return {"schema": SCHEMA, "version": __version__, **values}
 
@@ -67,10 +63,10 @@ def summarise_copy(
     report: CopyReport, *, error: LaklakError | None = None, exit_code: int | None = None
 ) -> CopySummary:
     """Close the account. The exit status is `exit_code`, else the error's, else 1 when another copy has work left."""
-    missing = report.missing
+    account = report.account
     failures = report.failures()
     if exit_code is None:
-        exit_code = error.exit_code if error is not None else int(bool(missing or failures))
+        exit_code = error.exit_code if error is not None else int(bool(account.missing or failures))
     return CopySummary(
         exit=exit_code,
         complete=exit_code == 0,
@@ -79,13 +75,7 @@ def summarise_copy(
         start=when(report.start_ms),
         end=when(report.end_ms),
         series=report.series,
-        wanted=report.wanted,
-        stored_before=report.stored_before,
-        written=report.written,
-        holes=report.holes,
-        rejected=report.rejected,
-        missing=missing,
-        blocked=report.blocked,
+        account=account,
         source_missing=report.source_missing,
         outside_retention=[str(series) for series in report.outside_retention],
         failed_series=failures,

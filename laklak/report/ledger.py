@@ -1,10 +1,12 @@
-"""The account of one series during a run: what is wanted = stored + written + holes + rejected + missing."""
+"""The account of one series while a run goes."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
+from dataclasses import replace
 from typing import Final
 
+from laklak.model.account import Account
 from laklak.model.series import TimeRange, iso
 from laklak.model.spans import count, overlap
 from laklak.plan.answers import Doubts, Edge
@@ -31,6 +33,7 @@ class Ledger:
         self.written = 0
         self.new_holes = 0
         self.new_rejected = 0
+        self.new_quiet = 0
         self.newly_rejected = 0
         """Of those, the ones that were not remembered as rejected before."""
         self.kept = 0
@@ -134,21 +137,26 @@ class Ledger:
         self._beyond_life = self.plan.missing_count - sum(part.clip(life).count(interval) for part in self.plan.missing)
 
     @property
-    def holes(self) -> int:
-        return self.plan.holes + self.new_holes
-
-    @property
-    def rejected(self) -> int:
-        return self.plan.rejected + self.new_rejected
-
-    @property
-    def stored_before(self) -> int:
-        """Stored before the run and still so; a refetched series counts only what the venue does not have."""
-        return self.plan.stored + self.kept
+    def account(self) -> Account:
+        """What has become of the series by now; a refetched one has before only what the venue does not have."""
+        known = self.plan.account
+        account = Account(
+            wanted=self.wanted_count,
+            stored_before=known.stored_before + self.kept,
+            written=self.written,
+            holes=known.holes + self.new_holes,
+            rejected=known.rejected + self.new_rejected,
+            quiet=known.quiet + self.new_quiet,
+            out_of_reach=self.out_of_reach,
+            corrected=len(self.corrected),
+            holes_filled=self.filled,
+        )
+        mended_first = sum(self._troubles.get(reason, (0, ""))[0] for reason in MENDED_FIRST)
+        return replace(account, blocked=min(account.missing, mended_first)) if mended_first else account
 
     @property
     def missing(self) -> int:
-        return self.wanted_count - self.stored_before - self.written - self.holes - self.rejected
+        return self.account.missing
 
     def doubt(self, doubts: Doubts) -> None:
         """Collect what a first answer left in doubt."""
@@ -183,9 +191,12 @@ class Ledger:
         interval = self.plan.series.interval
         single = [one for absence in delivery.absences if not absence.is_span for one in absence.candles(interval)]
         self.new_holes += sum(one.kind == "hole" and one.open_time_ms not in self.reopened for one in single)
+        stretches = [absence.over(absence.span.clip(self.life)) for absence in delivery.absences if absence.is_span]
+        quiet = [one.span for one in stretches if one.span and one.kind == "quiet"]
         # When there was nothing to have, nothing is wanted.
-        spans = [absence.span.clip(self.life) for absence in delivery.absences if absence.is_span]
-        self.outside += count(overlap(self.plan.missing, [span for span in spans if span]), interval)
+        others = [one.span for one in stretches if one.span and one.kind != "quiet"]
+        self.new_quiet += count(overlap(self.plan.missing, quiet), interval)
+        self.outside += count(overlap(self.plan.missing, others), interval)
         rejected = [one.open_time_ms for one in single if one.kind == "rejected"]
         self.new_rejected += len(rejected)
         self.newly_rejected += sum(time not in self.plan.known_rejected for time in rejected)
@@ -206,11 +217,6 @@ class Ledger:
     def got_all(self) -> bool:
         """Nothing is missing that could be written."""
         return self.missing == self.plan.blocked_count
-
-    @property
-    def blocked(self) -> int:
-        """Of `missing`, so many that no other run gets before something is mended."""
-        return min(self.missing, sum(self._troubles.get(reason, (0, ""))[0] for reason in MENDED_FIRST))
 
     @property
     def unexplained(self) -> int:

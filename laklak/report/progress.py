@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from laklak.errors import LaklakError, in_short
+from laklak.model.account import Account, Accounted
 from laklak.model.series import iso
 from laklak.plan.wanted import BegunSeries, EndedSeries, FailedSeries
 from laklak.report.ledger import Ledger
@@ -113,7 +114,7 @@ class VenueFigures:
 
 
 @dataclass(slots=True)
-class Report:
+class Report(Accounted):
     """The counters of a running backfill, for progress. Filled by the engine, read by whoever shows it."""
 
     store: str = ""
@@ -158,44 +159,9 @@ class Report:
         return tuple(self.begun[name] for name in sorted(self.begun))
 
     @property
-    def wanted(self) -> int:
-        return sum(ledger.wanted_count for ledger in self.ledgers)
-
-    @property
-    def stored_before(self) -> int:
-        return sum(ledger.stored_before for ledger in self.ledgers)
-
-    @property
-    def written(self) -> int:
-        return sum(ledger.written for ledger in self.ledgers)
-
-    @property
-    def holes(self) -> int:
-        return sum(ledger.holes for ledger in self.ledgers)
-
-    @property
-    def rejected(self) -> int:
-        return sum(ledger.rejected for ledger in self.ledgers)
-
-    @property
-    def missing(self) -> int:
-        return sum(ledger.missing for ledger in self.ledgers)
-
-    @property
-    def corrected(self) -> int:
-        return sum(len(ledger.corrected) for ledger in self.ledgers)
-
-    @property
-    def holes_filled(self) -> int:
-        return sum(ledger.filled for ledger in self.ledgers)
-
-    @property
-    def blocked(self) -> int:
-        return sum(ledger.blocked for ledger in self.ledgers)
-
-    @property
-    def newly_rejected(self) -> int:
-        return sum(ledger.newly_rejected for ledger in self.ledgers)
+    def account(self) -> Account:
+        """The sum of all series by now; whoever needs more than one figure takes it once."""
+        return sum((ledger.account for ledger in self.ledgers), Account())
 
     @property
     def candles_per_second(self) -> float:

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from laklak._version import __version__
 from laklak.errors import LaklakError, TryLater, in_short
+from laklak.model.account import SUM, Account, Accounted
 from laklak.model.series import iso
 from laklak.plan.cost import Alternative
 from laklak.plan.wanted import BegunSeries, EndedSeries, FailedSeries
@@ -16,20 +17,19 @@ from laklak.report.progress import FileTally, Report, VenueFigures, WriterTally
 from laklak.stores.refetched import Refetched
 
 SCHEMA: Final = 1
+_OF_A_PLAN: Final = ("wanted", "stored_before", "holes", "rejected", "quiet", "blocked", "out_of_reach")
+_OF_A_RUN: Final = (*SUM, "out_of_reach", "corrected", "holes_filled")
 
 
 @dataclass(frozen=True, slots=True)
-class Summary:
+class Summary(Accounted):
     """The outcome of a backfill; `as_json()` is what --json prints.
 
-    wanted = stored_before + written + holes + rejected + missing, in candles; `holes_filled` of the written ones were
-    known holes until bulk files had them, and of the missing so many are `blocked` that no other run gets before
-    something is mended: `failed_series` says what.  So many were `not_whole` when the run began: something stood there
-    that is no candle.  `out_of_reach` are beside the sum: no source gives candles of that time any more.
+    It has the figures of its `account` (see laklak.model.account); `failed_series` says what the blocked ones wait for.
+    So many were `not_whole` when the run began: something stood there that is no candle.
 
     `exit` is the exit status, `seconds` the whole run, `weight` what the run paid, `error` a short word and a sentence
     when the run did not end by itself.
-    `corrected` are candles among those stored before that were written again, for the venue has other values by now;
     `refetched` is None without --refetch.
     """
 
@@ -39,19 +39,10 @@ class Summary:
     start: str | None
     end: str | None
     series: int
-    wanted: int
-    stored_before: int
-    written: int
-    holes: int
-    rejected: int
-    missing: int
-    blocked: int
+    account: Account
     not_whole: int
-    out_of_reach: int
-    corrected: int
     refetched: Refetched | None
     rows_rejected: int
-    holes_filled: int
     failed_series: Sequence[FailedSeries]
     begun_series: Sequence[BegunSeries]
     ended_series: Sequence[EndedSeries]
@@ -85,7 +76,7 @@ def summarise(report: Report, *, error: LaklakError | None = None, exit_code: in
     """Close the account. `error` has ended the run as a whole; the exit status is `exit_code`, else what is wrong with
     it (see laklak.report.outcome).
     """
-    missing = report.missing
+    account = report.account
     failures = report.failures()
     run_error = error
     error = error or deciding_error(report)
@@ -94,24 +85,15 @@ def summarise(report: Report, *, error: LaklakError | None = None, exit_code: in
         exit_code = exit_status(report, run_error)
     return Summary(
         exit=exit_code,
-        complete=exit_code == 0 and not missing and not failures,
+        complete=exit_code == 0 and not account.missing and not failures,
         store=report.store,
         start=when(report.start_ms),
         end=when(report.end_ms),
         series=report.series,
-        wanted=report.wanted,
-        stored_before=report.stored_before,
-        written=report.written,
-        holes=report.holes,
-        rejected=report.rejected,
-        missing=missing,
-        blocked=report.blocked,
+        account=account,
         not_whole=report.not_whole,
-        out_of_reach=sum(ledger.out_of_reach for ledger in report.ledgers),
-        corrected=report.corrected,
         refetched=report.refetched,
         rows_rejected=report.rows_rejected,
-        holes_filled=report.holes_filled,
         failed_series=failures,
         begun_series=report.begun_series,
         ended_series=tuple(report.ended),
@@ -138,7 +120,7 @@ def when(time_ms: int | None) -> str | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Estimate:
+class Estimate(Accounted):
     """What --dry-run says: the plan, its price and what it would cost otherwise. Nothing was fetched or stored.
 
     `to_fetch` = `file_candles` of bulk files + what is asked of the API + `no_source`, which none gives that may be
@@ -152,12 +134,8 @@ class Estimate:
     start: str
     end: str
     series: int
-    wanted: int
-    stored_before: int
-    holes: int
-    rejected: int
+    account: Account
     to_fetch: int
-    blocked: int
     requests: int
     weight: int
     budget: int
@@ -168,7 +146,6 @@ class Estimate:
     file_candles: int
     file_bytes: int
     file_seconds: float
-    out_of_reach: int
     no_source: int
     failed_series: Sequence[FailedSeries]
     begun_series: Sequence[BegunSeries]
@@ -192,8 +169,17 @@ def _venues_json(venues: Mapping[str, VenueFigures]) -> dict[str, Any]:
     return {name: figures.as_json() for name, figures in venues.items()}
 
 
+def fields_of(carrier: Any, figures: Sequence[str]) -> dict[str, Any]:
+    """The fields of what carries an account by name, with some of its figures where the account stands."""
+    values: dict[str, Any] = {}
+    for field_name in carrier.__dataclass_fields__:
+        value = getattr(carrier, field_name)
+        values |= value.named(figures) if field_name == "account" else {field_name: value}
+    return values
+
+
 def _fields(outcome: Summary | Estimate) -> dict[str, Any]:
-    values = {name: getattr(outcome, name) for name in outcome.__dataclass_fields__}
+    values = fields_of(outcome, _OF_A_PLAN if isinstance(outcome, Estimate) else _OF_A_RUN)
     values["failed_series"] = [asdict(failed) for failed in outcome.failed_series]
     values["begun_series"] = [{"series": one.series, "first": iso(one.first_ms)} for one in outcome.begun_series]
     values["ended_series"] = [

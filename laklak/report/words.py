@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Final
 
+from laklak.model.account import Account
 from laklak.model.findings import Checkup
 from laklak.model.provenance import Stretch
 from laklak.model.series import Series, iso
@@ -258,7 +259,10 @@ def estimate_lines(estimate: Estimate) -> Iterable[str]:
     """The plan of a dry run with its alternatives."""
     yield plan_line(estimate)
     yield from (f"  {line}" for line in begun_lines(estimate.begun_series))
-    yield f"  stored {estimate.stored_before:,}, holes {estimate.holes:,}, rejected {estimate.rejected:,}"
+    yield (
+        f"  stored {estimate.stored_before:,}, holes {estimate.holes:,}, rejected {estimate.rejected:,}"
+        f"{_quiet(estimate.account)}"
+    )
     if estimate.to_fetch and estimate.alternatives:
         yield "  chunk   budget   requests      weight   time"
         for one in estimate.alternatives:
@@ -269,17 +273,16 @@ def estimate_lines(estimate: Estimate) -> Iterable[str]:
 
 def summary_lines(summary: Summary) -> Iterable[str]:
     """The end of a run, for people."""
-    there = summary.wanted - summary.missing
     if summary.start is None:
         yield f"{_verdict(summary)} before the plan was made"
         return
     yield (
-        f"{_verdict(summary)}: {there:,} of {summary.wanted:,} candles of {summary.series} series accounted for, "
-        f"{summary.start} to {summary.end}"
+        f"{_verdict(summary)}: {summary.account.done:,} of {summary.wanted:,} candles of {summary.series} series "
+        f"accounted for, {summary.start} to {summary.end}"
     )
     yield (
         f"  stored before {summary.stored_before:,}, written {summary.written:,}, holes {summary.holes:,}, "
-        f"rejected {summary.rejected:,}, missing {summary.missing:,}"
+        f"rejected {summary.rejected:,}{_quiet(summary.account)}, missing {summary.missing:,}"
     )
     if summary.corrected:
         yield (
@@ -309,6 +312,11 @@ def summary_lines(summary: Summary) -> Iterable[str]:
     yield from _again(summary, _advice(summary))
 
 
+def _quiet(account: Account) -> str:
+    """Minutes without trades, where there are any: most venues give every minute."""
+    return f", quiet {account.quiet:,}" if account.quiet else ""
+
+
 def _and_blocked(count: int) -> str:
     return f", {count:,} that the store could not take" if count else ""
 
@@ -317,10 +325,11 @@ def copy_plan_line(report: CopyReport) -> str:
     """One line before candles move: what is to be done."""
     span = f"{iso(report.start_ms or 0)} to {iso(report.end_ms or 0)}"
     head = f"plan: {len(report.ledgers)} series, {span}:"
-    to_copy = report.missing - report.blocked
-    if not report.missing:
-        return f"{head} nothing to copy, all {report.wanted:,} candles accounted for"
-    return f"{head} {to_copy:,} of {report.wanted:,} candles to copy{_and_blocked(report.blocked)}"
+    account = report.account
+    if not account.missing:
+        return f"{head} nothing to copy, all {account.wanted:,} candles accounted for"
+    to_copy = account.missing - account.blocked
+    return f"{head} {to_copy:,} of {account.wanted:,} candles to copy{_and_blocked(account.blocked)}"
 
 
 def copy_summary_lines(summary: CopySummary) -> Iterable[str]:
@@ -328,10 +337,9 @@ def copy_summary_lines(summary: CopySummary) -> Iterable[str]:
     if summary.start is None:
         yield "nothing to copy" if summary.complete else "stopped before the plan was made"
         return
-    there = summary.wanted - summary.missing
     yield (
-        f"{_verdict(summary)}: {there:,} of {summary.wanted:,} candles of {summary.series} series accounted for in "
-        f"{summary.destination}, {summary.start} to {summary.end}"
+        f"{_verdict(summary)}: {summary.account.done:,} of {summary.wanted:,} candles of {summary.series} series "
+        f"accounted for in {summary.destination}, {summary.start} to {summary.end}"
     )
     yield (
         f"  stored before {summary.stored_before:,}, written {summary.written:,}, holes {summary.holes:,}, "

@@ -429,7 +429,7 @@ def check_sum() -> Callable[[dict[str, Any]], dict[str, Any]]:
     def check(answer: dict[str, Any]) -> dict[str, Any]:
         assert set(answer) == set(SUMMARY_KEYS)
         assert answer["schema"] == 1
-        parts = ("stored_before", "written", "holes", "rejected", "missing")
+        parts = ("stored_before", "written", "holes", "rejected", "quiet", "missing")
         assert answer["wanted"] == sum(answer[part] for part in parts)
         assert answer["complete"] == (answer["exit"] == 0 and answer["missing"] == 0)
         return answer

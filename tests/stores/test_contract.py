@@ -13,6 +13,7 @@ import pytest
 from influx_places import Bucket, Database
 
 from laklak.model.absences import Absence
+from laklak.model.account import Account
 from laklak.model.candles import CandleBatch
 from laklak.model.records import Note, RunRecord
 from laklak.model.series import DAY_MS, MINUTE_MS, Interval, Series, TimeRange
@@ -330,11 +331,13 @@ def recorded_runs(where, request):
     return read
 
 
-RUN = RunRecord(START, START + 5000, "1.0", START, DAYS.end_ms, "1m", 2, 8640, 10, 8639, 8629, 1, 3, 4, 9, 45, 0, None)
+RUN = RunRecord(START, START + 5000, "1.0", START, DAYS.end_ms, "1m", 2, Account(8647, 10, 8629, 1, 3), 9, 45, 0, None)
 
 
 def test_every_run_is_recorded_with_its_account(use, recorded_runs):
-    failed = replace(RUN, ended_ms=START + 6000, written=7, missing=8626, exit_code=75, error="banned until tomorrow")
+    failed = replace(
+        RUN, ended_ms=START + 6000, account=replace(RUN.account, written=7), exit_code=75, error="banned until tomorrow"
+    )
 
     use(lambda store: store.record_run(RUN))
     use(lambda store: store.record_run(failed))

@@ -10,6 +10,7 @@ from contextlib import closing
 import pytest
 
 from laklak.model.absences import Absence
+from laklak.model.account import Account
 from laklak.model.records import RunRecord
 from laklak.model.series import DAY_MS, MINUTE_MS, Interval, Series, TimeRange
 from laklak.stores import open_store
@@ -249,10 +250,8 @@ def test_a_person_can_read_and_repair_while_the_store_is_written(path, series, d
 
 
 def test_one_row_is_kept_for_each_run(path, person):
-    run = RunRecord(
-        START, START + 5500, "1.0", START, DAYS.end_ms, "1m", 2, 8640, 10, 8639, 8629, 1, 0, 0, 9, 45, 0, None
-    )
-    failed = RunRecord(START, START, "1.0", START, START, "1m", 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 75, "banned")
+    run = RunRecord(START, START + 5500, "1.0", START, DAYS.end_ms, "1m", 2, Account(8640, 10, 8629, 1), 9, 45, 0, None)
+    failed = RunRecord(START, START, "1.0", START, START, "1m", 0, Account(), 0, 0, 75, "banned")
 
     async def main():
         async with open_store(str(path)) as store:

@@ -42,11 +42,11 @@ def test_the_sum_holds_after_every_delivery(deliveries, stored, holes, rejected)
     for parts in deliveries:
         ledger.acknowledged(delivery(*parts))
 
-        counted = ledger.stored_before + ledger.written + ledger.holes + ledger.rejected
+        counted = ledger.account.stored_before + ledger.written + ledger.account.holes + ledger.account.rejected
         assert counted + ledger.missing == ledger.plan.wanted_count
     assert ledger.written == sum(candles for candles, _, _ in deliveries)
-    assert ledger.holes == holes + sum(found for _, found, _ in deliveries)
-    assert ledger.rejected == rejected + sum(found for _, _, found in deliveries)
+    assert ledger.account.holes == holes + sum(found for _, found, _ in deliveries)
+    assert ledger.account.rejected == rejected + sum(found for _, _, found in deliveries)
 
 
 def test_everything_is_missing_until_the_store_has_acknowledged_it():
@@ -57,7 +57,7 @@ def test_a_refetched_minute_that_is_kept_counts_as_stored_before():
     ledger = ledger_of()
     ledger.kept += 3
 
-    assert (ledger.stored_before, ledger.missing) == (3, 97)
+    assert (ledger.account.stored_before, ledger.missing) == (3, 97)
 
 
 def test_doubts_are_collected_and_handed_out_once():
@@ -139,7 +139,7 @@ def test_a_known_hole_that_a_file_has_is_a_candle_and_no_hole_any_more():
 
     ledger.acknowledged(delivery(candles=3))
 
-    assert (ledger.written, ledger.holes, ledger.filled, ledger.missing) == (3, 2, 3, 0)
+    assert (ledger.written, ledger.account.holes, ledger.filled, ledger.missing) == (3, 2, 3, 0)
 
 
 def test_a_known_hole_that_is_one_still_counts_once():
@@ -148,7 +148,7 @@ def test_a_known_hole_that_is_one_still_counts_once():
 
     ledger.acknowledged(delivery(holes=5))
 
-    assert (ledger.new_holes, ledger.holes, ledger.missing) == (0, 5, 0)
+    assert (ledger.new_holes, ledger.account.holes, ledger.missing) == (0, 5, 0)
 
 
 def test_what_is_blocked_is_missing_and_no_more_than_that():
@@ -156,11 +156,11 @@ def test_what_is_blocked_is_missing_and_no_more_than_that():
     ledger.trouble("other_types", 5, "why")
     ledger.trouble("fetch_failed", 1, "why")
 
-    assert (ledger.missing, ledger.blocked) == (6, 5)
+    assert (ledger.missing, ledger.account.blocked) == (6, 5)
 
     ledger.acknowledged(delivery(3))
 
-    assert (ledger.missing, ledger.blocked) == (3, 3)
+    assert (ledger.missing, ledger.account.blocked) == (3, 3)
 
 
 def test_all_is_got_when_only_what_cannot_be_written_is_missing():
@@ -180,6 +180,15 @@ def test_a_stretch_without_candles_is_not_wanted_any_more():
 
     # Half of it lies behind what is wanted.
     ledger.acknowledged(Delivery(SERIES, None, [Absence(span(90, 110), "after_last", 1, "")]))
-    ledger.acknowledged(Delivery(SERIES, None, [Absence(span(20, 25), "quiet", 1, "")]))
+    ledger.acknowledged(Delivery(SERIES, None, [Absence(span(20, 25), "closed", 1, "")]))
 
-    assert (ledger.wanted_count, ledger.written, ledger.holes, ledger.missing) == (85, 10, 0, 75)
+    assert (ledger.wanted_count, ledger.written, ledger.account.holes, ledger.missing) == (85, 10, 0, 75)
+
+
+def test_a_quiet_stretch_is_wanted_and_has_a_number_of_its_own():
+    ledger = ledger_of(100)
+
+    # Half of it lies behind what is wanted.
+    ledger.acknowledged(Delivery(SERIES, None, [Absence(span(90, 110), "quiet", 1, "")]))
+
+    assert (ledger.account.wanted, ledger.account.quiet, ledger.missing) == (100, 10, 90)

@@ -7,6 +7,7 @@ from summary_keys import SUMMARY_KEYS
 
 from laklak.errors import SettingsError, StoreBusy, StoreFull, TransientError, TryLater, VenueUnreachable
 from laklak.model.absences import Absence
+from laklak.model.account import Account
 from laklak.model.candles import CandleBatch
 from laklak.model.series import MINUTE_MS, Interval, Series, TimeRange
 from laklak.plan.cost import Alternative
@@ -122,7 +123,7 @@ def test_the_json_of_a_summary_has_exactly_the_documented_keys_and_adds_up():
 
     assert list(values) == SUMMARY_KEYS
     assert values["schema"] == 1
-    parts = ("stored_before", "written", "holes", "rejected", "missing")
+    parts = ("stored_before", "written", "holes", "rejected", "quiet", "missing")
     assert values["wanted"] == sum(values[part] for part in parts) == 20
     assert values["candles_per_second"] == 2.5
     assert values["failed_series"] == [{"series": "binance:X:1m", "reason": "unknown_symbol", "detail": "who?"}]
@@ -139,9 +140,10 @@ def test_a_run_that_never_began_still_has_every_key():
 
 def test_the_json_of_an_estimate_is_plain_data():
     estimate = Estimate(
-        store="s", start="a", end="b", series=1, wanted=10, stored_before=1, holes=2, rejected=3, to_fetch=4, blocked=0,
+        store="s", start="a", end="b", series=1, to_fetch=4,
+        account=Account(wanted=10, stored_before=1, holes=2, rejected=3),
         requests=1, weight=1, budget=1200, chunk=1000, seconds_estimated=0.5, seconds_auto=0.4,
-        files=1, file_candles=2, file_bytes=82, file_seconds=0.1, out_of_reach=0, no_source=0,
+        files=1, file_candles=2, file_bytes=82, file_seconds=0.1, no_source=0,
         failed_series=(FailedSeries("x", "y", "z"),), begun_series=(), ended_series=(),
         alternatives=(Alternative(499, 1200, 1, 1, 0.4),),
     )  # fmt: skip

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from thoroughness import examples
 
+from laklak.model.account import SUM
 from laklak.model.candles import Chunk, Page
 from laklak.model.series import MINUTE_MS, Interval, Series, TimeRange
 from laklak.model.spans import runs
@@ -376,8 +377,8 @@ def test_the_account_of_a_series_adds_up_and_holes_are_proven(venue, page, now_m
 
     holes = {minute for minute, kind in absent.items() if kind == "hole"}
     assert ledger.written == len(store)
-    assert (ledger.holes, ledger.rejected) == (len(holes), len(absent) - len(holes))
-    parts = ledger.written + ledger.holes + ledger.rejected + ledger.missing + ledger.stored_before
+    assert (ledger.account.holes, ledger.account.rejected) == (len(holes), len(absent) - len(holes))
+    parts = sum(ledger.account.named(SUM[1:-1]).values())
     assert parts == ledger.wanted_count <= LENGTH
     assert ledger.missing >= 0
     for minute in holes:
