@@ -342,8 +342,8 @@ def test_every_run_is_recorded_with_its_account(use, recorded_runs):
     use(lambda store: store.record_run(RUN))
     use(lambda store: store.record_run(failed))
 
-    # No error is nothing or no text, as each store has it.
-    found = [{**row, "error": row["error"] or None} for row in recorded_runs()]
+    # No error is nothing, or in InfluxDB a mark: texts that are empty come back in another order from 2.x.
+    found = [{**row, "error": None if row["error"] in (None, "-") else row["error"]} for row in recorded_runs()]
     assert [{**row, "result": one.result} for row, one in zip(found, (RUN, failed), strict=True)] == [
         RUN.facts,
         failed.facts,

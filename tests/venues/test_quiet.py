@@ -9,6 +9,7 @@ import pytest
 from copies import new_name
 from example_server import MINUTE_MS, ExampleServer, ms
 from example_venue import Example
+from influxd2 import TOKEN
 
 import laklak
 from laklak.settings import spec
@@ -47,10 +48,16 @@ def register(monkeypatch):
     return put
 
 
-@pytest.fixture(params=["sqlite", "influxdb"])
-def store(request):
+@pytest.fixture(params=["sqlite", "influxd", "influxd2"])
+def store(request, monkeypatch):
     """Give the address of a store that is empty."""
-    return "candles.db" if request.param == "sqlite" else request.getfixturevalue("influxd").url(new_name())
+    if request.param == "sqlite":
+        return "candles.db"
+    server, name = request.getfixturevalue(request.param), new_name()
+    if request.param == "influxd2":
+        server.make_bucket(name)
+        monkeypatch.setenv("LAKLAK_INFLUXDB_TOKEN", TOKEN)
+    return server.url(name)
 
 
 def fill(store, **settings):

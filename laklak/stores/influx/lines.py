@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from laklak.model.candles import CandleBatch, Candles, PackedCandles
 from laklak.model.series import Series
@@ -24,6 +24,9 @@ TAGS: Final = ("exchange", "symbol", "timeframe")
 
 _NAME_ESCAPES: Final = str.maketrans({",": r"\,", " ": r"\ "})
 _KEY_ESCAPES: Final = str.maketrans({",": r"\,", "=": r"\=", " ": r"\ "})
+NO_TEXT: Final = "-"
+"""A field without a text: 2.7.12 reads empty ones that stand between others back in another order."""
+
 _TEXT_ESCAPES: Final = str.maketrans({'"': r"\"", "\\": r"\\"})
 
 
@@ -110,6 +113,11 @@ def point_line(key: str, fields: Mapping[str, str | int | float], time_ms: int) 
     return f"{key} {cells} {time_ms}\n"
 
 
+def cell_of(cell: Any, kind: type[str] | type[int]) -> str | int:
+    """What a server gives for a field of a point of ours; nothing, and no text, as what is empty."""
+    return kind() if cell is None or cell in ("", NO_TEXT) else kind(cell)
+
+
 def _spelled(text: str, escapes: Mapping[int, str]) -> str:
     if not text or "\\" in text or any(ord(char) < 32 or char == "\x7f" for char in text):
         raise ValueError(f"line protocol cannot spell {text!r}")
@@ -119,5 +127,6 @@ def _spelled(text: str, escapes: Mapping[int, str]) -> str:
 def _value(value: str | int | float) -> str:
     if isinstance(value, str):
         # A line ends at a newline, so a text that holds one is given a space instead.
+        value = value or NO_TEXT
         return f'"{" ".join(value.splitlines()).translate(_TEXT_ESCAPES)}"'
     return f"{value}i" if isinstance(value, int) else repr(value)

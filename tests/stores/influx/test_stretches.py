@@ -130,3 +130,33 @@ def test_a_run_every_minute_asks_for_no_provenance_but_once(use, series, deliver
     assert [(one.span, one.first_run_ms, one.last_run_ms) for one in found] == [
         (TimeRange(START, START + 9 * MINUTE_MS), 1, 9)
     ]
+
+
+def test_stretches_that_stay_between_those_that_are_gone_are_read_as_they_were_written(use, box, series, deliver):
+    """2.7.12 reads texts that are empty and stand between others back in another order."""
+    hours = [quiet(START + 2 * hour * 60 * MINUTE_MS, START + (2 * hour + 1) * 60 * MINUTE_MS) for hour in range(5)]
+
+    async def work(store):
+        for hour in hours:
+            await store.write([Delivery(series, None, [hour])])
+        for gone in (1, 3, 4):
+            await store.write([deliver(series, 60, start_ms=hours[gone].span.start_ms)])
+
+    use(work)
+
+    assert use(lambda store: store.absences(series, DAYS)) == [hours[0], hours[2]]
+
+
+def test_rejects_between_holes_keep_their_rows(use, box, series):
+    absences = [
+        Absence.at(series.interval, START + minute * MINUTE_MS, kind, START, "it was so", row)
+        for minute, (kind, row) in enumerate([("rejected", "a"), ("hole", None), ("rejected", "b"), ("hole", None)])
+    ]
+
+    async def work(store):
+        for absence in absences:
+            await store.write([Delivery(series, None, [absence])])
+
+    use(work)
+
+    assert [one.row for one in use(lambda store: store.absences(series, DAYS))] == ["a", None, "b", None]

@@ -29,7 +29,7 @@ from laklak.stores.influx.database import (
     cut_days,
     whole_days,
 )
-from laklak.stores.influx.lines import FIELDS, TAGS, series_of, tags_of
+from laklak.stores.influx.lines import FIELDS, TAGS, cell_of, series_of, tags_of
 from laklak.stores.influx.look import Look, Shard
 from laklak.stores.influx.ping import check_greeting
 from laklak.stores.influx.removal import Removal
@@ -234,12 +234,8 @@ class Place1:
         what = ", ".join(map(influxql.name, fields))
         conditions = (influxql.tagged(tags_of(series)), influxql.within(span))
         found = await self._client.query(influxql.select(what, self._source(measurement), *conditions))
-        none = tuple(kind() for kind in fields.values())
-        return [
-            (time_ms, tuple(empty if cell is None else cell for cell, empty in zip(cells, none, strict=True)))
-            for rows in found[0]
-            for time_ms, *cells in rows.values
-        ]
+        kinds = tuple(fields.values())
+        return [(time_ms, tuple(map(cell_of, cells, kinds))) for rows in found[0] for time_ms, *cells in rows.values]
 
     async def newest(
         self, measurement: str, fields: Mapping[str, type[str] | type[int]]
@@ -247,8 +243,9 @@ class Place1:
         first, *others = map(influxql.name, fields)
         what = ", ".join([f"last({first})", *others])
         found = await self._client.query(influxql.select(what, self._source(measurement), then=_GROUPS))
+        kinds = tuple(fields.values())
         return {
-            series: (rows.values[0][0], tuple(rows.values[0][1:]))
+            series: (rows.values[0][0], tuple(map(cell_of, rows.values[0][1:], kinds)))
             for rows in found[0]
             if (series := series_of(rows.tags))
         }
@@ -272,7 +269,10 @@ class Place1:
             'last("value"), "noted_at", "venue_at"', self._source(NOTES), then='GROUP BY "about", "kind"'
         )
         return [
-            (time_ms, Note(rows.tags["about"], rows.tags["kind"], value, noted_at_ms, venue_ms or None))
+            (
+                time_ms,
+                Note(rows.tags["about"], rows.tags["kind"], str(cell_of(value, str)), noted_at_ms, venue_ms or None),
+            )
             for rows in (await self._client.query(newest))[0]
             for time_ms, value, noted_at_ms, venue_ms in rows.values
         ]

@@ -34,7 +34,7 @@ from laklak.stores.influx.database import (
     cut_days,
     whole_days,
 )
-from laklak.stores.influx.lines import FIELDS, TAGS, series_of, tags_of
+from laklak.stores.influx.lines import FIELDS, TAGS, cell_of, series_of, tags_of
 from laklak.stores.influx.look import Look, Shard
 from laklak.stores.influx.ping import check_greeting
 from laklak.stores.influx.removal import Removal
@@ -360,7 +360,7 @@ class Place2:
     ) -> list[tuple[int, tuple[Any, ...]]]:
         question = self._points(measurement, tuple(fields), span, series) + flux.without(tags=True) + flux.as_rows()
         found = [
-            (time_ns(time) // _NS_PER_MS, tuple(kind(cell or kind()) for cell, kind in zip(cells, kinds, strict=True)))
+            (time_ns(time) // _NS_PER_MS, tuple(map(cell_of, cells, kinds)))
             for kinds in (tuple(fields.values()),)
             for table in await self._client.query(question)
             if {"_time", *fields}.issuperset(table.columns)
@@ -380,7 +380,7 @@ class Place2:
             for time, *row in zip(*(table[name] for name in columns), strict=True):
                 series = series_of(dict(zip(TAGS, row, strict=False)))
                 if series is not None:
-                    cells = tuple(kind(cell or kind()) for cell, kind in zip(row[len(TAGS) :], kinds, strict=True))
+                    cells = tuple(map(cell_of, row[len(TAGS) :], kinds))
                     found[series] = (time_ns(time) // _NS_PER_MS, cells)
         return found
 
@@ -403,7 +403,10 @@ class Place2:
     async def notes(self) -> list[tuple[int, Note]]:
         newest = self._points(NOTES, _NOTE, flux.ALL_TIME) + " |> last()" + flux.without() + flux.as_rows()
         return [
-            (time_ns(time) // _NS_PER_MS, Note(about, kind, value, int(noted_at), int(venue_ms or 0) or None))
+            (
+                time_ns(time) // _NS_PER_MS,
+                Note(about, kind, str(cell_of(value, str)), int(noted_at), int(venue_ms or 0) or None),
+            )
             for table in await self._client.query(newest)
             if {"about", "kind", "value", "noted_at"} <= set(table.columns)
             for time, about, kind, value, noted_at, venue_ms in zip(
