@@ -355,12 +355,23 @@ class Feed:
 
     def _most_units(self, interval: Interval) -> dict[str, int]:
         """What the heaviest request costs of each quota."""
-        series = Series(self.venue.name, self.venue.example, interval)
-        page = self.asked(series, TimeRange(0, self.page * interval.ms))
+        venue = self.venue
+        series = Series(venue.name, venue.example, interval)
+        longest = replace(series, interval=Interval.parse([*venue.intervals][-1]))
+
+        def asked(series: Series, candles: int) -> Asked:
+            return self.asked(series, TimeRange(0, candles * series.interval.ms))
+
         described = [
-            self.venue.candles_request(page),
-            self.venue.clock_request(),
-            *self.venue.listing_requests(self._symbols),
+            # A second question may take neighbours along: as many as there are rows that nobody could read, and two.
+            venue.candles_request(asked(series, min(venue.page.rows, 2 * self.page + 2))),
+            # Where a series begins and ends is asked, too, or looked for.
+            venue.candles_request(asked(longest, self.page)),
+            venue.first_candle_request(asked(series, 1)),
+            venue.newest_candle_request(asked(series, 1)),
+            venue.candles_until_request(asked(series, 2)),
+            venue.clock_request(),
+            *venue.listing_requests(self._symbols),
         ]
         costs = [request.cost for request in described if request is not None]
         return {name: max(1, *(cost.get(name, 0) for cost in costs)) for name in self.venue.quotas}
