@@ -121,7 +121,7 @@ class Preparation:
         self._closed = Closed()
         self._stack = AsyncExitStack()
         self._origin_lock = anyio.Lock()
-        self._free_bytes: int | None = None
+        self._origin: Origin | None = None
         self._ready: asyncio.Queue[tuple[Feed, VenuePlan | LaklakError | None]] = asyncio.Queue()
         self._pending = 0
         self._taken_on: list[VenuePlan] = []
@@ -169,13 +169,20 @@ class Preparation:
     async def late(self) -> Feed | None:
         """The next venue that could not be asked when the run began; None when there is none any more.
 
-        Raises what has to end the run: wrong usage, and a store that may not take its candles.
+        One whose candles the store may not take, or has no room for, ends for itself.  Raises what has to end the run:
+        wrong usage, and a store that fails.
         """
         if not self._pending:
             return None
-        feed, venue = await self._next_ready()
-        estimate = await self._take_on([venue or await self._plan_unasked(feed)])
-        self.check_room(self._free_bytes, estimate)
+        feed, outcome = await self._next_ready()
+        if isinstance(outcome, StoreUnavailable):
+            self._not_started(feed, outcome)
+            outcome = None
+        if isinstance(outcome, LaklakError):
+            raise outcome
+        estimate = await self._take_on([outcome or await self._plan_unasked(feed)])
+        if feed.end is None:
+            await self._check_room_now(feed)
         fetching_s = time.monotonic() - (self._report.fetching_since_s or time.monotonic())
         planned_s = fetching_s + max(estimate.seconds_estimated, estimate.file_seconds)
         self._report.seconds_planned = max(self._report.seconds_planned or 0.0, planned_s)
@@ -193,11 +200,9 @@ class Preparation:
         except Stopped:
             log.debug("not connected venue=%s", feed.venue.name)
 
-    async def _next_ready(self) -> tuple[Feed, VenuePlan | None]:
+    async def _next_ready(self) -> tuple[Feed, VenuePlan | LaklakError | None]:
         feed, outcome = await self._ready.get()
         self._pending -= 1
-        if isinstance(outcome, LaklakError):
-            raise outcome
         return feed, outcome
 
     async def _first_ready(self) -> list[tuple[Feed, VenuePlan | None]]:
@@ -206,8 +211,11 @@ class Preparation:
         ready: list[tuple[Feed, VenuePlan | None]] = []
         with anyio.CancelScope() as waiting:
             while self._pending:
-                ready.append(await self._next_ready())
-                if ready[-1][1] is not None and not self._order.dry_run:
+                feed, outcome = await self._next_ready()
+                if isinstance(outcome, LaklakError):
+                    raise outcome
+                ready.append((feed, outcome))
+                if outcome is not None and not self._order.dry_run:
                     waiting.deadline = min(waiting.deadline, anyio.current_time() + OTHERS_WITHIN_S)
         if self._pending:
             there = {feed for feed, _ in ready}
@@ -284,12 +292,16 @@ class Preparation:
             await self._find_closed(feed.venue.name, [target.wanted for target in plan.targets if target.wanted])
             return replace(plan, plans=await each(plan.targets, self._plan, self._observer.note))
         except (VenueError, EmptyRange) as exc:
-            feed.connected = False
-            feed.end_with(exc)
-            log.error("not started venue=%s reason=%s error=%s", feed.venue.name, exc.reason, exc)
-            if len(self.feeds) > 1:
-                self._observer.warn(f"going on without {feed.venue.name}, what is wanted of it stays missing: {exc}")
+            self._not_started(feed, exc)
             return None
+
+    def _not_started(self, feed: Feed, error: LaklakError) -> None:
+        """The end of a venue before anything was fetched of it."""
+        feed.connected = False
+        feed.end_with(error)
+        log.error("not started venue=%s reason=%s error=%s", feed.venue.name, error.reason, error)
+        if len(self.feeds) > 1:
+            self._observer.warn(f"going on without {feed.venue.name}, what is wanted of it stays missing: {error}")
 
     async def _plan_unasked(self, feed: Feed) -> VenuePlan:
         """What is wanted of a venue that could not be started, by what was asked for and by this machine's clock.
@@ -432,9 +444,14 @@ class Preparation:
 
     def _span_by(self, clock_ms: int) -> TimeRange:
         """What is asked for, by a clock."""
-        settings = self._order.settings
+        order = self._order
         return clip_to_clock(
-            settings.start_ms, settings.end_ms, settings.days, clock_ms, settings.interval, settings.settle_s
+            order.settings.start_ms,
+            order.settings.end_ms,
+            order.settings.days,
+            clock_ms,
+            order.settings.interval,
+            order.settings.settle_s,
         )
 
     @staticmethod
@@ -562,11 +579,13 @@ class Preparation:
         self._refuse_mixture(await self._store.origin(), feed)
         await self._addresses.check(feed)
         async with self._origin_lock:
-            # One venue after the other: the first one decides what a store without candles is for.
-            present = await self._store.origin()
+            # One venue after the other: the first one decides what a store without candles is for, which the store
+            # itself does not tell before it has some.
+            present = await self._store.origin() or self._origin
             self._refuse_mixture(present, feed)
             if present is None and not self._order.dry_run:
                 await self._store.set_origin(feed.origin)
+            self._origin = present or feed.origin
 
     def _refuse_mixture(self, present: Origin | None, feed: Feed) -> None:
         refusal = mixing_refusal(self._store, present, feed)
@@ -635,12 +654,18 @@ class Preparation:
             return replace(plan, missing=tuple(union([*split.rest, *runs(along, interval)])))
         return replace(plan, missing=tuple(take_along(split.rest, along, interval, feed.page)))
 
-    def check_room(self, free_bytes: int | None, estimate: Estimate) -> None:
-        """Raise StoreUnavailable when the store's disk has less room than the plan needs and 1 GiB to spare."""
-        self._free_bytes = free_bytes
+    def check_room(self, free_bytes: int | None, candles: int) -> None:
+        """Raise StoreUnavailable when the store's disk has less room than so many candles need and 1 GiB to spare."""
         if not self._order.force:
             hint = "make room, ask for fewer days, use another --store, or --force"
-            check_room(self._store, free_bytes, estimate.to_fetch, hint=hint)
+            check_room(self._store, free_bytes, candles, hint=hint)
+
+    async def _check_room_now(self, feed: Feed) -> None:
+        """End a venue that joins for itself where there is no room for it beside what is still to come of others."""
+        try:
+            self.check_room((await self._store.describe()).free_bytes, self._report.missing - self._report.blocked)
+        except StoreUnavailable as exc:
+            self._not_started(feed, exc)
 
 
 def _within_reach(feed: Feed, plan: SeriesPlan) -> SeriesPlan:
