@@ -13,6 +13,7 @@ import logging
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from types import TracebackType
 from typing import Final, Self, TypeVar
 
@@ -63,18 +64,22 @@ class NoCandles:
     def absent(self) -> bool:
         return self.reason == "absent"
 
+    @property
+    def is_worth_another(self) -> bool:
+        """Whether the file is worth one more download."""
+        return self.reason == "checksum"
+
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What files of one series gave: the candles of all of them, or why one of them gives none."""
+    """What files of one series gave: the candles of all of them, or why one of them gives none.
+
+    `release` is to be called when nobody holds the candles any more: they take room.
+    """
 
     parts: Sequence[FilePart]
     checked: Checked | NoCandles
-
-    @property
-    def room(self) -> int:
-        """How many candles there may be: so much room they take."""
-        return sum(part.file.candles for part in self.parts)
+    release: Callable[[], None]
 
 
 class FileAgenda:
@@ -128,7 +133,7 @@ class FileAgenda:
 class FileReader:
     """Gets files of one archive, as many at once as there are `connections`.
 
-    Room in `memory` is taken before files are unpacked, and given back by whoever is done with their candles.
+    Room in `memory` is taken before files are unpacked, and given back when their candles are released.
     """
 
     def __init__(self, archive: Archive, url: str, *, stopper: Stopper, connections: int, unpacked: int) -> None:
@@ -141,7 +146,6 @@ class FileReader:
         self._threads = anyio.CapacityLimiter(min(unpacked, cores()))
         self._under_way: Counter[Series] = Counter()
         self._waiting: dict[Series, list[tuple[FilePart, Downloaded]]] = {}
-        self._fetched_again: set[FilePart] = set()
         self.found_files = False
         """A file was found there in this run."""
         self.had_files = False
@@ -164,7 +168,7 @@ class FileReader:
         """Get a file and give what comes of it, and of those that waited for it; room is kept where there are candles.
 
         Nothing is given for a file that is left to another one of its series: what has been asked for ends later and
-        gives the candles of both.  A wrong checksum is worth another go (see `is_worth_another`).  Raises Stopped when
+        gives the candles of both.  A wrong checksum is worth another go, by whoever asks for it.  Raises Stopped when
         the run stops; what waits is given up then, as what is under way.
         """
         series = part.file.series
@@ -176,7 +180,7 @@ class FileReader:
         waiting = self._waiting.setdefault(series, [])
         found = []
         if isinstance(download, NoCandles):
-            found.append(Found([part], download))
+            found.append(Found([part], download, _nothing_to_release))
         else:
             waiting.append((part, download))
         enough = len(waiting) >= _FILES_TOGETHER or sum(one.file.candles for one, _ in waiting) >= _CANDLES_TOGETHER
@@ -184,16 +188,6 @@ class FileReader:
             del self._waiting[series]
             found += await self._unpack(waiting)
         return found
-
-    def is_worth_another(self, part: FilePart, why: NoCandles) -> bool:
-        """Whether a file is to be read once more: its checksum was wrong, for the first time.
-
-        That is for the caller to do, when it is done with what it was given: whoever holds room must not wait for more.
-        """
-        if why.reason != "checksum" or part in self._fetched_again:
-            return False
-        self._fetched_again.add(part)
-        return True
 
     async def _download(self, part: FilePart) -> Downloaded | NoCandles:
         file = part.file
@@ -272,8 +266,12 @@ class FileReader:
         for files, checked in results:
             these = [parts[file] for file in files]
             if isinstance(checked, BadFile):
-                found.append(Found(these, NoCandles(checked.reason, str(checked))))
-                self.memory.give_back(found[-1].room)
+                found.append(Found(these, NoCandles(checked.reason, str(checked)), _nothing_to_release))
+                self.memory.give_back(sum(file.candles for file in files))
             else:
-                found.append(Found(these, checked))
+                found.append(Found(these, checked, partial(self.memory.give_back, sum(file.candles for file in files))))
         return found
+
+
+def _nothing_to_release() -> None:
+    """What gave no candles takes no room."""
