@@ -180,7 +180,7 @@ class Asking:
             ledger.plan.series, [more] if more else [], self._feed.venue.page.steps, self._feed.page
         ):
             self._report.requests_planned += 1
-            self._feed.agenda.later(ledger, Question(chunk), now_s)
+            self._feed.backlog.later(ledger, Question(chunk), now_s)
 
     async def _look_for_edge(self, ledger: Ledger, chunk: Chunk) -> None:
         """A long empty answer: ask where the series begins or ends, before hundreds like it are asked for."""
@@ -229,7 +229,7 @@ class Asking:
         middle_ms = chunk.range.start_ms + chunk.limit // 2 * step_ms
         for half in (chunk.since(middle_ms), chunk.until(middle_ms)):
             if half.wanted:
-                self._feed.agenda.last(ledger, replace(question, chunk=half))
+                self._feed.backlog.last(ledger, replace(question, chunk=half))
 
     def _failed(self, ledger: Ledger, question: Question, exc: TransientError) -> None:
         """A question that failed all its tries gets one more round at the end; after that its minutes are missing."""
@@ -237,7 +237,7 @@ class Asking:
         now_s = time.monotonic()
         log.warning("failed series=%s range=%s error=%s", ledger.plan.series, question.chunk.range, exc)
         if question.failed_at_s is None:
-            self._feed.agenda.last(ledger, replace(question, failed_at_s=now_s, failure=str(exc)))
+            self._feed.backlog.last(ledger, replace(question, failed_at_s=now_s, failure=str(exc)))
         else:
             ledger.trouble("fetch_failed", question.chunk.wanted_count, str(exc))
         if self._feed.transport.silent_s > self._order.settings.max_wait_s:

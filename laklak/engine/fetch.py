@@ -74,7 +74,7 @@ class AtWork:
 
 
 class Fetch:
-    """The fetching half of a run, for feeds that have their agendas.
+    """The fetching half of a run, for feeds that have their backlogs.
 
     `error` is what ended all of it early. What ends one venue is that feed's `end`, and the others go on.
     """
@@ -207,16 +207,15 @@ class Fetch:
         at_work = self._at_work[feed]
         # Of these nothing is asked that could be through later.
         for ledger in at_work.ledgers:
-            if feed.agenda.through(ledger):
+            if feed.backlog.through(ledger):
                 at_work.rounds.look_beyond(ledger)
-        # No buffer: a question is taken from the agenda when a worker is free for it.
+        # No buffer: a question is taken from the backlog when a worker is free for it.
         give, take = anyio.create_memory_object_stream[Entry](0)
         workers.start_soon(self._dispatch, at_work, give)
         for _ in range(self._order.settings.workers):
             workers.start_soon(self._work, at_work, take.clone(), send.clone())
         take.close()
         if at_work.reading is not None:
-            feed.files.expect(True)
             # As many for a single file too, or for none yet: days may have to take the place of a month, and what the
             # API lacks is held against files.
             for _ in range(self._order.settings.archive_connections):
@@ -238,29 +237,27 @@ class Fetch:
                     await questions.send(entry)
             except Stopped:
                 log.debug("no new questions venue=%s", feed.venue.name)
-            finally:
-                feed.files.expect(False)
 
     async def _next(self, at_work: AtWork) -> Entry | None:
         """The next question of a venue; waits for its time, or for others to finish; None at the end."""
         feed = at_work.feed
         loop = asyncio.get_running_loop()
         while True:
-            feed.changed.clear()
-            entry = feed.agenda.take(loop.time())
+            feed.backlog.changed.clear()
+            entry = feed.backlog.take(loop.time())
             if entry is not None:
                 ledger, question = entry
                 if question.failed_at_s is None or feed.transport.last_success_s > question.failed_at_s:
                     return entry
                 # Nothing has worked since this failed: a second round would fail as well.
                 ledger.trouble("fetch_failed", question.chunk.wanted_count, question.failure)
-                at_work.rounds.done(ledger)
+                at_work.rounds.done(entry)
                 continue
-            if feed.agenda.finished:
+            if feed.backlog.finished:
                 return None
-            due = feed.agenda.next_due()
+            due = feed.backlog.next_due()
             with anyio.move_on_after(None if due is None else max(0.0, due - loop.time())):
-                await feed.changed.wait()
+                await feed.backlog.changed.wait()
 
     async def _work(
         self,
@@ -284,7 +281,7 @@ class Fetch:
                 except StoreError as exc:
                     delivery = None
                     self._abort(exc)
-                at_work.rounds.done(ledger)
+                at_work.rounds.done((ledger, question))
                 if delivery is not None and delivery.rows:
                     await parcels.send(Parcel(ledger, delivery, feed.room.release))
                 else:
@@ -294,7 +291,7 @@ class Fetch:
         feed = at_work.feed
         async with parcels:
             try:
-                while (entry := await feed.files.take()) is not None:
+                while (entry := await feed.backlog.take_file()) is not None:
                     ledger, part = entry
                     try:
                         ready = await reading.read(ledger, part)
@@ -302,8 +299,7 @@ class Fetch:
                         ready = []
                         self._abort(exc)
                     finally:
-                        feed.files.done()
-                        at_work.rounds.done(ledger)
+                        at_work.rounds.done(entry)
                     if ready:
                         await self._addresses.note(feed, "files")
                     ready += await reading.settle(ledger)
@@ -322,7 +318,7 @@ class Fetch:
         A region that is refused is no error where there are files: what they lack is missing.
         """
         region = feed.reader is not None and isinstance(error, RegionBlocked | RegionRefused)
-        if region or feed.files.open:
+        if region or feed.backlog.has_files:
             if feed.asks_api:
                 self._observer.warn(f"going on with the bulk files alone, what they lack stays missing: {error}")
             feed.without_api(str(error))

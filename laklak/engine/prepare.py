@@ -37,7 +37,7 @@ from laklak.report.outcome import exit_of_plan
 from laklak.report.progress import Report
 from laklak.report.summary import Estimate
 from laklak.settings.order import Order
-from laklak.sources.backlog import Agenda
+from laklak.sources.backlog import Backlog
 from laklak.sources.fresh import Fresh, chunks_with, take_along
 from laklak.sources.venue import Feed
 from laklak.stores.base import Origin, Store
@@ -373,27 +373,28 @@ class Preparation:
     def _assign(self, feed: Feed, ledgers: Sequence[Ledger], splits: Mapping[Series, Split]) -> None:
         """Give every missing stretch to the files or to the API."""
         asked = [ledger for ledger in ledgers if splits[ledger.plan.series].rest or self._asks_along(feed, ledger.plan)]
-        feed.agenda = Agenda(
+        feed.backlog = Backlog(
+            feed.stopper,
             (
-                ledger,
-                chunks_with(
-                    ledger.plan.series,
-                    splits[ledger.plan.series].rest,
-                    feed.fresh.along(ledger.plan),
-                    feed.venue.page.steps,
-                    feed.page,
-                    anyway=self._order.recheck,
-                ),
-            )
-            for ledger in asked
+                (
+                    ledger,
+                    chunks_with(
+                        ledger.plan.series,
+                        splits[ledger.plan.series].rest,
+                        feed.fresh.along(ledger.plan),
+                        feed.venue.page.steps,
+                        feed.page,
+                        anyway=self._order.recheck,
+                    ),
+                )
+                for ledger in asked
+            ),
         )
         for ledger in ledgers:
             split = splits[ledger.plan.series]
             ledger.exhausted = ledger not in asked
-            feed.files.add((ledger, part) for part in split.files)
-            for _ in split.files:
-                feed.agenda.hold(ledger)
-        self._report.files.planned += len(feed.files)
+            feed.backlog.add_files(ledger, split.files)
+            self._report.files.planned += len(split.files)
 
     def _asks_along(self, feed: Feed, plan: SeriesPlan) -> bool:
         """Whether candles that may have changed are asked for although nothing else is."""

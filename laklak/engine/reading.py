@@ -149,8 +149,7 @@ class Reading:
                 # Not before what was given is done with: whoever holds room must not wait for more.
                 self._read_again.add(part)
                 log.warning("fetched again file=%s error=%s", part.file, why.detail)
-                self._feed.agenda.hold(ledger)
-                self._feed.files.add([(ledger, part)])
+                self._feed.backlog.add_files(ledger, [part])
                 continue
             if not why.absent:
                 log.warning("no candles file=%s reason=%s error=%s", part.file, why.reason, why.detail)
@@ -203,7 +202,7 @@ class Reading:
         for chunk in plan_chunks(ledger.plan.series, split.rest, self._feed.venue.page.steps, self._feed.page):
             if self._feed.asks_api:
                 self._report.requests_planned += 1
-                self._feed.agenda.later(ledger, Question(chunk), now_s)
+                self._feed.backlog.later(ledger, Question(chunk), now_s)
             else:
                 ledger.trouble(self._feed.lacking, chunk.wanted_count, why)
 

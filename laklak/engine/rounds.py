@@ -21,7 +21,7 @@ from laklak.plan.rows import Checked
 from laklak.report.ledger import UNPROVEN, Ledger
 from laklak.report.progress import Report
 from laklak.settings.order import Order
-from laklak.sources.backlog import next_round
+from laklak.sources.backlog import Entry, FileEntry, next_round
 from laklak.sources.forms import with_neighbours
 from laklak.sources.venue import Feed
 
@@ -41,16 +41,16 @@ class Rounds:
         self._report = report
         self._deliveries = deliveries
 
-    def done(self, ledger: Ledger) -> None:
-        """Close a question; when it was the last of its series, ask again for what is in doubt, then the files."""
-        self._feed.agenda.done(ledger)
+    def done(self, entry: Entry | FileEntry) -> None:
+        """Close a question or a file; after the last of a series ask again for what is in doubt, then the files."""
+        ledger, _ = entry
+        self._feed.backlog.done(entry)
         if ledger.exhausted and not ledger.open_questions and ledger.refused is None and not ledger.plan.files_only:
             self._ask_again(ledger)
-        if self._feed.agenda.through(ledger):
+        if self._feed.backlog.through(ledger):
             self._ask_files(ledger)
-        if self._feed.agenda.through(ledger):
+        if self._feed.backlog.through(ledger):
             self.look_beyond(ledger)
-        self._feed.changed.set()
 
     def _ask_again(self, ledger: Ledger) -> None:
         """Ask for what is in doubt, two seconds after the first answers."""
@@ -58,7 +58,7 @@ class Rounds:
         round_ = next_round(ledger, self._feed.venue.page.steps, self._feed.page, edges=self._feed.no_api is None)
         for question in round_.questions:
             question = with_neighbours(question, self._feed.venue.page.steps, self.closed_ms())
-            self._feed.agenda.later(ledger, question, now_s + (0.0 if round_.waited else SECOND_ANSWER_AFTER_S))
+            self._feed.backlog.later(ledger, question, now_s + (0.0 if round_.waited else SECOND_ANSWER_AFTER_S))
 
     def closed_ms(self) -> int:
         """Until when candles are wanted by now."""
@@ -73,9 +73,7 @@ class Rounds:
         self.add_files(ledger, [] if self._feed.stopper.requested else self._beyond.parts(ledger))
 
     def add_files(self, ledger: Ledger, parts: Sequence[FilePart]) -> None:
-        for _ in parts:
-            self._feed.agenda.hold(ledger)
-        self._feed.files.add((ledger, part) for part in parts)
+        self._feed.backlog.add_files(ledger, parts)
         self._report.files.planned += len(parts)
 
     async def left_open(self, ledger: Ledger, verdict: Verdict) -> None:

@@ -1,4 +1,4 @@
-"""The files of one venue's archive during a run: what is still to get, and getting it.
+"""Getting the files of one venue's archive during a run.
 
 A file is downloaded with its checksum, checked, unpacked and read in a thread; a wrong checksum is worth one more
 download.  What comes of it is candles, or the reason why there are none: then somebody else has them.  Small files
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -18,7 +18,7 @@ from types import TracebackType
 from typing import Final, Self, TypeVar
 
 import anyio
-from anyio import lowlevel, to_thread
+from anyio import to_thread
 
 from laklak.archives import Archive, ArchiveFile, BadFile
 from laklak.archives.checksum import CHECKSUM_BYTES_MAX, parse_checksum
@@ -28,15 +28,12 @@ from laklak.archives.split import FilePart
 from laklak.errors import PermanentError, TransientError
 from laklak.model.series import DAY_MS, Series
 from laklak.plan.rows import Checked
-from laklak.report.ledger import Ledger
 from laklak.tasks.memory import Memory
 from laklak.tasks.process import cores
-from laklak.tasks.stopping import Stopped, Stopper
+from laklak.tasks.stopping import Stopper
 from laklak.wire.downloads import Downloader, TooLarge
 
 log = logging.getLogger(__name__)
-
-FileEntry = tuple[Ledger, FilePart]
 
 Given = TypeVar("Given")
 Result = TypeVar("Result")
@@ -80,54 +77,6 @@ class Found:
     parts: Sequence[FilePart]
     checked: Checked | NoCandles
     release: Callable[[], None]
-
-
-class FileAgenda:
-    """The files still to get. What takes the place of one may be added while others are under way."""
-
-    def __init__(self, stopper: Stopper) -> None:
-        self._stopper = stopper
-        self._waiting: deque[FileEntry] = deque()
-        self._outstanding = 0
-        self._expecting = False
-        self._changed = asyncio.Event()
-
-    def __len__(self) -> int:
-        return len(self._waiting)
-
-    @property
-    def open(self) -> bool:
-        """Whether a file is still to get, or under way."""
-        return bool(self._waiting or self._outstanding)
-
-    def add(self, entries: Iterable[FileEntry]) -> None:
-        self._waiting.extend(entries)
-        self._changed.set()
-
-    def expect(self, more: bool) -> None:
-        """Say whether somebody else may still add files: so long nobody who asks for one is sent away."""
-        self._expecting = more
-        self._changed.set()
-
-    async def take(self) -> FileEntry | None:
-        """The next file, or None when all are through. `done` is due for each one taken. Raises Stopped."""
-        # Files of an archive that is down are through at once, thousands of them: others must have their turn, and a
-        # stop its effect.
-        await lowlevel.checkpoint()
-        if self._stopper.requested:
-            raise Stopped
-        while not self._waiting:
-            if not self._outstanding and not self._expecting:
-                return None
-            self._changed.clear()
-            with self._stopper.interruptible():
-                await self._changed.wait()
-        self._outstanding += 1
-        return self._waiting.popleft()
-
-    def done(self) -> None:
-        self._outstanding -= 1
-        self._changed.set()
 
 
 class FileReader:

@@ -31,8 +31,8 @@ from laklak.report.ledger import NO_SOURCE
 from laklak.settings.order import Order
 from laklak.settings.spec import units_of
 from laklak.sources.addresses import SIMULATOR, Source, address_of
-from laklak.sources.archive import FileAgenda, FileReader
-from laklak.sources.backlog import Agenda
+from laklak.sources.archive import FileReader
+from laklak.sources.backlog import Backlog
 from laklak.sources.fresh import Fresh
 from laklak.stores.base import Origin
 from laklak.tasks.stopping import Stopper
@@ -55,9 +55,9 @@ _DATE_BEHIND_MS: Final = 2_000
 class Feed:
     """A connection to one venue; entering it reads what is listed, how much weight is allowed, and the clock.
 
-    `page` candles a request, `budget` weight a minute out of `advertised`.  `changed` wakes whoever waits for the
-    agenda.  Entering raises VenueUnreachable when the venue does not answer as it should, TryLater during a ban,
-    SettingsError for an interval, budget or page size that it does not allow.
+    `page` candles a request, `budget` weight a minute out of `advertised`.  Entering raises VenueUnreachable when the
+    venue does not answer as it should, TryLater during a ban, SettingsError for an interval, budget or page size that
+    it does not allow.
     """
 
     def __init__(self, name: str, order: Order, stopper: Stopper, tell: Callable[[str], None], pools: Pools) -> None:
@@ -92,8 +92,7 @@ class Feed:
         self._said = settings.budget
         self.listing_asked_twice = False
         """Whether the listing has been asked for once more: what both answers lack is not listed."""
-        self.agenda = Agenda(())
-        self.changed = asyncio.Event()
+        self.backlog = Backlog(self.stopper)
         self.clock = VenueClock()
         pool = pools.join(
             self.venue, settings.url, self._shares(max(self.budget, self.advertised)), self.clock.next_window_s
@@ -117,7 +116,6 @@ class Feed:
         self._addresses: dict[Source, str] = {"api": address_of(settings.url)}
         if settings.archive_url is not None:
             self._addresses["files"] = address_of(settings.archive_url)
-        self.files = FileAgenda(self.stopper)
         self.fresh = Fresh(name, order.settings.interval)
         self.evidence = Evidence(None if self.reader is None else self.reader.archive, self.clock.now_ms)
         self.no_api: str | None = None

@@ -18,8 +18,9 @@ from laklak.plan.chunks import plan_chunks
 from laklak.plan.missing import SeriesPlan
 from laklak.plan.rows import check_page
 from laklak.report.ledger import Ledger
-from laklak.sources.backlog import Agenda, next_round
+from laklak.sources.backlog import Backlog, next_round
 from laklak.stores.base import Delivery
+from laklak.tasks.stopping import Stopper
 
 MINUTE = Interval.parse("1m")
 SERIES = Series("binance", "BTCUSDT", MINUTE)
@@ -289,20 +290,20 @@ def fill(venue, wanted, page, now_minute, failing=()):
     """Do what the engine does, without waiting: questions, answers, deliveries, one after the other."""
     plan = SeriesPlan(SERIES, wanted, None, 0, 0, 0, (wanted,))
     ledger = Ledger(plan)
-    agenda = Agenda([(ledger, plan_chunks(SERIES, plan.missing, TIERS, page))])
+    backlog = Backlog(Stopper(), [(ledger, plan_chunks(SERIES, plan.missing, TIERS, page))])
     store, absent = {}, {}
-    while (entry := agenda.take(venue.now_s)) or not agenda.finished:
+    while (entry := backlog.take(venue.now_s)) or not backlog.finished:
         if entry is None:
-            venue.now_s = agenda.next_due()
+            venue.now_s = backlog.next_due()
             continue
         _, question = entry
         venue.now_s += 0.1
         delivery = answer(venue, ledger, question, now_minute * MINUTE_MS, failing)
-        agenda.done(ledger)
+        backlog.done(entry)
         if ledger.exhausted and not ledger.open_questions:
             after = next_round(ledger, TIERS, page, edges=True)
             for again in after.questions:
-                agenda.later(ledger, again, venue.now_s + (0 if after.waited else 2))
+                backlog.later(ledger, again, venue.now_s + (0 if after.waited else 2))
         if delivery is not None:
             deliver(store, absent, delivery)
             ledger.acknowledged(delivery)
