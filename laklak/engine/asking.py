@@ -23,9 +23,21 @@ from laklak.model.absences import Absence
 from laklak.model.candles import Chunk
 from laklak.model.provenance import REST
 from laklak.model.series import TimeRange
-from laklak.plan.answers import Edge, Question, first_answer, second_answer
+from laklak.plan.answers import (
+    Doubts,
+    Edge,
+    EdgeQuestion,
+    FirstQuestion,
+    Outcome,
+    Question,
+    SecondQuestion,
+    SecondRound,
+    first_answer,
+    second_answer,
+)
 from laklak.plan.chunks import plan_chunks
 from laklak.plan.quiet import with_quiet
+from laklak.plan.rows import Checked
 from laklak.plan.wanted import BegunSeries
 from laklak.report.ledger import Ledger
 from laklak.report.observer import Observer
@@ -67,32 +79,26 @@ class Asking:
         self._learning: dict[Ledger, asyncio.Event] = {}
         self._refusals = 0
 
-    async def answer(self, ledger: Ledger, question: Question) -> Delivery | None:
+    async def answer(self, ledger: Ledger, question: Question | SecondRound) -> Delivery | None:
         """Ask the venue and say what is to be stored; None when there is nothing."""
-        chunk = question.chunk
-        if self._feed.stopper.requested or ledger.refused is not None:
+        match question:
+            case SecondRound(question=asked):
+                return await self._answer(ledger, asked, is_last=True)
+            case _:
+                return await self._answer(ledger, question, is_last=False)
+
+    async def _answer(self, ledger: Ledger, question: Question, *, is_last: bool) -> Delivery | None:
+        """The same; a question that fails is asked once more at the end of the run, unless it is `is_last`."""
+        if self._feed.stopper.requested or ledger.refused is not None or not self._can_ask(ledger, question):
             return None
-        if not (self._feed.asks_api or (question.edge is not None and self._feed.no_api is None)):
-            why = self._feed.no_api or "not in the bulk files, and nothing else is to be asked"
-            ledger.trouble(self._feed.lacking, chunk.wanted_count, why)
+        within = self._within_reach(ledger, question)
+        if within is not question and not within.chunk.wanted:
             return None
-        if chunk.range.start_ms < ledger.reach_start_ms and question.edge is None:
-            beyond = TimeRange(chunk.range.start_ms, ledger.reach_start_ms)
-            ledger.not_wanted((part.clip(beyond) for part in chunk.wanted), out_of_reach=True)
-            chunk = chunk.since(ledger.reach_start_ms)
-            if not chunk.wanted:
-                return None
-            question = replace(question, chunk=chunk)
-        while (learning := self._learning.get(ledger)) is not None:
-            # Where its end is being asked for, hundreds of questions beyond it may not be worth asking.
-            await learning.wait()
-        if not chunk.range.clip(ledger.life):
-            return None
-        if ledger.newest_answered and chunk.range.start_ms > ledger.newest_ms:
-            ledger.not_yet(chunk.wanted_count)
+        question, chunk = within, within.chunk
+        if not await self._is_alive(ledger, chunk):
             return None
         try:
-            if question.edge is not None:
+            if isinstance(question, EdgeQuestion):
                 await self._learn_edge(ledger, question.edge)
                 return None
             asked = self._feed.asked(chunk.series, chunk.range)
@@ -100,38 +106,59 @@ class Asking:
             checked = await self._feed.transport.ask(self._feed.venue.candles_request(asked), read, candles=True)
         except OutOfReach as exc:
             self._out_of_reach(ledger, question, exc)
-            return None
         except PermanentError as exc:
             self._refused(ledger, exc)
-            return None
         except TransientError as exc:
-            self._failed(ledger, question, exc)
-            return None
-        now_ms = self._feed.clock.now_ms()
-        stamp_ms = time.time_ns() // 1_000_000
+            self._failed(ledger, question, exc, is_last=is_last)
+        else:
+            return await self._take_in(ledger, question, checked)
+        return None
+
+    def _can_ask(self, ledger: Ledger, question: Question) -> bool:
+        """Whether the venue can be asked this; else that is entered into the account."""
+        if self._feed.asks_api or (isinstance(question, EdgeQuestion) and self._feed.no_api is None):
+            return True
+        why = self._feed.no_api or "not in the bulk files, and nothing else is to be asked"
+        ledger.trouble(self._feed.lacking, question.chunk.wanted_count, why)
+        return False
+
+    async def _is_alive(self, ledger: Ledger, chunk: Chunk) -> bool:
+        """Whether the series lives in a range, as far as that is known."""
+        while (learning := self._learning.get(ledger)) is not None:
+            # Where its end is being asked for, hundreds of questions beyond it may not be worth asking.
+            await learning.wait()
+        if not chunk.range.clip(ledger.life):
+            return False
+        if ledger.newest_answered and chunk.range.start_ms > ledger.newest_ms:
+            ledger.not_yet(chunk.wanted_count)
+            return False
+        return True
+
+    @staticmethod
+    def _within_reach(ledger: Ledger, question: Question) -> Question:
+        """A question without what the venue has refused for it does not reach so far back; nothing may be left."""
+        chunk = question.chunk
+        if chunk.range.start_ms >= ledger.reach_start_ms or isinstance(question, EdgeQuestion):
+            return question
+        beyond = TimeRange(chunk.range.start_ms, ledger.reach_start_ms)
+        ledger.not_wanted((part.clip(beyond) for part in chunk.wanted), out_of_reach=True)
+        return replace(question, chunk=chunk.since(ledger.reach_start_ms))
+
+    async def _take_in(self, ledger: Ledger, question: FirstQuestion | SecondQuestion, checked: Checked) -> Delivery:
+        """Settle what an answer says."""
+        chunk, now_ms = question.chunk, self._feed.clock.now_ms()
         self._rounds.saw(ledger, checked)
         if checked.final_ms is not None:
             final = chunk.until(checked.final_ms)
             ledger.not_wanted(part.clip(TimeRange(final.range.end_ms, chunk.range.end_ms)) for part in chunk.wanted)
             chunk = final
-        if question.doubts is None:
-            outcome = first_answer(chunk, checked, self._feed.venue.page.cut)
-            if not len(checked.candles) and not checked.refusals:
-                await self._look_for_edge(ledger, chunk)
-        else:
-            outcome = second_answer(
-                chunk,
-                question.doubts,
-                checked,
-                venue_now_ms=now_ms,
-                confirmed_at_ms=stamp_ms,
-                newest_ms=ledger.newest_ms,
-                cut=self._feed.venue.page.cut,
-            )
-            why = unread_detail(checked) or "not there yet, or answered in two different ways"
-            ledger.trouble("undecided", outcome.undecided, why)
-            if outcome.undecided:
-                log.warning("undecided series=%s range=%s reason=%s", chunk.series, chunk.range, why)
+        match question:
+            case FirstQuestion():
+                outcome = first_answer(chunk, checked, self._feed.venue.page.cut)
+                if not len(checked.candles) and not checked.refusals:
+                    await self._look_for_edge(ledger, chunk)
+            case SecondQuestion(doubts=doubts):
+                outcome = self._settle(ledger, chunk, doubts, checked, now_ms)
         if not self._feed.venue.gapless:
             known = TimeRange(ledger.oldest_ms, ledger.newest_ms)
             outcome = with_quiet(
@@ -139,7 +166,7 @@ class Asking:
                 chunk.series.interval,
                 known,
                 venue_now_ms=now_ms,
-                confirmed_at_ms=stamp_ms,
+                confirmed_at_ms=time.time_ns() // 1_000_000,
             )
         ledger.doubt(outcome.doubts)
         self._report.rows_rejected += outcome.rows_refused
@@ -150,6 +177,23 @@ class Asking:
         packed, changed = await self._deliveries.packed(ledger, candles, REST)
         absences = await self._proven(ledger, outcome.absences)
         return await self._deliveries.of(ledger, packed, absences, corrected, told or changed, REST)
+
+    def _settle(self, ledger: Ledger, chunk: Chunk, doubts: Doubts, checked: Checked, now_ms: int) -> Outcome:
+        """Settle doubts by a second answer; `now_ms` is the venue's clock when it came."""
+        outcome = second_answer(
+            chunk,
+            doubts,
+            checked,
+            venue_now_ms=now_ms,
+            confirmed_at_ms=time.time_ns() // 1_000_000,
+            newest_ms=ledger.newest_ms,
+            cut=self._feed.venue.page.cut,
+        )
+        why = unread_detail(checked) or "not there yet, or answered in two different ways"
+        ledger.trouble("undecided", outcome.undecided, why)
+        if outcome.undecided:
+            log.warning("undecided series=%s range=%s reason=%s", chunk.series, chunk.range, why)
+        return outcome
 
     async def _learn_edge(self, ledger: Ledger, edge: Edge) -> None:
         """Ask the venue for the first or the newest candle of a series; raises as Transport.ask."""
@@ -180,7 +224,7 @@ class Asking:
             ledger.plan.series, [more] if more else [], self._feed.venue.page.steps, self._feed.page
         ):
             self._report.requests_planned += 1
-            self._feed.backlog.later(ledger, Question(chunk), now_s)
+            self._feed.backlog.later(ledger, FirstQuestion(chunk), now_s)
 
     async def _look_for_edge(self, ledger: Ledger, chunk: Chunk) -> None:
         """A long empty answer: ask where the series begins or ends, before hundreds like it are asked for."""
@@ -231,15 +275,15 @@ class Asking:
             if half.wanted:
                 self._feed.backlog.last(ledger, replace(question, chunk=half))
 
-    def _failed(self, ledger: Ledger, question: Question, exc: TransientError) -> None:
+    def _failed(self, ledger: Ledger, question: Question, exc: TransientError, *, is_last: bool) -> None:
         """A question that failed all its tries gets one more round at the end; after that its minutes are missing."""
         self._report.errors += 1
         now_s = time.monotonic()
         log.warning("failed series=%s range=%s error=%s", ledger.plan.series, question.chunk.range, exc)
-        if question.failed_at_s is None:
-            self._feed.backlog.last(ledger, replace(question, failed_at_s=now_s, failure=str(exc)))
-        else:
+        if is_last:
             ledger.trouble("fetch_failed", question.chunk.wanted_count, str(exc))
+        else:
+            self._feed.backlog.last(ledger, SecondRound(question, now_s, str(exc)))
         if self._feed.transport.silent_s > self._order.settings.max_wait_s:
             self._lost(
                 TransientError(

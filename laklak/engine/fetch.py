@@ -47,6 +47,7 @@ from laklak.errors import (
     StoreError,
 )
 from laklak.model.spans import parted
+from laklak.plan.answers import SecondRound
 from laklak.report.ledger import Ledger
 from laklak.report.observer import Observer
 from laklak.report.progress import Report
@@ -247,7 +248,7 @@ class Fetch:
             entry = feed.backlog.take(loop.time())
             if entry is not None:
                 ledger, question = entry
-                if question.failed_at_s is None or feed.transport.last_success_s > question.failed_at_s:
+                if not isinstance(question, SecondRound) or feed.transport.last_success_s > question.failed_at_s:
                     return entry
                 # Nothing has worked since this failed: a second round would fail as well.
                 ledger.trouble("fetch_failed", question.chunk.wanted_count, question.failure)

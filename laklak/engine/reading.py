@@ -26,7 +26,7 @@ from laklak.model.candles import Chunk
 from laklak.model.provenance import ARCHIVE
 from laklak.model.series import TimeRange
 from laklak.model.spans import parted, union
-from laklak.plan.answers import SECOND_ANSWER_AFTER_S, Question, first_answer
+from laklak.plan.answers import SECOND_ANSWER_AFTER_S, FirstQuestion, first_answer
 from laklak.plan.chunks import plan_chunks
 from laklak.plan.rows import Checked
 from laklak.report.ledger import Ledger
@@ -151,14 +151,7 @@ class Reading:
                 log.warning("fetched again file=%s error=%s", part.file, why.detail)
                 self._feed.backlog.add_files(ledger, [part])
                 continue
-            if not why.absent:
-                log.warning("no candles file=%s reason=%s error=%s", part.file, why.reason, why.detail)
-            if self._reader.downloader.dead and not self._dead_told:
-                self._dead_told = True
-                self._observer.warn(f"going on without the bulk files: {why.detail}")
-            if why.absent and not why.reached and not self._stranger_told:
-                self._stranger_told = True
-                self._observer.warn(no_archive(self._feed))
+            self._tell(part, why)
             self._report.files.trouble(why.reason, why.detail)
             self._beyond.silent(ledger, part.file, why)
             delivery = await self._take_silence(ledger, part, why)
@@ -167,6 +160,17 @@ class Reading:
             if not part.proof:
                 self._ask_elsewhere(ledger, part, why)
         return ready
+
+    def _tell(self, part: FilePart, why: NoCandles) -> None:
+        """Say what is wrong with a file, and once each what is wrong with all of them."""
+        if not why.absent:
+            log.warning("no candles file=%s reason=%s error=%s", part.file, why.reason, why.detail)
+        if self._reader.downloader.dead and not self._dead_told:
+            self._dead_told = True
+            self._observer.warn(f"going on without the bulk files: {why.detail}")
+        if why.absent and not why.reached and not self._stranger_told:
+            self._stranger_told = True
+            self._observer.warn(no_archive(self._feed))
 
     async def _take_silence(self, ledger: Ledger, part: FilePart, why: NoCandles) -> Delivery:
         """Say what is to be remembered although the file that might have it gives nothing."""
@@ -202,7 +206,7 @@ class Reading:
         for chunk in plan_chunks(ledger.plan.series, split.rest, self._feed.venue.page.steps, self._feed.page):
             if self._feed.asks_api:
                 self._report.requests_planned += 1
-                self._feed.backlog.later(ledger, Question(chunk), now_s)
+                self._feed.backlog.later(ledger, FirstQuestion(chunk), now_s)
             else:
                 ledger.trouble(self._feed.lacking, chunk.wanted_count, why)
 

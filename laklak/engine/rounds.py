@@ -16,7 +16,7 @@ from laklak.engine.delivering import Deliveries
 from laklak.engine.life import Lives
 from laklak.model.candles import Chunk
 from laklak.model.series import iso
-from laklak.plan.answers import SECOND_ANSWER_AFTER_S
+from laklak.plan.answers import SECOND_ANSWER_AFTER_S, SecondQuestion
 from laklak.plan.rows import Checked
 from laklak.report.ledger import UNPROVEN, Ledger
 from laklak.report.progress import Report
@@ -57,7 +57,8 @@ class Rounds:
         now_s = asyncio.get_running_loop().time()
         round_ = next_round(ledger, self._feed.venue.page.steps, self._feed.page, edges=self._feed.no_api is None)
         for question in round_.questions:
-            question = with_neighbours(question, self._feed.venue.page.steps, self.closed_ms())
+            if isinstance(question, SecondQuestion):
+                question = with_neighbours(question, self._feed.venue.page.steps, self.closed_ms())
             self._feed.backlog.later(ledger, question, now_s + (0.0 if round_.waited else SECOND_ANSWER_AFTER_S))
 
     def closed_ms(self) -> int:

@@ -19,12 +19,22 @@ from anyio import lowlevel
 from laklak.archives.split import FilePart
 from laklak.model.candles import Chunk
 from laklak.model.series import Series, TimeRange
-from laklak.plan.answers import Doubts, Edge, Question, doubts_within, open_edges, second_questions
+from laklak.plan.answers import (
+    Doubts,
+    Edge,
+    EdgeQuestion,
+    FirstQuestion,
+    Question,
+    SecondRound,
+    doubts_within,
+    open_edges,
+    second_questions,
+)
 from laklak.plan.chunks import Tiers
 from laklak.report.ledger import Ledger
 from laklak.tasks.stopping import Stopped, Stopper
 
-Entry = tuple[Ledger, Question]
+Entry = tuple[Ledger, Question | SecondRound]
 FileEntry = tuple[Ledger, FilePart]
 
 
@@ -40,7 +50,7 @@ class Backlog:
         self._series = iter(ledgers)
         self._more_series = True
         self._current: tuple[Ledger, Iterator[Chunk], Chunk] | None = None
-        self._later: list[tuple[float, int, Ledger, Question]] = []
+        self._later: list[tuple[float, int, Ledger, Question | SecondRound]] = []
         self._leftover: deque[Entry] = deque()
         self._waiting: Counter[Ledger] = Counter()
         self._tick = count()
@@ -75,7 +85,7 @@ class Backlog:
         heapq.heappush(self._later, (at, next(self._tick), ledger, question))
         self._waiting[ledger] += 1
 
-    def last(self, ledger: Ledger, question: Question) -> None:
+    def last(self, ledger: Ledger, question: Question | SecondRound) -> None:
         """Ask this when everything else is through."""
         self._leftover.append((ledger, question))
         self._waiting[ledger] += 1
@@ -145,7 +155,7 @@ class Backlog:
             self._current = None
             return self._first()
         self._advance(ledger, chunks)
-        return ledger, Question(chunk)
+        return ledger, FirstQuestion(chunk)
 
     def _advance(self, ledger: Ledger, chunks: Iterator[Chunk]) -> None:
         """Look one chunk ahead, so that a ledger knows its last question when that is handed out."""
@@ -181,7 +191,7 @@ def next_round(ledger: Ledger, tiers: Tiers, page: int, *, edges: bool) -> Round
         ledger.doubt(doubts)
         ledger.edges_asked.add(edge[0])
         ledger.waited = True
-        return Round([Question(Chunk(series, edge[1], (edge[1],)), edge=edge[0])], waited=False)
+        return Round([EdgeQuestion(Chunk(series, edge[1], (edge[1],)), edge[0])], waited=False)
     waited, ledger.waited = ledger.waited, False
     return Round(second_questions(series, _come(ledger, doubts), tiers, page), waited)
 

@@ -4,7 +4,7 @@ from laklak.archives import ARCHIVES
 from laklak.archives.split import FilePart
 from laklak.model.candles import Chunk
 from laklak.model.series import DAY_MS, MINUTE_MS, Interval, Series, TimeRange
-from laklak.plan.answers import Question
+from laklak.plan.answers import FirstQuestion
 from laklak.plan.missing import SeriesPlan
 from laklak.report.ledger import Ledger
 from laklak.sources.backlog import Backlog
@@ -36,7 +36,7 @@ def taken(backlog, now=0.0):
 
 
 def question(ledger, minute):
-    return Question(chunk_of(ledger.plan.series, minute))
+    return FirstQuestion(chunk_of(ledger.plan.series, minute))
 
 
 def test_first_questions_come_series_by_series():

@@ -16,7 +16,7 @@ from laklak.archives.sigint import uninterrupted
 from laklak.archives.split import FilePart
 from laklak.model.candles import Chunk
 from laklak.model.series import DAY_MS, MINUTE_MS, Interval, Series, TimeRange
-from laklak.plan.answers import Question
+from laklak.plan.answers import FirstQuestion
 from laklak.plan.missing import SeriesPlan
 from laklak.report.ledger import Ledger
 from laklak.simulator import Fault, Override, Simulator, SimulatorSettings, generate
@@ -100,7 +100,7 @@ def test_whoever_asks_while_a_file_is_under_way_gets_what_takes_its_place():
 def test_whoever_asks_while_questions_are_open_that_may_bring_files_waits_for_them():
     async def main():
         [(ledger, part)] = entries(1)
-        question = Question(Chunk(SERIES, part.file.span, part.wanted))
+        question = FirstQuestion(Chunk(SERIES, part.file.span, part.wanted))
         backlog = Backlog(Stopper(), [(ledger, iter([question.chunk]))])
         asked = backlog.take(0.0)
         assert backlog.take(0.0) is None

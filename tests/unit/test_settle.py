@@ -13,7 +13,17 @@ from laklak.model.account import SUM
 from laklak.model.candles import Chunk, Page
 from laklak.model.series import MINUTE_MS, Interval, Series, TimeRange
 from laklak.model.spans import runs
-from laklak.plan.answers import Doubts, doubts_within, first_answer, open_edges, second_answer, second_questions
+from laklak.plan.answers import (
+    Doubts,
+    EdgeQuestion,
+    FirstQuestion,
+    SecondQuestion,
+    doubts_within,
+    first_answer,
+    open_edges,
+    second_answer,
+    second_questions,
+)
 from laklak.plan.chunks import plan_chunks
 from laklak.plan.missing import SeriesPlan
 from laklak.plan.rows import check_page
@@ -187,7 +197,7 @@ def test_the_second_question_is_the_smallest_page_that_covers_the_run():
     (question,) = questions(Doubts(absent=(span(100, 103),)))
 
     assert question.chunk.range == span(100, 103)
-    assert question.edge is None
+    assert isinstance(question, SecondQuestion)
 
 
 def test_second_questions_carry_exactly_the_doubts_they_settle():
@@ -315,7 +325,7 @@ def answer(venue, ledger, question, now_ms, failing):
     if chunk.range.start_ms // MINUTE_MS in failing:
         ledger.trouble("fetch_failed", chunk.wanted_count, "failed")
         return None
-    if question.edge is not None:
+    if isinstance(question, EdgeQuestion):
         venue.edges += 1
         if question.edge == "newest":
             ledger.newest_answered = True
@@ -327,7 +337,7 @@ def answer(venue, ledger, question, now_ms, failing):
     page = checked(chunk, venue.rows(start, end, chunk.limit))
     if len(page.candles):
         ledger.saw(page.candles.open_times[-1])
-    if question.doubts is None:
+    if isinstance(question, FirstQuestion):
         outcome = first_answer(chunk, page)
         ledger.doubt(outcome.doubts)
     else:
