@@ -61,7 +61,8 @@ def clean_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two answers need not be two seconds apart here; other tests look at them."""
-    monkeypatch.setattr("laklak.engine.fetch.SECOND_ANSWER_AFTER_S", 0.05)
+    monkeypatch.setattr("laklak.engine.rounds.SECOND_ANSWER_AFTER_S", 0.05)
+    monkeypatch.setattr("laklak.engine.reading.SECOND_ANSWER_AFTER_S", 0.05)
 
 
 @pytest.fixture(scope="session")

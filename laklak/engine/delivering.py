@@ -9,11 +9,12 @@ from typing import Protocol, TypeVar
 
 from laklak.engine.store_work import revisions
 from laklak.model.absences import Absence
-from laklak.model.candles import Candles
+from laklak.model.candles import Candles, Chunk
 from laklak.model.provenance import REST, Source, given_by
 from laklak.model.revisions import Revision, Why
 from laklak.model.series import TimeRange
-from laklak.model.spans import runs
+from laklak.model.spans import runs, union
+from laklak.plan.rows import Checked
 from laklak.report.ledger import Ledger
 from laklak.report.progress import Report
 from laklak.settings.order import Order
@@ -76,7 +77,7 @@ class Deliveries:
     async def of(
         self,
         ledger: Ledger,
-        candles: Candles,
+        candles: Candles | None,
         absences: Sequence[Absence],
         corrected: frozenset[int] = frozenset(),
         changed: Sequence[Revision] = (),
@@ -91,5 +92,15 @@ class Deliveries:
             interval = ledger.plan.series.interval
             absences = [left for one in absences for left in one.left_by(stored, interval)]
         series = ledger.plan.series
-        given = given_by(source, candles.open_times, series.interval, self._report.started_ms)
-        return Delivery(series, candles if len(candles) else None, absences, corrected, changed, given)
+        times = candles.open_times if candles else ()
+        given = given_by(source, times, series.interval, self._report.started_ms)
+        return Delivery(series, candles or None, absences, corrected, changed, given)
+
+
+def with_others(
+    candles: Candles, chunk: Chunk, checked: Checked, corrected: frozenset[int], found: Sequence[TimeRange] = ()
+) -> Candles:
+    """What is to be written of an answer: what was wanted, what takes the place of stored candles, and of holes."""
+    if not (corrected or found):
+        return candles
+    return checked.candles.only(union([*chunk.wanted, *runs(sorted(corrected), chunk.series.interval), *found]))

@@ -60,7 +60,5 @@ async def hold_against_files(
     for ledger in chosen:
         if not ledger.plan.missing:
             parts = feed.evidence.parts(ledger.plan.series)
-            for _ in parts:
-                feed.agenda.hold(ledger)
-            feed.files.add((ledger, part) for part in parts)
+            feed.backlog.add_files(ledger, parts)
             report.files.planned += len(parts)

@@ -16,19 +16,16 @@ import anyio
 from laklak.archives.evidence import FILES_A_RUN, DueDay, choose, touched_days
 from laklak.archives.split import Split
 from laklak.engine.addresses import AddressBook
+from laklak.engine.estimate import estimate_of, split_of, within_reach
 from laklak.engine.holding import hold_against_files, may_be_read, spans_read
 from laklak.engine.life import Lives, ended_line
 from laklak.engine.listing import ListingCheck
 from laklak.engine.oddities import STRAYS_FILE, OddityBook
-from laklak.engine.store_work import Closed, check_room, each, find_closed, survey_sure
+from laklak.engine.store_work import Closed, check_room, each, find_closed
+from laklak.engine.survey import Survey
 from laklak.engine.tally import tally
 from laklak.errors import LaklakError, StoreUnavailable, SymbolError, TryLater, VenueError, VenueUnreachable
-from laklak.model.absences import UNWANTED_KINDS, Absence, minutes
 from laklak.model.series import Instrument, Series, TimeRange, iso
-from laklak.model.spans import newest_held, oldest_held, parted, runs, union, without
-from laklak.plan.answers import may_have_come
-from laklak.plan.chunks import best_page, page_weight
-from laklak.plan.cost import alternatives, cost_of
 from laklak.plan.missing import SeriesPlan
 from laklak.plan.wanted import Asked, EmptyRange, EndedSeries, FailedSeries, Target, clip_to_clock, resolve
 from laklak.report.ledger import Ledger
@@ -37,11 +34,10 @@ from laklak.report.outcome import exit_of_plan
 from laklak.report.progress import Report
 from laklak.report.summary import Estimate
 from laklak.settings.order import Order
-from laklak.sources.backlog import Agenda
-from laklak.sources.fresh import Fresh, chunks_with, take_along
+from laklak.sources.backlog import Backlog
+from laklak.sources.fresh import Fresh, chunks_with
 from laklak.sources.venue import Feed
 from laklak.stores.base import Origin, Store
-from laklak.stores.coverage import Presence, absences_on_grid, parted_by_absences
 from laklak.stores.knowledge import Knowledge
 from laklak.stores.unconfirmed import UnsureBook
 from laklak.tasks.groups import task_group
@@ -53,11 +49,6 @@ log = logging.getLogger(__name__)
 
 OTHERS_WITHIN_S: Final = 5.0
 """So long after the first venue the others are waited for; one that comes later joins the run then."""
-_WORTH_WEIGHT: Final = 50
-_WORTH_FILES: Final = 10
-"""Where a range begins with so much to ask for, its first candle is asked for before: that costs a fiftieth at most."""
-FILE_CANDLES_PER_SECOND: Final = 100_000
-"""What two cores stored of bulk files, with the store and the file server on the same ones, at the least."""
 
 
 def mixing_refusal(store: Store, present: Origin | None, feed: Feed) -> StoreUnavailable | None:
@@ -86,6 +77,8 @@ class VenuePlan:
     unknown: Sequence[str] = ()
     typed_unknown: Sequence[SymbolError] = ()
     typed_known: bool = False
+    due_holes: Mapping[Series, Sequence[DueDay]] = field(default_factory=dict)
+    hole_days: Mapping[Series, Sequence[int]] = field(default_factory=dict)
 
 
 class Preparation:
@@ -116,12 +109,10 @@ class Preparation:
         self.feeds: list[Feed] = []
         self.lives: dict[str, Lives] = {}
         """By venue: when its series begin and end."""
-        self._due_holes: dict[Series, Sequence[DueDay]] = {}
-        self._hole_days: dict[Series, Sequence[int]] = {}
         self._closed = Closed()
         self._stack = AsyncExitStack()
         self._origin_lock = anyio.Lock()
-        self._free_bytes: int | None = None
+        self._origin: Origin | None = None
         self._ready: asyncio.Queue[tuple[Feed, VenuePlan | LaklakError | None]] = asyncio.Queue()
         self._pending = 0
         self._taken_on: list[VenuePlan] = []
@@ -169,13 +160,20 @@ class Preparation:
     async def late(self) -> Feed | None:
         """The next venue that could not be asked when the run began; None when there is none any more.
 
-        Raises what has to end the run: wrong usage, and a store that may not take its candles.
+        One whose candles the store may not take, or has no room for, ends for itself.  Raises what has to end the run:
+        wrong usage, and a store that fails.
         """
         if not self._pending:
             return None
-        feed, venue = await self._next_ready()
-        estimate = await self._take_on([venue or await self._plan_unasked(feed)])
-        self.check_room(self._free_bytes, estimate)
+        feed, outcome = await self._next_ready()
+        if isinstance(outcome, StoreUnavailable):
+            self._not_started(feed, outcome)
+            outcome = None
+        if isinstance(outcome, LaklakError):
+            raise outcome
+        estimate = await self._take_on([outcome or await self._plan_unasked(feed)])
+        if feed.end is None:
+            await self._check_room_now(feed)
         fetching_s = time.monotonic() - (self._report.fetching_since_s or time.monotonic())
         planned_s = fetching_s + max(estimate.seconds_estimated, estimate.file_seconds)
         self._report.seconds_planned = max(self._report.seconds_planned or 0.0, planned_s)
@@ -193,11 +191,9 @@ class Preparation:
         except Stopped:
             log.debug("not connected venue=%s", feed.venue.name)
 
-    async def _next_ready(self) -> tuple[Feed, VenuePlan | None]:
+    async def _next_ready(self) -> tuple[Feed, VenuePlan | LaklakError | None]:
         feed, outcome = await self._ready.get()
         self._pending -= 1
-        if isinstance(outcome, LaklakError):
-            raise outcome
         return feed, outcome
 
     async def _first_ready(self) -> list[tuple[Feed, VenuePlan | None]]:
@@ -206,8 +202,11 @@ class Preparation:
         ready: list[tuple[Feed, VenuePlan | None]] = []
         with anyio.CancelScope() as waiting:
             while self._pending:
-                ready.append(await self._next_ready())
-                if ready[-1][1] is not None and not self._order.dry_run:
+                feed, outcome = await self._next_ready()
+                if isinstance(outcome, LaklakError):
+                    raise outcome
+                ready.append((feed, outcome))
+                if outcome is not None and not self._order.dry_run:
                     waiting.deadline = min(waiting.deadline, anyio.current_time() + OTHERS_WITHIN_S)
         if self._pending:
             there = {feed for feed, _ in ready}
@@ -229,16 +228,15 @@ class Preparation:
         spans = [venue.span for venue in self._taken_on if venue.span]
         self._report.start_ms = min((span.start_ms for span in spans), default=None)
         self._report.end_ms = max((span.end_ms for span in spans), default=None)
-        plans = [(feed, [_within_reach(feed, plan) for plan in own]) for feed, own in plans]
-        splits = {plan.series: _split(feed, plan) for feed, own in plans for plan in own}
+        plans = [(feed, [within_reach(feed, plan) for plan in own]) for feed, own in plans]
+        splits = {plan.series: split_of(feed, plan) for feed, own in plans for plan in own}
         self._tell_out_of_reach(plans)
-        due = {series: days for series, days in self._due_holes.items() if series in splits}
+        due = {series: days for venue in venues for series, days in venue.due_holes.items()}
         choice = choose(due, spans_read(splits), FILES_A_RUN)
         riding = {
-            plan.series: touched_days(self._hole_days[plan.series], may_be_read(splits[plan.series]))
-            for _, own in plans
-            for plan in own
-            if plan.series in self._hole_days
+            series: touched_days(days, may_be_read(splits[series]))
+            for venue in venues
+            for series, days in venue.hole_days.items()
         }
         for feed, venue_plans in plans:
             # Series that are nearly complete come first: most of them are whole again soon.
@@ -252,7 +250,7 @@ class Preparation:
         self._report.series = len(self._report.ledgers) + len(self._report.failed)
         tally(self._report, self.feeds)
         estimate = replace(
-            self._estimate(plans, splits),
+            estimate_of(self._report, self._order, self.feeds, plans, splits),
             holes_held=choice.holes,
             hole_files=choice.files,
             holes_later=choice.later_holes,
@@ -282,14 +280,20 @@ class Preparation:
             await self._check_origin(feed)
             plan = await self._targets(feed)
             await self._find_closed(feed.venue.name, [target.wanted for target in plan.targets if target.wanted])
-            return replace(plan, plans=await each(plan.targets, self._plan, self._observer.note))
+            survey = self._survey(feed)
+            plans = await each(plan.targets, survey.plan, self._observer.note)
+            return replace(plan, plans=plans, due_holes=survey.due_holes, hole_days=survey.hole_days)
         except (VenueError, EmptyRange) as exc:
-            feed.connected = False
-            feed.end_with(exc)
-            log.error("not started venue=%s reason=%s error=%s", feed.venue.name, exc.reason, exc)
-            if len(self.feeds) > 1:
-                self._observer.warn(f"going on without {feed.venue.name}, what is wanted of it stays missing: {exc}")
+            self._not_started(feed, exc)
             return None
+
+    def _not_started(self, feed: Feed, error: LaklakError) -> None:
+        """The end of a venue before anything was fetched of it."""
+        feed.connected = False
+        feed.end_with(error)
+        log.error("not started venue=%s reason=%s error=%s", feed.venue.name, error.reason, error)
+        if len(self.feeds) > 1:
+            self._observer.warn(f"going on without {feed.venue.name}, what is wanted of it stays missing: {error}")
 
     async def _plan_unasked(self, feed: Feed) -> VenuePlan:
         """What is wanted of a venue that could not be started, by what was asked for and by this machine's clock.
@@ -297,9 +301,6 @@ class Preparation:
         Nothing of it is fetched: it stays missing, but for what is stored.
         """
         feed.without_files()
-        for noted in (self._due_holes, self._hole_days):
-            for series in [one for one in noted if one.venue == feed.venue.name]:
-                del noted[series]
         before = self._of_venue(feed, self._report.ended)
         self._report.ended = [one for one in self._report.ended if one not in before]
         order = self._order
@@ -316,7 +317,7 @@ class Preparation:
         lives = Lives(feed, self._store, self._knowledge, self._report, recheck=order.recheck)
         self.lives[feed.venue.name] = lives
         targets = await each(resolve(asked, listed, order.settings.interval, span).targets, lives.settle)
-        plans = await each(targets, self._plan, self._observer.note)
+        plans = await each(targets, self._survey(feed).plan, self._observer.note)
         return VenuePlan(feed, span, targets, plans=plans, typed_known=any(one.typed for one in asked))
 
     def _refuse_if_none_started(self) -> None:
@@ -361,27 +362,28 @@ class Preparation:
     def _assign(self, feed: Feed, ledgers: Sequence[Ledger], splits: Mapping[Series, Split]) -> None:
         """Give every missing stretch to the files or to the API."""
         asked = [ledger for ledger in ledgers if splits[ledger.plan.series].rest or self._asks_along(feed, ledger.plan)]
-        feed.agenda = Agenda(
+        feed.backlog = Backlog(
+            feed.stopper,
             (
-                ledger,
-                chunks_with(
-                    ledger.plan.series,
-                    splits[ledger.plan.series].rest,
-                    feed.fresh.along(ledger.plan),
-                    feed.venue.page.steps,
-                    feed.page,
-                    anyway=self._order.recheck,
-                ),
-            )
-            for ledger in asked
+                (
+                    ledger,
+                    chunks_with(
+                        ledger.plan.series,
+                        splits[ledger.plan.series].rest,
+                        feed.fresh.along(ledger.plan),
+                        feed.venue.page.steps,
+                        feed.page,
+                        anyway=self._order.recheck,
+                    ),
+                )
+                for ledger in asked
+            ),
         )
         for ledger in ledgers:
             split = splits[ledger.plan.series]
             ledger.exhausted = ledger not in asked
-            feed.files.add((ledger, part) for part in split.files)
-            for _ in split.files:
-                feed.agenda.hold(ledger)
-        self._report.files.planned += len(feed.files)
+            feed.backlog.add_files(ledger, split.files)
+            self._report.files.planned += len(split.files)
 
     def _asks_along(self, feed: Feed, plan: SeriesPlan) -> bool:
         """Whether candles that may have changed are asked for although nothing else is."""
@@ -430,11 +432,20 @@ class Preparation:
             typed_known=any(one.typed and self._series(one) not in unknown for one in asked),
         )
 
+    def _survey(self, feed: Feed) -> Survey:
+        lives = self.lives[feed.venue.name]
+        return Survey(feed, lives, self._order, self._store, self._unsure, self._closed, self._oddities)
+
     def _span_by(self, clock_ms: int) -> TimeRange:
         """What is asked for, by a clock."""
-        settings = self._order.settings
+        order = self._order
         return clip_to_clock(
-            settings.start_ms, settings.end_ms, settings.days, clock_ms, settings.interval, settings.settle_s
+            order.settings.start_ms,
+            order.settings.end_ms,
+            order.settings.days,
+            clock_ms,
+            order.settings.interval,
+            order.settings.settle_s,
         )
 
     @staticmethod
@@ -471,192 +482,33 @@ class Preparation:
         self._observer.warn(f"{name} cannot be asked what it trades: only what the store holds is taken")
         return asked
 
-    async def _plan(self, target: Target) -> SeriesPlan:
-        presence = await self._take_stock(target)
-        if self._may_begin_late(target, presence):
-            begun = await self.lives[target.series.venue].look_for_first(target)
-            if begun.wanted != target.wanted:
-                presence = await self._take_stock(begun)
-            target = begun
-        self._oddities.add(target.series, presence.not_whole, presence.strays, presence.not_whole_absent)
-        known_rejected: frozenset[int] = frozenset()
-        if self._order.recheck:
-            remembered = await self._store.absences(target.series, target.wanted)
-            known_rejected = frozenset(one.open_time_ms for one in remembered if one.kind == "rejected")
-        stored, known, missing = presence.stored, list(presence.absences), presence.missing
-        feed = self._feed(target.series.venue)
-        if feed.asks_api:
-            now_ms = feed.clock.now_ms()
-            young = [one for one in known if may_have_come(one, target.series.interval, now_ms)]
-            if young:
-                asked_again = {one.open_time_ms for one in young}
-                known = [one for one in known if one.open_time_ms not in asked_again]
-                missing = tuple(union([*missing, *runs(sorted(asked_again), target.series.interval)]))
-        interval = target.series.interval
-        not_held = union([*missing, *(one.span for one in known)])
-        seen = (newest_held(target.wanted, not_held, interval), target.newest_ms)
-        self._note_holes(target.series, known)
-        can_be_written, blocked = self._closed.parted(target.series, missing)
-        return SeriesPlan(
-            target.series,
-            target.wanted,
-            target.first_ms,
-            stored,
-            minutes(known, ("hole",), interval),
-            minutes(known, ("rejected",), interval),
-            tuple(can_be_written),
-            known_rejected,
-            blocked=tuple(blocked),
-            newest_ms=max((one for one in seen if one is not None), default=None),
-            oldest_ms=oldest_held(target.wanted, not_held),
-            asked_start_ms=target.asked_start_ms,
-            asked_end_ms=target.asked_end_ms,
-            doubtful_first=target.doubtful_first,
-            not_whole=presence.not_whole,
-            absent=minutes(known, UNWANTED_KINDS, interval),
-            quiet=minutes(known, ("quiet",), interval),
-            files_only=target.files_only,
-        )
-
-    async def _take_stock(self, target: Target) -> Presence:
-        """Say what the store holds of what is wanted; nothing, where all of it is to be fetched again."""
-        series, wanted, recheck = target.series, target.wanted, self._order.recheck
-        if not self._order.refetch:
-            return await survey_sure(self._store, self._unsure, series, wanted, recheck=recheck)
-        odd = await self._store.odd(series, wanted, anew=recheck)
-        known = [] if recheck else absences_on_grid(await self._store.absences(series, wanted), series.interval)
-        missing = without(wanted, (one.span for one in known))
-        not_whole, absent = parted_by_absences(series, odd.not_whole, known)
-        return Presence(0, tuple(known), tuple(missing), not_whole, odd.strays, absent)
-
-    def _may_begin_late(self, target: Target, presence: Presence) -> bool:
-        """Whether much is to be asked for before anything that is known of, so that its first candle is asked first."""
-        if not presence.missing or presence.missing[0].start_ms > target.wanted.start_ms:
-            return False
-        feed, start = self._feed(target.series.venue), presence.missing[0]
-        if not feed.asks_api:
-            return False
-        solver, tiers = feed.solver, feed.venue.page.steps
-        split = Split((), (start,)) if solver is None else solver.split(target.series, [start])
-        pages = sum(part.count(target.series.interval) for part in split.rest) // feed.page
-        return pages * page_weight(feed.page, tiers) >= _WORTH_WEIGHT or len(split.files) >= _WORTH_FILES
-
-    def _feed(self, venue: str) -> Feed:
-        return next(feed for feed in self.feeds if feed.venue.name == venue)
-
-    def _note_holes(self, series: Series, known: Sequence[Absence]) -> None:
-        """Keep of which days there are known holes, and which are to be held against files."""
-        feed = self._feed(series.venue)
-        if feed.end is not None:
-            return
-        evidence = feed.evidence
-        due = evidence.due_days(series, known)
-        if due:
-            self._due_holes[series] = due
-        days = evidence.hole_days(series, known)
-        if days:
-            self._hole_days[series] = days
-
     async def _check_origin(self, feed: Feed) -> None:
         """Real and simulated candles never share a store unless the user insists."""
         self._refuse_mixture(await self._store.origin(), feed)
         await self._addresses.check(feed)
         async with self._origin_lock:
-            # One venue after the other: the first one decides what a store without candles is for.
-            present = await self._store.origin()
+            # One venue after the other: the first one decides what a store without candles is for, which the store
+            # itself does not tell before it has some.
+            present = await self._store.origin() or self._origin
             self._refuse_mixture(present, feed)
             if present is None and not self._order.dry_run:
                 await self._store.set_origin(feed.origin)
+            self._origin = present or feed.origin
 
     def _refuse_mixture(self, present: Origin | None, feed: Feed) -> None:
         refusal = mixing_refusal(self._store, present, feed)
         if refusal is not None and not self._order.force:
             raise refusal
 
-    def _estimate(self, plans: Sequence[tuple[Feed, list[SeriesPlan]]], splits: Mapping[Series, Split]) -> Estimate:
-        of_api = [
-            (feed, [self._of_api(feed, plan, splits[plan.series]) for plan in own] if feed.asks_api else [])
-            for feed, own in plans
-        ]
-        costs = [(feed, cost_of(own, feed.venue.page.steps, feed.page)) for feed, own in of_api]
-        table = []
-        auto_s = 0.0
-        for feed, own in of_api:
-            tiers = feed.venue.page.steps
-            auto_s = max(auto_s, cost_of(own, tiers, best_page(tiers)).seconds(feed.budgets()))
-            if self._order.dry_run:
-                pages = {feed.page, *(limit for limit, _ in tiers[1:])}
-                others = (feed.budget, feed.default_budget, feed.advertised)
-                table += alternatives(own, tiers, pages, [feed.budgets(units) for units in others])
-        return Estimate(
-            store=self._report.store,
-            start=iso(self._report.start_ms or 0),
-            end=iso(self._report.end_ms or 0),
-            series=self._report.series,
-            account=replace(
-                self._report.account,
-                blocked=sum(plan.blocked_count for _, own in plans for plan in own),
-                out_of_reach=sum(plan.out_of_reach_count for _, own in plans for plan in own),
-            ),
-            to_fetch=sum(plan.missing_count for _, own in plans for plan in own),
-            requests=sum(cost.requests for _, cost in costs),
-            weight=sum(cost.weight for _, cost in costs),
-            budget=sum(feed.budget_a_minute for feed in self.feeds),
-            chunk=max((feed.page for feed in self.feeds), default=0),
-            seconds_estimated=round(max((cost.seconds(feed.budgets()) for feed, cost in costs), default=0.0), 1),
-            seconds_auto=round(auto_s, 1),
-            files=sum(len(split.files) for split in splits.values()),
-            file_candles=sum(split.candles for split in splits.values()),
-            file_bytes=sum(
-                feed.reader.archive.bytes_per_candle * part.file.candles
-                for feed, own in plans
-                if feed.reader is not None
-                for plan in own
-                for part in splits[plan.series].files
-            ),
-            file_seconds=round(sum(split.candles for split in splits.values()) / FILE_CANDLES_PER_SECOND, 1),
-            no_source=sum(
-                part.count(plan.series.interval)
-                for feed, own in plans
-                if not feed.asks_api
-                for plan in own
-                for part in splits[plan.series].rest
-            ),
-            failed_series=tuple(self._report.failed),
-            begun_series=self._report.begun_series,
-            ended_series=tuple(self._report.ended),
-            alternatives=table,
-        )
-
-    def _of_api(self, feed: Feed, plan: SeriesPlan, split: Split) -> SeriesPlan:
-        """What is to be asked of the API, with what is taken along."""
-        along, interval = feed.fresh.along(plan), plan.series.interval
-        if self._order.recheck:
-            return replace(plan, missing=tuple(union([*split.rest, *runs(along, interval)])))
-        return replace(plan, missing=tuple(take_along(split.rest, along, interval, feed.page)))
-
-    def check_room(self, free_bytes: int | None, estimate: Estimate) -> None:
-        """Raise StoreUnavailable when the store's disk has less room than the plan needs and 1 GiB to spare."""
-        self._free_bytes = free_bytes
+    def check_room(self, free_bytes: int | None, candles: int) -> None:
+        """Raise StoreUnavailable when the store's disk has less room than so many candles need and 1 GiB to spare."""
         if not self._order.force:
             hint = "make room, ask for fewer days, use another --store, or --force"
-            check_room(self._store, free_bytes, estimate.to_fetch, hint=hint)
+            check_room(self._store, free_bytes, candles, hint=hint)
 
-
-def _within_reach(feed: Feed, plan: SeriesPlan) -> SeriesPlan:
-    """A plan without what neither bulk files nor the venue can give any more."""
-    start_ms = feed.reach_start_ms(plan.series.interval)
-    if start_ms is None or not feed.asks_api or plan.files_only or not plan.missing:
-        return plan
-    beyond = TimeRange(min(plan.missing[0].start_ms, start_ms), start_ms)
-    lost = [part for part in (one.clip(beyond) for one in _split(feed, plan).rest) if part]
-    return replace(plan, missing=tuple(parted(plan.missing, lost)[0]), out_of_reach=tuple(lost))
-
-
-def _split(feed: Feed, plan: SeriesPlan) -> Split:
-    solver = feed.solver
-    if solver is None:
-        return Split((), plan.missing)
-    if plan.files_only:
-        solver = replace(solver, preference="archive")
-    return solver.split(plan.series, plan.missing)
+    async def _check_room_now(self, feed: Feed) -> None:
+        """End a venue that joins for itself where there is no room for it beside what is still to come of others."""
+        try:
+            self.check_room((await self._store.describe()).free_bytes, self._report.missing - self._report.blocked)
+        except StoreUnavailable as exc:
+            self._not_started(feed, exc)

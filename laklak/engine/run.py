@@ -108,7 +108,7 @@ class Backfill:
                         with self.stopper.interruptible():
                             estimate = await preparation.run()
                         if not self.order.dry_run:
-                            preparation.check_room(info.free_bytes, estimate)
+                            preparation.check_room(info.free_bytes, estimate.to_fetch)
                             self._fetch = Fetch(
                                 self.order,
                                 store,

@@ -88,20 +88,42 @@ def may_have_come(hole: Absence, interval: Interval, now_ms: int) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
-    """One thing to ask the venue.
-
-    A first question has no `doubts`; a second one carries those it settles, which are its chunk's wanted minutes.
-    With an `edge` it is one for the first or the newest candle that the venue has of the series, on which the chunk
-    hangs.  `failed_at_s` (monotonic) marks a question that failed all its
-    tries once and gets a second round at the end of the run; `failure` says why.
-    """
+class FirstQuestion:
+    """A question for candles that are missing."""
 
     chunk: Chunk
-    doubts: Doubts | None = None
-    edge: Edge | None = None
-    failed_at_s: float | None = None
-    failure: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SecondQuestion:
+    """A question that settles `doubts`, which are its chunk's wanted minutes."""
+
+    chunk: Chunk
+    doubts: Doubts
+
+
+@dataclass(frozen=True, slots=True)
+class EdgeQuestion:
+    """A question for the first or the newest candle that the venue has of a series; the chunk hangs on it."""
+
+    chunk: Chunk
+    edge: Edge
+
+
+Question = FirstQuestion | SecondQuestion | EdgeQuestion
+
+
+@dataclass(frozen=True, slots=True)
+class SecondRound:
+    """A question that failed all its tries once, and comes again at the end of the run; `failure` says why."""
+
+    question: Question
+    failed_at_s: float
+    failure: str
+
+    @property
+    def chunk(self) -> Chunk:
+        return self.question.chunk
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,7 +259,7 @@ def doubts_within(doubts: Doubts, life: TimeRange) -> Doubts:
     return Doubts(absent, doubts.refused, unproven, narrow)
 
 
-def second_questions(series: Series, doubts: Doubts, tiers: Tiers, page: int) -> Iterator[Question]:
+def second_questions(series: Series, doubts: Doubts, tiers: Tiers, page: int) -> Iterator[SecondQuestion]:
     """Ask for all doubts of a series again, in the cheapest pages that cover them."""
     absent = merge(sorted(doubts.absent))
     refused_times = sorted(doubts.refused)
@@ -247,10 +269,10 @@ def second_questions(series: Series, doubts: Doubts, tiers: Tiers, page: int) ->
         after = bisect_left(refused_times, chunk.range.end_ms)
         refused = {time: doubts.refused[time] for time in refused_times[first:after]}
         unproven = tuple(part for part in doubts.unproven if part.clip(chunk.range))
-        yield Question(chunk, Doubts(_absent(chunk, (), refused), refused, unproven=unproven))
+        yield SecondQuestion(chunk, Doubts(_absent(chunk, (), refused), refused, unproven=unproven))
     for one in doubts.narrow:
         for chunk in plan_chunks(series, [one.span], tiers, min(page, one.rows)):
-            yield Question(chunk, Doubts(narrow=(replace(one, span=chunk.range),)))
+            yield SecondQuestion(chunk, Doubts(narrow=(replace(one, span=chunk.range),)))
 
 
 def _parted_by_cut(

@@ -1,4 +1,4 @@
-"""The files of one venue's archive during a run: what is still to get, and getting it.
+"""Getting the files of one venue's archive during a run.
 
 A file is downloaded with its checksum, checked, unpacked and read in a thread; a wrong checksum is worth one more
 download.  What comes of it is candles, or the reason why there are none: then somebody else has them.  Small files
@@ -10,14 +10,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from types import TracebackType
 from typing import Final, Self, TypeVar
 
 import anyio
-from anyio import lowlevel, to_thread
+from anyio import to_thread
 
 from laklak.archives import Archive, ArchiveFile, BadFile
 from laklak.archives.checksum import CHECKSUM_BYTES_MAX, parse_checksum
@@ -27,15 +28,12 @@ from laklak.archives.split import FilePart
 from laklak.errors import PermanentError, TransientError
 from laklak.model.series import DAY_MS, Series
 from laklak.plan.rows import Checked
-from laklak.report.ledger import Ledger
 from laklak.tasks.memory import Memory
 from laklak.tasks.process import cores
-from laklak.tasks.stopping import Stopped, Stopper
+from laklak.tasks.stopping import Stopper
 from laklak.wire.downloads import Downloader, TooLarge
 
 log = logging.getLogger(__name__)
-
-FileEntry = tuple[Ledger, FilePart]
 
 Given = TypeVar("Given")
 Result = TypeVar("Result")
@@ -63,72 +61,28 @@ class NoCandles:
     def absent(self) -> bool:
         return self.reason == "absent"
 
+    @property
+    def is_worth_another(self) -> bool:
+        """Whether the file is worth one more download."""
+        return self.reason == "checksum"
+
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What files of one series gave: the candles of all of them, or why one of them gives none."""
+    """What files of one series gave: the candles of all of them, or why one of them gives none.
+
+    `release` is to be called when nobody holds the candles any more: they take room.
+    """
 
     parts: Sequence[FilePart]
     checked: Checked | NoCandles
-
-    @property
-    def room(self) -> int:
-        """How many candles there may be: so much room they take."""
-        return sum(part.file.candles for part in self.parts)
-
-
-class FileAgenda:
-    """The files still to get. What takes the place of one may be added while others are under way."""
-
-    def __init__(self, stopper: Stopper) -> None:
-        self._stopper = stopper
-        self._waiting: deque[FileEntry] = deque()
-        self._outstanding = 0
-        self._expecting = False
-        self._changed = asyncio.Event()
-
-    def __len__(self) -> int:
-        return len(self._waiting)
-
-    @property
-    def open(self) -> bool:
-        """Whether a file is still to get, or under way."""
-        return bool(self._waiting or self._outstanding)
-
-    def add(self, entries: Iterable[FileEntry]) -> None:
-        self._waiting.extend(entries)
-        self._changed.set()
-
-    def expect(self, more: bool) -> None:
-        """Say whether somebody else may still add files: so long nobody who asks for one is sent away."""
-        self._expecting = more
-        self._changed.set()
-
-    async def take(self) -> FileEntry | None:
-        """The next file, or None when all are through. `done` is due for each one taken. Raises Stopped."""
-        # Files of an archive that is down are through at once, thousands of them: others must have their turn, and a
-        # stop its effect.
-        await lowlevel.checkpoint()
-        if self._stopper.requested:
-            raise Stopped
-        while not self._waiting:
-            if not self._outstanding and not self._expecting:
-                return None
-            self._changed.clear()
-            with self._stopper.interruptible():
-                await self._changed.wait()
-        self._outstanding += 1
-        return self._waiting.popleft()
-
-    def done(self) -> None:
-        self._outstanding -= 1
-        self._changed.set()
+    release: Callable[[], None]
 
 
 class FileReader:
     """Gets files of one archive, as many at once as there are `connections`.
 
-    Room in `memory` is taken before files are unpacked, and given back by whoever is done with their candles.
+    Room in `memory` is taken before files are unpacked, and given back when their candles are released.
     """
 
     def __init__(self, archive: Archive, url: str, *, stopper: Stopper, connections: int, unpacked: int) -> None:
@@ -141,7 +95,6 @@ class FileReader:
         self._threads = anyio.CapacityLimiter(min(unpacked, cores()))
         self._under_way: Counter[Series] = Counter()
         self._waiting: dict[Series, list[tuple[FilePart, Downloaded]]] = {}
-        self._fetched_again: set[FilePart] = set()
         self.found_files = False
         """A file was found there in this run."""
         self.had_files = False
@@ -164,7 +117,7 @@ class FileReader:
         """Get a file and give what comes of it, and of those that waited for it; room is kept where there are candles.
 
         Nothing is given for a file that is left to another one of its series: what has been asked for ends later and
-        gives the candles of both.  A wrong checksum is worth another go (see `is_worth_another`).  Raises Stopped when
+        gives the candles of both.  A wrong checksum is worth another go, by whoever asks for it.  Raises Stopped when
         the run stops; what waits is given up then, as what is under way.
         """
         series = part.file.series
@@ -176,7 +129,7 @@ class FileReader:
         waiting = self._waiting.setdefault(series, [])
         found = []
         if isinstance(download, NoCandles):
-            found.append(Found([part], download))
+            found.append(Found([part], download, _nothing_to_release))
         else:
             waiting.append((part, download))
         enough = len(waiting) >= _FILES_TOGETHER or sum(one.file.candles for one, _ in waiting) >= _CANDLES_TOGETHER
@@ -184,16 +137,6 @@ class FileReader:
             del self._waiting[series]
             found += await self._unpack(waiting)
         return found
-
-    def is_worth_another(self, part: FilePart, why: NoCandles) -> bool:
-        """Whether a file is to be read once more: its checksum was wrong, for the first time.
-
-        That is for the caller to do, when it is done with what it was given: whoever holds room must not wait for more.
-        """
-        if why.reason != "checksum" or part in self._fetched_again:
-            return False
-        self._fetched_again.add(part)
-        return True
 
     async def _download(self, part: FilePart) -> Downloaded | NoCandles:
         file = part.file
@@ -272,8 +215,12 @@ class FileReader:
         for files, checked in results:
             these = [parts[file] for file in files]
             if isinstance(checked, BadFile):
-                found.append(Found(these, NoCandles(checked.reason, str(checked))))
-                self.memory.give_back(found[-1].room)
+                found.append(Found(these, NoCandles(checked.reason, str(checked)), _nothing_to_release))
+                self.memory.give_back(sum(file.candles for file in files))
             else:
-                found.append(Found(these, checked))
+                found.append(Found(these, checked, partial(self.memory.give_back, sum(file.candles for file in files))))
         return found
+
+
+def _nothing_to_release() -> None:
+    """What gave no candles takes no room."""

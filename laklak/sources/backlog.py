@@ -1,61 +1,118 @@
-"""What to ask next: first questions series by series, second questions when their time has come.  Decides only."""
+"""The open work of one venue: questions to its API, and files to get.
+
+First questions come series by series, second ones when their time has come, and what failed when all else is through.
+Files are open from the moment at which they are added: whatever they bring comes before a series, and the venue, is
+through.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import heapq
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import count
 
+from anyio import lowlevel
+
+from laklak.archives.split import FilePart
 from laklak.model.candles import Chunk
 from laklak.model.series import Series, TimeRange
-from laklak.plan.answers import Doubts, Edge, Question, doubts_within, open_edges, second_questions
+from laklak.plan.answers import (
+    Doubts,
+    Edge,
+    EdgeQuestion,
+    FirstQuestion,
+    Question,
+    SecondRound,
+    doubts_within,
+    open_edges,
+    second_questions,
+)
 from laklak.plan.chunks import Tiers
 from laklak.report.ledger import Ledger
+from laklak.tasks.stopping import Stopped, Stopper
 
-Entry = tuple[Ledger, Question]
+Entry = tuple[Ledger, Question | SecondRound]
+FileEntry = tuple[Ledger, FilePart]
 
 
-class Agenda:
-    """The open questions of one venue. Chunks are cut lazily, so a long plan takes no memory."""
+class Backlog:
+    """What is still to get of one venue. Chunks are cut lazily, so a long plan takes no memory.
 
-    def __init__(self, ledgers: Iterable[tuple[Ledger, Iterator[Chunk]]]) -> None:
+    `changed` wakes whoever waits for more. `done` is due for every question that was taken and every file that was
+    added.
+    """
+
+    def __init__(self, stopper: Stopper, ledgers: Iterable[tuple[Ledger, Iterator[Chunk]]] = ()) -> None:
+        self._stopper = stopper
         self._series = iter(ledgers)
+        self._more_series = True
         self._current: tuple[Ledger, Iterator[Chunk], Chunk] | None = None
-        self._later: list[tuple[float, int, Ledger, Question]] = []
+        self._later: list[tuple[float, int, Ledger, Question | SecondRound]] = []
         self._leftover: deque[Entry] = deque()
         self._waiting: Counter[Ledger] = Counter()
         self._tick = count()
-        self.outstanding = 0
-        """Questions taken and not yet done with, and whatever else holds."""
+        self._files: deque[FileEntry] = deque()
+        self._open: Counter[type] = Counter()
+        self.changed = asyncio.Event()
 
     def take(self, now: float) -> Entry | None:
-        """The next question, or None when there is none right now. `done` is due for each one taken."""
+        """The next question, or None when there is none right now."""
         entry = self._due(now) or self._first() or self._left()
         if entry is not None:
-            self.hold(entry[0])
+            self._hold(entry)
         return entry
+
+    async def take_file(self) -> FileEntry | None:
+        """The next file; None when nothing is open that might bring one.  Raises Stopped."""
+        # Files of an archive that is down are through at once, thousands of them: others must have their turn, and a
+        # stop its effect.
+        await lowlevel.checkpoint()
+        if self._stopper.requested:
+            raise Stopped
+        while not self._files:
+            if self.finished:
+                return None
+            self.changed.clear()
+            with self._stopper.interruptible():
+                await self.changed.wait()
+        return self._files.popleft()
 
     def later(self, ledger: Ledger, question: Question, at: float) -> None:
         """Ask this at `at` or after; it comes before new first questions then."""
         heapq.heappush(self._later, (at, next(self._tick), ledger, question))
         self._waiting[ledger] += 1
 
-    def last(self, ledger: Ledger, question: Question) -> None:
+    def last(self, ledger: Ledger, question: Question | SecondRound) -> None:
         """Ask this when everything else is through."""
         self._leftover.append((ledger, question))
         self._waiting[ledger] += 1
 
-    def hold(self, ledger: Ledger) -> None:
-        """Something else may still bring questions of this series: a file. `done` is due for it."""
-        ledger.open_questions += 1
-        self.outstanding += 1
+    def add_files(self, ledger: Ledger, parts: Iterable[FilePart]) -> None:
+        """Get these, too; they may still bring questions of this series."""
+        for part in parts:
+            self._files.append((ledger, part))
+            self._hold((ledger, part))
+        self.changed.set()
 
-    def done(self, ledger: Ledger) -> None:
-        """A taken question is answered, failed or given up, or what held is through."""
+    def done(self, entry: Entry | FileEntry) -> None:
+        """A question is answered, failed or given up, or a file is through."""
+        ledger, what = entry
         ledger.open_questions -= 1
-        self.outstanding -= 1
+        self._open[type(what)] -= 1
+        self.changed.set()
+
+    @property
+    def outstanding(self) -> int:
+        """Questions taken and files added, and not yet done with."""
+        return self._open.total()
+
+    @property
+    def has_files(self) -> bool:
+        """Whether a file is still to get, or under way."""
+        return self._open[FilePart] > 0
 
     def through(self, ledger: Ledger) -> bool:
         """Whether no question of a series is under way or still to come, and nothing holds it."""
@@ -68,8 +125,13 @@ class Agenda:
 
     @property
     def finished(self) -> bool:
-        """Nothing waits and nothing is outstanding. Only meaningful after `take` gave None."""
-        return not self._later and not self._leftover and not self.outstanding
+        """Nothing waits, nothing is outstanding, and every first question was taken."""
+        return not (self._more_series or self._later or self._leftover or self.outstanding)
+
+    def _hold(self, entry: Entry | FileEntry) -> None:
+        ledger, what = entry
+        ledger.open_questions += 1
+        self._open[type(what)] += 1
 
     def _due(self, now: float) -> Entry | None:
         while self._later and self._later[0][0] <= now:
@@ -83,6 +145,9 @@ class Agenda:
         while self._current is None:
             upcoming = next(self._series, None)
             if upcoming is None:
+                if self._more_series:
+                    self._more_series = False
+                    self.changed.set()
                 return None
             self._advance(*upcoming)
         ledger, chunks, chunk = self._current
@@ -90,7 +155,7 @@ class Agenda:
             self._current = None
             return self._first()
         self._advance(ledger, chunks)
-        return ledger, Question(chunk)
+        return ledger, FirstQuestion(chunk)
 
     def _advance(self, ledger: Ledger, chunks: Iterator[Chunk]) -> None:
         """Look one chunk ahead, so that a ledger knows its last question when that is handed out."""
@@ -126,7 +191,7 @@ def next_round(ledger: Ledger, tiers: Tiers, page: int, *, edges: bool) -> Round
         ledger.doubt(doubts)
         ledger.edges_asked.add(edge[0])
         ledger.waited = True
-        return Round([Question(Chunk(series, edge[1], (edge[1],)), edge=edge[0])], waited=False)
+        return Round([EdgeQuestion(Chunk(series, edge[1], (edge[1],)), edge[0])], waited=False)
     waited, ledger.waited = ledger.waited, False
     return Round(second_questions(series, _come(ledger, doubts), tiers, page), waited)
 

@@ -12,7 +12,7 @@ from typing import Final
 
 from laklak.model.candles import Chunk
 from laklak.model.series import TimeRange
-from laklak.plan.answers import Question
+from laklak.plan.answers import FirstQuestion, Question, SecondQuestion
 from laklak.plan.chunks import Tiers
 from laklak.plan.rows import Checked, check_page
 from laklak.venues import Venue
@@ -45,17 +45,16 @@ def _final(checked: Checked, chunk: Chunk, final_ms: int) -> Checked:
     return replace(checked, candles=checked.candles.only([chunk.range]), refusals=refusals, final_ms=final_ms)
 
 
-def with_neighbours(question: Question, tiers: Tiers, closed_ms: int) -> Question:
+def with_neighbours(question: SecondQuestion, tiers: Tiers, closed_ms: int) -> SecondQuestion:
     """A second question about rows of an unknown form, with candles beside them: more than there are such rows.
 
     As many as the cheapest request holds, as a rule, before and after, for a later row says most; `closed_ms` is the
     end of the last candle that is wanted by now.
     """
-    refused = question.doubts.refused.values() if question.doubts is not None else ()
-    unread = sum(refusal.unknown_form for refusal in refused)
+    unread = sum(refusal.unknown_form for refusal in question.doubts.refused.values())
     chunk = question.chunk
     # A row that tells no time is placed by its neighbours, and alone it is of no minute.
-    placeless = question.doubts is not None and question.doubts.unproven and chunk.limit < tiers[0][0]
+    placeless = question.doubts.unproven and chunk.limit < tiers[0][0]
     if not unread and not placeless:
         return question
     size = min(max(tiers[0][0], 2 * unread + 2, chunk.limit + 1), tiers[-1][0])
@@ -69,7 +68,7 @@ def unread_detail(checked: Checked) -> str | None:
 
 
 def _too_few_to_tell(question: Question, tiers: Tiers) -> bool:
-    return question.doubts is None and question.chunk.limit < tiers[0][0]
+    return isinstance(question, FirstQuestion) and question.chunk.limit < tiers[0][0]
 
 
 def _around(chunk: Chunk, size: int, closed_ms: int) -> TimeRange:

@@ -31,8 +31,8 @@ from laklak.report.ledger import NO_SOURCE
 from laklak.settings.order import Order
 from laklak.settings.spec import units_of
 from laklak.sources.addresses import SIMULATOR, Source, address_of
-from laklak.sources.archive import FileAgenda, FileReader
-from laklak.sources.backlog import Agenda
+from laklak.sources.archive import FileReader
+from laklak.sources.backlog import Backlog
 from laklak.sources.fresh import Fresh
 from laklak.stores.base import Origin
 from laklak.tasks.stopping import Stopper
@@ -55,9 +55,9 @@ _DATE_BEHIND_MS: Final = 2_000
 class Feed:
     """A connection to one venue; entering it reads what is listed, how much weight is allowed, and the clock.
 
-    `page` candles a request, `budget` weight a minute out of `advertised`.  `changed` wakes whoever waits for the
-    agenda.  Entering raises VenueUnreachable when the venue does not answer as it should, TryLater during a ban,
-    SettingsError for an interval, budget or page size that it does not allow.
+    `page` candles a request, `budget` weight a minute out of `advertised`.  Entering raises VenueUnreachable when the
+    venue does not answer as it should, TryLater during a ban, SettingsError for an interval, budget or page size that
+    it does not allow.
     """
 
     def __init__(self, name: str, order: Order, stopper: Stopper, tell: Callable[[str], None], pools: Pools) -> None:
@@ -92,8 +92,7 @@ class Feed:
         self._said = settings.budget
         self.listing_asked_twice = False
         """Whether the listing has been asked for once more: what both answers lack is not listed."""
-        self.agenda = Agenda(())
-        self.changed = asyncio.Event()
+        self.backlog = Backlog(self.stopper)
         self.clock = VenueClock()
         pool = pools.join(
             self.venue, settings.url, self._shares(max(self.budget, self.advertised)), self.clock.next_window_s
@@ -117,7 +116,6 @@ class Feed:
         self._addresses: dict[Source, str] = {"api": address_of(settings.url)}
         if settings.archive_url is not None:
             self._addresses["files"] = address_of(settings.archive_url)
-        self.files = FileAgenda(self.stopper)
         self.fresh = Fresh(name, order.settings.interval)
         self.evidence = Evidence(None if self.reader is None else self.reader.archive, self.clock.now_ms)
         self.no_api: str | None = None
@@ -355,12 +353,23 @@ class Feed:
 
     def _most_units(self, interval: Interval) -> dict[str, int]:
         """What the heaviest request costs of each quota."""
-        series = Series(self.venue.name, self.venue.example, interval)
-        page = self.asked(series, TimeRange(0, self.page * interval.ms))
+        venue = self.venue
+        series = Series(venue.name, venue.example, interval)
+        longest = replace(series, interval=Interval.parse([*venue.intervals][-1]))
+
+        def asked(series: Series, candles: int) -> Asked:
+            return self.asked(series, TimeRange(0, candles * series.interval.ms))
+
         described = [
-            self.venue.candles_request(page),
-            self.venue.clock_request(),
-            *self.venue.listing_requests(self._symbols),
+            # A second question may take neighbours along: as many as there are rows that nobody could read, and two.
+            venue.candles_request(asked(series, min(venue.page.rows, 2 * self.page + 2))),
+            # Where a series begins and ends is asked, too, or looked for.
+            venue.candles_request(asked(longest, self.page)),
+            venue.first_candle_request(asked(series, 1)),
+            venue.newest_candle_request(asked(series, 1)),
+            venue.candles_until_request(asked(series, 2)),
+            venue.clock_request(),
+            *venue.listing_requests(self._symbols),
         ]
         costs = [request.cost for request in described if request is not None]
         return {name: max(1, *(cost.get(name, 0) for cost in costs)) for name in self.venue.quotas}

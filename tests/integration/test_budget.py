@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
 import laklak as library
 from laklak.simulator import generate
+from laklak.venues.binance import Binance
 
 STEADY_S = 150
 
@@ -27,6 +29,32 @@ def test_the_first_seconds_of_a_run_are_paced_as_well(venue, monkeypatch):
     assert stats.weight_in_any(1) <= 40
     took_s = running.hits[-1].at_s - running.hits[0].at_s
     assert 0.7 * summary.weight / 19.6 <= took_s <= 3 * summary.weight / 19.6
+
+
+def test_a_request_for_an_end_may_cost_more_than_a_page(venue, here, monkeypatch):
+    asked = []
+
+    def make_dear(name):
+        describe = getattr(Binance, name)
+
+        def request(adapter, asked_for):
+            asked.append(name)
+            return replace(describe(adapter, asked_for), cost={"weight": 9})
+
+        monkeypatch.setattr(Binance, name, request)
+
+    for name in ("first_candle_request", "newest_candle_request", "candles_until_request"):
+        make_dear(name)
+    venue()
+    monkeypatch.setenv("LAKLAK_BINANCE_BUDGET", "300")
+
+    ended = here(
+        "backfill", "LTCUSDT", "--chunk", "20", "--start", "2026-02-24T22:00", "--end", "2026-02-25T01:00", "--json"
+    )
+
+    assert (ended.exit, ended.json["written"]) == (0, 60)
+    # The first of each is described to learn what it costs.
+    assert asked.count("first_candle_request") > 1
 
 
 @pytest.mark.long

@@ -307,7 +307,7 @@ def test_an_internal_error_is_one_line_and_its_traceback_goes_to_the_log(venue, 
     def broken(*_):
         raise ZeroDivisionError("on purpose")
 
-    monkeypatch.setattr("laklak.engine.fetch.first_answer", broken)
+    monkeypatch.setattr("laklak.engine.asking.first_answer", broken)
     ended = here("backfill", "LTCUSDT", *DAY, "--json", "-v")
     assert ended.exit == 1
     check_sum(ended.json)

@@ -7,12 +7,15 @@ import signal
 import socket
 import sqlite3
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from laklak.simulator import Override, generate
 from laklak.simulator.dialects.binance import KLINES
+from laklak.sources.venue import Feed
+from laklak.stores.sqlite.store import SqliteStore
 from laklak.wire.venue_api import Transport
 
 DAY = ("--start", "2026-02-27", "--end", "2026-02-28")
@@ -310,6 +313,35 @@ def test_wrong_usage_that_only_a_late_venue_can_tell_ends_the_run_with_2(venue, 
     ended = here(*BOTH)
 
     assert (ended.exit, ended.json["error"].partition(":")[0]) == (2, "settings")
+    assert held() == {"binance": MINUTES}
+
+
+def test_a_late_venue_whose_candles_the_store_may_not_mix_in_ends_alone(venue, beside, here, check_sum, monkeypatch):
+    monkeypatch.setattr("laklak.engine.prepare.OTHERS_WITHIN_S", 0.0)
+    monkeypatch.setattr(Feed, "origin", property(lambda feed: "real" if feed.venue.name == "bybit" else "simulated"))
+    venue()
+    beside("bybit", latency_s=0.4)
+
+    ended = here(*BOTH)
+
+    assert (ended.exit, failing(check_sum(ended.json))) == (1, {SERIES: "store_unavailable"})
+    assert held() == {"binance": MINUTES}
+
+
+def test_a_late_venue_for_which_there_is_no_room_by_then_ends_alone(venue, beside, here, check_sum, monkeypatch):
+    monkeypatch.setattr("laklak.engine.prepare.OTHERS_WITHIN_S", 0.0)
+    running = venue()
+    beside("bybit", latency_s=0.4)
+    describe = SqliteStore.describe
+
+    async def filling_up(store):
+        return replace(await describe(store), free_bytes=1 if running.candle_hits else 1 << 40)
+
+    monkeypatch.setattr(SqliteStore, "describe", filling_up)
+
+    ended = here(*BOTH)
+
+    assert (ended.exit, failing(check_sum(ended.json))) == (1, {SERIES: "store_unavailable"})
     assert held() == {"binance": MINUTES}
 
 

@@ -14,11 +14,14 @@ from laklak.archives import ARCHIVES
 from laklak.archives.csv import read_files
 from laklak.archives.sigint import uninterrupted
 from laklak.archives.split import FilePart
+from laklak.model.candles import Chunk
 from laklak.model.series import DAY_MS, MINUTE_MS, Interval, Series, TimeRange
+from laklak.plan.answers import FirstQuestion
 from laklak.plan.missing import SeriesPlan
 from laklak.report.ledger import Ledger
 from laklak.simulator import Fault, Override, Simulator, SimulatorSettings, generate
-from laklak.sources.archive import FileAgenda, FileReader, NoCandles
+from laklak.sources.archive import FileReader, NoCandles
+from laklak.sources.backlog import Backlog
 from laklak.tasks.memory import Memory
 from laklak.tasks.stopping import Stopped, Stopper
 
@@ -30,7 +33,7 @@ MONTH = 31 * 1440
 
 
 def entries(days, series=SERIES):
-    """Entries of an agenda: one daily file each."""
+    """Entries of a backlog: one daily file each."""
     wanted = TimeRange(0, days * DAY_MS)
     ledger = Ledger(SeriesPlan(series, wanted, None, 0, 0, 0, (wanted,)))
     return [
@@ -43,86 +46,100 @@ def day_of(entry):
     return entry[1].file.span.start_ms // DAY_MS
 
 
-# The agenda
+# The files of a backlog
+
+
+def backlog_of(files, stopper=None):
+    """A backlog with these entries, of which every first question was taken: there is none."""
+    backlog = Backlog(stopper or Stopper())
+    assert backlog.take(0.0) is None
+    add(backlog, files)
+    return backlog
+
+
+def add(backlog, files):
+    for ledger, part in files:
+        backlog.add_files(ledger, [part])
 
 
 def test_files_come_in_the_order_in_which_they_were_added():
     async def main():
-        agenda = FileAgenda(Stopper())
-        agenda.add(entries(3))
-        return [day_of(await agenda.take()) for _ in range(3)], len(agenda), agenda.open
+        backlog = backlog_of(entries(3))
+        return [day_of(await backlog.take_file()) for _ in range(3)], backlog.has_files
 
-    assert asyncio.run(main()) == ([0, 1, 2], 0, True)
+    assert asyncio.run(main()) == ([0, 1, 2], True)
 
 
-def test_an_agenda_without_files_is_through():
+def test_a_backlog_without_files_and_questions_is_through():
     async def main():
-        agenda = FileAgenda(Stopper())
-        return await agenda.take(), agenda.open
+        backlog = backlog_of([])
+        return await backlog.take_file(), backlog.has_files
 
     assert asyncio.run(main()) == (None, False)
 
 
 def test_whoever_asks_while_a_file_is_under_way_gets_what_takes_its_place():
     async def main():
-        agenda = FileAgenda(Stopper())
         first, *others = entries(3)
-        agenda.add([first])
-        await agenda.take()
+        backlog = backlog_of([first])
+        await backlog.take_file()
         async with asyncio.TaskGroup() as group:
-            waiting = [group.create_task(agenda.take()) for _ in range(3)]
+            waiting = [group.create_task(backlog.take_file()) for _ in range(3)]
             await asyncio.sleep(0)
-            agenda.add(others)
-            agenda.done()
+            add(backlog, others)
+            backlog.done(first)
             found = [await waiting[0], await waiting[1]]
             assert not waiting[2].done()
-            agenda.done()
-            agenda.done()
-        return [day_of(entry) for entry in found], waiting[2].result(), agenda.open
+            for entry in found:
+                backlog.done(entry)
+        return [day_of(entry) for entry in found], waiting[2].result(), backlog.has_files
 
     assert asyncio.run(main()) == ([1, 2], None, False)
 
 
-def test_whoever_asks_while_more_files_are_expected_waits_for_them():
+def test_whoever_asks_while_questions_are_open_that_may_bring_files_waits_for_them():
     async def main():
-        agenda = FileAgenda(Stopper())
-        agenda.expect(True)
+        [(ledger, part)] = entries(1)
+        question = FirstQuestion(Chunk(SERIES, part.file.span, part.wanted))
+        backlog = Backlog(Stopper(), [(ledger, iter([question.chunk]))])
+        asked = backlog.take(0.0)
+        assert backlog.take(0.0) is None
         async with asyncio.TaskGroup() as group:
-            waiting = [group.create_task(agenda.take()) for _ in range(2)]
+            waiting = [group.create_task(backlog.take_file()) for _ in range(2)]
             await asyncio.sleep(0)
-            idle = agenda.open
-            agenda.add(entries(1))
+            idle = backlog.has_files
+            backlog.add_files(ledger, [part])
             found = await waiting[0]
-            agenda.done()
+            backlog.done(found)
             await asyncio.sleep(0)
             assert not waiting[1].done()
-            agenda.expect(False)
+            backlog.done(asked)
         return idle, day_of(found), waiting[1].result()
 
     assert asyncio.run(main()) == (False, 0, None)
 
 
-def test_a_stop_ends_the_wait_for_files_that_are_expected():
+def test_nobody_who_asks_for_files_is_sent_away_before_the_first_question_is_taken():
     async def main():
-        stopper = Stopper()
-        agenda = FileAgenda(stopper)
-        agenda.expect(True)
-        asyncio.get_running_loop().call_soon(stopper.request)
-        with pytest.raises(Stopped):
-            await agenda.take()
+        backlog = Backlog(Stopper())
+        async with asyncio.TaskGroup() as group:
+            waiting = group.create_task(backlog.take_file())
+            await asyncio.sleep(0.01)
+            idle = waiting.done()
+            backlog.take(0.0)
+        return idle, waiting.result()
 
-    asyncio.run(main())
+    assert asyncio.run(main()) == (False, None)
 
 
 def test_a_stop_ends_the_wait_for_a_file():
     async def main():
         stopper = Stopper()
-        agenda = FileAgenda(stopper)
-        agenda.add(entries(1))
-        await agenda.take()
+        backlog = backlog_of(entries(1), stopper)
+        await backlog.take_file()
         asyncio.get_running_loop().call_soon(stopper.request)
         with pytest.raises(Stopped):
-            await agenda.take()
+            await backlog.take_file()
 
     asyncio.run(main())
 
@@ -130,20 +147,18 @@ def test_a_stop_ends_the_wait_for_a_file():
 def test_after_a_stop_no_file_is_handed_out():
     async def main():
         stopper = Stopper()
-        agenda = FileAgenda(stopper)
-        agenda.add(entries(1))
+        backlog = backlog_of(entries(1), stopper)
         stopper.request()
         with pytest.raises(Stopped):
-            await agenda.take()
-        return len(agenda)
+            await backlog.take_file()
+        return backlog.has_files
 
-    assert asyncio.run(main()) == 1
+    assert asyncio.run(main())
 
 
 def test_files_that_are_through_at_once_leave_others_their_turn():
     async def main():
-        agenda = FileAgenda(Stopper())
-        agenda.add(entries(1) * 17_000)
+        backlog = backlog_of(entries(1) * 17_000)
         turns = 0
 
         async def others():
@@ -154,8 +169,8 @@ def test_files_that_are_through_at_once_leave_others_their_turn():
 
         async with asyncio.TaskGroup() as group:
             beside = group.create_task(others())
-            while await agenda.take() is not None:
-                agenda.done()
+            while (entry := await backlog.take_file()) is not None:
+                backlog.done(entry)
             beside.cancel()
         return turns
 
@@ -316,21 +331,18 @@ def test_a_file_that_gives_nothing_says_why_and_takes_no_room(fault, reason, zip
 def test_a_checksum_that_is_wrong_once_costs_a_second_download_only():
     async def conversation(reader):
         [first] = await reader.read(a_day())
-        again = [reader.is_worth_another(a_day(), first.checked) for _ in range(2)]
-        return again, await of_yesterday(reader)
+        return first.checked.is_worth_another, await of_yesterday(reader)
 
     (again, (found, taken)), stats = read(conversation, faults=[Fault("archive-flaky-checksum", 1.0)])
 
-    assert again == [True, False]
+    assert again
     assert (len(found.candles), taken, stats.archive["daily zip", 200]) == (1440, 1440, 2)
 
 
 def test_only_a_wrong_checksum_is_worth_another_download():
-    async def conversation(reader):
-        reasons = ("absent", "unreachable", "zip", "csv", "archive_refused", "checksum")
-        return [reason for reason in reasons if reader.is_worth_another(a_day(), NoCandles(reason, ""))]
+    reasons = ("absent", "unreachable", "zip", "csv", "archive_refused", "checksum")
 
-    assert read(conversation)[0] == ["checksum"]
+    assert [reason for reason in reasons if NoCandles(reason, "").is_worth_another] == ["checksum"]
 
 
 @pytest.mark.parametrize("status", [404, 403, 500])

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import orjson
 import pytest
 
 from laklak.model.candles import Chunk
 from laklak.model.series import MINUTE_MS, Interval, Series, TimeRange
-from laklak.plan.answers import Doubts, Question
+from laklak.plan.answers import Doubts, FirstQuestion, SecondQuestion
 from laklak.plan.rows import Refusal, check_page
 from laklak.sources.forms import read_answer, unread_detail, with_neighbours
 from laklak.venues import VENUES
@@ -41,7 +39,8 @@ def unread(minute):
 def question(start, end, refused=()):
     refusals = {at(minute): Refusal(at(minute), "", "", unknown_form=True) for minute in refused}
     doubts = Doubts(refused=refusals) if refused else None
-    return Question(Chunk(SERIES, span(start, end), (span(start, end),)), doubts)
+    chunk = Chunk(SERIES, span(start, end), (span(start, end),))
+    return FirstQuestion(chunk) if doubts is None else SecondQuestion(chunk, doubts)
 
 
 def asked(span):
@@ -72,7 +71,7 @@ def test_two_rows_newest_first_are_asked_for_again_among_others_that_tell():
     first = read(question(0, 2), orjson.dumps([row(1), row(0)]))
     doubts = Doubts(refused={refusal.open_time_ms: refusal for refusal in first.refusals})
 
-    second = with_neighbours(replace(question(0, 1), doubts=doubts), TIERS, at(1000))
+    second = with_neighbours(SecondQuestion(question(0, 1).chunk, doubts), TIERS, at(1000))
 
     assert second.chunk.limit == 99
     with pytest.raises(DecodeError, match="newest first"):
@@ -233,7 +232,6 @@ def test_a_second_question_about_the_form_of_rows_takes_their_neighbours_along(s
 
 def test_other_second_questions_stay_as_they_are():
     said = Refusal(at(5), "", "")
-    one = Question(question(5, 6).chunk, Doubts(refused={at(5): said}))
+    one = SecondQuestion(question(5, 6).chunk, Doubts(refused={at(5): said}))
 
     assert with_neighbours(one, TIERS, at(100)) is one
-    assert with_neighbours(question(5, 6), TIERS, at(100)) == question(5, 6)

@@ -13,13 +13,24 @@ from laklak.model.account import SUM
 from laklak.model.candles import Chunk, Page
 from laklak.model.series import MINUTE_MS, Interval, Series, TimeRange
 from laklak.model.spans import runs
-from laklak.plan.answers import Doubts, doubts_within, first_answer, open_edges, second_answer, second_questions
+from laklak.plan.answers import (
+    Doubts,
+    EdgeQuestion,
+    FirstQuestion,
+    SecondQuestion,
+    doubts_within,
+    first_answer,
+    open_edges,
+    second_answer,
+    second_questions,
+)
 from laklak.plan.chunks import plan_chunks
 from laklak.plan.missing import SeriesPlan
 from laklak.plan.rows import check_page
 from laklak.report.ledger import Ledger
-from laklak.sources.backlog import Agenda, next_round
+from laklak.sources.backlog import Backlog, next_round
 from laklak.stores.base import Delivery
+from laklak.tasks.stopping import Stopper
 
 MINUTE = Interval.parse("1m")
 SERIES = Series("binance", "BTCUSDT", MINUTE)
@@ -186,7 +197,7 @@ def test_the_second_question_is_the_smallest_page_that_covers_the_run():
     (question,) = questions(Doubts(absent=(span(100, 103),)))
 
     assert question.chunk.range == span(100, 103)
-    assert question.edge is None
+    assert isinstance(question, SecondQuestion)
 
 
 def test_second_questions_carry_exactly_the_doubts_they_settle():
@@ -289,20 +300,20 @@ def fill(venue, wanted, page, now_minute, failing=()):
     """Do what the engine does, without waiting: questions, answers, deliveries, one after the other."""
     plan = SeriesPlan(SERIES, wanted, None, 0, 0, 0, (wanted,))
     ledger = Ledger(plan)
-    agenda = Agenda([(ledger, plan_chunks(SERIES, plan.missing, TIERS, page))])
+    backlog = Backlog(Stopper(), [(ledger, plan_chunks(SERIES, plan.missing, TIERS, page))])
     store, absent = {}, {}
-    while (entry := agenda.take(venue.now_s)) or not agenda.finished:
+    while (entry := backlog.take(venue.now_s)) or not backlog.finished:
         if entry is None:
-            venue.now_s = agenda.next_due()
+            venue.now_s = backlog.next_due()
             continue
         _, question = entry
         venue.now_s += 0.1
         delivery = answer(venue, ledger, question, now_minute * MINUTE_MS, failing)
-        agenda.done(ledger)
+        backlog.done(entry)
         if ledger.exhausted and not ledger.open_questions:
             after = next_round(ledger, TIERS, page, edges=True)
             for again in after.questions:
-                agenda.later(ledger, again, venue.now_s + (0 if after.waited else 2))
+                backlog.later(ledger, again, venue.now_s + (0 if after.waited else 2))
         if delivery is not None:
             deliver(store, absent, delivery)
             ledger.acknowledged(delivery)
@@ -314,7 +325,7 @@ def answer(venue, ledger, question, now_ms, failing):
     if chunk.range.start_ms // MINUTE_MS in failing:
         ledger.trouble("fetch_failed", chunk.wanted_count, "failed")
         return None
-    if question.edge is not None:
+    if isinstance(question, EdgeQuestion):
         venue.edges += 1
         if question.edge == "newest":
             ledger.newest_answered = True
@@ -326,7 +337,7 @@ def answer(venue, ledger, question, now_ms, failing):
     page = checked(chunk, venue.rows(start, end, chunk.limit))
     if len(page.candles):
         ledger.saw(page.candles.open_times[-1])
-    if question.doubts is None:
+    if isinstance(question, FirstQuestion):
         outcome = first_answer(chunk, page)
         ledger.doubt(outcome.doubts)
     else:

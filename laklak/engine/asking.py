@@ -1,0 +1,293 @@
+"""From a question to what is to be stored: ask the venue, settle what it says, and ask on where it says little."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Final
+
+from laklak.engine.delivering import Deliveries, with_others
+from laklak.engine.life import Lives, ended_line
+from laklak.engine.rounds import Rounds
+from laklak.errors import (
+    LaklakError,
+    OutOfReach,
+    PermanentError,
+    TransientError,
+)
+from laklak.model.absences import Absence
+from laklak.model.candles import Chunk
+from laklak.model.provenance import REST
+from laklak.model.series import TimeRange
+from laklak.plan.answers import (
+    Doubts,
+    Edge,
+    EdgeQuestion,
+    FirstQuestion,
+    Outcome,
+    Question,
+    SecondQuestion,
+    SecondRound,
+    first_answer,
+    second_answer,
+)
+from laklak.plan.chunks import plan_chunks
+from laklak.plan.quiet import with_quiet
+from laklak.plan.rows import Checked
+from laklak.plan.wanted import BegunSeries
+from laklak.report.ledger import Ledger
+from laklak.report.observer import Observer
+from laklak.report.progress import Report
+from laklak.settings.order import Order
+from laklak.sources.forms import read_answer, unread_detail
+from laklak.sources.venue import Feed
+from laklak.stores.base import Delivery
+
+log = logging.getLogger(__name__)
+
+_REFUSALS_SHOWN: Final = 8
+LONG_EMPTY_PAGE: Final = 100
+"""An answer to a question for so many candles that has none is worth one more question: where the series ends."""
+
+
+class Asking:
+    """Asks one venue; `lost` is told of what ends it."""
+
+    def __init__(
+        self,
+        feed: Feed,
+        lives: Lives,
+        rounds: Rounds,
+        order: Order,
+        report: Report,
+        observer: Observer,
+        deliveries: Deliveries,
+        lost: Callable[[LaklakError], None],
+    ) -> None:
+        self._feed = feed
+        self._lives = lives
+        self._rounds = rounds
+        self._order = order
+        self._report = report
+        self._observer = observer
+        self._deliveries = deliveries
+        self._lost = lost
+        self._learning: dict[Ledger, asyncio.Event] = {}
+        self._refusals = 0
+
+    async def answer(self, ledger: Ledger, question: Question | SecondRound) -> Delivery | None:
+        """Ask the venue and say what is to be stored; None when there is nothing."""
+        match question:
+            case SecondRound(question=asked):
+                return await self._answer(ledger, asked, is_last=True)
+            case _:
+                return await self._answer(ledger, question, is_last=False)
+
+    async def _answer(self, ledger: Ledger, question: Question, *, is_last: bool) -> Delivery | None:
+        """The same; a question that fails is asked once more at the end of the run, unless it is `is_last`."""
+        if self._feed.stopper.requested or ledger.refused is not None or not self._can_ask(ledger, question):
+            return None
+        within = self._within_reach(ledger, question)
+        if within is not question and not within.chunk.wanted:
+            return None
+        question, chunk = within, within.chunk
+        if not await self._is_alive(ledger, chunk):
+            return None
+        try:
+            if isinstance(question, EdgeQuestion):
+                await self._learn_edge(ledger, question.edge)
+                return None
+            asked = self._feed.asked(chunk.series, chunk.range)
+            read = partial(read_answer, self._feed.venue, question, asked)
+            checked = await self._feed.transport.ask(self._feed.venue.candles_request(asked), read, candles=True)
+        except OutOfReach as exc:
+            self._out_of_reach(ledger, question, exc)
+        except PermanentError as exc:
+            self._refused(ledger, exc)
+        except TransientError as exc:
+            self._failed(ledger, question, exc, is_last=is_last)
+        else:
+            return await self._take_in(ledger, question, checked)
+        return None
+
+    def _can_ask(self, ledger: Ledger, question: Question) -> bool:
+        """Whether the venue can be asked this; else that is entered into the account."""
+        if self._feed.asks_api or (isinstance(question, EdgeQuestion) and self._feed.no_api is None):
+            return True
+        why = self._feed.no_api or "not in the bulk files, and nothing else is to be asked"
+        ledger.trouble(self._feed.lacking, question.chunk.wanted_count, why)
+        return False
+
+    async def _is_alive(self, ledger: Ledger, chunk: Chunk) -> bool:
+        """Whether the series lives in a range, as far as that is known."""
+        while (learning := self._learning.get(ledger)) is not None:
+            # Where its end is being asked for, hundreds of questions beyond it may not be worth asking.
+            await learning.wait()
+        if not chunk.range.clip(ledger.life):
+            return False
+        if ledger.newest_answered and chunk.range.start_ms > ledger.newest_ms:
+            ledger.not_yet(chunk.wanted_count)
+            return False
+        return True
+
+    @staticmethod
+    def _within_reach(ledger: Ledger, question: Question) -> Question:
+        """A question without what the venue has refused for it does not reach so far back; nothing may be left."""
+        chunk = question.chunk
+        if chunk.range.start_ms >= ledger.reach_start_ms or isinstance(question, EdgeQuestion):
+            return question
+        beyond = TimeRange(chunk.range.start_ms, ledger.reach_start_ms)
+        ledger.not_wanted((part.clip(beyond) for part in chunk.wanted), out_of_reach=True)
+        return replace(question, chunk=chunk.since(ledger.reach_start_ms))
+
+    async def _take_in(self, ledger: Ledger, question: FirstQuestion | SecondQuestion, checked: Checked) -> Delivery:
+        """Settle what an answer says."""
+        chunk, now_ms = question.chunk, self._feed.clock.now_ms()
+        self._rounds.saw(ledger, checked)
+        if checked.final_ms is not None:
+            final = chunk.until(checked.final_ms)
+            ledger.not_wanted(part.clip(TimeRange(final.range.end_ms, chunk.range.end_ms)) for part in chunk.wanted)
+            chunk = final
+        match question:
+            case FirstQuestion():
+                outcome = first_answer(chunk, checked, self._feed.venue.page.cut)
+                if not len(checked.candles) and not checked.refusals:
+                    await self._look_for_edge(ledger, chunk)
+            case SecondQuestion(doubts=doubts):
+                outcome = self._settle(ledger, chunk, doubts, checked, now_ms)
+        if not self._feed.venue.gapless:
+            known = TimeRange(ledger.oldest_ms, ledger.newest_ms)
+            outcome = with_quiet(
+                outcome,
+                chunk.series.interval,
+                known,
+                venue_now_ms=now_ms,
+                confirmed_at_ms=time.time_ns() // 1_000_000,
+            )
+        ledger.doubt(outcome.doubts)
+        self._report.rows_rejected += outcome.rows_refused
+        corrected = self._rounds.look_again(chunk, checked)
+        candles = with_others(outcome.candles, chunk, checked, corrected)
+        # Packed while its cells are at hand: a page is worked through from its bytes to what is written in one go.
+        told = await self._deliveries.revisions(ledger, candles, corrected, REST)
+        packed, changed = await self._deliveries.packed(ledger, candles, REST)
+        absences = await self._proven(ledger, outcome.absences)
+        return await self._deliveries.of(ledger, packed, absences, corrected, told or changed, REST)
+
+    def _settle(self, ledger: Ledger, chunk: Chunk, doubts: Doubts, checked: Checked, now_ms: int) -> Outcome:
+        """Settle doubts by a second answer; `now_ms` is the venue's clock when it came."""
+        outcome = second_answer(
+            chunk,
+            doubts,
+            checked,
+            venue_now_ms=now_ms,
+            confirmed_at_ms=time.time_ns() // 1_000_000,
+            newest_ms=ledger.newest_ms,
+            cut=self._feed.venue.page.cut,
+        )
+        why = unread_detail(checked) or "not there yet, or answered in two different ways"
+        ledger.trouble("undecided", outcome.undecided, why)
+        if outcome.undecided:
+            log.warning("undecided series=%s range=%s reason=%s", chunk.series, chunk.range, why)
+        return outcome
+
+    async def _learn_edge(self, ledger: Ledger, edge: Edge) -> None:
+        """Ask the venue for the first or the newest candle of a series; raises as Transport.ask."""
+        series, lives = ledger.plan.series, self._lives
+        ledger.edges_asked.add(edge)
+        if edge == "first":
+            first_ms = await lives.first(series, ledger.start_ms, ledger.oldest_ms)
+            if first_ms is not None:
+                self._begin(ledger, first_ms)
+            return
+        newest = await lives.newest_unless_lagging(series, ledger.newest_ms)
+        ledger.newest_answered = True
+        if newest is None:
+            return
+        if newest.open_ms is not None:
+            ledger.saw(newest.open_ms)
+        if newest.ended:
+            end_ms = ledger.plan.wanted.start_ms if newest.open_ms is None else newest.open_ms + series.interval.ms
+            ledger.ends(max(end_ms, ledger.newest_ms + series.interval.ms))
+            self._observer.warn(ended_line([one for one in self._report.ended if one.series == str(series)]))
+
+    def _begin(self, ledger: Ledger, first_ms: int) -> None:
+        """Nothing is wanted before the first candle; where it is earlier than was thought, more is asked for."""
+        more = ledger.begins(first_ms)
+        self._report.begun[str(ledger.plan.series)] = BegunSeries(str(ledger.plan.series), first_ms)
+        now_s = asyncio.get_running_loop().time()
+        for chunk in plan_chunks(
+            ledger.plan.series, [more] if more else [], self._feed.venue.page.steps, self._feed.page
+        ):
+            self._report.requests_planned += 1
+            self._feed.backlog.later(ledger, FirstQuestion(chunk), now_s)
+
+    async def _look_for_edge(self, ledger: Ledger, chunk: Chunk) -> None:
+        """A long empty answer: ask where the series begins or ends, before hundreds like it are asked for."""
+        if chunk.limit < LONG_EMPTY_PAGE or ledger in self._learning:
+            return
+        self._learning[ledger] = learned = asyncio.Event()
+        try:
+            if chunk.range.start_ms > ledger.newest_ms and "newest" not in ledger.edges_asked:
+                await self._learn_edge(ledger, "newest")
+            before_others = chunk.range.start_ms <= ledger.newest_ms and not ledger.first_known
+            if before_others and "first" not in ledger.edges_asked:
+                await self._learn_edge(ledger, "first")
+        except (PermanentError, TransientError) as exc:
+            log.warning("ends not learned series=%s error=%s", ledger.plan.series, exc)
+        finally:
+            del self._learning[ledger]
+            learned.set()
+
+    async def _proven(self, ledger: Ledger, absences: Sequence[Absence]) -> Sequence[Absence]:
+        """What may be remembered of what the API has settled; the rest waits for its file, or stays missing."""
+        verdict = self._feed.evidence.sift(ledger.plan.series, absences)
+        await self._rounds.left_open(ledger, verdict)
+        return verdict.proven
+
+    def _refused(self, ledger: Ledger, exc: PermanentError) -> None:
+        """Nothing more of this series is asked; its minutes stay missing. Several workers may learn it at once."""
+        if ledger.refused is not None:
+            return
+        ledger.refuse(exc.reason, str(exc))
+        self._report.errors += 1
+        self._refusals += 1
+        if self._refusals <= _REFUSALS_SHOWN:
+            self._observer.warn(f"{ledger.plan.series}: {exc}")
+        else:
+            log.warning("refused series=%s error=%s", ledger.plan.series, exc)
+
+    def _out_of_reach(self, ledger: Ledger, question: Question, exc: OutOfReach) -> None:
+        """The venue does not reach back to where a question begins: ask for its halves when all others are through.
+
+        By then the newest question that was refused has told how far back it reaches: most halves need no asking.
+        """
+        chunk = question.chunk
+        step_ms = chunk.series.interval.ms
+        log.info("out of reach series=%s range=%s answer=%s", chunk.series, chunk.range, exc)
+        ledger.reach_start_ms = max(ledger.reach_start_ms, chunk.range.start_ms + step_ms)
+        middle_ms = chunk.range.start_ms + chunk.limit // 2 * step_ms
+        for half in (chunk.since(middle_ms), chunk.until(middle_ms)):
+            if half.wanted:
+                self._feed.backlog.last(ledger, replace(question, chunk=half))
+
+    def _failed(self, ledger: Ledger, question: Question, exc: TransientError, *, is_last: bool) -> None:
+        """A question that failed all its tries gets one more round at the end; after that its minutes are missing."""
+        self._report.errors += 1
+        now_s = time.monotonic()
+        log.warning("failed series=%s range=%s error=%s", ledger.plan.series, question.chunk.range, exc)
+        if is_last:
+            ledger.trouble("fetch_failed", question.chunk.wanted_count, str(exc))
+        else:
+            self._feed.backlog.last(ledger, SecondRound(question, now_s, str(exc)))
+        if self._feed.transport.silent_s > self._order.settings.max_wait_s:
+            self._lost(
+                TransientError(
+                    f"nothing has been answered for {self._order.settings.max_wait_s:.0f} s: {exc}",
+                    hint="run again when the venue answers; what is stored stays",
+                ),
+            )

@@ -1,0 +1,99 @@
+"""What comes next of a series when something of it is through: second questions, then files, then what lies beyond.
+
+What the API lacks is held against the file of its day, and a venue is not through before that is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+
+from laklak.archives.evidence import Verdict
+from laklak.archives.split import FilePart
+from laklak.engine.beyond import Beyond
+from laklak.engine.delivering import Deliveries
+from laklak.engine.life import Lives
+from laklak.model.candles import Chunk
+from laklak.model.series import iso
+from laklak.plan.answers import SECOND_ANSWER_AFTER_S, SecondQuestion
+from laklak.plan.rows import Checked
+from laklak.report.ledger import UNPROVEN, Ledger
+from laklak.report.progress import Report
+from laklak.settings.order import Order
+from laklak.sources.backlog import Entry, FileEntry, next_round
+from laklak.sources.forms import with_neighbours
+from laklak.sources.venue import Feed
+
+log = logging.getLogger(__name__)
+
+
+class Rounds:
+    """The rounds of one venue's series, and what every answer about one of them tells."""
+
+    def __init__(
+        self, feed: Feed, lives: Lives, beyond: Beyond, order: Order, report: Report, deliveries: Deliveries
+    ) -> None:
+        self._feed = feed
+        self._lives = lives
+        self._beyond = beyond
+        self._order = order
+        self._report = report
+        self._deliveries = deliveries
+
+    def done(self, entry: Entry | FileEntry) -> None:
+        """Close a question or a file; after the last of a series ask again for what is in doubt, then the files."""
+        ledger, _ = entry
+        self._feed.backlog.done(entry)
+        if ledger.exhausted and not ledger.open_questions and ledger.refused is None and not ledger.plan.files_only:
+            self._ask_again(ledger)
+        if self._feed.backlog.through(ledger):
+            self._ask_files(ledger)
+        if self._feed.backlog.through(ledger):
+            self.look_beyond(ledger)
+
+    def _ask_again(self, ledger: Ledger) -> None:
+        """Ask for what is in doubt, two seconds after the first answers."""
+        now_s = asyncio.get_running_loop().time()
+        round_ = next_round(ledger, self._feed.venue.page.steps, self._feed.page, edges=self._feed.no_api is None)
+        for question in round_.questions:
+            if isinstance(question, SecondQuestion):
+                question = with_neighbours(question, self._feed.venue.page.steps, self.closed_ms())
+            self._feed.backlog.later(ledger, question, now_s + (0.0 if round_.waited else SECOND_ANSWER_AFTER_S))
+
+    def closed_ms(self) -> int:
+        """Until when candles are wanted by now."""
+        return self._feed.clock.now_ms() - round(self._order.settings.settle_s * 1000)
+
+    def _ask_files(self, ledger: Ledger) -> None:
+        """Put the files on the list that what the API has settled is held against."""
+        self.add_files(ledger, [] if self._feed.stopper.requested else self._feed.evidence.parts(ledger.plan.series))
+
+    def look_beyond(self, ledger: Ledger) -> None:
+        """Put the files on the list that may have candles beyond the ends of a series."""
+        self.add_files(ledger, [] if self._feed.stopper.requested else self._beyond.parts(ledger))
+
+    def add_files(self, ledger: Ledger, parts: Sequence[FilePart]) -> None:
+        self._feed.backlog.add_files(ledger, parts)
+        self._report.files.planned += len(parts)
+
+    async def left_open(self, ledger: Ledger, verdict: Verdict) -> None:
+        """Name what stays missing, for its file cannot be had now; in a refetch what is stored stays so."""
+        if verdict.unproven:
+            left = await self._deliveries.of(ledger, None, verdict.unproven)
+            why = f"the API gives none that is sound, and the file that may cannot be had now: {verdict.why}"
+            ledger.trouble(UNPROVEN, len(left.absences), why)
+
+    def saw(self, ledger: Ledger, checked: Checked) -> None:
+        """Take notice of how far the venue has gone on with the series."""
+        if len(checked.candles):
+            oldest_ms, newest_ms = checked.candles.open_times[0], checked.candles.open_times[-1]
+            ledger.saw(newest_ms, oldest_ms)
+            self._lives.saw(ledger.plan.series.interval, newest_ms)
+
+    def look_again(self, chunk: Chunk, checked: Checked) -> frozenset[int]:
+        """The candles of an answer that were stored just after their close and are not what they were."""
+        corrected = self._feed.fresh.look(chunk.series, chunk.wanted, checked.candles, self._feed.clock.now_ms())
+        for time_ms in sorted(corrected):
+            log.info("changed after its close series=%s open_time=%s", chunk.series, iso(time_ms))
+        return corrected
