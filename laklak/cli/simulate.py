@@ -96,8 +96,8 @@ def simulate(
 ) -> int:
     """Run a faithful local venue on 127.0.0.1, for tests, demonstrations and measurements.
 
-    Binance's public archive of zip files is at the same address. Its clock stands still just after the end of the
-    candles, so that --days works; with --clock-speed it runs on, and there are new candles (made up, also after a
+    Binance's public archive of zip files is at the same address. The clock stands still just after the end of the
+    candles, so that a range of days works; it can run on, and there are new candles then (made up, also after a
     recording). Stop it with Ctrl-C.
     """
     from laklak.simulator import ContinuedSource, Simulator, SimulatorSettings, generate, load_recorded, parse_fault

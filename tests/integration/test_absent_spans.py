@@ -38,10 +38,10 @@ def test_a_quiet_hour_is_not_asked_for_and_not_missing(remembered, stored, sql):
 
     summary = backfill("LTCUSDT", days=1)
 
-    assert (summary.exit, summary.complete, summary.wanted, summary.missing) == (0, True, 1440 - 60, 0)
+    assert (summary.exit, summary.complete, summary.wanted, summary.quiet, summary.missing) == (0, True, 1440, 60, 0)
     assert not {time_ms for _, time_ms in stored()}.intersection(HOUR)
     again = backfill("LTCUSDT", days=1)
-    assert (again.candle_requests, again.wanted, again.stored_before) == (0, 1380, 1380)
+    assert (again.candle_requests, again.quiet, again.stored_before) == (0, 60, 1380)
     sql("DELETE FROM laklak_absences")
     asked = len(running.candle_hits)
     later = backfill("LTCUSDT", days=1)
@@ -76,7 +76,7 @@ def test_a_refetch_leaves_out_what_was_quiet(remembered):
 
     summary = backfill("LTCUSDT", days=1, refetch=True)
 
-    assert (summary.exit, summary.missing, summary.wanted) == (0, 0, 1380)
+    assert (summary.exit, summary.missing, summary.wanted, summary.quiet) == (0, 0, 1440, 60)
 
 
 def test_check_says_what_is_remembered(remembered, looked):

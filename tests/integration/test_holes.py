@@ -276,7 +276,7 @@ def test_a_store_that_cannot_be_asked_ends_a_refetch_with_its_own_error(venue, c
     ask = SqliteStore.open_times
 
     async def fail_for_a_minute(store, series, span):
-        if span.end_ms - span.start_ms < MINUTE_MS:
+        if span.end_ms - span.start_ms <= MINUTE_MS:
             raise StoreError("the store does not answer")
         return await ask(store, series, span)
 
