@@ -58,7 +58,7 @@ class Rounds:
         round_ = next_round(ledger, self._feed.venue.page.steps, self._feed.page, edges=self._feed.no_api is None)
         for question in round_.questions:
             if isinstance(question, SecondQuestion):
-                question = with_neighbours(question, self._feed.venue.page.steps, self.closed_ms())
+                question = with_neighbours(question, self._feed.tiers, self.closed_ms())
             self._feed.backlog.later(ledger, question, now_s + (0.0 if round_.waited else SECOND_ANSWER_AFTER_S))
 
     def closed_ms(self) -> int:

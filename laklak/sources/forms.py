@@ -48,8 +48,8 @@ def _final(checked: Checked, chunk: Chunk, final_ms: int) -> Checked:
 def with_neighbours(question: SecondQuestion, tiers: Tiers, closed_ms: int) -> SecondQuestion:
     """A second question about rows of an unknown form, with candles beside them: more than there are such rows.
 
-    As many as the cheapest request holds, as a rule, before and after, for a later row says most; `closed_ms` is the
-    end of the last candle that is wanted by now.
+    As many as the cheapest request holds, as a rule, before and after, for a later row says most, and never more than
+    `tiers`, the price steps that may be paid, hold; `closed_ms` is the end of the last candle that is wanted by now.
     """
     unread = sum(refusal.unknown_form for refusal in question.doubts.refused.values())
     chunk = question.chunk

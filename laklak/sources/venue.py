@@ -25,7 +25,7 @@ from laklak.errors import (
     VenueUnreachable,
 )
 from laklak.model.series import Interval, Series, TimeRange
-from laklak.plan.chunks import best_page
+from laklak.plan.chunks import Tiers, best_page
 from laklak.plan.cost import Budget
 from laklak.report.ledger import NO_SOURCE
 from laklak.settings.order import Order
@@ -351,6 +351,12 @@ class Feed:
         """The budget that is ours where nobody says another."""
         return self.venue.quotas[self._quota].ours
 
+    @property
+    def tiers(self) -> Tiers:
+        """The price steps that cost no more than a page, so that what may be asked besides costs no more either."""
+        rule = self.venue.page
+        return tuple(step for step in rule.steps if step[1] <= rule.units(self.page))
+
     def _most_units(self, interval: Interval) -> dict[str, int]:
         """What the heaviest request costs of each quota."""
         venue = self.venue
@@ -361,8 +367,7 @@ class Feed:
             return self.asked(series, TimeRange(0, candles * series.interval.ms))
 
         described = [
-            # A second question may take neighbours along: as many as there are rows that nobody could read, and two.
-            venue.candles_request(asked(series, min(venue.page.rows, 2 * self.page + 2))),
+            venue.candles_request(asked(series, self.page)),
             # Where a series begins and ends is asked, too, or looked for.
             venue.candles_request(asked(longest, self.page)),
             venue.first_candle_request(asked(series, 1)),
