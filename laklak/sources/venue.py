@@ -51,6 +51,9 @@ _SYMBOLS_WITH_FILES: Final = 3
 _DATE_BEHIND_MS: Final = 2_000
 """A clock that is read off a Date is set back so far: nothing younger counts as closed."""
 
+_MORE_PAGES: Final = 200
+"""A listing that goes on for longer never ends: the longest has a thousand instruments, or a few."""
+
 
 class Feed:
     """A connection to one venue; entering it reads what is listed, how much weight is allowed, and the clock.
@@ -253,9 +256,12 @@ class Feed:
         requests = deque(self.venue.listing_requests(self._symbols))
         if not requests:
             return Listing({symbol: unlisted(symbol) for symbol in self._symbols})
-        asked = set()
+        asked: set[tuple[str, tuple[tuple[str, str], ...]]] = set()
+        most = len(requests) + _MORE_PAGES
         while requests:
             request = requests.popleft()
+            if len(asked) == most:
+                raise TransientError(f"the listing of {self.venue.name} does not end: it has more than {most} pages")
             if (request.path, request.query) in asked:
                 raise TransientError(f"the listing of {self.venue.name} does not end: it names a page twice")
             asked.add((request.path, request.query))

@@ -150,6 +150,17 @@ def test_a_listing_that_names_a_page_twice_does_not_go_on_for_ever(server, monke
         fill("BTC-USDT")
 
 
+def test_a_listing_whose_pages_always_name_another_one_does_not_go_on_for_ever(server, monkeypatch):
+    def page(start):
+        return {"list": [{"symbol": "A"}], "cursor": str(start + 1)}
+
+    monkeypatch.setattr(server, "_instruments", page)
+    monkeypatch.setattr("laklak.sources.venue._MORE_PAGES", 5)
+
+    with pytest.raises(VenueUnreachable, match="it has more than 6 pages"):
+        fill("BTC-USDT")
+
+
 def test_the_first_candle_is_found_with_a_few_pages_and_is_no_row_of_absences(server):
     fill("BTC-USDT", start="2020-01-01")
 
