@@ -27,6 +27,7 @@ from laklak.venues import PLANNED, VENUES
 from laklak.wire.client import no_proxy_warning
 
 _LINES_TOLD: Final = 8
+_SWITCHED_OFF: Final = "this venue is switched off"
 
 
 def order(
@@ -54,6 +55,8 @@ def order(
         raise UsageError("--quote without --all", hint="add --all, or name the symbols that you want")
     elif symbols:
         listed = _Listed([typed_symbol(text, settings.venue, settings.interval.name) for text in symbols])
+        for asked in listed.asked:
+            _check_enabled(asked.venue, settings)
     else:
         listed = _listed(settings, folder, notes, warnings)
     if lines := _old_config_lines(settings, folder):
@@ -110,7 +113,7 @@ def check(settings: Settings, *, folder: Path) -> Check:
     found += [("assets", Finding("warning", line)) for line in warnings]
     if hint := old_config_hint(settings, folder):
         found.append(("settings", Finding("warning", _not_read(settings), hint)))
-    venues = [settings.venue]
+    venues = [settings.venue] if settings.venues[settings.venue].enabled else []
     if not settings.origins["venue"].startswith("flag"):
         venues += [one.venue for one in listed.asked]
     return Check(
@@ -167,31 +170,50 @@ def _every(symbols: Sequence[str] | None, quote: str | None, settings: Settings)
             hint="--all is all that a venue trades",
         )
     check_venue(settings.venue)
+    _check_enabled(settings.venue, settings)
     return Every(settings.venue, None if quote is None else quote.strip().upper())
 
 
 def _listed(settings: Settings, folder: Path, notes: list[str], warnings: list[str]) -> _Listed:
     found = find_assets(folder, settings.assets, settings.config_folder)
     read = read_assets(found.path, KNOWN_VENUES, SPELLED)
-    built = [asset for asset in read.assets if asset.venue in VENUES]
-    planned = Counter(asset.venue for asset in read.assets if asset.venue in PLANNED)
+    skipped = Counter((asset.venue, why) for asset in read.assets if (why := _why_not(asset.venue, settings)))
+    built = [asset for asset in read.assets if not _why_not(asset.venue, settings)]
+    of_skipped = [f"{counted(count, 'symbol')} of {venue} skipped: {why}" for (venue, why), count in skipped.items()]
     if not built:
-        of_planned = [f"{counted(count, 'symbol')} of {venue}" for venue, count in planned.items()]
         raise AssetsError(
-            f"{read.name}: nothing is left of it: {some_of(of_planned)} wait for venues that are not built yet",
-            hint=f"there is {', '.join(VENUES)}",
+            f"{read.name}: nothing is left of it: {some_of(of_skipped)}", hint=f"there is {', '.join(VENUES)}"
         )
     notes.append(f"assets: {found.words}: {len(built):,} symbols")
     warnings += [f"{read.name}:{one.line}: left out: {one}" for one in read.bad[:_LINES_TOLD]]
     if len(read.bad) > _LINES_TOLD:
         rest = [str(one.line) for one in read.bad[_LINES_TOLD:]]
         warnings.append(f"{read.name}: left out too: line {some_of(rest)}; laklak assets check names them all")
-    for venue, count in planned.items():
-        warnings.append(f"{counted(count, 'symbol')} of {venue} skipped: this venue is not built yet")
+    for (_, why), line in zip(skipped, of_skipped, strict=True):
+        (notes if why == _SWITCHED_OFF else warnings).append(line)
     return _Listed(
         [Asked(asset.symbol, asset.venue, typed=False, packaged=found.packaged) for asset in built],
         [FailedSeries(f"{read.name}:{one.line}", one.reason, str(one)) for one in read.bad],
     )
+
+
+def _why_not(venue: str, settings: Settings) -> str:
+    """Why lines of a list that are of this venue are skipped; empty where they are not."""
+    if venue in PLANNED:
+        return "this venue is not built yet"
+    if not settings.venues[venue].enabled:
+        return _SWITCHED_OFF
+    name = settings.interval.name
+    return "" if name in VENUES[venue].intervals else f"this venue has no candles of {name}"
+
+
+def _check_enabled(venue: str, settings: Settings) -> None:
+    """UsageError for a venue that is typed and switched off."""
+    if not settings.venues[venue].enabled:
+        raise UsageError(
+            f"{venue} is switched off ({settings.origins[f'{venue}.enabled']})",
+            hint=f"set enabled = true below [{venue}] in laklak.toml, or LAKLAK_{venue.upper()}_ENABLED=on",
+        )
 
 
 def _old_config_lines(settings: Settings, folder: Path) -> list[str]:

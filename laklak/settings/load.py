@@ -51,6 +51,7 @@ class VenueSettings:
     `budget_is_default`: nobody chose it, so a venue that allows less may lower it.
     `firewall_wait_s`: how long to stay away after a firewall's 403. Binance says no duration; it is said to clear
     after roughly 5 minutes (unverified).
+    `enabled`: whether it is asked for anything at all.
     `optional`: its failures are told and do not change the exit status.
     """
 
@@ -58,6 +59,7 @@ class VenueSettings:
     budget: int | str
     chunk: int | Literal["auto"]
     firewall_wait_s: float
+    enabled: bool = True
     optional: bool = False
     archive_url: str | None = field(default=None, repr=False)
     budget_is_default: bool = False

@@ -44,6 +44,9 @@ def _venue_specs() -> dict[str, Spec]:
             help="how long to stay away after its firewall refused us",
             unit="s",
         )
+        specs[f"{name}.enabled"] = Spec(
+            parse=switch, default="on", help=f"off: {name} is asked for nothing, and its lines of a list are skipped"
+        )
         specs[f"{name}.optional"] = Spec(
             parse=switch,
             default="off",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections import deque
+from pathlib import Path
 
 import pytest
 
@@ -188,3 +189,61 @@ def test_a_listing_of_many_pages_is_read_to_its_end(here, monkeypatch):
         assert len(listed) == 1100
     finally:
         many.close()
+
+
+def switched_off(monkeypatch, way):
+    if way == "file":
+        Path("laklak.toml").write_text("[bybit]\nenabled = false\n")
+    else:
+        monkeypatch.setenv("LAKLAK_BYBIT_ENABLED", "off")
+
+
+@pytest.mark.parametrize("way", ["file", "variable"])
+def test_lines_of_a_venue_that_is_switched_off_are_skipped_with_a_note(bybit, venue, here, monkeypatch, way):
+    running = bybit()
+    venue()
+    switched_off(monkeypatch, way)
+    Path("assets.txt").write_text("LTCUSDT binance\nBTCUSDT bybit\nETHUSDT bybit\n")
+
+    ended = here("backfill", "--start", "2026-02-28", "--end", "2026-03-01", "--store", "candles.db", "--json")
+
+    assert (ended.exit, ended.json["series"], running.hits) == (0, 1, [])
+    assert "2 symbols of bybit skipped: this venue is switched off" in ended.err
+    assert ended.lines("warning") == []
+
+
+@pytest.mark.parametrize("words", [("bybit:BTCUSDT",), ("BTCUSDT", "--venue", "bybit"), ("--all", "--venue", "bybit")])
+def test_a_venue_that_is_switched_off_and_typed_is_refused(bybit, here, monkeypatch, words):
+    running = bybit()
+    switched_off(monkeypatch, "file")
+
+    ended = here("backfill", *words, *RANGE)
+
+    assert (ended.exit, running.hits) == (2, [])
+    assert ended.lines("error") == ["bybit is switched off (laklak.toml)"]
+    assert "enabled = true below [bybit]" in ended.lines("hint")[0]
+
+
+def test_a_check_leaves_out_a_venue_that_is_switched_off(bybit, here, monkeypatch):
+    running = bybit()
+    monkeypatch.setenv("LAKLAK_VENUE", "bybit")
+    switched_off(monkeypatch, "file")
+
+    here("check", "--store", "candles.db")
+
+    assert running.hits == []
+
+
+def test_lines_of_a_venue_that_lacks_the_interval_are_skipped_with_a_warning(bybit, venue, here):
+    running = bybit()
+    venue()
+    Path("assets.txt").write_text("LTCUSDT binance\nBTCUSDT bybit\n")
+    words = ("--interval", "8h", "--start", "2026-02-28", "--end", "2026-03-01", "--store", "candles.db", "--json")
+
+    ended = here("backfill", *words)
+
+    assert (ended.exit, ended.json["written"], running.hits) == (0, 3, [])
+    assert ended.lines("warning") == ["1 symbol of bybit skipped: this venue has no candles of 8h"]
+    assert here("backfill", "bybit:BTCUSDT", *words).exit == 2
+    Path("assets.txt").write_text("BTCUSDT bybit\n")
+    assert here("backfill", *words).exit == 2

@@ -73,6 +73,7 @@ def test_each_key_has_one_spelling_in_all_sources(place: Place, key: str) -> Non
         "state_dir": "/state",
         "influxdb_gzip": "on",
         "optional": "on",
+        "enabled": "off",
         "source": "rest",
         "archive_url": "http://127.0.0.1:9",
     }
