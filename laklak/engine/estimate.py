@@ -53,6 +53,7 @@ def estimate_of(
         requests=sum(cost.requests for _, cost in costs),
         weight=sum(cost.weight for _, cost in costs),
         budget=sum(feed.budget_a_minute for feed in feeds),
+        paces={feed.venue.name: feed.pace(cost) for feed, cost in costs},
         chunk=max((feed.page for feed in feeds), default=0),
         seconds_estimated=round(max((cost.seconds(feed.budgets()) for feed, cost in costs), default=0.0), 1),
         seconds_auto=round(max(fastest, default=0.0), 1),

@@ -25,6 +25,7 @@ def tally(report: Report, feeds: Sequence[Feed]) -> None:
     report.weight = sum(limiter.weight_paid for limiter in limiters)
     report.window_weight = sum(limiter.window_weight for limiter in limiters)
     report.budget = sum(feed.budget_a_minute for feed in feeds)
+    report.paces = {feed.venue.name: feed.pace() for feed in feeds}
     report.on_the_wire = sum(limiter.in_flight for limiter in limiters)
     paused = {feed.limiter.paused_for_s for feed in feeds if feed.end is None}
     report.paused_for_s = max(paused, default=0.0)

@@ -14,6 +14,7 @@ from laklak.plan.wanted import BegunSeries, EndedSeries, FailedSeries
 from laklak.report.ledger import Ledger
 from laklak.stores.base import Waiting
 from laklak.stores.refetched import Refetched
+from laklak.text import per_window
 
 _NAMED_AT_MOST: Final = 100
 
@@ -113,6 +114,35 @@ class VenueFigures:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """What of a venue's first quota is ours, and how much of it is spent, or will be.
+
+    `budget`: so many units in `window_s`. `used`: units in the window that ends now; in a plan `units`, all of them.
+    """
+
+    unit: str
+    budget: int
+    window_s: float
+    used: int = 0
+    requests: int = 0
+    units: int = 0
+    seconds: float = 0.0
+
+    @property
+    def text(self) -> str:
+        return f"{self.budget} {per_window(self.unit, self.window_s)}"
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "requests": self.requests,
+            "cost": {self.unit: self.units},
+            "budget": self.budget,
+            "window_s": self.window_s,
+            "seconds": self.seconds,
+        }
+
+
 @dataclass(slots=True)
 class Report(Accounted):
     """The counters of a running backfill, for progress. Filled by the engine, read by whoever shows it."""
@@ -138,6 +168,8 @@ class Report(Accounted):
     weight: int = 0
     budget: int = 0
     window_weight: int = 0
+    paces: Mapping[str, Pace] = field(default_factory=dict)
+    """How much of each venue's budget is used."""
     requests_planned: int = 0
     seconds_planned: float | None = None
     """What the plan says that fetching takes at least; None where there is none."""

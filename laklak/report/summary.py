@@ -13,7 +13,7 @@ from laklak.model.series import iso
 from laklak.plan.cost import Alternative
 from laklak.plan.wanted import BegunSeries, EndedSeries, FailedSeries
 from laklak.report.outcome import deciding_error, exit_status
-from laklak.report.progress import FileTally, Report, VenueFigures, WriterTally
+from laklak.report.progress import FileTally, Pace, Report, VenueFigures, WriterTally
 from laklak.stores.refetched import Refetched
 
 SCHEMA: Final = 1
@@ -127,7 +127,8 @@ class Estimate(Accounted):
     used; `blocked` are missing too and are not asked for, since the store could not take them.  `out_of_reach` are
     beside the sum.  `requests` to `seconds_auto` are those of the API; `file_bytes` is about what the files will have,
     `file_seconds` what they take where the line and the store keep up.  `holes_held` of the `holes` are held against
-    `hole_files` daily files that may have them by now, `holes_later` more in later runs.
+    `hole_files` daily files that may have them by now, `holes_later` more in later runs.  `paces`: what is asked of the
+    API of each venue, and how long its budget takes for that.
     """
 
     store: str
@@ -155,10 +156,12 @@ class Estimate(Accounted):
     hole_files: int = 0
     holes_later: int = 0
     venues: Mapping[str, VenueFigures] = field(default_factory=dict)
+    paces: Mapping[str, Pace] = field(default_factory=dict)
     exit: int = 0
 
     def as_json(self) -> dict[str, Any]:
         values = _fields(self) | {"alternatives": [asdict(one) for one in self.alternatives]}
+        values["paces"] = {name: pace.as_json() for name, pace in self.paces.items()}
         ends = [one.end for one in self.venues.values() if one.end is not None and not one.optional]
         error = in_short(ends[0]) if ends else None
         told = {"dry_run": True, "error": error, "hint": ends[0].hint if ends else None}

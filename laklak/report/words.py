@@ -19,7 +19,7 @@ from laklak.plan.cost import Budget, Cost
 from laklak.plan.wanted import BegunSeries, FailedSeries
 from laklak.report.copied import CopyReport, CopySummary
 from laklak.report.ledger import NO_SOURCE, NOT_YET, UNPROVEN
-from laklak.report.progress import Progress, Report
+from laklak.report.progress import Pace, Progress, Report, VenueFigures
 from laklak.report.summary import Estimate, Summary
 from laklak.stores.base import Columns, Waiting
 from laklak.text import counted, duration_text, folded, size_text, some_of
@@ -127,12 +127,22 @@ def figures_of(report: Report) -> dict[str, str]:
 
 def _budget(report: Report, elapsed_s: float) -> str:
     """How much of the budget is used; while files are read and nothing is asked beside them, that is what it says."""
-    allowed = report.budget * min(60.0, elapsed_s) / 60
-    # In the first seconds a single request is more than these seconds' share.
-    share = min(100.0, 100 * report.window_weight / allowed) if allowed else 0.0
-    if round(share) == 0 and report.files.done < report.files.planned:
+    shares = {venue: _used(pace, elapsed_s) for venue, pace in report.paces.items()}
+    if not any(map(round, shares.values())) and report.files.done < report.files.planned:
         return "reading files"
-    return f"budget {share:.0f} % of {report.budget}/min"
+    if len(shares) == 1:
+        ((venue, share),) = shares.items()
+        pace = report.paces[venue]
+        window = "min" if pace.window_s == 60 else f"{pace.window_s:g} s"
+        return f"budget {share:.0f} % of {pace.budget}/{window}"
+    return f"budget {', '.join(f'{venue} {share:.0f} %' for venue, share in shares.items())}" if shares else "budget -"
+
+
+def _used(pace: Pace, elapsed_s: float) -> float:
+    """The part of a budget that is used, in percent."""
+    # In the first seconds a single request is more than these seconds' share.
+    allowed = pace.budget * min(pace.window_s, elapsed_s) / pace.window_s
+    return min(100.0, 100 * pace.used / allowed) if allowed else 0.0
 
 
 def _foretold_s(report: Report, elapsed_s: float) -> float | None:
@@ -225,10 +235,7 @@ def _to_fetch(estimate: Estimate) -> str:
     todo += _and_blocked(estimate.blocked)
     saved_s = estimate.seconds_estimated - estimate.seconds_auto
     auto = f"; --chunk auto would save {duration_text(saved_s)}" if saved_s >= 1 else ""
-    by_api = (
-        f"in {counted(estimate.requests, 'request')}, weight {estimate.weight:,}, at least "
-        f"{duration_text(estimate.seconds_estimated)} at {estimate.budget} weight a minute{auto}"
-    )
+    by_api = f"in {_by_api(estimate)}{auto}"
     rest = estimate.to_fetch - estimate.file_candles - estimate.no_source
     if rest == estimate.to_fetch:
         return f"{todo} {by_api}"
@@ -243,6 +250,34 @@ def _to_fetch(estimate: Estimate) -> str:
     if estimate.no_source:
         parts.append(f"{estimate.no_source:,} that no source gives")
     return f"{todo}: {'; '.join(parts)}"
+
+
+def _by_api(estimate: Estimate) -> str:
+    """What is asked of APIs and how long that takes; of several venues the slowest counts, and each is told."""
+    asked = {venue: pace for venue, pace in estimate.paces.items() if pace.requests}
+    if len(asked) == 1:
+        (pace,) = asked.values()
+        return _at_pace(pace, "at least ")
+    each = "; ".join(f"{venue} {_at_pace(pace)}" for venue, pace in asked.items())
+    least = f"at least {duration_text(estimate.seconds_estimated)}"
+    return f"{counted(estimate.requests, 'request')}, {least}{f' ({each})' if each else ''}"
+
+
+def _at_pace(pace: Pace, least: str = "") -> str:
+    took = f"{least}{duration_text(pace.seconds)} at {pace.text}"
+    return f"{counted(pace.requests, 'request')}{_costs({pace.unit: pace.units})}, {took}"
+
+
+def _costs(cost: Mapping[str, int]) -> str:
+    """What requests cost beside their number: `, weight 3,466`."""
+    return "".join(f", {unit} {units:,}" for unit, units in cost.items() if unit != "requests")
+
+
+def _asked_of(figures: VenueFigures) -> str:
+    """What was asked of a venue: `706 requests (0 retried), weight 3,466`."""
+    limited = f", {figures.rate_limited} times told to wait" if figures.rate_limited else ""
+    retried = f"({figures.retries} retried{limited})"
+    return f"{counted(figures.requests, 'request')} {retried}{_costs(figures.cost)}"
 
 
 def begun_lines(begun: Sequence[BegunSeries]) -> Iterable[str]:
@@ -293,11 +328,12 @@ def summary_lines(summary: Summary) -> Iterable[str]:
         found = summary.refetched
         named = "; the log names the first of those that changed" if found.changed else ""
         yield f"  refetched: {found.same:,} the same, {found.changed:,} changed, {found.new:,} new{named}"
-    limited = f", {summary.rate_limited} times told to wait" if summary.rate_limited else ""
-    yield (
-        f"  {counted(summary.requests, 'request')} ({summary.retries} retried{limited}), weight {summary.weight:,}, "
-        f"{duration_text(summary.seconds)}, {summary.candles_per_second:,.0f} candles/s"
-    )
+    asked = VenueFigures(summary.requests, 0, {}, summary.retries, summary.rate_limited)
+    if len(summary.venues) == 1:
+        (asked,) = summary.venues.values()
+    yield f"  {_asked_of(asked)}, {duration_text(summary.seconds)}, {summary.candles_per_second:,.0f} candles/s"
+    if len(summary.venues) > 1:
+        yield from (f"  {venue}: {_asked_of(figures)}" for venue, figures in summary.venues.items())
     yield from _file_lines(summary)
     yield from (f"  {line}" for line in begun_lines(summary.begun_series))
     if summary.holes_filled:

@@ -26,8 +26,9 @@ from laklak.errors import (
 )
 from laklak.model.series import Interval, Series, TimeRange
 from laklak.plan.chunks import Tiers, best_page
-from laklak.plan.cost import Budget
+from laklak.plan.cost import Budget, Cost
 from laklak.report.ledger import NO_SOURCE
+from laklak.report.progress import Pace
 from laklak.settings.order import Order
 from laklak.settings.spec import units_of
 from laklak.sources.addresses import SIMULATOR, Source, address_of
@@ -240,6 +241,14 @@ class Feed:
     def budget_a_minute(self) -> int:
         """The budget in units a minute, however long the window is."""
         return round(self.budget * 60 / self._window.seconds)
+
+    def pace(self, cost: Cost | None = None) -> Pace:
+        """How much of the budget is used, or with `cost` what a plan of that will take of it."""
+        own = Pace(self._quota, self.budget, self._window.seconds)
+        if cost is None:
+            return replace(own, used=self.limiter.window_weight)
+        seconds = round(cost.seconds(self.budgets()), 1)
+        return replace(own, requests=cost.requests, units=cost.weight, seconds=seconds)
 
     def _shares(self, advertised: int) -> dict[str, Share]:
         """What is spent of each quota: of the first one what is set; of the others the same share, or our part."""

@@ -21,7 +21,7 @@ END_MS = 1_772_323_200_000
 DAY_MS = 86_400_000
 
 # What is a table of names: these differ from run to run.
-BY_NAME = {"files.failed", "findings[].facts", "settings", "versions", "venues"}
+BY_NAME = {"files.failed", "findings[].facts", "settings", "versions", "venues", "paces"}
 
 
 def tables():

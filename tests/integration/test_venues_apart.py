@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import sqlite3
@@ -131,8 +132,9 @@ def test_the_summary_names_the_venue_that_ended_and_why(venue, beside, here, nob
     venue()
     beside("bybit", url=nobody)
 
-    (line,) = [line for line in here(*BOTH[:-1]).out.splitlines() if "bybit" in line]
+    asked, line = [line for line in here(*BOTH[:-1]).out.splitlines() if "bybit" in line]
 
+    assert asked.startswith("  bybit: ")
     assert "bybit was asked for no more" in line
     assert "1 series wait for it" in line
 
@@ -357,3 +359,17 @@ def test_a_stop_ends_the_wait_for_a_venue_that_is_slow_to_begin(venue, beside, h
     stopping.join()
     assert ended.exit == 143
     assert ended.json["written"] <= MINUTES
+
+
+def test_plan_and_summary_tell_what_each_venue_is_asked_for(venue, beside, here):
+    venue()
+    beside("bybit")
+
+    ended = here(*BOTH[:-1], "--source", "rest")
+
+    (plan,) = [line for line in ended.err.splitlines() if line.startswith("plan: ")]
+    assert re.search(
+        r"in 48 requests, at least \S+ s \(binance 24 requests, weight 24, .+; bybit 24 requests, weight 24, .+\)", plan
+    )
+    assert re.search(r"^  binance: \d+ requests \(0 retried\), weight \d+$", ended.out, re.MULTILINE)
+    assert re.search(r"^  bybit: \d+ requests \(0 retried\), weight \d+$", ended.out, re.MULTILINE)

@@ -15,7 +15,7 @@ from laklak.model.series import MINUTE_MS, Series, TimeRange
 from laklak.plan.missing import SeriesPlan
 from laklak.report.copied import CopyReport, summarise_copy
 from laklak.report.ledger import Ledger
-from laklak.report.progress import FileTally, Report
+from laklak.report.progress import FileTally, Pace, Report
 from laklak.report.words import copy_summary_lines, figures_of, status_line
 from laklak.stores.base import Waiting
 from laklak.text import duration_text
@@ -119,7 +119,7 @@ def test_where_nothing_comes_the_plan_is_not_repeated_for_ever():
 )
 def test_a_budget_that_is_not_used_while_files_are_read_is_no_budget_of_0(weight, done, words):
     files = FileTally(planned=10, read=done, candles=100)
-    figures = figures_of(running(1000, 100, files=files, window_weight=weight, budget=1200))
+    figures = figures_of(running(1000, 100, files=files, paces={"binance": Pace("weight", 1200, 60.0, weight)}))
 
     assert figures["budget"] == words
 
