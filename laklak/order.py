@@ -11,7 +11,7 @@ from typing import Final
 
 from laklak.engine import Check
 from laklak.engine.trading import ask_listing
-from laklak.errors import AssetsError, UsageError
+from laklak.errors import AssetsError, SettingsError, UsageError
 from laklak.model.findings import Finding
 from laklak.model.series import Instrument
 from laklak.plan.wanted import Asked, Every, FailedSeries
@@ -59,6 +59,7 @@ def order(
             _check_enabled(asked.venue, settings)
     else:
         listed = _listed(settings, folder, notes, warnings)
+    listed = replace(listed, asked=_offered(listed.asked, settings, warnings))
     if lines := _old_config_lines(settings, folder):
         notes += [f"{OLD_CONFIG} names an InfluxDB; to fill that one, put into .env:", *(f"  {one}" for one in lines)]
         warnings.append(f"{_not_read(settings)}; `laklak check` gives the lines for .env")
@@ -161,6 +162,27 @@ class _Listed:
     asked: Sequence[Asked]
     refused: Sequence[FailedSeries] = ()
     every: Every | None = None
+
+
+def _offered(asked: Sequence[Asked], settings: Settings, warnings: list[str]) -> Sequence[Asked]:
+    """What has the interval in use at its venue; of a list the rest is left out, of what was typed it is an error."""
+    interval = settings.interval.name
+    offered: list[Asked] = []
+    lacking: list[Asked] = []
+    for one in asked:
+        (offered if interval in VENUES[one.venue].intervals_of(one.symbol) else lacking).append(one)
+    for one in lacking:
+        if one.typed or not offered:
+            venue = VENUES[one.venue]
+            of_symbol = f" for {one.symbol}" if interval in venue.intervals else ""
+            raise SettingsError(
+                f"interval {interval} is not offered by {one.venue}{of_symbol}",
+                hint=f"choose one of {', '.join(venue.intervals_of(one.symbol))}",
+            )
+    if lacking:
+        shown = some_of([f"{one.venue}:{one.symbol}" for one in lacking])
+        warnings.append(f"{counted(len(lacking), 'symbol')} skipped, not offered at {interval}: {shown}")
+    return offered
 
 
 def _every(symbols: Sequence[str] | None, quote: str | None, settings: Settings) -> Every:

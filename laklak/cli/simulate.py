@@ -33,7 +33,8 @@ def simulate(
         int, typer.Option(metavar="N", min=1, max=3650, help="Days of made-up candles.", rich_help_panel=WHAT)
     ] = 90,
     venue: Annotated[
-        str, typer.Option(metavar="NAME", help="The venue that it plays: binance or bybit.", rich_help_panel=WHAT)
+        str,
+        typer.Option(metavar="NAME", help="The venue that it plays: binance, bybit or deribit.", rich_help_panel=WHAT),
     ] = "binance",
     clock_speed: Annotated[
         float,
@@ -56,7 +57,7 @@ def simulate(
         typer.Option(
             metavar="N",
             min=1,
-            help="What it allows: weight a minute of binance (2400), requests in 5 s of bybit (600).",
+            help="What it allows: weight a minute of binance (2400), requests in 5 s of bybit (600), credits a second of deribit (10000).",
             rich_help_panel=TROUBLES,
         ),
     ] = None,
@@ -105,13 +106,13 @@ def simulate(
 
     dialect = DIALECTS.get(venue)
     if dialect is None:
-        raise UsageError(f"the simulator plays no {quoted(venue)}", hint=f"it plays {' and '.join(DIALECTS)}")
+        raise UsageError(f"the simulator plays no {quoted(venue)}", hint=f"it plays {', '.join(DIALECTS)}")
     if (recorded is None) == (generated is None):
         raise UsageError("what should it serve?", hint="give one of --recorded DIR and --generated N")
     try:
         source: CandleSource
         if recorded is None:
-            source = generate(symbols=generated or 1, days=days, seed=seed)
+            source = generate(symbols=generated or 1, days=days, seed=seed, names=dialect.names)
         else:
             source = ContinuedSource(load_recorded(recorded), seed=seed) if clock_speed else load_recorded(recorded)
         settings = SimulatorSettings.of(

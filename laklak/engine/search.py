@@ -59,7 +59,7 @@ class _Looked:
 
 
 async def _search(feed: Feed, series: Series, edge: Edge, span: TimeRange) -> _Looked:
-    search = EdgeSearch.over(edge, series.interval, span, feed.page)
+    search = EdgeSearch.over(edge, series.interval, span, feed.page, feed.venue.page.cut)
     out_of_reach = False
     while (window := search.window()) is not None:
         times = []

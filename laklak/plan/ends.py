@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Self
 
+from laklak.model.candles import Cut
 from laklak.model.series import Interval, TimeRange
 from laklak.plan.answers import Edge
 
@@ -32,11 +33,12 @@ class EdgeSearch:
     looked_ms: int
     steps: int = 0
     found_ms: int | None = None
+    cut: Cut | None = None
 
     @classmethod
-    def over(cls, edge: Edge, interval: Interval, span: TimeRange, page: int) -> Self:
-        """A search of `span` with pages of so many candles."""
-        return cls(edge, interval, span, page * interval.ms, span.end_ms)
+    def over(cls, edge: Edge, interval: Interval, span: TimeRange, page: int, cut: Cut | None = None) -> Self:
+        """A search of `span` with pages of so many candles; `cut`: which of its rows one may lack without a word."""
+        return cls(edge, interval, span, page * interval.ms, span.end_ms, cut=cut)
 
     def window(self) -> TimeRange | None:
         """The page to look at next; None at the end of the search."""
@@ -62,11 +64,11 @@ class EdgeSearch:
                 self, span=TimeRange(window.end_ms, end_ms) if first else TimeRange(start_ms, window.start_ms)
             )
         if self.edge == "first":
-            reached = window.start_ms <= start_ms
+            reached = window.start_ms <= start_ms and (self.cut != "oldest" or times[0] <= start_ms)
             return replace(self, found_ms=times[0], span=TimeRange(start_ms, start_ms if reached else times[0]))
         end_ms = self.looked_ms if self.found_ms is None else end_ms
         newest_ms = times[-1]
-        reached = window.end_ms >= end_ms
+        reached = window.end_ms >= end_ms and (self.cut != "newest" or newest_ms + self.interval.ms >= end_ms)
         return replace(
             self, found_ms=newest_ms, span=TimeRange(end_ms if reached else newest_ms + self.interval.ms, end_ms)
         )

@@ -7,10 +7,11 @@ from typing import Final
 from laklak.venues.base import Venue
 from laklak.venues.binance import Binance
 from laklak.venues.bybit import Bybit
+from laklak.venues.deribit import Deribit
 
-VENUES: Final[dict[str, Venue]] = {venue.name: venue for venue in (Binance(), Bybit())}
+VENUES: Final[dict[str, Venue]] = {venue.name: venue for venue in (Binance(), Bybit(), Deribit())}
 
 # Names that asset lists in use already carry; their lines are skipped with a warning until the adapter exists.
-PLANNED: Final = frozenset({"blofin", "bitunix", "deribit", "hyperliquid", "okx", "yfinance"})
+PLANNED: Final = frozenset({"blofin", "bitunix", "hyperliquid", "okx", "yfinance"})
 
 __all__ = ["PLANNED", "VENUES", "Venue"]

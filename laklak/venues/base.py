@@ -282,6 +282,10 @@ class Venue(Protocol):
     firewall_wait_s: float = 300.0
     """How long to stay away after an answer that is BLOCKED and does not say, unless the user says otherwise."""
 
+    def intervals_of(self, symbol: str) -> Mapping[str, str]:
+        """The intervals of one symbol, where it lacks some of the venue's."""
+        return self.intervals
+
     def reach_ms(self, interval: Interval) -> int | None:
         """How far back from now its candles reach; None for all that there are."""
         return None

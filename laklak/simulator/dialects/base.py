@@ -70,6 +70,8 @@ class Dialect(Protocol):
     patience: int
     """How many refusals in a window it takes before it bans."""
     ban_s: float
+    names: Sequence[str]
+    """The symbols that made-up candles have, as the venue spells them; none where it spells them like Binance."""
     archive_root: str | None
     """What the paths of its bulk files begin with; None where it publishes none."""
     pong: bytes

@@ -48,6 +48,7 @@ class Binance:
     window: Window = "calendar"
     patience = 10
     ban_s = 120.0
+    names: Sequence[str] = ()
     archive_root: str | None = ARCHIVE_ROOT
     pong = b"{}"
     region = _error(451, 0, "Service unavailable from a restricted location.")

@@ -50,6 +50,7 @@ class Bybit:
     window: Window = "sliding"
     patience = 0
     ban_s = 600.0
+    names: Sequence[str] = ()
     archive_root: str | None = None
     pong = b"{}"
     region = Reply(

@@ -91,10 +91,10 @@ class Walks:
 class GeneratedSource(Walks):
     """A random walk for each symbol; see `generate`."""
 
-    def __init__(self, *, symbols: int, days: int, seed: int, end_ms: int) -> None:
+    def __init__(self, *, symbols: int, days: int, seed: int, end_ms: int, names: Sequence[str]) -> None:
         if symbols < 1 or days < 1:
             raise ValueError(f"at least one symbol and one day are needed, not {symbols} symbols and {days} days")
-        self.symbols: Sequence[str] = tuple(_name(index) for index in range(symbols))
+        self.symbols: Sequence[str] = tuple(_name(index, names) for index in range(symbols))
         self.end_ms = end_ms
         self.recorded_listing: Mapping[str, Any] | None = None
         profiles = {symbol: _profile(seed, symbol) for symbol in self.symbols}
@@ -112,17 +112,22 @@ class GeneratedSource(Walks):
         )
 
 
-def generate(*, symbols: int = 541, days: int = 90, seed: int = 1, end_ms: int = DEFAULT_END_MS) -> GeneratedSource:
+def generate(
+    *, symbols: int = 541, days: int = 90, seed: int = 1, end_ms: int = DEFAULT_END_MS, names: Sequence[str] = ()
+) -> GeneratedSource:
     """Candles of `symbols` USDT perpetuals listed `days` before `end_ms`, the same for the same seed.
 
-    BTCUSDT and ETHUSDT come first, 币安人生USDT is the sixth, the others are SIM0003USDT and so on. Tick sizes differ;
-    now and then a volume has 17 significant digits, is 0.00000001, is beyond 2^53, or is 0 in a flat minute.
+    BTCUSDT and ETHUSDT come first, 币安人生USDT is the sixth, the others are SIM0003USDT and so on; `names` are those of
+    the first ones instead. Tick sizes differ; now and then a volume has 17 significant digits, is 0.00000001, is beyond
+    2^53, or is 0 in a flat minute.
     The candles go on after `end_ms` for a clock that ticks.
     """
-    return GeneratedSource(symbols=symbols, days=days, seed=seed, end_ms=end_ms)
+    return GeneratedSource(symbols=symbols, days=days, seed=seed, end_ms=end_ms, names=names)
 
 
-def _name(index: int) -> str:
+def _name(index: int, names: Sequence[str]) -> str:
+    if index < len(names):
+        return names[index]
     return {0: "BTCUSDT", 1: "ETHUSDT", 5: "币安人生USDT"}.get(index, f"SIM{index + 1:04d}USDT")
 
 

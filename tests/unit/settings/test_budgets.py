@@ -106,7 +106,7 @@ def test_a_page_that_is_too_large_for_a_venue_is_wrong_only_where_that_is_asked_
     ("text", "reason"),
     [
         ("binanse=5", "'binanse' is no venue .did you mean binance"),
-        ("deribit=5", "'deribit' is not built yet"),
+        ("okx=5", "'okx' is not built yet"),
         ("binance=5,7", "'7' names no venue"),
         ("binance=5,", "'' names no venue"),
         ("binance=5,binance=6", "binance is named twice"),
