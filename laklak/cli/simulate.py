@@ -57,7 +57,8 @@ def simulate(
         typer.Option(
             metavar="N",
             min=1,
-            help="What it allows: weight a minute of binance (2400), requests in 5 s of bybit (600), credits a second of deribit (10000).",
+            help="What it allows: weight a minute of binance (2400), requests in 5 s of bybit (600), "
+            "credits a second of deribit (10000).",
             rich_help_panel=TROUBLES,
         ),
     ] = None,

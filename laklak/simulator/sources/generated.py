@@ -117,9 +117,9 @@ def generate(
 ) -> GeneratedSource:
     """Candles of `symbols` USDT perpetuals listed `days` before `end_ms`, the same for the same seed.
 
-    BTCUSDT and ETHUSDT come first, 币安人生USDT is the sixth, the others are SIM0003USDT and so on; `names` are those of
-    the first ones instead. Tick sizes differ; now and then a volume has 17 significant digits, is 0.00000001, is beyond
-    2^53, or is 0 in a flat minute.
+    BTCUSDT and ETHUSDT come first, 币安人生USDT is the sixth, the others are SIM0003USDT and so on; `names` are those
+    of the first ones instead. Tick sizes differ; now and then a volume has 17 significant digits, is 0.00000001, is
+    beyond 2^53, or is 0 in a flat minute.
     The candles go on after `end_ms` for a clock that ticks.
     """
     return GeneratedSource(symbols=symbols, days=days, seed=seed, end_ms=end_ms, names=names)
