@@ -7,9 +7,10 @@ which are wanted from then on and stored in the same run.  What ends that is rem
 so that it is asked once when the file is due and once a week later, like a hole:
 
     a file with rows of that day    the series ends where they end
-    no file, of day and month       the next day and the next month are asked, too, for archives lack single ones; where
-                                    these have nothing, the series ends; for a week after a file was due it is asked
-                                    again in every run
+    no file, of day and month       the next day and the next month are asked, too, for archives lack single ones, and
+                                    the days of a week where their month is not published, for some lack several;
+                                    where these have nothing, the series ends; for a week after a file was due it is
+                                    asked again in every run
     one that cannot be had now,     nothing is known of what lies beyond, which is said, and the run is not complete;
     or is not sound                 the next run asks again
     a server that nobody reaches    said once; klines alone count in this run, nothing is remembered
@@ -43,6 +44,8 @@ Side = Literal["before", "after"]
 SIDES: Final[tuple[Side, ...]] = ("before", "after")
 NOTE: Final = "beyond"
 """The kind of the note about a series: {"before": [end, asked at], "after": [end, asked at]}, in ms."""
+_DAYS_BEYOND: Final = 8
+"""So many days in a row are asked of a month that is not published: one at the end, and a week beyond it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,13 +177,13 @@ class Beyond:
         return None
 
     def _further(self, archive: Archive, ledger: Ledger, side: Side, day: ArchiveFile) -> list[ArchiveFile]:
-        """The files of the next day and month beyond a day that has none, for archives lack single ones."""
+        """The files of the next days and the next month beyond a day that has none."""
         series, asked, month = ledger.plan.series, ledger.plan.asked, month_of(day.span.start_ms)
-        if side == "before":
-            times = (day.span.start_ms - DAY_MS, month.start_ms - 1)
-        else:
-            times = (day.span.end_ms, month.end_ms)
-        files = [make(series, at_ms) for make, at_ms in zip((archive.day_file, archive.month_file), times, strict=True)]
+        step_ms, next_month_ms = (-DAY_MS, month.start_ms - 1) if side == "before" else (DAY_MS, month.end_ms)
+        days = [archive.day_file(series, day.span.start_ms + count * step_ms) for count in range(1, _DAYS_BEYOND)]
+        # Of what a month has it tells itself.
+        apart = (one for one in days[1:] if not self._published(archive, archive.month_file(series, one.span.start_ms)))
+        files = [days[0], *apart, archive.month_file(series, next_month_ms)]
         return [file for file in files if file.span.clip(asked) and self._published(archive, file)]
 
     def _klines_alone(self) -> bool:

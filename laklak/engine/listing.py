@@ -8,6 +8,7 @@ laklak.archives.unlisted).
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
@@ -301,8 +302,9 @@ class ListingCheck:
         if reader is None or self._files_trouble is not None:
             return None
         try:
+            asked_s = asyncio.get_running_loop().time()
             if await reader.downloader.get(file.checksum_path, most_bytes=CHECKSUM_BYTES_MAX) is not None:
-                reader.found_files = True
+                reader.found(file, asked_s)
                 return True
             return False
         except (TransientError, PermanentError) as exc:

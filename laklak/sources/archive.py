@@ -95,12 +95,13 @@ class FileReader:
         self._threads = anyio.CapacityLimiter(min(unpacked, cores()))
         self._under_way: Counter[Series] = Counter()
         self._waiting: dict[Series, list[tuple[FilePart, Downloaded]]] = {}
-        self.found_files = False
-        """A file was found there in this run."""
         self.had_files = False
-        """Candles of its files are noted in the store."""
+        """Candles of its files are noted in the store, or it gave files in this run and then had none of them."""
         self.listed: Sequence[str] = ()
         """A few symbols of which there are likely to be files."""
+        # A file that is there, and when the newest request began that found one.
+        self._there: str | None = None
+        self._found_s = 0.0
         self._looked = False
         self._looking = asyncio.Lock()
 
@@ -142,6 +143,7 @@ class FileReader:
         file = part.file
         if self.downloader.dead:
             return NoCandles("unreachable", f"{self.downloader.host} does not answer", reached=False)
+        asked_s = asyncio.get_running_loop().time()
         try:
             body = await self.downloader.get(file.path, most_bytes=file.zip_bytes_max)
             if body is None:
@@ -156,7 +158,7 @@ class FileReader:
             stated = await self.downloader.get(file.checksum_path, most_bytes=CHECKSUM_BYTES_MAX)
             if stated is None:
                 return NoCandles("checksum", f"{file.name} has no checksum beside it")
-            self.found_files = True
+            self.found(file, asked_s)
             return Downloaded(file, body, parse_checksum(stated, file))
         except BadFile as exc:
             return NoCandles(exc.reason, str(exc))
@@ -168,18 +170,30 @@ class FileReader:
     async def is_archive(self, lacking: ArchiveFile) -> bool:
         """Whether the server has files at all, so that it means something that it has none of this name.
 
-        A wrong address and a proxy answer 404 to everything, and a server that had files may do so today.  So where
-        nothing was found in this run yet, a few files are asked for that are likely to be there, once.  Raises what
-        Downloader.get raises.
+        A wrong address and a proxy answer 404 to everything, and a server that had files may do so from any moment on.
+        So where nothing was found in this run yet, a few files are asked for that are likely to be there, once; else
+        one that was there is asked for again, unless a request found one that began since `lacking` was not there:
+        what lacks at the same time costs one question together.  Raises what Downloader.get raises.
         """
+        lacked_s = asyncio.get_running_loop().time()
         async with self._looking:
-            if not self.found_files and not self._looked:
-                for path in self._likely(lacking):
-                    if await self.downloader.get(path, most_bytes=CHECKSUM_BYTES_MAX) is not None:
-                        self.found_files = True
-                        break
-                self._looked = True
-        return self.found_files
+            if self._found_s >= lacked_s:
+                return True
+            if self._looked and self._there is None:
+                return False
+            self._looked = True
+            for path in [self._there] if self._there is not None else self._likely(lacking):
+                asked_s = asyncio.get_running_loop().time()
+                if await self.downloader.get(path, most_bytes=CHECKSUM_BYTES_MAX) is not None:
+                    self._there, self._found_s = path, asked_s
+                    return True
+            self.had_files |= self._there is not None
+            self._there = None
+            return False
+
+    def found(self, file: ArchiveFile, asked_s: float) -> None:
+        """Take notice of a file that is there, by a request that began then (the loop's clock)."""
+        self._there, self._found_s = file.checksum_path, max(asked_s, self._found_s)
 
     def _likely(self, lacking: ArchiveFile) -> Iterable[str]:
         """Files that are there if any are, but for a day on which the archive was late."""

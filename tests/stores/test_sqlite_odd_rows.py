@@ -202,6 +202,27 @@ def test_a_check_names_the_rows_that_are_no_candles_and_what_removes_them_and_no
     assert sql(filled, "SELECT count(*) FROM candle") == [(8,)]
 
 
+def test_a_check_names_whole_minutes_off_a_longer_grid_and_what_removes_them_and_nothing_else(path, deliver):
+    ask(path, lambda store: store.write([deliver(HOUR, 10)]))
+
+    async def look(store):
+        return [finding for finding in await store.examine() if finding.verdict == "warning"]
+
+    assert ask(path, look) == []
+    put(path, START + 17 * MINUTE_MS)
+    put(path, START + 61 * MINUTE_MS)
+
+    (finding,) = ask(path, look)
+
+    span = f"{iso(START + 17 * MINUTE_MS)} to {iso(START + 61 * MINUTE_MS)}"
+    assert finding.text == f"{HOUR}: 2 rows of the table candle off the grid of 1h, {span}: no candles"
+    assert finding.facts["off_grid"] == 2
+    assert finding.facts["statement"] in finding.hint
+    sql(path, finding.facts["statement"])
+    assert ask(path, look) == []
+    assert sql(path, "SELECT count(*) FROM candle") == [(10,)]
+
+
 def test_a_file_without_the_index_is_counted_all_the_same(filled, series):
     put(filled, START + 3 * MINUTE_MS, open="abc")
     sql(filled, "DROP INDEX candle_odd")

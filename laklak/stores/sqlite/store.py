@@ -12,6 +12,7 @@ import contextlib
 import math
 import os
 import sqlite3
+import time
 from array import array
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -86,6 +87,15 @@ min(CASE WHEN open_time < '' THEN open_time END), max(CASE WHEN open_time < '' T
 FROM candle INDEXED BY candle_odd JOIN series ON series.id = series_id
 WHERE {ODD} GROUP BY series_id ORDER BY 2"""  # noqa: S608, made of constants
 _SERIES_SHOWN: Final = 5
+
+# No index knows them, for which minutes are on the grid depends on the series.
+_LONGER: Final = """
+SELECT id, venue || ':' || symbol || ':' || interval, interval FROM series
+WHERE interval <> '1m' AND EXISTS (SELECT 1 FROM candle WHERE series_id = id) ORDER BY 2"""
+_MINUTES_OFF: Final = (
+    "series_id = {} AND typeof(open_time) = 'integer' AND open_time % 60000 = 0 AND open_time % {} <> 0"
+)
+_LOOK_S: Final = 4.0
 
 _OFF_GRID: Final = "(typeof(open_time) <> 'integer' OR open_time % ? <> 0)"
 
@@ -393,7 +403,7 @@ def _odd_finding(turn: Turn) -> list[Finding]:
         series = turn.connection.execute(_ODD_SERIES).fetchall()
     except sqlite3.OperationalError:
         return []
-    found = []
+    found = _minutes_off_grid(turn)
     for series_id, name, odd, first, last in series[:_SERIES_SHOWN]:
         span = "" if first is None else f", {iso(int(first))} to {iso(int(last))}"
         rows = f"{counted(odd, 'row')} of the table candle {'is no candle' if odd == 1 else 'are no candles'}"
@@ -411,6 +421,43 @@ def _odd_finding(turn: Turn) -> list[Finding]:
         text = f"and {len(rest):,} more series, {counted(odd, 'row')} that are no candles"
         found.append(Finding("warning", text, "remove the ones above and check again", {"odd_rows": odd}))
     return found
+
+
+def _minutes_off_grid(turn: Turn) -> list[Finding]:
+    """A warning for each series of a longer interval that has whole minutes off its grid."""
+    found: list[Finding] = []
+    unread: list[Finding] = []
+    series = turn.connection.execute(_LONGER).fetchall()
+    ends_s = time.monotonic() + _LOOK_S
+    for done, (series_id, name, interval) in enumerate(series):
+        if time.monotonic() > ends_s:
+            text = (
+                f"minutes off a longer grid were looked for in {done:,} of {len(series):,} series within {_LOOK_S:g} s"
+            )
+            # No fault: of a large store it is always so.
+            unread = [Finding("ok", text, "a backfill looks at all of its range, and names what is no candle")]
+            break
+        where = _MINUTES_OFF.format(series_id, Interval.parse(interval).ms)
+        look = f"SELECT count(*), min(open_time), max(open_time) FROM candle WHERE {where}"  # noqa: S608, two numbers
+        rows, first_ms, last_ms = turn.connection.execute(look).fetchone()
+        if not rows:
+            continue
+        statement = f"DELETE FROM candle WHERE {where};"  # noqa: S608, two numbers
+        found.append(
+            Finding(
+                "warning",
+                f"{name}: {counted(rows, 'row')} of the table candle off the grid of {interval}, "
+                f"{iso(first_ms)} to {iso(last_ms)}: no candles",
+                f"to remove them all, in sqlite3: {statement}",
+                {"series": name, "off_grid": rows, "statement": statement},
+            )
+        )
+    if rest := found[_SERIES_SHOWN:]:
+        more = Finding(
+            "warning", f"and {len(rest):,} more series with rows off their grid", "remove the ones above first"
+        )
+        found = [*found[:_SERIES_SHOWN], more]
+    return [*found, *unread]
 
 
 def _within(series: Series, span: TimeRange) -> tuple[str | int, ...]:

@@ -118,13 +118,14 @@ def test_a_start_without_files_before_it_is_held_against_them_until_none_comes_l
         assert backfill("AAAUSDT", start="2026-02-20", end="2026-03-10T08:00").exit == 0
         asked[clock] = zips(early)
 
-    before, further = "AAAUSDT-1m-2026-03-09.zip", ["AAAUSDT-1m-2026-03-08.zip", "AAAUSDT-1m-2026-02.zip"]
+    before, month = "AAAUSDT-1m-2026-03-09.zip", "AAAUSDT-1m-2026-02.zip"
+    week = [f"AAAUSDT-1m-2026-03-0{day}.zip" for day in range(8, 1, -1)]
     assert asked == {
         "2026-03-10T08:59:30": [],
-        "2026-03-11T12:00:30": [before, *further],
-        "2026-03-18T12:00:30": [before, *further],
+        "2026-03-11T12:00:30": [before, *week, month],
+        "2026-03-18T12:00:30": [before, *week, month],
         "2026-03-20": [],
-        "2026-04-05": [before, "AAAUSDT-1m-2026-03.zip", *further],
+        "2026-04-05": [before, "AAAUSDT-1m-2026-03.zip", week[0], month],
     }
 
 
@@ -158,6 +159,16 @@ def test_a_day_that_lacks_before_the_first_candle_of_klines_does_not_end_the_fil
     summary = backfill("AAAUSDT", **SPAN, source=source)
 
     assert (summary.written, summary.holes + summary.missing) == (7 * DAY + 4 * DAY - 360, DAY)
+    assert min(stored())[1] == ms("2026-03-05T06:00")
+
+
+@pytest.mark.parametrize("source", ["auto", "archive"])
+def test_three_days_that_lack_in_a_row_of_a_month_not_published_do_not_end_the_files(source, early, stored):
+    symbol(early).no_files |= {"2026-03-09", "2026-03-08", "2026-03-07"}
+
+    summary = backfill("AAAUSDT", **SPAN, source=source)
+
+    assert (summary.written, summary.holes + summary.missing) == (7 * DAY + 2 * DAY - 360, 3 * DAY)
     assert min(stored())[1] == ms("2026-03-05T06:00")
 
 

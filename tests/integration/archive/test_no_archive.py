@@ -50,6 +50,27 @@ def test_a_server_that_had_files_and_has_none_now_proves_no_hole_until_it_has_so
     assert {row[2] for row in noted()} == {f"two complete answers lack it; {FILE} is not there"}
 
 
+def test_a_server_that_gives_a_file_and_then_404_to_everything_in_the_same_run_proves_no_hole(lying, here, noted):
+    def once(asked):
+        gone = FILES in asked.path and "2026-02-28" not in asked.path
+        if FILES in asked.path and "2026-02-28" in asked.path and asked.path.endswith("CHECKSUM"):
+            once.given += 1
+            gone = once.given > 1
+        return (404, b"") if gone else None
+
+    once.given = 0
+    lying.tell = once
+
+    ended = here(
+        "backfill", "AAAUSDT", "--start", "2026-02-28", "--end", "2026-03-02", "--json", "--archive-connections", "1"
+    )
+
+    assert once.given > 1
+    assert (ended.exit, ended.json["holes"], ended.json["missing"], noted()) == (1, 0, 30, [])
+    (warning,) = ended.lines("warning")
+    assert "had bulk files and has none" in warning
+
+
 def test_a_server_of_which_a_file_is_found_in_the_run_is_believed(lying, noted):
     symbol(lying).no_files.add("2026-03-01")
 
