@@ -35,7 +35,7 @@ def _venue_specs() -> dict[str, Spec]:
         )
         specs[f"{name}.chunk"] = Spec(
             parse=whole(1, page, "auto"),
-            default=str(min(1000, page)),
+            default="auto" if venue.page.smaller else str(min(1000, page)),
             help="candles asked at once, or auto for the most candles per weight",
         )
         specs[f"{name}.firewall_wait"] = Spec(
