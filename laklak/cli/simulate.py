@@ -33,7 +33,8 @@ def simulate(
         int, typer.Option(metavar="N", min=1, max=3650, help="Days of made-up candles.", rich_help_panel=WHAT)
     ] = 90,
     venue: Annotated[
-        str, typer.Option(metavar="NAME", help="The venue that it plays: binance or bybit.", rich_help_panel=WHAT)
+        str,
+        typer.Option(metavar="NAME", help="The venue that it plays: binance, bybit or blofin.", rich_help_panel=WHAT),
     ] = "binance",
     clock_speed: Annotated[
         float,
@@ -56,7 +57,8 @@ def simulate(
         typer.Option(
             metavar="N",
             min=1,
-            help="What it allows: weight a minute of binance (2400), requests in 5 s of bybit (600).",
+            help="What it allows: weight a minute of binance (2400), requests in 5 s of bybit (600), "
+            "in 5 min of blofin (1500).",
             rich_help_panel=TROUBLES,
         ),
     ] = None,

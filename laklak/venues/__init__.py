@@ -6,11 +6,12 @@ from typing import Final
 
 from laklak.venues.base import Venue
 from laklak.venues.binance import Binance
+from laklak.venues.blofin import Blofin
 from laklak.venues.bybit import Bybit
 
-VENUES: Final[dict[str, Venue]] = {venue.name: venue for venue in (Binance(), Bybit())}
+VENUES: Final[dict[str, Venue]] = {venue.name: venue for venue in (Binance(), Bybit(), Blofin())}
 
 # Names that asset lists in use already carry; their lines are skipped with a warning until the adapter exists.
-PLANNED: Final = frozenset({"blofin", "bitunix", "deribit", "hyperliquid", "okx", "yfinance"})
+PLANNED: Final = frozenset({"bitunix", "deribit", "hyperliquid", "okx", "yfinance"})
 
 __all__ = ["PLANNED", "VENUES", "Venue"]

@@ -6,6 +6,7 @@ from typing import Final
 
 from laklak.simulator.dialects.base import Dialect
 from laklak.simulator.dialects.binance import Binance
+from laklak.simulator.dialects.blofin import Blofin
 from laklak.simulator.dialects.bybit import Bybit
 
-DIALECTS: Final[dict[str, Dialect]] = {"binance": Binance(), "bybit": Bybit()}
+DIALECTS: Final[dict[str, Dialect]] = {"binance": Binance(), "bybit": Bybit(), "blofin": Blofin()}
