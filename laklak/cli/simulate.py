@@ -34,7 +34,9 @@ def simulate(
     ] = 90,
     venue: Annotated[
         str,
-        typer.Option(metavar="NAME", help="The venue that it plays: binance, bybit or deribit.", rich_help_panel=WHAT),
+        typer.Option(
+            metavar="NAME", help="The venue that it plays: binance, blofin, bybit or deribit.", rich_help_panel=WHAT
+        ),
     ] = "binance",
     clock_speed: Annotated[
         float,
@@ -58,7 +60,7 @@ def simulate(
             metavar="N",
             min=1,
             help="What it allows: weight a minute of binance (2400), requests in 5 s of bybit (600), "
-            "credits a second of deribit (10000).",
+            "in 5 min of blofin (1500), credits a second of deribit (10000).",
             rich_help_panel=TROUBLES,
         ),
     ] = None,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Final
@@ -34,6 +34,7 @@ from laklak.plan.answers import (
     SecondRound,
     first_answer,
     second_answer,
+    second_questions,
 )
 from laklak.plan.chunks import plan_chunks
 from laklak.plan.quiet import with_quiet
@@ -44,7 +45,7 @@ from laklak.report.observer import Observer
 from laklak.report.progress import Report
 from laklak.settings.order import Order
 from laklak.sources.forms import read_answer, unread_detail
-from laklak.sources.venue import Feed
+from laklak.sources.venue import Feed, cut_for
 from laklak.stores.base import Delivery
 
 log = logging.getLogger(__name__)
@@ -95,6 +96,10 @@ class Asking:
         if within is not question and not within.chunk.wanted:
             return None
         question, chunk = within, within.chunk
+        if chunk.limit > self._feed.page and self._feed.venue.page.smaller and not isinstance(question, EdgeQuestion):
+            # Put on the list before it was known how many rows come at once.
+            self._ask_in_parts(ledger, question)
+            return None
         if not await self._is_alive(ledger, chunk):
             return None
         try:
@@ -107,7 +112,11 @@ class Asking:
         except OutOfReach as exc:
             self._out_of_reach(ledger, question, exc)
         except PermanentError as exc:
-            self._refused(ledger, exc)
+            if exc.reason == "refused" and self._feed.refused_size(chunk):
+                self._cut_anew()
+                self._ask_in_parts(ledger, question)
+            else:
+                self._refused(ledger, exc)
         except TransientError as exc:
             self._failed(ledger, question, exc, is_last=is_last)
         else:
@@ -154,6 +163,7 @@ class Asking:
             chunk = final
         match question:
             case FirstQuestion():
+                chunk = self._without_cut(ledger, chunk, checked)
                 outcome = first_answer(chunk, checked, self._feed.venue.page.cut)
                 if not len(checked.candles) and not checked.refusals:
                     await self._look_for_edge(ledger, chunk)
@@ -177,6 +187,39 @@ class Asking:
         packed, changed = await self._deliveries.packed(ledger, candles, REST)
         absences = await self._proven(ledger, outcome.absences)
         return await self._deliveries.of(ledger, packed, absences, corrected, told or changed, REST)
+
+    def _without_cut(self, ledger: Ledger, chunk: Chunk, checked: Checked) -> Chunk:
+        """A chunk without what its answer had no room for, where it tells how much that is: that is asked for anew."""
+        feed = self._feed
+        times = [one.open_time_ms for one in checked.refusals if one.open_time_ms is not None]
+        times += checked.candles.open_times
+        if not feed.sizing or checked.strays or not feed.hear_size(chunk, times):
+            return chunk
+        log.info("answers are cut venue=%s rows=%d", feed.venue.name, feed.page)
+        self._cut_anew()
+        before = chunk.until(min(times))
+        if before.wanted:
+            self._ask_in_parts(ledger, FirstQuestion(before))
+        return chunk.since(min(times))
+
+    def _cut_anew(self) -> None:
+        """Cut what is still to be asked into questions of the size that the venue answers."""
+        feed, anyway = self._feed, self._order.recheck
+        feed.backlog.cut_anew(lambda ledger, missing: cut_for(feed, ledger.plan, missing, anyway=anyway))
+
+    def _ask_in_parts(self, ledger: Ledger, question: Question) -> None:
+        """Ask now, in questions of the size that the venue answers."""
+        feed, series = self._feed, question.chunk.series
+        parts: Iterable[Question]
+        if isinstance(question, SecondQuestion):
+            parts = second_questions(series, question.doubts, feed.steps, feed.page)
+        else:
+            chunks = plan_chunks(series, question.chunk.wanted, feed.steps, feed.page)
+            parts = (FirstQuestion(chunk) for chunk in chunks)
+        now_s = asyncio.get_running_loop().time()
+        for part in parts:
+            self._report.requests_planned += 1
+            feed.backlog.later(ledger, part, now_s)
 
     def _settle(self, ledger: Ledger, chunk: Chunk, doubts: Doubts, checked: Checked, now_ms: int) -> Outcome:
         """Settle doubts by a second answer; `now_ms` is the venue's clock when it came."""
@@ -220,9 +263,7 @@ class Asking:
         more = ledger.begins(first_ms)
         self._report.begun[str(ledger.plan.series)] = BegunSeries(str(ledger.plan.series), first_ms)
         now_s = asyncio.get_running_loop().time()
-        for chunk in plan_chunks(
-            ledger.plan.series, [more] if more else [], self._feed.venue.page.steps, self._feed.page
-        ):
+        for chunk in plan_chunks(ledger.plan.series, [more] if more else [], self._feed.steps, self._feed.page):
             self._report.requests_planned += 1
             self._feed.backlog.later(ledger, FirstQuestion(chunk), now_s)
 

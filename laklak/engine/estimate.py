@@ -32,10 +32,9 @@ def estimate_of(
         (feed, [asked_of_api(feed, plan, splits[plan.series], order) for plan in own] if feed.asks_api else [])
         for feed, own in plans
     ]
-    costs = [(feed, cost_of(own, feed.venue.page.steps, feed.page)) for feed, own in of_api]
+    costs = [(feed, cost_of(own, feed.steps, feed.page, feed.beside)) for feed, own in of_api]
     fastest = [
-        cost_of(own, feed.venue.page.steps, best_page(feed.venue.page.steps)).seconds(feed.budgets())
-        for feed, own in of_api
+        cost_of(own, feed.steps, best_page(feed.steps), feed.beside).seconds(feed.budgets()) for feed, own in of_api
     ]
     every = [plan for _, own in plans for plan in own]
     file_candles = sum(split.candles for split in splits.values())
@@ -78,10 +77,10 @@ def asked_of_api(feed: Feed, plan: SeriesPlan, split: Split, order: Order) -> Se
 
 
 def _alternatives(feed: Feed, plans: Sequence[SeriesPlan]) -> Sequence[Alternative]:
-    tiers = feed.venue.page.steps
+    tiers = feed.steps
     pages = {feed.page, *(limit for limit, _ in tiers[1:])}
     budgets = (feed.budget, feed.default_budget, feed.advertised)
-    return alternatives(plans, tiers, pages, [feed.budgets(units) for units in budgets])
+    return alternatives(plans, tiers, pages, [feed.budgets(units) for units in budgets], feed.beside)
 
 
 def _file_bytes(feed: Feed, plans: Sequence[SeriesPlan], splits: Mapping[Series, Split]) -> int:

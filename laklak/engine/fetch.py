@@ -245,7 +245,8 @@ class Fetch:
         loop = asyncio.get_running_loop()
         while True:
             feed.backlog.changed.clear()
-            entry = feed.backlog.take(loop.time())
+            alone = feed.sizing and feed.backlog.outstanding > 0
+            entry = None if alone else feed.backlog.take(loop.time())
             if entry is not None:
                 ledger, question = entry
                 if not isinstance(question, SecondRound) or feed.transport.last_success_s > question.failed_at_s:
@@ -256,7 +257,7 @@ class Fetch:
                 continue
             if feed.backlog.finished:
                 return None
-            due = feed.backlog.next_due()
+            due = None if alone else feed.backlog.next_due()
             with anyio.move_on_after(None if due is None else max(0.0, due - loop.time())):
                 await feed.backlog.changed.wait()
 

@@ -35,8 +35,8 @@ from laklak.report.progress import Report
 from laklak.report.summary import Estimate
 from laklak.settings.order import Order
 from laklak.sources.backlog import Backlog
-from laklak.sources.fresh import Fresh, chunks_with
-from laklak.sources.venue import Feed
+from laklak.sources.fresh import Fresh
+from laklak.sources.venue import Feed, cut_for
 from laklak.stores.base import Origin, Store
 from laklak.stores.knowledge import Knowledge
 from laklak.stores.unconfirmed import UnsureBook
@@ -361,20 +361,16 @@ class Preparation:
 
     def _assign(self, feed: Feed, ledgers: Sequence[Ledger], splits: Mapping[Series, Split]) -> None:
         """Give every missing stretch to the files or to the API."""
+        if feed.sizing and all(_is_short(splits[one.plan.series].rest, feed) for one in ledgers):
+            # Nothing is asked that a page of any size would not hold.
+            feed.page, feed.sizing = feed.sure_page, False
         asked = [ledger for ledger in ledgers if splits[ledger.plan.series].rest or self._asks_along(feed, ledger.plan)]
         feed.backlog = Backlog(
             feed.stopper,
             (
                 (
                     ledger,
-                    chunks_with(
-                        ledger.plan.series,
-                        splits[ledger.plan.series].rest,
-                        feed.fresh.along(ledger.plan),
-                        feed.venue.page.steps,
-                        feed.page,
-                        anyway=self._order.recheck,
-                    ),
+                    cut_for(feed, ledger.plan, splits[ledger.plan.series].rest, anyway=self._order.recheck),
                 )
                 for ledger in asked
             ),
@@ -512,3 +508,9 @@ class Preparation:
             self.check_room((await self._store.describe()).free_bytes, self._report.missing - self._report.blocked)
         except StoreUnavailable as exc:
             self._not_started(feed, exc)
+
+
+def _is_short(missing: Sequence[TimeRange], feed: Feed) -> bool:
+    """Whether one question of a size that every answer can hold is enough for what is missing of a series."""
+    span_ms = missing[-1].end_ms - missing[0].start_ms if missing else 0
+    return span_ms < feed.sure_page * feed.interval.ms

@@ -203,7 +203,7 @@ class Reading:
     def _ask_both(self, ledger: Ledger, split: Split, why: str) -> None:
         self._rounds.add_files(ledger, split.files)
         now_s = asyncio.get_running_loop().time()
-        for chunk in plan_chunks(ledger.plan.series, split.rest, self._feed.venue.page.steps, self._feed.page):
+        for chunk in plan_chunks(ledger.plan.series, split.rest, self._feed.steps, self._feed.page):
             if self._feed.asks_api:
                 self._report.requests_planned += 1
                 self._feed.backlog.later(ledger, FirstQuestion(chunk), now_s)

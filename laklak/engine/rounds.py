@@ -55,7 +55,7 @@ class Rounds:
     def _ask_again(self, ledger: Ledger) -> None:
         """Ask for what is in doubt, two seconds after the first answers."""
         now_s = asyncio.get_running_loop().time()
-        round_ = next_round(ledger, self._feed.venue.page.steps, self._feed.page, edges=self._feed.no_api is None)
+        round_ = next_round(ledger, self._feed.steps, self._feed.page, edges=self._feed.no_api is None)
         for question in round_.questions:
             if isinstance(question, SecondQuestion):
                 question = with_neighbours(question, self._feed.tiers, self.closed_ms())

@@ -28,7 +28,7 @@ async def look_for(feed: Feed, series: Series, edge: Edge, from_ms: int) -> int 
     if coarse.ms > fine.ms:
         if edge == "newest":
             # Most series are alive: the newest page shows it.
-            page = TimeRange(max(span.start_ms, until_ms - feed.page * fine.ms), until_ms)
+            page = TimeRange(max(span.start_ms, until_ms - feed.sure_page * fine.ms), until_ms)
             newest = await _search(feed, series, edge, page)
             if newest.open_ms is not None:
                 return newest.open_ms
@@ -59,7 +59,7 @@ class _Looked:
 
 
 async def _search(feed: Feed, series: Series, edge: Edge, span: TimeRange) -> _Looked:
-    search = EdgeSearch.over(edge, series.interval, span, feed.page, feed.venue.page.cut)
+    search = EdgeSearch.over(edge, series.interval, span, feed.sure_page, feed.venue.page.cut)
     out_of_reach = False
     while (window := search.window()) is not None:
         times = []

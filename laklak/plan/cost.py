@@ -74,13 +74,17 @@ class Alternative:
 
 
 def alternatives(
-    plans: Sequence[SeriesPlan], tiers: Tiers, pages: Iterable[int], budgets: Iterable[Mapping[str, Budget]]
+    plans: Sequence[SeriesPlan],
+    tiers: Tiers,
+    pages: Iterable[int],
+    budgets: Iterable[Mapping[str, Budget]],
+    beside: Mapping[str, int] | None = None,
 ) -> list[Alternative]:
     """What the same job would take with other page sizes and budgets; the first quota's is what a line names."""
     by_first = {next(iter(some.values())).units: some for some in budgets}
     table = []
     for page in sorted(set(pages)):
-        cost = cost_of(plans, tiers, page)
+        cost = cost_of(plans, tiers, page, beside)
         table += [
             Alternative(page, units, cost.requests, cost.weight, round(cost.seconds(some), 1))
             for units, some in sorted(by_first.items())

@@ -36,7 +36,7 @@ def _venue_specs() -> dict[str, Spec]:
         specs[f"{name}.chunk"] = Spec(
             parse=whole(1, page, "auto"),
             # Where all pages cost the same, the largest is the best.
-            default=str(page if len(venue.page.steps) == 1 else min(1000, page)),
+            default="auto" if venue.page.smaller else str(page if len(venue.page.steps) == 1 else min(1000, page)),
             help="candles asked at once, or auto for the most candles per weight",
         )
         specs[f"{name}.firewall_wait"] = Spec(

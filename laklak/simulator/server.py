@@ -7,6 +7,7 @@ import math
 import random
 import time
 from collections.abc import Mapping
+from email.utils import formatdate
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -146,7 +147,8 @@ class Simulator:
     async def _decide(
         self, request: web.BaseRequest, query: Mapping[str, str], number: int, decision: Decision
     ) -> web.StreamResponse | None:
-        headers = {**self._dialect.headers(decision.used), SIMULATOR_HEADER: "1"}
+        date = formatdate(self.market.clock.now_ms() / 1000, usegmt=True)
+        headers = {**self._dialect.headers(decision.used), SIMULATOR_HEADER: "1", "Date": date}
         if decision.status != 200:
             return self._refuse_for_weight(decision.status, decision.retry_at_s, headers)
         override = self.settings.script and self.settings.script(request.path, query, number)

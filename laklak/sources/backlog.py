@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count
 
@@ -19,6 +19,7 @@ from anyio import lowlevel
 from laklak.archives.split import FilePart
 from laklak.model.candles import Chunk
 from laklak.model.series import Series, TimeRange
+from laklak.model.spans import merge
 from laklak.plan.answers import (
     Doubts,
     Edge,
@@ -96,6 +97,14 @@ class Backlog:
             self._files.append((ledger, part))
             self._hold((ledger, part))
         self.changed.set()
+
+    def cut_anew(self, cut: Callable[[Ledger, Sequence[TimeRange]], Iterator[Chunk]]) -> None:
+        """Cut again what is left of the series at hand; the next ones are cut when their turn comes."""
+        if self._current is not None:
+            ledger, chunks, chunk = self._current
+            left = merge(part for one in (chunk, *chunks) for part in one.wanted)
+            self._current = None
+            self._advance(ledger, cut(ledger, left))
 
     def done(self, entry: Entry | FileEntry) -> None:
         """A question is answered, failed or given up, or a file is through."""

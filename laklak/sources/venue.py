@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
 from types import TracebackType
@@ -24,9 +24,11 @@ from laklak.errors import (
     TryLater,
     VenueUnreachable,
 )
+from laklak.model.candles import Chunk
 from laklak.model.series import Interval, Series, TimeRange
 from laklak.plan.chunks import Tiers, best_page
 from laklak.plan.cost import Budget, Cost
+from laklak.plan.missing import SeriesPlan
 from laklak.report.ledger import NO_SOURCE
 from laklak.report.progress import Pace
 from laklak.settings.order import Order
@@ -34,7 +36,7 @@ from laklak.settings.spec import units_of
 from laklak.sources.addresses import SIMULATOR, Source, address_of
 from laklak.sources.archive import FileReader
 from laklak.sources.backlog import Backlog
-from laklak.sources.fresh import Fresh
+from laklak.sources.fresh import Fresh, chunks_with
 from laklak.stores.base import Origin
 from laklak.tasks.stopping import Stopper
 from laklak.text import mask_url
@@ -87,6 +89,8 @@ class Feed:
         """Whether the venue lists whatever it has: what lacks there is not listed."""
         self._symbols = tuple(one.symbol for one in order.asked if one.venue == name)
         self.page = _page(self.venue, settings.chunk)
+        self.sizing = isinstance(settings.chunk, str) and bool(self.venue.page.smaller)
+        """Whether nobody knows yet how many rows come at once: one question is asked at a time, until one tells."""
         self.listing = Listing({})
         self._quota, self._window = next(iter(self.venue.quotas.items()))
         self._heaviest = self._most_units(order.settings.interval)
@@ -124,7 +128,7 @@ class Feed:
         self.evidence = Evidence(None if self.reader is None else self.reader.archive, self.clock.now_ms)
         self.no_api: str | None = None
         """Why nothing can be asked of the venue itself in this run, though its files can be had."""
-        self._interval = order.settings.interval
+        self.interval = order.settings.interval
         self._files_only = order.settings.source == "archive"
         # A share is of what is documented, and a venue may allow less.
         self._may_be_lowered = settings.budget_is_default or isinstance(settings.budget, str)
@@ -341,10 +345,49 @@ class Feed:
 
     def _any_candles(self) -> Request:
         """Ask for a candle that there should be: its answer has a date."""
-        interval = self._interval
+        interval = self.interval
         end_ms = interval.floor(self.clock.now_ms())
         series = Series(self.venue.name, self.venue.example, interval)
         return self.venue.candles_request(self.asked(series, TimeRange(end_ms - interval.ms, end_ms)))
+
+    @property
+    def steps(self) -> Tiers:
+        """The venue's price steps, up to the page that it gives."""
+        rule = self.venue.page
+        return ((self.page, rule.units(self.page)),) if rule.smaller else rule.steps
+
+    @property
+    def beside(self) -> Mapping[str, int]:
+        """What a request for candles costs of all quotas but the first."""
+        return {name: units for name, units in self._any_candles().cost.items() if name != self._quota}
+
+    @property
+    def sure_page(self) -> int:
+        """How many rows come at once for sure."""
+        return min(self.page, self.venue.page.smaller[-1]) if self.sizing else self.page
+
+    def hear_size(self, chunk: Chunk, times: Sequence[int]) -> bool:
+        """Learn how many rows come at once from the open_times of an answer; gives whether it was cut.
+
+        What begins within the question is short for that: it tells only by a size that is known from elsewhere.
+        """
+        rule, listed_ms = self.venue.page, self.asked(chunk.series, chunk.range).instrument.first_ms
+        if not times:
+            return False
+        begins = listed_ms is not None and listed_ms > chunk.range.start_ms
+        likely = len(times) in rule.smaller or (len(times) >= rule.smaller[-1] and not begins)
+        if min(times) > chunk.range.start_ms and likely:
+            self.page, self.sizing = len(times), False
+            return True
+        self.sizing = any(len(times) <= size < self.page for size in rule.smaller)
+        return False
+
+    def refused_size(self, chunk: Chunk) -> bool:
+        """Take a smaller page because so large a question was refused; False where there is none."""
+        smaller = [size for size in self.venue.page.smaller if size < min(chunk.limit, self.page)]
+        if self.sizing and smaller:
+            self.page = smaller[0]
+        return self.sizing and bool(smaller)
 
     def reach_start_ms(self, interval: Interval) -> int | None:
         """The first candle that the venue itself can be asked for by now; None where it has them all."""
@@ -369,8 +412,8 @@ class Feed:
     @property
     def tiers(self) -> Tiers:
         """The price steps that cost no more than a page, so that what may be asked besides costs no more either."""
-        rule = self.venue.page
-        return tuple(step for step in rule.steps if step[1] <= rule.units(self.page))
+        most = self.venue.page.units(self.page)
+        return tuple(step for step in self.steps if step[1] <= most)
 
     def _most_units(self, interval: Interval) -> dict[str, int]:
         """What the heaviest request costs of each quota."""
@@ -414,6 +457,11 @@ def _file_reader(name: str, url: str | None, order: Order, stopper: Stopper) -> 
         connections=order.settings.archive_connections,
         unpacked=order.settings.archive_files,
     )
+
+
+def cut_for(feed: Feed, plan: SeriesPlan, missing: Sequence[TimeRange], *, anyway: bool) -> Iterator[Chunk]:
+    """What is missing of a series, cut into the questions that its venue answers at this moment."""
+    return chunks_with(plan.series, missing, feed.fresh.along(plan), feed.steps, feed.page, anyway=anyway)
 
 
 def _page(venue: Venue, chunk: int | str) -> int:

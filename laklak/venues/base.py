@@ -188,11 +188,15 @@ class PageRule:
 
     `cut`: which of its rows an answer may lack where there were more than the venue gives at once, without a word; None
     where it gives what was asked for, or says so.
+
+    `smaller`: falling, what else is said of how many rows come at once, where nobody knows.  The first answers tell
+    then, unless the user does: a cut one by its rows, a refused question by the next smaller size that is not refused.
     """
 
     rows: int
     steps: tuple[tuple[int, int], ...] = ()
     cut: Cut | None = None
+    smaller: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.steps:
@@ -281,6 +285,8 @@ class Venue(Protocol):
     """The longest ban it documents: nothing that it says about waiting, and nothing remembered, counts for longer."""
     firewall_wait_s: float = 300.0
     """How long to stay away after an answer that is BLOCKED and does not say, unless the user says otherwise."""
+    firewall_again_s: float | None = None
+    """The same where it blocks again within this time after the last one was over; None: no longer than before."""
 
     def intervals_of(self, symbol: str) -> Mapping[str, str]:
         """The intervals of one symbol, where it lacks some of the venue's."""

@@ -84,6 +84,11 @@ class BanBook:
         found = self.current()
         return None if found is None else found.until_ms
 
+    def last_ended(self, within_s: float) -> bool:
+        """Whether the last ban is over, and has been for no longer than this."""
+        ban, now_ms = _read(self._path), _now_ms()
+        return ban is not None and ban.until_ms <= now_ms < ban.until_ms + within_s * 1000
+
     def remember(self, until_ms: int, reason: str, *, venue_ms: int | None = None) -> None:
         """Write it down, with the time by both clocks; an earlier and longer ban stays."""
         if until_ms > (self.until_ms() or 0):

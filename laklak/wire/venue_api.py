@@ -355,7 +355,7 @@ class Transport:
             case Meaning.BANNED:
                 self.traffic.rate_limited += 1
                 return self._limited(self._ban_s(verdict), verdict)
-            case Meaning.BLOCKED if not self._candles_served:
+            case Meaning.BLOCKED if not (self._candles_served or self._blocks_again(verdict)):
                 unreachable = RegionRefused if verdict.reason == REGION else VenueUnreachable
                 return unreachable(
                     f"{self._host} refuses this address: {verdict.detail}",
@@ -369,13 +369,22 @@ class Transport:
                 )
             case Meaning.BLOCKED:
                 self.traffic.rate_limited += 1
-                return self._limited(verdict.wait_s or self._firewall_wait_s, verdict)
+                return self._limited(verdict.wait_s or self._blocked_s(verdict), verdict)
             case Meaning.OUT_OF_REACH:
                 return OutOfReach(f"{self._host} does not reach that far back: {verdict.detail}")
             case Meaning.REFUSED:
                 return PermanentError(f"{self._host} refused: {verdict.detail}", reason=verdict.reason)
             case _:
                 return TransientError(f"{self._host} answered {verdict.detail}")
+
+    def _blocks_again(self, verdict: Verdict) -> bool:
+        """Whether it shut this address out a short time ago: it has served it, and not forgotten."""
+        again_s = self._venue.firewall_again_s
+        return again_s is not None and verdict.reason != REGION and self._bans.last_ended(again_s)
+
+    def _blocked_s(self, verdict: Verdict) -> float:
+        again_s = self._venue.firewall_again_s if self._blocks_again(verdict) else None
+        return max(self._firewall_wait_s, again_s or 0.0)
 
     def _ban_s(self, verdict: Verdict) -> float:
         if verdict.wait_s is not None:

@@ -269,10 +269,10 @@ def test_slow_venues_take_no_place_of_a_fast_one(venue, beside, here, monkeypatc
     assert here(*words, "--store", "alone.db").exit == 0
     alone_s, asked = took_s(fast), len(fast.candle_hits)
     fast = venue(source, latency_s=0.02)
-    for name in ("bybit", "blofin", "okx"):
+    for name in ("bybit", "okx", "hyperliquid"):
         beside(name, source, latency_s=0.5)
 
-    ended = here(*words, *(f"{name}:{source.symbols[0]}" for name in ("bybit", "blofin", "okx")))
+    ended = here(*words, *(f"{name}:{source.symbols[0]}" for name in ("bybit", "okx", "hyperliquid")))
 
     assert (ended.exit, len(fast.candle_hits)) == (0, asked)
     assert took_s(fast) < 2 * alone_s

@@ -6,7 +6,13 @@ from typing import Final
 
 from laklak.simulator.dialects.base import Dialect
 from laklak.simulator.dialects.binance import Binance
+from laklak.simulator.dialects.blofin import Blofin
 from laklak.simulator.dialects.bybit import Bybit
 from laklak.simulator.dialects.deribit import Deribit
 
-DIALECTS: Final[dict[str, Dialect]] = {"binance": Binance(), "bybit": Bybit(), "deribit": Deribit()}
+DIALECTS: Final[dict[str, Dialect]] = {
+    "binance": Binance(),
+    "bybit": Bybit(),
+    "blofin": Blofin(),
+    "deribit": Deribit(),
+}

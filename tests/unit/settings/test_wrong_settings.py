@@ -6,6 +6,9 @@ import pytest
 from settings_place import Place
 
 from laklak.settings.origins import variable_name
+from laklak.venues import VENUES
+
+KNOWN_TABLES = ", ".join(f"[{name}]" for name in sorted(VENUES))
 
 # Unknown keys
 
@@ -57,7 +60,7 @@ def test_an_unknown_variable_in_dotenv_is_named_with_its_line(place: Place) -> N
             "did you mean store above the first [table]?",
         ),
         ("[binanse]\nbudget = 5", "laklak.toml: unknown table [binanse]", "did you mean [binance]?"),
-        ("[kraken]", "laklak.toml: unknown table [kraken]", "known tables: [binance], [bybit], [deribit]"),
+        ("[kraken]", "laklak.toml: unknown table [kraken]", f"known tables: {KNOWN_TABLES}"),
         ("[store]\npath = 'a'", "laklak.toml: store is a value, not a table", "write store = ..."),
         ("binance = 5", "laklak.toml: binance is not a table", "write its settings below [binance]"),
         ("[[binance]]", "laklak.toml: binance is not a table", "write its settings below [binance]"),
