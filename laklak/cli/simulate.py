@@ -35,7 +35,7 @@ def simulate(
     venue: Annotated[
         str,
         typer.Option(
-            metavar="NAME", help="The venue that it plays: binance, blofin, bybit or deribit.", rich_help_panel=WHAT
+            metavar="NAME", help="What it plays: binance, bitunix, blofin, bybit or deribit.", rich_help_panel=WHAT
         ),
     ] = "binance",
     clock_speed: Annotated[
@@ -60,7 +60,8 @@ def simulate(
             metavar="N",
             min=1,
             help="What it allows: weight a minute of binance (2400), requests in 5 s of bybit (600), "
-            "in 5 min of blofin (1500), credits a second of deribit (10000).",
+            "in 5 min of blofin (1500), in a second of bitunix (10), "
+            "credits a second of deribit (10000).",
             rich_help_panel=TROUBLES,
         ),
     ] = None,

@@ -22,7 +22,7 @@ from laklak.errors import (
 from laklak.model.absences import Absence
 from laklak.model.candles import Chunk
 from laklak.model.provenance import REST
-from laklak.model.series import TimeRange
+from laklak.model.series import TimeRange, iso
 from laklak.plan.answers import (
     Doubts,
     Edge,
@@ -78,6 +78,7 @@ class Asking:
         self._deliveries = deliveries
         self._lost = lost
         self._learning: dict[Ledger, asyncio.Event] = {}
+        self._reach_asked: set[Ledger] = set()
         self._refusals = 0
 
     async def answer(self, ledger: Ledger, question: Question | SecondRound) -> Delivery | None:
@@ -268,8 +269,12 @@ class Asking:
             self._feed.backlog.later(ledger, FirstQuestion(chunk), now_s)
 
     async def _look_for_edge(self, ledger: Ledger, chunk: Chunk) -> None:
-        """A long empty answer: ask where the series begins or ends, before hundreds like it are asked for."""
-        if chunk.limit < LONG_EMPTY_PAGE or ledger in self._learning:
+        """A long empty answer: ask where the series begins or ends, before hundreds like it are asked for.
+
+        One of any length before the oldest candle may be out of reach, at a venue that does not say how far it reaches.
+        """
+        beyond = self._feed.venue.reach_is_unsaid and chunk.range.start_ms < ledger.oldest_ms
+        if ledger in self._learning or (chunk.limit < LONG_EMPTY_PAGE and not beyond):
             return
         self._learning[ledger] = learned = asyncio.Event()
         try:
@@ -278,11 +283,27 @@ class Asking:
             before_others = chunk.range.start_ms <= ledger.newest_ms and not ledger.first_known
             if before_others and "first" not in ledger.edges_asked:
                 await self._learn_edge(ledger, "first")
+            if beyond and ledger not in self._reach_asked:
+                self._reach_asked.add(ledger)
+                await self._learn_reach(ledger)
         except (PermanentError, TransientError) as exc:
             log.warning("ends not learned series=%s error=%s", ledger.plan.series, exc)
         finally:
             del self._learning[ledger]
             learned.set()
+
+    async def _learn_reach(self, ledger: Ledger) -> None:
+        """Learn how far back the series reaches: what opens before is no longer asked for, and proves nothing."""
+        series, start_ms = ledger.plan.series, ledger.start_ms
+        reach_ms = await self._lives.reach(series, start_ms)
+        if reach_ms is None or reach_ms <= start_ms:
+            return
+        ledger.reach_start_ms = max(ledger.reach_start_ms, reach_ms)
+        told = f"{series}: candles reach back to {iso(reach_ms)}, what opens before that is out of reach"
+        if len(self._reach_asked) <= _REFUSALS_SHOWN:
+            self._observer.warn(told)
+        else:
+            log.warning("%s", told)
 
     async def _proven(self, ledger: Ledger, absences: Sequence[Absence]) -> Sequence[Absence]:
         """What may be remembered of what the API has settled; the rest waits for its file, or stays missing."""

@@ -80,7 +80,9 @@ async def hold_first(feed: Feed, series: Series, first_ms: int, from_ms: int) ->
             first_ms = again_ms
             earliest_ms = min(earliest_ms, first_ms)
         times = await _last_by(feed, series, first_ms)
-        if times == [first_ms] and all(first_ms <= time_ms for time_ms in seen):
+        # Where the minute itself is out of reach, that nothing opens by then is all that can be shown.
+        alone = times == [first_ms] or (not times and feed.venue.reach_is_unsaid)
+        if alone and all(first_ms <= time_ms for time_ms in seen):
             return Beginning(first_ms, agreed=True)
         seen += times
     return Beginning(None if any(time_ms < earliest_ms for time_ms in seen) else earliest_ms)

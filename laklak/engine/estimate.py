@@ -96,8 +96,8 @@ def _without_source(plans: Sequence[SeriesPlan], splits: Mapping[Series, Split])
 
 def within_reach(feed: Feed, plan: SeriesPlan) -> SeriesPlan:
     """A plan without what neither bulk files nor the venue can give any more."""
-    start_ms = feed.reach_start_ms(plan.series.interval)
-    if start_ms is None or not feed.asks_api or plan.files_only or not plan.missing:
+    start_ms = feed.reach_start_ms(plan.series.interval) or feed.seen_reach.get(plan.series)
+    if not start_ms or not feed.asks_api or plan.files_only or not plan.missing:
         return plan
     beyond = TimeRange(min(plan.missing[0].start_ms, start_ms), start_ms)
     lost = [part for part in (one.clip(beyond) for one in split_of(feed, plan).rest) if part]

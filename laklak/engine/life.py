@@ -17,6 +17,7 @@ from typing import Final, Literal
 import anyio
 
 from laklak.engine.edges import Beginning, first_open_ms, hold_first, later_open_ms, newest_open_ms
+from laklak.engine.search import oldest_in_reach
 from laklak.errors import FatalError, PermanentError, TransientError
 from laklak.model.series import DAY_MS, Instrument, Interval, Series, TimeRange, iso
 from laklak.plan.wanted import NOT_LISTED, BegunSeries, EndedSeries, Target
@@ -354,6 +355,20 @@ class Lives:
         return [one for one in self._feed.listing.instruments.values() if one.symbol != series.symbol]
 
     # What is remembered
+
+    async def reach(self, series: Series, from_ms: int) -> int | None:
+        """Ask how far back the candles of a series reach, from `from_ms` on, and remember it: it never grows longer."""
+        oldest_ms = await oldest_in_reach(self._feed, series, from_ms)
+        if oldest_ms is not None and oldest_ms > from_ms:
+            fact = {"ms": oldest_ms, "time": iso(oldest_ms)}
+            self._knowledge.put(series, "reach", fact, venue_ms=self._feed.clock.now_ms())
+        return oldest_ms
+
+    def known_reach(self, series: Series) -> int:
+        """How far back a series reaches, as it is remembered; 0 where nothing is."""
+        fact = None if self._recheck else self._knowledge.fact(series, "reach", self._feed.clock.now_ms())
+        reach_ms = fact.get("ms") if isinstance(fact, dict) else None
+        return reach_ms if type(reach_ms) is int else 0
 
     def known_first(self, series: Series) -> int | None:
         """The first candle of a series, as it is remembered."""

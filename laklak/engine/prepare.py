@@ -265,7 +265,8 @@ class Preparation:
         for feed, own in plans:
             candles = sum(plan.out_of_reach_count for plan in own)
             if candles:
-                after_ms = feed.reach_start_ms(self._order.settings.interval) or 0
+                seen_ms = [feed.seen_reach.get(plan.series, 0) for plan in own if plan.out_of_reach]
+                after_ms = feed.reach_start_ms(self._order.settings.interval) or max(seen_ms)
                 self._observer.warn(
                     f"{feed.venue.name} gives {self._order.settings.interval} candles from {iso(after_ms)} on: "
                     f"{counted(candles, 'candle')} before that {'is' if candles == 1 else 'are'} out of reach"

@@ -24,6 +24,7 @@ _NAMES: Final = {
     "first": "first candle",
     "last": "last candle",
     "ended": "end",
+    "reach": "reach",
     "beyond": "look beyond an end",
     "unlisted": "unlisted symbol",
     "listing": "listed symbol",

@@ -40,7 +40,7 @@ async def look_for(feed: Feed, series: Series, edge: Edge, from_ms: int) -> int 
         found = await _search(feed, series, edge, inside)
         if found.open_ms is not None:
             return found.open_ms
-        if edge == "first" and found.out_of_reach:
+        if edge == "first" and (found.out_of_reach or feed.venue.reach_is_unsaid):
             # It begins in there, and nobody can see the minute any more.
             return inside.start_ms
         # Its candles of this interval begin later than the long ones, or end earlier.
@@ -48,6 +48,12 @@ async def look_for(feed: Feed, series: Series, edge: Edge, from_ms: int) -> int 
     found = await _search(feed, series, edge, span)
     # The first one within reach need not be the first one.
     return None if edge == "first" and found.out_of_reach else found.open_ms
+
+
+async def oldest_in_reach(feed: Feed, series: Series, from_ms: int) -> int | None:
+    """The oldest candle of this interval that the venue still has at or after `from_ms`, for one that does not say."""
+    until_ms = series.interval.floor(feed.clock.now_ms()) + series.interval.ms
+    return (await _search(feed, series, "first", TimeRange(from_ms, until_ms))).open_ms
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,6 +56,7 @@ class Survey:
 
     async def plan(self, target: Target) -> SeriesPlan:
         """Hold what is wanted of a series against the store."""
+        self._feed.seen_reach[target.series] = self._lives.known_reach(target.series)
         presence = await self._take_stock(target)
         if self._may_begin_late(target, presence):
             begun = await self._lives.look_for_first(target)

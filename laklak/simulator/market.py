@@ -31,7 +31,8 @@ class SymbolOverride:
     `delivery_ms` on. `first_ms` is a late listing: no rows before it, whatever the listing says. `holes` are minutes
     that do not exist; `archive_holes` are open times that only the files of the archive lack. `bad_rows` are 1m rows
     that are always broken, by open_time: a kind of BAD_ROW_KINDS or the raw JSON to send instead. `delisted` refuses
-    to give candles; the archive keeps the files.
+    to give candles; the archive keeps the files. `kept_from_ms`: minutes before are not given any more, longer candles
+    are.
     """
 
     onboard_ms: int | None = None
@@ -39,6 +40,7 @@ class SymbolOverride:
     status: str | None = None
     delisted: bool = False
     first_ms: int | None = None
+    kept_from_ms: int | None = None
     holes: frozenset[int] = frozenset()
     archive_holes: frozenset[int] = frozenset()
     bad_rows: Mapping[int, str | bytes] = field(default_factory=dict)
@@ -136,6 +138,7 @@ class Market:
         after_ms = min(now_ms, now_ms if query.end_ms is None else query.end_ms) + 1
         if query.interval.ms != MINUTE_MS:
             return self._buckets(query.symbol, query.interval, start_ms, after_ms, query.limit, query.oldest_first)
+        start_ms = max(start_ms, listing.override.kept_from_ms or 0)
         rows = self._minutes(query.symbol, start_ms, after_ms, query.limit, query.oldest_first)
         return _with_bad_rows(rows, listing.override.bad_rows)
 

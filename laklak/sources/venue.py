@@ -126,6 +126,8 @@ class Feed:
             self._addresses["files"] = address_of(settings.archive_url)
         self.fresh = Fresh(name, order.settings.interval)
         self.evidence = Evidence(None if self.reader is None else self.reader.archive, self.clock.now_ms)
+        self.seen_reach: dict[Series, int] = {}
+        """From where on series have candles at a venue that does not say how far it reaches, by what is remembered."""
         self.no_api: str | None = None
         """Why nothing can be asked of the venue itself in this run, though its files can be had."""
         self.interval = order.settings.interval

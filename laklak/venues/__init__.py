@@ -6,13 +6,14 @@ from typing import Final
 
 from laklak.venues.base import Venue
 from laklak.venues.binance import Binance
+from laklak.venues.bitunix import Bitunix
 from laklak.venues.blofin import Blofin
 from laklak.venues.bybit import Bybit
 from laklak.venues.deribit import Deribit
 
-VENUES: Final[dict[str, Venue]] = {venue.name: venue for venue in (Binance(), Bybit(), Blofin(), Deribit())}
+VENUES: Final[dict[str, Venue]] = {venue.name: venue for venue in (Binance(), Bybit(), Bitunix(), Blofin(), Deribit())}
 
 # Names that asset lists in use already carry; their lines are skipped with a warning until the adapter exists.
-PLANNED: Final = frozenset({"bitunix", "hyperliquid", "okx", "yfinance"})
+PLANNED: Final = frozenset({"hyperliquid", "okx", "yfinance"})
 
 __all__ = ["PLANNED", "VENUES", "Venue"]

@@ -160,7 +160,8 @@ class Meaning(Enum):
 class Verdict:
     """What an answer means. `wait_s` counts from the answer, `until_ms` is a moment on the venue's clock.
 
-    `quota`: which one is exceeded, None for the whole pool.
+    `quota`: which one is exceeded, None for the whole pool.  `slower_s`: of a limit, for how long half the pace has to
+    do after the pause, for a venue that does not count as it documents, or punishes by rules that it keeps to itself.
     """
 
     meaning: Meaning
@@ -169,6 +170,7 @@ class Verdict:
     wait_s: float | None = None
     until_ms: int | None = None
     quota: str | None = None
+    slower_s: float | None = None
 
 
 def unlisted(symbol: str) -> Instrument:
@@ -287,6 +289,12 @@ class Venue(Protocol):
     """How long to stay away after an answer that is BLOCKED and does not say, unless the user says otherwise."""
     firewall_again_s: float | None = None
     """The same where it blocks again within this time after the last one was over; None: no longer than before."""
+
+    reach_is_unsaid: bool = False
+    """Whether intervals shorter than the longest one may reach back less than that, and nobody says how far.
+
+    Then an empty page before the oldest candle says nothing of what there was: its time is out of reach.
+    """
 
     def intervals_of(self, symbol: str) -> Mapping[str, str]:
         """The intervals of one symbol, where it lacks some of the venue's."""

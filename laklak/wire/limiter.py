@@ -19,6 +19,7 @@ import asyncio
 import math
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 
 from aiolimiter import AsyncLimiter
@@ -159,6 +160,7 @@ class Limiter:
         self._changed = asyncio.Event()
         self._next_window_s = next_window_s
         self._paused_until = 0.0
+        self._slowed: asyncio.TimerHandle | None = None
         self._shares: dict[str, Mapping[str, Share]] = {}
         self.meters: dict[str, Meter] = {}
         self.in_flight = 0
@@ -171,8 +173,27 @@ class Limiter:
         Where venues of the pool say different things of a quota, the smaller counts.
         """
         self._shares[by] = shares
-        for name in shares:
+        self._configure(shares)
+
+    def slow(self, seconds: float) -> None:
+        """Let everything go at half the pace for so long from now."""
+        if self._slowed is not None:
+            self._slowed.cancel()
+        is_new = self._slowed is None
+        self._slowed = asyncio.get_running_loop().call_later(seconds, self._unslow)
+        if is_new:
+            self._configure(self.meters)
+
+    def _unslow(self) -> None:
+        self._slowed = None
+        self._configure(self.meters)
+        self._changed.set()
+
+    def _configure(self, names: Iterable[str]) -> None:
+        for name in [*names]:
             share = together([own[name] for own in self._shares.values() if name in own])
+            if self._slowed is not None:
+                share = replace(share, units=max(share.heaviest, share.units // 2))
             if name in self.meters:
                 self.meters[name].configure(share)
             else:
@@ -252,6 +273,8 @@ class Limiter:
 
     def close(self) -> None:
         """Leave to other processes what was spent."""
+        if self._slowed is not None:
+            self._slowed.cancel()
         if self._flushing is not None:
             self._flushing.cancel()
         for meter in self.meters.values():

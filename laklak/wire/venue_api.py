@@ -351,6 +351,8 @@ class Transport:
             case Meaning.LIMITED:
                 self.traffic.rate_limited += 1
                 wait_s = verdict.wait_s
+                if verdict.slower_s is not None:
+                    self._limiter.slow((wait_s or 0.0) + verdict.slower_s)
                 return self._limited(self._limiter.next_window_s(verdict.quota) if wait_s is None else wait_s, verdict)
             case Meaning.BANNED:
                 self.traffic.rate_limited += 1

@@ -525,3 +525,21 @@ def test_a_minute_later_the_window_is_empty(virtually):
         return gate.window_weight
 
     assert virtually(main()) == 0
+
+
+def test_at_half_the_pace_it_goes_for_the_time_that_was_ordered_and_then_as_before(virtually):
+    async def main():
+        gate = of(requests=Share(Quota(100, 1.0), 100))
+        start_s, sent = now(), []
+        gate.slow(10)
+        while now() < start_s + 20:
+            payment = await gate.pay({"requests": 1})
+            sent.append(now() - start_s)
+            gate.answered(payment)
+        return sent
+
+    sent = virtually(main())
+
+    slow = sum(at_s < 10 for at_s in sent)
+    assert 450 <= slow <= 510
+    assert 900 <= len(sent) - slow <= 1010

@@ -6,6 +6,7 @@ from typing import Final
 
 from laklak.simulator.dialects.base import Dialect
 from laklak.simulator.dialects.binance import Binance
+from laklak.simulator.dialects.bitunix import Bitunix
 from laklak.simulator.dialects.blofin import Blofin
 from laklak.simulator.dialects.bybit import Bybit
 from laklak.simulator.dialects.deribit import Deribit
@@ -13,6 +14,7 @@ from laklak.simulator.dialects.deribit import Deribit
 DIALECTS: Final[dict[str, Dialect]] = {
     "binance": Binance(),
     "bybit": Bybit(),
+    "bitunix": Bitunix(),
     "blofin": Blofin(),
     "deribit": Deribit(),
 }
