@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from laklak.engine import Backfill, Copy
 from laklak.model.series import TimeRange
 from laklak.order import copy_job, order
-from laklak.report.copied import CopyReport, CopySummary
+from laklak.report.copied import CopySummary
 from laklak.report.log import open_log
 from laklak.report.progress import Progress, Report
 from laklak.report.summary import Estimate, Summary
@@ -62,11 +62,6 @@ class Silent:
         except Exception:
             log.exception("progress is told no more: the callback failed")
             self.told = None
-
-    def planned_copy(self, report: CopyReport) -> None: ...
-
-    def copying(self, report: CopyReport) -> None:
-        self.progress(report)
 
 
 async def backfill(

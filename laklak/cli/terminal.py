@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
 from itertools import islice
-from typing import Any, Final, Literal, TextIO, TypeVar
+from typing import Any, Final, Literal, TextIO
 
 from laklak.errors import LaklakError
 from laklak.report.copied import CopyReport
@@ -20,7 +20,6 @@ from laklak.report.summary import Estimate
 from laklak.report.told import ToldBook
 from laklak.report.words import (
     begun_lines,
-    copy_plan_line,
     copy_status_line,
     figures_of,
     plan_line,
@@ -30,8 +29,6 @@ from laklak.report.words import (
 from laklak.text import duration_text, folded
 
 log = logging.getLogger(__name__)
-
-Shown = TypeVar("Shown")
 
 STATUS_EVERY_S: Final = 30.0
 _WIDEST: Final = 110
@@ -140,23 +137,14 @@ class Terminal:
         self.close()
         tell(line)
 
-    def planned_copy(self, report: CopyReport) -> None:
-        self.note(copy_plan_line(report))
-
     def progress(self, report: Report) -> None:
-        self._show(report, _panel, status_line)
-
-    def copying(self, report: CopyReport) -> None:
-        self._show(report, _copy_panel, copy_status_line)
-
-    def _show(self, report: Shown, panel: Callable[[Shown, int], Any], line: Callable[[Shown], str]) -> None:
         drawn = self._progress and can_draw(sys.stderr)
         if drawn:
             self._panel = self._panel or LivePanel(sys.stderr)
-            self._panel.draw(lambda width: panel(report, width))
+            self._panel.draw(lambda width: _panel(report, width))
         if time.monotonic() >= self._next_line_s:
             self._next_line_s = time.monotonic() + STATUS_EVERY_S
-            status = line(report)
+            status = copy_status_line(report) if isinstance(report, CopyReport) else status_line(report)
             log.info("%s", status)
             if self._progress and not drawn:
                 emit(status)
@@ -238,6 +226,9 @@ def size_of(stream: TextIO) -> os.terminal_size:
 
 def _panel(report: Report, width: int) -> Any:
     figures = figures_of(report)
+    if isinstance(report, CopyReport):
+        lines = [f"from {report.source} to {report.store}", figures["series"]]
+        return _bar_and_lines(report, figures, lines, width)
     working = [str(ledger.plan.series) for ledger in report.ledgers if ledger.open_questions]
     lines = [
         f"{figures['requests']}, {report.on_the_wire} on the wire, {figures['budget']}",
@@ -245,12 +236,6 @@ def _panel(report: Report, width: int) -> Any:
     ]
     if report.paused_for_s:
         lines.append(f"the venue told us to wait: going on in {duration_text(report.paused_for_s)}")
-    return _bar_and_lines(report, figures, lines, width)
-
-
-def _copy_panel(report: CopyReport, width: int) -> Any:
-    figures = figures_of(report)
-    lines = [f"from {report.source} to {report.store}", figures["series"]]
     return _bar_and_lines(report, figures, lines, width)
 
 

@@ -1,38 +1,37 @@
 """One copy from its first line to its last: open both stores, plan, read and write side by side, report.
 
-    ticking group   progress
-      writer group    one writer: deliveries -> destination, acknowledged to the ledgers
-        reader group    a few readers: part -> source -> delivery
-
-Groups are nested by lifetime, as in fetching. The destination is locked like for a backfill, the source is only read;
-it may be written to meanwhile. What was not acknowledged is missing at the destination and copied by the next run.
+A few readers give the parcels of a Flow: part -> source -> delivery. The destination is locked like for a backfill; the
+source is only read, and may be written to meanwhile.
 """
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import chain
-from typing import Final, Protocol
+from typing import Final
 
-import anyio
-from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
+from anyio.abc import TaskGroup
 
 from laklak.engine.addresses import merge_notes
+from laklak.engine.flow import Flow, Parcels, Run
 from laklak.engine.oddities import STRAYS_FILE, OddityBook
-from laklak.engine.store_work import announce, check_room, each, find_closed, revisions, sent, survey_sure
-from laklak.engine.watch import StoreWatch
-from laklak.errors import LaklakError, StoreError, StoreFull, StoreUnavailable, UsageError
+from laklak.engine.store_work import announce, check_room, each, find_closed, revisions, survey_sure
+from laklak.engine.tally import tally
+from laklak.engine.watch import StoreWatch, Watch
+from laklak.engine.writing import Parcel
+from laklak.errors import StoreError, StoreUnavailable, UsageError
 from laklak.model.absences import Absence
 from laklak.model.provenance import COPY
 from laklak.model.series import Series, TimeRange, iso
 from laklak.plan.wanted import FailedSeries
 from laklak.report.copied import CopyReport, CopySummary, summarise_copy
 from laklak.report.ledger import Ledger
+from laklak.report.observer import Observer
+from laklak.report.words import copy_plan_line
 from laklak.sources.store import CopyJob, CopyPlan, Part, Unsound, parts_of, plan_copy, take
 from laklak.stores import open_store, shown_store
 from laklak.stores.base import Columns, Delivery, Store
@@ -40,68 +39,30 @@ from laklak.stores.coverage import Presence, take_stock
 from laklak.stores.reading import ALWAYS
 from laklak.stores.unconfirmed import UnsureBook
 from laklak.tasks.groups import task_group
-from laklak.tasks.stopping import Stopped, Stopper
+from laklak.tasks.stopping import Stopped
 from laklak.text import some_of
 
 log = logging.getLogger(__name__)
 
-TICK_S: Final = 0.5
 READERS: Final = 2
 WRITTEN_AT_ONCE: Final = 50_000
 _FAR_AHEAD_MS: Final = 1 << 62
 
 
-class CopyObserver(Protocol):
-    """Who is told what happens in a copy."""
-
-    def note(self, line: str) -> None: ...
-    def warn(self, line: str) -> None: ...
-    def planned_copy(self, report: CopyReport) -> None: ...
-    def copying(self, report: CopyReport) -> None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class _Parcel:
-    """A delivery on its way to the destination, and the account it belongs to."""
-
-    ledger: Ledger
-    delivery: Delivery
-
-
-class Copy:
+class Copy(Run):
     """One copy of one job. Use once: `await Copy(job, observer).run()`."""
 
-    def __init__(self, job: CopyJob, observer: CopyObserver) -> None:
+    def __init__(self, job: CopyJob, observer: Observer) -> None:
+        super().__init__(observer)
         self.job = job
         self.report = CopyReport(
             source=shown_store(job.source.where),
             store=shown_store(job.destination.where),
             started_s=time.monotonic(),
         )
-        self.stopper = Stopper()
         self._started_ms = time.time_ns() // 1_000_000
-        self._observer = observer
-        self._exit_code: int | None = None
-        self._error: LaklakError | None = None
         self._plans: dict[Ledger, CopyPlan] = {}
         self._unsound: dict[Ledger, Unsound] = {}
-        self._readers: anyio.CancelScope | None = None
-        self._writers: anyio.CancelScope | None = None
-
-    def stop(self, exit_code: int, grace_s: float) -> None:
-        """Read nothing more, write for at most `grace_s` what is on its way, report."""
-        self._exit_code = exit_code
-        self.stopper.request()
-        deadline = anyio.current_time() + grace_s
-        for scope in (self._readers, self._writers):
-            if scope is not None:
-                scope.deadline = min(scope.deadline, deadline)
-
-    def stop_now(self) -> None:
-        """Give up what is on its way; both stores stay sound."""
-        for scope in (self._readers, self._writers):
-            if scope is not None:
-                scope.cancel()
 
     @property
     def in_flight(self) -> str:
@@ -131,7 +92,7 @@ class Copy:
         except Stopped:
             log.info("stopped while planning")
         finally:
-            self._clock()
+            tally(self.report, ())
         return summarise_copy(self.report, error=self._error, exit_code=self._exit_code)
 
     # Before anything moves
@@ -187,10 +148,8 @@ class Copy:
                     await destination.set_origin(given)
                 if self.report.missing:
                     await notes.save(destination)
-            self._observer.planned_copy(self.report)
+            self._observer.note(copy_plan_line(self.report))
             await self._move(source, destination, unsure)
-            await self._carry_spans(destination)
-            self._settle(unsure)
 
     def _kept(self, destination: Store, holdings: Mapping[Series, TimeRange]) -> Mapping[Series, TimeRange]:
         """The spans without what the destination's retention would drop; StoreUnavailable where that is not allowed."""
@@ -256,25 +215,29 @@ class Copy:
     # While candles move
 
     async def _move(self, source: Store, destination: Store, unsure: UnsureBook) -> None:
-        self.report.fetching_since_s = time.monotonic()
         parts = chain.from_iterable(parts_of(ledger, plan) for ledger, plan in self._plans.items())
-        # Room for what the readers hold: they wait while the destination is busy with more than that.
-        send, receive = anyio.create_memory_object_stream[_Parcel](READERS)
-        async with task_group() as ticking:
-            ticking.start_soon(self._tick)
-            async with task_group() as writers:
-                self._writers = writers.cancel_scope
-                writers.start_soon(self._write, destination, unsure, receive)
-                async with send, task_group() as readers:
-                    self._readers = readers.cancel_scope
-                    for _ in range(READERS):
-                        readers.start_soon(self._read, source, destination, parts, send.clone())
-            ticking.cancel_scope.cancel()
-        for ledger in self.report.ledgers:
-            if ledger.plan.missing_count:
-                log.info("series=%s copied=%d missing=%d", ledger.plan.series, ledger.written, ledger.missing)
+        flow = self._flow = Flow(
+            destination,
+            unsure,
+            self.report,
+            self.stopper,
+            writers=1,
+            rows_together=WRITTEN_AT_ONCE,
+            parcels_together=WRITTEN_AT_ONCE,
+            refused="the destination refused them, {} says why; mend that and copy again",
+        )
 
-    async def _carry_spans(self, destination: Store) -> None:
+        def start(readers: TaskGroup, send: Parcels) -> None:
+            for _ in range(READERS):
+                readers.start_soon(self._read, flow, source, destination, parts, send.clone())
+
+        # Room for what the readers hold: they wait while the destination is busy with more than that.
+        await flow.run(READERS, Watch((), self.report, self._observer, lambda feed, error: None), start)
+        await self._carry_spans(flow, destination)
+        # What was unsure of the series that are whole now is forgotten, where candles were written for it.
+        unsure.settle((plan.series, plan.candles) for ledger, plan in self._plans.items() if ledger.got_all)
+
+    async def _carry_spans(self, flow: Flow, destination: Store) -> None:
         """Tell the destination of the stretches without candles; what it holds beats them."""
         deliveries = [Delivery(plan.series, None, plan.spans) for plan in self._plans.values() if plan.spans]
         if not deliveries or self.stopper.requested:
@@ -282,18 +245,10 @@ class Copy:
         try:
             await destination.write(deliveries)
         except StoreError as exc:
-            self._abort(exc)
-
-    def _settle(self, unsure: UnsureBook) -> None:
-        """Forget what was unsure of the series that are whole now, where candles were written for it."""
-        unsure.settle((plan.series, plan.candles) for ledger, plan in self._plans.items() if ledger.got_all)
+            flow.end(exc)
 
     async def _read(
-        self,
-        source: Store,
-        destination: Store,
-        parts: Iterator[Part],
-        parcels: MemoryObjectSendStream[_Parcel],
+        self, flow: Flow, source: Store, destination: Store, parts: Iterator[Part], parcels: Parcels
     ) -> None:
         async with parcels:
             for part in parts:
@@ -302,10 +257,10 @@ class Copy:
                 try:
                     delivery = await self._take(source, destination, part)
                 except StoreError as exc:
-                    self._abort(exc)
+                    flow.end(exc)
                     return
                 if delivery.rows:
-                    await parcels.send(_Parcel(part.ledger, delivery))
+                    await parcels.send(Parcel(part.ledger, delivery))
 
     async def _take(self, source: Store, destination: Store, part: Part) -> Delivery:
         """Read a part and say what of it is to be stored."""
@@ -332,44 +287,6 @@ class Copy:
             return replace(delivery, revisions=told)
         return delivery
 
-    async def _write(self, destination: Store, unsure: UnsureBook, parcels: MemoryObjectReceiveStream[_Parcel]) -> None:
-        async with parcels:
-            while batch := await _collect(parcels):
-                try:
-                    written = await destination.write([parcel.delivery for parcel in batch])
-                except StoreError as exc:
-                    if isinstance(exc, StoreFull):
-                        unsure.add(sent(parcel.delivery for parcel in batch))
-                    self._abort(exc)
-                    if self._readers is not None:
-                        self._readers.cancel()
-                    return
-                self.report.dead_letter = written.dead_letter or self.report.dead_letter
-                for number, parcel in enumerate(batch):
-                    refused = written.refused.get(number, ())
-                    parcel.ledger.acknowledged(parcel.delivery, refused)
-                    parcel.ledger.trouble(
-                        "store_refused",
-                        len(refused),
-                        f"the destination refused them, {written.dead_letter} says why; mend that and copy again",
-                    )
-
-    def _abort(self, error: LaklakError) -> None:
-        """End the copy for this reason (the first one counts)."""
-        if self._error is None:
-            self._error = error
-            log.error("copy ends: %s", error)
-        self.stopper.request()
-
-    async def _tick(self) -> None:
-        while True:
-            await asyncio.sleep(TICK_S)
-            self._clock()
-            self._observer.copying(self.report)
-
-    def _clock(self) -> None:
-        self.report.seconds = time.monotonic() - self.report.started_s
-
 
 async def _spans_to_carry(
     source: Store, destination: Store, series: Series, span: TimeRange, there: Presence, here: Presence
@@ -384,17 +301,3 @@ async def _spans_to_carry(
     found = await known(source, there)
     already = set(await known(destination, here)) if found else set()
     return [absence for absence in found if absence not in already]
-
-
-async def _collect(parcels: MemoryObjectReceiveStream[_Parcel]) -> Sequence[_Parcel]:
-    """The next batch: what has come by now, as far as it fits; empty when the stream has closed and is drained."""
-    batch: list[_Parcel] = []
-    rows = 0
-    try:
-        while rows < WRITTEN_AT_ONCE:
-            parcel = parcels.receive_nowait() if batch else await parcels.receive()
-            batch.append(parcel)
-            rows += parcel.delivery.rows
-    except (anyio.WouldBlock, anyio.EndOfStream):
-        pass
-    return batch

@@ -1,18 +1,14 @@
-"""Fetching: workers, queue, writer, shutdown.
+"""Fetching: who asks, who reads files, and when they are through.
 
-    ticking group   progress, and the watch for a machine that slept
-      writer group    a writer or two: parcels -> batches -> store, acknowledged to the ledgers
-        worker group    per venue one dispatcher and a pool of workers: question -> answer -> parcel,
-                        and a pool for bulk files: file -> candles -> parcel
+    worker group    per venue one dispatcher and a pool of workers: question -> answer -> parcel,
+                    and a pool for bulk files: file -> candles -> parcel
 
-What a worker hands on is packed for the store already (Store.pack).
-
-Groups are nested by lifetime: when the workers end the queue closes, the writer drains it and ends, then the ticking
-ends.  Files may still be needed when all questions are answered: what the API lacks is held against the file of its
-day, and a venue's dispatcher is not through before that is.  A question holds a place in its venue's `room` from before
-its request is sent until the store has acknowledged its rows, so what is in flight is bounded, and so is the queue;
-candles of files hold room in their reader's memory instead.  A stop cuts waits short, lets what is on the wire finish,
-drains and reports; whatever was not acknowledged is simply missing and asked again by the next run.
+The rest of the way is a Flow.  Files may still be needed when all questions are answered: what the API lacks is held
+against the file of its day, and a venue's dispatcher is not through before that is.  A question holds a place in its
+venue's `room` from before its request is sent until the store has acknowledged its rows, so what is in flight is
+bounded, and so is the queue; candles of files hold room in their reader's memory instead.  A stop cuts waits short,
+lets what is on the wire finish, drains and reports; whatever was not acknowledged is simply missing and asked again by
+the next run.
 
 Venues are strangers to each other: each has its room, its workers, its stopper and its end.  Only the store ends a run.
 """
@@ -21,7 +17,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -34,11 +29,12 @@ from laklak.engine.addresses import AddressBook
 from laklak.engine.asking import Asking
 from laklak.engine.beyond import Beyond
 from laklak.engine.delivering import Deliveries
+from laklak.engine.flow import Flow, Parcels
 from laklak.engine.life import Lives
 from laklak.engine.reading import Reading
 from laklak.engine.rounds import Rounds
 from laklak.engine.watch import Watch
-from laklak.engine.writing import Parcel, Writer
+from laklak.engine.writing import Parcel
 from laklak.errors import (
     FatalError,
     LaklakError,
@@ -57,7 +53,6 @@ from laklak.sources.venue import Feed
 from laklak.stores.base import Store
 from laklak.stores.knowledge import Knowledge
 from laklak.stores.unconfirmed import UnsureBook
-from laklak.tasks.groups import task_group
 from laklak.tasks.stopping import Stopped, Stopper
 
 log = logging.getLogger(__name__)
@@ -77,7 +72,7 @@ class AtWork:
 class Fetch:
     """The fetching half of a run, for feeds that have their backlogs.
 
-    `error` is what ended all of it early. What ends one venue is that feed's `end`, and the others go on.
+    What ends one venue is that feed's `end`, and the others go on.
     """
 
     def __init__(
@@ -103,53 +98,34 @@ class Fetch:
         self._report = report
         self._observer = observer
         self._stopper = stopper
-        self._workers: anyio.CancelScope | None = None
-        self._writers: anyio.CancelScope | None = None
-        self._writer = Writer(order, store, unsure, report, self._abort)
+        self.flow = Flow(
+            store,
+            unsure,
+            report,
+            stopper,
+            writers=store.writes_at_once,
+            rows_together=order.settings.batch_size,
+            # While every writer writes, workers are to have as much room as each of them: a writer that waits for more
+            # than that may wait for what cannot come.
+            parcels_together=max(1, order.settings.in_flight // (1 + store.writes_at_once)),
+        )
         self._deliveries = Deliveries(order, store, unsure, report)
         self._watch = Watch(self._feeds, report, observer, self._lost)
         self._at_work: dict[Feed, AtWork] = {}
         for feed in feeds:
             self._take_on(feed)
-        self.error: LaklakError | None = None
-
-    def stop_within(self, grace_s: float) -> None:
-        """Give what is on the wire, and the store, so long to finish; the stopper keeps new work away."""
-        now = anyio.current_time()
-        # The last fifth belongs to the store, which writes what the wire still gave.
-        for scope, share in ((self._workers, 0.8), (self._writers, 1.0)):
-            if scope is not None:
-                scope.deadline = min(scope.deadline, now + share * grace_s)
-
-    def stop_now(self) -> None:
-        """Give up what is on the wire and what is not written yet; the store stays sound."""
-        for scope in (self._workers, self._writers):
-            if scope is not None:
-                scope.cancel()
 
     async def run(self, late: Callable[[], Awaitable[Feed | None]]) -> None:
         """Ask, check and store until nothing is left to ask, or the run is stopped; `late` gives venues that join."""
-        self._report.fetching_since_s = time.monotonic()
+
+        def start(workers: TaskGroup, send: Parcels) -> None:
+            for feed in self._feeds:
+                self._start(workers, feed, send)
+            workers.start_soon(self._let_join, late, workers, send.clone())
+
         # As many parcels as places in flight: what a question gave never waits for room here, what files gave may.
-        send, receive = anyio.create_memory_object_stream[Parcel](
-            self._order.settings.in_flight * max(1, len(self._order.settings.venues))
-        )
-        async with task_group() as ticking:
-            ticking.start_soon(self._watch.run)
-            async with task_group() as writers:
-                self._writers = writers.cancel_scope
-                for _ in range(self._store.writes_at_once):
-                    writers.start_soon(self._writer.write, receive.clone())
-                receive.close()
-                async with send, task_group() as workers:
-                    self._workers = workers.cancel_scope
-                    for feed in self._feeds:
-                        self._start(workers, feed, send)
-                    workers.start_soon(self._let_join, late, workers, send.clone())
-            ticking.cancel_scope.cancel()
-        self._report.writer.of_s = time.monotonic() - self._report.fetching_since_s
-        for ledger in self._report.ledgers:
-            self._writer.log_series(ledger)
+        queued = self._order.settings.in_flight * max(1, len(self._order.settings.venues))
+        await self.flow.run(queued, self._watch, start)
         for feed, at_work in self._at_work.items():
             self._say_why(feed, at_work.ledgers)
             if feed.connected:
@@ -177,9 +153,7 @@ class Fetch:
         self._feeds.append(feed)
         self._at_work[feed] = AtWork(feed, ledgers, rounds, asking, reading)
 
-    async def _let_join(
-        self, late: Callable[[], Awaitable[Feed | None]], workers: TaskGroup, send: MemoryObjectSendStream[Parcel]
-    ) -> None:
+    async def _let_join(self, late: Callable[[], Awaitable[Feed | None]], workers: TaskGroup, send: Parcels) -> None:
         """Start venues that could not be asked before, until there is none any more."""
         async with send:
             try:
@@ -202,7 +176,7 @@ class Fetch:
             for ledger in ledgers:
                 ledger.trouble(feed.end.reason, ledger.unexplained, str(feed.end))
 
-    def _start(self, workers: TaskGroup, feed: Feed, send: MemoryObjectSendStream[Parcel]) -> None:
+    def _start(self, workers: TaskGroup, feed: Feed, send: Parcels) -> None:
         if feed.stopper.requested:
             return
         at_work = self._at_work[feed]
@@ -265,7 +239,7 @@ class Fetch:
         self,
         at_work: AtWork,
         questions: MemoryObjectReceiveStream[Entry],
-        parcels: MemoryObjectSendStream[Parcel],
+        parcels: Parcels,
     ) -> None:
         feed = at_work.feed
         async with questions, parcels:
@@ -289,7 +263,7 @@ class Fetch:
                 else:
                     feed.room.release()
 
-    async def _work_files(self, at_work: AtWork, reading: Reading, parcels: MemoryObjectSendStream[Parcel]) -> None:
+    async def _work_files(self, at_work: AtWork, reading: Reading, parcels: Parcels) -> None:
         feed = at_work.feed
         async with parcels:
             try:
@@ -337,12 +311,4 @@ class Fetch:
 
     def _abort(self, error: LaklakError) -> None:
         """End the run for this reason (the first one counts): the store's, or that it should not have begun."""
-        if isinstance(error, StoreError):
-            # What is on the wire could not be stored: nobody will take it.
-            self._writer.give_up()
-            if self._workers is not None:
-                self._workers.cancel()
-        if self.error is None or not self._stopper.requested:
-            self.error = error
-            log.error("stopping reason=%s error=%s", error.reason, error)
-        self._stopper.request()
+        (self.flow.lost_store if isinstance(error, StoreError) else self.flow.end)(error)

@@ -13,6 +13,7 @@ import anyio
 from laklak._version import __version__
 from laklak.engine.addresses import AddressBook
 from laklak.engine.fetch import Fetch
+from laklak.engine.flow import Run
 from laklak.engine.prepare import Preparation
 from laklak.engine.store_work import announce, other_series
 from laklak.engine.tally import tally
@@ -30,7 +31,7 @@ from laklak.stores.knowledge import Knowledge
 from laklak.stores.refetched import Refetched
 from laklak.stores.unconfirmed import UnsureBook
 from laklak.tasks.groups import task_group
-from laklak.tasks.stopping import Stopped, Stopper
+from laklak.tasks.stopping import Stopped
 from laklak.text import counted
 
 log = logging.getLogger(__name__)
@@ -38,35 +39,18 @@ log = logging.getLogger(__name__)
 RECORD_WITHIN_S: Final = 1.0
 
 
-class Backfill:
+class Backfill(Run):
     """One run of one order. Use once: `await Backfill(order, observer).run()`."""
 
     def __init__(self, order: Order, observer: Observer) -> None:
+        super().__init__(observer)
         self.order = order
         self.report = Report(
             store=shown_store(order.settings.store),
             started_s=time.monotonic(),
             refetched=Refetched() if order.refetch else None,
         )
-        self.stopper = Stopper()
-        self._observer = observer
-        self._exit_code: int | None = None
-        self._hurried = False
         self._feeds: Sequence[Feed] = ()
-        self._fetch: Fetch | None = None
-
-    def stop(self, exit_code: int, grace_s: float) -> None:
-        """Take no new work, let what is on the wire finish for at most `grace_s`, write, report."""
-        self._exit_code = exit_code
-        self.stopper.request()
-        if self._fetch is not None:
-            self._fetch.stop_within(grace_s)
-
-    def stop_now(self) -> None:
-        """Give up what is on the wire and what is not written yet; the store stays sound."""
-        self._hurried = True
-        if self._fetch is not None:
-            self._fetch.stop_now()
 
     @property
     def on_the_wire(self) -> int:
@@ -109,7 +93,7 @@ class Backfill:
                             estimate = await preparation.run()
                         if not self.order.dry_run:
                             preparation.check_room(info.free_bytes, estimate.to_fetch)
-                            self._fetch = Fetch(
+                            fetch = Fetch(
                                 self.order,
                                 store,
                                 unsure,
@@ -121,7 +105,8 @@ class Backfill:
                                 self._observer,
                                 self.stopper,
                             )
-                            await self._fetch.run(preparation.late)
+                            self._flow = fetch.flow
+                            await fetch.run(preparation.late)
                     if not self.order.dry_run and not self._hurried:
                         # Who stops a run does not wait for a store that another program holds.
                         with anyio.move_on_after(RECORD_WITHIN_S if self.stopper.requested else None):
@@ -142,8 +127,7 @@ class Backfill:
             self._observer.warn(line)
 
     def _summary(self) -> Summary:
-        error = self._fetch.error if self._fetch is not None else None
-        return summarise(self.report, error=error, exit_code=self._exit_code)
+        return summarise(self.report, error=self._error, exit_code=self._exit_code)
 
     async def _remember(self, store: Store, knowledge: Knowledge) -> None:
         """Write down what was learned; where that fails, the next run asks once more, which is no error."""

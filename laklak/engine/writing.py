@@ -15,7 +15,6 @@ from laklak.engine.store_work import sent
 from laklak.errors import StoreError, StoreFull
 from laklak.report.ledger import Ledger
 from laklak.report.progress import Report
-from laklak.settings.order import Order
 from laklak.stores.base import Delivery, Store, Written
 from laklak.stores.unconfirmed import UnsureBook
 
@@ -26,31 +25,38 @@ FLUSH_AFTER_S: Final = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Parcel:
-    """An answer on its way to the store, the account it belongs to, and how to give back the room it takes."""
+    """A delivery on its way to the store, the account it belongs to, and how to give back the room it takes."""
 
     ledger: Ledger
     delivery: Delivery
-    release: Callable[[], None]
+    release: Callable[[], None] = lambda: None
 
 
 class Writer:
     """The writing half of a run; `write` may run as often at once as the store has it (`writes_at_once`).
 
-    `failed` is told of the error that ends all writing, by each `write` that meets it.
+    `failed` is told of the error that ends all writing, by each `write` that meets it. A batch has about
+    `rows_together` rows, and not more than `parcels_together`. `refused` says where to read why the store refused some.
     """
 
     def __init__(
-        self, order: Order, store: Store, unsure: UnsureBook, report: Report, failed: Callable[[StoreError], None]
+        self,
+        store: Store,
+        unsure: UnsureBook,
+        report: Report,
+        failed: Callable[[StoreError], None],
+        rows_together: int,
+        parcels_together: int,
+        refused: str,
     ) -> None:
         self._store = store
         self._unsure = unsure
         self._report = report
         self._failed = failed
         self._given_up = False
-        self._rows_together = order.settings.batch_size
-        # While every writer writes, workers are to have as much room as each of them: a writer that waits for more than
-        # that may wait for what cannot come.
-        self._parcels_together = max(1, order.settings.in_flight // (1 + store.writes_at_once))
+        self._rows_together = rows_together
+        self._parcels_together = parcels_together
+        self._refused = refused
         self._logged: set[Ledger] = set()
 
     async def write(self, parcels: MemoryObjectReceiveStream[Parcel]) -> None:
@@ -86,9 +92,7 @@ class Writer:
         for number, parcel in enumerate(batch):
             refused = written.refused.get(number, ())
             parcel.ledger.acknowledged(parcel.delivery, refused)
-            parcel.ledger.trouble(
-                "store_refused", len(refused), f"the store refused them, {written.dead_letter} says why"
-            )
+            parcel.ledger.trouble("store_refused", len(refused), self._refused.format(written.dead_letter))
             parcel.release()
             if not parcel.ledger.missing:
                 self.log_series(parcel.ledger)

@@ -157,7 +157,7 @@ def test_no_panel_commands_the_terminal():
     from rich.console import Console
 
     console = Console(file=io.StringIO(), width=100, force_terminal=False)
-    console.print(terminal._copy_panel(CopyReport(source=f"sqlite:///{BAD}", store="sqlite:///b.db"), 100))
+    console.print(terminal._panel(CopyReport(source=f"sqlite:///{BAD}", store="sqlite:///b.db"), 100))
     assert f"from sqlite:///{HARMLESS} to sqlite:///b.db" in console.file.getvalue()
 
 

@@ -225,7 +225,7 @@ def test_the_stores_the_plan_and_the_outcome_are_told(here):
     again = here("copy", "a.db", "b.db")
     assert again.err.splitlines()[2] == f"plan: 1 series, {span}: nothing to copy, all 199 candles accounted for"
     assert here("copy", "a.db", "b.db", "--quiet").out == ""
-    assert "series=binance:BTCUSDT:1m copied=198 missing=0" in Path("backfill.log").read_text()
+    assert "series=binance:BTCUSDT:1m written=198 holes=" in Path("backfill.log").read_text()
 
 
 def test_a_copy_is_no_run_of_a_backfill(here, sql):

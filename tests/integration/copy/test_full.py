@@ -122,8 +122,9 @@ def test_a_copy_that_did_not_finish_a_series_settles_nothing_of_it(state):
     book_of(state).add([(BTC_SERIES, span(0, 10))])
 
     class Stopping(Silent):
-        def planned_copy(self, report):
-            work.stop(130, 1.0)
+        def note(self, line):
+            if line.startswith("plan:"):
+                work.stop(130, 1.0)
 
     job = CopyJob(source=StoreAccess(where="a.db"), destination=StoreAccess(where="b.db"), state_dir=state)
     work = Copy(job, Stopping())
