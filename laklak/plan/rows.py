@@ -122,7 +122,7 @@ def check_page(page: Page, series: Series, span: TimeRange) -> Checked:
         return Checked(clean, ())
     if _falls(page.columns[0]):
         return Checked(_batch(series, []), (), strays=True, newest_first=True)
-    return _check_rows(page, series, span, moved=moved)
+    return _RowCheck(page, series, span, moved=moved).checked()
 
 
 def _falls(times: Sequence[Any]) -> bool:
@@ -259,70 +259,94 @@ def _prices_agree(
     )
 
 
-def _check_rows(page: Page, series: Series, span: TimeRange, *, moved: bool) -> Checked:
-    good: dict[int, tuple[tuple[str, ...], tuple[float, ...]]] = {}
-    refusals: list[Refusal] = []
-    refused: dict[int, object] = {}
-    off_grid: dict[int, Any] = {}
-    timeless: list[int] = []
-    newest: int | None = None
+class _RowCheck:
+    """A page looked at row by row, because not all of it is plain: which minute each row speaks of, and what it is.
 
-    def refuse(open_time: int | None, reason: str, row: Any, *, form: bool = moved) -> None:
-        refusals.append(Refusal(open_time, reason, _row_text(row), form))
-        if open_time is not None:
-            refused[open_time] = row
-            good.pop(open_time, None)
+    `moved`: every row has the form that another column is where we read ours.
+    """
 
-    # Where all there is are two rows, more have to tell whether one is in the wrong place, or the reader is wrong.
-    no_order = sum(type(time) is int for time in page.columns[0]) < _ENOUGH_FOR_AN_ORDER
-    uneven = page.close_times is not None and len({len(row) for row in page.rows if isinstance(row, list)}) > 1
-    for index, row in enumerate(page.rows):
-        cells = tuple(column[index] for column in page.columns)
-        open_time = cells[0]
-        reason = _misplaced(open_time, series, span)
-        if reason is _OFF_GRID and span.start_ms <= open_time < span.end_ms:
-            off_grid.setdefault(open_time - open_time % series.interval.ms, row)
-            continue
-        if reason is _NO_TIME:
-            timeless.append(index)
-            continue
-        if reason is not None:
-            refuse(None, reason, row)
-            continue
-        candle = _candle(cells[1:])
-        others = moved or (uneven and not _row_closes(page, index, series.interval.ms))
-        form = others or not all(map(_is_number, cells[1:]))
+    def __init__(self, page: Page, series: Series, span: TimeRange, *, moved: bool) -> None:
+        self._page = page
+        self._series = series
+        self._span = span
+        self._moved = moved
+        self._good: dict[int, tuple[tuple[str, ...], tuple[float, ...]]] = {}
+        self._refusals: list[Refusal] = []
+        self._refused: dict[int, object] = {}
+        self._off_grid: dict[int, Any] = {}
+        self._timeless: list[int] = []
+        self._newest: int | None = None
+        # Where all there is are two rows, more have to tell whether one is in the wrong place, or the reader is wrong.
+        self._no_order = sum(type(time) is int for time in page.columns[0]) < _ENOUGH_FOR_AN_ORDER
+        self._uneven = (
+            page.close_times is not None and len({len(row) for row in page.rows if isinstance(row, list)}) > 1
+        )
+
+    def checked(self) -> Checked:
+        for index, row in enumerate(self._page.rows):
+            self._place(index, row)
+        for index in self._timeless:
+            minute = _between_candles(self._page.columns[0], index, self._good, self._series.interval.ms)
+            if self._has(minute) or minute in self._off_grid:
+                minute = None
+            self._refuse(minute, _NO_TIME, self._page.rows[index], form=True)
+        strays = any(refusal.open_time_ms is None for refusal in self._refusals)
+        for began, row in self._off_grid.items():
+            # It stands for the minute it began in, unless that has a row of its own.
+            self._refuse(None if self._has(began) else began, _OFF_GRID, row, form=self._moved)
+        rows = [(time, *self._good[time]) for time in sorted(self._good)]
+        return Checked(_batch(self._series, rows), self._refusals, strays)
+
+    def _place(self, index: int, row: Any) -> None:
+        """Find the minute of a row; what has none, or one of others, waits or is refused."""
+        open_time = self._page.columns[0][index]
+        reason = _misplaced(open_time, self._series, self._span)
+        if reason is None:
+            self._take(open_time, index, row)
+        elif reason is _OFF_GRID and self._span.start_ms <= open_time < self._span.end_ms:
+            self._off_grid.setdefault(open_time - open_time % self._series.interval.ms, row)
+        elif reason is _NO_TIME:
+            self._timeless.append(index)
+        else:
+            self._refuse(None, reason, row, form=self._moved)
+
+    def _take(self, open_time: int, index: int, row: Any) -> None:
+        """Judge a row that speaks of a minute of the span."""
+        cells = [column[index] for column in self._page.columns[1:]]
+        others = self._moved or (self._uneven and not self._closes(index))
+        candle = _candle(cells)
         if others and not isinstance(candle, str):
             candle = _MOVED
-        if open_time in refused and refused[open_time] == row:
-            continue
-        if open_time in good or open_time in refused:
-            if isinstance(candle, str) or good.get(open_time, (None, None))[1] != candle[1]:
-                refuse(open_time, "doubled with differing values", row)
-            continue
+        if self._has(open_time):
+            self._take_again(open_time, candle, row)
+            return
         if isinstance(candle, str):
-            refuse(open_time, candle, row, form=form)
-        elif newest is not None and open_time < newest:
-            refuse(open_time, _OUT_OF_ORDER, row, form=moved or no_order)
+            self._refuse(open_time, candle, row, form=others or not all(map(_is_number, cells)))
+        elif self._newest is not None and open_time < self._newest:
+            self._refuse(open_time, _OUT_OF_ORDER, row, form=self._moved or self._no_order)
         else:
-            good[open_time] = candle
-        newest = open_time if newest is None else max(newest, open_time)
+            self._good[open_time] = candle
+        self._newest = open_time if self._newest is None else max(self._newest, open_time)
 
-    for index in timeless:
-        minute = _between_candles(page.columns[0], index, good, series.interval.ms)
-        if minute in good or minute in refused or minute in off_grid:
-            minute = None
-        refuse(minute, _NO_TIME, page.rows[index], form=True)
-    strays = any(refusal.open_time_ms is None for refusal in refusals)
-    for began, row in off_grid.items():
-        # It stands for the minute it began in, unless that has a row of its own.
-        refuse(None if began in good or began in refused else began, _OFF_GRID, row)
-    times = sorted(good)
-    return Checked(_batch(series, [(time, *good[time]) for time in times]), refusals, strays)
+    def _take_again(self, open_time: int, candle: tuple[tuple[str, ...], tuple[float, ...]] | str, row: Any) -> None:
+        """Judge another row of the same minute: it may only repeat the first one."""
+        if open_time in self._refused and self._refused[open_time] == row:
+            return
+        if isinstance(candle, str) or self._good.get(open_time, (None, None))[1] != candle[1]:
+            self._refuse(open_time, "doubled with differing values", row, form=self._moved)
 
+    def _has(self, open_time: int | None) -> bool:
+        return open_time in self._good or open_time in self._refused
 
-def _row_closes(page: Page, index: int, step: int) -> bool:
-    return page.close_times is None or _closes(page.columns[0][index], page.close_times[index], step)
+    def _refuse(self, open_time: int | None, reason: str, row: Any, *, form: bool) -> None:
+        self._refusals.append(Refusal(open_time, reason, _row_text(row), form))
+        if open_time is not None:
+            self._refused[open_time] = row
+            self._good.pop(open_time, None)
+
+    def _closes(self, index: int) -> bool:
+        times = self._page.close_times
+        return times is None or _closes(self._page.columns[0][index], times[index], self._series.interval.ms)
 
 
 def _between_candles(times: Sequence[Any], index: int, good: Container[int], step: int) -> int | None:
