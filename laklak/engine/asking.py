@@ -219,7 +219,7 @@ class Asking:
             parts = (FirstQuestion(chunk) for chunk in chunks)
         now_s = asyncio.get_running_loop().time()
         for part in parts:
-            self._report.requests_planned += 1
+            feed.requests_planned += 1
             feed.backlog.later(ledger, part, now_s)
 
     def _settle(self, ledger: Ledger, chunk: Chunk, doubts: Doubts, checked: Checked, now_ms: int) -> Outcome:
@@ -265,7 +265,7 @@ class Asking:
         self._report.begun[str(ledger.plan.series)] = BegunSeries(str(ledger.plan.series), first_ms)
         now_s = asyncio.get_running_loop().time()
         for chunk in plan_chunks(ledger.plan.series, [more] if more else [], self._feed.steps, self._feed.page):
-            self._report.requests_planned += 1
+            self._feed.requests_planned += 1
             self._feed.backlog.later(ledger, FirstQuestion(chunk), now_s)
 
     async def _look_for_edge(self, ledger: Ledger, chunk: Chunk) -> None:

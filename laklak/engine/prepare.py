@@ -257,7 +257,8 @@ class Preparation:
             venues=self._report.venues,
             exit=exit_of_plan(self._report),
         )
-        self._report.requests_planned += estimate.requests
+        for feed, _ in plans:
+            feed.requests_planned += estimate.paces[feed.venue.name].requests
         return estimate
 
     def _tell_out_of_reach(self, plans: Sequence[tuple[Feed, list[SeriesPlan]]]) -> None:

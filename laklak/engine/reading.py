@@ -205,7 +205,7 @@ class Reading:
         now_s = asyncio.get_running_loop().time()
         for chunk in plan_chunks(ledger.plan.series, split.rest, self._feed.steps, self._feed.page):
             if self._feed.asks_api:
-                self._report.requests_planned += 1
+                self._feed.requests_planned += 1
                 self._feed.backlog.later(ledger, FirstQuestion(chunk), now_s)
             else:
                 ledger.trouble(self._feed.lacking, chunk.wanted_count, why)

@@ -15,6 +15,7 @@ def tally(report: Report, feeds: Sequence[Feed]) -> None:
     traffic = [feed.transport.traffic for feed in feeds]
     report.requests = sum(one.requests for one in traffic)
     report.candle_requests = sum(one.candle_requests for one in traffic)
+    report.requests_planned = sum(feed.requests_planned for feed in feeds)
     report.retries = sum(one.retries for one in traffic)
     report.rate_limited = sum(one.rate_limited for one in traffic)
     readers = [feed.reader for feed in feeds if feed.reader is not None]

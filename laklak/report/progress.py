@@ -116,14 +116,17 @@ class VenueFigures:
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """What of a venue's first quota is ours, and how much of it is spent, or will be.
+    """What of a venue's first quota is ours, how much of it is spent, and what is still to be spent of it.
 
-    `budget`: so many units in `window_s`. `used`: units in the window that ends now; in a plan `units`, all of them.
+    `budget`: so many units in `window_s`. `used`: units in the window that ends now. What is planned and not sent yet:
+    so many `requests` of together so many `units`, for which all quotas take `seconds` at least.
     """
 
     unit: str
     budget: int
     window_s: float
+    pool: str = ""
+    """Venues that name the same one wait for each other."""
     used: int = 0
     requests: int = 0
     units: int = 0
@@ -139,7 +142,7 @@ class Pace:
             "cost": {self.unit: self.units},
             "budget": self.budget,
             "window_s": self.window_s,
-            "seconds": self.seconds,
+            "seconds": round(self.seconds, 1),
         }
 
 

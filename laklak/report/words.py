@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import textwrap
 import time
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Final
@@ -15,7 +16,6 @@ from laklak.model.account import Account
 from laklak.model.findings import Checkup
 from laklak.model.provenance import Stretch
 from laklak.model.series import Series, iso
-from laklak.plan.cost import Budget, Cost
 from laklak.plan.wanted import BegunSeries, FailedSeries
 from laklak.report.copied import CopyReport, CopySummary
 from laklak.report.ledger import NO_SOURCE, NOT_YET, UNPROVEN
@@ -161,7 +161,8 @@ def _foretold_s(report: Report, elapsed_s: float) -> float | None:
     if measured_s is None:
         return of_plan_s if elapsed_s < settled_s else None
     weight = min(1.0, max(elapsed_s / settled_s, report.written / to_fetch))
-    return (1 - weight) * of_plan_s + weight * measured_s
+    # Less than what the budgets take it is never, however much quicker others were.
+    return max(_api_seconds_left(report), (1 - weight) * of_plan_s + weight * measured_s)
 
 
 def _seconds_left(report: Report, elapsed_s: float) -> float | None:
@@ -183,15 +184,15 @@ def _seconds_left(report: Report, elapsed_s: float) -> float | None:
 
 
 def _api_seconds_left(report: Report) -> float:
-    """How long the budget takes for the requests that were planned and not sent yet, each of the weight of those sent.
+    """How long the budgets take for the requests that were planned and not sent yet: the slowest venue counts.
 
-    Nothing is known of what a request of this run weighs before the first, and each of them wants a candle at least.
+    Venues of one pool wait for each other.  Each request wants a candle at least.
     """
-    sent = report.candle_requests - report.retries
-    left = min(report.requests_planned - sent, report.missing)
-    if left <= 0 or not (report.requests and report.budget):
-        return 0.0
-    return Cost(left, round(left * report.weight / report.requests)).seconds({"": Budget(report.budget, 60.0)})
+    left: defaultdict[str, float] = defaultdict(float)
+    for venue, pace in report.paces.items():
+        wanted = min(1.0, report.missing / pace.requests) if pace.requests else 0.0
+        left[pace.pool or venue] += pace.seconds * wanted
+    return max(left.values(), default=0.0)
 
 
 def _share(done: int, wanted: int) -> str:

@@ -128,6 +128,8 @@ class Feed:
         self.evidence = Evidence(None if self.reader is None else self.reader.archive, self.clock.now_ms)
         self.seen_reach: dict[Series, int] = {}
         """From where on series have candles at a venue that does not say how far it reaches, by what is remembered."""
+        self.requests_planned = 0
+        """For candles, by now."""
         self.no_api: str | None = None
         """Why nothing can be asked of the venue itself in this run, though its files can be had."""
         self.interval = order.settings.interval
@@ -249,12 +251,27 @@ class Feed:
         return round(self.budget * 60 / self._window.seconds)
 
     def pace(self, cost: Cost | None = None) -> Pace:
-        """How much of the budget is used, or with `cost` what a plan of that will take of it."""
-        own = Pace(self._quota, self.budget, self._window.seconds)
-        if cost is None:
-            return replace(own, used=self.limiter.window_weight)
-        seconds = round(cost.seconds(self.budgets()), 1)
-        return replace(own, requests=cost.requests, units=cost.weight, seconds=seconds)
+        """How much of the budget is used, and what `cost` will take of it: without one, of what is not sent yet."""
+        left = cost or self._cost_left()
+        return Pace(
+            self._quota,
+            self.budget,
+            self._window.seconds,
+            self.venue.pool,
+            used=self.limiter.window_weight,
+            requests=left.requests,
+            units=left.weight,
+            seconds=left.seconds(self.budgets()),
+        )
+
+    def _cost_left(self) -> Cost:
+        """What is planned and not sent yet, each request of the weight of those sent; nothing before the first one."""
+        traffic = self.transport.traffic
+        left = self.requests_planned - (traffic.candle_requests - traffic.retries)
+        if left <= 0 or not traffic.requests or not self.asks_api:
+            return Cost(0, 0)
+        weight = round(left * traffic.cost[self._quota] / traffic.requests)
+        return Cost(left, weight, {name: left * units for name, units in self.beside.items()})
 
     def _shares(self, advertised: int) -> dict[str, Share]:
         """What is spent of each quota: of the first one what is set; of the others the same share, or our part."""

@@ -54,7 +54,8 @@ def running(wanted, written, *, seconds=100.0, **figures):
 
 
 def test_before_anything_has_come_nothing_is_foretold():
-    assert figures_of(running(1000, 0, requests_planned=1, budget=1200))["eta"] == "-"
+    pace = Pace("weight", 1200, 60.0, requests=1, units=1, seconds=0.1)
+    assert figures_of(running(1000, 0, paces={"binance": pace}))["eta"] == "-"
 
 
 def test_what_has_only_one_source_goes_on_at_the_rate_so_far():
@@ -63,26 +64,34 @@ def test_what_has_only_one_source_goes_on_at_the_rate_so_far():
 
 def test_a_few_requests_behind_many_quick_files_take_as_long_as_their_weight():
     files = FileTally(planned=10, read=10, candles=9_000_000)
-    report = running(10_000_000, 9_100_000, files=files, requests=120, candle_requests=100, requests_planned=1000,
-                     retries=20, weight=600, budget=1200)  # fmt: skip
+    pace = Pace("weight", 1200, 60.0, requests=920, units=4600, seconds=4600 / 19.6)
+    report = running(10_000_000, 9_100_000, files=files, paces={"binance": pace})
 
-    # 920 requests of weight 5 at 19.6 a second; the rate so far would foretell 10 s.
-    assert figures_of(report)["eta"] == duration_text(920 * 5 / 19.6) == "4 min"
+    # The rate so far would foretell 10 s.
+    assert figures_of(report)["eta"] == duration_text(4600 / 19.6) == "4 min"
+
+
+def test_the_slowest_venue_decides_how_long_it_takes_and_those_of_one_pool_wait_for_each_other():
+    def left(pool, seconds):
+        return Pace("weight", 1200, 60.0, pool, requests=100, units=100, seconds=seconds)
+
+    others = {"bybit": left("bybit", 90.0), "deribit": left("deribit", 30.0)}
+    assert figures_of(running(1_000_000, 900_000, paces=others))["eta"] == duration_text(90.0)
+    together = {**others, "binance": left("futures", 80.0), "binance_coinm": left("futures", 50.0)}
+    assert figures_of(running(1_000_000, 900_000, paces=together))["eta"] == duration_text(130.0)
 
 
 def test_many_files_behind_a_few_requests_take_as_long_as_the_files_did():
     files = FileTally(planned=100, read=10, candles=100_000)
-    report = running(1_000_000, 200_000, files=files, requests=100, candle_requests=100, requests_planned=100,
-                     weight=500, budget=1200)  # fmt: skip
+    report = running(1_000_000, 200_000, files=files)
 
     # 800,000 candles, and at most so many are in the 90 files left, at 1000 a second; the rate so far says 2000.
     assert figures_of(report)["eta"] == "13 min"
 
 
 def test_no_more_requests_are_foretold_than_candles_are_missing():
-    report = running(
-        1000, 990, seconds=1.0, requests=10, candle_requests=10, requests_planned=500, weight=10, budget=60
-    )
+    pace = Pace("weight", 60, 60.0, requests=490, units=490, seconds=490 / 0.98)
+    report = running(1000, 990, seconds=1.0, paces={"binance": pace})
 
     assert figures_of(report)["eta"] == duration_text(10 / 0.98)
 
@@ -119,7 +128,7 @@ def test_where_nothing_comes_the_plan_is_not_repeated_for_ever():
 )
 def test_a_budget_that_is_not_used_while_files_are_read_is_no_budget_of_0(weight, done, words):
     files = FileTally(planned=10, read=done, candles=100)
-    figures = figures_of(running(1000, 100, files=files, paces={"binance": Pace("weight", 1200, 60.0, weight)}))
+    figures = figures_of(running(1000, 100, files=files, paces={"binance": Pace("weight", 1200, 60.0, used=weight)}))
 
     assert figures["budget"] == words
 
