@@ -80,7 +80,8 @@ def _alternatives(feed: Feed, plans: Sequence[SeriesPlan]) -> Sequence[Alternati
     tiers = feed.steps
     pages = {feed.page, *(limit for limit, _ in tiers[1:])}
     budgets = (feed.budget, feed.default_budget, feed.advertised)
-    return alternatives(plans, tiers, pages, [feed.budgets(units) for units in budgets], feed.beside)
+    some = [feed.budgets(units) for units in budgets]
+    return alternatives(feed.venue.name, (feed.page, feed.budget), plans, tiers, pages, some, feed.beside)
 
 
 def _file_bytes(feed: Feed, plans: Sequence[SeriesPlan], splits: Mapping[Series, Split]) -> int:

@@ -64,29 +64,38 @@ def cost_of(plans: Iterable[SeriesPlan], tiers: Tiers, page: int, beside: Mappin
 
 @dataclass(frozen=True, slots=True)
 class Alternative:
-    """One line of the table `chunk x budget -> time`."""
+    """One line of a venue's table `chunk x budget -> time`; `now`: what the run would use."""
 
+    venue: str
     chunk: int
     budget: int
     requests: int
     weight: int
     seconds: float
+    now: bool
 
 
 def alternatives(
+    venue: str,
+    now: tuple[int, int],
     plans: Sequence[SeriesPlan],
     tiers: Tiers,
     pages: Iterable[int],
     budgets: Iterable[Mapping[str, Budget]],
     beside: Mapping[str, int] | None = None,
 ) -> list[Alternative]:
-    """What the same job would take with other page sizes and budgets; the first quota's is what a line names."""
+    """What a venue's part would take with other page sizes and budgets; the first quota's is what a line names.
+
+    `now` are the page and the budget that the run would use.
+    """
     by_first = {next(iter(some.values())).units: some for some in budgets}
     table = []
     for page in sorted(set(pages)):
         cost = cost_of(plans, tiers, page, beside)
         table += [
-            Alternative(page, units, cost.requests, cost.weight, round(cost.seconds(some), 1))
+            Alternative(
+                venue, page, units, cost.requests, cost.weight, round(cost.seconds(some), 1), (page, units) == now
+            )
             for units, some in sorted(by_first.items())
         ]
     return table

@@ -10,6 +10,7 @@ import time
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
+from itertools import groupby
 from typing import Final
 
 from laklak.model.account import Account
@@ -22,7 +23,7 @@ from laklak.report.ledger import NO_SOURCE, NOT_YET, UNPROVEN
 from laklak.report.progress import Pace, Progress, Report, VenueFigures
 from laklak.report.summary import Estimate, Summary
 from laklak.stores.base import Columns, Waiting
-from laklak.text import counted, duration_text, folded, size_text, some_of
+from laklak.text import counted, duration_text, folded, per_window, size_text, some_of
 
 CANDLE_FIELDS: Final = ("open_time", "time", "open", "high", "low", "close", "volume")
 _SHOWN_AT_MOST: Final = 10
@@ -299,12 +300,19 @@ def estimate_lines(estimate: Estimate) -> Iterable[str]:
         f"  stored {estimate.stored_before:,}, holes {estimate.holes:,}, rejected {estimate.rejected:,}"
         f"{_quiet(estimate.account)}"
     )
-    if estimate.to_fetch and estimate.alternatives:
-        yield "  chunk   budget   requests      weight   time"
-        for one in estimate.alternatives:
-            mark = "  <- now" if (one.chunk, one.budget) == (estimate.chunk, estimate.budget) else ""
+    tables = [(venue, list(own)) for venue, own in groupby(estimate.alternatives, key=lambda one: one.venue)]
+    tables = [(venue, own) for venue, own in tables if estimate.paces[venue].requests]
+    for venue, own in tables:
+        pace = estimate.paces[venue]
+        # What a budget is in, each venue says for itself.
+        unit = "" if pace.unit == "requests" else pace.unit
+        of = f"   {venue}, budget in {per_window(pace.unit, pace.window_s)}" if len(tables) > 1 else ""
+        yield f"  chunk   budget   requests {unit:>11}   time{of}"
+        for one in own:
+            cost = f"{one.weight:,}" if unit else ""
+            mark = "  <- now" if one.now else ""
             time_text = duration_text(one.seconds)
-            yield f"  {one.chunk:>5} {one.budget:>8} {one.requests:>10,} {one.weight:>11,}   {time_text}{mark}"
+            yield f"  {one.chunk:>5} {one.budget:>8} {one.requests:>10,} {cost:>11}   {time_text}{mark}"
 
 
 def summary_lines(summary: Summary) -> Iterable[str]:

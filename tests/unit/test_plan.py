@@ -198,11 +198,17 @@ def test_of_several_quotas_the_slowest_says_how_long_it_takes():
 
 def test_the_alternatives_are_one_line_for_each_page_and_budget():
     table = alternatives(
-        [plan_of(span(0, 3000))], TIERS, [1000, 499, 499], [{"weight": Budget(units, 60.0)} for units in (2400, 1200)]
+        "binance",
+        (499, 2400),
+        [plan_of(span(0, 3000))],
+        TIERS,
+        [1000, 499, 499],
+        [{"weight": Budget(units, 60.0)} for units in (2400, 1200)],
     )
 
     assert [(line.chunk, line.budget) for line in table] == [(499, 1200), (499, 2400), (1000, 1200), (1000, 2400)]
     assert [line.weight for line in table] == [13, 13, 15, 15]
+    assert [line.now for line in table] == [False, True, False, False]
     assert table[0].seconds == pytest.approx(2 * table[1].seconds, abs=0.1)
 
 

@@ -145,11 +145,13 @@ def test_the_json_of_an_estimate_is_plain_data():
         requests=1, weight=1, budget=1200, chunk=1000, seconds_estimated=0.5, seconds_auto=0.4,
         files=1, file_candles=2, file_bytes=82, file_seconds=0.1, no_source=0,
         failed_series=(FailedSeries("x", "y", "z"),), begun_series=(), ended_series=(),
-        alternatives=(Alternative(499, 1200, 1, 1, 0.4),),
+        alternatives=(Alternative("binance", 499, 1200, 1, 1, 0.4, True),),
     )  # fmt: skip
 
     values = estimate.as_json()
 
     assert json.loads(json.dumps(values)) == values
-    assert values["alternatives"] == [{"chunk": 499, "budget": 1200, "requests": 1, "weight": 1, "seconds": 0.4}]
+    assert values["alternatives"] == [
+        {"venue": "binance", "chunk": 499, "budget": 1200, "requests": 1, "weight": 1, "seconds": 0.4, "now": True}
+    ]
     assert values["wanted"] == sum(values[key] for key in ("stored_before", "holes", "rejected", "to_fetch"))
