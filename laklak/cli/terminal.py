@@ -24,6 +24,7 @@ from laklak.report.words import (
     figures_of,
     plan_line,
     status_line,
+    venue_lines,
     waiting_words,
 )
 from laklak.text import duration_text, folded
@@ -230,11 +231,14 @@ def _panel(report: Report, width: int) -> Any:
         lines = [f"from {report.source} to {report.store}", figures["series"]]
         return _bar_and_lines(report, figures, lines, width)
     working = [str(ledger.plan.series) for ledger in report.ledgers if ledger.open_questions]
+    venues = list(venue_lines(report))
+    budget = "" if venues else f", {figures['budget']}"
     lines = [
-        f"{figures['requests']}, {report.on_the_wire} on the wire, {figures['budget']}",
+        *venues,
+        f"{figures['requests']}, {report.on_the_wire} on the wire{budget}",
         f"{figures['series']}, {figures['errors']}, at work: {', '.join(working[:4]) or '-'}",
     ]
-    if report.paused_for_s:
+    if report.paused_for_s and not venues:
         lines.append(f"the venue told us to wait: going on in {duration_text(report.paused_for_s)}")
     return _bar_and_lines(report, figures, lines, width)
 

@@ -28,8 +28,7 @@ def tally(report: Report, feeds: Sequence[Feed]) -> None:
     report.budget = sum(feed.budget_a_minute for feed in feeds)
     report.paces = {feed.venue.name: feed.pace() for feed in feeds}
     report.on_the_wire = sum(limiter.in_flight for limiter in limiters)
-    paused = {feed.limiter.paused_for_s for feed in feeds if feed.end is None}
-    report.paused_for_s = max(paused, default=0.0)
+    report.paused_for_s = max((pace.paused_for_s for pace in report.paces.values()), default=0.0)
     report.venues = {feed.venue.name: _figures_of(feed) for feed in feeds}
     bans = (one.banned_until_ms for one in report.venues.values())
     report.banned_until_ms = max((until_ms for until_ms in bans if until_ms is not None), default=None)

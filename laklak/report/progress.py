@@ -131,6 +131,8 @@ class Pace:
     requests: int = 0
     units: int = 0
     seconds: float = 0.0
+    paused_for_s: float = 0.0
+    """How long the venue has told us to wait from now."""
 
     @property
     def text(self) -> str:

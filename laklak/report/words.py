@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import textwrap
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from itertools import groupby
@@ -133,10 +133,37 @@ def _budget(report: Report, elapsed_s: float) -> str:
         return "reading files"
     if len(shares) == 1:
         ((venue, share),) = shares.items()
-        pace = report.paces[venue]
-        window = "min" if pace.window_s == 60 else f"{pace.window_s:g} s"
-        return f"budget {share:.0f} % of {pace.budget}/{window}"
+        return f"budget {share:.0f} % of {_per(report.paces[venue])}"
     return f"budget {', '.join(f'{venue} {share:.0f} %' for venue, share in shares.items())}" if shares else "budget -"
+
+
+def _per(pace: Pace) -> str:
+    return f"{pace.budget}/{'min' if pace.window_s == 60 else f'{pace.window_s:g} s'}"
+
+
+def venue_lines(report: Report) -> Iterable[str]:
+    """How far each of several venues is: its candles, requests and budget, and its pause or end."""
+    if len(report.paces) < 2:
+        return
+    elapsed_s = _elapsed_s(report)
+    wanted, missing = Counter[str](), Counter[str]()
+    for ledger in report.ledgers:
+        wanted[ledger.plan.series.venue] += ledger.account.wanted
+        missing[ledger.plan.series.venue] += ledger.missing
+    widest = max(map(len, report.paces))
+    for venue, pace in report.paces.items():
+        figures = report.venues.get(venue, VenueFigures())
+        share = _share(wanted[venue] - missing[venue], wanted[venue])
+        if figures.end is not None:
+            told = f"given up: {figures.end}"
+        elif not missing[venue]:
+            told = f"{counted(figures.candle_requests, 'request')}"
+        else:
+            left = f"{figures.candle_requests:,} of {figures.candle_requests + pace.requests:,} requests"
+            told = f"{left}, budget {_used(pace, elapsed_s):.0f} % of {_per(pace)}"
+            if pace.paused_for_s:
+                told += f", told to wait {duration_text(pace.paused_for_s)}"
+        yield f"{venue:<{widest}} {share:>7} of {wanted[venue]:,} candles, {told}"
 
 
 def _used(pace: Pace, elapsed_s: float) -> float:

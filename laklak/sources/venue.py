@@ -262,6 +262,7 @@ class Feed:
             requests=left.requests,
             units=left.weight,
             seconds=left.seconds(self.budgets()),
+            paused_for_s=0.0 if self.end is not None else self.limiter.paused_for_s,
         )
 
     def _cost_left(self) -> Cost:

@@ -5,18 +5,20 @@ from __future__ import annotations
 import io
 import re
 import time
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from laklak.cli import terminal
+from laklak.errors import VenueUnreachable
 from laklak.model.series import MINUTE_MS, Series, TimeRange
 from laklak.plan.missing import SeriesPlan
 from laklak.report.copied import CopyReport, summarise_copy
 from laklak.report.ledger import Ledger
-from laklak.report.progress import FileTally, Pace, Report
-from laklak.report.words import copy_summary_lines, figures_of, status_line
+from laklak.report.progress import FileTally, Pace, Report, VenueFigures
+from laklak.report.words import copy_summary_lines, figures_of, status_line, venue_lines
 from laklak.stores.base import Waiting
 from laklak.text import duration_text
 
@@ -131,6 +133,23 @@ def test_a_budget_that_is_not_used_while_files_are_read_is_no_budget_of_0(weight
     figures = figures_of(running(1000, 100, files=files, paces={"binance": Pace("weight", 1200, 60.0, used=weight)}))
 
     assert figures["budget"] == words
+
+
+def test_each_of_several_venues_has_a_line_of_its_own():
+    report = running(1000, 400)
+    report.venues = {
+        "binance": VenueFigures(candle_requests=4),
+        "bybit": VenueFigures(end=VenueUnreachable("bybit cannot be used: it is silent")),
+    }
+    pace = Pace("weight", 1200, 60.0, used=600, requests=6, units=30, seconds=1.5)
+    report.paces = {"binance": pace}
+    assert list(venue_lines(report)) == []
+
+    report.paces = {"binance": replace(pace, paused_for_s=30.0), "bybit": Pace("requests", 60, 5.0)}
+    assert list(venue_lines(report)) == [
+        "binance  40.0 % of 1,000 candles, 4 of 10 requests, budget 50 % of 1200/min, told to wait 30 s",
+        "bybit   100.0 % of 0 candles, given up: bybit cannot be used: it is silent",
+    ]
 
 
 @pytest.fixture
