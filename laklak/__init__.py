@@ -13,7 +13,7 @@ from laklak._version import __version__
 from laklak.errors import LaklakError
 
 if TYPE_CHECKING:
-    from laklak.api import aread_candles, backfill, copy, read_candles
+    from laklak.api import aread_candles, backfill, copy, coverage, read_candles
     from laklak.report.copied import CopySummary
     from laklak.report.progress import Progress
     from laklak.report.summary import Estimate, Summary
@@ -28,6 +28,7 @@ __all__ = [
     "aread_candles",
     "backfill",
     "copy",
+    "coverage",
     "read_candles",
 ]
 
@@ -42,6 +43,7 @@ _HOMES = {
     "aread_candles": "laklak.api",
     "backfill": "laklak.api",
     "copy": "laklak.api",
+    "coverage": "laklak.api",
     "read_candles": "laklak.api",
 }
 

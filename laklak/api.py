@@ -12,6 +12,7 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from laklak.audit.coverage import CoverageReport, Range, look_at
 from laklak.engine import Backfill, Copy
 from laklak.model.series import TimeRange
 from laklak.order import copy_job, order
@@ -26,6 +27,7 @@ from laklak.settings.spelling import parts_of
 from laklak.settings.table import FLAGS
 from laklak.settings.times import parse_time
 from laklak.settings.typed import full_series, typed_series
+from laklak.stores import open_store
 from laklak.stores.access import StoreAccess
 from laklak.stores.reading import ALWAYS, stored_candles
 
@@ -157,6 +159,32 @@ async def copy(
     summary = await work.run()
     observer.progress(work.report)
     return summary
+
+
+async def coverage(
+    series: str | Iterable[str] | None = None,
+    *,
+    days: int | None = None,
+    start: Moment | None = None,
+    end: Moment | None = None,
+    interval: str | None = None,
+    store: str | os.PathLike[str] | None = None,
+    config: str | os.PathLike[str] | None = None,
+) -> CoverageReport:
+    """Say how much of each series a store has and where gaps lie, as `laklak coverage` does; no venue is asked.
+
+    `series` as in `binance:BTCUSDT:1m` or a symbol, one or several; all that is stored when it is left out. Raises
+    UsageError for a series that the store does not have, StoreError when the store cannot be read.
+    """
+    moments = {"start": start, "end": end}
+    flags: dict[str, object] = {"days": days, "interval": interval, "store": store, "config": config}
+    flags |= {name: one if one is None or isinstance(one, str) else one.isoformat() for name, one in moments.items()}
+    settings = load_settings(flags, environment=os.environ, folder=Path.cwd())
+    names = [series] if isinstance(series, str) else list(series or ())
+    wanted = Range(settings.days, settings.start_ms, settings.end_ms)
+    async with open_store(replace(settings.store_access, refusal_wait_s=0.0), create=False) as opened:
+        asked = [typed_series(name, settings) for name in names]
+        return await look_at(opened, asked, wanted, typed=True, interval=settings.interval if interval else None)
 
 
 async def aread_candles(

@@ -12,6 +12,7 @@ from laklak.cli.backfill import backfill
 from laklak.cli.bench import bench
 from laklak.cli.check import check
 from laklak.cli.copy import copy
+from laklak.cli.coverage import coverage
 from laklak.cli.grouped import GroupedCommand
 from laklak.cli.show import show
 from laklak.cli.simulate import simulate
@@ -52,6 +53,7 @@ app.command(cls=GroupedCommand, epilog=EXIT_STATUS)(backfill)
 app.command()(check)
 app.command(cls=GroupedCommand, epilog=EXIT_STATUS)(copy)
 app.command(cls=GroupedCommand)(show)
+app.command(cls=GroupedCommand)(coverage)
 app.add_typer(assets, name="assets")
 app.command(cls=GroupedCommand)(simulate)
 app.command()(bench)

@@ -156,6 +156,19 @@ def _no_answer(command: str, error: LaklakError) -> dict[str, Any]:
 
         answer = {"schema": SCHEMA, "version": __version__, "series": None, "store": None, "candles": []}
         return {**answer, "error": in_short(error), "hint": error.hint}
+    if command == "coverage":
+        from laklak.report.summary import SCHEMA
+
+        nothing: dict[str, Any] = {
+            "store": None,
+            "as_of": {},
+            "health": None,
+            "worst": None,
+            "total": None,
+            "series": [],
+        }
+        ended = {"exit": error.exit_code, "error": in_short(error), "hint": error.hint}
+        return {"schema": SCHEMA, "version": __version__, **nothing, **ended}
     if command.startswith("assets"):
         from laklak.report.summary import SCHEMA
 

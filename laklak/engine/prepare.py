@@ -38,7 +38,7 @@ from laklak.sources.backlog import Backlog
 from laklak.sources.fresh import Fresh
 from laklak.sources.venue import Feed, cut_for
 from laklak.stores.base import Origin, Store
-from laklak.stores.knowledge import Knowledge
+from laklak.stores.knowledge import Knowledge, note_clock
 from laklak.stores.unconfirmed import UnsureBook
 from laklak.tasks.groups import task_group
 from laklak.tasks.stopping import Stopped, Stopper
@@ -395,6 +395,7 @@ class Preparation:
 
     async def _targets(self, feed: Feed) -> VenuePlan:
         span = self._span_by(feed.clock.now_ms())
+        note_clock(self._knowledge, feed.venue.name, feed.clock.read_ms, self._order.settings.settle_s)
         if self._order.within_retention:
             asked_for, span = span, self._store.within_retention(span)
             if not span:

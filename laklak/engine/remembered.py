@@ -16,7 +16,7 @@ from laklak.model.series import iso
 from laklak.sources import fresh
 from laklak.sources.addresses import NOTE, SOURCES, Addresses
 from laklak.stores.base import AbsenceCount
-from laklak.stores.knowledge import Knowledge
+from laklak.stores.knowledge import CLOCK, Knowledge
 from laklak.text import counted, mask_url
 from laklak.wire.bans import Believed
 
@@ -115,7 +115,7 @@ def _counted(
             counts[_ABSENCES[one.kind]] = one.count
             moments += (one.oldest_ms, one.newest_ms)
     for note in knowledge.all():
-        if note.about.partition(":")[0] != venue or note.kind == NOTE:
+        if note.about.partition(":")[0] != venue or note.kind in (NOTE, CLOCK):
             continue
         value = knowledge.value(note.about, note.kind)
         if note.kind.startswith(fresh.KIND):

@@ -12,9 +12,11 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from laklak.model.records import Note
-from laklak.model.series import Series
+from laklak.model.series import Series, iso
 from laklak.stores.base import Store
 
+CLOCK: Final = "clock"
+"""The note of a venue that tells up to when the last run wanted its candles."""
 _CLOCK_SLACK_MS: Final = 60 * 60_000
 
 
@@ -87,3 +89,21 @@ class Knowledge:
     def _set(self, about: str, kind: str, value: str, venue_ms: int | None) -> None:
         self._notes[about, kind] = Note(about, kind, value, time.time_ns() // 1_000_000, venue_ms)
         self._changed.add((about, kind))
+
+
+def note_clock(knowledge: Knowledge, venue: str, clock_ms: int | None, settle_s: float) -> None:
+    """Remember where the clock of a venue stood when a run held it against the store; None: it has not been read.
+
+    What had closed by `ms` was wanted then, unless an end was given: so a store can be looked at without its venue.
+    """
+    if clock_ms is not None:
+        final_ms = clock_ms - round(settle_s * 1000)
+        fact = {"ms": final_ms, "time": iso(final_ms // 1000 * 1000)}
+        knowledge.put(venue, CLOCK, fact, venue_ms=clock_ms)
+
+
+def known_clock(knowledge: Knowledge, venue: str) -> int | None:
+    """Up to when the last run wanted candles of a venue, by its clock; None where no run has told."""
+    fact = knowledge.value(venue, CLOCK)
+    final_ms = fact.get("ms") if isinstance(fact, dict) else None
+    return final_ms if type(final_ms) is int else None

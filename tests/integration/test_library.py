@@ -33,6 +33,7 @@ def test_the_public_names_are_there_and_no_others():
         "aread_candles",
         "backfill",
         "copy",
+        "coverage",
         "read_candles",
     ]
     assert all(getattr(laklak, name) is not None for name in laklak.__all__)

@@ -87,6 +87,7 @@ def test_every_table_of_keys_is_held_against_its_command():
         "copy",
         "check",
         "show",
+        "coverage",
         "assets list",
         "assets check",
     ]
@@ -120,6 +121,12 @@ def test_the_keys_of_a_check_are_those_that_the_readme_tells(filled, here):
 
 def test_the_keys_of_what_is_shown_are_those_that_the_readme_tells(filled, here):
     same_keys(here("show", "LTCUSDT", "--json").json, "show")
+
+
+def test_the_keys_of_a_coverage_are_those_that_the_readme_tells(filled, here, sql):
+    # Two stretches, the first of them the longer one.
+    sql("DELETE FROM candles WHERE open_time IN (SELECT open_time FROM candles ORDER BY open_time LIMIT 3 OFFSET 9)")
+    same_keys(here("coverage", "--json").json, "coverage")
 
 
 def test_the_keys_of_the_traded_symbols_are_those_that_the_readme_tells(filled, here):

@@ -24,6 +24,7 @@ LAYERS: list[set[str]] = [
     {"report", "settings"},
     {"sources"},
     {"engine"},
+    {"audit"},
     {"order"},
     {"api", "bench"},
     {"cli"},

@@ -1,0 +1,1 @@
+"""What a store has, held against what it should have, from the store alone."""

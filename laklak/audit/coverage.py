@@ -1,0 +1,355 @@
+"""How much of each series a store has, what of the rest is known, and where the gaps lie.  No venue is asked.
+
+What runs have learned of first and last candles, reach and clocks is in the store (laklak.stores.knowledge); candles
+that are stored go before any of it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Final, Literal
+
+from laklak.engine.store_work import each
+from laklak.errors import StoreUnavailable, SymbolError
+from laklak.model.absences import UNWANTED_KINDS, Absence, minutes
+from laklak.model.series import DAY_MS, Interval, Series, TimeRange, iso
+from laklak.model.spans import count, newest_held, oldest_held, on_grid, parted, union
+from laklak.stores.base import Store
+from laklak.stores.coverage import Presence, take_stock
+from laklak.stores.knowledge import Knowledge, known_clock
+from laklak.stores.reading import near_series
+from laklak.venues import VENUES
+
+Health = Literal["GOOD", "WARN", "CRITICAL"]
+Kind = Literal["full", "before", "closed", "quiet", "lost", "hole", "rejected", "missing"]
+
+KINDS: Final[tuple[Kind, ...]] = ("full", "before", "closed", "quiet", "lost", "hole", "rejected", "missing")
+"""What a part of a strip can be; where several are in it, the last of them is shown."""
+STRIP_CELLS: Final = 60
+SPANS_KEPT: Final = 1_000
+"""So many stretches of missing candles are named for each series: a store may have millions."""
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """wanted = held + holes + rejected + quiet + missing, in candles; `+` adds them.
+
+    Not wanted: `closed`, and `out_of_reach`, which nobody can be asked for any more; so many of these, `lost`, lie
+    after the first candle held.
+    """
+
+    wanted: int = 0
+    held: int = 0
+    holes: int = 0
+    rejected: int = 0
+    quiet: int = 0
+    closed: int = 0
+    out_of_reach: int = 0
+    lost: int = 0
+
+    @property
+    def missing(self) -> int:
+        return self.wanted - self.held - self.holes - self.rejected - self.quiet
+
+    @property
+    def share(self) -> float | None:
+        """What is held of what there can be, in percent; None where there can be nothing."""
+        return _percent(self.held, self.wanted - self.holes - self.quiet)
+
+    @property
+    def sound_share(self) -> float | None:
+        """The same with what is lost: what health is judged by."""
+        return _percent(self.held, self.wanted - self.holes - self.quiet + self.lost)
+
+    def __add__(self, other: Figures) -> Figures:
+        return Figures(*(getattr(self, name) + getattr(other, name) for name in self.__slots__))
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """One series: `span` is what was looked at, `missing` its first SPANS_KEPT stretches of `gaps`."""
+
+    series: Series
+    span: TimeRange
+    figures: Figures
+    first_ms: int | None
+    last_ms: int | None
+    gaps: int
+    longest: TimeRange | None
+    missing: tuple[TimeRange, ...]
+    strip: tuple[Kind, ...]
+
+    def health(self, good: float, warn: float) -> Health:
+        share = self.figures.sound_share
+        if share is None or share >= good:
+            return "GOOD"
+        return "WARN" if share >= warn else "CRITICAL"
+
+    @property
+    def badness(self) -> tuple[float, int, str]:
+        """Orders series, the worst first."""
+        share = self.figures.sound_share
+        return (101.0 if share is None else share, -self.figures.missing, str(self.series))
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """What is asked for: `days` before the end, or from `start_ms`, or neither: from the first candle of each series.
+
+    Without an end it is up to when the last run wanted candles.
+    """
+
+    days: int | None = None
+    start_ms: int | None = None
+    end_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What the store knows of where a series lives; None is not known."""
+
+    begins_ms: int | None
+    ends_ms: int | None
+    reach_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class CoverageReport:
+    """Every series, the worst first, and by venue up to when it was looked at."""
+
+    store: str
+    as_of: Mapping[str, int]
+    series: tuple[Coverage, ...]
+
+    @property
+    def total(self) -> Figures:
+        return sum((one.figures for one in self.series), Figures())
+
+    @property
+    def worst(self) -> float | None:
+        """The lowest share that health is judged by."""
+        return min(
+            (one.figures.sound_share for one in self.series if one.figures.sound_share is not None), default=None
+        )
+
+    def exit(self, fail_below: float | None) -> int:
+        if fail_below is not None:
+            return int(self.worst is not None and self.worst < fail_below)
+        return int(self.total.missing > 0)
+
+
+async def look_at(
+    store: Store, asked: Sequence[Series], wanted: Range, *, typed: bool, interval: Interval | None = None
+) -> CoverageReport:
+    """Hold `asked`, or all that the store has (of an `interval`), against the range.
+
+    `typed` ones that the store has never heard of are an error, those of a list are missing.
+    """
+    if not store.exists:
+        raise StoreUnavailable(
+            f"there is no store {store.display}", hint="name an existing one with --store, or fill it: laklak backfill"
+        )
+    knowledge, held = await Knowledge.of(store), await store.holdings()
+    if typed:
+        _check_known(asked, held, store.display)
+    chosen = list(dict.fromkeys(asked)) or sorted((one for one in held if interval in (None, one.interval)), key=str)
+    if not chosen:
+        of = f" of {interval}" if interval is not None and held else ""
+        raise StoreUnavailable(f"{store.display} holds no series{of}", hint="fill it: laklak backfill --days 7")
+    as_of = {venue: _as_of(venue, knowledge, held) for venue in sorted({one.venue for one in chosen})}
+
+    async def one(series: Series) -> Coverage:
+        known = known_of(knowledge, series, held.get(series), as_of[series.venue])
+        span = span_of(wanted, series.interval, as_of[series.venue], held.get(series), known)
+        life = _life(span, known)
+        presence = await take_stock(store, series, life)
+        return judge(series, span, life, presence, known)
+
+    found = await each(chosen, one)
+    return CoverageReport(store.display, as_of, tuple(sorted(found, key=lambda one: one.badness)))
+
+
+def known_of(knowledge: Knowledge, series: Series, held: TimeRange | None, as_of_ms: int) -> Known:
+    """What runs have noted of a series; what is stored goes beyond it."""
+    first_ms = _moment(knowledge, series, "first", "ms")
+    last_ms = _moment(knowledge, series, "last", "ms")
+    ended = knowledge.value(series, "ended")
+    ends_ms: int | None = None
+    if isinstance(ended, dict):
+        lasts = [one for one in (_moment(knowledge, series, "ended", "last_ms"), last_ms) if one is not None]
+        ends_ms = max(lasts) + series.interval.ms if lasts else 0
+    if held is not None:
+        first_ms = None if first_ms is None else min(first_ms, held.start_ms)
+        ends_ms = None if ends_ms is None else max(ends_ms, held.end_ms)
+    venue = VENUES.get(series.venue)
+    reach_ms = None if venue is None else venue.reach_ms(series.interval)
+    reaches = [_moment(knowledge, series, "reach", "ms") or 0]
+    if reach_ms is not None:
+        reaches.append(series.interval.ceil(as_of_ms - reach_ms))
+    return Known(first_ms, ends_ms, max(reaches))
+
+
+def span_of(wanted: Range, interval: Interval, as_of_ms: int, held: TimeRange | None, known: Known) -> TimeRange:
+    """The range on the grid; no candle is wanted that had not closed when the venue was last asked."""
+    limit_ms = interval.floor(as_of_ms)
+    end_ms = limit_ms if wanted.end_ms is None else min(limit_ms, wanted.end_ms)
+    if wanted.days is not None:
+        start_ms = end_ms - wanted.days * DAY_MS
+    elif wanted.start_ms is not None:
+        start_ms = wanted.start_ms
+    else:
+        firsts = [one for one in (known.begins_ms, held.start_ms if held else None) if one is not None]
+        start_ms = min(firsts, default=end_ms)
+    return on_grid(TimeRange(max(0, start_ms), max(0, start_ms, end_ms)), interval)
+
+
+def judge(series: Series, span: TimeRange, life: TimeRange, presence: Presence, known: Known) -> Coverage:
+    """The figures of a series from what a store has of its `life`, the part of `span` in which it has candles."""
+    interval = series.interval
+    out, missing = _beyond_reach(presence.missing, known.reach_ms)
+    not_held = union([*presence.missing, *(one.span for one in presence.absences)])
+    first_ms = oldest_held(life, not_held) if presence.stored else None
+    lost = [] if first_ms is None else [part for part in out if part.start_ms > first_ms]
+    unwanted = minutes(presence.absences, UNWANTED_KINDS, interval)
+    figures = Figures(
+        wanted=life.count(interval) - unwanted - count(out, interval),
+        held=presence.stored,
+        holes=minutes(presence.absences, ("hole",), interval),
+        rejected=minutes(presence.absences, ("rejected",), interval),
+        quiet=minutes(presence.absences, ("quiet",), interval),
+        closed=minutes(presence.absences, ("closed",), interval),
+        out_of_reach=count(out, interval),
+        lost=count(lost, interval),
+    )
+    return Coverage(
+        series,
+        span,
+        figures,
+        first_ms,
+        newest_held(life, not_held, interval) if presence.stored else None,
+        len(missing),
+        max(missing, key=lambda part: part.end_ms - part.start_ms, default=None),
+        tuple(missing[:SPANS_KEPT]),
+        strip(span, life, presence.absences, out, missing),
+    )
+
+
+def strip(
+    span: TimeRange,
+    life: TimeRange,
+    absences: Iterable[Absence],
+    out_of_reach: Iterable[TimeRange],
+    missing: Iterable[TimeRange],
+    cells: int = STRIP_CELLS,
+) -> tuple[Kind, ...]:
+    """A range as so many cells, each with the worst that lies in it: a minute of a year shows."""
+    found = [0] * cells
+
+    def mark(kind: Kind, part: TimeRange) -> None:
+        part = part.clip(span)
+        if part:
+            length_ms = span.end_ms - span.start_ms
+            first = (part.start_ms - span.start_ms) * cells // length_ms
+            last = (part.end_ms - 1 - span.start_ms) * cells // length_ms
+            for cell in range(first, last + 1):
+                found[cell] = max(found[cell], KINDS.index(kind))
+
+    mark("before", TimeRange(span.start_ms, life.start_ms))
+    mark("before", TimeRange(life.end_ms, span.end_ms))
+    for one in absences:
+        mark("before" if one.kind in ("before_first", "after_last") else _KIND_OF[one.kind], one.span)
+    for part in out_of_reach:
+        mark("lost", part)
+    for part in missing:
+        mark("missing", part)
+    return tuple(KINDS[one] for one in found)
+
+
+_KIND_OF: Final[Mapping[str, Kind]] = {"hole": "hole", "rejected": "rejected", "quiet": "quiet", "closed": "closed"}
+
+
+def narrowed(cells: Sequence[Kind], width: int) -> tuple[Kind, ...]:
+    """A strip with no more than so many cells; none of its worst is lost."""
+    if width >= len(cells):
+        return tuple(cells)
+    bounds = [place * len(cells) // width for place in range(width + 1)]
+    return tuple(max(cells[start:end], key=KINDS.index) for start, end in pairwise(bounds))
+
+
+def _life(span: TimeRange, known: Known) -> TimeRange:
+    start_ms = span.start_ms if known.begins_ms is None else min(span.end_ms, max(span.start_ms, known.begins_ms))
+    end_ms = span.end_ms if known.ends_ms is None else min(span.end_ms, known.ends_ms)
+    return TimeRange(start_ms, max(start_ms, end_ms))
+
+
+def _beyond_reach(missing: Sequence[TimeRange], reach_ms: int) -> tuple[list[TimeRange], list[TimeRange]]:
+    within, beyond = parted(missing, [TimeRange(0, reach_ms)] if reach_ms else [])
+    return beyond, within
+
+
+def _as_of(venue: str, knowledge: Knowledge, held: Mapping[Series, TimeRange]) -> int:
+    """Up to when a venue's candles were wanted; where no run has told, the end of the newest one stored."""
+    clock_ms = known_clock(knowledge, venue)
+    if clock_ms is not None:
+        return clock_ms
+    ends = [span.end_ms for series, span in held.items() if series.venue == venue]
+    return max(ends, default=time.time_ns() // 1_000_000)
+
+
+def _check_known(asked: Iterable[Series], held: Mapping[Series, TimeRange], store: str) -> None:
+    for series in asked:
+        if series not in held:
+            near = near_series(series, held)
+            hint = f"did you mean {' or '.join(near)}? " if near else ""
+            raise SymbolError(
+                f"no candles of {series} in {store}",
+                hint=f"{hint}laklak backfill {series.venue}:{series.symbol} --days 1 fetches some",
+            )
+
+
+def _moment(knowledge: Knowledge, series: Series, kind: str, key: str) -> int | None:
+    fact = knowledge.value(series, kind)
+    time_ms = fact.get(key) if isinstance(fact, dict) else None
+    return time_ms if type(time_ms) is int else None
+
+
+def _percent(part: int, whole: int) -> float | None:
+    return None if whole <= 0 else 100 * part / whole
+
+
+def share_text(share: float | None) -> str:
+    """A percentage that is 100 only where nothing lacks."""
+    if share is None:
+        return "-"
+    return "100%" if share == 100 else f"{int(share * 100) / 100:.2f}%"
+
+
+def as_object(one: Coverage, good: float, warn: float) -> dict[str, object]:
+    """A series for JSON."""
+    figures = one.figures
+    return {
+        "series": str(one.series),
+        "start": iso(one.span.start_ms),
+        "end": iso(one.span.end_ms),
+        "first": None if one.first_ms is None else iso(one.first_ms),
+        "last": None if one.last_ms is None else iso(one.last_ms),
+        **figures_object(figures),
+        "health": one.health(good, warn),
+        "gaps": one.gaps,
+        "longest_gap": None if one.longest is None else _bounds(one.longest),
+        "missing_spans": [_bounds(part) for part in one.missing],
+    }
+
+
+def figures_object(figures: Figures) -> dict[str, object]:
+    """Figures for JSON."""
+    names = [*figures.__slots__, "missing"]
+    share = figures.share
+    return {**{name: getattr(figures, name) for name in names}, "coverage": None if share is None else round(share, 6)}
+
+
+def _bounds(part: TimeRange) -> dict[str, str]:
+    return {"start": iso(part.start_ms), "end": iso(part.end_ms)}

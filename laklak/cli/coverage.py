@@ -1,0 +1,264 @@
+"""`laklak coverage`: how much a store has, and where the gaps lie."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from laklak.cli.grouped import OUTPUT, WHAT
+from laklak.cli.options import AsJson, Config, ExistingStore, Start, option, settings_of, working_folder
+from laklak.cli.work import look, print_json
+from laklak.errors import UsageError
+
+if TYPE_CHECKING:
+    from laklak.audit.coverage import Coverage, CoverageReport, Kind, Range
+    from laklak.model.series import Interval, Series
+    from laklak.settings.load import Settings
+
+_LETTERS: Final[Mapping[Kind, str]] = {
+    "full": "-",
+    "before": ".",
+    "closed": "c",
+    "quiet": "q",
+    "lost": "L",
+    "hole": "h",
+    "rejected": "R",
+    "missing": "M",
+}
+_COLOURS: Final[Mapping[Kind, int]] = {
+    "full": 32,
+    "before": 90,
+    "closed": 90,
+    "quiet": 36,
+    "lost": 34,
+    "hole": 33,
+    "rejected": 35,
+    "missing": 31,
+}
+_LEGEND: Final[Mapping[Kind, str]] = {
+    "full": "held",
+    "before": "before its first or after its last candle",
+    "closed": "closed",
+    "quiet": "no trades",
+    "lost": "out of reach",
+    "hole": "hole",
+    "rejected": "rejected",
+    "missing": "missing",
+}
+_LEAST_STRIP: Final = 12
+
+
+def coverage(
+    series: Annotated[
+        list[str] | None, typer.Argument(metavar="[SERIES]...", help="Series or symbols; else all that is stored.")
+    ] = None,
+    days: Annotated[str | None, option("days")] = None,
+    start: Start = None,
+    end: Annotated[
+        str | None, typer.Option(metavar="T", help="Moment to stop before [the last run].", rich_help_panel=WHAT)
+    ] = None,
+    interval: Annotated[str | None, option("interval")] = None,
+    assets: Annotated[str | None, option("assets")] = None,
+    stored: Annotated[
+        bool, typer.Option("--stored", help="All that is stored, as without a series.", rich_help_panel=WHAT)
+    ] = False,
+    everything: Annotated[bool, typer.Option("--all", help="Show full series too.", rich_help_panel=OUTPUT)] = False,
+    good: Annotated[
+        float, typer.Option(min=0, max=100, metavar="P", help="From here GOOD.", rich_help_panel=OUTPUT)
+    ] = 99.5,
+    warn: Annotated[
+        float, typer.Option(min=0, max=100, metavar="P", help="From here WARN.", rich_help_panel=OUTPUT)
+    ] = 97.0,
+    fail_below: Annotated[
+        float | None,
+        typer.Option(min=0, max=100, metavar="P", help="Exit with 1 only below this.", rich_help_panel=OUTPUT),
+    ] = None,
+    store: ExistingStore = None,
+    config: Config = None,
+    as_json: AsJson = False,
+) -> int:
+    """Say how much of each series is stored, what the rest is and where gaps lie; asks no venue.
+
+    Without --end it is held against the moment of the last run, by the venue's clock. Coverage is what is held of
+    what there can be: holes and quiet minutes do not count against it.
+    Exit status: 0 nothing is missing, 1 something is (with --fail-below: the worst series has less than that), 2
+    wrong usage or a store that cannot be read.
+    """
+    from laklak.audit.coverage import Range
+
+    if warn > good:
+        raise UsageError(f"--warn {warn:g} is above --good {good:g}", hint="give a lower one")
+    settings = settings_of(
+        {"days": days, "start": start, "end": end, "interval": interval, "assets": assets, "store": store}
+        | {"config": config}
+    )
+    if (assets is not None) + bool(series) + stored > 1:
+        raise UsageError("series, --assets and --stored exclude each other", hint="give one")
+    wanted = Range(settings.days, settings.start_ms, settings.end_ms)
+    chosen = _chosen(series or (), assets, settings)
+    of = settings.interval if interval is not None else None
+    work = _look(settings, chosen, wanted, typed=bool(series), interval=of)
+    report = look(work, json_of="coverage" if as_json else None)
+    status = report.exit(fail_below)
+    if as_json:
+        print_json(_as_object(report, good, warn, status))
+    else:
+        _show(report, good, warn, everything=everything)
+    return status
+
+
+async def _look(
+    settings: Settings, chosen: list[Series], wanted: Range, *, typed: bool, interval: Interval | None
+) -> CoverageReport:
+    from laklak.audit.coverage import look_at
+    from laklak.stores import open_store
+
+    # Whoever looks waits for the answer: nothing is waited for that may come up one day.
+    access = replace(settings.store_access, refusal_wait_s=0.0, max_wait_s=1.0)
+    async with open_store(access, create=False) as opened:
+        return await look_at(opened, chosen, wanted, typed=typed, interval=interval)
+
+
+def _chosen(names: Sequence[str], assets: str | None, settings: Settings) -> list[Series]:
+    from laklak.model.series import Series
+    from laklak.settings.assets import find_assets, read_assets
+    from laklak.settings.typed import KNOWN_VENUES, SPELLED, typed_series
+    from laklak.venues import VENUES
+
+    if assets is None:
+        return [typed_series(text, settings) for text in names]
+    found = find_assets(working_folder(), settings.assets, settings.config_folder)
+    read = read_assets(found.path, KNOWN_VENUES, SPELLED)
+    built = [one for one in read.assets if one.venue in VENUES]
+    return [Series(one.venue, one.symbol, settings.interval) for one in built]
+
+
+def _as_object(report: CoverageReport, good: float, warn: float, status: int) -> dict[str, Any]:
+    from laklak._version import __version__
+    from laklak.audit.coverage import as_object, figures_object
+    from laklak.model.series import iso
+    from laklak.report.summary import SCHEMA
+
+    return {
+        "schema": SCHEMA,
+        "version": __version__,
+        "store": report.store,
+        "as_of": {venue: iso(time_ms // 1000 * 1000) for venue, time_ms in report.as_of.items()},
+        "health": report.series[0].health(good, warn),
+        "worst": report.worst,
+        "total": figures_object(report.total),
+        "series": [as_object(one, good, warn) for one in report.series],
+        "exit": status,
+        "error": None,
+        "hint": None,
+    }
+
+
+def _show(report: CoverageReport, good: float, warn: float, *, everything: bool) -> None:
+    from laklak.cli.terminal import columns, emit_bytes, printable, tell
+    from laklak.model.series import iso
+    from laklak.text import counted
+
+    out = sys.stdout
+    coloured = out.isatty() and not os.environ.get("NO_COLOR")
+    # What a stream cannot spell would be drawn as escapes.
+    blocks = coloured and (out.encoding or "").lower().startswith("utf")
+    shown = [one for one in report.series if everything or one.figures.sound_share != 100]
+    as_of = ", ".join(f"{venue} as of {iso(time_ms // 1000 * 1000)}" for venue, time_ms in report.as_of.items())
+    tell(f"{report.store}: {as_of}", out)
+    for text, cells in _lines(report, shown, good, warn, columns(out) - 1 if out.isatty() else 160):
+        drawn = "".join(f"\x1b[{_COLOURS[cell]}m{'█' if blocks else _LETTERS[cell]}" for cell in cells)
+        plain = "".join(_LETTERS[cell] for cell in cells)
+        line = printable(text).rstrip() if not cells else printable(text)
+        strip = (f"{drawn}\x1b[0m" if coloured else plain) if cells else ""
+        emit_bytes(f"{line}{strip}\n".encode(out.encoding or "ascii", "backslashreplace"), out)
+    if shown:
+        kinds = [kind for kind in _LETTERS if any(kind in one.strip for one in shown)]
+        legend = "  ".join(f"{_COLOUR_NAMES[kind] if blocks else _LETTERS[kind]} {_LEGEND[kind]}" for kind in kinds)
+        tell(legend, out)
+    full = len(report.series) - len(shown)
+    if full:
+        tell(f"{counted(full, 'series')} full{'' if shown else ', nothing lacks'}; --all shows them", out)
+    tell(f"health {report.series[0].health(good, warn)}: {_totals(report)}", out)
+
+
+_COLOUR_NAMES: Final[Mapping[Kind, str]] = {
+    "full": "green:",
+    "before": "grey:",
+    "closed": "grey:",
+    "quiet": "cyan:",
+    "lost": "blue:",
+    "hole": "yellow:",
+    "rejected": "magenta:",
+    "missing": "red:",
+}
+
+
+def _totals(report: CoverageReport) -> str:
+    from laklak.audit.coverage import share_text
+    from laklak.text import counted
+
+    total = report.total
+    return (
+        f"{counted(len(report.series), 'series')}, coverage {share_text(total.share)}, worst "
+        f"{share_text(report.worst)}: wanted {total.wanted:,}, held {total.held:,}, holes {total.holes:,}, rejected "
+        f"{total.rejected:,}, quiet {total.quiet:,}, missing {total.missing:,}; closed {total.closed:,}, out of reach "
+        f"{total.out_of_reach:,}"
+    )
+
+
+def _lines(
+    report: CoverageReport, shown: list[Coverage], good: float, warn: float, width: int
+) -> Iterator[tuple[str, tuple[Kind, ...]]]:
+    """The table, each line with its strip; on a narrow terminal the columns that matter least are left out."""
+    from laklak.audit.coverage import narrowed
+
+    if not shown:
+        return
+    rows = [_cells(one, good, warn) for one in shown]
+    for left_out in range(len(_LEAST_FIRST) + 1):
+        names = [name for name in rows[0] if name not in _LEAST_FIRST[:left_out]]
+        widths = {name: max(len(name), *(len(row[name]) for row in rows)) for name in names}
+        room = width - sum(widths.values()) - 2 * len(names)
+        if room >= _LEAST_STRIP:
+            break
+    yield "  ".join(_aligned(name, name.upper(), widths[name]) for name in names), ()
+    for one, row in zip(shown, rows, strict=True):
+        left = "  ".join(_aligned(name, row[name], widths[name]) for name in names)
+        yield f"{left}  ", narrowed(one.strip, max(1, room)) if room > 0 else ()
+
+
+def _aligned(name: str, text: str, width: int) -> str:
+    return text.ljust(width) if name in _WORDS else text.rjust(width)
+
+
+_WORDS: Final = ("health", "series", "longest gap")
+_LEAST_FIRST: Final = ("first", "last", "quiet", "rejected", "longest gap", "holes", "wanted", "held")
+
+
+def _cells(one: Coverage, good: float, warn: float) -> dict[str, str]:
+    from laklak.audit.coverage import share_text
+    from laklak.model.series import iso
+    from laklak.text import duration_text
+
+    figures, gap = one.figures, one.longest
+    longest = "-" if gap is None else f"{duration_text((gap.end_ms - gap.start_ms) / 1000)} at {iso(gap.start_ms)}"
+    return {
+        "health": one.health(good, warn),
+        "series": str(one.series),
+        "coverage": share_text(figures.share),
+        "first": "-" if one.first_ms is None else iso(one.first_ms),
+        "last": "-" if one.last_ms is None else iso(one.last_ms),
+        "wanted": f"{figures.wanted:,}",
+        "held": f"{figures.held:,}",
+        "holes": f"{figures.holes:,}",
+        "rejected": f"{figures.rejected:,}",
+        "quiet": f"{figures.quiet:,}",
+        "missing": f"{figures.missing:,}",
+        "longest gap": longest,
+    }
