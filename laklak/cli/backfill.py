@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -44,6 +45,12 @@ def backfill(
         str | None,
         typer.Option(metavar="USDT", help="Of --all, only what is quoted in this.", rich_help_panel=WHAT),
     ] = None,
+    again: Annotated[
+        str | None,
+        typer.Option(
+            "--every", metavar="TIME", help="Again and again until stopped, by the clock: 30m.", rich_help_panel=AGAIN
+        ),
+    ] = None,
     config: Config = None,
     dry_run: Annotated[
         bool,
@@ -84,19 +91,28 @@ def backfill(
     \b
     laklak backfill --days 90
     laklak backfill BTCUSDT ETHUSDT --start 2026-01-01 --store candles.db
+    laklak backfill --days 2 --every 30m
     """
     from laklak.cli.terminal import Terminal
     from laklak.order import order
-    from laklak.report.told import ToldBook
+    from laklak.report.told import Told, ToldBook
 
+    rhythm = None
+    if again is not None:
+        from laklak.cli.every import repeat, rhythm_of
+
+        rhythm = rhythm_of(again, dry_run=dry_run, refetch=refetch, forget_ban=forget_ban)
     settings = settings_of({**flags, "config": config})
-    told = None
-    if quiet:
+    told: Told | None = None
+    if rhythm is not None:
+        told = Told()
+    elif quiet:
         job = ("backfill", settings.store, settings.interval.name, *_told_of(symbols, settings.assets, every, quote))
         told = ToldBook(settings.state_dir, [str(working_folder()), *job])
     terminal = Terminal(quiet=quiet, progress=not no_progress, told=told)
     start_log("backfill", settings, terminal, verbose=verbose)
-    ordered = order(
+    make = partial(
+        order,
         symbols or None,
         settings,
         folder=working_folder(),
@@ -110,7 +126,9 @@ def backfill(
         other_address=other_address,
         forget_ban=forget_ban,
     )
-    return _carry_out(ordered, terminal, as_json=as_json, quiet=quiet)
+    if rhythm is not None:
+        return repeat(make, rhythm, terminal, as_json=as_json, quiet=quiet)
+    return _carry_out(make(), terminal, as_json=as_json, quiet=quiet)
 
 
 def _told_of(symbols: list[str] | None, assets: str | None, every: bool, quote: str | None) -> list[str]:
