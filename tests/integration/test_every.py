@@ -147,6 +147,29 @@ def test_turns_leave_no_objects_behind(venue, laklak):
     assert after - before < 500
 
 
+@pytest.mark.parametrize(("words", "days"), [((), 4), (("--lookback", "36h"), 2), (("--days", "1"), 1)])
+def test_a_fill_is_a_backfill_of_seven_days_or_of_as_many_as_are_looked_back(venue, here, check_sum, words, days):
+    venue()
+    answer = check_sum(here("fill", "LTCUSDT", *words, "--json").json)
+    # The recording has four days, and a series begins with its first candle.
+    assert (answer["exit"], answer["written"]) == (0, days * 1440)
+
+
+def test_a_fill_takes_turns_too(venue, laklak):
+    venue()
+    process = laklak.start("fill", "LTCUSDT", "--every", "0.1", "--json", first=OFTEN)
+    reader = Reader(process)
+    assert [reader.turn()["written"] for _ in range(3)] == [4 * 1440, 0, 0]
+    process.send_signal(signal.SIGTERM)
+    assert laklak.wait(process).exit == 143
+
+
+@pytest.mark.parametrize("words", [("2x",), ("0",), ("800h",), ("48h", "--days", "3")])
+def test_a_lookback_that_is_none_is_told_in_one_line(here, words):
+    ended = here("fill", "LTCUSDT", "--lookback", *words)
+    assert (ended.exit, len(ended.lines("error")), ended.out) == (2, 1, "")
+
+
 @pytest.mark.parametrize(
     "words",
     [
