@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+import math
+from functools import partial
+from inspect import Parameter, signature
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
@@ -20,10 +23,14 @@ from laklak.cli.options import (
     working_folder,
 )
 from laklak.cli.work import perform, start_log
+from laklak.errors import UsageError
 
 if TYPE_CHECKING:
     from laklak.cli.terminal import Terminal
     from laklak.settings.order import Order
+
+
+_LOOKBACK: Final = typer.Option(metavar="TIME", help="How far back, up to whole days [168h].", rich_help_panel=WHAT)
 
 
 @takes_settings
@@ -43,6 +50,12 @@ def backfill(
     quote: Annotated[
         str | None,
         typer.Option(metavar="USDT", help="Of --all, only what is quoted in this.", rich_help_panel=WHAT),
+    ] = None,
+    again: Annotated[
+        str | None,
+        typer.Option(
+            "--every", metavar="TIME", help="Again and again until stopped, by the clock: 30m.", rich_help_panel=AGAIN
+        ),
     ] = None,
     config: Config = None,
     dry_run: Annotated[
@@ -84,19 +97,28 @@ def backfill(
     \b
     laklak backfill --days 90
     laklak backfill BTCUSDT ETHUSDT --start 2026-01-01 --store candles.db
+    laklak backfill --days 2 --every 30m
     """
     from laklak.cli.terminal import Terminal
     from laklak.order import order
-    from laklak.report.told import ToldBook
+    from laklak.report.told import Told, ToldBook
 
+    rhythm = None
+    if again is not None:
+        from laklak.cli.every import repeat, rhythm_of
+
+        rhythm = rhythm_of(again, dry_run=dry_run, refetch=refetch, forget_ban=forget_ban)
     settings = settings_of({**flags, "config": config})
-    told = None
-    if quiet:
+    told: Told | None = None
+    if rhythm is not None:
+        told = Told()
+    elif quiet:
         job = ("backfill", settings.store, settings.interval.name, *_told_of(symbols, settings.assets, every, quote))
         told = ToldBook(settings.state_dir, [str(working_folder()), *job])
     terminal = Terminal(quiet=quiet, progress=not no_progress, told=told)
     start_log("backfill", settings, terminal, verbose=verbose)
-    ordered = order(
+    make = partial(
+        order,
         symbols or None,
         settings,
         folder=working_folder(),
@@ -110,7 +132,43 @@ def backfill(
         other_address=other_address,
         forget_ban=forget_ban,
     )
-    return _carry_out(ordered, terminal, as_json=as_json, quiet=quiet)
+    if rhythm is not None:
+        return repeat(make, rhythm, terminal, as_json=as_json, quiet=quiet)
+    return _carry_out(make(), terminal, as_json=as_json, quiet=quiet)
+
+
+def fill(**given: Any) -> int:
+    """Fetch what is missing of the last seven days: `backfill --days 7` by a shorter name.
+
+    \b
+    laklak fill --every 30m
+    laklak fill BTCUSDT --lookback 48h
+    """
+    lookback = given.pop("lookback")
+    if lookback is not None and given["days"] is not None:
+        raise UsageError("--lookback and --days exclude each other", hint="give one of them")
+    if given["days"] is None:
+        given["days"] = str(_days_of(lookback or "168h"))
+    return backfill(**given)
+
+
+def _days_of(lookback: str) -> int:
+    """Whole days that hold so much: what is stored of them costs no request."""
+    from laklak.settings.times import parse_duration
+
+    seconds = parse_duration(lookback)
+    if seconds == 0:
+        raise UsageError("--lookback 0 is no time", hint="write 168h, or --days 7")
+    return math.ceil(seconds / 86_400)
+
+
+# typer asks for the signature: that of a backfill, but for the flags of a fixed range, and one flag more.
+fill.__signature__ = signature(backfill).replace(  # type: ignore[attr-defined]
+    parameters=[
+        Parameter("lookback", Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[str | None, _LOOKBACK]),
+        *(one for one in signature(backfill).parameters.values() if one.name not in ("start", "end")),
+    ]
+)
 
 
 def _told_of(symbols: list[str] | None, assets: str | None, every: bool, quote: str | None) -> list[str]:

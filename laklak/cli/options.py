@@ -23,6 +23,7 @@ _FIRST: Final = (
     *("days", "start", "end", "every", "quote", "assets", "interval", "venue"),
     *("store", "config"),
     *("source", "budget", "chunk", "max_wait"),
+    "again",
 )
 """In what order the help names what it groups; flags that are not here come last in their group."""
 

@@ -8,7 +8,7 @@ import typer
 
 from laklak._version import __version__
 from laklak.cli.assets import assets
-from laklak.cli.backfill import backfill
+from laklak.cli.backfill import backfill, fill
 from laklak.cli.bench import bench
 from laklak.cli.check import check
 from laklak.cli.copy import copy
@@ -50,6 +50,7 @@ def main(
 
 
 app.command(cls=GroupedCommand, epilog=EXIT_STATUS)(backfill)
+app.command(cls=GroupedCommand, epilog=EXIT_STATUS)(fill)
 app.command()(check)
 app.command(cls=GroupedCommand, epilog=EXIT_STATUS)(copy)
 app.command(cls=GroupedCommand)(show)

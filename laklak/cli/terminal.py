@@ -17,7 +17,7 @@ from laklak.errors import LaklakError
 from laklak.report.copied import CopyReport
 from laklak.report.progress import Report
 from laklak.report.summary import Estimate
-from laklak.report.told import ToldBook
+from laklak.report.told import Told
 from laklak.report.words import (
     begun_lines,
     copy_status_line,
@@ -108,16 +108,17 @@ class Terminal:
     every run.
     """
 
-    def __init__(self, *, quiet: bool, progress: bool, told: ToldBook | None = None) -> None:
+    def __init__(self, *, quiet: bool, progress: bool, told: Told | None = None) -> None:
         self._quiet = quiet
         self._progress = progress and not quiet
         self._told = told
+        self._notes = not quiet
         self._panel: LivePanel | None = None
         self._next_line_s = time.monotonic() + STATUS_EVERY_S
 
     def note(self, line: str) -> None:
         log.info("%s", line)
-        if not self._quiet:
+        if self._notes:
             self.close()
             tell(line)
 
@@ -158,6 +159,14 @@ class Terminal:
             for line in self._told.held_back:
                 say("warning", line)
         self._told.save(whole=exit_status in (0, 1))
+
+    def turn_ended(self) -> None:
+        """One of many turns is over: the next ones are the same again, and their notes are for the log alone."""
+        self.close()
+        self._notes = False
+        self._next_line_s = time.monotonic() + STATUS_EVERY_S
+        if self._told is not None:
+            self._told.save(whole=True)
 
     def close(self) -> None:
         """Take the progress display away; the next tick draws it anew below what was printed."""

@@ -8,7 +8,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Coroutine
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 from laklak._version import __version__
 from laklak.errors import LaklakError, StoreBusy, in_short
@@ -30,6 +30,18 @@ log = logging.getLogger(__name__)
 _LONG_RUN_S: Final = 6 * 3600.0
 
 Result = TypeVar("Result")
+
+
+class Stoppable(Protocol):
+    """What signals stop: the first one lets it finish, the second does not."""
+
+    @property
+    def in_flight(self) -> str:
+        """What a stop lets finish, in words; empty where nothing is."""
+        ...
+
+    def stop(self, exit_code: int, grace_s: float) -> None: ...
+    def stop_now(self) -> None: ...
 
 
 def start_log(command: str, settings: Settings, terminal: Terminal, *, verbose: bool) -> None:
@@ -61,7 +73,7 @@ def perform(
     outcome: Outcome
 
     async def go() -> tuple[Outcome, LaklakError | None]:
-        with _signals(work, terminal):
+        with signals(work, terminal):
             try:
                 return await work.run(), None
             except LaklakError as exc:
@@ -75,7 +87,7 @@ def perform(
     # It is over: a signal could only cost the summary now.
     ignore_signals()
     if error is not None:
-        say_error(error, silently=quiet and _is_young(error))
+        say_error(error, silently=quiet and is_young(error))
     elif not isinstance(outcome, Estimate) and outcome.error:
         say_error(LaklakError(outcome.error, hint=outcome.hint))
     lines = [] if error is not None else list(outcome_lines(outcome))
@@ -90,7 +102,7 @@ def perform(
     return outcome.exit
 
 
-def _is_young(error: LaklakError) -> bool:
+def is_young(error: LaklakError) -> bool:
     """Whether it only says that another run has not ended yet: a timer that meets the run before it has nothing to say
     as long as that one may still be at work.
     """
@@ -98,7 +110,7 @@ def _is_young(error: LaklakError) -> bool:
 
 
 @contextlib.contextmanager
-def _signals(work: Backfill | Copy, terminal: Terminal) -> Iterator[None]:
+def signals(work: Stoppable, terminal: Terminal) -> Iterator[None]:
     """First signal: finish and report. Second: stop now."""
     asked = False
 
@@ -108,7 +120,8 @@ def _signals(work: Backfill | Copy, terminal: Terminal) -> Iterator[None]:
             work.stop_now()
             return
         asked = True
-        terminal.stopping(f"finishing {work.in_flight}; again to stop now")
+        if work.in_flight:
+            terminal.stopping(f"finishing {work.in_flight}; again to stop now")
         work.stop(exit_code, grace_s)
 
     with at_signals(on_signal):

@@ -6,14 +6,47 @@ import hashlib
 import json
 import logging
 import os
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
 log = logging.getLogger(__name__)
 
 
-class ToldBook:
-    """The warnings of the last run of one job, in a file of its own; `job` is whatever makes it the same job.
+# What differs from turn to turn while nothing has changed: moments, spans of time, room on a disk.
+_MOVES = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+Z?|\d[\d.,:]*(?= ?(?:ms|s|min|h|d|days?|[kKMGT]i?B)\b)")
+
+
+class Told:
+    """The warnings of the turn before, in a process that takes many; a time in one of them that moves is no news."""
+
+    def __init__(self, before: Iterable[str] = ()) -> None:
+        self._before = frozenset(before)
+        self._now: list[str] = []
+        self.held_back: list[str] = []
+        """What was the same the last time and was not told in this one."""
+
+    def is_news(self, line: str) -> bool:
+        """Whether the last time did not tell this."""
+        line = self._compared(line)
+        self._now.append(line)
+        if line not in self._before:
+            return True
+        self.held_back.append(line)
+        return False
+
+    def _compared(self, line: str) -> str:
+        return _MOVES.sub("0", line)
+
+    def save(self, *, whole: bool) -> None:
+        """Remember what there was to tell; after a `whole` run, what it did not tell is news again."""
+        self._before = frozenset(self._now if whole else [*self._before, *self._now])
+        self._now.clear()
+        self.held_back.clear()
+
+
+class ToldBook(Told):
+    """The same of the last run of one job, in a file of its own; `job` is whatever makes it the same job.
 
     A file that cannot be written or read costs the memory: then things are told once more, never once too little.
     """
@@ -21,18 +54,10 @@ class ToldBook:
     def __init__(self, folder: Path, job: Iterable[str]) -> None:
         digest = hashlib.sha256("\0".join(job).encode("utf-8", "surrogatepass")).hexdigest()[:12]
         self._path = folder / f"told-{digest}.json"
-        self._before = self._read()
-        self._now: list[str] = []
-        self.held_back: list[str] = []
-        """What was the same in the last run and was not told in this one."""
+        super().__init__(self._read())
 
-    def is_news(self, line: str) -> bool:
-        """Whether the last run did not tell this."""
-        self._now.append(line)
-        if line not in self._before:
-            return True
-        self.held_back.append(line)
-        return False
+    def _compared(self, line: str) -> str:
+        return line
 
     def save(self, *, whole: bool) -> None:
         """Remember what there was to tell; after a `whole` run, what it did not tell is news again."""

@@ -384,6 +384,16 @@ def summary_lines(summary: Summary) -> Iterable[str]:
     yield from _again(summary, _advice(summary))
 
 
+def turn_line(summary: Summary, now_s: float) -> str:
+    """One of many turns, for people: when it ended, how, and what it did."""
+    word = (summary.error or "").partition(":")[0]
+    end = f"not done ({word})" if summary.start is None and word else _verdict(summary)
+    return (
+        f"{iso(int(now_s) * 1000)} {end}: {summary.written:,} written, {summary.missing:,} missing, "
+        f"{counted(summary.requests, 'request')}, {duration_text(summary.seconds)}"
+    )
+
+
 def _quiet(account: Account) -> str:
     """Minutes without trades, where there are any: most venues give every minute."""
     return f", quiet {account.quiet:,}" if account.quiet else ""

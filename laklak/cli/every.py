@@ -1,0 +1,139 @@
+"""`--every`: a backfill again and again, each turn a run of its own that leaves nothing behind but what it told."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import sys
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final, cast
+
+from laklak.cli.terminal import say_error, tell
+from laklak.cli.work import is_young, print_json, signals
+from laklak.engine import Backfill
+from laklak.errors import LaklakError, UsageError
+from laklak.report.progress import Report
+from laklak.report.summary import Summary, summarise
+from laklak.report.words import outcome_lines, turn_line
+from laklak.settings.times import parse_duration
+from laklak.tasks.process import ignore_signals, run_loop
+from laklak.tasks.stopping import Stopper
+from laklak.tasks.turns import Rhythm, take_turns
+
+if TYPE_CHECKING:
+    from laklak.cli.terminal import Terminal
+    from laklak.settings.order import Order
+
+log = logging.getLogger(__name__)
+
+SHORTEST_S: Final = 5.0
+
+State = tuple[int, str, frozenset[tuple[str, str]]]
+_WELL: Final[State] = (0, "", frozenset())
+
+
+def rhythm_of(text: str, **excluded: bool) -> Rhythm:
+    """Read what was typed behind --every; UsageError also for flags that nobody wants in every turn."""
+    for flag, given in excluded.items():
+        if given:
+            name = flag.replace("_", "-")
+            raise UsageError(f"--every and --{name} exclude each other", hint=f"run --{name} once, by itself")
+    every_s = parse_duration(text)
+    if every_s < SHORTEST_S:
+        raise UsageError(f"--every {text} is too often", hint=f"{SHORTEST_S:g}s is the shortest; 30m is usual")
+    return Rhythm(every_s)
+
+
+class Repeated:
+    """Runs what `make` orders, turn for turn, and tells what has changed since the turn before.
+
+    The store is opened anew in each turn: a file may be put in the place of another meanwhile, and what a command
+    between two turns has written is seen.  A turn's trouble is told and ends that turn, but for words and settings that
+    are wrong in the first one, which nothing but a person will mend.
+    """
+
+    def __init__(self, make: Callable[[], Order], terminal: Terminal, *, as_json: bool, quiet: bool) -> None:
+        self._make = make
+        self._terminal = terminal
+        self._as_json = as_json
+        self._quiet = quiet
+        self._stopper = Stopper()
+        self._work: Backfill | None = None
+        self._exit_code: int | None = None
+        self._is_first = True
+        self._before = _WELL
+
+    @property
+    def in_flight(self) -> str:
+        """What a stop lets finish, in words; empty between two turns."""
+        return "" if self._work is None else self._work.in_flight
+
+    def stop(self, exit_code: int, grace_s: float) -> None:
+        """Let a turn that is under way end as a run does that is stopped, and begin no other."""
+        self._exit_code = exit_code
+        self._stopper.request()
+        if self._work is not None:
+            self._work.stop(exit_code, grace_s)
+
+    def stop_now(self) -> None:
+        if self._work is not None:
+            self._work.stop_now()
+
+    async def run(self, rhythm: Rhythm) -> int:
+        """Take turns until stopped, and give the exit status of the signal that did it."""
+        with signals(self, self._terminal):
+            await take_turns(self._turn, rhythm, self._stopper)
+        return self._exit_code or 0
+
+    async def _turn(self) -> None:
+        error: LaklakError | None = None
+        try:
+            self._work = Backfill(self._make(), self._terminal)
+            # An Estimate is of a dry run, which has no turns.
+            outcome = cast("Summary", await self._work.run())
+        except LaklakError as exc:
+            if self._is_first and isinstance(exc, UsageError):
+                raise
+            # The frames of this turn hang on it.
+            error = exc.with_traceback(None)
+            outcome = self._closed(error)
+        finally:
+            self._work = None
+            self._terminal.turn_ended()
+        self._tell(outcome, error)
+        self._is_first = False
+        # A run looks for cycles seldom, for it ends soon; this process does not.
+        gc.collect()
+
+    def _closed(self, error: LaklakError) -> Summary:
+        return summarise(Report() if self._work is None else self._work.report, error=error)
+
+    def _tell(self, outcome: Summary, error: LaklakError | None) -> None:
+        line = turn_line(outcome, time.time())
+        log.info("%s", line)
+        if self._as_json:
+            print_json(outcome.as_json())
+        if self._quiet and (outcome.exit == self._exit_code or (error is not None and is_young(error))):
+            return
+        word = (outcome.error or "").partition(":")[0]
+        failed = frozenset((one.series, one.reason) for one in outcome.failed_series)
+        state: State = (outcome.exit, word, failed)
+        changed, self._before = state != self._before, state
+        if changed and outcome.error:
+            say_error(error or LaklakError(outcome.error, hint=outcome.hint))
+        if self._as_json or (self._quiet and not changed):
+            return
+        tell(line, sys.stdout)
+        if error is None and (changed or self._is_first):
+            for more in list(outcome_lines(outcome))[1:]:
+                tell(more, sys.stdout)
+
+
+def repeat(make: Callable[[], Order], rhythm: Rhythm, terminal: Terminal, *, as_json: bool, quiet: bool) -> int:
+    """Do it until a signal ends it."""
+    try:
+        return run_loop(Repeated(make, terminal, as_json=as_json, quiet=quiet).run(rhythm))
+    finally:
+        terminal.close()
+        ignore_signals()
