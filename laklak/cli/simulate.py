@@ -35,7 +35,9 @@ def simulate(
     venue: Annotated[
         str,
         typer.Option(
-            metavar="NAME", help="What it plays: binance, bitunix, blofin, bybit or deribit.", rich_help_panel=WHAT
+            metavar="NAME",
+            help="What it plays: binance, bitunix, blofin, bybit, deribit or yfinance.",
+            rich_help_panel=WHAT,
         ),
     ] = "binance",
     clock_speed: Annotated[
@@ -61,7 +63,7 @@ def simulate(
             min=1,
             help="What it allows: weight a minute of binance (2400), requests in 5 s of bybit (600), "
             "in 5 min of blofin (1500), in a second of bitunix (10), "
-            "credits a second of deribit (10000).",
+            "credits a second of deribit (10000), requests a second of yfinance (2).",
             rich_help_panel=TROUBLES,
         ),
     ] = None,

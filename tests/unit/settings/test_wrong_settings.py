@@ -117,7 +117,7 @@ def test_variables_of_others_are_not_judged(place: Place) -> None:
         ("interval", "7m", "choose one of 1m, 3m"),
         ("interval", "1w", "not supported yet"),
         ("venue", "binanse", "did you mean binance?"),
-        ("venue", "yfinance", "this venue is not built yet"),
+        ("venue", "okx", "this venue is not built yet"),
     ],
 )
 def test_a_wrong_value_names_key_value_source_and_what_is_expected(
