@@ -107,10 +107,11 @@ def simulate(
     candles, so that a range of days works; it can run on, and there are new candles then (made up, also after a
     recording). Stop it with Ctrl-C.
     """
+    from laklak.settings.spelling import ALIASES
     from laklak.simulator import ContinuedSource, Simulator, SimulatorSettings, generate, load_recorded, parse_fault
     from laklak.simulator.dialects import DIALECTS
 
-    dialect = DIALECTS.get(venue)
+    dialect = DIALECTS.get(ALIASES.get(venue, venue))
     if dialect is None:
         raise UsageError(f"the simulator plays no {quoted(venue)}", hint=f"it plays {', '.join(DIALECTS)}")
     if (recorded is None) == (generated is None):

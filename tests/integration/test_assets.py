@@ -72,7 +72,8 @@ def test_the_list_of_this_folder_comes_before_the_one_beside_the_settings_file(v
     assert {symbol for symbol, _ in stored()} == {"LTCUSDT"}
 
 
-def test_the_packaged_list_for_a_store_of_other_series_is_a_warning(venue, here):
+def test_the_packaged_list_for_a_store_of_other_series_is_a_warning(venue, here, monkeypatch):
+    monkeypatch.setenv("LAKLAK_YFINANCE_ENABLED", "off")
     venue()
     assert here("backfill", "LTCUSDT", *DAY).exit == 0
     (warning,) = [line for line in here("backfill", *DAY, "-n").lines("warning") if "though the store" in line]
@@ -82,7 +83,8 @@ def test_the_packaged_list_for_a_store_of_other_series_is_a_warning(venue, here)
     assert warning in [one["text"] for one in checked if (one["about"], one["verdict"]) == ("assets", "warning")]
 
 
-def test_a_series_that_is_not_on_the_packaged_list_is_named(venue, here):
+def test_a_series_that_is_not_on_the_packaged_list_is_named(venue, here, monkeypatch):
+    monkeypatch.setenv("LAKLAK_YFINANCE_ENABLED", "off")
     venue(generate(symbols=3, days=1))
     assert here("backfill", "SIM0003USDT", "--days", "1").exit == 0
     warnings = here("backfill", *DAY, "-n").lines("warning")

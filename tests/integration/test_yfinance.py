@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import sqlite3
+from pathlib import Path
 
 import pytest
+from copies import new_name
 
 from laklak.model.series import DAY_MS, MINUTE_MS, iso
 from laklak.simulator import SimulatorSettings, SymbolOverride, generate, parse_fault
@@ -198,3 +200,31 @@ def test_no_second_holds_more_than_two_requests_where_nothing_is_said(yahoo, her
     assert (ended.exit, ended.json["rate_limited"], ended.json["missing"]) == (0, 0, 0)
     at = sorted(hit.at_s for hit in running.hits)
     assert all(later - one >= 0.95 for one, later in zip(at, at[2:], strict=False))
+
+
+@pytest.mark.parametrize("words", [("yahoo:BTC=F",), ("--venue", "yahoo", "BTC=F"), ("--assets", "mine.txt")])
+def test_yahoo_is_another_name_of_it_wherever_a_venue_is_named(yahoo, here, source, monkeypatch, words, tmp_path):
+    running = yahoo()
+    monkeypatch.delenv("LAKLAK_YFINANCE_URL")
+    monkeypatch.setenv("LAKLAK_YAHOO_URL", running.url)
+    Path("mine.txt").write_text("BTC=F yahoo\n")
+
+    ended = here("backfill", *words, *days(source, 2, 1), "--budget", "yahoo=2")
+
+    assert (ended.exit, ended.json["missing"]) == (0, 0)
+    assert stored() == truth(source, source.end_ms - 2 * DAY_MS, source.end_ms - DAY_MS, ["BTC=F"])
+
+
+def test_influxdb_holds_every_candle_and_what_is_closed(yahoo, here, source, influxd):
+    running, name = yahoo(), new_name()
+    span = ("--start", iso(source.end_ms - 9 * DAY_MS), "--end", iso(source.end_ms - DAY_MS), "--json")
+    store = ("--store", influxd.url(name))
+
+    ended = here("backfill", "--venue", "yfinance", *SYMBOLS, *span, *store)
+
+    wanted = len(truth(source, source.end_ms - 9 * DAY_MS, source.end_ms - DAY_MS))
+    assert (ended.exit, ended.json["missing"], ended.json["written"]) == (0, 0, wanted)
+    before = len(asked(running))
+    again = here("backfill", "--venue", "yfinance", *SYMBOLS, *span, *store)
+    assert (again.exit, again.json["stored_before"]) == (0, wanted)
+    assert len(asked(running)) == before

@@ -6,9 +6,10 @@ import pytest
 from settings_place import Place
 
 from laklak.settings.origins import variable_name
+from laklak.settings.spelling import ALIASES
 from laklak.venues import VENUES
 
-KNOWN_TABLES = ", ".join(f"[{name}]" for name in sorted(VENUES))
+KNOWN_TABLES = ", ".join(f"[{name}]" for name in sorted([*VENUES, *ALIASES]))
 
 # Unknown keys
 
