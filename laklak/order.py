@@ -22,9 +22,13 @@ from laklak.settings.old_config import lines_for_dotenv
 from laklak.settings.order import Order
 from laklak.settings.typed import KNOWN_VENUES, SPELLED, check_venue, typed_series, typed_symbol
 from laklak.sources.store import CopyJob
+from laklak.tasks.timing import Timing
 from laklak.text import counted, some_of
 from laklak.venues import PLANNED, VENUES
 from laklak.wire.client import no_proxy_warning
+
+TIMING: Final = Timing()
+"""The waits of whatever is ordered here."""
 
 _LINES_TOLD: Final = 8
 _SWITCHED_OFF: Final = "this venue is switched off"
@@ -127,7 +131,7 @@ async def venue_listing(
 ) -> Mapping[str, Instrument]:
     """Ask a venue what it lists, once more where it lacks something `expected`; `tell` is told of its pauses."""
     check_venue(venue)
-    listing = await ask_listing(venue, Order(settings=settings), tell, frozenset(expected))
+    listing = await ask_listing(venue, Order(settings=settings, timing=TIMING), tell, frozenset(expected))
     return listing.instruments
 
 
@@ -151,6 +155,7 @@ def _order(
         every=listed.every,
         notes=notes,
         warnings=warnings,
+        timing=TIMING,
         **modes,
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -59,10 +60,17 @@ def clean_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+def timing(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Change waits of the runs that this process orders from now on: `timing(backoff_most_s=0.01)`."""
+    from laklak import order
+
+    return lambda **waits: monkeypatch.setattr(order, "TIMING", replace(order.TIMING, **waits))
+
+
+@pytest.fixture
+def hasty(timing: Callable[..., None]) -> None:
     """Two answers need not be two seconds apart here; other tests look at them."""
-    monkeypatch.setattr("laklak.engine.rounds.SECOND_ANSWER_AFTER_S", 0.05)
-    monkeypatch.setattr("laklak.engine.reading.SECOND_ANSWER_AFTER_S", 0.05)
+    timing(second_answer_after_s=0.05)
 
 
 @pytest.fixture(scope="session")

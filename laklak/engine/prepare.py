@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
 from types import TracebackType
-from typing import Final, Self
+from typing import Self
 
 import anyio
 
@@ -46,9 +46,6 @@ from laklak.text import counted, some_of
 from laklak.wire.pools import Pools
 
 log = logging.getLogger(__name__)
-
-OTHERS_WITHIN_S: Final = 5.0
-"""So long after the first venue the others are waited for; one that comes later joins the run then."""
 
 
 def mixing_refusal(store: Store, present: Origin | None, feed: Feed) -> StoreUnavailable | None:
@@ -207,7 +204,8 @@ class Preparation:
                     raise outcome
                 ready.append((feed, outcome))
                 if outcome is not None and not self._order.dry_run:
-                    waiting.deadline = min(waiting.deadline, anyio.current_time() + OTHERS_WITHIN_S)
+                    until_s = anyio.current_time() + self._order.timing.other_venues_within_s
+                    waiting.deadline = min(waiting.deadline, until_s)
         if self._pending:
             there = {feed for feed, _ in ready}
             others = ", ".join(feed.venue.name for feed in self.feeds if feed not in there)

@@ -26,7 +26,7 @@ from laklak.model.candles import Chunk
 from laklak.model.provenance import ARCHIVE
 from laklak.model.series import TimeRange
 from laklak.model.spans import parted, union
-from laklak.plan.answers import SECOND_ANSWER_AFTER_S, FirstQuestion, first_answer
+from laklak.plan.answers import FirstQuestion, first_answer
 from laklak.plan.chunks import plan_chunks
 from laklak.plan.rows import Checked
 from laklak.report.ledger import Ledger
@@ -109,7 +109,7 @@ class Reading:
         try:
             passed_s = (self._feed.clock.now_ms() - (note.venue_ms or 0)) / 1000
             with self._feed.stopper.interruptible():
-                await asyncio.sleep(SECOND_ANSWER_AFTER_S - max(0.0, passed_s))
+                await asyncio.sleep(self._order.timing.second_answer_after_s - max(0.0, passed_s))
             return await first_open_ms(self._feed, series) is None
         except PermanentError:
             return True

@@ -16,7 +16,7 @@ from laklak.engine.delivering import Deliveries
 from laklak.engine.life import Lives
 from laklak.model.candles import Chunk
 from laklak.model.series import iso
-from laklak.plan.answers import SECOND_ANSWER_AFTER_S, SecondQuestion
+from laklak.plan.answers import SecondQuestion
 from laklak.plan.rows import Checked
 from laklak.report.ledger import UNPROVEN, Ledger
 from laklak.report.progress import Report
@@ -53,13 +53,14 @@ class Rounds:
             self.look_beyond(ledger)
 
     def _ask_again(self, ledger: Ledger) -> None:
-        """Ask for what is in doubt, two seconds after the first answers."""
+        """Ask for what is in doubt, some time after the first answers."""
+        pause_s = self._order.timing.second_answer_after_s
         now_s = asyncio.get_running_loop().time()
         round_ = next_round(ledger, self._feed.steps, self._feed.page, edges=self._feed.no_api is None)
         for question in round_.questions:
             if isinstance(question, SecondQuestion):
                 question = with_neighbours(question, self._feed.tiers, self.closed_ms())
-            self._feed.backlog.later(ledger, question, now_s + (0.0 if round_.waited else SECOND_ANSWER_AFTER_S))
+            self._feed.backlog.later(ledger, question, now_s + (0.0 if round_.waited else pause_s))
 
     def closed_ms(self) -> int:
         """Until when candles are wanted by now."""

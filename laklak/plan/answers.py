@@ -36,7 +36,6 @@ from laklak.model.spans import gaps, merge, parted, runs
 from laklak.plan.chunks import Tiers, plan_chunks
 from laklak.plan.rows import Checked, Refusal
 
-SECOND_ANSWER_AFTER_S: Final = 2.0
 HOLE_CLOSED_FOR_MS: Final = 10 * 60_000
 LAGS_FOR_MS: Final = DAY_MS
 """Candles of a range may come later than those after it, by so much: a hole that was noted earlier is asked again."""

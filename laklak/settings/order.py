@@ -8,6 +8,7 @@ from typing import Final
 
 from laklak.plan.wanted import Asked, Every, FailedSeries
 from laklak.settings.load import Settings
+from laklak.tasks.timing import Timing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,3 +41,4 @@ class Order(Modes):
     every: Every | None = None
     notes: Sequence[str] = ()
     warnings: Sequence[str] = ()
+    timing: Timing

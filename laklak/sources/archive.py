@@ -31,6 +31,7 @@ from laklak.plan.rows import Checked
 from laklak.tasks.memory import Memory
 from laklak.tasks.process import cores
 from laklak.tasks.stopping import Stopper
+from laklak.tasks.timing import Timing
 from laklak.wire.downloads import Downloader, TooLarge
 
 log = logging.getLogger(__name__)
@@ -85,9 +86,11 @@ class FileReader:
     Room in `memory` is taken before files are unpacked, and given back when their candles are released.
     """
 
-    def __init__(self, archive: Archive, url: str, *, stopper: Stopper, connections: int, unpacked: int) -> None:
+    def __init__(
+        self, archive: Archive, url: str, *, stopper: Stopper, connections: int, unpacked: int, timing: Timing
+    ) -> None:
         self.archive = archive
-        self.downloader = Downloader(url, stopper=stopper, connections=connections)
+        self.downloader = Downloader(url, stopper=stopper, connections=connections, timing=timing)
         self._stopper = stopper
         # Days are many and small: all files together are to take what so many months of minutes would.
         self.memory = Memory(unpacked * _CANDLES_OF_A_LARGE_FILE)

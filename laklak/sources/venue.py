@@ -118,6 +118,7 @@ class Feed:
             max_wait_s=order.settings.max_wait_s,
             firewall_wait_s=settings.firewall_wait_s,
             start_wait_s=order.settings.start_wait_s,
+            timing=order.timing,
         )
         self.reader = _file_reader(name, settings.archive_url, order, self.stopper)
         self._opened_reader = self.reader
@@ -475,6 +476,7 @@ def _file_reader(name: str, url: str | None, order: Order, stopper: Stopper) -> 
         url,
         stopper=stopper,
         connections=order.settings.archive_connections,
+        timing=order.timing,
         unpacked=order.settings.archive_files,
     )
 

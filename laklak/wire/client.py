@@ -20,9 +20,6 @@ from laklak.wire.noproxy import NoProxy
 SIMULATOR_HEADER: Final = "X-Laklak-Simulator"
 """In every answer of `laklak simulate`, so that its candles and real ones are not mixed."""
 
-_BACKOFF_FIRST_S: Final = 0.5
-_BACKOFF_MOST_S: Final = 10.0
-
 # What passes when the network comes up; also a route that is still to come.
 _NO_NETWORK_YET: Final = {
     errno.ENETUNREACH,
@@ -43,14 +40,6 @@ _ERRNO = re.compile(r"\[Errno (\d+)\]")
 
 class Said(aiohttp.ClientError):
     """A fault whose own text is for people."""
-
-
-def backoff_s(attempt: int, share: float) -> float:
-    """Seconds to wait after the n-th failed attempt (from 1): full jitter, `share` in [0, 1) is the dice.
-
-    Bounds 0.5, 1, 2, 4, 8, 10, 10, ... seconds.
-    """
-    return share * min(_BACKOFF_MOST_S, _BACKOFF_FIRST_S * 2.0 ** (attempt - 1))
 
 
 def host_text(url: URL) -> str:

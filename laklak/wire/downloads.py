@@ -12,7 +12,6 @@ import logging
 import math
 import random
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Final, Self
@@ -23,25 +22,23 @@ from yarl import URL
 from laklak._version import __version__
 from laklak.errors import PermanentError, TransientError
 from laklak.tasks.stopping import Stopper
+from laklak.tasks.timing import Timing
 from laklak.wire import tls
-from laklak.wire.client import SIMULATOR_HEADER, backoff_s, connector_to, host_text, is_not_yet, proxy_for, what_failed
+from laklak.wire.client import SIMULATOR_HEADER, connector_to, host_text, is_not_yet, proxy_for, what_failed
 from laklak.wire.line import Line, Reception
 
 log = logging.getLogger(__name__)
 
 TRIES: Final = 6
 _LOOK_BYTES: Final = 65_536
-_SILENCE_S: Final = 20.0
-_FILE_S: Final = 3600.0
 # So small a body goes beside the others: a file is worth nothing without its checksum.
 _SMALL_BYTES: Final = 65_536
 _ABSENT: Final = (404, 410)
 _PASSING: Final = (408, 425, 429)
 # The API has the same candles: an archive that has not answered once is given up early.
 _TRIES_OF_A_STRANGER: Final = 3
-# So many files that failed all their tries, one after the other, and no good answer for so long: the archive is down.
+# So many files that failed all their tries, one after the other, and no good answer for long: the archive is down.
 _FAILURES_OF_A_DEAD_ONE: Final = 8
-DEAD_AFTER_S: Final = 30.0
 
 
 class TooLarge(PermanentError):
@@ -66,15 +63,14 @@ class Downloader:
         *,
         stopper: Stopper,
         connections: int,
-        silence_s: float = _SILENCE_S,
-        backoff: Callable[[int, float], float] = backoff_s,
+        timing: Timing,
     ) -> None:
-        """`connections` at once; `silence_s` without a byte is a fault."""
+        """`connections` at once."""
         self._base = URL(url)
         self._stopper = stopper
         self._connections = connections
-        self.line = Line(connections, silence_s=silence_s, longest_s=_FILE_S)
-        self._backoff = backoff
+        self.line = Line(connections, silence_s=timing.silence_s, longest_s=timing.longest_file_s)
+        self._timing = timing
         self._proxy = proxy_for(self._base)
         self._session: aiohttp.ClientSession | None = None
         self._failures_in_a_row = 0
@@ -133,7 +129,7 @@ class Downloader:
                 return body
             self.traffic.retries += 1
             with self._stopper.interruptible():
-                await asyncio.sleep(self._backoff(attempt, random.random()))
+                await asyncio.sleep(self._timing.backoff_s(attempt, random.random()))
             if self.dead:
                 break
         raise TransientError(f"{self.host} does not answer")
@@ -142,7 +138,7 @@ class Downloader:
         """Count a file that failed all its tries."""
         self._failures_in_a_row += 1
         silent_s = time.monotonic() - self._last_good_s
-        if self._failures_in_a_row >= _FAILURES_OF_A_DEAD_ONE and silent_s >= DEAD_AFTER_S:
+        if self._failures_in_a_row >= _FAILURES_OF_A_DEAD_ONE and silent_s >= self._timing.dead_archive_after_s:
             self.dead = True
 
     async def _attempt(self, path: str, most_bytes: int) -> bytes | None:

@@ -33,6 +33,7 @@ from laklak.errors import (
 )
 from laklak.model.series import iso
 from laklak.tasks.stopping import Stopper
+from laklak.tasks.timing import Timing
 from laklak.text import duration_text, size_text
 from laklak.venues.base import REGION, Answer, DecodeError, Meaning, Request, Venue, Verdict
 from laklak.wire import tls
@@ -40,7 +41,6 @@ from laklak.wire.bans import BanBook, Believed
 from laklak.wire.client import (
     SIMULATOR_HEADER,
     Said,
-    backoff_s,
     connector_to,
     host_text,
     is_not_yet,
@@ -54,17 +54,11 @@ from laklak.wire.neighbours import Payment
 
 log = logging.getLogger(__name__)
 
-SILENCE_S: Final = 20.0
-"""An attempt is given up when nothing comes for so long, however long all of it takes."""
-
-LONGEST_ANSWER_S: Final = 900.0
 TRIES: Final = 6
 _BODY_MOST: Final = 64 * 1024 * 1024
 _BAN_DEFAULT_S: Final = 120.0
 _SHORTEST_PAUSE_S: Final = 1.0
 _WORTH_TELLING_S: Final = 2.0
-_NETWORK_PAUSE_S: Final = 1.0
-_SLOW_ANSWER_S: Final = 10.0
 
 Read = TypeVar("Read")
 
@@ -131,8 +125,7 @@ class Transport:
         max_wait_s: float,
         firewall_wait_s: float,
         start_wait_s: float = 0.0,
-        silence_s: float = SILENCE_S,
-        backoff: Callable[[int, float], float] = backoff_s,
+        timing: Timing,
     ) -> None:
         self._venue = venue
         self._base = URL(url)
@@ -148,8 +141,8 @@ class Transport:
         self._start_wait_s = min(start_wait_s, max_wait_s)
         self._no_network_since_s: float | None = None
         self._slow_told = False
-        self.line = Line(connections, silence_s=silence_s, longest_s=LONGEST_ANSWER_S)
-        self._backoff = backoff
+        self.line = Line(connections, silence_s=timing.silence_s, longest_s=timing.longest_answer_s)
+        self._timing = timing
         self._proxy = proxy_for(self._base)
         self._session: aiohttp.ClientSession | None = None
         self._last_success_s: float | None = None
@@ -247,7 +240,7 @@ class Transport:
                 log.debug("retry path=%s attempt=%d error=%s", request.path, attempt, exc)
             self.traffic.retries += 1
             with self._stopper.interruptible():
-                await asyncio.sleep(self._backoff(attempt, random.random()))
+                await asyncio.sleep(self._timing.backoff_s(attempt, random.random()))
             attempt += 1
 
     async def _wait_for_network(self, fault: _NotYet) -> None:
@@ -267,7 +260,7 @@ class Transport:
         log.debug("network not up yet host=%s error=%s", self._host, fault)
         self.traffic.retries += 1
         with self._stopper.interruptible():
-            await asyncio.sleep(min(left_s, _NETWORK_PAUSE_S))
+            await asyncio.sleep(min(left_s, self._timing.network_pause_s))
 
     async def _attempt(self, request: Request, read: Callable[[Answer], Read], *, candles: bool) -> Read:
         with self._stopper.interruptible():
@@ -340,7 +333,7 @@ class Transport:
 
     def _tell_if_slow(self, size: int, seconds: float) -> None:
         """Say once that an answer is still coming: somebody may sit before it and see nothing."""
-        if seconds >= _SLOW_ANSWER_S and not self._slow_told:
+        if seconds >= self._timing.slow_answer_s and not self._slow_told:
             self._slow_told = True
             rate = size_text(int(size / seconds))
             self._tell(f"{self._host} answers slowly, {rate} a second: going on as long as something comes")

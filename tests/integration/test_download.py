@@ -10,9 +10,11 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
 import pytest
+from talks import LongBackoff, quick
 
 from laklak.errors import PermanentError, TransientError
 from laklak.tasks.stopping import Stopped, Stopper
+from laklak.tasks.timing import Timing
 from laklak.wire.downloads import TRIES, Downloader
 
 BODY = bytes(range(256)) * 40
@@ -78,7 +80,7 @@ def answer(body=BODY, status="200 OK", *headers):
 
 def talk(answers, conversation: Callable[[Downloader], Awaitable], *, stopper=None, connections=4, **options):
     """Run a conversation with a server of such answers; give the server and what the conversation gave."""
-    options = {"backoff": lambda attempt, share: 0.0, **options}
+    options = {"timing": quick(), **options}
 
     async def main():
         async with (
@@ -190,12 +192,13 @@ def test_tries_come_to_an_end():
 def test_between_tries_there_is_a_wait_that_grows():
     waits = []
 
-    def backoff(attempt, share):
-        assert 0 <= share < 1
-        waits.append(attempt)
-        return 0.0
+    class Noted(Timing):
+        def backoff_s(self, attempt, share):
+            assert 0 <= share < 1
+            waits.append(attempt)
+            return 0.0
 
-    talk([answer(b"", "500 Oh")], failure(TransientError), backoff=backoff)
+    talk([answer(b"", "500 Oh")], failure(TransientError), timing=Noted())
 
     assert waits == list(range(1, TRIES))
 
@@ -221,16 +224,14 @@ def test_a_body_that_is_too_long_is_given_up_early(head):
 
 
 def test_a_server_that_falls_silent_in_the_middle_is_tried_again():
-    server, body = talk([HANG, answer()], get(), silence_s=0.1)
+    server, body = talk([HANG, answer()], get(), timing=quick(silence_s=0.1))
 
     assert body == BODY + WHOLE
     assert len(server.heard) == 2
 
 
-def test_a_server_that_drips_is_given_up(monkeypatch):
-    monkeypatch.setattr("laklak.wire.downloads._FILE_S", -1.0)
-
-    _, (error, _) = talk([answer()], failure(TransientError))
+def test_a_server_that_drips_is_given_up():
+    _, (error, _) = talk([answer()], failure(TransientError), timing=quick(longest_file_s=-1.0))
 
     assert "not all of an answer" in str(error)
 
@@ -255,7 +256,7 @@ def test_a_stop_gives_up_a_download_at_once():
             await downloader.get(PATH, most_bytes=100_000)
 
     # What is not given up is waited for longer than the test may last.
-    talk([HANG], conversation, stopper=stopper, silence_s=600.0)
+    talk([HANG], conversation, stopper=stopper, timing=quick(silence_s=600.0))
 
 
 def test_a_stop_ends_the_wait_between_two_tries():
@@ -266,7 +267,7 @@ def test_a_stop_ends_the_wait_between_two_tries():
         with pytest.raises(Stopped):
             await downloader.get(PATH, most_bytes=100_000)
 
-    server, _ = talk([answer(b"", "500 Oh")], conversation, stopper=stopper, backoff=lambda attempt, share: 60.0)
+    server, _ = talk([answer(b"", "500 Oh")], conversation, stopper=stopper, timing=LongBackoff())
 
     assert len(server.heard) == 1
 
@@ -308,9 +309,7 @@ def fail_often(url, files, **options):
     """Ask for so many files, a few at once; give the downloader."""
 
     async def main():
-        async with Downloader(
-            url, stopper=Stopper(), connections=4, backoff=lambda attempt, share: 0.0, **options
-        ) as downloader:
+        async with Downloader(url, stopper=Stopper(), connections=4, timing=quick(), **options) as downloader:
             for _ in range(files):
                 if downloader.dead:
                     break
@@ -347,7 +346,9 @@ def test_an_archive_that_speaks_no_tls_is_down_at_once():
     async def main():
         async with await asyncio.start_server(greet, "127.0.0.1", 0) as listening:
             port = listening.sockets[0].getsockname()[1]
-            async with Downloader(f"https://127.0.0.1:{port}", stopper=Stopper(), connections=1) as downloader:
+            async with Downloader(
+                f"https://127.0.0.1:{port}", stopper=Stopper(), connections=1, timing=quick()
+            ) as downloader:
                 with pytest.raises(TransientError):
                     await downloader.get(PATH, most_bytes=1000)
                 return downloader.dead
@@ -366,9 +367,7 @@ def test_an_archive_that_answered_a_moment_ago_is_not_down_yet():
     assert talk([answer(), answer(b"", "500 Oh")], conversation)[1] is False
 
 
-def test_an_archive_that_answered_long_ago_is_down(monkeypatch):
-    monkeypatch.setattr("laklak.wire.downloads.DEAD_AFTER_S", 0.0)
-
+def test_an_archive_that_answered_long_ago_is_down():
     async def conversation(downloader):
         await downloader.get(PATH, most_bytes=100_000)
         for _ in range(8):
@@ -377,11 +376,11 @@ def test_an_archive_that_answered_long_ago_is_down(monkeypatch):
                 await downloader.get(PATH, most_bytes=100_000)
         return downloader.dead
 
-    assert talk([answer(), answer(b"", "500 Oh")], conversation)[1] is True
+    timing = quick(dead_archive_after_s=0.0)
+    assert talk([answer(), answer(b"", "500 Oh")], conversation, timing=timing)[1] is True
 
 
-def test_files_that_are_not_there_show_that_an_archive_is_up(monkeypatch):
-    monkeypatch.setattr("laklak.wire.downloads.DEAD_AFTER_S", 0.0)
+def test_files_that_are_not_there_show_that_an_archive_is_up():
     answers = [*[answer(b"", "500 Oh")] * (TRIES * 7), answer(b"", "404 No"), *[answer(b"", "500 Oh")] * (TRIES * 7)]
 
     async def conversation(downloader):
@@ -390,20 +389,23 @@ def test_files_that_are_not_there_show_that_an_archive_is_up(monkeypatch):
                 await downloader.get(PATH, most_bytes=100_000)
         return downloader.dead
 
-    assert talk(answers, conversation)[1] is False
+    assert talk(answers, conversation, timing=quick(dead_archive_after_s=0.0))[1] is False
 
 
 def test_whoever_waits_for_another_try_of_an_archive_that_is_down_gives_up():
-    async def conversation(downloader):
-        def backoff(attempt, share):
-            downloader.dead = True  # as others have found
+    asking = []
+
+    class Found(Timing):
+        def backoff_s(self, attempt, share):
+            asking[0].dead = True  # as others have found
             return 0.01
 
-        downloader._backoff = backoff
+    async def conversation(downloader):
+        asking.append(downloader)
         with pytest.raises(TransientError):
             await downloader.get(PATH, most_bytes=100_000)
 
-    server, _ = talk([answer(b"", "500 Oh")], conversation)
+    server, _ = talk([answer(b"", "500 Oh")], conversation, timing=Found())
 
     assert len(server.heard) == 1
 
@@ -412,7 +414,9 @@ def test_a_login_for_a_proxy_is_sent_with_each_request(monkeypatch):
     async def main():
         async with Server([answer()]) as proxy:
             monkeypatch.setenv("http_proxy", f"http://user:secret@127.0.0.1:{proxy.port}")
-            async with Downloader("http://files.invalid", stopper=Stopper(), connections=1) as downloader:
+            async with Downloader(
+                "http://files.invalid", stopper=Stopper(), connections=1, timing=quick()
+            ) as downloader:
                 body = await downloader.get(PATH, most_bytes=100_000)
         return proxy.heard, body
 

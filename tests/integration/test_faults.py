@@ -10,6 +10,7 @@ import threading
 from collections import Counter
 
 import pytest
+from patience import timed
 
 import laklak as library
 from laklak.simulator import Fault, Override, generate
@@ -18,7 +19,7 @@ from laklak.simulator.dialects.binance import KLINES
 DAY = ("--days", "1")
 DAY_MS = 86_400_000
 END_MS = 1_772_323_200_000
-QUICK_RETRIES = "from laklak.wire import client; client._BACKOFF_MOST_S = 0.02"
+QUICK_RETRIES = timed(backoff_most_s=0.02)
 
 
 def backfill(*symbols, **options):
@@ -26,9 +27,9 @@ def backfill(*symbols, **options):
 
 
 @pytest.fixture
-def quick_retries(monkeypatch):
+def quick_retries(timing):
     """Backing off is tested with the transport; here it would only cost time."""
-    monkeypatch.setattr("laklak.wire.client._BACKOFF_MOST_S", 0.02)
+    timing(backoff_most_s=0.02)
 
 
 def test_a_mix_of_faults_costs_nothing_but_requests(venue, laklak, check_sum, stored, truth, recorded):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 from lying_venue import HEADER, MINUTE_MS, LyingVenue, ms, values
@@ -16,9 +16,9 @@ TEN_MS = ms("2026-03-01T10:00") or 0
 
 
 @pytest.fixture(autouse=True)
-def quick(hasty: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def quick(hasty: None, timing: Callable[..., None]) -> None:
     """What is tried again is tried at once."""
-    monkeypatch.setattr("laklak.wire.client._BACKOFF_MOST_S", 0.01)
+    timing(backoff_most_s=0.01)
 
 
 @pytest.fixture

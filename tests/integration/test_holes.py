@@ -176,8 +176,8 @@ def test_a_missing_hour_is_a_hole_too(venue, sql):
     assert sql("SELECT interval, open_time FROM laklak_holes") == [("1h", NOON_MS)]
 
 
-def test_a_failed_chunk_is_missing_and_never_a_hole(venue, check_sum, sql, monkeypatch):
-    monkeypatch.setattr("laklak.wire.client._BACKOFF_MOST_S", 0.02)
+def test_a_failed_chunk_is_missing_and_never_a_hole(venue, check_sum, sql, timing):
+    timing(backoff_most_s=0.02)
 
     def script(path, query, number):
         failing = path == KLINES and int(query["startTime"]) == END_MS - DAY_MS

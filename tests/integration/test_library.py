@@ -112,8 +112,8 @@ def test_what_cannot_start_raises(symbols, options, error, venue):
     assert raised.value.exit_code == 2
 
 
-def test_a_venue_that_cannot_be_reached_raises(monkeypatch):
-    monkeypatch.setattr("laklak.wire.client._BACKOFF_MOST_S", 0.02)
+def test_a_venue_that_cannot_be_reached_raises(monkeypatch, timing):
+    timing(backoff_most_s=0.02)
     monkeypatch.setenv("LAKLAK_BINANCE_URL", "http://127.0.0.1:9")
     with pytest.raises(VenueUnreachable):
         run(laklak.backfill("LTCUSDT", days=1))

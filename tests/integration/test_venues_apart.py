@@ -17,7 +17,6 @@ from laklak.simulator import Override, generate
 from laklak.simulator.dialects.binance import KLINES
 from laklak.sources.venue import Feed
 from laklak.stores.sqlite.store import SqliteStore
-from laklak.wire.venue_api import Transport
 
 DAY = ("--start", "2026-02-27", "--end", "2026-02-28")
 EXCHANGE_INFO = "/fapi/v1/exchangeInfo"
@@ -28,8 +27,8 @@ SERIES = "bybit:DOTUSDT:1m"
 
 
 @pytest.fixture(autouse=True)
-def settings_of_all(monkeypatch):
-    monkeypatch.setattr("laklak.wire.client._BACKOFF_MOST_S", 0.02)
+def settings_of_all(monkeypatch, timing):
+    timing(backoff_most_s=0.02)
     monkeypatch.setenv("LAKLAK_BINANCE_CHUNK", "60")
 
 
@@ -98,10 +97,10 @@ ENDS = {
 
 @pytest.mark.parametrize("end", ENDS)
 def test_a_venue_ends_alone_with_its_reason_and_the_other_one_is_complete(
-    end, venue, beside, here, check_sum, stored, truth, monkeypatch
+    end, venue, beside, here, check_sum, stored, truth, timing
 ):
     settings, reason, status = ENDS[end]
-    monkeypatch.setitem(Transport.__init__.__kwdefaults__, "silence_s", 0.5)
+    timing(silence_s=0.5)
     venue()
     beside("bybit", **settings)
 
@@ -279,9 +278,9 @@ def test_slow_venues_take_no_place_of_a_fast_one(venue, beside, here, monkeypatc
 
 
 def test_a_venue_that_is_slow_to_begin_holds_up_nobody_and_joins_when_it_is_there(
-    venue, beside, here, check_sum, monkeypatch
+    venue, beside, here, check_sum, timing
 ):
-    monkeypatch.setattr("laklak.engine.prepare.OTHERS_WITHIN_S", 0.1)
+    timing(other_venues_within_s=0.1)
     first, second = venue(), beside("bybit", latency_s=0.8)
 
     ended = here(*BOTH)
@@ -293,10 +292,8 @@ def test_a_venue_that_is_slow_to_begin_holds_up_nobody_and_joins_when_it_is_ther
     assert f"bybit can be asked by now: {MINUTES:,} candles more to fetch" in ended.err
 
 
-def test_a_venue_that_turns_out_to_be_down_while_others_are_asked_is_missing(
-    venue, beside, here, check_sum, monkeypatch
-):
-    monkeypatch.setattr("laklak.engine.prepare.OTHERS_WITHIN_S", 0.1)
+def test_a_venue_that_turns_out_to_be_down_while_others_are_asked_is_missing(venue, beside, here, check_sum, timing):
+    timing(other_venues_within_s=0.1)
     venue()
     beside("bybit", latency_s=0.8, script=answering("451", path=TIME))
 
@@ -306,8 +303,8 @@ def test_a_venue_that_turns_out_to_be_down_while_others_are_asked_is_missing(
     assert (ended.exit, failing(answer), answer["missing"]) == (1, {SERIES: "venue_unreachable"}, MINUTES)
 
 
-def test_wrong_usage_that_only_a_late_venue_can_tell_ends_the_run_with_2(venue, beside, here, monkeypatch):
-    monkeypatch.setattr("laklak.engine.prepare.OTHERS_WITHIN_S", 0.1)
+def test_wrong_usage_that_only_a_late_venue_can_tell_ends_the_run_with_2(venue, beside, here, monkeypatch, timing):
+    timing(other_venues_within_s=0.1)
     venue()
     beside("bybit", latency_s=0.8, advertised=500)
     monkeypatch.setenv("LAKLAK_BYBIT_BUDGET", "60000")
@@ -318,8 +315,10 @@ def test_wrong_usage_that_only_a_late_venue_can_tell_ends_the_run_with_2(venue, 
     assert held() == {"binance": MINUTES}
 
 
-def test_a_late_venue_whose_candles_the_store_may_not_mix_in_ends_alone(venue, beside, here, check_sum, monkeypatch):
-    monkeypatch.setattr("laklak.engine.prepare.OTHERS_WITHIN_S", 0.0)
+def test_a_late_venue_whose_candles_the_store_may_not_mix_in_ends_alone(
+    venue, beside, here, check_sum, monkeypatch, timing
+):
+    timing(other_venues_within_s=0.0)
     monkeypatch.setattr(Feed, "origin", property(lambda feed: "real" if feed.venue.name == "bybit" else "simulated"))
     venue()
     beside("bybit", latency_s=0.4)
@@ -330,8 +329,10 @@ def test_a_late_venue_whose_candles_the_store_may_not_mix_in_ends_alone(venue, b
     assert held() == {"binance": MINUTES}
 
 
-def test_a_late_venue_for_which_there_is_no_room_by_then_ends_alone(venue, beside, here, check_sum, monkeypatch):
-    monkeypatch.setattr("laklak.engine.prepare.OTHERS_WITHIN_S", 0.0)
+def test_a_late_venue_for_which_there_is_no_room_by_then_ends_alone(
+    venue, beside, here, check_sum, monkeypatch, timing
+):
+    timing(other_venues_within_s=0.0)
     running = venue()
     beside("bybit", latency_s=0.4)
     describe = SqliteStore.describe
@@ -347,8 +348,8 @@ def test_a_late_venue_for_which_there_is_no_room_by_then_ends_alone(venue, besid
     assert held() == {"binance": MINUTES}
 
 
-def test_a_stop_ends_the_wait_for_a_venue_that_is_slow_to_begin(venue, beside, here, monkeypatch):
-    monkeypatch.setattr("laklak.engine.prepare.OTHERS_WITHIN_S", 0.1)
+def test_a_stop_ends_the_wait_for_a_venue_that_is_slow_to_begin(venue, beside, here, timing):
+    timing(other_venues_within_s=0.1)
     running = venue()
     beside("bybit", latency_s=600.0)
     stopping = threading.Thread(target=lambda: (running.wait_for_candle_hits(24), os.kill(os.getpid(), signal.SIGTERM)))

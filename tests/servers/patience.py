@@ -15,14 +15,22 @@ from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
 from typing import Any
 
-PATIENT = """
+
+def timed(**waits: float) -> str:
+    """Statements that change waits of the runs that a program orders."""
+    return (
+        "from dataclasses import replace\nfrom laklak import order as ordering\n"
+        f"ordering.TIMING = replace(ordering.TIMING, **{waits!r})\n"
+    )
+
+
+PATIENT = f"""
+{timed(silence_s=600.0)}
 from laklak.tasks import process
-from laklak.wire import venue_api
 from laklak.stores.sqlite import write
 from laklak.stores.influx import calling, store
 for number, (status, _) in process.STOPS.items():
     process.STOPS[number] = (status, 600.0)
-venue_api.Transport.__init__.__kwdefaults__["silence_s"] = 600.0
 write.transaction.__wrapped__.__kwdefaults__["patience_s"] = 600.0
 calling.SILENCE_S = calling.OPENING_PATIENCE_S = store.OPENING_PATIENCE_S = 600.0
 """

@@ -15,6 +15,7 @@ from yarl import URL
 from laklak.model.series import MINUTE_MS, Interval, Series, TimeRange
 from laklak.simulator import Override, Simulator, SimulatorSettings, generate
 from laklak.tasks.stopping import Stopper
+from laklak.tasks.timing import Timing
 from laklak.venues import VENUES
 from laklak.venues.base import Asked, Quota, Request, unlisted
 from laklak.wire.bans import BanBook
@@ -39,6 +40,18 @@ def asked(symbol: str, span: TimeRange) -> Asked:
     return Asked(Series("binance", symbol, Interval.parse("1m")), unlisted(symbol), span)
 
 
+def quick(**waits: float) -> Timing:
+    """Retries follow each other at once; `waits` differ."""
+    return Timing(**{"backoff_most_s": 0.0, "silence_s": 5.0, **waits})
+
+
+class LongBackoff(Timing):
+    """A wait for the next try that a test cannot outlast."""
+
+    def backoff_s(self, attempt: int, share: float) -> float:
+        return 600.0
+
+
 @asynccontextmanager
 async def opened(url: str, **values: Any) -> AsyncIterator[Any]:
     """A transport to `url` with its parts as attributes; retries follow each other at once.
@@ -51,8 +64,13 @@ async def opened(url: str, **values: Any) -> AsyncIterator[Any]:
     shares = {"weight": Share(Quota(budget, 60.0, window="calendar"), budget, heaviest=10)}
     limiter = values.pop("limiter", None) or Limiter(shares, next_window_s=lambda seconds: next_window_s)
     folder = values.pop("folder", Path("state"))
-    settings: dict[str, Any] = {"connections": 4, "max_wait_s": 30.0, "firewall_wait_s": 1.0, "silence_s": 5.0}
-    settings |= {"backoff": lambda attempt, share: 0.0, **values}
+    settings: dict[str, Any] = {
+        "connections": 4,
+        "max_wait_s": 30.0,
+        "firewall_wait_s": 1.0,
+        "timing": quick(),
+        **values,
+    }
     bans = BanBook(folder, "binance", str(URL(url).origin()), longest_s=BINANCE.longest_ban_s)
     transport: Any = Transport(BINANCE, url, limiter, clock=clock, bans=bans, stopper=stopper, **settings)
     async with transport:

@@ -12,7 +12,8 @@ from aiohttp.client_reqrep import ConnectionKey
 from yarl import URL
 
 from laklak.errors import SettingsError
-from laklak.wire.client import backoff_s, host_text, is_not_yet, no_proxy_warning, proxy_for, what_failed
+from laklak.tasks.timing import Timing
+from laklak.wire.client import host_text, is_not_yet, no_proxy_warning, proxy_for, what_failed
 
 
 @pytest.mark.parametrize("proxy", ["socks5://127.0.0.1:1080", "http://[bad", "http://host:port", "http://", "ftp://x"])
@@ -50,9 +51,9 @@ def test_the_proxy_is_what_the_environment_says(names, url, used, monkeypatch):
 
 
 def test_backoff_is_capped_and_fully_jittered():
-    assert [backoff_s(attempt, 1.0) for attempt in range(1, 8)] == [0.5, 1, 2, 4, 8, 10, 10]
-    assert backoff_s(5, 0.0) == 0
-    assert backoff_s(3, 0.25) == 0.5
+    assert [Timing().backoff_s(attempt, 1.0) for attempt in range(1, 8)] == [0.5, 1, 2, 4, 8, 10, 10]
+    assert Timing().backoff_s(5, 0.0) == 0
+    assert Timing().backoff_s(3, 0.25) == 0.5
 
 
 def test_what_no_proxy_does_not_say_clearly_is_told(monkeypatch):

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from polars import DataFrame
+from talks import quick
 
 from laklak.archives import ARCHIVES
 from laklak.archives.csv import read_files
@@ -278,7 +279,7 @@ def read(conversation, *, source=SOURCE, unpacked=4, stopper=None, **settings):
         async with (
             Simulator(source, SimulatorSettings(**options)) as simulator,
             FileReader(
-                ARCHIVE, simulator.url, stopper=stopper or Stopper(), connections=8, unpacked=unpacked
+                ARCHIVE, simulator.url, stopper=stopper or Stopper(), connections=8, unpacked=unpacked, timing=quick()
             ) as reader,
         ):
             return await conversation(reader), simulator.stats
@@ -346,9 +347,7 @@ def test_only_a_wrong_checksum_is_worth_another_download():
 
 
 @pytest.mark.parametrize("status", [404, 403, 500])
-def test_a_file_without_a_checksum_is_not_believed(status, monkeypatch):
-    monkeypatch.setattr("random.random", lambda: 0.0)  # no waiting between tries
-
+def test_a_file_without_a_checksum_is_not_believed(status):
     def script(path, query, number):
         return Override(status=status) if path.endswith(".CHECKSUM") else None
 
@@ -494,9 +493,7 @@ def test_reading_that_is_cancelled_gives_its_room_back(monkeypatch):
     assert read(conversation)[0] == 0
 
 
-def test_a_download_that_fails_is_named(monkeypatch):
-    monkeypatch.setattr("random.random", lambda: 0.0)
-
+def test_a_download_that_fails_is_named():
     (found, _), _ = read(of_yesterday, faults=[Fault("archive-5xx", 1.0)])
 
     assert (found.reason, found.detail.startswith("BTCUSDT-1m-2026-10-31.zip: ")) == ("unreachable", True)

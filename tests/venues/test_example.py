@@ -122,10 +122,10 @@ def test_a_second_run_asks_for_no_candles_that_it_has(server):
 
 @pytest.mark.parametrize("last", ["2026-03-03T11:02", "2026-03-03T11:05"])
 def test_candles_newest_first_are_missing_by_the_fault_of_the_adapter_and_never_rejected(
-    server, register, monkeypatch, last
+    server, register, timing, last
 ):
     register(Unturned())
-    monkeypatch.setattr("laklak.wire.client._BACKOFF_MOST_S", 0.01)
+    timing(backoff_most_s=0.01)
     span = {"start": "2026-03-03T11:00", "end": last}
 
     summary = fill("ETH-USDT", **span)

@@ -12,9 +12,9 @@ DAY = 1440
 
 
 @pytest.fixture
-def early(lying, monkeypatch):
+def early(lying, timing):
     """Klines begin on 2026-03-10, files five days earlier; the candles before lie in files of days alone."""
-    monkeypatch.setattr("laklak.wire.client._BACKOFF_MOST_S", 0.01)
+    timing(backoff_most_s=0.01)
     lying.clock_ms = ms("2026-03-18T12:00:30")
     entry = symbol(lying)
     entry.holes, entry.first_ms, entry.file_first_ms = set(), ms("2026-03-10"), ms("2026-03-05T06:00")
@@ -23,9 +23,9 @@ def early(lying, monkeypatch):
 
 
 @pytest.fixture
-def delisted(lying, monkeypatch):
+def delisted(lying, timing):
     """Klines end with January, at midnight; files go on until 2026-03-05T06:00."""
-    monkeypatch.setattr("laklak.wire.client._BACKOFF_MOST_S", 0.01)
+    timing(backoff_most_s=0.01)
     lying.clock_ms = ms("2026-05-10T12:00:30")
     lying.list("BBBUSDT", first="2026-01-01")
     lying.list("OLDUSDT", first="2026-01-01", last="2026-03-05T05:59", status="SETTLING")

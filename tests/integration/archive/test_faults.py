@@ -168,10 +168,8 @@ def test_many_faults_together_change_no_row(seed, archive, stored, truth, record
 
 
 @pytest.mark.parametrize("seed", [1, 2])
-def test_everything_that_can_be_wrong_with_files_at_once_changes_no_row(
-    seed, archive, recorded, monkeypatch, stored, truth
-):
-    monkeypatch.setattr("random.random", lambda: 0.0)  # no waiting between tries
+def test_everything_that_can_be_wrong_with_files_at_once_changes_no_row(seed, archive, recorded, timing, stored, truth):
+    timing(backoff_most_s=0.0)
     faults = [Fault(kind, 0.04, detail="0.05s" if kind == "archive-slow" else None) for kind in ARCHIVE_KINDS]
     lacking = frozenset(range(NOON_MS, NOON_MS + 400 * MINUTE_MS, 7 * MINUTE_MS))
     overrides = {symbol: SymbolOverride(archive_holes=lacking) for symbol in recorded.symbols}

@@ -73,19 +73,19 @@ def test_files_alone_never_ask_for_klines(archive, stored, truth):
     assert stored() == truth(SYMBOLS)
 
 
-def test_files_alone_do_without_the_api(archive, monkeypatch, stored, truth):
+def test_files_alone_do_without_the_api(archive, monkeypatch, timing, stored, truth):
     archive(clock_ms=PUBLISHED_MS)
     monkeypatch.setenv("LAKLAK_BINANCE_URL", "http://127.0.0.1:9")
-    monkeypatch.setattr("laklak.wire.client._BACKOFF_MOST_S", 0.02)
+    timing(backoff_most_s=0.02)
     summary = backfill(*SYMBOLS, **RECORDING, source="archive")
     assert (summary.exit, summary.missing) == (0, 0)
     assert stored() == truth(SYMBOLS)
 
 
-def test_without_the_api_auto_cannot_start(archive, monkeypatch):
+def test_without_the_api_auto_cannot_start(archive, monkeypatch, timing):
     archive()
     monkeypatch.setenv("LAKLAK_BINANCE_URL", "http://127.0.0.1:9")
-    monkeypatch.setattr("laklak.wire.client._BACKOFF_MOST_S", 0.02)
+    timing(backoff_most_s=0.02)
     with pytest.raises(VenueUnreachable):
         backfill("LTCUSDT", days=4)
 
@@ -110,9 +110,8 @@ def test_an_archive_that_is_down_costs_a_warning_and_little_time(
     assert stored() == truth(recorded.symbols)
 
 
-def test_an_archive_that_dies_in_the_middle_leaves_the_rest_to_the_api(archive, monkeypatch, recorded, stored, truth):
-    monkeypatch.setattr("random.random", lambda: 0.0)  # no waiting between tries
-    monkeypatch.setattr("laklak.wire.downloads.DEAD_AFTER_S", 0.0)
+def test_an_archive_that_dies_in_the_middle_leaves_the_rest_to_the_api(archive, timing, recorded, stored, truth):
+    timing(backoff_most_s=0.0, dead_archive_after_s=0.0)
 
     def script(path, query, number):
         return Override(fault="archive-reset") if number > 20 else None
@@ -138,8 +137,8 @@ def test_a_ban_of_the_api_does_not_stop_the_files(archive, recorded, stored, tru
     assert stored() == truth(recorded.symbols, 0, END_MS - DAY_MS)
 
 
-def test_an_api_that_falls_silent_does_not_stop_the_files(archive, recorded, monkeypatch, stored, truth):
-    monkeypatch.setattr("random.random", lambda: 0.0)
+def test_an_api_that_falls_silent_does_not_stop_the_files(archive, recorded, timing, stored, truth):
+    timing(backoff_most_s=0.0)
 
     def script(path, query, number):
         return Override(fault="reset") if path == KLINES else None
@@ -152,9 +151,9 @@ def test_an_api_that_falls_silent_does_not_stop_the_files(archive, recorded, mon
 
 
 @pytest.mark.parametrize("fault", ["429", "reset"])
-def test_time_in_which_only_files_were_fetched_is_no_silence_of_the_api(fault, archive, monkeypatch, stored, truth):
+def test_time_in_which_only_files_were_fetched_is_no_silence_of_the_api(fault, archive, timing, stored, truth):
     """The API is asked nothing for longer than --max-wait, and its next answer but one is good."""
-    monkeypatch.setattr("random.random", lambda: 0.0)
+    timing(backoff_most_s=0.0)
 
     def script(path, query, number):
         if path != KLINES:

@@ -160,8 +160,8 @@ def test_a_wrong_checksum_is_worth_another_download_here_too(lying, stored):
 
 
 @pytest.mark.parametrize("status", [503, 403])
-def test_a_file_that_cannot_be_had_now_proves_nothing(status, lying, here, noted, monkeypatch):
-    monkeypatch.setattr("laklak.wire.client._BACKOFF_MOST_S", 0.01)
+def test_a_file_that_cannot_be_had_now_proves_nothing(status, lying, here, noted, timing):
+    timing(backoff_most_s=0.01)
     fails(lying, FILES, status)
 
     ended = here("backfill", "AAAUSDT", "--start", MORNING["start"], "--end", MORNING["end"], "--json")

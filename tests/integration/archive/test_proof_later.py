@@ -80,8 +80,8 @@ def test_holes_of_a_store_that_says_nothing_about_files_are_held_against_them(ly
 
 
 @pytest.mark.parametrize("rows", [{}, {"refetch": True}])
-def test_a_known_hole_whose_file_cannot_be_had_stays_one_and_is_asked_again(rows, lying, noted, monkeypatch):
-    monkeypatch.setattr("laklak.wire.client._BACKOFF_MOST_S", 0.01)
+def test_a_known_hole_whose_file_cannot_be_had_stays_one_and_is_asked_again(rows, lying, noted, timing):
+    timing(backoff_most_s=0.01)
     backfill("AAAUSDT", **MORNING, source="rest")
     fails(lying, FILES)
 
@@ -148,8 +148,8 @@ def test_a_refetch_of_what_the_api_has_lost_takes_it_from_the_file(lying, stored
 
 
 @pytest.mark.parametrize("status", [503, 404])
-def test_a_refetch_keeps_what_neither_source_gives_any_more(status, lying, stored, noted, monkeypatch):
-    monkeypatch.setattr("laklak.wire.client._BACKOFF_MOST_S", 0.01)
+def test_a_refetch_keeps_what_neither_source_gives_any_more(status, lying, stored, noted, timing):
+    timing(backoff_most_s=0.01)
     symbol(lying).holes.clear()
     backfill("AAAUSDT", **MORNING)
     symbol(lying).holes = set(LACKING)
@@ -248,8 +248,8 @@ def test_what_neither_the_day_nor_the_month_has_is_a_hole_that_names_both(lying,
     assert {row[2] for row in noted()} == {words}
 
 
-def test_a_month_that_cannot_be_had_leaves_open_what_the_day_did_not_prove(lying, noted, monkeypatch):
-    monkeypatch.setattr("laklak.wire.client._BACKOFF_MOST_S", 0.01)
+def test_a_month_that_cannot_be_had_leaves_open_what_the_day_did_not_prove(lying, noted, timing):
+    timing(backoff_most_s=0.01)
     lying.clock_ms = ms("2026-04-10T12:00:30")
     symbol(lying).no_files.add("2026-03-01")
     lying.tell = lambda asked: (503, b"") if "monthly" in asked.path else None

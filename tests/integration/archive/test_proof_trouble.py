@@ -72,8 +72,8 @@ def test_an_api_that_refuses_the_series_in_the_end_leaves_what_the_file_has(lyin
     assert whole(stored, "2026-03-01T06:30", 90)
 
 
-def test_a_question_that_fails_and_comes_back_asks_each_file_once(lying, stored, monkeypatch):
-    monkeypatch.setattr("laklak.wire.client._BACKOFF_MOST_S", 0.01)
+def test_a_question_that_fails_and_comes_back_asks_each_file_once(lying, stored, timing):
+    timing(backoff_most_s=0.01)
     late = ms("2026-03-01T07:30")
     symbol(lying).holes |= minutes("2026-03-01T07:40", 3)
     lose(lying, minutes("2026-03-01T07:40", 3))
@@ -105,9 +105,9 @@ def test_a_region_that_is_refused_at_the_end_does_not_keep_files_from_being_aske
 
 @pytest.mark.parametrize("seed", [1, 2])
 def test_whatever_fails_every_run_ends_and_adds_up_and_in_the_end_both_sources_are_stored(
-    seed, lying, check_sum, stored, monkeypatch
+    seed, lying, check_sum, stored, timing
 ):
-    monkeypatch.setattr("laklak.wire.client._BACKOFF_MOST_S", 0.01)
+    timing(backoff_most_s=0.01)
     dice = random.Random(seed)
     names = ["AAAUSDT", "BBBUSDT", "CCCUSDT"]
     everything = minutes("2026-03-01", 2 * 1440)

@@ -7,7 +7,7 @@ import json
 
 import orjson
 import pytest
-from talks import BINANCE, SOURCE, ask, asked, candles, head_of, opened, raw_server, response, talk
+from talks import BINANCE, SOURCE, ask, asked, candles, head_of, opened, quick, raw_server, response, talk
 
 from laklak.errors import TransientError, VenueError
 from laklak.model.series import MINUTE_MS, TimeRange
@@ -118,7 +118,7 @@ def test_a_payment_is_closed_when_no_answer_comes():
             await beside.ask(tries=1)
         return beside.transport.limiter.in_flight, beside.transport.limiter.window_weight
 
-    assert talk(conversation, answers=[Override(fault="hang")], silence_s=0.2) == (0, 1)
+    assert talk(conversation, answers=[Override(fault="hang")], timing=quick(silence_s=0.2)) == (0, 1)
 
 
 # Passing faults
@@ -132,7 +132,7 @@ def test_a_passing_fault_is_tried_again(fault):
 
     answers = [Override(fault=fault)] * 2
 
-    assert talk(conversation, answers=answers, silence_s=0.3) == (100, 2)
+    assert talk(conversation, answers=answers, timing=quick(silence_s=0.3)) == (100, 2)
 
 
 def test_after_the_last_try_it_is_a_transient_error():
@@ -229,7 +229,7 @@ def test_whatever_a_server_sends_no_foreign_exception_comes_out(rubbish):
         await writer.drain()
 
     async def main():
-        async with raw_server(serve) as url, opened(url, silence_s=1.0) as transport:
+        async with raw_server(serve) as url, opened(url, timing=quick(silence_s=1.0)) as transport:
             with pytest.raises(TransientError) as caught:
                 await ask(transport, tries=2)
             assert transport.limiter.in_flight == 0
@@ -256,7 +256,7 @@ def test_every_failure_of_a_venue_is_one_of_ours(fault, learnt):
         return caught.value
 
     answers = [None] * learnt + [Override(fault=fault)] * 8
-    error = talk(conversation, answers=answers, silence_s=0.3, max_wait_s=0.5)
+    error = talk(conversation, answers=answers, timing=quick(silence_s=0.3), max_wait_s=0.5)
 
     assert "127.0.0.1" in str(error)
     assert json.loads(orjson.dumps(error.reason))

@@ -8,7 +8,7 @@ import socket
 from collections.abc import Awaitable, Callable
 
 import pytest
-from talks import ask, candles, head_of, opened, raw_server, response, talk
+from talks import LongBackoff, ask, candles, head_of, opened, quick, raw_server, response, talk
 
 from laklak.errors import LaklakError, TransientError, VenueUnreachable
 from laklak.simulator import Override
@@ -119,14 +119,15 @@ NO_SERVER = socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolut
 
 @pytest.mark.parametrize("fault", [NO_SERVER, OSError(errno.ENETUNREACH, "Network is unreachable")])
 def test_a_network_that_comes_up_late_is_waited_for_with_one_line(fault, monkeypatch):
-    monkeypatch.setattr("laklak.wire.venue_api._NETWORK_PAUSE_S", 0.01)
     late(missing(8, fault), monkeypatch)
     told = []
 
     async def main():
         async with raw_server(answer_time) as url:
             name = url.replace("127.0.0.1", "venue.example")
-            async with opened(name, start_wait_s=30.0, tell=told.append) as transport:
+            async with opened(
+                name, start_wait_s=30.0, tell=told.append, timing=quick(network_pause_s=0.01)
+            ) as transport:
                 return await ask(transport, tries=1), transport.limiter.in_flight
 
     assert without_names(main(), at_once) == (1_771_977_600_000, 0)
@@ -136,11 +137,10 @@ def test_a_network_that_comes_up_late_is_waited_for_with_one_line(fault, monkeyp
 
 
 def test_a_network_that_stays_away_is_unreachable_after_the_wait(monkeypatch):
-    monkeypatch.setattr("laklak.wire.venue_api._NETWORK_PAUSE_S", 0.02)
     late(missing(10_000, NO_SERVER), monkeypatch)
 
     async def main():
-        async with opened("http://venue.example", start_wait_s=0.5) as transport:
+        async with opened("http://venue.example", start_wait_s=0.5, timing=quick(network_pause_s=0.02)) as transport:
             with pytest.raises(VenueUnreachable, match=r"venue\.example, the name server does not answer"):
                 await ask(transport)
             return transport.traffic.requests
@@ -263,7 +263,7 @@ def test_a_stop_cuts_a_wait_for_a_retry_short():
             await beside.ask()
 
     # A wait that is longer than the test may last.
-    talk(conversation, answers=[Override(500)] * 9, backoff=lambda attempt, share: 600.0)
+    talk(conversation, answers=[Override(500)] * 9, timing=LongBackoff())
 
 
 def test_a_stop_cuts_a_pause_short_and_pays_nothing():

@@ -8,7 +8,7 @@ import time
 
 import pytest
 from slow_line import SlowLine
-from talks import SOURCE, ask, candles, head_of, opened, raw_server
+from talks import SOURCE, ask, candles, head_of, opened, quick, raw_server
 
 from laklak.errors import TransientError
 from laklak.simulator import Simulator, SimulatorSettings
@@ -36,21 +36,20 @@ def test_an_answer_that_takes_longer_than_silence_may_last_is_not_cut_off():
         page = await ask(transport, candles(1000), tries=1)
         return len(page.rows), time.monotonic() - began_s
 
-    rows, seconds = over_a_slow_line(conversation, 25_000, silence_s=2.0)
+    rows, seconds = over_a_slow_line(conversation, 25_000, timing=quick(silence_s=2.0))
 
     assert rows == 1000
     assert seconds > 4
 
 
-def test_that_an_answer_comes_slowly_is_told_once(monkeypatch):
-    monkeypatch.setattr("laklak.wire.venue_api._SLOW_ANSWER_S", 0.1)
+def test_that_an_answer_comes_slowly_is_told_once():
     told = []
 
     async def conversation(transport, line):
         await ask(transport, candles(400))
         await ask(transport, candles(400))
 
-    over_a_slow_line(conversation, 60_000, tell=told.append)
+    over_a_slow_line(conversation, 60_000, tell=told.append, timing=quick(slow_answer_s=0.1))
 
     (line,) = told
     assert "answers slowly" in line
@@ -65,7 +64,7 @@ def test_many_answers_over_a_slow_line_are_each_fetched_once():
                 group.create_task(ask(transport, candles(500)))
         return transport, line
 
-    transport, line = over_a_slow_line(conversation, 100_000, connections=8, silence_s=3.0)
+    transport, line = over_a_slow_line(conversation, 100_000, connections=8, timing=quick(silence_s=3.0))
 
     assert (transport.traffic.requests, transport.traffic.retries) == (9, 0)
     assert line.most_at_once < 8
@@ -81,7 +80,7 @@ def test_an_answer_that_stops_in_the_middle_is_given_up():
         over.set()
 
     async def main():
-        async with raw_server(serve) as url, opened(url, silence_s=0.3) as transport:
+        async with raw_server(serve) as url, opened(url, timing=quick(silence_s=0.3)) as transport:
             with pytest.raises(TransientError, match="no answer in time"):
                 await ask(transport, tries=1)
             await over.wait()
@@ -90,8 +89,7 @@ def test_an_answer_that_stops_in_the_middle_is_given_up():
     assert asyncio.run(main()) == 0
 
 
-def test_an_answer_that_trickles_is_given_up_in_the_end(monkeypatch):
-    monkeypatch.setattr("laklak.wire.venue_api.LONGEST_ANSWER_S", 0.5)
+def test_an_answer_that_trickles_is_given_up_in_the_end():
     over = asyncio.Event()
 
     async def serve(reader, writer):
@@ -105,7 +103,7 @@ def test_an_answer_that_trickles_is_given_up_in_the_end(monkeypatch):
         over.set()
 
     async def main():
-        async with raw_server(serve) as url, opened(url) as transport:
+        async with raw_server(serve) as url, opened(url, timing=quick(longest_answer_s=0.5)) as transport:
             with pytest.raises(TransientError, match="not all of an answer within"):
                 await ask(transport, tries=1)
             await over.wait()
@@ -131,7 +129,7 @@ def test_files_over_a_slow_line_are_each_fetched_once_and_their_checksums_go_bet
         async with (
             raw_server(serve) as url,
             SlowLine(url, 100_000).open() as line,
-            Downloader(line.url, stopper=Stopper(), connections=8, silence_s=5.0) as downloader,
+            Downloader(line.url, stopper=Stopper(), connections=8, timing=quick(silence_s=5.0)) as downloader,
         ):
             known = await get(downloader, 8)
             async with asyncio.TaskGroup() as group:

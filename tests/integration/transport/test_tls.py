@@ -8,7 +8,7 @@ import ssl
 
 import pytest
 from authority import NAME, Authority, why_not
-from talks import ask, head_of, opened, response
+from talks import ask, head_of, opened, quick, response
 
 from laklak.errors import TransientError, VenueUnreachable
 from laklak.tasks.stopping import Stopper
@@ -123,7 +123,7 @@ def test_an_archive_behind_such_a_root_is_told_in_the_same_words(authority):
     async def main():
         async with (
             serving(authority.context("IP:127.0.0.1")) as url,
-            Downloader(url, stopper=Stopper(), connections=1) as downloader,
+            Downloader(url, stopper=Stopper(), connections=1, timing=quick()) as downloader,
         ):
             with pytest.raises(TransientError) as caught:
                 await downloader.get("/x", most_bytes=1000)
