@@ -175,8 +175,9 @@ def _offered(asked: Sequence[Asked], settings: Settings, warnings: list[str]) ->
         if one.typed or not offered:
             venue = VENUES[one.venue]
             of_symbol = f" for {one.symbol}" if interval in venue.intervals else ""
+            why = f": {venue.lacks[interval]}" if interval in venue.lacks else ""
             raise SettingsError(
-                f"interval {interval} is not offered by {one.venue}{of_symbol}",
+                f"interval {interval} is not offered by {one.venue}{of_symbol}{why}",
                 hint=f"choose one of {', '.join(venue.intervals_of(one.symbol))}",
             )
     if lacking:

@@ -35,7 +35,9 @@ def simulate(
     venue: Annotated[
         str,
         typer.Option(
-            metavar="NAME", help="What it plays: binance, bitunix, blofin, bybit or deribit.", rich_help_panel=WHAT
+            metavar="NAME",
+            help="What it plays: binance, bitunix, blofin, bybit, deribit or yfinance.",
+            rich_help_panel=WHAT,
         ),
     ] = "binance",
     clock_speed: Annotated[
@@ -61,7 +63,7 @@ def simulate(
             min=1,
             help="What it allows: weight a minute of binance (2400), requests in 5 s of bybit (600), "
             "in 5 min of blofin (1500), in a second of bitunix (10), "
-            "credits a second of deribit (10000).",
+            "credits a second of deribit (10000), requests a second of yfinance (2).",
             rich_help_panel=TROUBLES,
         ),
     ] = None,
@@ -105,10 +107,11 @@ def simulate(
     candles, so that a range of days works; it can run on, and there are new candles then (made up, also after a
     recording). Stop it with Ctrl-C.
     """
+    from laklak.settings.spelling import ALIASES
     from laklak.simulator import ContinuedSource, Simulator, SimulatorSettings, generate, load_recorded, parse_fault
     from laklak.simulator.dialects import DIALECTS
 
-    dialect = DIALECTS.get(venue)
+    dialect = DIALECTS.get(ALIASES.get(venue, venue))
     if dialect is None:
         raise UsageError(f"the simulator plays no {quoted(venue)}", hint=f"it plays {', '.join(DIALECTS)}")
     if (recorded is None) == (generated is None):

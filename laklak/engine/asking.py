@@ -23,6 +23,7 @@ from laklak.model.absences import Absence
 from laklak.model.candles import Chunk
 from laklak.model.provenance import REST
 from laklak.model.series import TimeRange, iso
+from laklak.model.spans import union
 from laklak.plan.answers import (
     Doubts,
     Edge,
@@ -39,6 +40,7 @@ from laklak.plan.answers import (
 from laklak.plan.chunks import plan_chunks
 from laklak.plan.quiet import with_quiet
 from laklak.plan.rows import Checked
+from laklak.plan.sessions import settle_lacking
 from laklak.plan.wanted import BegunSeries
 from laklak.report.ledger import Ledger
 from laklak.report.observer import Observer
@@ -158,7 +160,8 @@ class Asking:
         """Settle what an answer says."""
         chunk, now_ms = question.chunk, self._feed.clock.now_ms()
         self._rounds.saw(ledger, checked)
-        if checked.final_ms is not None:
+        in_sessions = self._feed.venue.trades_in_sessions
+        if checked.final_ms is not None and not in_sessions:
             final = chunk.until(checked.final_ms)
             ledger.not_wanted(part.clip(TimeRange(final.range.end_ms, chunk.range.end_ms)) for part in chunk.wanted)
             chunk = final
@@ -166,11 +169,13 @@ class Asking:
             case FirstQuestion():
                 chunk = self._without_cut(ledger, chunk, checked)
                 outcome = first_answer(chunk, checked, self._feed.venue.page.cut)
-                if not len(checked.candles) and not checked.refusals:
+                if not (len(checked.candles) or checked.refusals or in_sessions):
                     await self._look_for_edge(ledger, chunk)
             case SecondQuestion(doubts=doubts):
                 outcome = self._settle(ledger, chunk, doubts, checked, now_ms)
-        if not self._feed.venue.gapless:
+        if in_sessions:
+            outcome = self._settle_sessions(ledger, chunk, outcome, checked, now_ms)
+        elif not self._feed.venue.gapless:
             known = TimeRange(ledger.oldest_ms, ledger.newest_ms)
             outcome = with_quiet(
                 outcome,
@@ -188,6 +193,22 @@ class Asking:
         packed, changed = await self._deliveries.packed(ledger, candles, REST)
         absences = await self._proven(ledger, outcome.absences)
         return await self._deliveries.of(ledger, packed, absences, corrected, told or changed, REST)
+
+    @staticmethod
+    def _settle_sessions(ledger: Ledger, chunk: Chunk, outcome: Outcome, checked: Checked, now_ms: int) -> Outcome:
+        """The same outcome, with what a venue lacks that trades in sessions settled by one answer."""
+        holes = [one.span for one in outcome.absences if one.kind == "hole"]
+        settled = settle_lacking(
+            chunk,
+            union([*outcome.doubts.absent, *holes]),
+            checked,
+            venue_now_ms=now_ms,
+            confirmed_at_ms=time.time_ns() // 1_000_000,
+        )
+        ledger.not_wanted(settled.not_yet)
+        others = [one for one in outcome.absences if one.kind != "hole"]
+        absences = sorted([*others, *settled.absences], key=lambda one: one.open_time_ms)
+        return replace(outcome, absences=absences, doubts=replace(outcome.doubts, absent=()))
 
     def _without_cut(self, ledger: Ledger, chunk: Chunk, checked: Checked) -> Chunk:
         """A chunk without what its answer had no room for, where it tells how much that is: that is asked for anew."""

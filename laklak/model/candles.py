@@ -180,10 +180,12 @@ class Page:
     Cells are whatever the venue sent; a row that is too short has None where cells are missing. `rows` are the
     rows as they came, for the record of a refused one. `close_times`, where an adapter gives them, stand behind those
     columns in every row: by them it shows that the cells still mean what they did. `final_ms`, of a delayed feed: what
-    closes after that may still change.
+    closes after that may still change. `sessions`: when there was trade in the span asked for, as the answer tells, in
+    order; None where it tells nothing of that.
     """
 
     columns: tuple[Sequence[Any], ...]
     rows: Sequence[Any]
     close_times: Sequence[Any] | None = None
     final_ms: int | None = None
+    sessions: Sequence[TimeRange] | None = None

@@ -75,6 +75,8 @@ class Checked:
 
     `final_ms`: what closes later is not told yet, as the answer says.
 
+    `sessions`: when there was trade, as the answer tells (see Page).
+
     `newest_first`: the rows come in the wrong order throughout, so none was looked at; it proves nothing either.
     """
 
@@ -83,6 +85,7 @@ class Checked:
     strays: bool = False
     final_ms: int | None = None
     newest_first: bool = False
+    sessions: Sequence[TimeRange] | None = None
 
     @property
     def unread(self) -> Sequence[Refusal]:

@@ -20,7 +20,7 @@ from typing import Final
 
 from laklak.errors import AssetsError
 from laklak.model.series import check_symbol
-from laklak.settings.spelling import QUOTES, SpotSpelling, known_venue
+from laklak.settings.spelling import ALIASES, QUOTES, SpotSpelling, known_venue
 from laklak.text import counted, nearest, quoted, read_text, shown_path
 
 FILE_NAME: Final = "assets.txt"
@@ -258,7 +258,8 @@ class _Reading:
             self._bad.append(BadLine(line, "spot_symbol", str(error), error.hint))
 
     def _of_venues(self, line: int, symbol: str, venues: Sequence[str], expected: str) -> None:
-        for venue in venues:
+        for written in venues:
+            venue = ALIASES.get(written, written)
             if venue not in self.venues:
                 what = f"unknown venue {quoted(venue)}{expected}"
                 self._bad.append(BadLine(line, "unknown_venue", what, self._venue_hint(symbol, venue)))

@@ -12,7 +12,7 @@ import os
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import platformdirs
 
@@ -31,12 +31,20 @@ from laklak.settings.origins import (
     variables,
 )
 from laklak.settings.spec import SPECS
+from laklak.settings.spelling import ALIASES
 from laklak.settings.table import OF_VENUES, Spec
 from laklak.settings.times import parse_time
 from laklak.stores.access import StoreAccess
 from laklak.tasks.process import is_attended
 from laklak.text import mask_url, nearest, quoted, shown_path
 from laklak.venues import PLANNED, VENUES
+
+_ALIASED: Final = {
+    f"{alias}.{key.partition('.')[2]}": key
+    for alias, name in ALIASES.items()
+    for key in SPECS
+    if key.startswith(f"{name}.")
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,13 +169,13 @@ def load_settings(
     file_names = dotenv_names(folder / ".env")
     written = [
         _flags(flags),
-        variables(names, [*SPECS, *OF_VENUES, "config"]),
-        variables(file_names, [*SPECS, *OF_VENUES, "config"]),
+        _by_own_name(variables(names, [*SPECS, *_ALIASED, *OF_VENUES, "config"])),
+        _by_own_name(variables(file_names, [*SPECS, *_ALIASED, *OF_VENUES, "config"])),
     ]
     user_config = user_config or platformdirs.user_config_path("laklak") / "laklak.toml"
     config = _config_path(written, folder, user_config)
-    switches = [key for key, spec in SPECS.items() if spec.is_switch]
-    written.append(toml_values(config, [*SPECS, *OF_VENUES], switches) if config else {})
+    switches = [key for key in [*SPECS, *_ALIASED] if SPECS[_ALIASED.get(key, key)].is_switch]
+    written.append(_by_own_name(toml_values(config, [*SPECS, *_ALIASED, *OF_VENUES], switches)) if config else {})
     of_influx = {**file_names, **names}
     written.append(influx_account(of_influx) | ({} if _first(written, "store") else influx_store(of_influx)))
     written.append(_defaults())
@@ -196,6 +204,12 @@ def load_settings(
     if origins["store"].startswith("flag"):
         check_typed_store(str(values["store"]), origins["store"])
     return _settings(values, origins, unnamed, config_folder=(config or user_config).parent)
+
+
+def _by_own_name(layer: dict[str, Given]) -> dict[str, Given]:
+    """What a layer says of venues, by their own names: these count before others."""
+    renamed = {_ALIASED[key]: given for key, given in layer.items() if key in _ALIASED}
+    return renamed | {key: given for key, given in layer.items() if key not in _ALIASED}
 
 
 def _first(written: list[dict[str, Given]], key: str) -> Given | None:
@@ -245,6 +259,7 @@ def _by_venue(word: str, given: Given) -> dict[str, Given]:
     found: dict[str, Given] = {}
     for piece in given.text.split(","):
         name, equals, text = (part.strip() for part in piece.partition("="))
+        name = ALIASES.get(name, name)
         wrong = None
         if not equals:
             wrong = f"{quoted(piece.strip())} names no venue"

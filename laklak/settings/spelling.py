@@ -8,13 +8,16 @@ be those of another market.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Final
 
 from laklak.model.series import Interval, check_symbol
 
 _QUOTES: Final = ("USDT", "USDC", "BUSD", "FDUSD", "USD", "BTC", "ETH")
 QUOTES: Final = frozenset(_QUOTES)
+
+ALIASES: Final[Mapping[str, str]] = {"yahoo": "yfinance"}
+"""Other names of venues, taken wherever one is named."""
 
 _ANY_QUOTE = "|".join(_QUOTES)
 # ccxt: BTC/USDT is spot, what stands behind the colon is what a contract is settled in, then the day it ends.
@@ -65,6 +68,7 @@ def known_venue(venue: str, symbol: str, venues: Collection[str]) -> str:
 
     What is no venue is given back as it is.
     """
+    venue = ALIASES.get(venue, venue)
     lower = venue.lower()
     if venue in venues or not venue.isupper() or lower not in venues:
         return venue

@@ -152,10 +152,11 @@ def _interval(text: str) -> Interval:
 
 
 def _venue(text: str) -> str:
+    from laklak.settings.spelling import ALIASES
     from laklak.text import nearest
     from laklak.venues import PLANNED, VENUES
 
-    name = text.strip()
+    name = ALIASES.get(text.strip(), text.strip())
     if name in VENUES:
         return name
     guess = nearest(name, VENUES)

@@ -253,7 +253,10 @@ class Simulator:
         rows = self.dice.spoil(asked.symbol, rows, self.stats.faults)
         if row_fault is not None:
             rows = self.dice.spoil_once(asked.symbol, rows, row_fault, self.stats.faults)
-        return Reply(200, self._dialect.candles(asked, rows, self.market.clock.now_ms()))
+        try:
+            return Reply(200, self._dialect.candles(asked, rows, self.market.clock.now_ms()))
+        except Refusal as refusal:
+            return refusal.reply
 
     async def _hang(self, request: web.BaseRequest) -> None:
         # Until the client gives up (which cancels this), the simulator ends, or nobody would wait any more.

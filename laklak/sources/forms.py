@@ -31,6 +31,8 @@ def read_answer(venue: Venue, question: Question, asked: Asked, answer: Answer) 
     checked = check_page(page, chunk.series, chunk.range)
     if checked.newest_first:
         raise DecodeError(f"its candles come newest first, and laklak's adapter of {venue.name} does not turn them")
+    if page.sessions is not None:
+        checked = replace(checked, sessions=page.sessions)
     if page.final_ms is not None:
         checked = _final(checked, chunk.until(page.final_ms), page.final_ms)
     if checked.refusals and checked.not_understood and not _too_few_to_tell(question, venue.page.steps):

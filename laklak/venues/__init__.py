@@ -10,10 +10,13 @@ from laklak.venues.bitunix import Bitunix
 from laklak.venues.blofin import Blofin
 from laklak.venues.bybit import Bybit
 from laklak.venues.deribit import Deribit
+from laklak.venues.yfinance import YFinance
 
-VENUES: Final[dict[str, Venue]] = {venue.name: venue for venue in (Binance(), Bybit(), Bitunix(), Blofin(), Deribit())}
+VENUES: Final[dict[str, Venue]] = {
+    venue.name: venue for venue in (Binance(), Bybit(), Bitunix(), Blofin(), Deribit(), YFinance())
+}
 
 # Names that asset lists in use already carry; their lines are skipped with a warning until the adapter exists.
-PLANNED: Final = frozenset({"hyperliquid", "okx", "yfinance"})
+PLANNED: Final = frozenset({"hyperliquid", "okx"})
 
 __all__ = ["PLANNED", "VENUES", "Venue"]

@@ -272,6 +272,8 @@ class Venue(Protocol):
     """Sent with every request, in place of ours where they have the same name."""
     intervals: Mapping[str, str]
     """Our name of each -> the venue's, rising."""
+    lacks: Mapping[str, str] = MappingProxyType({})
+    """Of intervals that it has not: why that is so, for whoever asks for them."""
     pool: str
     """Venues that name the same one share limits, pauses and bans; as a rule the venue's own name."""
     quotas: Mapping[str, Quota]
@@ -279,6 +281,11 @@ class Venue(Protocol):
     page: PageRule
     gapless: bool = True
     """Whether a minute without trades has a candle, too."""
+    trades_in_sessions: bool = False
+    """Whether it is closed at times, of which its answers tell (`Page.sessions`): one answer settles all that it lacks.
+
+    Such a venue leaves out minutes without trades, too.
+    """
     example: str
     """A symbol as the venue spells it, for messages."""
     one_word_symbols: bool = False

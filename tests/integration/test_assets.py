@@ -35,8 +35,9 @@ def test_a_list_can_be_named(venue, here, stored, tmp_path):
     assert {symbol for symbol, _ in stored()} == {"DOTUSDT"}
 
 
-def test_without_any_list_the_packaged_one_is_used_and_said(venue, here):
+def test_without_any_list_the_packaged_one_is_used_and_said(venue, here, monkeypatch):
     venue()
+    monkeypatch.setenv("LAKLAK_YFINANCE_ENABLED", "off")
     ended = here("backfill", *DAY, "-n", "--json")
     assert "the list that comes with laklak" in ended.err
     assert "541 symbols" in ended.err
@@ -45,8 +46,7 @@ def test_without_any_list_the_packaged_one_is_used_and_said(venue, here):
     (unknown,) = [line for line in ended.lines("warning") if "does not know" in line]
     assert "of the list that comes with laklak: " in unknown
     assert unknown.endswith("and 526 more")
-    (planned,) = [line for line in ended.lines("warning") if "yfinance" in line]
-    assert "6 symbols of yfinance skipped" in planned
+    assert "6 symbols of yfinance skipped" in ended.err
 
 
 @pytest.mark.parametrize("by", ["--config", "LAKLAK_CONFIG", "laklak.toml", "the user's folder"])
@@ -72,7 +72,8 @@ def test_the_list_of_this_folder_comes_before_the_one_beside_the_settings_file(v
     assert {symbol for symbol, _ in stored()} == {"LTCUSDT"}
 
 
-def test_the_packaged_list_for_a_store_of_other_series_is_a_warning(venue, here):
+def test_the_packaged_list_for_a_store_of_other_series_is_a_warning(venue, here, monkeypatch):
+    monkeypatch.setenv("LAKLAK_YFINANCE_ENABLED", "off")
     venue()
     assert here("backfill", "LTCUSDT", *DAY).exit == 0
     (warning,) = [line for line in here("backfill", *DAY, "-n").lines("warning") if "though the store" in line]
@@ -82,7 +83,8 @@ def test_the_packaged_list_for_a_store_of_other_series_is_a_warning(venue, here)
     assert warning in [one["text"] for one in checked if (one["about"], one["verdict"]) == ("assets", "warning")]
 
 
-def test_a_series_that_is_not_on_the_packaged_list_is_named(venue, here):
+def test_a_series_that_is_not_on_the_packaged_list_is_named(venue, here, monkeypatch):
+    monkeypatch.setenv("LAKLAK_YFINANCE_ENABLED", "off")
     venue(generate(symbols=3, days=1))
     assert here("backfill", "SIM0003USDT", "--days", "1").exit == 0
     warnings = here("backfill", *DAY, "-n").lines("warning")
@@ -131,11 +133,11 @@ def test_config_py_is_not_spoken_of_where_a_store_is_named(venue, here):
 
 def test_a_venue_that_is_not_built_yet_is_one_warning_and_exit_0(venue, here):
     venue()
-    Path("assets.txt").write_text("LTCUSDT binance\nBTC=F yfinance\n^GSPC yfinance\nBTCUSDT okx\n")
+    Path("assets.txt").write_text("LTCUSDT binance\nBTC=F hyperliquid\n^GSPC hyperliquid\nBTCUSDT okx\n")
     ended = here("backfill", *DAY)
     assert ended.exit == 0
     assert [line.split(" skipped")[0] for line in ended.lines("warning")] == [
-        "2 symbols of yfinance",
+        "2 symbols of hyperliquid",
         "1 symbol of okx",
     ]
 
@@ -158,14 +160,14 @@ def test_an_unknown_venue_in_one_line_costs_that_line_alone(venue, here, check_s
 
 def test_a_list_of_which_nothing_is_left_is_exit_2(venue, here):
     running = venue()
-    Path("assets.txt").write_text("BTC=F yfinance\nBTCUSDT okx\n")
+    Path("assets.txt").write_text("BTC=F hyperliquid\nBTCUSDT okx\n")
     ended = here("backfill", *DAY)
     assert ended.exit == 2
     assert (
-        "nothing is left of it: 1 symbol of yfinance skipped: this venue is not built yet, 1 symbol of okx"
+        "nothing is left of it: 1 symbol of hyperliquid skipped: this venue is not built yet, 1 symbol of okx"
         in ended.lines("error")[0]
     )
-    Path("assets.txt").write_text("BTC=F yfinance\nBTCUSDT kraken\n")
+    Path("assets.txt").write_text("BTC=F hyperliquid\nBTCUSDT kraken\n")
     assert here("backfill", *DAY).exit == 2
     assert running.hits == []
 
@@ -436,14 +438,14 @@ def test_assets_refresh_does_not_write_into_a_table(trading, here):
 
 def test_assets_check_finds_unknown_ended_doubled_and_bad_lines(trading, here):
     Path("assets.txt").write_text(
-        "AAAUSDT binance\nNOPEUSDT binance\nOLDUSDT binance\nbinance:aaausdt\nBTC=F yfinance\nA kraken\nB\n"
+        "AAAUSDT binance\nNOPEUSDT binance\nOLDUSDT binance\nbinance:aaausdt\nBTC=F okx\nA kraken\nB\n"
     )
     ended = here("assets", "check")
     assert ended.exit == 1
     lines = [line.split(";")[0] for line in ended.out.splitlines()]
     assert lines == [
         "assets.txt: 3 symbols of binance",
-        "assets.txt: 1 symbol of yfinance (not built yet)",
+        "assets.txt: 1 symbol of okx (not built yet)",
         "assets.txt:2: binance does not list NOPEUSDT",
         "assets.txt:3: binance does not trade OLDUSDT any more (SETTLING)",
         "assets.txt:4: AAAUSDT binance stands here once more",
@@ -451,7 +453,7 @@ def test_assets_check_finds_unknown_ended_doubled_and_bad_lines(trading, here):
         "assets.txt:7: 'B' does not say its venue, expected 'SYMBOL VENUE'",
     ]
     answer = here("assets", "check", "--json").json
-    assert (answer["venues"], answer["exit"]) == ({"binance": 3, "yfinance": 1}, 1)
+    assert (answer["venues"], answer["exit"]) == ({"binance": 3, "okx": 1}, 1)
     assert answer["ended"] == [{"symbol": "OLDUSDT", "venue": "binance", "line": 3, "status": "SETTLING"}]
     assert [one["line"] for one in answer["bad"]] == [6, 7]
     Path("sound.txt").write_text("AAAUSDT binance\n")

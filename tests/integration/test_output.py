@@ -148,23 +148,23 @@ def test_quiet_still_warns(venue, here):
 
 def test_quiet_tells_a_thing_once_per_change(venue, here):
     venue()
-    Path("assets.txt").write_text("LTCUSDT binance\nBTC=F yfinance\n")
+    Path("assets.txt").write_text("LTCUSDT binance\nBTC=F okx\n")
     words = ("backfill", "-q", *DAY)
-    assert here(*words).lines("warning") == ["1 symbol of yfinance skipped: this venue is not built yet"]
+    assert here(*words).lines("warning") == ["1 symbol of okx skipped: this venue is not built yet"]
     assert here(*words).err == ""
-    Path("assets.txt").write_text("LTCUSDT binance\nBTC=F yfinance\nETH=F yfinance\n")
-    assert here(*words).lines("warning") == ["2 symbols of yfinance skipped: this venue is not built yet"]
+    Path("assets.txt").write_text("LTCUSDT binance\nBTC=F okx\nETH=F okx\n")
+    assert here(*words).lines("warning") == ["2 symbols of okx skipped: this venue is not built yet"]
     assert here(*words).err == ""
     # Not quiet, everything is told, as before.
-    assert here("backfill", *DAY).lines("warning") == ["2 symbols of yfinance skipped: this venue is not built yet"]
+    assert here("backfill", *DAY).lines("warning") == ["2 symbols of okx skipped: this venue is not built yet"]
     # Another job has not been told.
     assert here(*words, "--store", "b.db").lines("warning") != []
-    assert Path("backfill.log").read_text().count("2 symbols of yfinance") == 4
+    assert Path("backfill.log").read_text().count("2 symbols of okx") == 4
 
 
 def test_quiet_tells_what_has_gone_and_come_again(venue, here):
     venue()
-    for listed, told in [("BTC=F yfinance", 1), ("", 0), ("BTC=F yfinance", 1), ("BTC=F yfinance", 0)]:
+    for listed, told in [("BTC=F okx", 1), ("", 0), ("BTC=F okx", 1), ("BTC=F okx", 0)]:
         Path("assets.txt").write_text(f"LTCUSDT binance\n{listed}\n")
         assert len(here("backfill", "-q", *DAY).lines("warning")) == told
 
@@ -180,7 +180,7 @@ def test_quiet_never_fails_without_a_word(venue, here):
 @pytest.mark.parametrize("state", ["nonsense", "[1, 2", '{"a": 1}'])
 def test_a_memory_of_what_was_told_that_cannot_be_read_costs_nothing_but_a_line(state, venue, here, tmp_path):
     venue()
-    Path("assets.txt").write_text("LTCUSDT binance\nBTC=F yfinance\n")
+    Path("assets.txt").write_text("LTCUSDT binance\nBTC=F okx\n")
     here("backfill", "-q", *DAY)
     (book,) = (tmp_path / "home/state").rglob("told-*.json")
     book.write_text(state)
@@ -387,7 +387,7 @@ def on_terminal(words, seconds=30):
 def test_a_terminal_shows_progress_and_coloured_warnings(venue, monkeypatch):
     venue(latency_s=0.2)
     monkeypatch.setenv("TERM", "xterm-256color")
-    Path("assets.txt").write_text("LTCUSDT binance\nBTC=F yfinance\n")
+    Path("assets.txt").write_text("LTCUSDT binance\nBTC=F okx\n")
     exit_status, shown = on_terminal(["backfill", "--days", "1", "--chunk", "99", "--workers", "4"])
     assert exit_status == 0
     assert "of 1,440 candles" in shown
@@ -399,10 +399,10 @@ def test_no_color_takes_the_colours_away(venue, monkeypatch):
     venue(latency_s=0.2)
     monkeypatch.setenv("TERM", "xterm-256color")
     monkeypatch.setenv("NO_COLOR", "1")
-    Path("assets.txt").write_text("LTCUSDT binance\nBTC=F yfinance\n")
+    Path("assets.txt").write_text("LTCUSDT binance\nBTC=F okx\n")
     exit_status, shown = on_terminal(["backfill", "--days", "1", "--chunk", "99", "--workers", "4"])
     assert exit_status == 0
-    assert "warning: 1 symbol of yfinance" in shown
+    assert "warning: 1 symbol of okx" in shown
     assert not re.search(r"\x1b\[[0-9;]*3[0-9][0-9;]*m", shown)
 
 

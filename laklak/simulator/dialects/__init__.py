@@ -10,6 +10,7 @@ from laklak.simulator.dialects.bitunix import Bitunix
 from laklak.simulator.dialects.blofin import Blofin
 from laklak.simulator.dialects.bybit import Bybit
 from laklak.simulator.dialects.deribit import Deribit
+from laklak.simulator.dialects.yfinance import YFinance
 
 DIALECTS: Final[dict[str, Dialect]] = {
     "binance": Binance(),
@@ -17,4 +18,5 @@ DIALECTS: Final[dict[str, Dialect]] = {
     "bitunix": Bitunix(),
     "blofin": Blofin(),
     "deribit": Deribit(),
+    "yfinance": YFinance(),
 }

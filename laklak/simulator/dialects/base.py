@@ -99,7 +99,8 @@ class Dialect(Protocol):
     def candles(self, query: CandlesQuery, rows: Sequence[bytes], now_ms: int) -> bytes:
         """The body with these rows, which come oldest first; one that is broken on purpose may lack cells.
 
-        The last one may still be forming at `now_ms`, which some venues tell with it.
+        The last one may still be forming at `now_ms`, which some venues tell with it.  Raises Refusal for what the
+        venue does not reach back to by then.
         """
         ...
 

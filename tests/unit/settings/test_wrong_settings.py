@@ -6,9 +6,10 @@ import pytest
 from settings_place import Place
 
 from laklak.settings.origins import variable_name
+from laklak.settings.spelling import ALIASES
 from laklak.venues import VENUES
 
-KNOWN_TABLES = ", ".join(f"[{name}]" for name in sorted(VENUES))
+KNOWN_TABLES = ", ".join(f"[{name}]" for name in sorted([*VENUES, *ALIASES]))
 
 # Unknown keys
 
@@ -117,7 +118,7 @@ def test_variables_of_others_are_not_judged(place: Place) -> None:
         ("interval", "7m", "choose one of 1m, 3m"),
         ("interval", "1w", "not supported yet"),
         ("venue", "binanse", "did you mean binance?"),
-        ("venue", "yfinance", "this venue is not built yet"),
+        ("venue", "okx", "this venue is not built yet"),
     ],
 )
 def test_a_wrong_value_names_key_value_source_and_what_is_expected(

@@ -1,0 +1,64 @@
+"""What an answer leaves open of a venue that trades in sessions and leaves out minutes without trades.  Pure.
+
+    outside of the sessions that the answer tells   closed
+    inside, or where it tells none                  quiet, once it is final
+    it has neither sessions nor rows                nothing of minutes younger than three days; later quiet
+
+One complete answer settles all of it: what the feed has not published yet is not looked at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Final, NamedTuple
+
+from laklak.model.absences import Absence, SpanKind
+from laklak.model.candles import Chunk
+from laklak.model.provenance import REST
+from laklak.model.series import DAY_MS, Interval, TimeRange
+from laklak.model.spans import parted, union, without
+from laklak.plan.quiet import LACKS_IT
+from laklak.plan.rows import Checked
+
+OUT_OF_SESSION: Final = "no session of the venue's answer covers it"
+PROVES_NOTHING_FOR_MS: Final = 3 * DAY_MS
+
+
+class Settled(NamedTuple):
+    """Of what an answer lacks: what is to be remembered, and what may still come."""
+
+    absences: Sequence[Absence]
+    not_yet: Sequence[TimeRange]
+
+
+def settle_lacking(
+    chunk: Chunk, lacking: Iterable[TimeRange], checked: Checked, *, venue_now_ms: int, confirmed_at_ms: int
+) -> Settled:
+    """Say of all that an answer lacks of a chunk what it is; `lacking` is in order and disjoint."""
+    interval = chunk.series.interval
+    final_ms = venue_now_ms if checked.final_ms is None else min(checked.final_ms, venue_now_ms)
+    closed: list[TimeRange] = []
+    open_: list[TimeRange] = list(lacking)
+    if checked.sessions:
+        shut = _between(checked.sessions, chunk.range, interval, final_ms)
+        open_, closed = parted(open_, shut)
+    elif not len(checked.candles):
+        final_ms = min(final_ms, venue_now_ms - PROVES_NOTHING_FOR_MS)
+    not_yet, quiet = parted(open_, [TimeRange(0, interval.floor(max(0, final_ms)))])
+
+    def absence(span: TimeRange, kind: SpanKind, reason: str) -> Absence:
+        return Absence(span, kind, confirmed_at_ms, reason, venue_ms=venue_now_ms, sources=(REST,))
+
+    told = [absence(span, "closed", OUT_OF_SESSION) for span in closed]
+    told += [absence(span, "quiet", LACKS_IT) for span in quiet]
+    return Settled(sorted(told, key=lambda one: one.open_time_ms), not_yet)
+
+
+def _between(sessions: Sequence[TimeRange], asked: TimeRange, interval: Interval, final_ms: int) -> Sequence[TimeRange]:
+    """The candles of which no part lies in a session.
+
+    After the last session that is told there may be another one by now, so there only what is final counts.
+    """
+    open_ = union(TimeRange(interval.floor(one.start_ms), interval.ceil(one.end_ms)) for one in sessions)
+    end_ms = min(asked.end_ms, max(open_[-1].start_ms, interval.floor(max(0, final_ms))))
+    return without(TimeRange(asked.start_ms, max(asked.start_ms, end_ms)), open_)

@@ -1,0 +1,230 @@
+"""Yahoo Finance through whole backfills, against the simulator that speaks its words."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+from copies import new_name
+
+from laklak.model.series import DAY_MS, MINUTE_MS, iso
+from laklak.simulator import SimulatorSettings, SymbolOverride, generate, parse_fault
+from laklak.simulator.dialects import DIALECTS
+from laklak.simulator.dialects.yfinance import DELAY_MS, sessions
+
+from .conftest import Venue
+
+YAHOO = DIALECTS["yfinance"]
+SYMBOLS = ("BTC=F", "^GSPC")
+STORE = ("--store", "candles.db", "--json")
+
+
+@pytest.fixture(scope="module")
+def source():
+    return generate(symbols=2, days=40, names=YAHOO.names)
+
+
+@pytest.fixture
+def yahoo(source, monkeypatch):
+    """Start a simulated Yahoo: `yahoo(**settings)`."""
+    running = []
+
+    def start(candles=source, **settings):
+        settings.setdefault("budget", 100)
+        one = Venue(candles, SimulatorSettings.of(YAHOO, **settings))
+        running.append(one)
+        monkeypatch.setenv("LAKLAK_YFINANCE_URL", one.url)
+        monkeypatch.setenv("LAKLAK_YFINANCE_BUDGET", "max")
+        return one
+
+    yield start
+    for one in running:
+        one.close()
+
+
+def stored():
+    with sqlite3.connect("candles.db") as db:
+        rows = db.execute("SELECT symbol, open_time, open, high, low, close, volume FROM candles")
+        return {(symbol, at): tuple(values) for symbol, at, *values in rows}
+
+
+def truth(source, start_ms, end_ms, symbols=SYMBOLS, lacking=()):
+    rows = {}
+    for symbol in symbols:
+        for one in sessions(symbol, start_ms, end_ms):
+            for row in source.oldest(symbol, max(start_ms, one.start_ms), min(end_ms, one.end_ms), 10_000):
+                cells = row.decode().strip("[]").replace('"', "").split(",")
+                if int(cells[0]) not in lacking:
+                    rows[symbol, int(cells[0])] = tuple(map(float, cells[1:6]))
+    return rows
+
+
+def days(source, back, until=0):
+    return ("--start", iso(source.end_ms - back * DAY_MS), "--end", iso(source.end_ms - until * DAY_MS), *STORE)
+
+
+def absences(symbol, kind):
+    with sqlite3.connect("candles.db") as db:
+        words = "SELECT start_time, end_time FROM laklak_absences WHERE symbol = ? AND kind = ? ORDER BY 1"
+        return db.execute(words, (symbol, kind)).fetchall()
+
+
+def asked(running):
+    return [hit for hit in running.hits if "period1" in hit.query]
+
+
+def test_every_candle_of_every_session_is_stored_to_the_last_digit(yahoo, here, source):
+    running = yahoo()
+
+    ended = here("backfill", "--venue", "yfinance", *SYMBOLS, *days(source, 9))
+
+    final_ms = source.end_ms - DELAY_MS
+    answer = ended.json
+    assert (ended.exit, answer["missing"], answer["holes"], answer["quiet"]) == (0, 0, 0, 0)
+    assert stored() == truth(source, source.end_ms - 9 * DAY_MS, final_ms)
+    assert answer["wanted"] == answer["written"] == len(stored())
+    for hit in asked(running):
+        assert int(hit.query["period2"]) - int(hit.query["period1"]) <= 7 * 86_400
+
+
+def test_closed_time_is_remembered_with_its_evidence_and_a_second_run_asks_for_nothing(yahoo, here, source):
+    running = yahoo()
+    here("backfill", "--venue", "yfinance", *SYMBOLS, *days(source, 20, 1))
+    before = len(asked(running))
+
+    again = here("backfill", "--venue", "yfinance", *SYMBOLS, *days(source, 20, 1))
+
+    assert (again.exit, again.json["missing"], again.json["written"]) == (0, 0, 0)
+    assert len(asked(running)) == before
+    start_ms, end_ms = source.end_ms - 20 * DAY_MS, source.end_ms - DAY_MS
+    open_ms = [one for one in sessions("^GSPC", start_ms, end_ms) if one.end_ms > start_ms]
+    closed = absences("^GSPC", "closed")
+    assert sum(end - start for start, end in closed) == end_ms - start_ms - sum(
+        min(one.end_ms, end_ms) - max(one.start_ms, start_ms) for one in open_ms if one.start_ms < end_ms
+    )
+    # A weekend and a holiday are among them.
+    assert max(end - start for start, end in closed) > 2 * DAY_MS
+    assert any(DAY_MS < end - start < 2 * DAY_MS for start, end in closed)
+
+
+def test_minutes_of_a_session_without_a_trade_are_quiet_by_one_answer(yahoo, here, source):
+    day_ms = next(one.start_ms for one in sessions("^GSPC", source.end_ms - 6 * DAY_MS, source.end_ms))
+    quiet = frozenset(range(day_ms + 60 * MINUTE_MS, day_ms + 70 * MINUTE_MS, MINUTE_MS))
+    running = yahoo(overrides={"^GSPC": SymbolOverride(holes=quiet)})
+
+    ended = here("backfill", "yfinance:^GSPC", *days(source, 6, 1))
+
+    assert (ended.exit, ended.json["missing"], ended.json["quiet"]) == (0, 0, 10)
+    assert absences("^GSPC", "quiet") == [(min(quiet), max(quiet) + MINUTE_MS)]
+    assert len(asked(running)) == 1
+    whole = truth(source, source.end_ms - 6 * DAY_MS, source.end_ms - DAY_MS, ["^GSPC"], quiet)
+    assert stored() == whole
+
+
+def test_what_the_feed_has_not_published_is_no_failure_and_comes_with_a_later_run(yahoo, here, source):
+    end_ms = next(one.start_ms for one in sessions("^GSPC", source.end_ms - 8 * DAY_MS, source.end_ms)) + 3_600_000
+    yahoo(clock_ms=end_ms + 30_000)
+    span = ("--start", iso(end_ms - DAY_MS), "--end", iso(end_ms), *STORE)
+
+    first = here("backfill", "yfinance:^GSPC", *span)
+
+    assert (first.exit, first.json["missing"], first.json["quiet"]) == (0, 0, 0)
+    assert stored() == truth(source, end_ms - DAY_MS, end_ms - DELAY_MS, ["^GSPC"])
+    yahoo(clock_ms=end_ms + DAY_MS)
+    later = here("backfill", "yfinance:^GSPC", *span)
+    assert (later.exit, later.json["missing"]) == (0, 0)
+    assert stored() == truth(source, end_ms - DAY_MS, end_ms, ["^GSPC"])
+
+
+def test_what_lies_beyond_thirty_days_is_told_before_the_run_and_is_no_failure(yahoo, here, source):
+    yahoo()
+
+    ended = here("backfill", "yfinance:BTC=F", *days(source, 39, 20))
+
+    assert (ended.exit, ended.json["missing"]) == (0, 0)
+    assert ended.json["out_of_reach"] >= 10 * 1440
+    assert "1m candles from" in ended.err
+    assert min(at for _, at in stored()) >= source.end_ms - 29 * DAY_MS
+
+
+@pytest.mark.parametrize("interval", ["5m", "15m", "30m", "1h"])
+def test_longer_candles_are_asked_by_the_venues_own_names(yahoo, here, source, interval):
+    yahoo()
+
+    ended = here("backfill", "yfinance:BTC=F", "--interval", interval, *days(source, 9, 1))
+
+    assert (ended.exit, ended.json["missing"]) == (0, 0)
+    assert ended.json["wanted"] == ended.json["written"] == len(stored()) > 0
+
+
+def test_hours_of_an_index_and_days_are_refused(yahoo, here, source):
+    yahoo()
+
+    hours = here("backfill", "yfinance:^GSPC", "--interval", "1h", *days(source, 9, 1))
+    whole = here("backfill", "yfinance:BTC=F", "--interval", "1d", *days(source, 9, 1))
+
+    assert (hours.exit, whole.exit) == (2, 2)
+    assert "interval 1h is not offered by yfinance for ^GSPC" in hours.err
+    assert "interval 1d is not offered by yfinance" in whole.err
+    assert "open with each exchange's session" in whole.err
+
+
+def test_an_unknown_symbol_is_named_and_the_others_are_filled(yahoo, here, source):
+    yahoo()
+
+    ended = here("backfill", "--venue", "yfinance", "BTC=F", "NOPE=F", *days(source, 3, 1))
+
+    assert ended.exit == 1
+    assert [one["reason"] for one in ended.json["failed_series"]] == ["unknown_symbol"]
+    assert stored() == truth(source, source.end_ms - 3 * DAY_MS, source.end_ms - DAY_MS, ["BTC=F"])
+    assert here("backfill", "--venue", "yfinance", "NOPE=F", *days(source, 3, 1)).exit == 2
+
+
+def test_all_is_stored_through_faults(yahoo, here, source):
+    yahoo(faults=[parse_fault(one) for one in ("5xx=10%", "cut=5%", "reset=5%", "html=5%")])
+
+    ended = here("backfill", "--venue", "yfinance", *SYMBOLS, *days(source, 9, 1), "--chunk", "3000")
+
+    assert (ended.exit, ended.json["missing"]) == (0, 0)
+    assert ended.json["retries"] > 0
+    assert stored() == truth(source, source.end_ms - 9 * DAY_MS, source.end_ms - DAY_MS)
+
+
+def test_no_second_holds_more_than_two_requests_where_nothing_is_said(yahoo, here, source, monkeypatch):
+    running = yahoo(budget=2)
+    monkeypatch.delenv("LAKLAK_YFINANCE_BUDGET")
+
+    ended = here("backfill", "--venue", "yfinance", *SYMBOLS, *days(source, 9, 1))
+
+    assert (ended.exit, ended.json["rate_limited"], ended.json["missing"]) == (0, 0, 0)
+    at = sorted(hit.at_s for hit in running.hits)
+    assert all(later - one >= 0.95 for one, later in zip(at, at[2:], strict=False))
+
+
+@pytest.mark.parametrize("words", [("yahoo:BTC=F",), ("--venue", "yahoo", "BTC=F"), ("--assets", "mine.txt")])
+def test_yahoo_is_another_name_of_it_wherever_a_venue_is_named(yahoo, here, source, monkeypatch, words, tmp_path):
+    running = yahoo()
+    monkeypatch.delenv("LAKLAK_YFINANCE_URL")
+    monkeypatch.setenv("LAKLAK_YAHOO_URL", running.url)
+    Path("mine.txt").write_text("BTC=F yahoo\n")
+
+    ended = here("backfill", *words, *days(source, 2, 1), "--budget", "yahoo=2")
+
+    assert (ended.exit, ended.json["missing"]) == (0, 0)
+    assert stored() == truth(source, source.end_ms - 2 * DAY_MS, source.end_ms - DAY_MS, ["BTC=F"])
+
+
+def test_influxdb_holds_every_candle_and_what_is_closed(yahoo, here, source, influxd):
+    running, name = yahoo(), new_name()
+    span = ("--start", iso(source.end_ms - 9 * DAY_MS), "--end", iso(source.end_ms - DAY_MS), "--json")
+    store = ("--store", influxd.url(name))
+
+    ended = here("backfill", "--venue", "yfinance", *SYMBOLS, *span, *store)
+
+    wanted = len(truth(source, source.end_ms - 9 * DAY_MS, source.end_ms - DAY_MS))
+    assert (ended.exit, ended.json["missing"], ended.json["written"]) == (0, 0, wanted)
+    before = len(asked(running))
+    again = here("backfill", "--venue", "yfinance", *SYMBOLS, *span, *store)
+    assert (again.exit, again.json["stored_before"]) == (0, wanted)
+    assert len(asked(running)) == before
