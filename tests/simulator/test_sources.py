@@ -47,6 +47,14 @@ def test_a_six_column_file_without_header_or_exchange_info_is_served_too(tmp_pat
     assert source.instrument("AUSDT").listed_ms == 60000
 
 
+@pytest.mark.parametrize("time", ["1970-01-01 00:01:00+00:00", "1970-01-01T00:01:00Z", "1970-01-01 00:01:00"])
+def test_a_time_that_is_written_out_is_read(tmp_path, time):
+    write_csv(tmp_path, "AUSDT-1m-x.csv.gz", f"timestamp,open,high,low,close,volume\n{time},1,2,0.5,1.5,3.0\n")
+    source = load_recorded(tmp_path)
+
+    assert orjson.loads(source.oldest("AUSDT", 0, 10**6, 1)[0])[:7] == [60000, "1", "2", "0.5", "1.5", "3.0", 119999]
+
+
 def test_several_files_of_a_symbol_are_joined_in_order(tmp_path):
     write_csv(tmp_path, "AUSDT-1m-b.csv.gz", "0,1,1,1,1,1\n60000,2,2,2,2,2\n")
     write_csv(tmp_path, "AUSDT-1m-c.csv.gz", "open_time,o,h,l,c,v\n60000,2,2,2,2,2\n180000,3,3,3,3,3\n")

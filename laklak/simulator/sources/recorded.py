@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -44,8 +45,9 @@ def load_recorded(folder: Path) -> RecordedSource:
     """Read every `SYMBOL-1m-*.csv.gz` in `folder`, and its exchangeInfo.json where there is one.
 
     A file has the archive's 12 columns, or 6 (open_time, open, high, low, close, volume), with or without a header;
-    several files of a symbol are joined, the same minute twice is kept once. FileNotFoundError when there is none,
-    ValueError naming the file for a row that cannot be read.
+    a time is in ms, or written like 2025-05-31 00:00:00+00:00 (without an offset it is UTC). Several files of a symbol
+    are joined, the same minute twice is kept once. FileNotFoundError when there is none, ValueError naming the file
+    for a row that cannot be read.
     """
     rows_by_symbol: dict[str, dict[int, bytes]] = {}
     for path in sorted(folder.glob("*-1m-*.csv.gz")):
@@ -90,7 +92,14 @@ def _read_rows(path: Path) -> Iterable[bytes]:
                 raise ValueError(f"{path}:{number}: {exc}") from exc
 
 
+def _written_ms(text: str) -> int:
+    moment = datetime.fromisoformat(text)
+    return round((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()) * 1000
+
+
 def _render(cells: list[str]) -> bytes:
+    if "-" in cells[0]:
+        cells = [str(_written_ms(cells[0])), *cells[1:]]
     if len(cells) == 6:
         cells = [*cells, str(int(cells[0]) + MINUTE_MS - 1), "0", "0", "0", "0", "0"]
     if len(cells) != CELLS:
