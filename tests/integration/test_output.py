@@ -454,7 +454,17 @@ def test_every_option_has_a_help_text():
     from laklak.cli import app
 
     group = get_command(app)
-    assert sorted(group.commands) == ["assets", "backfill", "bench", "check", "copy", "show", "simulate"]
+    assert sorted(group.commands) == [
+        "assets",
+        "backfill",
+        "bench",
+        "check",
+        "copy",
+        "coverage",
+        "fill",
+        "show",
+        "simulate",
+    ]
     assert sorted(group.commands["assets"].commands) == ["check", "convert", "list", "refresh"]
     for command in [*group.commands.values(), *group.commands["assets"].commands.values()]:
         assert command.help
