@@ -135,46 +135,40 @@ class Beyond:
         end_ms = _end(ledger, side)
         if end_ms is None:
             return None
-        series, walk = ledger.plan.series, self._walk(ledger)
+        walk = self._walk(ledger)
         beyond_ms = end_ms - 1 if side == "before" else end_ms
-        day, month = archive.day_file(series, beyond_ms), archive.month_file(series, beyond_ms)
+        day, month = (file(ledger.plan.series, beyond_ms) for file in (archive.day_file, archive.month_file))
         moved = side in walk.moved
-        if not self._published(archive, day) or not (moved or self._is_due(archive, series, side, end_ms, day, month)):
+        if not self._published(archive, day) or not (moved or self._is_due(archive, ledger, side, end_ms, day, month)):
             return None
         # At first a small one is asked, for it rarely has anything; where there is more, months take fewer.
-        files = [file for file in ((month, day) if moved else (day, month)) if self._published(archive, file)]
-        gave = [walk.gave.get(_key(file)) for file in files]
-        if not any(_has_rows_of_day(one, side, day.span) for one in gave):
-            for file, one in zip(files, gave, strict=True):
-                if one is None:
-                    return file
-        late = False
-        if not any(_has_rows_of_day(one, side, day.span) for one in gave):
-            words = next((one.detail for one in gave if isinstance(one, NoCandles) and not _is_absent(one)), None)
-            if words is not None:
-                if not self._klines_alone():
-                    self._leave_open(ledger, side, end_ms, words)
+        near = [file for file in ((month, day) if moved else (day, month)) if self._published(archive, file)]
+        if any(_has_rows_of_day(walk.gave.get(_key(file)), side, day.span) for file in near):
+            self._remember(ledger.plan.series, side, end_ms)
+            return None
+        unasked = next((file for file in near if _key(file) not in walk.gave), None)
+        if unasked is not None:
+            return unasked
+        for file in (*near, *self._further(archive, ledger, side, day)):
+            gave = walk.gave.get(_key(file))
+            if gave is None:
+                walk.further.add(_key(file))
+                return file
+            if isinstance(gave, NoCandles) and not _is_absent(gave):
+                self._leave_open(ledger, side, end_ms, gave.detail)
                 return None
-            for file in self._further(archive, ledger, side, day):
-                one = walk.gave.get(_key(file))
-                if one is None:
-                    walk.further.add(_key(file))
-                    return file
-                if isinstance(one, NoCandles) and not _is_absent(one):
-                    if not self._klines_alone():
-                        self._leave_open(ledger, side, end_ms, one.detail)
-                    return None
-            late = any(
-                _is_late(archive, file, self._feed.clock.now_ms())
-                for file, one in zip(files, gave, strict=True)
-                if isinstance(one, NoCandles)
-            )
-        if not late:
-            self._remember(series, side, end_ms)
-        elif moved and side == "before":
-            # Files were right about this end, and the next one may still come.
-            self._report.begun.pop(str(series), None)
+        self._settle(archive, ledger, side, end_ms, near)
         return None
+
+    def _settle(self, archive: Archive, ledger: Ledger, side: Side, end_ms: int, near: Sequence[ArchiveFile]) -> None:
+        """Take it as the end where no file around it has more: for good, unless a file may still come."""
+        walk, now_ms = self._walk(ledger), self._feed.clock.now_ms()
+        lacking = [file for file in near if isinstance(walk.gave[_key(file)], NoCandles)]
+        if not any(_is_late(archive, file, now_ms) for file in lacking):
+            self._remember(ledger.plan.series, side, end_ms)
+        elif side == "before" and side in walk.moved:
+            # Files were right about this end, and the next one may still come.
+            self._report.begun.pop(str(ledger.plan.series), None)
 
     def _further(self, archive: Archive, ledger: Ledger, side: Side, day: ArchiveFile) -> list[ArchiveFile]:
         """The files of the next days and the next month beyond a day that has none."""
@@ -191,6 +185,8 @@ class Beyond:
         return self._feed.asks_api and self._feed.reader is not None and self._feed.reader.downloader.dead
 
     def _leave_open(self, ledger: Ledger, side: Side, end_ms: int, words: str) -> None:
+        if self._klines_alone():
+            return
         series = ledger.plan.series
         where = f"{'before' if side == 'before' else 'from'} {iso(end_ms)}{'' if side == 'before' else ' on'}"
         ledger.unproven_ends[side] = f"whether there are candles {where} is not known, the next run asks again: {words}"
@@ -216,11 +212,11 @@ class Beyond:
     # What is remembered
 
     def _is_due(
-        self, archive: Archive, series: Series, side: Side, end_ms: int, day: ArchiveFile, month: ArchiveFile
+        self, archive: Archive, ledger: Ledger, side: Side, end_ms: int, day: ArchiveFile, month: ArchiveFile
     ) -> bool:
         """Whether files have not been asked beyond this end, or something has become due since."""
         now_ms = self._feed.clock.now_ms()
-        noted = None if self._recheck else self._knowledge.fact(series, NOTE, now_ms)
+        noted = None if self._recheck else self._knowledge.fact(ledger.plan.series, NOTE, now_ms)
         match noted.get(side) if isinstance(noted, dict) else None:
             case [int(noted_end_ms), int(asked_ms)] if noted_end_ms == end_ms:
                 expected_ms = archive.expected_ms(day)
