@@ -28,7 +28,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, Literal
 
-from laklak.model.absences import Absence
+from laklak.model.absences import Absence, MinuteKind
 from laklak.model.candles import Candles, Chunk, Cut
 from laklak.model.provenance import REST
 from laklak.model.series import DAY_MS, Interval, Series, TimeRange
@@ -167,71 +167,90 @@ def second_answer(
     `venue_now_ms` is the venue's clock, `confirmed_at_ms` the stamp of what is remembered.  `newest_ms` is the newest
     candle that the series is known to have: what it lacks after that has not come yet, and is no hole.
     """
-    interval = chunk.series.interval
-    candles = checked.candles.only(chunk.wanted)
-    refused_now = {r.open_time_ms: r for r in checked.refusals if r.open_time_ms is not None}
-    absences = []
-    once_lacking = []
-    undecided = 0
-    absent = _absent(chunk, checked.candles.open_times, refused_now)
-    narrow: tuple[Narrow, ...] = ()
-    asked_narrow = doubts.narrow[0] if doubts.narrow else None
-    if asked_narrow is None and not checked.strays:
-        absent, narrow = _parted_by_cut(chunk, checked, absent, cut)
-    for time in _times(absent, interval.ms):
-        settled = not checked.strays and time < newest_ms and time + interval.ms + HOLE_CLOSED_FOR_MS <= venue_now_ms
-        if settled and _inside(time, doubts.unproven):
-            once_lacking.append(time)
-        elif settled and asked_narrow is not None and not asked_narrow.lacked:
-            narrow += (Narrow(TimeRange(time, time + interval.ms), asked_narrow.rows, lacked=True),)
-        elif settled and time not in doubts.refused:
-            absences.append(
-                Absence.at(
-                    interval,
-                    time,
-                    "hole",
-                    confirmed_at_ms,
-                    "two complete answers lack it",
-                    venue_ms=venue_now_ms,
-                    sources=(REST,),
-                )
-            )
+    refused = {one.open_time_ms: one for one in checked.refusals if one.open_time_ms is not None}
+    absent = _absent(chunk, checked.candles.open_times, refused)
+    settling = _Settling(chunk, doubts, checked, venue_now_ms, confirmed_at_ms, newest_ms)
+    if not doubts.narrow and not checked.strays:
+        absent, settling.narrow = _parted_by_cut(chunk, checked, absent, cut)
+    for time in _times(absent, chunk.series.interval.ms):
+        settling.lacks(time)
+    for time, refusal in refused.items():
+        settling.refuses(time, refusal)
+    return settling.outcome()
+
+
+class _Settling:
+    """What becomes of the doubts about a chunk while its second answer is read, a minute at a time."""
+
+    def __init__(
+        self,
+        chunk: Chunk,
+        doubts: Doubts,
+        checked: Checked,
+        venue_now_ms: int,
+        confirmed_at_ms: int,
+        newest_ms: int,
+    ) -> None:
+        self.narrow: tuple[Narrow, ...] = ()
+        self._chunk = chunk
+        self._doubts = doubts
+        self._checked = checked
+        self._venue_now_ms = venue_now_ms
+        self._confirmed_at_ms = confirmed_at_ms
+        self._newest_ms = newest_ms
+        self._asked_narrow = doubts.narrow[0] if doubts.narrow else None
+        self._absences: list[Absence] = []
+        self._once_lacking: list[int] = []
+        self._once_refused: dict[int, Refusal] = {}
+        self._undecided = 0
+        self._repeated = 0
+
+    def lacks(self, time: int) -> None:
+        """Take a minute that this answer lacks, too: a hole where both prove it, else one more doubt."""
+        narrow, interval = self._asked_narrow, self._chunk.series.interval
+        closed = time + interval.ms + HOLE_CLOSED_FOR_MS <= self._venue_now_ms
+        if self._checked.strays or time >= self._newest_ms or not closed:
+            self._undecided += 1
+        elif _inside(time, self._doubts.unproven):
+            self._once_lacking.append(time)
+        elif narrow is not None and not narrow.lacked:
+            self.narrow += (Narrow(TimeRange(time, time + interval.ms), narrow.rows, lacked=True),)
+        elif time in self._doubts.refused:
+            self._undecided += 1
         else:
-            undecided += 1
-    repeated = 0
-    once_refused: dict[int, Refusal] = {}
-    for time, refusal in refused_now.items():
-        before = doubts.refused.get(time)
+            self._remember(time, "hole", "two complete answers lack it")
+
+    def refuses(self, time: int, refusal: Refusal) -> None:
+        """Take a row that is no candle: a reject where both answers have the same one, else one more doubt."""
+        before = self._doubts.refused.get(time)
         same = before is not None and before.row == refusal.row
-        # What was taken along is no matter of this question.
-        repeated += same or not _wanted(time, chunk)
-        if not _wanted(time, chunk):
-            continue
-        if before is None and (asked_narrow is not None or _inside(time, doubts.unproven)):
-            once_refused[time] = refusal
-        elif same and checked.proves(refusal):
-            absences.append(
-                Absence.at(
-                    interval,
-                    time,
-                    "rejected",
-                    confirmed_at_ms,
-                    refusal.reason,
-                    refusal.row,
-                    venue_now_ms,
-                    sources=(REST,),
-                )
-            )
+        if not _wanted(time, self._chunk):
+            # What was taken along is no matter of this question.
+            self._repeated += 1
+            return
+        self._repeated += same
+        if before is None and (self._asked_narrow is not None or _inside(time, self._doubts.unproven)):
+            self._once_refused[time] = refusal
+        elif same and self._checked.proves(refusal):
+            self._remember(time, "rejected", refusal.reason, refusal.row)
         else:
-            undecided += 1
-    absences.sort(key=lambda absence: absence.open_time_ms)
-    return Outcome(
-        candles,
-        absences,
-        Doubts(tuple(runs(once_lacking, interval)), once_refused, narrow=_joined(narrow)),
-        undecided,
-        rows_refused=len(checked.refusals) - repeated,
-    )
+            self._undecided += 1
+
+    def outcome(self) -> Outcome:
+        interval = self._chunk.series.interval
+        return Outcome(
+            self._checked.candles.only(self._chunk.wanted),
+            sorted(self._absences, key=lambda absence: absence.open_time_ms),
+            Doubts(tuple(runs(self._once_lacking, interval)), self._once_refused, narrow=_joined(self.narrow)),
+            self._undecided,
+            rows_refused=len(self._checked.refusals) - self._repeated,
+        )
+
+    def _remember(self, time: int, kind: MinuteKind, why: str, row: str | None = None) -> None:
+        interval, now_ms = self._chunk.series.interval, self._venue_now_ms
+        self._absences.append(
+            Absence.at(interval, time, kind, self._confirmed_at_ms, why, row, now_ms, sources=(REST,))
+        )
 
 
 def open_edges(
