@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -123,30 +124,55 @@ def check(
         if name in VENUES:
             expected = [one.symbol for one in read.assets if one.venue == name]
             listed[name] = look(_ask(name, settings, expected), json_of="assets check" if as_json else None)
-    of_built = [one for one in read.assets if one.venue in listed]
-    unknown = [one for one in of_built if one.symbol not in listed[one.venue]]
-    ended = [one for one in of_built if one not in unknown and not listed[one.venue][one.symbol].trades]
-    exit_status = int(bool(unknown or ended or read.doubled or read.bad))
+    found = _Findings.of(read, listed)
+    exit_status = int(bool(found.notes))
     if as_json:
-        answer: dict[str, Any] = {"schema": SCHEMA, "version": __version__, "file": read.name, "venues": dict(counts)}
-        answer["unknown"] = [_place(one) for one in unknown]
-        answer["ended"] = [{**_place(one), "status": listed[one.venue][one.symbol].status} for one in ended]
-        answer["doubled"] = [_place(one) for one in read.doubled]
-        answer["bad"] = [{"line": one.line, "reason": one.reason, "text": str(one)} for one in read.bad]
-        print_json({**answer, "exit": exit_status, "error": None, "hint": None})
+        answer = {"schema": SCHEMA, "version": __version__, "file": read.name, "venues": dict(counts)}
+        print_json({**answer, **found.as_json(read), "exit": exit_status, "error": None, "hint": None})
         return exit_status
     for name, count in counts.items():
         not_built = "" if name in VENUES else " (not built yet)"
         tell(f"{read.name}: {counted(count, 'symbol')} of {name}{not_built}", sys.stdout)
-    notes = [(one.line, f"{one.venue} does not list {one.symbol}") for one in unknown]
-    for one in ended:
-        status = listed[one.venue][one.symbol].status
-        notes.append((one.line, f"{one.venue} does not trade {one.symbol} any more ({status})"))
-    notes += [(one.line, f"{one.symbol} {one.venue} stands here once more") for one in read.doubled]
-    notes += [(one.line, str(one)) for one in read.bad]
-    for line, what in sorted(notes):
+    for line, what in found.notes:
         tell(f"{read.name}:{line}: {what}", sys.stdout)
     return exit_status
+
+
+@dataclass(frozen=True, slots=True)
+class _Findings:
+    """What is wrong with a list: symbols that a venue lacks, those that ended with their status, and all of it, said
+    by line."""
+
+    unknown: Sequence[Asset]
+    ended: Sequence[tuple[Asset, str]]
+    notes: Sequence[tuple[int, str]]
+
+    @classmethod
+    def of(cls, read: Assets, listed: Mapping[str, Mapping[str, Instrument]]) -> _Findings:
+        """Hold a list against the listings of venues that are built."""
+        unknown: list[Asset] = []
+        ended: list[tuple[Asset, str]] = []
+        notes = [(one.line, f"{one.symbol} {one.venue} stands here once more") for one in read.doubled]
+        notes += [(one.line, str(one)) for one in read.bad]
+        for one in read.assets:
+            if one.venue not in listed:
+                continue
+            instrument = listed[one.venue].get(one.symbol)
+            if instrument is None:
+                unknown.append(one)
+                notes.append((one.line, f"{one.venue} does not list {one.symbol}"))
+            elif not instrument.trades:
+                ended.append((one, instrument.status))
+                notes.append((one.line, f"{one.venue} does not trade {one.symbol} any more ({instrument.status})"))
+        return cls(unknown, ended, sorted(notes))
+
+    def as_json(self, read: Assets) -> dict[str, Any]:
+        return {
+            "unknown": [_place(one) for one in self.unknown],
+            "ended": [{**_place(one), "status": status} for one, status in self.ended],
+            "doubled": [_place(one) for one in read.doubled],
+            "bad": [{"line": one.line, "reason": one.reason, "text": str(one)} for one in read.bad],
+        }
 
 
 @assets.command()
