@@ -302,34 +302,10 @@ class SharedWindow:
 
     def _read(self, handle: int, now: float) -> None:
         """Take what the file says, and a slot in it; the file is locked."""
-        raw = os.pread(handle, _BYTES + 1, 0)
-        if raw[: len(_MAGIC)] not in (_MAGIC, b"", bytes(len(_MAGIC))):
-            raise _Unusable("it is no account of laklak; remove it")
-        pieces = [raw[at : at + _SLOT_BYTES] for at in range(len(_MAGIC), len(raw), _SLOT_BYTES)]
-        try:
-            if len(raw) != _BYTES:
-                raise _Unusable("it is of another length")
-            if pieces != self._raw:
-                # Most of them are as they were.
-                known = self._raw or [b""] * _SLOTS
-                self._slots = [
-                    self._slots[place] if piece == known[place] else _Slot.unpacked(piece)
-                    for place, piece in enumerate(pieces)
-                ]
-        except _Unusable as exc:
-            if raw:
-                log.warning("shared limits begin anew path=%s reason=%s", self._path, exc)
-            self._slots = [_Slot() for _ in range(_SLOTS)]
-            os.ftruncate(handle, 0)
-            os.pwrite(handle, _MAGIC + b"".join(slot.packed() for slot in self._slots), 0)
-            pieces = [slot.packed() for slot in self._slots]
-        changed = pieces != self._raw
-        self._raw = pieces
+        changed = self._take_slots(handle)
         if now - self._looked_for_dead_at >= _LOOK_FOR_DEAD_EVERY_S:
             self._looked_for_dead_at = now
-            for place, slot in enumerate(self._slots):
-                if slot.owner and slot.owner != self._own.owner and _is_dead(self._path.parent, slot.owner):
-                    self._bury(place, now)
+            self._bury_the_dead(now)
         if not self._place or self._slots[self._place].owner != self._own.owner:
             self._place = next((place for place in range(1, _SLOTS) if not self._slots[place].owner), 0)
             if not self._place:
@@ -338,6 +314,37 @@ class SharedWindow:
             changed = True
         if changed:
             self._note_others()
+
+    def _take_slots(self, handle: int) -> bool:
+        """Read the slots, and say whether any has changed; a file that is broken begins anew."""
+        raw = os.pread(handle, _BYTES + 1, 0)
+        if raw[: len(_MAGIC)] not in (_MAGIC, b"", bytes(len(_MAGIC))):
+            raise _Unusable("it is no account of laklak; remove it")
+        pieces = [raw[at : at + _SLOT_BYTES] for at in range(len(_MAGIC), len(raw), _SLOT_BYTES)]
+        try:
+            if len(raw) != _BYTES:
+                raise _Unusable("it is of another length")
+            if pieces == self._raw:
+                return False
+            known = self._raw or [b""] * _SLOTS
+            self._slots = [
+                self._slots[place] if piece == known[place] else _Slot.unpacked(piece)
+                for place, piece in enumerate(pieces)
+            ]
+        except _Unusable as exc:
+            if raw:
+                log.warning("shared limits begin anew path=%s reason=%s", self._path, exc)
+            self._slots = [_Slot() for _ in range(_SLOTS)]
+            os.ftruncate(handle, 0)
+            pieces = [slot.packed() for slot in self._slots]
+            os.pwrite(handle, _MAGIC + b"".join(pieces), 0)
+        self._raw = pieces
+        return True
+
+    def _bury_the_dead(self, now: float) -> None:
+        for place, slot in enumerate(self._slots):
+            if slot.owner and slot.owner != self._own.owner and _is_dead(self._path.parent, slot.owner):
+                self._bury(place, now)
 
     def _bury(self, place: int, now: float) -> None:
         """Move what a slot has spent to nobody's, and free it."""
