@@ -13,7 +13,8 @@ from laklak.cli.work import look, print_json
 from laklak.errors import StoreUnavailable, UnknownSeries, UsageError
 
 if TYPE_CHECKING:
-    from laklak.model.series import TimeRange
+    from laklak.model.series import Series, TimeRange
+    from laklak.settings.load import Settings
 
 _LAST = 5
 
@@ -55,55 +56,91 @@ def show(
     laklak show BTCUSDT --start 2026-01-01 --end 2026-02-01 --csv > january.csv
     laklak show BTCUSDT --provenance
     """
-    from laklak._version import __version__
-    from laklak.cli.terminal import emit_lines
     from laklak.order import old_config_hint
-    from laklak.report.summary import SCHEMA
-    from laklak.report.words import candle_lines, candle_objects, csv_lines, provenance_lines, provenance_objects
     from laklak.settings.typed import typed_series
-    from laklak.stores import shown_store
-    from laklak.stores.reading import stored_candles, stored_provenance
 
+    _refuse_contradictions(first, last, provenance=provenance, as_json=as_json, as_csv=as_csv)
+    span = _span(start, end)
+    settings = settings_of({"store": store, "config": config})
+    wanted = typed_series(series, settings)
+    if last is None and first is None and start is None and end is None:
+        last = _LAST
+    try:
+        if provenance:
+            return _show_provenance(settings, wanted, span, as_json=as_json)
+        return _show_candles(settings, wanted, span, first=first, last=last, as_json=as_json, as_csv=as_csv)
+    except StoreUnavailable as exc:
+        if hint := old_config_hint(settings, working_folder()):
+            raise StoreUnavailable(str(exc), hint=hint) from exc
+        raise
+
+
+def _refuse_contradictions(
+    first: int | None, last: int | None, *, provenance: bool, as_json: bool, as_csv: bool
+) -> None:
     if first is not None and last is not None:
         raise UsageError("--first and --last exclude each other", hint="give one")
     if as_json and as_csv:
         raise UsageError("--json and --csv exclude each other", hint="give one")
     if provenance and (as_csv or first is not None or last is not None):
         raise UsageError("--provenance is no candles: no --first, --last or --csv", hint="--start and --end cut it")
-    span = _span(start, end)
-    settings = settings_of({"store": store, "config": config})
-    wanted = typed_series(series, settings)
-    if last is None and first is None and start is None and end is None:
-        last = _LAST
-    json_of = "show" if as_json else None
-    answer = {"schema": SCHEMA, "version": __version__, "series": str(wanted), "store": shown_store(settings.store)}
-    try:
-        if provenance:
-            stretches = look(stored_provenance(settings.store_access, wanted, span), json_of=json_of)
-        else:
-            columns = look(stored_candles(settings.store_access, wanted, span, first=first, last=last), json_of=json_of)
-    except StoreUnavailable as exc:
-        if hint := old_config_hint(settings, working_folder()):
-            raise StoreUnavailable(str(exc), hint=hint) from exc
-        raise
-    if provenance:
-        if as_json:
-            print_json({**answer, "provenance": provenance_objects(stretches), "error": None, "hint": None})
-        elif stretches:
-            emit_lines(provenance_lines(wanted, stretches), sys.stdout)
-        else:
-            emit_lines([f"{wanted}: nobody has noted where its candles came from"], sys.stdout)
-        return 0
+
+
+def _show_candles(
+    settings: Settings,
+    series: Series,
+    span: TimeRange,
+    *,
+    first: int | None,
+    last: int | None,
+    as_json: bool,
+    as_csv: bool,
+) -> int:
+    from laklak.cli.terminal import emit_lines
+    from laklak.report.words import candle_lines, candle_objects, csv_lines
+    from laklak.stores import shown_store
+    from laklak.stores.reading import stored_candles
+
+    asked = stored_candles(settings.store_access, series, span, first=first, last=last)
+    columns = look(asked, json_of="show" if as_json else None)
     if not columns.open_times:
         raise UnknownSeries(
-            f"no candles of {wanted} in this time in {shown_store(settings.store)}",
-            hint=f"laklak show {wanted} --first 1 and --last 1 say where it begins and ends",
+            f"no candles of {series} in this time in {shown_store(settings.store)}",
+            hint=f"laklak show {series} --first 1 and --last 1 say where it begins and ends",
         )
     if as_json:
-        print_json({**answer, "candles": candle_objects(columns), "error": None, "hint": None})
+        _print_answer(settings, series, "candles", candle_objects(columns))
     else:
-        emit_lines(csv_lines(columns) if as_csv else candle_lines(wanted, columns), sys.stdout)
+        emit_lines(csv_lines(columns) if as_csv else candle_lines(series, columns), sys.stdout)
     return 0
+
+
+def _show_provenance(settings: Settings, series: Series, span: TimeRange, *, as_json: bool) -> int:
+    from laklak.cli.terminal import emit_lines
+    from laklak.report.words import provenance_lines, provenance_objects
+    from laklak.stores.reading import stored_provenance
+
+    asked = stored_provenance(settings.store_access, series, span)
+    stretches = look(asked, json_of="show" if as_json else None)
+    if as_json:
+        _print_answer(settings, series, "provenance", provenance_objects(stretches))
+    else:
+        lines = (
+            provenance_lines(series, stretches)
+            if stretches
+            else [f"{series}: nobody has noted where its candles came from"]
+        )
+        emit_lines(lines, sys.stdout)
+    return 0
+
+
+def _print_answer(settings: Settings, series: Series, name: str, objects: object) -> None:
+    from laklak._version import __version__
+    from laklak.report.summary import SCHEMA
+    from laklak.stores import shown_store
+
+    where = {"series": str(series), "store": shown_store(settings.store)}
+    print_json({"schema": SCHEMA, "version": __version__, **where, name: objects, "error": None, "hint": None})
 
 
 def _span(start: str | None, end: str | None) -> TimeRange:
