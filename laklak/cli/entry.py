@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cache
 
 import typer
 
@@ -27,7 +28,7 @@ def run(arguments: Sequence[str]) -> int:
     with open_streams():
         try:
             heed_signals()
-            status = app(list(arguments), prog_name="laklak", standalone_mode=False)
+            status = _program()(list(arguments), prog_name="laklak", standalone_mode=False)
             return status if isinstance(status, int) else 0
         except StoppedEarly as exc:
             error = Interrupted(exc.exit_code)
@@ -41,6 +42,12 @@ def run(arguments: Sequence[str]) -> int:
         finally:
             ignore_signals()
         return end_early(error, json_of=json_of)
+
+
+@cache
+def _program() -> Callable[..., object]:
+    # Once a process: building it takes 10 ms, which programs and tests that call `run` again and again need not pay.
+    return typer.main.get_command(app)
 
 
 def _unexpected(exc: Exception) -> LaklakError:
