@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import io
+import threading
 import time
 import zipfile
 from itertools import chain
@@ -12,6 +13,7 @@ import pytest
 
 from laklak.model.series import DAY_MS, MINUTE_MS, Interval
 from laklak.simulator import Override, Simulator, SimulatorSettings, SymbolOverride, generate, parse_fault
+from laklak.simulator.archive.shelf import Shelf
 
 START = 1_771_977_600_000  # 2026-02-25T00:00Z, the first recorded minute
 END = START + 4 * DAY_MS  # 2026-03-01T00:00Z, where the recording ends
@@ -372,6 +374,31 @@ def test_a_prepared_archive_has_months_and_the_days_beside_them(talk):
 
     assert (made.files, made.wanted) == (22, 22)
     assert statuses == [200, 200, 200]
+
+
+def test_files_that_are_done_before_they_are_waited_for_are_counted_as_prepared(talk, monkeypatch):
+    async def conversation(client):
+        return client.simulator.archive.prepared
+
+    start = Shelf.start
+
+    def start_and_see_it_made(self, key, make):
+        made = threading.Event()
+
+        def body():
+            try:
+                return make()
+            finally:
+                made.set()
+
+        future = start(self, key, body)
+        made.wait()
+        return future
+
+    monkeypatch.setattr(Shelf, "start", start_and_see_it_made)
+    made = talk(conversation, generate(symbols=2, days=4), archive_prepared=True, archive_zlib_level=1)
+
+    assert made.files == made.wanted > 4
 
 
 def test_preparing_ends_when_there_is_no_more_room(talk):

@@ -72,8 +72,11 @@ class Archive:
         making = deque(self._start(file) for file in islice(files, _MADE_AHEAD))
         while making and not self._shelf.evictions and not self._stop_preparing:
             await making.popleft()
+            # What is done already is awaited without a turn of the loop, in which alone it comes onto the shelf.
+            await asyncio.sleep(0)
             making.extend(self._start(file) for file in islice(files, 1))
         await asyncio.gather(*making)
+        await asyncio.sleep(0)
         return Prepared(len(self._shelf), len(found), self._shelf.held_bytes)
 
     def _published_files(self) -> Iterator[ArchiveFile]:
