@@ -14,8 +14,10 @@ import sys
 import threading
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from types import SimpleNamespace
 from typing import Any
 
+import anyio
 import pytest
 from influx_places import Bucket, Database
 from influxd import Influxd
@@ -236,3 +238,20 @@ def _healthy_2(path: str, body: bytes) -> Answer:
     if path.startswith("/api/v2/buckets"):
         return 200, {}, b'{"buckets":[{"id":"1","name":"db","retentionRules":[{"type":"expire","everySeconds":0}]}]}'
     return 200, {}, b"\r\n"
+
+
+@pytest.fixture
+def run_out_of_time(monkeypatch):
+    """End the look that a check is at, as its clock would: `await run_out_of_time()` where it shall be cut off."""
+    looks = []
+
+    def look_for(_seconds):
+        looks.append(anyio.CancelScope())
+        return looks[-1]
+
+    async def run_out():
+        looks[-1].cancel()
+        await anyio.sleep_forever()
+
+    monkeypatch.setattr("laklak.stores.influx.checking.anyio", SimpleNamespace(move_on_after=look_for))
+    return run_out

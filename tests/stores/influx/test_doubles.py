@@ -255,7 +255,7 @@ def test_of_many_faults_a_few_are_named_in_full(use, box):
     assert rest.facts == {"doubles": 12, "more_points": 14, "all_counted": True}
 
 
-def test_what_there_was_no_time_to_count_is_told_without_a_count(use, box, monkeypatch):
+def test_what_there_was_no_time_to_count_is_told_without_a_count(use, box, monkeypatch, run_out_of_time):
     put(box, BTC)
     for i in range(4):
         put(box, f"{BTC},source=s{i}", minutes=1)
@@ -264,17 +264,16 @@ def test_what_there_was_no_time_to_count_is_told_without_a_count(use, box, monke
 
     async def slow(self):
         if next(counts) >= 2:
-            await anyio.sleep_forever()
+            await run_out_of_time()
         return await count(self)
 
-    monkeypatch.setattr("laklak.stores.influx.checking._LOOK_S", 0.7)
     monkeypatch.setattr(Removal, "points", slow)
 
     *named, rest, unfinished = use(warnings)
 
     assert len(named) == 2
     assert rest.text.startswith("and 2 more kinds of series, not counted in time, double rows of a query by symbol: ")
-    assert unfinished.text == "not all series that double ours were looked through within 0.7 s"
+    assert unfinished.text == "not all series that double ours were looked through within 4 s"
 
 
 def test_a_store_that_only_we_fill_has_no_doubles(use, deliver):
