@@ -20,7 +20,7 @@ from laklak.model.spans import count, newest_held, oldest_held, on_grid, parted,
 from laklak.stores.base import Store
 from laklak.stores.coverage import Presence, take_stock
 from laklak.stores.knowledge import Knowledge, known_clock
-from laklak.stores.reading import near_series
+from laklak.stores.reading import must_exist, near_series
 from laklak.venues import VENUES
 
 Health = Literal["GOOD", "WARN", "CRITICAL"]
@@ -148,13 +148,10 @@ async def look_at(
 
     `typed` ones that the store has never heard of are an error, those of a list are missing.
     """
-    if not store.exists:
-        raise StoreUnavailable(
-            f"there is no store {store.display}", hint="name an existing one with --store, or fill it: laklak backfill"
-        )
+    must_exist(store)
     knowledge, held = await Knowledge.of(store), await store.holdings()
     if typed:
-        _check_known(asked, held, store.display)
+        check_known(asked, held, store.display)
     chosen = list(dict.fromkeys(asked)) or sorted((one for one in held if interval in (None, one.interval)), key=str)
     if not chosen:
         of = f" of {interval}" if interval is not None and held else ""
@@ -299,7 +296,7 @@ def _as_of(venue: str, knowledge: Knowledge, held: Mapping[Series, TimeRange]) -
     return max(ends, default=time.time_ns() // 1_000_000)
 
 
-def _check_known(asked: Iterable[Series], held: Mapping[Series, TimeRange], store: str) -> None:
+def check_known(asked: Iterable[Series], held: Mapping[Series, TimeRange], store: str) -> None:
     for series in asked:
         if series not in held:
             near = near_series(series, held)

@@ -13,6 +13,7 @@ from laklak.cli.bench import bench
 from laklak.cli.check import check
 from laklak.cli.copy import copy
 from laklak.cli.coverage import coverage
+from laklak.cli.explain import explain
 from laklak.cli.grouped import GroupedCommand
 from laklak.cli.show import show
 from laklak.cli.simulate import simulate
@@ -55,6 +56,7 @@ app.command()(check)
 app.command(cls=GroupedCommand, epilog=EXIT_STATUS)(copy)
 app.command(cls=GroupedCommand)(show)
 app.command(cls=GroupedCommand)(coverage)
+app.command(cls=GroupedCommand)(explain)
 app.add_typer(assets, name="assets")
 app.command(cls=GroupedCommand)(simulate)
 app.command()(bench)

@@ -169,6 +169,12 @@ def _no_answer(command: str, error: LaklakError) -> dict[str, Any]:
 
         answer = {"schema": SCHEMA, "version": __version__, "series": None, "store": None, "candles": []}
         return {**answer, "error": in_short(error), "hint": error.hint}
+    if command == "explain":
+        from laklak.audit.explain import KEYS
+        from laklak.report.summary import SCHEMA
+
+        ended = {"exit": error.exit_code, "error": in_short(error), "hint": error.hint}
+        return {"schema": SCHEMA, "version": __version__, "store": None, **dict.fromkeys(KEYS), **ended}
     if command == "coverage":
         from laklak.report.summary import SCHEMA
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Final
+from typing import Any, Final
 
 from laklak.model.account import Account
 
@@ -55,3 +56,27 @@ class RunRecord:
         names = [one.name for one in fields(self) if not one.name.endswith("_ms") and one.name != "account"]
         account = self.account.named(_REMEMBERED) | {"stored_after": self.account.stored_before + self.account.written}
         return {**{name: getattr(self, name) for name in names}, **account, "result": self.result}
+
+    @classmethod
+    def of(cls, started_ms: int, ended_ms: int, start_ms: int, end_ms: int, facts: Mapping[str, Any]) -> RunRecord:
+        """The run of which a store remembers these times and, by the names in FACTS, these facts."""
+        known = {name: facts[name] for name in _REMEMBERED if name != "missing"}
+        # What is in no field of its own is what the sum leaves.
+        quiet = facts["wanted"] - sum(facts[name] for name in _REMEMBERED[1:])
+        names = [one.name for one in fields(cls) if one.name in FACTS]
+        return cls(
+            started_ms=started_ms,
+            ended_ms=ended_ms,
+            start_ms=start_ms,
+            end_ms=end_ms,
+            account=Account(**known, quiet=quiet),
+            **{name: facts[name] for name in names if name != "error"},
+            error=facts["error"] or None,
+        )
+
+
+FACTS: Final[Mapping[str, type[str] | type[int]]] = {
+    **dict.fromkeys(("version", "interval", "error"), str),
+    **dict.fromkeys(("series", *_REMEMBERED, "requests", "weight", "exit_code"), int),
+}
+"""What of a run is read back, and what it is."""

@@ -153,6 +153,11 @@ class Instrument:
         return self.status.upper() in ("TRADING", "UNKNOWN", "")
 
 
+def ms_of(text: str) -> int:
+    """The moment that UTC text with Z means."""
+    return round(datetime.fromisoformat(text).timestamp() * 1000)
+
+
 def iso(time_ms: int) -> str:
     """UTC text with Z: minutes where that says all, else seconds, else milliseconds."""
     moment = datetime.fromtimestamp(time_ms // 1000, UTC)

@@ -308,6 +308,10 @@ class Store(Protocol):
 
     async def record_run(self, run: RunRecord) -> None: ...
 
+    async def runs(self, last: int) -> list[RunRecord]:
+        """The newest so many runs, the newest first; their times are as exact as the store keeps them."""
+        ...
+
 
 class StoreBase(ABC):
     """What the stores here do alike: entering opens, leaving closes, and so does an opening that fails."""

@@ -31,7 +31,7 @@ async def stored_candles(
     """
     # Whoever reads waits for the answer: nothing is waited for that may come up one day.
     async with open_store(replace(store, refusal_wait_s=0.0), create=False) as opened:
-        _must_exist(opened)
+        must_exist(opened)
         if first is not None:
             return await _oldest(opened, series, span, first)
         columns = await opened.read(series, span, last=last)
@@ -43,14 +43,15 @@ async def stored_candles(
 async def stored_provenance(store: StoreAccess, series: Series, span: TimeRange = ALWAYS) -> list[Stretch]:
     """Who gave the candles of a series, as far as an existing store knows; raises as stored_candles."""
     async with open_store(replace(store, refusal_wait_s=0.0), create=False) as opened:
-        _must_exist(opened)
+        must_exist(opened)
         found = await opened.provenance(series, span)
         if not found:
             await _held(opened, series)
         return found
 
 
-def _must_exist(store: Store) -> None:
+def must_exist(store: Store) -> None:
+    """StoreUnavailable for a store that was opened without making one, and is not there."""
     if not store.exists:
         raise StoreUnavailable(
             f"there is no store {store.display}", hint="name an existing one with --store, or fill it: laklak backfill"

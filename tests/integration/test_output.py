@@ -438,7 +438,9 @@ def test_the_examples_of_the_help_stand_on_lines_of_their_own(here):
     assert lines[0] == "Usage: laklak backfill [OPTIONS] [SYMBOL]..."
 
 
-@pytest.mark.parametrize("command", ["assets", "backfill", "bench", "check", "copy", "show", "simulate"])
+@pytest.mark.parametrize(
+    "command", ["assets", "backfill", "bench", "check", "copy", "coverage", "explain", "fill", "show", "simulate"]
+)
 def test_every_command_explains_itself_and_the_readme_names_it(command, here):
     ended = here(command, "--help")
     assert ended.exit == 0
@@ -461,6 +463,7 @@ def test_every_option_has_a_help_text():
         "check",
         "copy",
         "coverage",
+        "explain",
         "fill",
         "show",
         "simulate",

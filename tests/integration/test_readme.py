@@ -88,6 +88,7 @@ def test_every_table_of_keys_is_held_against_its_command():
         "check",
         "show",
         "coverage",
+        "explain",
         "assets list",
         "assets check",
     ]
@@ -127,6 +128,10 @@ def test_the_keys_of_a_coverage_are_those_that_the_readme_tells(filled, here, sq
     # Two stretches, the first of them the longer one.
     sql("DELETE FROM candles WHERE open_time IN (SELECT open_time FROM candles ORDER BY open_time LIMIT 3 OFFSET 9)")
     same_keys(here("coverage", "--json").json, "coverage")
+
+
+def test_the_keys_of_an_explanation_are_those_that_the_readme_tells(filled, here):
+    same_keys(here("explain", "LTCUSDT", "2026-02-28", "--json").json, "explain")
 
 
 def test_the_keys_of_the_traded_symbols_are_those_that_the_readme_tells(filled, here):

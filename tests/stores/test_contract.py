@@ -350,6 +350,20 @@ def test_every_run_is_recorded_with_its_account(use, recorded_runs):
     ]
 
 
+def test_runs_are_read_back_as_they_were_recorded_the_newest_first(use):
+    quiet = replace(RUN.account, quiet=2)
+    others = [replace(RUN, ended_ms=START + n * 1000, account=quiet, error=f"error {n}") for n in range(6, 9)]
+    for run in (RUN, *others):
+        use(lambda store, run=run: store.record_run(run))
+
+    assert use(lambda store: store.runs(10)) == [*reversed(others), RUN]
+    assert use(lambda store: store.runs(2)) == [others[2], others[1]]
+
+
+def test_a_store_in_which_no_run_was_recorded_has_none(use):
+    assert use(lambda store: store.runs(10)) == []
+
+
 def test_a_store_may_be_closed_twice(use):
     async def work(store):
         await store.close()

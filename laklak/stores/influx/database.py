@@ -263,6 +263,12 @@ class Place(Protocol):
         """The last point of every series in a measurement of ours, whose points have all of these fields."""
         ...
 
+    async def last_rows(
+        self, measurement: str, fields: Mapping[str, type[str] | type[int]], last: int
+    ) -> list[tuple[int, tuple[Any, ...]]]:
+        """The newest so many points in a measurement of ours, the newest first; otherwise as `rows`."""
+        ...
+
     async def absence_counts(self) -> list[AbsenceCount]:
         """How many entries of laklak_holes and laklak_absences still hold, by venue and kind."""
         ...

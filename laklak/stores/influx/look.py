@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from laklak.errors import StoreDown, StoreError
-from laklak.model.series import TimeRange
+from laklak.model.series import TimeRange, ms_of
 from laklak.stores.influx.lines import FIELDS
 from laklak.stores.influx.v1 import influxql
 from laklak.stores.influx.v1.client import Rows
@@ -175,7 +175,7 @@ class Look:
             Shard(TimeRange(start, end), int(number))
             for number, database, policy, start, end in _rows(found, *wanted)
             if (database, policy) == (self.database, self.policy)
-            for start, end in [(influxql.time_ms(start), influxql.time_ms(end))]
+            for start, end in [(ms_of(start), ms_of(end))]
         ]
 
     def _source(self, measurement: str) -> str:

@@ -23,9 +23,9 @@ from laklak.model.absences import Absence
 from laklak.model.candles import Candles
 from laklak.model.findings import Finding
 from laklak.model.provenance import Stretch
-from laklak.model.records import Note, RunRecord
+from laklak.model.records import FACTS, Note, RunRecord
 from laklak.model.revisions import Revision
-from laklak.model.series import DAY_MS, Series, TimeRange, iso
+from laklak.model.series import DAY_MS, Series, TimeRange, iso, ms_of
 from laklak.model.spans import overlap, runs, without
 from laklak.stores.base import (
     AbsenceCount,
@@ -59,6 +59,7 @@ from laklak.text import MOVES_STATE
 SCHEMA_VERSION: Final = 1
 """The version that a store is marked with; a store with a higher one is not touched."""
 
+_RUN_FIELDS: Final = {**dict.fromkeys(("started_at", "range_start", "range_end"), str), **FACTS}
 _NOTES_PER_WRITE: Final = 1_000
 _SEALING_S: Final = 2.0
 # A check has 15 s for all of a store; points take as long as they are many.
@@ -444,6 +445,14 @@ class InfluxStore(StoreBase):
         """Add one point to laklak_runs, at the time the run ended."""
         self._must_exist()
         await self._put(RUNS, _run_fields(run), run.ended_ms)
+
+    async def runs(self, last: int) -> list[RunRecord]:
+        if self._nothing:
+            return []
+        return [
+            RunRecord.of(ms_of(began), ended_ms, ms_of(start), ms_of(end), dict(zip(FACTS, facts, strict=True)))
+            for ended_ms, (began, start, end, *facts) in await self._place.last_rows(RUNS, _RUN_FIELDS, last)
+        ]
 
     async def notes(self) -> list[Note]:
         if self._nothing:

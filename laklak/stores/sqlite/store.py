@@ -25,9 +25,9 @@ from laklak.model.absences import Absence, outside_of
 from laklak.model.candles import Candles
 from laklak.model.findings import Finding
 from laklak.model.provenance import Stretch
-from laklak.model.records import Note, RunRecord
+from laklak.model.records import FACTS, Note, RunRecord
 from laklak.model.revisions import Revision, row_values
-from laklak.model.series import DAY_MS, MINUTE_MS, Interval, Series, TimeRange, iso
+from laklak.model.series import DAY_MS, MINUTE_MS, Interval, Series, TimeRange, iso, ms_of
 from laklak.stores.base import (
     AbsenceCount,
     ClosedSpan,
@@ -134,6 +134,10 @@ _ABSENCE_COUNTS: Final = """
 SELECT venue, kind, count(*), min(confirmed_at), max(confirmed_at)
 FROM (SELECT series_id, kind, confirmed_at FROM absence UNION ALL SELECT series_id, kind, confirmed_at FROM absent_span)
 JOIN series ON series.id = series_id GROUP BY venue, kind ORDER BY venue, kind"""
+
+_RUNS: Final = (
+    f"SELECT started_at, ended_at, range_start, range_end, {', '.join(FACTS)} FROM laklak_runs ORDER BY id DESC LIMIT ?"  # noqa: S608, made of constants
+)
 
 _NOTES: Final = "SELECT about, kind, value, noted_at, venue_at FROM laklak_notes WHERE value <> '' ORDER BY about, kind"
 
@@ -348,6 +352,15 @@ class SqliteStore(StoreBase):
 
     async def record_run(self, run: RunRecord) -> None:
         await self._change(partial(write_run, run=run))
+
+    async def runs(self, last: int) -> list[RunRecord]:
+        if self._nothing:
+            return []
+        rows = await self._reader().run(partial(_fetch_all, _RUNS, (last,)))
+        return [
+            RunRecord.of(ms_of(began), ms_of(ended), ms_of(start), ms_of(end), dict(zip(FACTS, facts, strict=True)))
+            for began, ended, start, end, *facts in rows
+        ]
 
     async def _one(self, sql: str, parameters: tuple[object, ...]) -> tuple[Any, ...] | None:
         if self._nothing:

@@ -233,7 +233,18 @@ class Place1:
     ) -> list[tuple[int, tuple[Any, ...]]]:
         what = ", ".join(map(influxql.name, fields))
         conditions = (influxql.tagged(tags_of(series)), influxql.within(span))
-        found = await self._client.query(influxql.select(what, self._source(measurement), *conditions))
+        return await self._rows(influxql.select(what, self._source(measurement), *conditions), fields)
+
+    async def last_rows(
+        self, measurement: str, fields: Mapping[str, type[str] | type[int]], last: int
+    ) -> list[tuple[int, tuple[Any, ...]]]:
+        what, newest = ", ".join(map(influxql.name, fields)), f"ORDER BY time DESC LIMIT {last}"
+        return await self._rows(influxql.select(what, self._source(measurement), then=newest), fields)
+
+    async def _rows(
+        self, question: str, fields: Mapping[str, type[str] | type[int]]
+    ) -> list[tuple[int, tuple[Any, ...]]]:
+        found = await self._client.query(question)
         kinds = tuple(fields.values())
         return [(time_ms, tuple(map(cell_of, cells, kinds))) for rows in found[0] for time_ms, *cells in rows.values]
 

@@ -6,7 +6,6 @@ Source: https://docs.influxdata.com/influxdb/v1/query_language/spec/ (read 2026-
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from datetime import datetime
 from typing import Final
 
 from laklak.model.series import TimeRange
@@ -53,8 +52,3 @@ def tagged(tags: Mapping[str, str], foreign: Collection[str] = ()) -> str:
 def within(span: TimeRange) -> str:
     """The condition that a point lies in a half-open range."""
     return f"time >= {span.start_ms}ms AND time < {span.end_ms}ms"
-
-
-def time_ms(written: str) -> int:
-    """A time as a server writes it in its own tables: `2026-01-05T00:00:00Z`."""
-    return round(datetime.fromisoformat(written).timestamp() * 1000)

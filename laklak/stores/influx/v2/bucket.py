@@ -359,14 +359,24 @@ class Place2:
         self, measurement: str, fields: Mapping[str, type[str] | type[int]], series: Series, span: TimeRange
     ) -> list[tuple[int, tuple[Any, ...]]]:
         question = self._points(measurement, tuple(fields), span, series) + flux.without(tags=True) + flux.as_rows()
-        found = [
+        return sorted(await self._rows(question, fields))
+
+    async def last_rows(
+        self, measurement: str, fields: Mapping[str, type[str] | type[int]], last: int
+    ) -> list[tuple[int, tuple[Any, ...]]]:
+        question = self._points(measurement, tuple(fields), flux.ALL_TIME) + flux.without() + flux.as_rows()
+        return await self._rows(question + flux.newest(last), fields)
+
+    async def _rows(
+        self, question: str, fields: Mapping[str, type[str] | type[int]]
+    ) -> list[tuple[int, tuple[Any, ...]]]:
+        kinds = tuple(fields.values())
+        return [
             (time_ns(time) // _NS_PER_MS, tuple(map(cell_of, cells, kinds)))
-            for kinds in (tuple(fields.values()),)
             for table in await self._client.query(question)
             if {"_time", *fields}.issuperset(table.columns)
             for time, *cells in zip(*(_column(table, name) for name in ("_time", *fields)), strict=True)
         ]
-        return sorted(found)
 
     async def newest(
         self, measurement: str, fields: Mapping[str, type[str] | type[int]]

@@ -69,6 +69,11 @@ def as_rows() -> str:
     return ' |> pivot(rowKey: ["_time"], columnKey: ["_field"], valueColumn: "_value")'
 
 
+def newest(count: int) -> str:
+    """The newest so many rows of all tables, the newest first."""
+    return f' |> group() |> sort(columns: ["_time"], desc: true) |> limit(n: {count})'
+
+
 def called(name: str) -> str:
     """Give the answer a name, so that one question can have several."""
     return f" |> yield(name: {text(name)})"

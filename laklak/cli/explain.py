@@ -1,0 +1,87 @@
+"""`laklak explain`: why a candle is there or is not."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from laklak.cli.options import AsJson, Config, ExistingStore, option, settings_of
+from laklak.cli.work import look, print_json
+from laklak.errors import UsageError
+
+if TYPE_CHECKING:
+    from laklak.audit.explain import Explanation
+    from laklak.model.series import Series
+    from laklak.settings.load import Settings
+
+
+def explain(
+    series: Annotated[str, typer.Argument(metavar="SERIES", help="A series like binance:BTCUSDT:1m, or a symbol.")],
+    time: Annotated[str, typer.Argument(metavar="T", help="When the candle opens; no offset means UTC.")],
+    interval: Annotated[str | None, option("interval")] = None,
+    store: ExistingStore = None,
+    config: Config = None,
+    as_json: AsJson = False,
+) -> int:
+    """Say what became of one candle: held, a hole, not fetched, ... and what speaks for it; asks no venue.
+
+    \b
+    laklak explain BTCUSDT 2026-01-03T04:05
+    laklak explain binance:BTCUSDT:5m 2026-01-03T04:05 --json
+
+    Exit status: 0 it is there, or it is known why not; 1 it is missing, and another run could get it; 2 wrong usage
+    or a store that cannot be read.
+    """
+    from laklak.settings.times import parse_time
+    from laklak.settings.typed import typed_series
+
+    settings = settings_of({"interval": interval, "store": store, "config": config})
+    wanted, open_ms = typed_series(series, settings), parse_time(time)
+    if interval is not None and wanted.interval != settings.interval:
+        raise UsageError(f"{series} names another interval than {interval}", hint="give one of them")
+    _check_on_grid(wanted, open_ms)
+    found = look(_look(settings, wanted, open_ms), json_of="explain" if as_json else None)
+    if as_json:
+        _print_object(found)
+    else:
+        _print_lines(found)
+    return found.exit
+
+
+def _check_on_grid(series: Series, open_ms: int) -> None:
+    from laklak.model.series import iso
+
+    if open_ms % series.interval.ms:
+        raise UsageError(
+            f"no candle of {series.interval} opens at {iso(open_ms)}",
+            hint=f"the one that it lies in opens at {iso(series.interval.floor(open_ms))}",
+        )
+
+
+async def _look(settings: Settings, series: Series, open_ms: int) -> Explanation:
+    from laklak.audit.explain import explain_minute
+    from laklak.stores import open_store
+
+    # Whoever looks waits for the answer: nothing is waited for that may come up one day.
+    access = replace(settings.store_access, refusal_wait_s=0.0, max_wait_s=1.0)
+    async with open_store(access, create=False) as opened:
+        return await explain_minute(opened, series, open_ms)
+
+
+def _print_object(found: Explanation) -> None:
+    from laklak._version import __version__
+    from laklak.audit.explain import as_object
+    from laklak.report.summary import SCHEMA
+
+    answer = {"schema": SCHEMA, "version": __version__, "store": found.store, **as_object(found)}
+    print_json({**answer, "exit": found.exit, "error": None, "hint": None})
+
+
+def _print_lines(found: Explanation) -> None:
+    from laklak.audit.explain import explanation_lines
+    from laklak.cli.terminal import emit_lines
+
+    emit_lines(explanation_lines(found), sys.stdout)

@@ -1,0 +1,127 @@
+"""What became of one candle, from what a store keeps about it and its like.  Pure.
+
+it is there                                 held
+an absence is remembered                    rejected, quiet, outside_sessions, before_listing, after_end, hole,
+                                            or outage: a hole that most series of the venue have
+before the first candle, after the last     before_listing, after_end
+it had not closed when last asked           beyond_clock
+nobody can be asked any more                out_of_reach
+else it is missing                          failed where an attempt at it is known to have, or not_fetched
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Final, Literal
+
+from laklak.model.absences import Absence, AbsenceKind
+from laklak.model.series import Series, TimeRange
+from laklak.model.spans import merge
+
+Verdict = Literal[
+    "held",
+    "before_listing",
+    "after_end",
+    "outside_sessions",
+    "out_of_reach",
+    "quiet",
+    "hole",
+    "outage",
+    "rejected",
+    "not_fetched",
+    "failed",
+    "beyond_clock",
+]
+
+MISSING: Final[frozenset[Verdict]] = frozenset({"not_fetched", "failed"})
+"""What another run could change."""
+LACKING: Final[frozenset[AbsenceKind]] = frozenset({"hole", "quiet"})
+"""How a series lacks a candle that its venue does not have."""
+
+_OF_ABSENCE: Final[Mapping[AbsenceKind, Verdict]] = {
+    "hole": "hole",
+    "rejected": "rejected",
+    "quiet": "quiet",
+    "closed": "outside_sessions",
+    "before_first": "before_listing",
+    "after_last": "after_end",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Outage:
+    """The candles of `span` are lacking in most series of a venue; that in question in so many `of` those known."""
+
+    span: TimeRange
+    lacking: int
+    of: int
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """An attempt at a candle that failed: when that was noted, by this machine's clock, and the error."""
+
+    at_ms: int
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What is known about the candle of `series` that opens at `open_ms`.
+
+    `values`: open to volume, where it is held. `begins_ms`, `ends_ms`: where the series lives, None is not known; it
+    reaches back to `reach_ms`. What had closed by `as_of_ms` was wanted when the venue was last asked.
+    """
+
+    series: Series
+    open_ms: int
+    as_of_ms: int
+    values: tuple[float, ...] | None = None
+    absence: Absence | None = None
+    outage: Outage | None = None
+    begins_ms: int | None = None
+    ends_ms: int | None = None
+    reach_ms: int = 0
+    failure: Failure | None = None
+
+
+def judge_minute(known: Evidence) -> Verdict:
+    """The one thing that a candle is."""
+    if known.values is not None:
+        return "held"
+    if known.absence is not None:
+        verdict = _OF_ABSENCE[known.absence.kind]
+        return "outage" if verdict == "hole" and known.outage is not None else verdict
+    if known.begins_ms is not None and known.open_ms < known.begins_ms:
+        return "before_listing"
+    if known.ends_ms is not None and known.open_ms >= known.ends_ms:
+        return "after_end"
+    if known.open_ms + known.series.interval.ms > known.as_of_ms:
+        return "beyond_clock"
+    if known.open_ms < known.reach_ms:
+        return "out_of_reach"
+    return "not_fetched" if known.failure is None else "failed"
+
+
+def find_outage(open_ms: int, lacking: Iterable[Sequence[TimeRange]], of: int) -> Outage | None:
+    """The stretch around a candle that more than half of so many series lack, if there is one.
+
+    `lacking`: what each of them lacks, disjoint. A single series has nothing to be compared with.
+    """
+    changes: Counter[int] = Counter()
+    here = 0
+    for spans in lacking:
+        here += any(span.start_ms <= open_ms < span.end_ms for span in spans)
+        changes.update(span.start_ms for span in spans)
+        changes.subtract(span.end_ms for span in spans)
+    count = 0
+    most = []
+    for start_ms, end_ms in pairwise(sorted(changes)):
+        count += changes[start_ms]
+        if 2 * count > of > 1:
+            most.append(TimeRange(start_ms, end_ms))
+    around = (span for span in merge(most) if span.start_ms <= open_ms < span.end_ms)
+    return next((Outage(span, here, of) for span in around), None)
