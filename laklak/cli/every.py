@@ -6,17 +6,19 @@ import gc
 import logging
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import TYPE_CHECKING, Final, cast
 
+from laklak.cli.service import ServiceManager
 from laklak.cli.terminal import say_error, tell
 from laklak.cli.work import is_young, print_json, signals
 from laklak.engine import Backfill
 from laklak.errors import LaklakError, UsageError
 from laklak.report.progress import Report
 from laklak.report.summary import Summary, summarise
-from laklak.report.words import outcome_lines, turn_line
+from laklak.report.words import outcome_lines, status_line, turn_line
 from laklak.settings.times import parse_duration
+from laklak.tasks.groups import task_group
 from laklak.tasks.process import ignore_signals, run_loop
 from laklak.tasks.stopping import Stopper
 from laklak.tasks.turns import Rhythm, take_turns
@@ -58,6 +60,7 @@ class Repeated:
         self._terminal = terminal
         self._as_json = as_json
         self._quiet = quiet
+        self._manager = ServiceManager()
         self._stopper = Stopper()
         self._work: Backfill | None = None
         self._exit_code: int | None = None
@@ -72,6 +75,7 @@ class Repeated:
     def stop(self, exit_code: int, grace_s: float) -> None:
         """Let a turn that is under way end as a run does that is stopped, and begin no other."""
         self._exit_code = exit_code
+        self._manager.stopping()
         self._stopper.request()
         if self._work is not None:
             self._work.stop(exit_code, grace_s)
@@ -83,13 +87,17 @@ class Repeated:
     async def run(self, rhythm: Rhythm) -> int:
         """Take turns until stopped, and give the exit status of the signal that did it."""
         with signals(self, self._terminal):
-            await take_turns(self._turn, rhythm, self._stopper)
+            async with task_group() as watching:
+                watching.start_soon(self._manager.watch, self._signs, self._status)
+                await take_turns(self._turn, rhythm, self._stopper)
+                watching.cancel_scope.cancel()
         return self._exit_code or 0
 
     async def _turn(self) -> None:
         error: LaklakError | None = None
         try:
             self._work = Backfill(self._make(), self._terminal)
+            self._manager.ready()
             # An Estimate is of a dry run, which has no turns.
             outcome = cast("Summary", await self._work.run())
         except LaklakError as exc:
@@ -101,10 +109,20 @@ class Repeated:
         finally:
             self._work = None
             self._terminal.turn_ended()
+        self._manager.ready()
         self._tell(outcome, error)
         self._is_first = False
         # A run looks for cycles seldom, for it ends soon; this process does not.
         gc.collect()
+
+    def _signs(self) -> Hashable:
+        # Between two turns it waits for the clock, which goes on.
+        return time.monotonic() if self._work is None else self._work.signs
+
+    def _status(self) -> str | None:
+        if self._work is None or self._work.report.fetching_since_s is None:
+            return None
+        return status_line(self._work.report)
 
     def _closed(self, error: LaklakError) -> Summary:
         return summarise(Report() if self._work is None else self._work.report, error=error)
@@ -112,6 +130,7 @@ class Repeated:
     def _tell(self, outcome: Summary, error: LaklakError | None) -> None:
         line = turn_line(outcome, time.time())
         log.info("%s", line)
+        self._manager.status(line)
         if self._as_json:
             print_json(outcome.as_json())
         if self._quiet and (outcome.exit == self._exit_code or (error is not None and is_young(error))):

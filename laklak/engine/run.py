@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from contextlib import AsyncExitStack, nullcontext
 from typing import Final
 
@@ -51,6 +51,27 @@ class Backfill(Run):
             refetched=Refetched() if order.refetch else None,
         )
         self._feeds: Sequence[Feed] = ()
+        self._store: Store | None = None
+
+    @property
+    def signs(self) -> Hashable:
+        """Another value whenever anything has come of it: an answer or a part of one, a try, a write.
+
+        Where a venue or a store is waited for until a known moment, time passes.
+        """
+        store, feeds = self._store, self._feeds
+        now_s = time.monotonic()
+        waiting = None if store is None else store.waiting
+        if (waiting is not None and now_s < waiting.give_up_s) or any(feed.limiter.paused_for_s for feed in feeds):
+            return now_s
+        downloaders = [feed.reader.downloader for feed in feeds if feed.reader is not None]
+        return (
+            None if store is None else store.heard_s,
+            self.report.writer.writes,
+            self.report.files.done,
+            *(count for feed in feeds for count in (feed.transport.traffic.requests, feed.transport.line.heard_s)),
+            *(count for one in downloaders for count in (one.traffic.requests, one.line.heard_s)),
+        )
 
     @property
     def on_the_wire(self) -> int:
@@ -68,7 +89,7 @@ class Backfill(Run):
         estimate: Estimate | None = None
         try:
             async with AsyncExitStack() as opened:
-                store = open_store(self.order.settings.store_access, create=not self.order.dry_run)
+                store = self._store = open_store(self.order.settings.store_access, create=not self.order.dry_run)
                 watching = await opened.enter_async_context(task_group())
                 watching.start_soon(StoreWatch([store], self.report, self._observer).run)
                 opened.callback(watching.cancel_scope.cancel)

@@ -172,7 +172,7 @@ class Store(Protocol):
 
     @property
     def heard_s(self) -> float | None:
-        """When anything last came from its server (monotonic); None while nothing has, or where there is none."""
+        """When anything last came of it (monotonic): from its server, or of a file; None while nothing has."""
         ...
 
     @property
@@ -323,11 +323,6 @@ class StoreBase(ABC):
     def exists(self) -> bool:
         """Once entered: whether there is a store; False only when it was opened without making one."""
         return not self._nothing
-
-    @property
-    def heard_s(self) -> float | None:
-        """When anything last came from its server (monotonic); None while nothing has, or where there is none."""
-        return None
 
     async def __aenter__(self) -> Self:
         try:

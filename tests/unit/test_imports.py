@@ -35,6 +35,7 @@ LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 # Where tasks are made, and what for.
 MAKERS = {
     "engine": "workers, writers and whoever watches them",
+    "cli.every": "the watch over its turns, which ends with them",
     "stores.influx.writer": "parts of one write side by side, all ended before it returns",
     "tasks.groups": "what these two make them with",
     "simulator": "a server of its own, no part of a run",

@@ -64,6 +64,8 @@ class Lane:
     ) -> None:
         self.pending = 0
         """Jobs handed in and not ended yet."""
+        self.ended_s: float | None = None
+        """When a job last ended (monotonic)."""
         self._name = name
         self._connect = connect
         self._translate = translate
@@ -167,5 +169,6 @@ class Lane:
 
     def _ended(self, future: asyncio.Future[T]) -> None:
         self.pending -= 1
+        self.ended_s = time.monotonic()
         if not future.cancelled():
             future.exception()  # marks it as seen: a job that was called off is nobody's failure

@@ -204,6 +204,12 @@ class SqliteStore(StoreBase):
         return f"sqlite:{self.path}" if found is None else "sqlite:{}:{}".format(*found)
 
     @property
+    def heard_s(self) -> float | None:
+        """When a question or a write last came to its end; None while none has."""
+        ends = (lane.ended_s for lane in (self._writer, *self._readers))
+        return max((end_s for end_s in ends if end_s is not None), default=None)
+
+    @property
     def waiting(self) -> Waiting | None:
         """Another program that holds the file, with a transaction of its own; None while there is none."""
         since_s = self._writer.blocked_since_s
