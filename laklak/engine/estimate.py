@@ -63,6 +63,7 @@ def estimate_of(
         no_source=sum(_without_source(own, splits) for feed, own in plans if not feed.asks_api),
         failed_series=tuple(report.failed),
         begun_series=report.begun_series,
+        reached_series=report.reached_series,
         ended_series=tuple(report.ended),
         alternatives=[one for feed, own in of_api for one in _alternatives(feed, own)] if order.dry_run else [],
     )
@@ -102,7 +103,7 @@ def within_reach(feed: Feed, plan: SeriesPlan) -> SeriesPlan:
         return plan
     beyond = TimeRange(min(plan.missing[0].start_ms, start_ms), start_ms)
     lost = [part for part in (one.clip(beyond) for one in split_of(feed, plan).rest) if part]
-    return replace(plan, missing=tuple(parted(plan.missing, lost)[0]), out_of_reach=tuple(lost))
+    return replace(plan, missing=tuple(parted(plan.missing, lost)[0]), out_of_reach=tuple(lost), reach_ms=start_ms)
 
 
 def split_of(feed: Feed, plan: SeriesPlan) -> Split:

@@ -138,13 +138,23 @@ def test_what_the_feed_has_not_published_is_no_failure_and_comes_with_a_later_ru
 
 
 def test_what_lies_beyond_thirty_days_is_told_before_the_run_and_is_no_failure(yahoo, here, source):
-    yahoo()
+    running = yahoo()
+    words = ("backfill", "--venue", "yfinance", *SYMBOLS, *days(source, 39, 20))
 
-    ended = here("backfill", "yfinance:BTC=F", *days(source, 39, 20))
+    plan = here(*words, "--dry-run")
+    in_words = here(*(word for word in words if word != "--json"), "--dry-run")
+    ended = here(*words)
 
+    assert not [hit for hit in asked(running) if hit.status != 200]
+    (reach, other) = ended.json["reached_series"]
+    assert (reach["series"], other["series"]) == ("yfinance:BTC=F:1m", "yfinance:^GSPC:1m")
+    line = f"yfinance: 1m of BTC=F, ^GSPC reach back to {reach['from']}, 10 days are out of reach"
+    assert line in ended.err
+    assert "yfinance: 1m of BTC=F, ^GSPC reach back to" in in_words.out
     assert (ended.exit, ended.json["missing"]) == (0, 0)
-    assert ended.json["out_of_reach"] >= 10 * 1440
-    assert "1m candles from" in ended.err
+    assert ended.json["out_of_reach"] == reach["out_of_reach"] + other["out_of_reach"]
+    assert [one["out_of_reach"] // 1440 for one in plan.json["reached_series"]] == [10, 10]
+    assert plan.json["out_of_reach"] >= 2 * 10 * 1440
     assert min(at for _, at in stored()) >= source.end_ms - 29 * DAY_MS
 
 
