@@ -61,6 +61,7 @@ def estimate_of(
         file_bytes=sum(_file_bytes(feed, own, splits) for feed, own in plans),
         file_seconds=round(file_candles / FILE_CANDLES_PER_SECOND, 1),
         no_source=sum(_without_source(own, splits) for feed, own in plans if not feed.asks_api),
+        at_most=any(feed.venue.trades_in_sessions and any(one.missing for one in own) for feed, own in plans),
         failed_series=tuple(report.failed),
         begun_series=report.begun_series,
         reached_series=report.reached_series,

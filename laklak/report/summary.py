@@ -130,7 +130,8 @@ class Estimate(Accounted):
     beside the sum.  `requests` to `seconds_auto` are those of the API; `file_bytes` is about what the files will have,
     `file_seconds` what they take where the line and the store keep up.  `holes_held` of the `holes` are held against
     `hole_files` daily files that may have them by now, `holes_later` more in later runs.  `paces`: what is asked of the
-    API of each venue, and how long its budget takes for that.
+    API of each venue, and how long its budget takes for that.  `at_most`: some of what is to fetch may lie in time that
+    is closed at its venue, which only its answers tell.
     """
 
     store: str
@@ -155,6 +156,7 @@ class Estimate(Accounted):
     ended_series: Sequence[EndedSeries]
     reached_series: Sequence[ReachedSeries]
     alternatives: Sequence[Alternative]
+    at_most: bool = False
     holes_held: int = 0
     hole_files: int = 0
     holes_later: int = 0

@@ -261,7 +261,8 @@ def _to_fetch(estimate: Estimate) -> str:
         return (
             f"plan: {estimate.series} series, {span}: nothing to fetch, all {estimate.wanted:,} candles accounted for"
         )
-    todo = f"plan: {estimate.series} series, {span}: {estimate.to_fetch:,} of {estimate.wanted:,} candles to fetch"
+    todo = f"plan: {estimate.series} series, {span}: "
+    todo += f"{'up to ' if estimate.at_most else ''}{estimate.to_fetch:,} of {estimate.wanted:,} candles to fetch"
     todo += _and_blocked(estimate.blocked)
     saved_s = estimate.seconds_estimated - estimate.seconds_auto
     auto = f"; --chunk auto would save {duration_text(saved_s)}" if saved_s >= 1 else ""
