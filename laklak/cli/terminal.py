@@ -23,6 +23,7 @@ from laklak.report.words import (
     copy_status_line,
     figures_of,
     plan_line,
+    reached_lines,
     status_line,
     venue_lines,
     waiting_words,
@@ -131,7 +132,7 @@ class Terminal:
 
     def planned(self, estimate: Estimate) -> None:
         self.note(plan_line(estimate))
-        for line in begun_lines(estimate.begun_series):
+        for line in [*begun_lines(estimate.begun_series), *reached_lines(estimate.reached_series)]:
             self.note(line)
 
     def stopping(self, line: str) -> None:

@@ -61,8 +61,10 @@ def estimate_of(
         file_bytes=sum(_file_bytes(feed, own, splits) for feed, own in plans),
         file_seconds=round(file_candles / FILE_CANDLES_PER_SECOND, 1),
         no_source=sum(_without_source(own, splits) for feed, own in plans if not feed.asks_api),
+        at_most=any(feed.venue.trades_in_sessions and any(one.missing for one in own) for feed, own in plans),
         failed_series=tuple(report.failed),
         begun_series=report.begun_series,
+        reached_series=report.reached_series,
         ended_series=tuple(report.ended),
         alternatives=[one for feed, own in of_api for one in _alternatives(feed, own)] if order.dry_run else [],
     )
@@ -102,7 +104,7 @@ def within_reach(feed: Feed, plan: SeriesPlan) -> SeriesPlan:
         return plan
     beyond = TimeRange(min(plan.missing[0].start_ms, start_ms), start_ms)
     lost = [part for part in (one.clip(beyond) for one in split_of(feed, plan).rest) if part]
-    return replace(plan, missing=tuple(parted(plan.missing, lost)[0]), out_of_reach=tuple(lost))
+    return replace(plan, missing=tuple(parted(plan.missing, lost)[0]), out_of_reach=tuple(lost), reach_ms=start_ms)
 
 
 def split_of(feed: Feed, plan: SeriesPlan) -> Split:

@@ -228,7 +228,6 @@ class Preparation:
         self._report.end_ms = max((span.end_ms for span in spans), default=None)
         plans = [(feed, [within_reach(feed, plan) for plan in own]) for feed, own in plans]
         splits = {plan.series: split_of(feed, plan) for feed, own in plans for plan in own}
-        self._tell_out_of_reach(plans)
         due = {series: days for venue in venues for series, days in venue.due_holes.items()}
         choice = choose(due, spans_read(splits), FILES_A_RUN)
         riding = {
@@ -258,18 +257,6 @@ class Preparation:
         for feed, _ in plans:
             feed.requests_planned += estimate.paces[feed.venue.name].requests
         return estimate
-
-    def _tell_out_of_reach(self, plans: Sequence[tuple[Feed, list[SeriesPlan]]]) -> None:
-        """Say how many candles nobody can be asked for any more."""
-        for feed, own in plans:
-            candles = sum(plan.out_of_reach_count for plan in own)
-            if candles:
-                seen_ms = [feed.seen_reach.get(plan.series, 0) for plan in own if plan.out_of_reach]
-                after_ms = feed.reach_start_ms(self._order.settings.interval) or max(seen_ms)
-                self._observer.warn(
-                    f"{feed.venue.name} gives {self._order.settings.interval} candles from {iso(after_ms)} on: "
-                    f"{counted(candles, 'candle')} before that {'is' if candles == 1 else 'are'} out of reach"
-                )
 
     async def _plan_venue(self, feed: Feed) -> VenuePlan | None:
         """Connect to a venue and plan what is wanted of it; None where it cannot be asked: that is its own end."""

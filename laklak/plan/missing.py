@@ -46,6 +46,8 @@ class SeriesPlan:
     """Of `missing`, where something stands that is no candle."""
     out_of_reach: tuple[TimeRange, ...] = ()
     """What is not there, and no source reaches any more."""
+    reach_ms: int = 0
+    """From where on there is a source, where something is out of reach."""
     files_only: bool = False
     """Only bulk files have the series: nobody else is asked for what they lack."""
 

@@ -135,6 +135,15 @@ class BegunSeries:
 
 
 @dataclass(frozen=True, slots=True)
+class ReachedSeries:
+    """A series of which nobody gives what opens before `reach_ms`: so many `candles` of the range."""
+
+    series: str
+    reach_ms: int
+    candles: int
+
+
+@dataclass(frozen=True, slots=True)
 class Resolved:
     """What symbols turned out to be."""
 

@@ -11,7 +11,7 @@ from laklak.model.series import TimeRange, iso
 from laklak.model.spans import count, overlap
 from laklak.plan.answers import Doubts, Edge
 from laklak.plan.missing import SeriesPlan
-from laklak.plan.wanted import FailedSeries
+from laklak.plan.wanted import FailedSeries, ReachedSeries
 from laklak.stores.base import Delivery
 
 NOT_YET: Final = "not_yet"
@@ -212,6 +212,13 @@ class Ledger:
         candles = sum(part.count(self.plan.series.interval) for part in alive)
         self.outside += candles
         self.out_of_reach += candles if out_of_reach else 0
+
+    @property
+    def reached(self) -> ReachedSeries | None:
+        """How far back the series reaches, where that leaves something out."""
+        if not self.out_of_reach:
+            return None
+        return ReachedSeries(str(self.plan.series), max(self.plan.reach_ms, self.reach_start_ms), self.out_of_reach)
 
     @property
     def got_all(self) -> bool:

@@ -10,7 +10,7 @@ from typing import Any, Final
 from laklak.errors import LaklakError, in_short
 from laklak.model.account import Account, Accounted
 from laklak.model.series import iso
-from laklak.plan.wanted import BegunSeries, EndedSeries, FailedSeries
+from laklak.plan.wanted import BegunSeries, EndedSeries, FailedSeries, ReachedSeries
 from laklak.report.ledger import Ledger
 from laklak.stores.base import Waiting
 from laklak.stores.refetched import Refetched
@@ -194,6 +194,10 @@ class Report(Accounted):
     @property
     def begun_series(self) -> tuple[BegunSeries, ...]:
         return tuple(self.begun[name] for name in sorted(self.begun))
+
+    @property
+    def reached_series(self) -> tuple[ReachedSeries, ...]:
+        return tuple(one for ledger in self.ledgers if (one := ledger.reached) is not None)
 
     @property
     def account(self) -> Account:

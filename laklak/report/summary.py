@@ -11,7 +11,7 @@ from laklak.errors import LaklakError, TryLater, in_short
 from laklak.model.account import SUM, Account, Accounted
 from laklak.model.series import iso
 from laklak.plan.cost import Alternative
-from laklak.plan.wanted import BegunSeries, EndedSeries, FailedSeries
+from laklak.plan.wanted import BegunSeries, EndedSeries, FailedSeries, ReachedSeries
 from laklak.report.outcome import deciding_error, exit_status
 from laklak.report.progress import FileTally, Pace, Report, VenueFigures, WriterTally
 from laklak.stores.refetched import Refetched
@@ -46,6 +46,7 @@ class Summary(Accounted):
     failed_series: Sequence[FailedSeries]
     begun_series: Sequence[BegunSeries]
     ended_series: Sequence[EndedSeries]
+    reached_series: Sequence[ReachedSeries]
     requests: int
     candle_requests: int
     retries: int
@@ -97,6 +98,7 @@ def summarise(report: Report, *, error: LaklakError | None = None, exit_code: in
         failed_series=failures,
         begun_series=report.begun_series,
         ended_series=tuple(report.ended),
+        reached_series=report.reached_series,
         requests=report.requests,
         candle_requests=report.candle_requests,
         retries=report.retries,
@@ -128,7 +130,8 @@ class Estimate(Accounted):
     beside the sum.  `requests` to `seconds_auto` are those of the API; `file_bytes` is about what the files will have,
     `file_seconds` what they take where the line and the store keep up.  `holes_held` of the `holes` are held against
     `hole_files` daily files that may have them by now, `holes_later` more in later runs.  `paces`: what is asked of the
-    API of each venue, and how long its budget takes for that.
+    API of each venue, and how long its budget takes for that.  `at_most`: some of what is to fetch may lie in time that
+    is closed at its venue, which only its answers tell.
     """
 
     store: str
@@ -151,7 +154,9 @@ class Estimate(Accounted):
     failed_series: Sequence[FailedSeries]
     begun_series: Sequence[BegunSeries]
     ended_series: Sequence[EndedSeries]
+    reached_series: Sequence[ReachedSeries]
     alternatives: Sequence[Alternative]
+    at_most: bool = False
     holes_held: int = 0
     hole_files: int = 0
     holes_later: int = 0
@@ -187,5 +192,8 @@ def _fields(outcome: Summary | Estimate) -> dict[str, Any]:
     values["begun_series"] = [{"series": one.series, "first": iso(one.first_ms)} for one in outcome.begun_series]
     values["ended_series"] = [
         {"series": one.series, "ended": when(one.ended_ms), "status": one.status} for one in outcome.ended_series
+    ]
+    values["reached_series"] = [
+        {"series": one.series, "from": iso(one.reach_ms), "out_of_reach": one.candles} for one in outcome.reached_series
     ]
     return values

@@ -16,8 +16,8 @@ from typing import Final
 from laklak.model.account import Account
 from laklak.model.findings import Checkup
 from laklak.model.provenance import Stretch
-from laklak.model.series import Series, iso
-from laklak.plan.wanted import BegunSeries, FailedSeries
+from laklak.model.series import DAY_MS, Series, iso
+from laklak.plan.wanted import BegunSeries, FailedSeries, ReachedSeries
 from laklak.report.copied import CopyReport, CopySummary
 from laklak.report.ledger import NO_SOURCE, NOT_YET, UNPROVEN
 from laklak.report.progress import Pace, Progress, Report, VenueFigures
@@ -27,6 +27,7 @@ from laklak.text import counted, duration_text, folded, per_window, size_text, s
 
 CANDLE_FIELDS: Final = ("open_time", "time", "open", "high", "low", "close", "volume")
 _SHOWN_AT_MOST: Final = 10
+_REACHES_SHOWN: Final = 3
 _UNSOUND: Final = ("checksum", "zip", "csv")
 _MEASURED_AFTER_S: Final = 10.0
 _VALUE_COLUMN: Final = 40
@@ -260,7 +261,8 @@ def _to_fetch(estimate: Estimate) -> str:
         return (
             f"plan: {estimate.series} series, {span}: nothing to fetch, all {estimate.wanted:,} candles accounted for"
         )
-    todo = f"plan: {estimate.series} series, {span}: {estimate.to_fetch:,} of {estimate.wanted:,} candles to fetch"
+    todo = f"plan: {estimate.series} series, {span}: "
+    todo += f"{'up to ' if estimate.at_most else ''}{estimate.to_fetch:,} of {estimate.wanted:,} candles to fetch"
     todo += _and_blocked(estimate.blocked)
     saved_s = estimate.seconds_estimated - estimate.seconds_auto
     auto = f"; --chunk auto would save {duration_text(saved_s)}" if saved_s >= 1 else ""
@@ -319,10 +321,40 @@ def begun_lines(begun: Sequence[BegunSeries]) -> Iterable[str]:
         yield f"first candles, nothing is wanted before (--recheck asks for them again): {some_of(texts)}"
 
 
+def reached_lines(reached: Sequence[ReachedSeries]) -> Iterable[str]:
+    """What nobody gives any more: `yfinance: 1m of ^GSPC reaches back to ..., 61 days are out of reach`."""
+    venues: defaultdict[str, list[tuple[Series, ReachedSeries]]] = defaultdict(list)
+    for one in reached:
+        series = Series.parse(one.series)
+        venues[series.venue].append((series, one))
+    for venue, pairs in venues.items():
+        groups: defaultdict[int, list[tuple[Series, ReachedSeries]]] = defaultdict(list)
+        for series, one in pairs:
+            groups[one.reach_ms].append((series, one))
+        if len(groups) <= _REACHES_SHOWN:
+            for reach_ms, own in groups.items():
+                yield _reached(venue, some_of([series.symbol for series, _ in own]), iso(reach_ms), own)
+        else:
+            back_to = f"moments from {iso(min(groups))} to {iso(max(groups))}"
+            yield _reached(venue, f"{len(pairs)} series", back_to, pairs)
+
+
+def _reached(venue: str, what: str, back_to: str, own: Sequence[tuple[Series, ReachedSeries]]) -> str:
+    interval = own[0][0].interval
+    most = max(one.candles for _, one in own)
+    up_to = "" if all(one.candles == most for _, one in own) else "up to "
+    days = round(most * interval.ms / DAY_MS)
+    lost = counted(days, "day") if days else duration_text(most * interval.ms / 1000)
+    return (
+        f"{venue}: {interval} of {what} {'reaches' if len(own) == 1 else 'reach'} back to {back_to}, "
+        f"{up_to}{lost} {'is' if days == 1 else 'are'} out of reach"
+    )
+
+
 def estimate_lines(estimate: Estimate) -> Iterable[str]:
     """The plan of a dry run with its alternatives."""
     yield plan_line(estimate)
-    yield from (f"  {line}" for line in begun_lines(estimate.begun_series))
+    yield from (f"  {line}" for line in [*begun_lines(estimate.begun_series), *reached_lines(estimate.reached_series)])
     yield (
         f"  stored {estimate.stored_before:,}, holes {estimate.holes:,}, rejected {estimate.rejected:,}"
         f"{_quiet(estimate.account)}"
@@ -371,7 +403,7 @@ def summary_lines(summary: Summary) -> Iterable[str]:
     if len(summary.venues) > 1:
         yield from (f"  {venue}: {_asked_of(figures)}" for venue, figures in summary.venues.items())
     yield from _file_lines(summary)
-    yield from (f"  {line}" for line in begun_lines(summary.begun_series))
+    yield from (f"  {line}" for line in [*begun_lines(summary.begun_series), *reached_lines(summary.reached_series)])
     if summary.holes_filled:
         were = "was" if summary.holes_filled == 1 else "were"
         yield f"  {counted(summary.holes_filled, 'known hole')} {were} filled from files that have the candles by now"

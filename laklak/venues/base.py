@@ -162,6 +162,8 @@ class Verdict:
 
     `quota`: which one is exceeded, None for the whole pool.  `slower_s`: of a limit, for how long half the pace has to
     do after the pause, for a venue that does not count as it documents, or punishes by rules that it keeps to itself.
+    `grows_to_s`: of a limit, `wait_s` is what the first of several refusals in a row pauses; each further one pauses
+    twice as long, up to this.
     """
 
     meaning: Meaning
@@ -171,6 +173,7 @@ class Verdict:
     until_ms: int | None = None
     quota: str | None = None
     slower_s: float | None = None
+    grows_to_s: float | None = None
 
 
 def unlisted(symbol: str) -> Instrument:

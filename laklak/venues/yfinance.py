@@ -11,7 +11,8 @@ Facts that the rest of the program builds on:
 * It trades in sessions.  `tradingPeriods` are those of the span asked for, where they are there, and
   `currentTradingPeriod` is the one that is on, or the next.
 * The feed is delayed: what closes after `regularMarketTime` may still change, or has not come yet.
-* An unknown symbol and a delisted one are both 404.  A 429 is plain text, without a time, and lasts minutes to hours.
+* An unknown symbol and a delisted one are both 404.  A 429 is plain text, without a time, and lasts minutes to
+  hours: each further one in a row pauses twice as long.
 
 Unverified: every number of the limits (so two requests a second, a setting), whether `tradingPeriods` are complete in
 every answer that has them (a row outside of them is kept, and beats them), and whether 1h stamps lie on whole hours for
@@ -49,6 +50,7 @@ _SECOND_MS: Final = 1000
 _LAST_S: Final = 4_133_404_800
 _DETAIL_MAX: Final = 200
 _PAUSE_S: Final = 300.0
+_PAUSE_MOST_S: Final = 6 * 3600.0
 _SLOWER_S: Final = 3600.0
 _AROUND_THE_CLOCK: Final = ("=F", "=X", "-USD")
 """What the symbols of futures, currencies and coins end with; their sessions begin on whole hours."""
@@ -137,8 +139,10 @@ class YFinance(Venue):
         detail = f"HTTP {status} {text}"[:_DETAIL_MAX].strip()
         said = text.casefold()
         if status == 429 or "too many requests" in said:
-            wait_s = retry_after_s(answer.headers) or _PAUSE_S
-            return Verdict(Meaning.LIMITED, "rate_limited", detail, wait_s, slower_s=_SLOWER_S)
+            told_s = retry_after_s(answer.headers)
+            grows_to_s = None if told_s else _PAUSE_MOST_S
+            wait_s = told_s or _PAUSE_S
+            return Verdict(Meaning.LIMITED, "rate_limited", detail, wait_s, slower_s=_SLOWER_S, grows_to_s=grows_to_s)
         if status == 403:
             return Verdict(Meaning.BLOCKED, "firewall", detail)
         if status >= 500 or error is None:

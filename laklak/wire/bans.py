@@ -1,5 +1,7 @@
 """Bans outlive the process: the state folder remembers until when a venue must not be asked from here.
 
+So do pauses that grow with each refusal in a row: how many there were, until the venue answers again.
+
 What is remembered counts for no longer than the venue bans anybody, and carries when it was noted, by this machine's
 clock and by the venue's: either may be wrong, then or now, and must not lock anybody out for years.
 """
@@ -12,14 +14,15 @@ import json
 import logging
 import os
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 log = logging.getLogger(__name__)
 
 _PREFIX: Final = "ban-"
+_DOUBLED_MOST: Final = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +30,7 @@ class Ban:
     """A ban as it was written down; times in ms UTC.
 
     `until_ms` and `noted_at_ms` are by this machine's clock, `venue_ms` is what the venue's said when it was noted.
+    `in_a_row`: how many refusals in a row have made it as long as it is; 0 where the venue has said how long.
     """
 
     origin: str
@@ -34,6 +38,7 @@ class Ban:
     reason: str
     noted_at_ms: int
     venue_ms: int | None = None
+    in_a_row: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +73,12 @@ class BanBook:
     A file that cannot be written or read is logged and costs only the memory, never the run.
     """
 
-    def __init__(self, folder: Path, venue: str, origin: str, *, longest_s: float) -> None:
+    def __init__(
+        self, folder: Path, venue: str, origin: str, *, longest_s: float, now_ms: Callable[[], int] | None = None
+    ) -> None:
+        self.now_ms = now_ms or _now_ms
         self.origin = origin
+        self._may_be_in_a_row = True
         self._longest_ms = int(longest_s * 1000)
         digest = hashlib.sha256(origin.encode()).hexdigest()[:12]
         self._path = folder / f"{_PREFIX}{venue}-{digest}.json"
@@ -77,7 +86,7 @@ class BanBook:
     def current(self) -> Believed | None:
         """The ban that still lasts, else None."""
         ban = _read(self._path)
-        return None if ban is None else believed(ban, _now_ms(), self._longest_ms)
+        return None if ban is None else believed(ban, self.now_ms(), self._longest_ms)
 
     def until_ms(self) -> int | None:
         """The end of a ban that still lasts, else None."""
@@ -86,13 +95,40 @@ class BanBook:
 
     def last_ended(self, within_s: float) -> bool:
         """Whether the last ban is over, and has been for no longer than this."""
-        ban, now_ms = _read(self._path), _now_ms()
+        ban, now_ms = _read(self._path), self.now_ms()
         return ban is not None and ban.until_ms <= now_ms < ban.until_ms + within_s * 1000
 
-    def remember(self, until_ms: int, reason: str, *, venue_ms: int | None = None) -> None:
+    def grown(self, first_s: float, most_s: float) -> tuple[float, int]:
+        """How long a refusal pauses whose pauses grow, and the how many-eth in a row it is.
+
+        What is refused while a pause lasts was sent before it began, and is refused for the same reason.  What nobody
+        has tried to end for as long as the longest ban is no row any more.
+        """
+        lasting = self.current()
+        if lasting is not None:
+            return (lasting.until_ms - self.now_ms()) / 1000, max(1, lasting.ban.in_a_row)
+        last = _read(self._path)
+        before = last.in_a_row if last is not None and self.last_ended(self._longest_ms / 1000) else 0
+        return min(most_s, first_s * 2.0 ** min(before, _DOUBLED_MOST)), before + 1
+
+    def answered(self) -> None:
+        """Take notice that the venue answers: the next refusal is the first in a row."""
+        if not self._may_be_in_a_row:
+            return
+        self._may_be_in_a_row = False
+        last = _read(self._path)
+        if last is not None and last.in_a_row:
+            if self.current() is None:
+                self._write(replace(last, in_a_row=0))
+            else:
+                # It was sent before the pause began.
+                self._may_be_in_a_row = True
+
+    def remember(self, until_ms: int, reason: str, *, venue_ms: int | None = None, in_a_row: int = 0) -> None:
         """Write it down, with the time by both clocks; an earlier and longer ban stays."""
+        self._may_be_in_a_row = True
         if until_ms > (self.until_ms() or 0):
-            self._write(Ban(self.origin, until_ms, reason, _now_ms(), venue_ms))
+            self._write(Ban(self.origin, until_ms, reason, self.now_ms(), venue_ms, in_a_row))
 
     def settle(self) -> Believed | None:
         """Write down again, as noted now, what was noted in the future: else it would begin anew with each reading.
@@ -100,9 +136,9 @@ class BanBook:
         Gives what was written down again.
         """
         found = self.current()
-        if found is None or found.ban.noted_at_ms <= _now_ms():
+        if found is None or found.ban.noted_at_ms <= self.now_ms():
             return None
-        self._write(Ban(self.origin, found.until_ms, found.ban.reason, _now_ms(), None))
+        self._write(replace(found.ban, until_ms=found.until_ms, noted_at_ms=self.now_ms(), venue_ms=None))
         return found
 
     def forget(self) -> Ban | None:
@@ -122,6 +158,7 @@ class BanBook:
             "reason": ban.reason,
             "noted_at_ms": ban.noted_at_ms,
             "venue_ms": ban.venue_ms,
+            "in_a_row": ban.in_a_row,
         }
         temporary = self._path.with_suffix(f".{os.getpid()}.tmp")
         try:
@@ -155,7 +192,7 @@ def _read(path: Path) -> Ban | None:
         return None
     if not _is_moment(until_ms):
         return None
-    noted_at_ms, venue_ms = entry.get("noted_at_ms"), entry.get("venue_ms")
+    noted_at_ms, venue_ms, in_a_row = entry.get("noted_at_ms"), entry.get("venue_ms"), entry.get("in_a_row")
     return Ban(
         origin=str(entry.get("origin", "")),
         until_ms=until_ms,
@@ -163,6 +200,7 @@ def _read(path: Path) -> Ban | None:
         # Older versions did not say when: then the file does, by the same clock.
         noted_at_ms=noted_at_ms if _is_moment(noted_at_ms) else written_ms,
         venue_ms=venue_ms if _is_moment(venue_ms) else None,
+        in_a_row=in_a_row if type(in_a_row) is int and in_a_row > 0 else 0,
     )
 
 

@@ -164,7 +164,7 @@ class Transport:
         remembered = self._bans.current()
         if remembered is not None:
             self.banned_until_ms = remembered.until_ms
-            wait_s = remembered.until_ms / 1000 - time.time()
+            wait_s = (remembered.until_ms - self._bans.now_ms()) / 1000
             if wait_s > self._max_wait_s:
                 raise self._try_later(remembered.until_ms, _as_remembered(remembered))
             self._pause(wait_s, _as_remembered(remembered))
@@ -277,6 +277,7 @@ class Transport:
         except DecodeError as exc:
             raise TransientError(f"{self._host} answered with something else: {exc}") from exc
         self._last_success_s = time.monotonic()
+        self._bans.answered()
         self._idle_s = 0.0
         self._candles_served = self._candles_served or candles
         return given
@@ -343,10 +344,13 @@ class Transport:
         match verdict.meaning:
             case Meaning.LIMITED:
                 self.traffic.rate_limited += 1
-                wait_s = verdict.wait_s
+                wait_s, in_a_row = verdict.wait_s, 0
+                if wait_s is not None and verdict.grows_to_s is not None:
+                    wait_s, in_a_row = self._bans.grown(wait_s, verdict.grows_to_s)
                 if verdict.slower_s is not None:
                     self._limiter.slow((wait_s or 0.0) + verdict.slower_s)
-                return self._limited(self._limiter.next_window_s(verdict.quota) if wait_s is None else wait_s, verdict)
+                wait_s = self._limiter.next_window_s(verdict.quota) if wait_s is None else wait_s
+                return self._limited(wait_s, verdict, in_a_row)
             case Meaning.BANNED:
                 self.traffic.rate_limited += 1
                 return self._limited(self._ban_s(verdict), verdict)
@@ -390,22 +394,22 @@ class Transport:
                 return wait_s
         return max(_BAN_DEFAULT_S, self._limiter.paused_for_s)
 
-    def _limited(self, wait_s: float, verdict: Verdict) -> Exception:
+    def _limited(self, wait_s: float, verdict: Verdict, in_a_row: int = 0) -> Exception:
         """Stop the whole scope for so long; TryLater when that is longer than the run may wait."""
         # "Come back in 0 seconds" must not become knocking without a pause, nor a slip of the venue a ban for ever.
         why, longest_s = verdict.detail, self._venue.longest_ban_s
         if wait_s > longest_s:
             why = f"{why} (it says {duration_text(wait_s)}, and the longest that it documents is believed)"
         wait_s = min(max(wait_s, _SHORTEST_PAUSE_S), longest_s)
-        until_ms = _now_ms() + int(wait_s * 1000)
+        until_ms = self._bans.now_ms() + int(wait_s * 1000)
         if verdict.meaning is Meaning.BANNED:
             self.banned_until_ms = max(until_ms, self.banned_until_ms or 0)
-        if verdict.meaning in (Meaning.BANNED, Meaning.BLOCKED):
-            # A firewall that refuses us in the middle of a run refuses the next one too, and counts its knocking.
-            self._bans.remember(until_ms, why, venue_ms=self._clock.read_ms)
-        if wait_s > self._max_wait_s or self.silent_s > self._max_wait_s:
+        too_long = wait_s > self._max_wait_s or self.silent_s > self._max_wait_s
+        if too_long or in_a_row or verdict.meaning in (Meaning.BANNED, Meaning.BLOCKED):
+            # What refuses us in the middle of a run refuses the next one too, and counts its knocking.
+            self._bans.remember(until_ms, why, venue_ms=self._clock.read_ms, in_a_row=in_a_row)
+        if too_long:
             self._limiter.pause(wait_s, verdict.quota)
-            self._bans.remember(until_ms, why, venue_ms=self._clock.read_ms)
             return self._try_later(until_ms, why)
         self._pause(wait_s, why, verdict.quota)
         return _Limited()
@@ -415,7 +419,7 @@ class Transport:
         log.warning("scope paused host=%s seconds=%.0f reason=%s", self._host, wait_s, why)
         # Requests that were under way beside the first refused one are refused for the same reason: one line for all.
         if wait_s >= _WORTH_TELLING_S and wait_s > self._limiter.paused_for_s + _WORTH_TELLING_S:
-            until = iso(_now_ms() + int(wait_s * 1000))
+            until = iso(self._bans.now_ms() + int(wait_s * 1000))
             self._tell(f"{self._host} tells us to wait {duration_text(wait_s)}, until {until}: {why}")
         self._limiter.pause(wait_s, quota)
 
@@ -488,5 +492,6 @@ def _now_ms() -> int:
 
 
 def _as_remembered(ban: Believed) -> str:
-    noted = f"banned, as an earlier run was told at {iso(ban.ban.noted_at_ms // 1000 * 1000)}"
+    what = "not to be asked" if ban.ban.in_a_row else "banned"
+    noted = f"{what}, as an earlier run was told at {iso(ban.ban.noted_at_ms // 1000 * 1000)}"
     return noted if ban.doubt is None else f"{noted}; {ban.doubt}"

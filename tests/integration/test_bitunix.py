@@ -98,7 +98,7 @@ def test_what_its_minutes_no_longer_reach_back_to_is_out_of_reach_and_no_hole(bi
     assert stored() == truth(source, ["BTCUSDT"], reach)
     again = here("backfill", "bitunix:BTCUSDT", *RANGE)
     assert (again.exit, again.json["out_of_reach"], again.json["requests"]) == (0, 2 * 1440 - 1200, 1)
-    assert f"bitunix gives 1m candles from {iso(reach)} on" in again.err
+    assert f"bitunix: 1m of BTCUSDT reaches back to {iso(reach)}, 1 day is out of reach" in again.err
 
 
 def test_all_is_stored_through_faults_of_every_kind(bitunix, here, source):

@@ -15,6 +15,7 @@ import pytest
 from laklak.settings.spec import SPECS
 from laklak.settings.table import OF_VENUES
 from laklak.simulator.market import SymbolOverride
+from laklak.venues import VENUES
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
 END_MS = 1_772_323_200_000
@@ -94,15 +95,18 @@ def test_every_table_of_keys_is_held_against_its_command():
     ]
 
 
-def test_the_keys_of_a_backfill_are_those_that_the_readme_tells(archive, here):
+def test_the_keys_of_a_backfill_are_those_that_the_readme_tells(archive, beside, here, monkeypatch):
     archive(overrides={"DOTUSDT": SymbolOverride(delivery_ms=END_MS - DAY_MS, status="SETTLING")})
-    Path("assets.txt").write_text("LTCUSDT binance\nDOTUSDT binance\nNOUSDT binance\n")
+    beside("bybit")
+    monkeypatch.setattr(VENUES["bybit"], "reach_ms", lambda interval: 2 * DAY_MS, raising=False)
+    Path("assets.txt").write_text("LTCUSDT binance\nDOTUSDT binance\nNOUSDT binance\nLTCUSDT bybit\n")
 
     answer = here("backfill", "--start", "2026-02-24", "--end", "2026-03-01", "--refetch", "--json").json
 
     assert answer["begun_series"]
     assert answer["ended_series"]
     assert answer["failed_series"]
+    assert answer["reached_series"]
     same_keys(answer, "backfill")
 
 

@@ -108,6 +108,46 @@ def test_closed_time_is_remembered_with_its_evidence_and_a_second_run_asks_for_n
     assert any(DAY_MS < end - start < 2 * DAY_MS for start, end in closed)
 
 
+def test_before_anybody_is_asked_the_plan_is_an_upper_bound_and_afterwards_it_is_exact(yahoo, here, source):
+    """The last five days of a range that has a weekend in it."""
+    now_ms = next(one for one in range(source.end_ms, 0, -DAY_MS) if (one // DAY_MS + 3) % 7 == 0)
+    running = yahoo(clock_ms=now_ms + 12 * 60 * MINUTE_MS)
+    words = ("backfill", "--venue", "yfinance", *SYMBOLS)
+    span = ("--start", iso(now_ms - 5 * DAY_MS), "--end", iso(now_ms), *STORE)
+
+    plan = here(*words, *span, "--dry-run")
+    told = here(*words, *span[:-1], "--dry-run").out
+    assert not asked(running)
+    ended = here(*words, *span)
+
+    assert plan.json["to_fetch"] == plan.json["wanted"] == 2 * 5 * 1440
+    assert plan.json["at_most"] is True
+    assert "up to 14,400 of 14,400 candles to fetch in 2 requests" in told
+    assert (ended.exit, ended.json["missing"], ended.json["holes"]) == (0, 0, 0)
+    assert ended.json["wanted"] == len(stored()) < plan.json["to_fetch"] / 2
+    assert ended.json["candle_requests"] == len(asked(running)) == plan.json["requests"]
+    after = here(*words, *span, "--dry-run").json
+    assert (after["to_fetch"], after["wanted"], after["at_most"]) == (0, len(stored()), False)
+
+
+def test_a_weekend_alone_is_nothing_for_three_days_and_quiet_later_and_no_failure_ever(yahoo, here, source):
+    """Its answer has neither rows nor sessions, so nobody knows yet whether anything is still to come."""
+    saturday_ms = next(one for one in range(source.end_ms - 8 * DAY_MS, 0, -DAY_MS) if (one // DAY_MS + 3) % 7 == 5)
+    words = ("backfill", "yfinance:^GSPC", "--start", iso(saturday_ms), "--end", iso(saturday_ms + 2 * DAY_MS), *STORE)
+
+    yahoo(clock_ms=saturday_ms + 2 * DAY_MS + 60 * MINUTE_MS)
+    early = here(*words)
+    running = yahoo(clock_ms=saturday_ms + 6 * DAY_MS)
+    later = here(*words)
+    again = here(*words)
+
+    assert [(one.exit, one.json["missing"]) for one in (early, later, again)] == [(0, 0)] * 3
+    assert early.json["wanted"] == 0
+    assert absences("^GSPC", "quiet") == [(saturday_ms, saturday_ms + 2 * DAY_MS)]
+    assert (later.json["quiet"], again.json["quiet"]) == (2880, 2880)
+    assert len(asked(running)) == 1
+
+
 def test_minutes_of_a_session_without_a_trade_are_quiet_by_one_answer(yahoo, here, source):
     day_ms = next(one.start_ms for one in sessions("^GSPC", source.end_ms - 6 * DAY_MS, source.end_ms))
     quiet = frozenset(range(day_ms + 60 * MINUTE_MS, day_ms + 70 * MINUTE_MS, MINUTE_MS))
@@ -138,13 +178,23 @@ def test_what_the_feed_has_not_published_is_no_failure_and_comes_with_a_later_ru
 
 
 def test_what_lies_beyond_thirty_days_is_told_before_the_run_and_is_no_failure(yahoo, here, source):
-    yahoo()
+    running = yahoo()
+    words = ("backfill", "--venue", "yfinance", *SYMBOLS, *days(source, 39, 20))
 
-    ended = here("backfill", "yfinance:BTC=F", *days(source, 39, 20))
+    plan = here(*words, "--dry-run")
+    in_words = here(*(word for word in words if word != "--json"), "--dry-run")
+    ended = here(*words)
 
+    assert not [hit for hit in asked(running) if hit.status != 200]
+    (reach, other) = ended.json["reached_series"]
+    assert (reach["series"], other["series"]) == ("yfinance:BTC=F:1m", "yfinance:^GSPC:1m")
+    line = f"yfinance: 1m of BTC=F, ^GSPC reach back to {reach['from']}, 10 days are out of reach"
+    assert line in ended.err
+    assert "yfinance: 1m of BTC=F, ^GSPC reach back to" in in_words.out
     assert (ended.exit, ended.json["missing"]) == (0, 0)
-    assert ended.json["out_of_reach"] >= 10 * 1440
-    assert "1m candles from" in ended.err
+    assert ended.json["out_of_reach"] == reach["out_of_reach"] + other["out_of_reach"]
+    assert [one["out_of_reach"] // 1440 for one in plan.json["reached_series"]] == [10, 10]
+    assert plan.json["out_of_reach"] >= 2 * 10 * 1440
     assert min(at for _, at in stored()) >= source.end_ms - 29 * DAY_MS
 
 

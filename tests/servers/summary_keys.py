@@ -26,6 +26,7 @@ SUMMARY_KEYS = [
     "failed_series",
     "begun_series",
     "ended_series",
+    "reached_series",
     "requests",
     "candle_requests",
     "retries",

@@ -144,7 +144,7 @@ def test_the_json_of_an_estimate_is_plain_data():
         account=Account(wanted=10, stored_before=1, holes=2, rejected=3),
         requests=1, weight=1, budget=1200, chunk=1000, seconds_estimated=0.5, seconds_auto=0.4,
         files=1, file_candles=2, file_bytes=82, file_seconds=0.1, no_source=0,
-        failed_series=(FailedSeries("x", "y", "z"),), begun_series=(), ended_series=(),
+        failed_series=(FailedSeries("x", "y", "z"),), begun_series=(), ended_series=(), reached_series=(),
         alternatives=(Alternative("binance", 499, 1200, 1, 1, 0.4, True),),
     )  # fmt: skip
 

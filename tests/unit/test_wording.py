@@ -15,10 +15,11 @@ from laklak.cli import terminal
 from laklak.errors import VenueUnreachable
 from laklak.model.series import MINUTE_MS, Series, TimeRange
 from laklak.plan.missing import SeriesPlan
+from laklak.plan.wanted import ReachedSeries
 from laklak.report.copied import CopyReport, summarise_copy
 from laklak.report.ledger import Ledger
 from laklak.report.progress import FileTally, Pace, Report, VenueFigures
-from laklak.report.words import copy_summary_lines, figures_of, status_line, venue_lines
+from laklak.report.words import copy_summary_lines, figures_of, reached_lines, status_line, venue_lines
 from laklak.stores.base import Waiting
 from laklak.text import duration_text
 
@@ -237,3 +238,31 @@ def test_what_was_deleted_meanwhile_is_settled_by_another_run():
 def test_both_are_told_where_both_are_missing():
     lines = list(copy_summary_lines(a_summary(5, source_changed=2, store_refused=3)))
     assert [line for line in lines if line == AGAIN or MENDED in line] == [AGAIN, f"  3 {MENDED}"]
+
+
+JANUARY_MS = 1_769_731_200_000
+
+
+@pytest.mark.parametrize(
+    ("reached", "line"),
+    [
+        ([("^GSPC", 0, 61 * 1440)], "1m of ^GSPC reaches back to 2026-01-30T00:00Z, 61 days are out of reach"),
+        ([("^GSPC", 0, 90)], "1m of ^GSPC reaches back to 2026-01-30T00:00Z, 1 h 30 min are out of reach"),
+        (
+            [("^GSPC", 0, 1440), ("BTC=F", 0, 1439)],
+            "1m of ^GSPC, BTC=F reach back to 2026-01-30T00:00Z, up to 1 day is out of reach",
+        ),
+        (
+            [(f"S{day}", day, 1440 * day) for day in range(1, 6)],
+            "1m of 5 series reach back to moments from 2026-01-31T00:00Z to 2026-02-04T00:00Z, "
+            "up to 5 days are out of reach",
+        ),
+    ],
+)
+def test_what_is_out_of_reach_is_told_by_series_and_together_where_they_are_many(reached, line):
+    told = [
+        ReachedSeries(f"yfinance:{symbol}:1m", JANUARY_MS + days * 86_400_000, candles)
+        for symbol, days, candles in reached
+    ]
+
+    assert list(reached_lines(told)) == [f"yfinance: {line}"]
