@@ -73,6 +73,18 @@ def last_look(knowledge: Knowledge, series: Series) -> LastLook | None:
     return LastLook(note.venue_ms, None)
 
 
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What is remembered of a symbol that is not listed: `before` is `last` where that was looked up not long ago,
+    at `looked_ms`.
+    """
+
+    last: Trace
+    before: Trace
+    refusals: int
+    looked_ms: int | None
+
+
 class ListingCheck:
     """Holds what is asked for against one venue's listing: `await ListingCheck(...).hold(symbols, span)`, once.
 
@@ -199,34 +211,38 @@ class ListingCheck:
     async def _look(self, symbol: str, span: TimeRange, refused: Instrument | None = None) -> Unlisted:
         """Find out who has a symbol that is not listed, and of what time; of a `refused` one klines have nothing."""
         series, now_ms = self._series(symbol), self._feed.clock.now_ms()
-        note = self._knowledge.note(series, UNLISTED)
-        last = Trace.of(self._knowledge.value(series, UNLISTED))
-        looked_ms = None if note is None or self._order.recheck else note.venue_ms
-        if not is_fresh(looked_ms, now_ms):
-            looked_ms = None
-        before = Trace() if looked_ms is None else last
+        known = self._known_of(series, now_ms)
         sure, trouble = True, None
-        # After a week a refusal like the last ones is one more; who looks anew, or had a wrong clock, begins to count.
-        counts = note is not None and not self._order.recheck and (note.venue_ms or now_ms) <= now_ms + CLOCK_SLACK_MS
-        refusals = last.refusals if counts else 0
         if refused is None:
-            trace, sure, trouble = await self._ask_klines(series, span, before, refusals)
+            trace, sure, trouble = await self._ask_klines(series, span, known.before, known.refusals)
         else:
-            trace = before.refused(refusals)
+            trace = known.before.refused(known.refusals)
         unsure: frozenset[int] = frozenset()
         if trace.first_ms is None:
             trace, unsure = await self._ask_months(series, span, trace)
-        if looked_ms is None and trace.found == last.found and not self._order.recheck:
+        if known.looked_ms is None and trace.found == known.last.found and not self._order.recheck:
             # The same files: what they were found to lack they lack.
-            trace = replace(trace, outside=last.outside)
-        if self._feed.no_api is None and sure and trace not in (before, Trace()):
-            self._knowledge.put(series, UNLISTED, trace.as_json(), venue_ms=looked_ms or now_ms)
+            trace = replace(trace, outside=known.last.outside)
+        looked_ms = known.looked_ms or now_ms
+        if self._feed.no_api is None and sure and trace not in (known.before, Trace()):
+            self._knowledge.put(series, UNLISTED, trace.as_json(), venue_ms=looked_ms)
         if trace.first_ms is not None:
-            return self._of_klines(series, trace.first_ms, trace.newest_ms, looked_ms or now_ms, sure=sure)
+            return self._of_klines(series, trace.first_ms, trace.newest_ms, looked_ms, sure=sure)
         # A month that could not be asked for may be there, where others are: then its file is missing, not unwanted.
         life = self._life_in_files(series, span, replace(trace, found=trace.found | unsure) if trace.found else trace)
         why = "not listed any more" if refused is None else f"refused by klines ({refused.status})"
         return self._of_files(series, span, trace, life, why) if life else self._unknown(series, trouble)
+
+    def _known_of(self, series: Series, now_ms: int) -> _Known:
+        note = self._knowledge.note(series, UNLISTED)
+        last = Trace.of(self._knowledge.value(series, UNLISTED))
+        counts, looked_ms = False, None
+        if note is not None and not self._order.recheck:
+            # After a week a refusal like the last ones is one more; who had a wrong clock begins to count, as who looks
+            # anew does.
+            counts = (note.venue_ms or now_ms) <= now_ms + CLOCK_SLACK_MS
+            looked_ms = note.venue_ms if is_fresh(note.venue_ms, now_ms) else None
+        return _Known(last, Trace() if looked_ms is None else last, last.refusals if counts else 0, looked_ms)
 
     async def _ask_klines(
         self, series: Series, span: TimeRange, before: Trace, refusals: int
