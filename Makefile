@@ -2,8 +2,8 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
-# One more than two cores: for a third of their time tests wait, for a server, a pause or a grace.
-JOBS   ?= 3
+# Tests wait for most of their time, for a server, a pause or a grace: five of them keep two cores at work.
+JOBS   ?= 5
 # Where influxd is not on the PATH it comes from Debian's package, unpacked under build/ (OFFLINE=1 fetches nothing).
 # What had to be skipped, and why, stands at the end of the tests' output.
 PYTEST := folder=$$(tests/servers/influxd1.sh || true); PATH="$$PATH$${folder:+:$$folder}" $(BIN)/python -m pytest -q
