@@ -9,12 +9,12 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Final, Literal
 
+from laklak.audit.stretches import Detail, Kind, detail_of, stretches_of, strip
 from laklak.engine.store_work import each
 from laklak.errors import StoreUnavailable, SymbolError
-from laklak.model.absences import UNWANTED_KINDS, Absence, minutes
+from laklak.model.absences import UNWANTED_KINDS, minutes
 from laklak.model.series import DAY_MS, Interval, Series, TimeRange, iso
 from laklak.model.spans import count, newest_held, oldest_held, on_grid, parted, union
 from laklak.stores.base import Store
@@ -24,11 +24,8 @@ from laklak.stores.reading import must_exist, near_series
 from laklak.venues import VENUES
 
 Health = Literal["GOOD", "WARN", "CRITICAL"]
-Kind = Literal["full", "before", "closed", "quiet", "lost", "hole", "rejected", "missing"]
-
-KINDS: Final[tuple[Kind, ...]] = ("full", "before", "closed", "quiet", "lost", "hole", "rejected", "missing")
-"""What a part of a strip can be; where several are in it, the last of them is shown."""
-STRIP_CELLS: Final = 60
+DETAIL_STRETCHES: Final = 1_000_000
+"""So many stretches that are not held are kept of all series together, where they are wanted at all."""
 SPANS_KEPT: Final = 1_000
 """So many stretches of missing candles are named for each series: a store may have millions."""
 
@@ -81,6 +78,7 @@ class Coverage:
     longest: TimeRange | None
     missing: tuple[TimeRange, ...]
     strip: tuple[Kind, ...]
+    detail: Detail | None = None
 
     def health(self, good: float, warn: float) -> Health:
         share = self.figures.sound_share
@@ -142,11 +140,18 @@ class CoverageReport:
 
 
 async def look_at(
-    store: Store, asked: Sequence[Series], wanted: Range, *, typed: bool, interval: Interval | None = None
+    store: Store,
+    asked: Sequence[Series],
+    wanted: Range,
+    *,
+    typed: bool,
+    interval: Interval | None = None,
+    detailed: bool = False,
 ) -> CoverageReport:
     """Hold `asked`, or all that the store has (of an `interval`), against the range.
 
-    `typed` ones that the store has never heard of are an error, those of a list are missing.
+    `typed` ones that the store has never heard of are an error, those of a list are missing.  `detailed`: every
+    stretch that is not held is kept.
     """
     must_exist(store)
     knowledge, held = await Knowledge.of(store), await store.holdings()
@@ -163,7 +168,7 @@ async def look_at(
         span = span_of(wanted, series.interval, as_of[series.venue], held.get(series), known)
         life = _life(span, known)
         presence = await take_stock(store, series, life)
-        return judge(series, span, life, presence, known)
+        return judge(series, span, life, presence, known, DETAIL_STRETCHES // len(chosen) if detailed else None)
 
     found = await each(chosen, one)
     return CoverageReport(store.display, as_of, tuple(sorted(found, key=lambda one: one.badness)))
@@ -203,8 +208,13 @@ def span_of(wanted: Range, interval: Interval, as_of_ms: int, held: TimeRange | 
     return on_grid(TimeRange(max(0, start_ms), max(0, start_ms, end_ms)), interval)
 
 
-def judge(series: Series, span: TimeRange, life: TimeRange, presence: Presence, known: Known) -> Coverage:
-    """The figures of a series from what a store has of its `life`, the part of `span` in which it has candles."""
+def judge(
+    series: Series, span: TimeRange, life: TimeRange, presence: Presence, known: Known, most_detail: int | None = None
+) -> Coverage:
+    """The figures of a series from what a store has of its `life`, the part of `span` in which it has candles.
+
+    With `most_detail` stretches that are not held are kept, at most so many.
+    """
     interval = series.interval
     out, missing = _beyond_reach(presence.missing, known.reach_ms)
     not_held = union([*presence.missing, *(one.span for one in presence.absences)])
@@ -221,6 +231,7 @@ def judge(series: Series, span: TimeRange, life: TimeRange, presence: Presence, 
         out_of_reach=count(out, interval),
         lost=count(lost, interval),
     )
+    stretches = stretches_of(span, life, presence.absences, out, missing)
     return Coverage(
         series,
         span,
@@ -230,50 +241,9 @@ def judge(series: Series, span: TimeRange, life: TimeRange, presence: Presence, 
         len(missing),
         max(missing, key=lambda part: part.end_ms - part.start_ms, default=None),
         tuple(missing[:SPANS_KEPT]),
-        strip(span, life, presence.absences, out, missing),
+        strip(span, stretches),
+        None if most_detail is None else detail_of(span, interval, stretches, presence.absences, most_detail),
     )
-
-
-def strip(
-    span: TimeRange,
-    life: TimeRange,
-    absences: Iterable[Absence],
-    out_of_reach: Iterable[TimeRange],
-    missing: Iterable[TimeRange],
-    cells: int = STRIP_CELLS,
-) -> tuple[Kind, ...]:
-    """A range as so many cells, each with the worst that lies in it: a minute of a year shows."""
-    found = [0] * cells
-
-    def mark(kind: Kind, part: TimeRange) -> None:
-        part = part.clip(span)
-        if part:
-            length_ms = span.end_ms - span.start_ms
-            first = (part.start_ms - span.start_ms) * cells // length_ms
-            last = (part.end_ms - 1 - span.start_ms) * cells // length_ms
-            for cell in range(first, last + 1):
-                found[cell] = max(found[cell], KINDS.index(kind))
-
-    mark("before", TimeRange(span.start_ms, life.start_ms))
-    mark("before", TimeRange(life.end_ms, span.end_ms))
-    for one in absences:
-        mark("before" if one.kind in ("before_first", "after_last") else _KIND_OF[one.kind], one.span)
-    for part in out_of_reach:
-        mark("lost", part)
-    for part in missing:
-        mark("missing", part)
-    return tuple(KINDS[one] for one in found)
-
-
-_KIND_OF: Final[Mapping[str, Kind]] = {"hole": "hole", "rejected": "rejected", "quiet": "quiet", "closed": "closed"}
-
-
-def narrowed(cells: Sequence[Kind], width: int) -> tuple[Kind, ...]:
-    """A strip with no more than so many cells; none of its worst is lost."""
-    if width >= len(cells):
-        return tuple(cells)
-    bounds = [place * len(cells) // width for place in range(width + 1)]
-    return tuple(max(cells[start:end], key=KINDS.index) for start, end in pairwise(bounds))
 
 
 def _life(span: TimeRange, known: Known) -> TimeRange:

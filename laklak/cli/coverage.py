@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
@@ -16,7 +18,9 @@ from laklak.cli.work import look, print_json
 from laklak.errors import UsageError
 
 if TYPE_CHECKING:
-    from laklak.audit.coverage import Coverage, CoverageReport, Kind, Range
+    from laklak.audit.coverage import Coverage, CoverageReport, Range
+    from laklak.audit.stretches import Kind
+    from laklak.model.records import RunRecord
     from laklak.model.series import Interval, Series
     from laklak.settings.load import Settings
 
@@ -40,17 +44,8 @@ _COLOURS: Final[Mapping[Kind, int]] = {
     "rejected": 35,
     "missing": 31,
 }
-_LEGEND: Final[Mapping[Kind, str]] = {
-    "full": "held",
-    "before": "before its first or after its last candle",
-    "closed": "closed",
-    "quiet": "no trades",
-    "lost": "out of reach",
-    "hole": "hole",
-    "rejected": "rejected",
-    "missing": "missing",
-}
 _LEAST_STRIP: Final = 12
+_RUNS_SHOWN: Final = 200
 
 
 def coverage(
@@ -78,6 +73,10 @@ def coverage(
         float | None,
         typer.Option(min=0, max=100, metavar="P", help="Exit with 1 only below this.", rich_help_panel=OUTPUT),
     ] = None,
+    html: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write a page that shows each minute.", rich_help_panel=OUTPUT),
+    ] = None,
     store: ExistingStore = None,
     config: Config = None,
     as_json: AsJson = False,
@@ -99,12 +98,20 @@ def coverage(
     )
     if (assets is not None) + bool(series) + stored > 1:
         raise UsageError("series, --assets and --stored exclude each other", hint="give one")
+    if html is not None:
+        from laklak.audit.page import check_place
+
+        check_place(html)
     wanted = Range(settings.days, settings.start_ms, settings.end_ms)
     chosen = _chosen(series or (), assets, settings)
     of = settings.interval if interval is not None else None
-    work = _look(settings, chosen, wanted, typed=bool(series), interval=of)
-    report = look(work, json_of="coverage" if as_json else None)
+    work = _look(settings, chosen, wanted, typed=bool(series), interval=of, detailed=html is not None)
+    report, runs = look(work, json_of="coverage" if as_json else None)
     status = report.exit(fail_below)
+    if html is not None:
+        from laklak.audit.page import page, write_page
+
+        write_page(html, page(report, runs, good=good, warn=warn, written_ms=time.time_ns() // 1_000_000))
     if as_json:
         print_json(_as_object(report, good, warn, status))
     else:
@@ -113,15 +120,16 @@ def coverage(
 
 
 async def _look(
-    settings: Settings, chosen: list[Series], wanted: Range, *, typed: bool, interval: Interval | None
-) -> CoverageReport:
+    settings: Settings, chosen: list[Series], wanted: Range, *, typed: bool, interval: Interval | None, detailed: bool
+) -> tuple[CoverageReport, Sequence[RunRecord]]:
     from laklak.audit.coverage import look_at
     from laklak.stores import open_store
 
     # Whoever looks waits for the answer: nothing is waited for that may come up one day.
     access = replace(settings.store_access, refusal_wait_s=0.0, max_wait_s=1.0)
     async with open_store(access, create=False) as opened:
-        return await look_at(opened, chosen, wanted, typed=typed, interval=interval)
+        report = await look_at(opened, chosen, wanted, typed=typed, interval=interval, detailed=detailed)
+        return report, await opened.runs(_RUNS_SHOWN) if detailed else ()
 
 
 def _chosen(names: Sequence[str], assets: str | None, settings: Settings) -> list[Series]:
@@ -160,6 +168,7 @@ def _as_object(report: CoverageReport, good: float, warn: float, status: int) ->
 
 
 def _show(report: CoverageReport, good: float, warn: float, *, everything: bool) -> None:
+    from laklak.audit.stretches import KIND_WORDS
     from laklak.cli.terminal import columns, emit_bytes, printable, tell
     from laklak.model.series import iso
     from laklak.text import counted
@@ -179,7 +188,7 @@ def _show(report: CoverageReport, good: float, warn: float, *, everything: bool)
         emit_bytes(f"{line}{strip}\n".encode(out.encoding or "ascii", "backslashreplace"), out)
     if shown:
         kinds = [kind for kind in _LETTERS if any(kind in one.strip for one in shown)]
-        legend = "  ".join(f"{_COLOUR_NAMES[kind] if blocks else _LETTERS[kind]} {_LEGEND[kind]}" for kind in kinds)
+        legend = "  ".join(f"{_COLOUR_NAMES[kind] if blocks else _LETTERS[kind]} {KIND_WORDS[kind]}" for kind in kinds)
         tell(legend, out)
     full = len(report.series) - len(shown)
     if full:
@@ -216,7 +225,7 @@ def _lines(
     report: CoverageReport, shown: list[Coverage], good: float, warn: float, width: int
 ) -> Iterator[tuple[str, tuple[Kind, ...]]]:
     """The table, each line with its strip; on a narrow terminal the columns that matter least are left out."""
-    from laklak.audit.coverage import narrowed
+    from laklak.audit.stretches import narrowed
 
     if not shown:
         return

@@ -12,7 +12,8 @@ import pytest
 from copies import BTC, ETH, MINUTE, MINUTE_MS, START_MS, absence, candles, fill, new_name
 
 import laklak as library
-from laklak.audit.coverage import KINDS, Range, look_at, narrowed
+from laklak.audit.coverage import Range, look_at
+from laklak.audit.stretches import KINDS, narrowed
 from laklak.model.absences import Absence
 from laklak.model.records import Note
 from laklak.model.series import Series, TimeRange, iso
