@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import sqlite3
+import struct
 from pathlib import Path
 
+import orjson
 import pytest
 from copies import new_name
 
 from laklak.model.series import DAY_MS, MINUTE_MS, iso
-from laklak.simulator import SimulatorSettings, SymbolOverride, generate, parse_fault
+from laklak.simulator import Override, SimulatorSettings, SymbolOverride, generate, parse_fault
 from laklak.simulator.dialects import DIALECTS
-from laklak.simulator.dialects.yfinance import DELAY_MS, sessions
+from laklak.simulator.dialects.yfinance import DELAY_MS, YFinance, sessions
+from laklak.venues import yfinance
+from laklak.venues.base import Quota
 
 from .conftest import Venue
 
@@ -27,12 +31,13 @@ def source():
 
 @pytest.fixture
 def yahoo(source, monkeypatch):
-    """Start a simulated Yahoo: `yahoo(**settings)`."""
+    """Start a simulated Yahoo: `yahoo(**settings)`, which takes a hundred requests a second where nothing is said."""
     running = []
 
-    def start(candles=source, **settings):
-        settings.setdefault("budget", 100)
-        one = Venue(candles, SimulatorSettings.of(YAHOO, **settings))
+    def start(candles=source, dialect=YAHOO, **settings):
+        if settings.setdefault("budget", 100) == 100:
+            monkeypatch.setattr(yfinance.YFinance, "quotas", {"requests": Quota(100, 1.0, share=1.0)})
+        one = Venue(candles, SimulatorSettings.of(dialect, **settings))
         running.append(one)
         monkeypatch.setenv("LAKLAK_YFINANCE_URL", one.url)
         monkeypatch.setenv("LAKLAK_YFINANCE_BUDGET", "max")
@@ -239,6 +244,233 @@ def test_all_is_stored_through_faults(yahoo, here, source):
     assert (ended.exit, ended.json["missing"]) == (0, 0)
     assert ended.json["retries"] > 0
     assert stored() == truth(source, source.end_ms - 9 * DAY_MS, source.end_ms - DAY_MS)
+
+
+REFUSED = Override(429, body=b"Edge: Too Many Requests\r\n")
+
+
+def on_candles(*answers):
+    """A script: the first questions for candles are answered so, or truly where it says None."""
+    coming = list(answers)
+    return lambda path, query, number: coming.pop(0) if "period1" in query and coming else None
+
+
+def test_a_429_in_plain_text_pauses_the_venue_and_the_run_goes_on_to_the_last_candle(yahoo, here, source, monkeypatch):
+    monkeypatch.setattr(yfinance, "_PAUSE_S", 1.0)
+    running = yahoo(script=on_candles(None, REFUSED))
+
+    ended = here("backfill", "--venue", "yfinance", *SYMBOLS, *days(source, 9, 1), "--chunk", "2000")
+
+    assert (ended.exit, ended.json["missing"], ended.json["rate_limited"]) == (0, 0, 1)
+    assert stored() == truth(source, source.end_ms - 9 * DAY_MS, source.end_ms - DAY_MS)
+    (refused,) = [hit for hit in running.hits if hit.status == 429]
+    assert not [hit for hit in running.hits if refused.at_s + 0.5 < hit.at_s < refused.at_s + 0.95]
+
+
+def test_a_429_that_a_run_may_not_wait_for_ends_it_and_the_next_one_asks_nothing_before_its_time(yahoo, here, source):
+    words = ("backfill", "--venue", "yfinance", *SYMBOLS, *days(source, 9, 1), "--max-wait", "10s")
+    running = yahoo(script=on_candles(None, None, REFUSED))
+
+    ended = here(*words, "--chunk", "2000", "--workers", "1")
+
+    assert (ended.exit, ended.json["failed_series"][0]["reason"]) == (75, "try_later")
+    assert "Edge: Too Many Requests" in ended.json["error"]
+    held = stored()
+    assert held.items() < truth(source, source.end_ms - 9 * DAY_MS, source.end_ms - DAY_MS).items()
+    before = len(running.hits)
+    assert here(*words).exit == 75
+    assert len(running.hits) == before
+    last = here(*words, "--forget-ban")
+    assert (last.exit, last.json["stored_before"], last.json["missing"]) == (0, len(held), 0)
+    assert stored() == truth(source, source.end_ms - 9 * DAY_MS, source.end_ms - DAY_MS)
+
+
+def test_a_429_before_anything_was_answered_is_no_unknown_symbol(yahoo, here, source):
+    yahoo(script=lambda path, query, number: REFUSED)
+
+    ended = here("backfill", "yfinance:BTC=F", *days(source, 2, 1), "--max-wait", "5s")
+
+    assert ended.exit == 75
+    assert "does not answer this address before" in ended.err
+    assert "does not know" not in ended.err
+
+
+class Changed(YFinance):
+    """Yahoo whose charts are changed on their way: of all questions for minutes, or of the first so many."""
+
+    def __init__(self, change, first=None):
+        self.change = change
+        self.left = first
+
+    def candles(self, query, rows, now_ms):
+        body = super().candles(query, rows, now_ms)
+        if query.start_ms is None or self.left == 0:
+            return body
+        self.left = None if self.left is None else self.left - 1
+        told = orjson.loads(body)
+        changed = self.change(told, told["chart"]["result"][0])
+        return orjson.dumps(told) if changed is None else changed
+
+
+def columns_of(result):
+    return [result["timestamp"], *result["indicators"]["quote"][0].values()]
+
+
+def each_as_text(told, result):
+    for column in result["indicators"]["quote"][0].values():
+        column[:] = map(str, column)
+
+
+def one_column_short(told, result):
+    result["indicators"]["quote"][0]["close"].pop()
+
+
+def of_another_symbol(told, result):
+    result["meta"]["symbol"] = "ETH=F"
+
+
+def of_another_interval(told, result):
+    result["meta"]["dataGranularity"] = "5m"
+
+
+def stamps_in_milliseconds(told, result):
+    result["timestamp"] = [one * 1000 for one in result["timestamp"]]
+
+
+def stamps_that_are_no_numbers(told, result):
+    result["timestamp"] = ["noon"] * len(result["timestamp"])
+
+
+def newest_first(told, result):
+    for column in columns_of(result):
+        column.reverse()
+
+
+HOSTILE = {
+    "HTML of status 200": lambda told, result: b"<html><body>Will be right back</body></html>",
+    "cut": lambda told, result: orjson.dumps(told)[:-40],
+    "no JSON object": lambda told, result: b"[]",
+    "nothing": lambda told, result: b"",
+    "null": lambda told, result: b"null",
+    "brackets": lambda told, result: b"[" * 100_000,
+    "a chart of nulls": lambda told, result: orjson.dumps({"chart": {"result": [None], "error": None}}),
+    "no chart": lambda told, result: orjson.dumps({"chart": {"result": [], "error": None}}),
+    "a column short": one_column_short,
+    "another symbol": of_another_symbol,
+    "another interval": of_another_interval,
+    "milliseconds": stamps_in_milliseconds,
+    "no times": stamps_that_are_no_numbers,
+    "newest first": newest_first,
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_hostile_answer_stores_nothing_wrong_and_the_next_one_completes(yahoo, here, source, name, timing):
+    timing(backoff_most_s=0.01)
+    running = yahoo(dialect=Changed(HOSTILE[name], first=1))
+
+    ended = here("backfill", "--venue", "yfinance", *SYMBOLS, *days(source, 4, 1), "--workers", "1")
+
+    assert (ended.exit, ended.json["missing"], ended.json["quiet"]) == (0, 0, 0)
+    assert len(asked(running)) > len(SYMBOLS)
+    assert stored() == truth(source, source.end_ms - 4 * DAY_MS, source.end_ms - DAY_MS)
+
+
+@pytest.mark.parametrize("name", ["HTML of status 200", "another symbol", "milliseconds", "no times", "a column short"])
+def test_where_every_answer_is_hostile_nothing_is_stored_and_nothing_is_proven(yahoo, here, source, name, timing):
+    timing(backoff_most_s=0.01)
+    yahoo(dialect=Changed(HOSTILE[name]))
+
+    ended = here("backfill", "yfinance:BTC=F", *days(source, 4, 1))
+
+    answer = ended.json
+    assert (ended.exit, answer["written"], answer["missing"]) == (1, 0, answer["wanted"])
+    assert answer["wanted"] == 3 * 1440
+    assert stored() == {}
+
+
+def test_slots_without_a_trade_are_null_and_are_quiet(yahoo, here, source):
+    def emptied(told, result):
+        for column in result["indicators"]["quote"][0].values():
+            column[5::10] = [None] * len(column[5::10])
+
+    yahoo(dialect=Changed(emptied))
+
+    ended = here("backfill", "yfinance:BTC=F", *days(source, 3, 2))
+
+    whole = truth(source, source.end_ms - 3 * DAY_MS, source.end_ms - 2 * DAY_MS, ["BTC=F"])
+    kept = {key: row for key, row in whole.items() if key not in sorted(whole)[5::10]}
+    assert stored() == kept
+    assert (ended.exit, ended.json["missing"], ended.json["quiet"]) == (0, 0, len(whole) - len(kept))
+
+
+def widened(value):
+    """What a price is once it went through a float of 32 bits."""
+    return struct.unpack("<f", struct.pack("<f", value))[0]
+
+
+def test_prices_that_went_through_32_bits_are_kept_to_the_last_of_their_digits(yahoo, here, source):
+    def narrowed(told, result):
+        quote = result["indicators"]["quote"][0]
+        for name in ("open", "high", "low", "close"):
+            quote[name] = [widened(value) for value in quote.get(name, ())]
+
+    yahoo(dialect=Changed(narrowed))
+
+    ended = here("backfill", "yfinance:BTC=F", *days(source, 3, 2))
+
+    whole = truth(source, source.end_ms - 3 * DAY_MS, source.end_ms - 2 * DAY_MS, ["BTC=F"])
+    assert (ended.exit, ended.json["missing"], ended.json["rejected"]) == (0, 0, 0)
+    assert stored() == {key: (*map(widened, row[:4]), row[4]) for key, row in whole.items()}
+
+
+def test_the_live_price_is_no_candle_though_it_lies_on_the_grid_where_the_session_ends(yahoo, here, source):
+    def with_closing_print(told, result):
+        periods = result["meta"].get("tradingPeriods")
+        if periods and result.get("timestamp"):
+            result["timestamp"].append(periods[-1][0]["end"])
+            for name, column in result["indicators"]["quote"][0].items():
+                column.append(0 if name == "volume" else column[-1])
+
+    yahoo(dialect=Changed(with_closing_print))
+
+    ended = here("backfill", "yfinance:^GSPC", *days(source, 6, 1))
+
+    assert (ended.exit, ended.json["missing"], ended.json["rejected"]) == (0, 0, 0)
+    assert stored() == truth(source, source.end_ms - 6 * DAY_MS, source.end_ms - DAY_MS, ["^GSPC"])
+
+
+@pytest.mark.parametrize("market_time", [None, "noon", -5, 10**15, 1.5])
+def test_a_market_time_that_is_none_counts_as_unsaid(yahoo, here, source, market_time):
+    def garbled(told, result):
+        result["meta"]["regularMarketTime"] = market_time
+
+    yahoo(dialect=Changed(garbled))
+
+    ended = here("backfill", "yfinance:BTC=F", *days(source, 3, 2))
+
+    assert (ended.exit, ended.json["missing"]) == (0, 0)
+    assert stored() == truth(source, source.end_ms - 3 * DAY_MS, source.end_ms - 2 * DAY_MS, ["BTC=F"])
+
+
+def test_what_closes_after_a_market_time_that_lags_is_left_to_a_later_run(yahoo, here, source):
+    start_ms, end_ms = source.end_ms - 3 * DAY_MS, source.end_ms - 2 * DAY_MS
+    lags_ms = end_ms - 6 * 60 * MINUTE_MS
+
+    def lagging(told, result):
+        result["meta"]["regularMarketTime"] = lags_ms // 1000
+
+    yahoo(dialect=Changed(lagging))
+    first = here("backfill", "yfinance:BTC=F", *days(source, 3, 2))
+    early = truth(source, start_ms, lags_ms, ["BTC=F"])
+    assert (first.exit, first.json["missing"], first.json["quiet"]) == (0, 0, 0)
+    assert stored() == early
+
+    yahoo()
+    later = here("backfill", "yfinance:BTC=F", *days(source, 3, 2))
+
+    assert (later.exit, later.json["missing"]) == (0, 0)
+    assert stored() == truth(source, start_ms, end_ms, ["BTC=F"])
 
 
 def test_no_second_holds_more_than_two_requests_where_nothing_is_said(yahoo, here, source, monkeypatch):
