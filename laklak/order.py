@@ -199,7 +199,7 @@ def _every(symbols: Sequence[str] | None, quote: str | None, settings: Settings)
         )
     check_venue(settings.venue)
     _check_enabled(settings.venue, settings)
-    return Every(settings.venue, None if quote is None else quote.strip().upper())
+    return Every(settings.venue, None if quote is None else quote.strip().upper(), VENUES[settings.venue].market)
 
 
 def _listed(settings: Settings, folder: Path, notes: list[str], warnings: list[str]) -> _Listed:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 from laklak.archives.base import Archive, ArchiveFile, BadFile
-from laklak.archives.binance import BinanceArchive
+from laklak.archives.binance import BinanceArchive, BinanceSpotArchive
 
-ARCHIVES: Final[dict[str, Archive]] = {archive.name: archive for archive in (BinanceArchive(),)}
+ARCHIVES: Final[dict[str, Archive]] = {archive.name: archive for archive in (BinanceArchive(), BinanceSpotArchive())}
 
 __all__ = ["ARCHIVES", "Archive", "ArchiveFile", "BadFile"]

@@ -1,11 +1,11 @@
-"""Binance's public data (data.binance.vision): USD-M futures candles as daily and monthly zips.
+"""Binance's public data (data.binance.vision): USD-M futures and spot candles as daily and monthly zips.
 
 Source: github.com/binance/binance-public-data, README and issues, read 2026-11.
 
 * /data/futures/um/daily/klines/BTCUSDT/1m/BTCUSDT-1m-2024-05-01.zip and .../monthly/.../BTCUSDT-1m-2024-05.zip, each
   with a `.CHECKSUM` beside it; one CSV inside, of the same stem; daily files have the intervals up to 1d.
-* newer files have a header, older ones (until about 2022-08) none.  Futures times are milliseconds; spot files went
-  over to microseconds in 2025, so both are read.
+* newer futures files have a header, older ones (until about 2022-08) none, those of the spot market never.
+* spot files lie under /data/spot; their times are microseconds from 2025-01-01 on, else milliseconds as everywhere.
 * files have holes that the API has not (issues 304, 297, 290, 309), come late (336) and are replaced afterwards (405);
   2025-01-29 of BTCUSDT has volumes of zero (395).  An absent file is a 404.
 """
@@ -23,7 +23,6 @@ from laklak.model.series import DAY_MS, Series, TimeRange
 
 _LANDMARK_MS: Final = 1_704_067_200_000  # 2024-01
 _HOUR_MS: Final = 3_600_000
-_ROOT: Final = "/data/futures/um"
 DAY_EXPECTED_AFTER_MS: Final = 9 * _HOUR_MS
 """A daily file is there from 09:00 UTC of the next day: it has been seen to come at 08:32 to 08:40 (issue 440)."""
 MONTH_EXPECTED_AFTER_MS: Final = 3 * DAY_MS
@@ -57,12 +56,13 @@ class BinanceArchive:
     )
     times: Sequence[int] = (0, 6)
     integers: Sequence[int] = (0, 6, 8)
+    _root = "/data/futures/um"
 
     def day_file(self, series: Series, time_ms: int) -> ArchiveFile:
-        return _file(series, "day", day_of(time_ms), f"{_moment(time_ms):%Y-%m-%d}")
+        return self._file(series, "day", day_of(time_ms), f"{_moment(time_ms):%Y-%m-%d}")
 
     def month_file(self, series: Series, time_ms: int) -> ArchiveFile:
-        return _file(series, "month", month_of(time_ms), f"{_moment(time_ms):%Y-%m}")
+        return self._file(series, "month", month_of(time_ms), f"{_moment(time_ms):%Y-%m}")
 
     def landmark(self, series: Series) -> ArchiveFile:
         return self.month_file(replace(series, symbol="BTCUSDT"), _LANDMARK_MS)
@@ -70,13 +70,19 @@ class BinanceArchive:
     def expected_ms(self, file: ArchiveFile) -> int:
         return file.span.end_ms + (DAY_EXPECTED_AFTER_MS if file.kind == "day" else MONTH_EXPECTED_AFTER_MS)
 
+    def _file(self, series: Series, kind: FileKind, span: TimeRange, date: str) -> ArchiveFile:
+        symbol, interval = series.symbol, series.interval.name
+        stem = f"{symbol}-{interval}-{date}"
+        folder = "daily" if kind == "day" else "monthly"
+        path = f"{self._root}/{folder}/klines/{quote(symbol, safe='')}/{interval}/{quote(stem, safe='')}.zip"
+        return ArchiveFile(series, kind, span, path, f"{path}.CHECKSUM", f"{stem}.zip", f"{stem}.csv")
 
-def _file(series: Series, kind: FileKind, span: TimeRange, date: str) -> ArchiveFile:
-    symbol, interval = series.symbol, series.interval.name
-    stem = f"{symbol}-{interval}-{date}"
-    folder = "daily" if kind == "day" else "monthly"
-    path = f"{_ROOT}/{folder}/klines/{quote(symbol, safe='')}/{interval}/{quote(stem, safe='')}.zip"
-    return ArchiveFile(series, kind, span, path, f"{path}.CHECKSUM", f"{stem}.zip", f"{stem}.csv")
+
+class BinanceSpotArchive(BinanceArchive):
+    name = "binance_spot"
+    # 2017-07-01, before the venue opened: BTCUSDT begins at 2017-08-17, whether others began earlier is unverified.
+    first_ms = 1_498_867_200_000
+    _root = "/data/spot"
 
 
 def _moment(time_ms: int) -> datetime:

@@ -34,7 +34,7 @@ assets = typer.Typer(
 
 @assets.command("list")
 def list_traded(venue: OfVenue = None, quote: Quote = None, as_json: AsJson = False, config: Config = None) -> int:
-    """Print the perpetuals that a venue trades now, as the lines of an asset list.
+    """Print the perpetuals (of a spot market the pairs) that a venue trades now, as the lines of an asset list.
 
     \b
     laklak assets list --quote USDT > assets.txt
@@ -43,11 +43,12 @@ def list_traded(venue: OfVenue = None, quote: Quote = None, as_json: AsJson = Fa
     from laklak.cli.terminal import emit_lines
     from laklak.plan.wanted import traded_now
     from laklak.report.summary import SCHEMA
+    from laklak.venues import VENUES
 
     settings = settings_of({"venue": venue, "config": config})
     name = settings.venue
     listed = look(_ask(name, settings, ()), json_of="assets list" if as_json else None)
-    symbols = traded_now(listed.values(), name, _capitals(quote))
+    symbols = traded_now(listed.values(), name, VENUES[name].market, _capitals(quote))
     if as_json:
         entries = [_entry(listed[symbol]) for symbol in symbols]
         answer = {"schema": SCHEMA, "version": __version__, "venue": name, "symbols": entries}
@@ -66,7 +67,7 @@ def refresh(
     quote: Quote = None,
     config: Config = None,
 ) -> int:
-    """Write what a venue trades now into an asset list: its lines are those perpetuals and no others.
+    """Write what a venue trades now into an asset list: its lines are those perpetuals or pairs and no others.
 
     Comments and the lines of other venues stay as they are. The file is replaced in one step.
     """
@@ -77,6 +78,7 @@ def refresh(
     from laklak.settings.assets import MAX_BYTES, is_table, read_rows
     from laklak.settings.typed import KNOWN_VENUES, SPELLED
     from laklak.text import counted, read_text, shown_path, some_of
+    from laklak.venues import VENUES
 
     settings = settings_of({"venue": venue, "config": config})
     name = settings.venue
@@ -88,7 +90,8 @@ def refresh(
         )
     rows = read_rows(text, KNOWN_VENUES, SPELLED, table=False)
     there = [one.symbol for row in rows for one in row.assets if one.venue == name]
-    symbols = traded_now(look(_ask(name, settings, there)).values(), name, _capitals(quote))
+    listed = look(_ask(name, settings, there))
+    symbols = traded_now(listed.values(), name, VENUES[name].market, _capitals(quote))
     found = refreshed(text, name, symbols, KNOWN_VENUES, SPELLED)
     if found.text != text:
         replace_text(path, found.text)

@@ -43,7 +43,7 @@ def backfill(
         bool,
         typer.Option(
             "--all",
-            help="Every perpetual that the venue trades, and what the store holds of it.",
+            help="Every perpetual (of a spot market: pair) that the venue trades, and what the store holds of it.",
             rich_help_panel=WHAT,
         ),
     ] = False,

@@ -455,7 +455,7 @@ class Preparation:
             asked = every.asked(feed.listing.instruments.values(), held)
             traded = sum(not one.held for one in asked)
             more = f", and {len(asked) - traded:,} more that the store holds" if traded < len(asked) else ""
-            self._observer.note(f"assets: all that {name} trades{quoted}: {counted(traded, 'perpetual')}{more}")
+            self._observer.note(f"assets: all that {name} trades{quoted}: {counted(traded, every.market)}{more}")
             return asked
         asked = every.held({}, held)
         if not asked:

@@ -29,15 +29,16 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Every:
-    """All that a venue trades, of one `quote` or of any, and what the store holds of it."""
+    """All that a venue trades in its `market`, of one `quote` or of any, and what the store holds of it."""
 
     venue: str
     quote: str | None = None
+    market: str = "perpetual"
 
     def asked(self, instruments: Iterable[Instrument], held: Iterable[str]) -> list[Asked]:
-        """Give the perpetuals that trade, then what else is held; SymbolError where nothing trades."""
+        """Give what trades, then what else is held; SymbolError where nothing trades."""
         by_symbol = {one.symbol: one for one in instruments}
-        traded = traded_now(by_symbol.values(), self.venue, self.quote)
+        traded = traded_now(by_symbol.values(), self.venue, self.market, self.quote)
         return [Asked(symbol, self.venue, typed=False) for symbol in traded] + [
             one for one in self.held(by_symbol, held) if one.symbol not in set(traded)
         ]
@@ -228,19 +229,21 @@ def resolve(
     return Resolved(tuple(targets), tuple(failed), tuple(unknown), tuple(errors))
 
 
-def traded_now(instruments: Iterable[Instrument], venue: str, quote: str | None = None) -> list[str]:
-    """Give the symbols of a venue's perpetuals that trade, sorted; with `quote`, of those that are quoted in it.
+def traded_now(
+    instruments: Iterable[Instrument], venue: str, market: str = "perpetual", quote: str | None = None
+) -> list[str]:
+    """Give the symbols of a venue's instruments of a kind that trade, sorted; with `quote`, of those quoted in it.
 
     SymbolError where there is none.
     """
-    perpetuals = [one for one in instruments if one.kind == "perpetual" and one.trades]
-    found = sorted(one.symbol for one in perpetuals if quote in (None, one.quote))
+    traded = [one for one in instruments if one.kind == market and one.trades]
+    found = sorted(one.symbol for one in traded if quote in (None, one.quote))
     if found:
         return found
-    if not perpetuals:
-        raise SymbolError(f"{venue} lists no perpetual that trades", hint="run it again when the venue is well")
-    quotes = ", ".join(sorted({one.quote for one in perpetuals}))
-    raise SymbolError(f"{venue} trades no perpetual that is quoted in {quote}", hint=f"there is {quotes}")
+    if not traded:
+        raise SymbolError(f"{venue} lists no {market} that trades", hint="run it again when the venue is well")
+    quotes = ", ".join(sorted({one.quote for one in traded}))
+    raise SymbolError(f"{venue} trades no {market} that is quoted in {quote}", hint=f"there is {quotes}")
 
 
 def _unknown(one: Asked, series: Series, suggestion: str | None, why: str) -> FailedSeries:

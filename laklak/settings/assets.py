@@ -20,7 +20,7 @@ from typing import Final
 
 from laklak.errors import AssetsError
 from laklak.model.series import check_symbol
-from laklak.settings.spelling import ALIASES, QUOTES, SpotSpelling, known_venue
+from laklak.settings.spelling import ALIASES, QUOTES, OtherMarket, known_venue
 from laklak.text import counted, nearest, quoted, read_text, shown_path
 
 FILE_NAME: Final = "assets.txt"
@@ -32,7 +32,7 @@ _VENUE_COLUMNS: Final = ("ohlc_exchanges", "ohlc_exchange", "exchanges", "exchan
 _OF_A_LIST: Final = ", expected 'SYMBOL VENUE'"
 
 Spelled = Mapping[str, Callable[[str], str]]
-"""By venue: what reads a symbol as other tools spell it; SpotSpelling or another ValueError for what is none."""
+"""By venue: what reads a symbol as other tools spell it; OtherMarket or another ValueError for what is none."""
 _AS_WRITTEN: Final[Spelled] = MappingProxyType({})
 
 
@@ -254,8 +254,8 @@ class _Reading:
     def _prefixed(self, line: int, venue: str, symbol: str) -> None:
         try:
             self._of_venues(line, symbol, [known_venue(venue, symbol, self.venues)], _OF_A_LIST)
-        except SpotSpelling as error:
-            self._bad.append(BadLine(line, "spot_symbol", str(error), error.hint))
+        except OtherMarket as error:
+            self._bad.append(BadLine(line, error.reason, str(error), error.hint))
 
     def _of_venues(self, line: int, symbol: str, venues: Sequence[str], expected: str) -> None:
         for written in venues:
@@ -266,8 +266,8 @@ class _Reading:
                 continue
             try:
                 self._assets.append(Asset(self.spelled.get(venue, check_symbol)(symbol), venue, line))
-            except SpotSpelling as error:
-                self._bad.append(BadLine(line, "spot_symbol", str(error), error.hint))
+            except OtherMarket as error:
+                self._bad.append(BadLine(line, error.reason, str(error), error.hint))
             except ValueError as error:
                 self._bad.append(BadLine(line, "malformed", f"{error}{expected}"))
 

@@ -2,7 +2,7 @@
 
 What means the perpetual elsewhere is understood (`BTC/USDT:USDT`, `BTCUSDT.P`, `BTC-USDT-SWAP`, lower case). What means
 the spot market elsewhere (`BTC/USDT`, `BTC-USDT`, `BINANCE:BTCUSDT`) is answered and never guessed: its candles would
-be those of another market.
+be those of another market.  Of a venue that is a spot market it is the other way round; it is called NAME_spot.
 """
 
 from __future__ import annotations
@@ -25,19 +25,21 @@ _SLASHED = re.compile(r"(\w[^/:]*)/(\w[^/:-]*)(?::([^/:-]+)(?:-([0-9]{6}))?)?")
 # TradingView: BTCUSDT.P, once BTCUSDTPERP; NautilusTrader: BTCUSDT-PERP.BINANCE; cryptofeed and OKX in three parts.
 _MARKED = re.compile(rf"(.+)\.P|(.+)-(?:PERP|SWAP)(?:\.[A-Z]+)?|(.+(?:{_ANY_QUOTE}))PERP")
 _PARTED = re.compile(rf"([^-_]+)[-_]({_ANY_QUOTE})")
+_PAIR = re.compile(r"(\w[^-_/:]*)[-_/]([^\W\d_][^-_/:]*)")
 
 
-class SpotSpelling(ValueError):
-    """What was written means the spot market; `hint` says how the perpetual is written."""
+class OtherMarket(ValueError):
+    """What was written means another market; `hint` says how this one's is written, `reason` is a word for programs."""
 
-    def __init__(self, message: str, hint: str) -> None:
+    def __init__(self, message: str, hint: str, reason: str = "spot_symbol") -> None:
         super().__init__(message)
         self.hint = hint
+        self.reason = reason
 
 
 def one_word_symbol(text: str) -> str:
-    """Give the symbol of the perpetual that `text` means; SpotSpelling for spot, ValueError for what is no symbol."""
-    upper = "".join(char.upper() if char.isascii() else char for char in text)
+    """Give the symbol of the perpetual that `text` means; OtherMarket for spot, ValueError for what is no symbol."""
+    upper = _upper(text)
     if slashed := _SLASHED.fullmatch(upper):
         return check_symbol(_of_slashed(text, *slashed.groups()))
     if marked := _MARKED.fullmatch(upper):
@@ -46,8 +48,28 @@ def one_word_symbol(text: str) -> str:
         return check_symbol("".join(parted.groups()) if parted else inner)
     if parted := _PARTED.fullmatch(upper):
         raise _spot(text, *parted.groups())
+    return check_symbol(_as_it_is(text))
+
+
+def pair_symbol(text: str) -> str:
+    """Give the symbol of the pair that `text` means in a spot market; OtherMarket for a contract."""
+    upper = _upper(text)
+    if pair := _PAIR.fullmatch(upper):
+        if not _MARKED.fullmatch(upper):
+            return check_symbol("".join(pair.groups()))
+    elif not (_SLASHED.fullmatch(upper) or _MARKED.fullmatch(upper)):
+        return check_symbol(_as_it_is(text))
+    hint = "a pair of the spot market is written in one word, as in BTCUSDT"
+    raise OtherMarket(f"{text!r} means a contract", hint, "contract_symbol")
+
+
+def _upper(text: str) -> str:
+    return "".join(char.upper() if char.isascii() else char for char in text)
+
+
+def _as_it_is(text: str) -> str:
     # What has other characters than names of coins have is spelled as its venue does.
-    return check_symbol(upper if all(char.isalnum() or char in "_." for char in text) else text)
+    return _upper(text) if all(char.isalnum() or char in "_." for char in text) else text
 
 
 def _of_slashed(text: str, base: str, quote: str, settled: str | None, ends: str | None) -> str:
@@ -58,9 +80,9 @@ def _of_slashed(text: str, base: str, quote: str, settled: str | None, ends: str
     return base + quote if ends is None else f"{base}{quote}_{ends}"
 
 
-def _spot(text: str, base: str, quote: str) -> SpotSpelling:
+def _spot(text: str, base: str, quote: str) -> OtherMarket:
     right = f"{base}USDT" if quote == "USD" else f"{base}{quote}"
-    return SpotSpelling(f"{text!r} means the spot market", f"the perpetual is written {right}")
+    return OtherMarket(f"{text!r} means the spot market", f"the perpetual is written {right}")
 
 
 def known_venue(venue: str, symbol: str, venues: Collection[str]) -> str:
@@ -73,9 +95,9 @@ def known_venue(venue: str, symbol: str, venues: Collection[str]) -> str:
     if venue in venues or not venue.isupper() or lower not in venues:
         return venue
     upper = symbol.upper()
-    if "/" in symbol or _MARKED.fullmatch(upper) or _PARTED.fullmatch(upper):
+    if lower.endswith("_spot") or "/" in symbol or _MARKED.fullmatch(upper) or _PARTED.fullmatch(upper):
         return lower
-    raise SpotSpelling(
+    raise OtherMarket(
         f"{f'{venue}:{symbol}'!r} means the spot market, as TradingView writes it",
         f"the perpetual is written {lower}:{symbol}, or {venue}:{symbol}.P",
     )

@@ -9,14 +9,17 @@ from laklak.model.series import Interval, Series, check_symbol
 from laklak.plan.wanted import Asked
 from laklak.settings.assets import Spelled
 from laklak.settings.load import Settings
-from laklak.settings.spelling import SpotSpelling, known_venue, one_word_symbol, parts_of
+from laklak.settings.spelling import OtherMarket, known_venue, one_word_symbol, pair_symbol, parts_of
 from laklak.text import nearest
 from laklak.venues import PLANNED, VENUES
 
 KNOWN_VENUES: Final = frozenset({*VENUES, *PLANNED})
 """The venues that a list may name."""
-SPELLED: Final[Spelled] = {name: one_word_symbol for name, venue in VENUES.items() if venue.one_word_symbols}
-_FUTURES: Final = "futures are what is filled here"
+SPELLED: Final[Spelled] = {
+    name: one_word_symbol if venue.market == "perpetual" else pair_symbol
+    for name, venue in VENUES.items()
+    if venue.one_word_symbols
+}
 
 
 def typed_symbol(text: str, venue: str, interval: str) -> Asked:
@@ -31,8 +34,8 @@ def typed_symbol(text: str, venue: str, interval: str) -> Asked:
         if hint := _hint_of_symbol(symbol):
             raise UsageError(f"{symbol} is no symbol", hint=hint)
         return Asked(SPELLED.get(venue, check_symbol)(symbol), venue, typed=True)
-    except SpotSpelling as exc:
-        raise UsageError(f"{exc}; {_FUTURES}", hint=exc.hint) from None
+    except OtherMarket as exc:
+        raise _other_market(exc, named or venue) from None
     except ValueError as exc:
         raise UsageError(str(exc), hint="write a symbol as the venue does, like BTCUSDT or binance:BTCUSDT") from None
 
@@ -45,8 +48,8 @@ def full_series(text: str) -> Series:
             return Series.parse(text)
         venue = known_venue(venue, symbol, KNOWN_VENUES)
         return Series(venue, SPELLED.get(venue, check_symbol)(symbol), Interval.parse(interval))
-    except SpotSpelling as exc:
-        raise UsageError(f"{exc}; {_FUTURES}", hint=exc.hint) from None
+    except OtherMarket as exc:
+        raise _other_market(exc, venue or "") from None
     except ValueError as exc:
         raise UsageError(str(exc), hint="write venue:symbol:interval, as in binance:BTCUSDT:1m") from None
 
@@ -72,6 +75,11 @@ def check_venue(venue: str) -> None:
     guess = nearest(venue, [*VENUES, *PLANNED])
     known = f"there is {', '.join(VENUES)}"
     raise UsageError(f"unknown venue {venue!r}", hint=f"did you mean {guess}? {known}" if guess else known)
+
+
+def _other_market(said: OtherMarket, venue: str) -> UsageError:
+    spot = f"{venue.lower()}_spot"
+    return UsageError(str(said), hint=f"{said.hint}; spot is the venue {spot}" if spot in VENUES else said.hint)
 
 
 def _hint_of_symbol(text: str) -> str | None:

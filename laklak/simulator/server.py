@@ -16,6 +16,7 @@ from aiohttp import web
 from laklak.model.series import MINUTE_MS
 from laklak.simulator import wire
 from laklak.simulator.archive.faults import ARCHIVE_KINDS
+from laklak.simulator.archive.paths import ARCHIVE_ROOT
 from laklak.simulator.archive.server import ArchiveServer
 from laklak.simulator.dialects.base import Refusal, Reply, Subject
 from laklak.simulator.faults import Dice, Fault, slow_seconds
@@ -124,7 +125,7 @@ class Simulator:
 
     async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
         path, archive_root = request.path, self._dialect.archive_root
-        if archive_root is not None and path.startswith(archive_root):
+        if archive_root is not None and path.startswith(ARCHIVE_ROOT):
             return await self._serve_archive(request)
         self._requests += 1
         number, query = self._requests, dict(request.query)

@@ -293,6 +293,8 @@ class Venue(Protocol):
     """A symbol as the venue spells it, for messages."""
     one_word_symbols: bool = False
     """Whether symbols are base and quote in capitals and in one word, so that other tools' spellings can be read."""
+    market: str = "perpetual"
+    """The kind of instruments that `--all` and asset lists take; what other tools write for another one is refused."""
     longest_ban_s: float = 86_400.0
     """The longest ban it documents: nothing that it says about waiting, and nothing remembered, counts for longer."""
     firewall_wait_s: float = 300.0

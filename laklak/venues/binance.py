@@ -40,7 +40,6 @@ from laklak.venues.reading import (
 _NEVER_MS: Final = 4_133_404_800_000
 _BANNED_UNTIL: Final = re.compile(r"banned until ([0-9]{12,14})")
 _PASSING_CODES: Final = frozenset({-1000, -1001, -1006, -1007, -1008})
-_KLINES: Final = "/fapi/v1/klines"
 _ONE: Final = {"weight": 1}
 
 
@@ -56,9 +55,11 @@ class Binance(Venue):
     example = "BTCUSDT"
     one_word_symbols = True
     longest_ban_s = 3 * 86_400.0
+    _paths = "/fapi/v1"
+    _listing_weight = 1
 
     def listing_requests(self, symbols: Collection[str]) -> Sequence[Request]:
-        return [Request("/fapi/v1/exchangeInfo", (), _ONE)]
+        return [Request(f"{self._paths}/exchangeInfo", (), {"weight": self._listing_weight})]
 
     def read_listing(self, answer: Answer) -> Listing:
         """Read exchangeInfo: every symbol with its listing and, where trading ends, that moment.
@@ -74,7 +75,7 @@ class Binance(Venue):
             if symbol is None:
                 unreadable += 1
                 continue
-            instrument, what = _instrument(symbol, entry)
+            instrument, what = self._instrument(symbol, entry)
             if symbol in instruments:
                 what = "is listed twice, the first entry counts" if instrument != instruments[symbol] else ""
             else:
@@ -84,7 +85,7 @@ class Binance(Venue):
         return Listing(instruments, _advertised(part(answer)), odd, unreadable)
 
     def clock_request(self) -> Request:
-        return Request("/fapi/v1/time", (), _ONE)
+        return Request(f"{self._paths}/time", (), _ONE)
 
     def read_clock(self, answer: Answer) -> int:
         return time_part(answer, "serverTime")
@@ -95,7 +96,7 @@ class Binance(Venue):
         return self._klines(asked, *ends, limit=asked.count)
 
     def read_candles(self, answer: Answer, asked: Asked) -> Page:
-        """Read klines: at most 1500 rows of 12 cells or more, oldest first."""
+        """Read klines: rows of 12 cells or more, oldest first."""
         return page_of_rows(list_part(answer), least=12, close_time=6)
 
     def first_candle_request(self, asked: Asked) -> Request:
@@ -142,25 +143,30 @@ class Binance(Venue):
 
     def _klines(self, asked: Asked, *times: tuple[str, str], limit: int) -> Request:
         series = (("symbol", asked.series.symbol), ("interval", self.intervals[asked.series.interval.name]))
-        return Request(_KLINES, (*series, *times, ("limit", str(limit))), {"weight": self.page.units(limit)})
+        query = (*series, *times, ("limit", str(limit)))
+        return Request(f"{self._paths}/klines", query, {"weight": self.page.units(limit)})
 
+    def _instrument(self, symbol: str, entry: Mapping[str, Any]) -> tuple[Instrument, str]:
+        """What an entry says of a symbol, and what in it is odd, in words."""
+        status = entry.get("status")
+        dates = ("onboardDate", "deliveryDate")
+        odd = [f"has the {key} {_shown(entry[key])}" for key in dates if _is_odd(entry.get(key))]
+        end_ms = _moment(entry, "deliveryDate")
+        instrument = Instrument(
+            symbol=symbol,
+            status=status if isinstance(status, str) else "",
+            first_ms=_moment(entry, "onboardDate"),
+            end_ms=None if end_ms is None or end_ms >= _NEVER_MS else end_ms,
+            quote=word(entry, "quoteAsset"),
+            kind=self._kind(entry),
+            underlying=word(entry, "underlyingType"),
+        )
+        return instrument, " and ".join(odd)
 
-def _instrument(symbol: str, entry: Mapping[str, Any]) -> tuple[Instrument, str]:
-    """What an entry says of a symbol, and what in it is odd, in words."""
-    status = entry.get("status")
-    odd = [f"has the {key} {_shown(entry[key])}" for key in ("onboardDate", "deliveryDate") if _is_odd(entry.get(key))]
-    end_ms = _moment(entry, "deliveryDate")
-    instrument = Instrument(
-        symbol=symbol,
-        status=status if isinstance(status, str) else "",
-        first_ms=_moment(entry, "onboardDate"),
-        end_ms=None if end_ms is None or end_ms >= _NEVER_MS else end_ms,
-        quote=word(entry, "quoteAsset"),
+    def _kind(self, entry: Mapping[str, Any]) -> str:
         # TRADIFI_PERPETUAL, on shares and metals, is one too; a contract that ends is CURRENT_QUARTER and the like.
-        kind="perpetual" if word(entry, "contractType").endswith("PERPETUAL") else word(entry, "contractType"),
-        underlying=word(entry, "underlyingType"),
-    )
-    return instrument, " and ".join(odd)
+        kind = word(entry, "contractType")
+        return "perpetual" if kind.endswith("PERPETUAL") else kind
 
 
 def _moment(entry: Mapping[str, Any], key: str) -> int | None:

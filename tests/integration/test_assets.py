@@ -207,6 +207,7 @@ def test_what_means_spot_elsewhere_is_refused_with_the_right_spelling(typed, rig
         assert ended.exit == 2
         assert f"{typed!r} means the spot market" in ended.lines("error")[0]
         assert right in ended.lines("hint")[0]
+        assert ended.lines("hint")[0].endswith("spot is the venue binance_spot")
     assert running.hits == []
 
 

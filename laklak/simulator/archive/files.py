@@ -12,7 +12,7 @@ from typing import Final
 
 from laklak.model.series import Interval
 from laklak.simulator.archive.faults import ArchiveDice
-from laklak.simulator.archive.paths import ArchiveFile, files_between
+from laklak.simulator.archive.paths import FUTURES, ArchiveFile, files_between
 from laklak.simulator.archive.render import Body, body_of, render
 from laklak.simulator.archive.shelf import Shelf
 from laklak.simulator.faults import Fault
@@ -83,12 +83,13 @@ class Archive:
         now_ms = self._market.clock.now_ms()
         daily_end_ms = now_ms - self._settings.archive_day_delay_ms
         monthly_end_ms = now_ms - self._settings.archive_month_delay_ms
+        root = self._settings.dialect.archive_root or FUTURES
         for symbol in self._market.symbols:
             if self._stop_preparing:
                 return
             first_ms = self._market.first_row_ms(symbol)
             if first_ms is not None:
-                yield from files_between(symbol, _MINUTE, first_ms, daily_end_ms, monthly_end_ms)
+                yield from files_between(symbol, _MINUTE, first_ms, daily_end_ms, monthly_end_ms, root)
 
     def _start(self, file: ArchiveFile) -> asyncio.Future[Body | None]:
         fault = self.dice.of_file(file)

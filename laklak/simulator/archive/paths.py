@@ -17,6 +17,8 @@ ArchiveKind = Literal["daily", "monthly"]
 
 ARCHIVE_ROOT: Final = "/data/"
 """What every path of the archive begins with, and no path of the REST venue."""
+FUTURES: Final = f"{ARCHIVE_ROOT}futures/um/"
+SPOT: Final = f"{ARCHIVE_ROOT}spot/"
 
 DAY_DELAY_MS: Final = 520 * MINUTE_MS
 """Daily files are there from 08:40 UTC of the next day on."""
@@ -25,7 +27,7 @@ MONTH_DELAY_MS: Final = DAY_MS
 """Monthly files are there from the second day of the next month on."""
 
 _PATH: Final = re.compile(
-    r"/data/futures/um/(?P<kind>daily|monthly)/klines/(?P<symbol>[^/]+)/(?P<interval>[0-9]+[a-z]+)/"
+    r"(?P<kind>daily|monthly)/klines/(?P<symbol>[^/]+)/(?P<interval>[0-9]+[a-z]+)/"
     r"(?P=symbol)-(?P=interval)-(?P<period>[0-9]{4}-[0-9]{2}(-[0-9]{2})?)\.zip(?P<checksum>\.CHECKSUM)?",
     re.ASCII,
 )
@@ -40,6 +42,7 @@ class ArchiveFile:
     interval: Interval
     start_ms: int
     end_ms: int
+    root: str = FUTURES
 
     @property
     def period(self) -> str:
@@ -54,36 +57,36 @@ class ArchiveFile:
     @property
     def path(self) -> str:
         """The path of the zip, not percent-encoded."""
-        return f"{ARCHIVE_ROOT}futures/um/{self.kind}/klines/{self.symbol}/{self.interval}/{self.stem}.zip"
+        return f"{self.root}{self.kind}/klines/{self.symbol}/{self.interval}/{self.stem}.zip"
 
 
-def read_path(path: str) -> tuple[ArchiveFile, bool] | None:
-    """What a decoded path names: the file, and whether its CHECKSUM is meant; None when nothing can be there.
+def read_path(path: str, root: str = FUTURES) -> tuple[ArchiveFile, bool] | None:
+    """What a decoded path below `root` names: the file, and whether its CHECKSUM is meant; None when nothing is there.
 
     Intervals beyond a day are not served, neither is any other folder of the archive.
     """
-    match = _PATH.fullmatch(path)
+    match = _PATH.fullmatch(path.removeprefix(root)) if path.startswith(root) else None
     if match is None or (match["kind"] == "daily") != (len(match["period"]) == len("2026-02-25")):
         return None
     try:
         interval = Interval.parse(match["interval"])
-        file = file_of(match["symbol"], interval, match["period"])
+        file = file_of(match["symbol"], interval, match["period"], root)
     except ValueError:
         return None
     return file, match["checksum"] is not None
 
 
-def file_of(symbol: str, interval: Interval, period: str) -> ArchiveFile:
+def file_of(symbol: str, interval: Interval, period: str, root: str = FUTURES) -> ArchiveFile:
     """The file of a day like 2026-02-25 or a month like 2026-02; ValueError when there is no such date."""
     if len(period) == len("2026-02"):
         begin = datetime.strptime(period, "%Y-%m").replace(tzinfo=UTC)
-        return ArchiveFile("monthly", symbol, interval, _ms(begin), _ms(_next_month(begin)))
+        return ArchiveFile("monthly", symbol, interval, _ms(begin), _ms(_next_month(begin)), root)
     begin = datetime.strptime(period, "%Y-%m-%d").replace(tzinfo=UTC)
-    return ArchiveFile("daily", symbol, interval, _ms(begin), _ms(begin) + DAY_MS)
+    return ArchiveFile("daily", symbol, interval, _ms(begin), _ms(begin) + DAY_MS, root)
 
 
 def files_between(
-    symbol: str, interval: Interval, start_ms: int, daily_end_ms: int, monthly_end_ms: int
+    symbol: str, interval: Interval, start_ms: int, daily_end_ms: int, monthly_end_ms: int, root: str = FUTURES
 ) -> Iterator[ArchiveFile]:
     """The fewest files from the day of `start_ms` on: months that lie whole before `monthly_end_ms`, days for the rest.
 
@@ -92,13 +95,13 @@ def files_between(
     day_ms = start_ms // DAY_MS * DAY_MS
     while day_ms + DAY_MS <= max(daily_end_ms, monthly_end_ms):
         day = _moment(day_ms)
-        month = file_of(symbol, interval, day.strftime("%Y-%m"))
+        month = file_of(symbol, interval, day.strftime("%Y-%m"), root)
         if month.start_ms == day_ms and month.end_ms <= monthly_end_ms:
             yield month
             day_ms = month.end_ms
             continue
         if day_ms + DAY_MS <= daily_end_ms:
-            yield file_of(symbol, interval, day.strftime("%Y-%m-%d"))
+            yield file_of(symbol, interval, day.strftime("%Y-%m-%d"), root)
         day_ms += DAY_MS
 
 

@@ -13,7 +13,7 @@ import orjson
 
 from laklak.model.series import DAY_MS
 from laklak.simulator.archive import zips as archive_zip
-from laklak.simulator.archive.paths import ArchiveFile
+from laklak.simulator.archive.paths import SPOT, ArchiveFile
 from laklak.simulator.badrows import break_row
 from laklak.simulator.faults import Fault
 from laklak.simulator.rows import CELLS, CLOSE_TIME, COUNT, QUOTE_VOLUME, TAKER_QUOTE_VOLUME, TAKER_VOLUME, VOLUME
@@ -22,6 +22,9 @@ HEADER: Final = (
     b"open_time,open,high,low,close,volume,close_time,quote_volume,count,taker_buy_volume,"
     b"taker_buy_quote_volume,ignore\n"
 )
+
+_MICROSECONDS_SINCE_MS: Final = 1_735_689_600_000
+"""2025-01-01: spot files that begin later have microseconds."""
 
 _AMOUNTS: Final = {VOLUME: "0", QUOTE_VOLUME: "0", COUNT: 0, TAKER_VOLUME: "0", TAKER_QUOTE_VOLUME: "0"}
 _EVIL_NAMES: Final = {"parent": "../evil.csv", "absolute": "/tmp/evil.csv"}  # noqa: S108
@@ -62,7 +65,9 @@ def render(
     detail = None if fault is None else fault.detail
     if fault is not None and kind in _ROWS:
         rows = _ROWS[kind](rows, fault, lots)
-    csv = csv_of(rows, header=header)
+    csv = csv_of(rows, header=header and file.root != SPOT)
+    if file.root == SPOT and file.start_ms >= _MICROSECONDS_SINCE_MS:
+        csv = _microseconds(csv, None, lots)
     if kind in _CSV:
         csv = _CSV[kind](csv, detail, lots)
     name = f"{file.stem}.csv"

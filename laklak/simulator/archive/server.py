@@ -17,7 +17,7 @@ from aiohttp import web
 from laklak.simulator import wire
 from laklak.simulator.archive.faults import ARCHIVE_KINDS, REQUEST_KINDS
 from laklak.simulator.archive.files import Archive, Prepared
-from laklak.simulator.archive.paths import ArchiveFile, read_path
+from laklak.simulator.archive.paths import FUTURES, ArchiveFile, read_path
 from laklak.simulator.archive.render import Body, etag_of, sha256_of
 from laklak.simulator.faults import Fault, slow_seconds
 from laklak.simulator.market import Market
@@ -93,7 +93,7 @@ class ArchiveServer:
         number = self._requests
         if self._settings.latency_s:
             await asyncio.sleep(self._settings.latency_s)
-        read = read_path(request.path)
+        read = read_path(request.path, self._settings.dialect.archive_root or FUTURES)
         wanted = None if read is None else Wanted(*read)
         if request.method not in ("GET", "HEAD"):
             answer = _error(405, "MethodNotAllowed", "The specified method is not allowed.", request.path)

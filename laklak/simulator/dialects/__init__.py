@@ -6,6 +6,7 @@ from typing import Final
 
 from laklak.simulator.dialects.base import Dialect
 from laklak.simulator.dialects.binance import Binance
+from laklak.simulator.dialects.binance_spot import BinanceSpot
 from laklak.simulator.dialects.bitunix import Bitunix
 from laklak.simulator.dialects.blofin import Blofin
 from laklak.simulator.dialects.bybit import Bybit
@@ -14,6 +15,7 @@ from laklak.simulator.dialects.yfinance import YFinance
 
 DIALECTS: Final[dict[str, Dialect]] = {
     "binance": Binance(),
+    "binance_spot": BinanceSpot(),
     "bybit": Bybit(),
     "bitunix": Bitunix(),
     "blofin": Blofin(),

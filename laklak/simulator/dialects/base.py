@@ -73,7 +73,7 @@ class Dialect(Protocol):
     names: Sequence[str]
     """The symbols that made-up candles have, as the venue spells them; none where it spells them like Binance."""
     archive_root: str | None
-    """What the paths of its bulk files begin with; None where it publishes none."""
+    """The folder of its bulk files, with the slashes around it; None where it publishes none."""
     pong: bytes
     region: Reply
     """The answer to an address in a country that the venue does not serve."""

@@ -12,7 +12,7 @@ from typing import Any, Final
 import orjson
 
 from laklak.model.series import Interval
-from laklak.simulator.archive.paths import ARCHIVE_ROOT
+from laklak.simulator.archive.paths import FUTURES
 from laklak.simulator.dialects.base import CandlesQuery, Refusal, Reply, Subject
 from laklak.simulator.gate import Window
 from laklak.simulator.sources.base import Instrument
@@ -21,13 +21,12 @@ KLINES: Final = "/fapi/v1/klines"
 USED_WEIGHT_HEADER: Final = "X-MBX-USED-WEIGHT-1M"
 
 DEFAULT_LIMIT: Final = 500
-MAXIMUM_LIMIT: Final = 1500
 
 _SUBJECTS: Final = {
-    KLINES: Subject.CANDLES,
-    "/fapi/v1/exchangeInfo": Subject.LISTING,
-    "/fapi/v1/time": Subject.CLOCK,
-    "/fapi/v1/ping": Subject.PING,
+    "klines": Subject.CANDLES,
+    "exchangeInfo": Subject.LISTING,
+    "time": Subject.CLOCK,
+    "ping": Subject.PING,
 }
 _NEVER_MS: Final = 4_133_404_800_000
 """The deliveryDate of a perpetual that has no end."""
@@ -49,8 +48,10 @@ class Binance:
     patience = 10
     ban_s = 120.0
     names: Sequence[str] = ()
-    archive_root: str | None = ARCHIVE_ROOT
+    archive_root: str | None = FUTURES
     pong = b"{}"
+    paths = "/fapi/v1/"
+    most_rows = 1500
     region = _error(451, 0, "Service unavailable from a restricted location.")
     server_errors: Sequence[Reply] = (
         _error(500, -1000, "An unknown error occurred while processing the request."),
@@ -61,11 +62,11 @@ class Binance:
     )
 
     def subject_of(self, path: str) -> Subject | None:
-        return _SUBJECTS.get(path)
+        return _SUBJECTS.get(path.removeprefix(self.paths)) if path.startswith(self.paths) else None
 
     def cost(self, path: str, query: Mapping[str, str]) -> int:
         """The weight; an unreadable limit costs what the default does."""
-        if path != KLINES:
+        if self.subject_of(path) is not Subject.CANDLES:
             return 1
         limit = query.get("limit", "")
         return klines_weight(int(limit) if _NUMBER.fullmatch(limit) else DEFAULT_LIMIT)
@@ -86,7 +87,7 @@ class Binance:
         except ValueError:
             raise _refusal(-1120, "Invalid interval.") from None
         limit = _number(query, "limit")
-        if limit is not None and not 1 <= limit <= MAXIMUM_LIMIT:
+        if limit is not None and not 1 <= limit <= self.most_rows:
             raise _refusal(-1130, "Data sent for parameter 'limit' is not valid.")
         start_ms, end_ms = _number(query, "startTime"), _number(query, "endTime")
         if start_ms is not None and end_ms is not None and start_ms > end_ms:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from laklak.archives import ARCHIVES
 from laklak.errors import SettingsError
 from laklak.settings import load, table
 from laklak.settings.load import check_unnamed, load_settings
@@ -16,6 +17,7 @@ def two(monkeypatch):
     """A second venue is built, with smaller pages, and no third one."""
     for name in set(VENUES) - {"binance", "bybit"}:
         monkeypatch.delitem(VENUES, name)
+        monkeypatch.delitem(ARCHIVES, name, raising=False)
     monkeypatch.setitem(VENUES, "bybit", VENUES["binance"])
     own = {key.replace("binance", "bybit"): one for key, one in SPECS.items() if key.startswith("binance.")}
     own["bybit.chunk"] = table.Spec(parse=table.whole(1, 200, "auto"), default="200", help="candles asked at once")
