@@ -226,13 +226,14 @@ def _lines(
 ) -> Iterator[tuple[str, tuple[Kind, ...]]]:
     """The table, each line with its strip; on a narrow terminal the columns that matter least are left out."""
     from laklak.audit.stretches import narrowed
+    from laklak.text import columns_of
 
     if not shown:
         return
     rows = [_cells(one, good, warn) for one in shown]
     for left_out in range(len(_LEAST_FIRST) + 1):
         names = [name for name in rows[0] if name not in _LEAST_FIRST[:left_out]]
-        widths = {name: max(len(name), *(len(row[name]) for row in rows)) for name in names}
+        widths = {name: max(len(name), *(columns_of(row[name]) for row in rows)) for name in names}
         room = width - sum(widths.values()) - 2 * len(names)
         if room >= _LEAST_STRIP:
             break
@@ -243,7 +244,10 @@ def _lines(
 
 
 def _aligned(name: str, text: str, width: int) -> str:
-    return text.ljust(width) if name in _WORDS else text.rjust(width)
+    from laklak.text import columns_of
+
+    space = " " * (width - columns_of(text))
+    return f"{text}{space}" if name in _WORDS else f"{space}{text}"
 
 
 _WORDS: Final = ("health", "series", "longest gap")

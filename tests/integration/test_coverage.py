@@ -20,6 +20,7 @@ from laklak.model.series import Series, TimeRange, iso
 from laklak.model.spans import runs
 from laklak.stores import open_store
 from laklak.stores.access import StoreAccess
+from laklak.text import columns_of
 
 DAY = 1440
 DAYS = 3
@@ -181,6 +182,16 @@ def test_the_table_shows_what_is_not_full_the_worst_first_and_all_of_it_when_ask
 
     everything = here("coverage", "--store", gappy, "--all").out
     assert everything.index(ETH) < everything.index(BTC)
+
+
+def test_a_strip_begins_in_one_column_whatever_letters_a_symbol_has(here, where):
+    fill(where, *(candles(name, [0, 1, 2, 5]) for name in (BTC, "binance:币安人生USDT:1m")))
+    put_notes(where, clock=START_MS + 6 * MINUTE_MS)
+
+    lines = [line for line in here("coverage", "--store", where).out.splitlines() if ":1m" in line and "USDT" in line]
+
+    assert len(lines) == 2
+    assert len({columns_of(line) for line in lines}) == 1
 
 
 def test_json_names_every_gap(gappy, here):
