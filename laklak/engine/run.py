@@ -13,6 +13,7 @@ import anyio
 from laklak._version import __version__
 from laklak.engine.addresses import AddressBook
 from laklak.engine.fetch import Fetch
+from laklak.engine.filled import gap_fills, note_turns
 from laklak.engine.flow import Run
 from laklak.engine.prepare import Preparation
 from laklak.engine.store_work import announce, other_series
@@ -110,6 +111,7 @@ class Backfill(Run):
                     if not self.order.dry_run and not self._hurried:
                         # Who stops a run does not wait for a store that another program holds.
                         with anyio.move_on_after(RECORD_WITHIN_S if self.stopper.requested else None):
+                            note_turns(knowledge, self.report)
                             await self._remember(store, knowledge)
                             await self._record(store)
         except Stopped:
@@ -155,7 +157,9 @@ class Backfill(Run):
                     weight=summary.weight,
                     exit_code=summary.exit,
                     error=summary.error,
-                )
+                    fills=gap_fills(self.report, self._feeds),
+                ),
+                keep_days=self.order.settings.keep_runs_days,
             )
         except StoreError as exc:
             log.warning("run not recorded error=%s", exc)
