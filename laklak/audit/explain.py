@@ -23,6 +23,7 @@ from laklak.stores.reading import must_exist
 from laklak.text import some_of
 
 _RUNS_READ: Final = 1_000
+_ATTEMPTS_READ: Final = 100
 _AROUND_MS: Final = 180 * MINUTE_MS
 _WIDER: Final = 8
 _STRETCH_MS: Final = 8 * DAY_MS
@@ -70,7 +71,7 @@ async def explain_minute(store: Store, series: Series, open_ms: int) -> Explanat
     """Say what became of the candle that opens at `open_ms`; SymbolError for a series that the store does not have."""
     must_exist(store)
     knowledge, held = await Knowledge.of(store), await store.holdings()
-    attempts = await store.runs(_RUNS_READ, series=series)
+    attempts = await store.runs(_ATTEMPTS_READ, series=series)
     # Of one that has always failed there are no candles, and yet it is known why.
     if not any(fill.symbol == series.symbol for run in attempts for fill in run.fills):
         check_known([series], held, store.display)

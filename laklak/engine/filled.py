@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from laklak.errors import in_short
 from laklak.model.account import Account
 from laklak.model.records import EVERY_SYMBOL, GapFill
-from laklak.model.series import Series, TimeRange
+from laklak.model.series import Series
 from laklak.plan.wanted import FailedSeries
 from laklak.report.ledger import NOT_YET, Ledger
 from laklak.report.progress import Report
@@ -48,8 +48,13 @@ def _of_series(report: Report, feeds: Sequence[Feed]) -> Iterator[GapFill]:
 def _of_venues(report: Report, feeds: Sequence[Feed]) -> Iterator[GapFill]:
     for feed in feeds:
         ledgers = [one for one in report.ledgers if one.plan.series.venue == feed.venue.name]
-        if feed.end is not None and any(one.missing for one in ledgers):
-            yield _fill(feed.venue.name, EVERY_SYMBOL, ledgers, in_short(feed.end))
+        if feed.end is None or (ledgers and not any(one.missing for one in ledgers)):
+            continue
+        error = in_short(feed.end)
+        if ledgers:
+            yield _fill(feed.venue.name, EVERY_SYMBOL, ledgers, error)
+        else:
+            yield _nothing_of(report, feed.venue.name, EVERY_SYMBOL, error)
 
 
 def _of_unknown(report: Report) -> Iterator[GapFill]:
@@ -60,8 +65,7 @@ def _of_unknown(report: Report) -> Iterator[GapFill]:
         except ValueError:
             # A line of an asset list that names none.
             continue
-        span = TimeRange(report.start_ms or 0, report.end_ms or 0)
-        yield GapFill(series.venue, series.symbol, span.start_ms, span.end_ms, None, None, 0, 0, _told(failed))
+        yield _nothing_of(report, series.venue, series.symbol, _told(failed))
 
 
 def _fill(venue: str, symbol: str, ledgers: Sequence[Ledger], error: str | None) -> GapFill:
@@ -78,6 +82,11 @@ def _fill(venue: str, symbol: str, ledgers: Sequence[Ledger], error: str | None)
         after.written,
         error,
     )
+
+
+def _nothing_of(report: Report, venue: str, symbol: str, error: str) -> GapFill:
+    """What became of all that was asked for, where nothing could be planned."""
+    return GapFill(venue, symbol, report.start_ms or 0, report.end_ms or 0, None, None, 0, 0, error)
 
 
 def _told(failed: FailedSeries) -> str:

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Self
@@ -328,6 +328,9 @@ class Preparation:
         ends = [feed.end for feed in self.feeds if feed.end is not None and not feed.optional]
         if not ends or any(feed.end is None for feed in self.feeds):
             return
+        with suppress(EmptyRange):
+            wanted = self._span_by(time.time_ns() // 1_000_000)
+            self._report.start_ms, self._report.end_ms = wanted.start_ms, wanted.end_ms
         bans = [end for end in ends if isinstance(end, TryLater)]
         if len(bans) == len(ends):
             raise min(bans, key=lambda ban: ban.until_ms)

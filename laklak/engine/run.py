@@ -19,7 +19,7 @@ from laklak.engine.prepare import Preparation
 from laklak.engine.store_work import announce, other_series
 from laklak.engine.tally import tally
 from laklak.engine.watch import StoreWatch
-from laklak.errors import StoreError
+from laklak.errors import LaklakError, StoreError, VenueError
 from laklak.model.records import RunRecord
 from laklak.report.observer import Observer
 from laklak.report.progress import Report
@@ -90,8 +90,14 @@ class Backfill(Run):
                         self.order, store, unsure, knowledge, addresses, self.report, self._observer, self.stopper
                     ) as preparation:
                         self._feeds = preparation.feeds
-                        with self.stopper.interruptible():
-                            estimate = await preparation.run()
+                        try:
+                            with self.stopper.interruptible():
+                                estimate = await preparation.run()
+                        except VenueError as exc:
+                            # Nothing could be asked: for who looks later, that is what became of it.
+                            if not self.order.dry_run:
+                                await self._record(store, exc)
+                            raise
                         if not self.order.dry_run:
                             preparation.check_room(info.free_bytes, estimate.to_fetch)
                             fetch = Fetch(
@@ -128,8 +134,8 @@ class Backfill(Run):
         for line in (*self.order.warnings, *more_warnings):
             self._observer.warn(line)
 
-    def _summary(self) -> Summary:
-        return summarise(self.report, error=self._error, exit_code=self._exit_code)
+    def _summary(self, error: LaklakError | None = None) -> Summary:
+        return summarise(self.report, error=error or self._error, exit_code=self._exit_code)
 
     async def _remember(self, store: Store, knowledge: Knowledge) -> None:
         """Write down what was learned; where that fails, the next run asks once more, which is no error."""
@@ -138,10 +144,10 @@ class Backfill(Run):
         except StoreError as exc:
             log.warning("not remembered error=%s", exc)
 
-    async def _record(self, store: Store) -> None:
+    async def _record(self, store: Store, error: LaklakError | None = None) -> None:
         """Write the run into the store; a full store has no room for that, which is no new error."""
         tally(self.report, self._feeds)
-        summary = self._summary()
+        summary = self._summary(error)
         try:
             await store.record_run(
                 RunRecord(

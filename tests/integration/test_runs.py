@@ -107,6 +107,24 @@ def test_a_venue_that_is_down_is_one_row_and_explains_all_of_its_series(venue, b
     assert (found["verdict"], found["failure"]["error"]) == ("failed", fills[1]["error"])
 
 
+def test_a_run_that_could_ask_nobody_is_remembered_with_why(market, here, monkeypatch, timing):
+    timing(backoff_most_s=0.02)
+    span = {"start": "2026-03-03T11:00", "end": "2026-03-03T12:00"}
+    backfill("AAAUSDT", **span)
+    monkeypatch.setenv("LAKLAK_BINANCE_URL", "http://127.0.0.1:9")
+    with pytest.raises(library.LaklakError):
+        backfill("AAAUSDT", other_address=True, **span | {"start": "2026-03-03T10:00"})
+
+    ended, _ = runs_of(here)
+    found = here("explain", "AAAUSDT", "2026-03-03T10:30", "--store", "candles.db", "--json").json
+
+    (fill,) = ended["fills"]
+    assert (ended["result"], fill["series"], fill["coverage_before"]) == ("refused", "binance:*:1m", None)
+    assert fill["error"] == ended["error"]
+    assert ended["error"].startswith("venue_unreachable: ")
+    assert (found["verdict"], found["failure"]["error"]) == ("failed", ended["error"])
+
+
 def test_what_has_not_come_yet_has_not_failed(market, here):
     market.klines_until_ms = ms("2026-03-03T11:55")
     backfill()
