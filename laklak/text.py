@@ -137,6 +137,13 @@ def duration_text(seconds: float) -> str:
     return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
+def share_text(share: float | None) -> str:
+    """A percentage that is 100 only where nothing lacks."""
+    if share is None:
+        return "-"
+    return "100%" if share == 100 else f"{int(share * 100) / 100:.2f}%"
+
+
 def read_text(path: Path, *, limit_bytes: int, error: type[UsageError]) -> str:
     """Give the text of a small UTF-8 file, without a byte order mark; line ends are left as they are.
 

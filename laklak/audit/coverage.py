@@ -287,13 +287,6 @@ def _percent(part: int, whole: int) -> float | None:
     return None if whole <= 0 else 100 * part / whole
 
 
-def share_text(share: float | None) -> str:
-    """A percentage that is 100 only where nothing lacks."""
-    if share is None:
-        return "-"
-    return "100%" if share == 100 else f"{int(share * 100) / 100:.2f}%"
-
-
 def as_object(one: Coverage, good: float, warn: float) -> dict[str, object]:
     """A series for JSON."""
     figures = one.figures

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -23,6 +23,7 @@ from laklak.stores.reading import must_exist
 from laklak.text import some_of
 
 _RUNS_READ: Final = 1_000
+_ATTEMPTS_READ: Final = 100
 _AROUND_MS: Final = 180 * MINUTE_MS
 _WIDER: Final = 8
 _STRETCH_MS: Final = 8 * DAY_MS
@@ -70,17 +71,19 @@ async def explain_minute(store: Store, series: Series, open_ms: int) -> Explanat
     """Say what became of the candle that opens at `open_ms`; SymbolError for a series that the store does not have."""
     must_exist(store)
     knowledge, held = await Knowledge.of(store), await store.holdings()
-    check_known([series], held, store.display)
+    attempts = await store.runs(_ATTEMPTS_READ, series=series)
+    # Of one that has always failed there are no candles, and yet it is known why.
+    if not any(fill.symbol == series.symbol for run in attempts for fill in run.fills):
+        check_known([series], held, store.display)
     as_of_ms = known_clock(knowledge, series.venue) or time.time_ns() // 1_000_000
-    known = known_of(knowledge, series, held[series], as_of_ms)
+    known = known_of(knowledge, series, held.get(series), as_of_ms)
     span = TimeRange(open_ms, open_ms + series.interval.ms)
     columns = await store.read(series, span)
     absence = await _absence_at(store, series, span)
     begins_ms, ends_ms = known.begins_ms, known.ends_ms
-    if absence is not None and absence.kind == "before_first":
-        begins_ms = held[series].start_ms
-    if absence is not None and absence.kind == "after_last":
-        ends_ms = held[series].end_ms
+    if absence is not None and series in held:
+        begins_ms = held[series].start_ms if absence.kind == "before_first" else begins_ms
+        ends_ms = held[series].end_ms if absence.kind == "after_last" else ends_ms
     last_run = await _last_run(store, span, series)
     evidence = Evidence(
         series,
@@ -92,7 +95,7 @@ async def explain_minute(store: Store, series: Series, open_ms: int) -> Explanat
         begins_ms=begins_ms,
         ends_ms=ends_ms,
         reach_ms=known.reach_ms,
-        failure=None if last_run is None or last_run.error is None else Failure(last_run.ended_ms, last_run.error),
+        failure=_failure(attempts, span),
     )
     stretches = await store.provenance(series, span)
     kind = {"before_listing": "first", "after_end": "ended", "out_of_reach": "reach"}.get(judge_minute(evidence))
@@ -120,6 +123,15 @@ async def _last_run(store: Store, span: TimeRange, series: Series) -> RunRecord 
     interval = series.interval.name
     over = (one for one in await store.runs(_RUNS_READ) if one.interval == interval)
     return next((one for one in over if one.start_ms <= span.start_ms and span.end_ms <= one.end_ms), None)
+
+
+def _failure(attempts: Iterable[RunRecord], span: TimeRange) -> Failure | None:
+    """How the newest run ended that is known to have filled something of this time, or failed at it."""
+    for run in attempts:
+        for fill in run.fills:
+            if fill.start_ms <= span.start_ms and span.end_ms <= fill.end_ms:
+                return None if fill.error is None else Failure(run.ended_ms, fill.error)
+    return None
 
 
 async def _outage(store: Store, series: Series, span: TimeRange, held: Mapping[Series, TimeRange]) -> Outage | None:

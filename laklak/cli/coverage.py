@@ -209,8 +209,7 @@ _COLOUR_NAMES: Final[Mapping[Kind, str]] = {
 
 
 def _totals(report: CoverageReport) -> str:
-    from laklak.audit.coverage import share_text
-    from laklak.text import counted
+    from laklak.text import counted, share_text
 
     total = report.total
     return (
@@ -255,9 +254,8 @@ _LEAST_FIRST: Final = ("first", "last", "quiet", "rejected", "longest gap", "hol
 
 
 def _cells(one: Coverage, good: float, warn: float) -> dict[str, str]:
-    from laklak.audit.coverage import share_text
     from laklak.model.series import iso
-    from laklak.text import duration_text
+    from laklak.text import duration_text, share_text
 
     figures, gap = one.figures, one.longest
     longest = "-" if gap is None else f"{duration_text((gap.end_ms - gap.start_ms) / 1000)} at {iso(gap.start_ms)}"

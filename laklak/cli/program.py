@@ -15,6 +15,7 @@ from laklak.cli.copy import copy
 from laklak.cli.coverage import coverage
 from laklak.cli.explain import explain
 from laklak.cli.grouped import GroupedCommand
+from laklak.cli.runs import runs
 from laklak.cli.show import show
 from laklak.cli.simulate import simulate
 
@@ -57,6 +58,7 @@ app.command(cls=GroupedCommand, epilog=EXIT_STATUS)(copy)
 app.command(cls=GroupedCommand)(show)
 app.command(cls=GroupedCommand)(coverage)
 app.command(cls=GroupedCommand)(explain)
+app.command(cls=GroupedCommand)(runs)
 app.add_typer(assets, name="assets")
 app.command(cls=GroupedCommand)(simulate)
 app.command()(bench)

@@ -164,10 +164,11 @@ def _no_answer(command: str, error: LaklakError) -> dict[str, Any]:
         from laklak.report.copied import CopyReport, summarise_copy
 
         return summarise_copy(CopyReport(), error=error).as_json()
-    if command == "show":
+    if command in ("show", "runs"):
         from laklak.report.summary import SCHEMA
 
-        answer = {"schema": SCHEMA, "version": __version__, "series": None, "store": None, "candles": []}
+        answer = {"schema": SCHEMA, "version": __version__, "store": None}
+        answer |= {"series": None, "candles": []} if command == "show" else {"runs": []}
         return {**answer, "error": in_short(error), "hint": error.hint}
     if command == "explain":
         from laklak.audit.explain import KEYS

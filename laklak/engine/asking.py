@@ -109,6 +109,7 @@ class Asking:
             if isinstance(question, EdgeQuestion):
                 await self._learn_edge(ledger, question.edge)
                 return None
+            ledger.requests += 1
             asked = self._feed.asked(chunk.series, chunk.range)
             read = partial(read_answer, self._feed.venue, question, asked)
             checked = await self._feed.transport.ask(self._feed.venue.candles_request(asked), read, candles=True)
@@ -264,6 +265,7 @@ class Asking:
         """Ask the venue for the first or the newest candle of a series; raises as Transport.ask."""
         series, lives = ledger.plan.series, self._lives
         ledger.edges_asked.add(edge)
+        ledger.requests += 1
         if edge == "first":
             first_ms = await lives.first(series, ledger.start_ms, ledger.oldest_ms)
             if first_ms is not None:

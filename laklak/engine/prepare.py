@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Self
@@ -28,7 +28,7 @@ from laklak.errors import LaklakError, StoreUnavailable, SymbolError, TryLater, 
 from laklak.model.series import Instrument, Series, TimeRange, iso
 from laklak.plan.missing import SeriesPlan
 from laklak.plan.wanted import Asked, EmptyRange, EndedSeries, FailedSeries, Target, clip_to_clock, resolve
-from laklak.report.ledger import Ledger
+from laklak.report.ledger import NEVER_MS, Ledger
 from laklak.report.observer import Observer
 from laklak.report.outcome import exit_of_plan
 from laklak.report.progress import Report
@@ -38,7 +38,7 @@ from laklak.sources.backlog import Backlog
 from laklak.sources.fresh import Fresh
 from laklak.sources.venue import Feed, cut_for
 from laklak.stores.base import Origin, Store
-from laklak.stores.knowledge import Knowledge, note_clock
+from laklak.stores.knowledge import Knowledge, known_turn, note_clock
 from laklak.stores.unconfirmed import UnsureBook
 from laklak.tasks.groups import task_group
 from laklak.tasks.stopping import Stopped, Stopper
@@ -107,6 +107,7 @@ class Preparation:
         self.lives: dict[str, Lives] = {}
         """By venue: when its series begin and end."""
         self._closed = Closed()
+        self._turned: dict[str, int] = {}
         self._stack = AsyncExitStack()
         self._origin_lock = anyio.Lock()
         self._origin: Origin | None = None
@@ -239,6 +240,8 @@ class Preparation:
             # Series that are nearly complete come first: most of them are whole again soon.
             ledgers = [Ledger(plan) for plan in sorted(venue_plans, key=lambda plan: plan.missing_count)]
             for ledger in ledgers:
+                # What is fetched again although it is stored was not missed.
+                ledger.turned_ms = 0 if self._order.refetch else self._turned.get(feed.venue.name, 0)
                 self._closed.tell(ledger)
             self._report.ledgers += ledgers
             self._assign(feed, ledgers, splits)
@@ -312,6 +315,9 @@ class Preparation:
         ends = [feed.end for feed in self.feeds if feed.end is not None and not feed.optional]
         if not ends or any(feed.end is None for feed in self.feeds):
             return
+        with suppress(EmptyRange):
+            wanted = self._span_by(time.time_ns() // 1_000_000)
+            self._report.start_ms, self._report.end_ms = wanted.start_ms, wanted.end_ms
         bans = [end for end in ends if isinstance(end, TryLater)]
         if len(bans) == len(ends):
             raise min(bans, key=lambda ban: ban.until_ms)
@@ -380,6 +386,8 @@ class Preparation:
 
     async def _targets(self, feed: Feed) -> VenuePlan:
         span = self._span_by(feed.clock.now_ms())
+        turned_ms = known_turn(self._knowledge, feed.venue.name, self._order.settings.interval)
+        self._turned[feed.venue.name] = NEVER_MS if turned_ms is None else turned_ms
         note_clock(self._knowledge, feed.venue.name, feed.clock.read_ms, self._order.settings.settle_s)
         if self._order.within_retention:
             asked_for, span = span, self._store.within_retention(span)

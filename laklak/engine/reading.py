@@ -76,6 +76,7 @@ class Reading:
     async def read(self, ledger: Ledger, part: FilePart) -> list[Parcel]:
         """Get a file and say what is to be stored of it and of those read with it; the rest is asked for elsewhere."""
         ready = []
+        ledger.requests += 1
         for found in await self._reader.read(part):
             checked = found.checked
             if isinstance(checked, NoCandles):

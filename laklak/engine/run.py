@@ -13,12 +13,13 @@ import anyio
 from laklak._version import __version__
 from laklak.engine.addresses import AddressBook
 from laklak.engine.fetch import Fetch
+from laklak.engine.filled import gap_fills, note_turns
 from laklak.engine.flow import Run
 from laklak.engine.prepare import Preparation
 from laklak.engine.store_work import announce, other_series
 from laklak.engine.tally import tally
 from laklak.engine.watch import StoreWatch
-from laklak.errors import StoreError
+from laklak.errors import LaklakError, StoreError, VenueError
 from laklak.model.records import RunRecord
 from laklak.report.observer import Observer
 from laklak.report.progress import Report
@@ -110,8 +111,14 @@ class Backfill(Run):
                         self.order, store, unsure, knowledge, addresses, self.report, self._observer, self.stopper
                     ) as preparation:
                         self._feeds = preparation.feeds
-                        with self.stopper.interruptible():
-                            estimate = await preparation.run()
+                        try:
+                            with self.stopper.interruptible():
+                                estimate = await preparation.run()
+                        except VenueError as exc:
+                            # Nothing could be asked: for who looks later, that is what became of it.
+                            if not self.order.dry_run:
+                                await self._record(store, exc)
+                            raise
                         if not self.order.dry_run:
                             preparation.check_room(info.free_bytes, estimate.to_fetch)
                             fetch = Fetch(
@@ -131,6 +138,7 @@ class Backfill(Run):
                     if not self.order.dry_run and not self._hurried:
                         # Who stops a run does not wait for a store that another program holds.
                         with anyio.move_on_after(RECORD_WITHIN_S if self.stopper.requested else None):
+                            note_turns(knowledge, self.report)
                             await self._remember(store, knowledge)
                             await self._record(store)
         except Stopped:
@@ -147,8 +155,8 @@ class Backfill(Run):
         for line in (*self.order.warnings, *more_warnings):
             self._observer.warn(line)
 
-    def _summary(self) -> Summary:
-        return summarise(self.report, error=self._error, exit_code=self._exit_code)
+    def _summary(self, error: LaklakError | None = None) -> Summary:
+        return summarise(self.report, error=error or self._error, exit_code=self._exit_code)
 
     async def _remember(self, store: Store, knowledge: Knowledge) -> None:
         """Write down what was learned; where that fails, the next run asks once more, which is no error."""
@@ -157,10 +165,10 @@ class Backfill(Run):
         except StoreError as exc:
             log.warning("not remembered error=%s", exc)
 
-    async def _record(self, store: Store) -> None:
+    async def _record(self, store: Store, error: LaklakError | None = None) -> None:
         """Write the run into the store; a full store has no room for that, which is no new error."""
         tally(self.report, self._feeds)
-        summary = self._summary()
+        summary = self._summary(error)
         try:
             await store.record_run(
                 RunRecord(
@@ -176,7 +184,9 @@ class Backfill(Run):
                     weight=summary.weight,
                     exit_code=summary.exit,
                     error=summary.error,
-                )
+                    fills=gap_fills(self.report, self._feeds),
+                ),
+                keep_days=self.order.settings.keep_runs_days,
             )
         except StoreError as exc:
             log.warning("run not recorded error=%s", exc)

@@ -34,6 +34,12 @@ class Account:
         return self.wanted - self.stored_before - self.written - self.holes - self.rejected - self.quiet
 
     @property
+    def coverage(self) -> float | None:
+        """What is held of what there can be, in percent; None where there can be nothing."""
+        whole = self.wanted - self.holes - self.quiet
+        return None if whole <= 0 else 100 * (self.stored_before + self.written) / whole
+
+    @property
     def done(self) -> int:
         """Candles of which it is known what became of them."""
         return self.wanted - self.missing

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from typing import Any, Final
 
 from laklak.model.account import Account
+from laklak.model.series import Series
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,13 +25,41 @@ class Note:
     venue_ms: int | None = None
 
 
+EVERY_SYMBOL: Final = "*"
+"""The symbol of what became of all series of a venue at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class GapFill:
+    """What a run filled of a series that was older than the end of the last one, or what of it failed.
+
+    `symbol` EVERY_SYMBOL is said of a venue that ended early.  `start_ms` to `end_ms` was wanted; `before` and `after`
+    are its coverage in percent, None where nothing can be held. So many `requests` and files were asked for, so many
+    `rows` written.
+    """
+
+    venue: str
+    symbol: str
+    start_ms: int
+    end_ms: int
+    before: float | None
+    after: float | None
+    requests: int
+    rows: int
+    error: str | None
+
+    def is_about(self, series: Series) -> bool:
+        """Whether it tells of this series, of the interval of its run."""
+        return self.venue == series.venue and self.symbol in (series.symbol, EVERY_SYMBOL)
+
+
 _REMEMBERED: Final = ("wanted", "stored_before", "written", "holes", "rejected", "missing")
 _RESULTS: Final = {0: "complete", 1: "incomplete", 2: "refused", 75: "try later", 130: "interrupted", 143: "terminated"}
 
 
 @dataclass(frozen=True, slots=True)
 class RunRecord:
-    """One run as the store remembers it. Times in ms UTC."""
+    """One run as the store remembers it, with what it filled. Times in ms UTC."""
 
     started_ms: int
     ended_ms: int
@@ -44,6 +73,11 @@ class RunRecord:
     weight: int
     exit_code: int
     error: str | None
+    fills: Sequence[GapFill] = ()
+
+    def with_fills(self, fills: Sequence[GapFill]) -> RunRecord:
+        """The same run with what it filled."""
+        return replace(self, fills=tuple(fills))
 
     @property
     def result(self) -> str:
@@ -52,8 +86,9 @@ class RunRecord:
 
     @property
     def facts(self) -> dict[str, str | int | None]:
-        """Everything but its times, with `result`, under the names that it is stored by; times each store spells."""
-        names = [one.name for one in fields(self) if not one.name.endswith("_ms") and one.name != "account"]
+        """Everything but its times and fills, under the names that it is stored by, with `result`."""
+        beside = ("account", "fills")
+        names = [one.name for one in fields(self) if not one.name.endswith("_ms") and one.name not in beside]
         account = self.account.named(_REMEMBERED) | {"stored_after": self.account.stored_before + self.account.written}
         return {**{name: getattr(self, name) for name in names}, **account, "result": self.result}
 

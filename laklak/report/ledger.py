@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from bisect import bisect_right
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -22,7 +23,7 @@ UNPROVEN: Final = "unproven"
 """The reason of what nobody is known to have, for one who may have it could not be asked."""
 MENDED_FIRST: Final = ("other_types", "store_refused", "source_unsound")
 """Reasons for which candles are missing until somebody mends a store."""
-_NEVER_MS: Final = 1 << 62
+NEVER_MS: Final = 1 << 62
 
 
 class Ledger:
@@ -36,6 +37,12 @@ class Ledger:
         self.new_quiet = 0
         self.newly_rejected = 0
         """Of those, the ones that were not remembered as rejected before."""
+        self.missed = 0
+        """Of `written`, candles that had closed before the end of the last run; see `turned_ms`."""
+        self.turned_ms = 0
+        """Up to where candles reached in the last run: what closed before was missing for longer than since then."""
+        self.requests = 0
+        """Questions and files that were asked for."""
         self.kept = 0
         self.corrected: set[int] = set()
         """Candles stored before that the venue has other values for by now; written, and beside the sum."""
@@ -45,13 +52,13 @@ class Ledger:
         """What nobody can be asked for any more; it is beside the sum."""
         self.reach_start_ms = 0
         """The venue has refused to give what opens before this, for it does not reach so far back."""
-        self.life = TimeRange(-_NEVER_MS, _NEVER_MS)
+        self.life = TimeRange(-NEVER_MS, NEVER_MS)
         """From the first candle to the end of the last one, as far as this run has learned; else without end."""
         # Where the range begins with the first candle that is known of, and that one is lacking, it is not known.
         self.first_known = plan.first_ms is not None and plan.first_ms < plan.wanted.start_ms
         self.newest_ms: int = -1 if plan.newest_ms is None else plan.newest_ms
         """The newest candle that is known of, from whatever answer: the series has gone on until there."""
-        self.oldest_ms: int = _NEVER_MS if plan.oldest_ms is None else plan.oldest_ms
+        self.oldest_ms: int = NEVER_MS if plan.oldest_ms is None else plan.oldest_ms
         """The oldest candle of what is wanted that is known of: the first one cannot be later."""
         self._planned_ms = plan.wanted.start_ms
         self._planned_end_ms = plan.wanted.end_ms
@@ -88,7 +95,7 @@ class Ledger:
         self.oldest_ms = min(self.oldest_ms, open_ms if oldest_ms is None else oldest_ms)
         if open_ms >= self.life.end_ms:
             # It lives after all.
-            self.ends(_NEVER_MS)
+            self.ends(NEVER_MS)
 
     def begins(self, first_ms: int) -> TimeRange:
         """Nothing is wanted before the first candle; give the range before the planned one that is wanted now, if any.
@@ -180,7 +187,9 @@ class Ledger:
         """The store holds this now, but for the candles that it refused (their open_times)."""
         corrected = delivery.corrected.difference(refused)
         self.corrected |= corrected
-        self.written += len(delivery.candles) - len(refused) - len(corrected) if delivery.candles else 0
+        if delivery.candles:
+            self.written += len(delivery.candles) - len(refused) - len(corrected)
+            self._count_missed(delivery.candles.open_times, corrected.union(refused))
         if self.reopened and delivery.candles:
             filled = self.reopened.intersection(delivery.candles.open_times).difference(refused)
             self.reopened -= filled
@@ -200,6 +209,11 @@ class Ledger:
         rejected = [one.open_time_ms for one in single if one.kind == "rejected"]
         self.new_rejected += len(rejected)
         self.newly_rejected += sum(time not in self.plan.known_rejected for time in rejected)
+
+    def _count_missed(self, open_times: Sequence[int], beside: Collection[int]) -> None:
+        last_ms = self.turned_ms - self.plan.series.interval.ms
+        missed = bisect_right(open_times, last_ms)
+        self.missed += missed - (sum(time_ms <= last_ms for time_ms in beside) if missed else 0)
 
     def not_yet(self, candles: int) -> None:
         """So many wanted candles lie after the newest one that the venue has."""
@@ -247,14 +261,15 @@ class Ledger:
             return frozenset([self.refused.reason, *ends])
         return frozenset([*(self._troubles if self.missing else ()), *ends])
 
-    def failure(self) -> FailedSeries | None:
-        """Why something is missing, if the series itself is the reason; the gravest one."""
+    def failure(self, *, but: str = "") -> FailedSeries | None:
+        """Why something is missing, if the series itself is the reason; the gravest one, but for one reason."""
         if self.refused is not None:
             return self.refused
         ends = "; ".join(self.unproven_ends.values())
-        if not self.missing or not self._troubles:
+        troubles = [one for one in self._troubles.items() if one[0] != but]
+        if not self.missing or not troubles:
             return FailedSeries(str(self.plan.series), UNPROVEN, ends) if ends else None
-        reason, (candles, detail) = max(self._troubles.items(), key=lambda item: item[1][0])
+        reason, (candles, detail) = max(troubles, key=lambda item: item[1][0])
         # Some minutes may have been in trouble twice.
         told = f"{min(candles, self.missing)} candles: {detail}"
         return FailedSeries(str(self.plan.series), reason, f"{told}; {ends}" if ends else told)

@@ -97,7 +97,8 @@ class Settings:
     `source`: the API, the bulk files, or for every stretch the better one. `workers`: requests at once, per venue.
     `archive_connections`: files fetched at once. `archive_files`: months of minutes that bulk files may
     take in memory, unpacked. `batch_size`: rows written at once, at most. `in_flight`: chunks taken from the
-    plan and not yet acknowledged by the store. `state_dir`: what outlives a run.
+    plan and not yet acknowledged by the store. `keep_runs_days`: how long runs are remembered. `state_dir`: what
+    outlives a run.
     `venues`: by venue name, one for each that is built. `origins`: dotted key -> where its value came from.
     `unnamed`: by dotted key, what was given without saying for which venue.
     `config_folder`: where the settings file in use is; where there is none, where the user's own would be.
@@ -126,6 +127,7 @@ class Settings:
     archive_files: int
     batch_size: int
     in_flight: int
+    keep_runs_days: int
     state_dir: Path
     venues: Mapping[str, VenueSettings]
     origins: Mapping[str, str]

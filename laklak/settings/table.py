@@ -252,6 +252,7 @@ TABLE: Final[Mapping[str, Spec]] = {
         flag=Flag(_SELDOM, "N", "Rows written at once, at most [20000]."),
     ),
     "in_flight": Spec(whole(1, 1024), "64", "chunks asked of a venue and not yet stored, at most"),
+    "keep_runs": Spec(whole(1, 36_500), "365", "days that runs, and what they filled, are remembered", unit="days"),
     "state_dir": Spec(
         _text, None, "folder for what outlives a run: bans, and candles that a full server may not keep", is_path=True
     ),

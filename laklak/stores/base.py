@@ -306,10 +306,16 @@ class Store(Protocol):
         """
         ...
 
-    async def record_run(self, run: RunRecord) -> None: ...
+    async def record_run(self, run: RunRecord, *, keep_days: int | None = None) -> None:
+        """Remember a run and what it filled; runs that ended more than so many days before it are forgotten."""
+        ...
 
-    async def runs(self, last: int) -> list[RunRecord]:
-        """The newest so many runs, the newest first; their times are as exact as the store keeps them."""
+    async def runs(self, last: int, *, series: Series | None = None, failed: bool = False) -> list[RunRecord]:
+        """The newest so many runs, the newest first, with what they filled; times are as exact as the store keeps them.
+
+        With a series only those that filled something of it or failed at it, with that alone.  With `failed` only
+        those that did not end with 0, or failed at the series.
+        """
         ...
 
 

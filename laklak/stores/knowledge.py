@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from laklak.model.records import Note
-from laklak.model.series import Series, iso
+from laklak.model.series import Interval, Series, iso
 from laklak.stores.base import Store
 
 CLOCK: Final = "clock"
@@ -98,8 +98,31 @@ def note_clock(knowledge: Knowledge, venue: str, clock_ms: int | None, settle_s:
     """
     if clock_ms is not None:
         final_ms = clock_ms - round(settle_s * 1000)
-        fact = {"ms": final_ms, "time": iso(final_ms // 1000 * 1000)}
+        fact = {"ms": final_ms, "time": iso(final_ms // 1000 * 1000), "turns": _turns(knowledge, venue)}
         knowledge.put(venue, CLOCK, fact, venue_ms=clock_ms)
+
+
+def note_turn(knowledge: Knowledge, venue: str, interval: Interval, newest_end_ms: int) -> None:
+    """Remember how far the candles of an interval reached in a run that has noted the clock of their venue."""
+    clock, fact = knowledge.note(venue, CLOCK), knowledge.value(venue, CLOCK)
+    turns = _turns(knowledge, venue)
+    if clock is not None and newest_end_ms > turns.get(interval.name, 0):
+        turns[interval.name] = newest_end_ms
+        knowledge.put(venue, CLOCK, {**fact, "turns": turns}, venue_ms=clock.venue_ms)
+
+
+def known_turn(knowledge: Knowledge, venue: str, interval: Interval) -> int | None:
+    """Up to where candles reached in the last run over an interval of a venue; None where no run has told.
+
+    What closed before and is missing was missed: what closed after is the tail that every run fetches.
+    """
+    return _turns(knowledge, venue).get(interval.name)
+
+
+def _turns(knowledge: Knowledge, venue: str) -> dict[str, int]:
+    fact = knowledge.value(venue, CLOCK)
+    turns = fact.get("turns") if isinstance(fact, dict) else None
+    return dict(turns) if isinstance(turns, dict) else {}
 
 
 def known_clock(knowledge: Knowledge, venue: str) -> int | None:

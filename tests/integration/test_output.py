@@ -439,7 +439,8 @@ def test_the_examples_of_the_help_stand_on_lines_of_their_own(here):
 
 
 @pytest.mark.parametrize(
-    "command", ["assets", "backfill", "bench", "check", "copy", "coverage", "explain", "fill", "show", "simulate"]
+    "command",
+    ["assets", "backfill", "bench", "check", "copy", "coverage", "explain", "fill", "runs", "show", "simulate"],
 )
 def test_every_command_explains_itself_and_the_readme_names_it(command, here):
     ended = here(command, "--help")
@@ -465,6 +466,7 @@ def test_every_option_has_a_help_text():
         "coverage",
         "explain",
         "fill",
+        "runs",
         "show",
         "simulate",
     ]

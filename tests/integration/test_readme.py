@@ -90,6 +90,7 @@ def test_every_table_of_keys_is_held_against_its_command():
         "show",
         "coverage",
         "explain",
+        "runs",
         "assets list",
         "assets check",
     ]
@@ -136,6 +137,10 @@ def test_the_keys_of_a_coverage_are_those_that_the_readme_tells(filled, here, sq
 
 def test_the_keys_of_an_explanation_are_those_that_the_readme_tells(filled, here):
     same_keys(here("explain", "LTCUSDT", "2026-02-28", "--json").json, "explain")
+
+
+def test_the_keys_of_runs_are_those_that_the_readme_tells(filled, here):
+    same_keys(here("runs", "--json").json, "runs")
 
 
 def test_the_keys_of_the_traded_symbols_are_those_that_the_readme_tells(filled, here):

@@ -15,7 +15,7 @@ from influx_places import Bucket, Database
 from laklak.model.absences import Absence
 from laklak.model.account import Account
 from laklak.model.candles import CandleBatch
-from laklak.model.records import Note, RunRecord
+from laklak.model.records import GapFill, Note, RunRecord
 from laklak.model.series import DAY_MS, MINUTE_MS, Interval, Series, TimeRange
 from laklak.stores.base import AbsenceCount, Delivery
 
@@ -358,6 +358,53 @@ def test_runs_are_read_back_as_they_were_recorded_the_newest_first(use):
 
     assert use(lambda store: store.runs(10)) == [*reversed(others), RUN]
     assert use(lambda store: store.runs(2)) == [others[2], others[1]]
+
+
+BTC, ETH = (Series.parse(f"binance:{symbol}:1m") for symbol in ("BTCUSDT", "ETHUSDT"))
+
+
+def filled(symbol, error=None, before=50.0):
+    return GapFill("binance", symbol, START, DAYS.end_ms, before, 99.5 if before else None, 3, 720, error)
+
+
+@pytest.fixture
+def filling(use):
+    """Four runs, a second apart: one that filled two series, one that filled nothing, and two that failed."""
+    runs = [
+        replace(RUN, fills=(filled("BTCUSDT"), filled("ETHUSDT"))),
+        RUN,
+        replace(RUN, exit_code=1, fills=(filled("BTCUSDT", "fetch_failed: 503", before=None), filled("ETHUSDT"))),
+        replace(RUN, exit_code=1, error="unreachable", fills=(filled("*", "unreachable"),)),
+    ]
+    runs = [replace(run, ended_ms=START + number * 1000) for number, run in enumerate(runs)]
+    for run in runs:
+        use(lambda store, run=run: store.record_run(run))
+    return runs
+
+
+def test_what_runs_filled_is_read_back_with_them(use, filling):
+    assert use(lambda store: store.runs(10)) == filling[::-1]
+    assert use(lambda store: store.runs(10, failed=True)) == [filling[3], filling[2]]
+
+
+def test_of_a_series_the_runs_are_read_that_filled_it_or_failed_at_its_venue(use, filling):
+    eth = [filling[3], *(replace(filling[n], fills=filling[n].fills[1:]) for n in (2, 0))]
+    failed = [filling[3], replace(filling[2], fills=filling[2].fills[:1])]
+
+    assert use(lambda store: store.runs(10, series=ETH)) == eth
+    assert use(lambda store: store.runs(1, series=ETH)) == eth[:1]
+    assert use(lambda store: store.runs(10, series=BTC, failed=True)) == failed
+    assert use(lambda store: store.runs(10, series=replace(BTC, symbol="SOLUSDT"))) == [filling[3]]
+    assert use(lambda store: store.runs(10, series=replace(BTC, interval=Interval.parse("1h")))) == []
+
+
+def test_runs_that_are_too_old_are_forgotten_with_what_they_filled(use, filling):
+    newest = replace(RUN, ended_ms=START + 2000 + 30 * DAY_MS)
+
+    use(lambda store: store.record_run(newest, keep_days=30))
+
+    assert use(lambda store: store.runs(10)) == [newest, filling[3], filling[2]]
+    assert use(lambda store: store.runs(10, series=ETH))[1:] == [replace(filling[2], fills=filling[2].fills[1:])]
 
 
 def test_a_store_in_which_no_run_was_recorded_has_none(use):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 
 from laklak.model.records import Note
-from laklak.model.series import Series
-from laklak.stores.knowledge import Knowledge
+from laklak.model.series import Interval, Series
+from laklak.stores.knowledge import Knowledge, known_clock, known_turn, note_clock, note_turn
 
 BTC = Series.parse("binance:BTCUSDT:1m")
 
@@ -53,3 +53,22 @@ def test_what_is_forgotten_is_written_as_empty():
 
 def test_a_note_that_cannot_be_read_counts_as_none():
     assert Knowledge([Note("binance", "listing", "{", 5)]).value("binance", "listing") is None
+
+
+def test_how_far_candles_reached_in_a_run_is_kept_by_interval_and_never_goes_back():
+    knowledge, hour = Knowledge(), Interval.parse("1h")
+    assert known_turn(knowledge, "binance", BTC.interval) is None
+    note_turn(knowledge, "binance", BTC.interval, 60_000)
+    assert known_turn(knowledge, "binance", BTC.interval) is None, "no run has read the clock"
+
+    note_clock(knowledge, "binance", 7_000_000, 5.0)
+    note_turn(knowledge, "binance", BTC.interval, 6_000_000)
+    note_turn(knowledge, "binance", hour, 3_600_000)
+    note_clock(knowledge, "binance", 8_000_000, 5.0)
+    note_turn(knowledge, "binance", BTC.interval, 5_000_000)
+
+    assert (known_turn(knowledge, "binance", BTC.interval), known_turn(knowledge, "binance", hour)) == (
+        6_000_000,
+        3_600_000,
+    )
+    assert known_clock(knowledge, "binance") == 7_995_000

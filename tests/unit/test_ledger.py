@@ -1,5 +1,7 @@
 """The account of one series: what is wanted is always stored, written, absent or missing."""
 
+from dataclasses import replace
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -8,7 +10,7 @@ from laklak.model.candles import CandleBatch
 from laklak.model.series import MINUTE_MS, Interval, Series, TimeRange
 from laklak.plan.answers import Doubts
 from laklak.plan.missing import SeriesPlan
-from laklak.report.ledger import Ledger
+from laklak.report.ledger import NOT_YET, Ledger
 from laklak.stores.base import Delivery
 
 MINUTE = Interval.parse("1m")
@@ -192,3 +194,26 @@ def test_a_quiet_stretch_is_wanted_and_has_a_number_of_its_own():
     ledger.acknowledged(Delivery(SERIES, None, [Absence(span(90, 110), "quiet", 1, "")]))
 
     assert (ledger.account.wanted, ledger.account.quiet, ledger.missing) == (100, 10, 90)
+
+
+@given(st.integers(0, 12), st.sets(st.integers(0, 9)), st.sets(st.integers(0, 9)))
+def test_of_what_is_written_the_candles_count_as_missed_that_had_closed_before_the_last_run_ended(
+    turned, corrected, refused
+):
+    ledger = ledger_of()
+    ledger.turned_ms = turned * MINUTE_MS + MINUTE_MS // 2
+    times = [{minute * MINUTE_MS for minute in some} for some in (corrected, refused)]
+
+    ledger.acknowledged(replace(delivery(10), corrected=frozenset(times[0])), times[1])
+
+    assert ledger.missed == len(set(range(min(10, turned))) - corrected - refused)
+
+
+def test_what_has_not_come_yet_is_no_failure_where_that_is_left_out():
+    ledger = ledger_of()
+    ledger.not_yet(60)
+    assert ledger.failure().reason == NOT_YET
+    assert ledger.failure(but=NOT_YET) is None
+
+    ledger.trouble("fetch_failed", 3, "HTTP 503")
+    assert ledger.failure(but=NOT_YET).detail == "3 candles: HTTP 503"

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Final
 
 from laklak.model.series import Series, TimeRange, iso
-from laklak.stores.influx.database import Edges, Place
+from laklak.stores.influx.database import GAP_FILLS, Edges, Place
 from laklak.stores.influx.doubles import Doubles, find_doubles
 from laklak.stores.influx.lines import FIELDS, TAGS, series_of
 from laklak.stores.influx.look import Look, Tagged
@@ -139,5 +139,6 @@ class Contents:
 
     async def _measurements(self) -> tuple[list[str], list[str]]:
         names = await self._place.measurements()
-        ours = [name for name in names if self._ours.fullmatch(name) and not name.startswith(OWN_PREFIX)]
-        return ours, [name for name in names if name not in ours and not name.startswith(OWN_PREFIX)]
+        others = [name for name in names if not name.startswith(OWN_PREFIX) and name != GAP_FILLS]
+        ours = [name for name in others if self._ours.fullmatch(name)]
+        return ours, [name for name in others if name not in ours]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from types import MappingProxyType
 from typing import Any, Final, Protocol
 
 from laklak.model.records import Note
@@ -22,11 +23,17 @@ REVISIONS: Final = "laklak_revisions"
 PROVENANCE: Final = "laklak_provenance"
 RUNS: Final = "laklak_runs"
 META: Final = "laklak_meta"
+GAP_FILLS: Final = "gap_fill_runs"
 NOTES: Final = "laklak_notes"
 SEALS: Final = "laklak_seals"
 
 Edges = Mapping[Series, tuple[int, int]]
 """The times of the first and of the last point of each series."""
+
+Kinds = Mapping[str, type[str] | type[int] | type[float]]
+"""Fields of points of ours, and what they are."""
+
+NOTHING: Final[Mapping[str, str | int]] = MappingProxyType({})
 
 LAST_MS: Final = (2**63 - 10) // 1_000_000
 """Times are kept as 64-bit nanoseconds; beyond that a server answers with an error or, worse, counts round."""
@@ -264,9 +271,23 @@ class Place(Protocol):
         ...
 
     async def last_rows(
-        self, measurement: str, fields: Mapping[str, type[str] | type[int]], last: int
+        self,
+        measurement: str,
+        fields: Kinds,
+        last: int,
+        *,
+        span: TimeRange | None = None,
+        series: Series | None = None,
+        unless: Mapping[str, str | int] = NOTHING,
     ) -> list[tuple[int, tuple[Any, ...]]]:
-        """The newest so many points in a measurement of ours, the newest first; otherwise as `rows`."""
+        """The newest so many points in a measurement of ours, the newest first; otherwise as `rows`.
+
+        Of a time, of a series, without those that have a field of such a value; among `fields` may be TAGS.
+        """
+        ...
+
+    async def forget(self, measurement: str, span: TimeRange) -> None:
+        """Delete the points of a measurement of ours in a time."""
         ...
 
     async def absence_counts(self) -> list[AbsenceCount]:

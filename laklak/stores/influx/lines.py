@@ -8,6 +8,7 @@ Source: https://docs.influxdata.com/influxdb/v1/write_protocols/line_protocol_re
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -113,8 +114,10 @@ def point_line(key: str, fields: Mapping[str, str | int | float], time_ms: int) 
     return f"{key} {cells} {time_ms}\n"
 
 
-def cell_of(cell: Any, kind: type[str] | type[int]) -> str | int:
-    """What a server gives for a field of a point of ours; nothing, and no text, as what is empty."""
+def cell_of(cell: Any, kind: type[str] | type[int] | type[float]) -> str | int | float:
+    """What a server gives for a field of a point of ours; nothing, and no text, as what is empty, or is no number."""
+    if cell in (None, "") and kind is float:
+        return math.nan
     return kind() if cell is None or cell in ("", NO_TEXT) else kind(cell)
 
 

@@ -23,9 +23,9 @@ from laklak.model.absences import Absence
 from laklak.model.candles import Candles
 from laklak.model.findings import Finding
 from laklak.model.provenance import Stretch
-from laklak.model.records import FACTS, Note, RunRecord
+from laklak.model.records import Note, RunRecord
 from laklak.model.revisions import Revision
-from laklak.model.series import DAY_MS, Series, TimeRange, iso, ms_of
+from laklak.model.series import DAY_MS, Series, TimeRange, iso
 from laklak.model.spans import overlap, runs, without
 from laklak.stores.base import (
     AbsenceCount,
@@ -44,13 +44,14 @@ from laklak.stores.influx import checking as examine
 from laklak.stores.influx.absences import AbsenceBook
 from laklak.stores.influx.calling import OPENING_PATIENCE_S
 from laklak.stores.influx.contents import Contents
-from laklak.stores.influx.database import META, NOTES, RUNS, Place, Retention, clipped
+from laklak.stores.influx.database import META, NOTES, Place, Retention, clipped
 from laklak.stores.influx.dead_letter import DeadLetter
 from laklak.stores.influx.lines import key_of, point_line
 from laklak.stores.influx.odd_points import odd_points_findings
 from laklak.stores.influx.provenance import provenance_book
 from laklak.stores.influx.reader import CandleReader
 from laklak.stores.influx.revisions import RevisionBook
+from laklak.stores.influx.runs import RunBook
 from laklak.stores.influx.types import FieldTypes
 from laklak.stores.influx.writer import CandleWriter
 from laklak.stores.lock import StoreLock
@@ -59,7 +60,6 @@ from laklak.text import MOVES_STATE
 SCHEMA_VERSION: Final = 1
 """The version that a store is marked with; a store with a higher one is not touched."""
 
-_RUN_FIELDS: Final = {**dict.fromkeys(("started_at", "range_start", "range_end"), str), **FACTS}
 _NOTES_PER_WRITE: Final = 1_000
 _SEALING_S: Final = 2.0
 # A check has 15 s for all of a store; points take as long as they are many.
@@ -441,18 +441,12 @@ class InfluxStore(StoreBase):
             # The first thing that is ever written: nothing has begun that a server could have begun to refuse.
             raise StoreUnavailable(str(exc), hint=exc.hint) from exc
 
-    async def record_run(self, run: RunRecord) -> None:
-        """Add one point to laklak_runs, at the time the run ended."""
+    async def record_run(self, run: RunRecord, *, keep_days: int | None = None) -> None:
         self._must_exist()
-        await self._put(RUNS, _run_fields(run), run.ended_ms)
+        await RunBook(self._place).add(run, keep_days)
 
-    async def runs(self, last: int) -> list[RunRecord]:
-        if self._nothing:
-            return []
-        return [
-            RunRecord.of(ms_of(began), ended_ms, ms_of(start), ms_of(end), dict(zip(FACTS, facts, strict=True)))
-            for ended_ms, (began, start, end, *facts) in await self._place.last_rows(RUNS, _RUN_FIELDS, last)
-        ]
+    async def runs(self, last: int, *, series: Series | None = None, failed: bool = False) -> list[RunRecord]:
+        return [] if self._nothing else await RunBook(self._place).newest(last, series, failed=failed)
 
     async def notes(self) -> list[Note]:
         if self._nothing:
@@ -495,14 +489,3 @@ class InfluxStore(StoreBase):
         if self._nothing:
             noun = self._address.noun
             raise StoreError(f"the {noun} of {self.display} does not exist and was opened for reading only")
-
-
-def _run_fields(run: RunRecord) -> dict[str, str | int | float]:
-    return {
-        "started_at": iso(run.started_ms),
-        "seconds": (run.ended_ms - run.started_ms) / 1000,
-        "range_start": iso(run.start_ms),
-        "range_end": iso(run.end_ms),
-        # A server has no empty fields.
-        **{name: "" if value is None else value for name, value in run.facts.items()},
-    }

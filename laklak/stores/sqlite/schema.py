@@ -8,6 +8,7 @@
     provenance(series_id, start_time, ...)          which source gave which stretch of candles, disjoint
     revision(series_id, open_time, old, new, ...)   candles that were overwritten with other values
     meta(key, value)                                `origin`: real or simulated
+    gap_fill(run_id, venue, symbol, ...)            what runs filled and what failed
     laklak_notes(about, kind, value, ...)           what is remembered about venues and series, as JSON
 
     candles         what people select, delete and update: one row a candle, with names and readable times
@@ -16,6 +17,7 @@
     laklak_revisions  the overwritten candles, with names: JSON [open, high, low, close, volume] before and after
     laklak_provenance which source gave which stretch, in which runs, with names
     laklak_runs     one row a run
+    gap_fill_runs   what runs filled that was older than the run before, and what failed, with the times of the run
 
 Times are integer milliseconds UTC in columns called open_time, ISO text with Z everywhere else in the views.
 Deleting a row of `series` deletes its candles and absences, so that no row is ever left without its name.
@@ -247,6 +249,37 @@ SELECT s.venue, s.symbol, s.interval, r.open_time, strftime('%Y-%m-%dT%H:%M:%SZ'
        r.old, r.new, r.source, r.why, strftime('%Y-%m-%dT%H:%M:%SZ', r.revised_at / 1000, 'unixepoch')
 FROM series AS s CROSS JOIN revision AS r ON r.series_id = s.id"""
 
+# Said of a run, whose row has its times and its interval; it goes with that row.
+_GAP_FILL: Final = """
+CREATE TABLE gap_fill (
+    run_id INTEGER NOT NULL,
+    venue TEXT NOT NULL,
+    symbol TEXT NOT NULL,
+    range_start TEXT NOT NULL,
+    range_end TEXT NOT NULL,
+    coverage_before REAL,
+    coverage_after REAL,
+    requests INTEGER NOT NULL,
+    rows INTEGER NOT NULL,
+    error TEXT,
+    PRIMARY KEY (run_id, venue, symbol)
+) WITHOUT ROWID"""
+
+_GAP_FILL_SERIES: Final = "CREATE INDEX gap_fill_series ON gap_fill (venue, symbol, run_id)"
+
+_GAP_FILL_RUNS: Final = """
+CREATE VIEW gap_fill_runs
+(started_at, ended_at, venue, symbol, interval, range_start, range_end, coverage_before, coverage_after, requests, rows,
+ error) AS
+SELECT r.started_at, r.ended_at, g.venue, g.symbol, r.interval, g.range_start, g.range_end, g.coverage_before,
+       g.coverage_after, g.requests, g.rows, g.error
+FROM laklak_runs AS r CROSS JOIN gap_fill AS g ON g.run_id = r.id"""
+
+_FORGET_RUN: Final = """
+CREATE TRIGGER laklak_runs_delete AFTER DELETE ON laklak_runs BEGIN
+    DELETE FROM gap_fill WHERE run_id = OLD.id;
+END"""
+
 MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
     (
         _SERIES,
@@ -284,6 +317,7 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
         "DROP TRIGGER series_delete",
         _FORGET_SERIES_3,
     ),
+    (_GAP_FILL, _GAP_FILL_SERIES, _GAP_FILL_RUNS, _FORGET_RUN),
 )
 """Step i leads from version i to version i + 1; step 0 is creation. A step that has been released never changes."""
 

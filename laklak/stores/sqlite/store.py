@@ -25,9 +25,9 @@ from laklak.model.absences import Absence, outside_of
 from laklak.model.candles import Candles
 from laklak.model.findings import Finding
 from laklak.model.provenance import Stretch
-from laklak.model.records import FACTS, Note, RunRecord
+from laklak.model.records import Note, RunRecord
 from laklak.model.revisions import Revision, row_values
-from laklak.model.series import DAY_MS, MINUTE_MS, Interval, Series, TimeRange, iso, ms_of
+from laklak.model.series import DAY_MS, MINUTE_MS, Interval, Series, TimeRange, iso
 from laklak.stores.base import (
     AbsenceCount,
     ClosedSpan,
@@ -45,9 +45,10 @@ from laklak.stores.base import (
 from laklak.stores.lock import StoreLock
 from laklak.stores.sqlite import file as sqlite_file
 from laklak.stores.sqlite.lane import Lane, Turn
+from laklak.stores.sqlite.runs import read_runs, write_run
 from laklak.stores.sqlite.schema import ODD, SOUND
 from laklak.stores.sqlite.spans import split_words, stretches, true_spans
-from laklak.stores.sqlite.write import pack, transaction, write_deliveries, write_meta, write_notes, write_run
+from laklak.stores.sqlite.write import pack, transaction, write_deliveries, write_meta, write_notes
 from laklak.text import counted, size_text
 
 _READERS: Final = 2
@@ -134,10 +135,6 @@ _ABSENCE_COUNTS: Final = """
 SELECT venue, kind, count(*), min(confirmed_at), max(confirmed_at)
 FROM (SELECT series_id, kind, confirmed_at FROM absence UNION ALL SELECT series_id, kind, confirmed_at FROM absent_span)
 JOIN series ON series.id = series_id GROUP BY venue, kind ORDER BY venue, kind"""
-
-_RUNS: Final = (
-    f"SELECT started_at, ended_at, range_start, range_end, {', '.join(FACTS)} FROM laklak_runs ORDER BY id DESC LIMIT ?"  # noqa: S608, made of constants
-)
 
 _NOTES: Final = "SELECT about, kind, value, noted_at, venue_at FROM laklak_notes WHERE value <> '' ORDER BY about, kind"
 
@@ -356,17 +353,13 @@ class SqliteStore(StoreBase):
         """A file takes every candle."""
         return ()
 
-    async def record_run(self, run: RunRecord) -> None:
-        await self._change(partial(write_run, run=run))
+    async def record_run(self, run: RunRecord, *, keep_days: int | None = None) -> None:
+        await self._change(partial(write_run, run=run, keep_days=keep_days))
 
-    async def runs(self, last: int) -> list[RunRecord]:
+    async def runs(self, last: int, *, series: Series | None = None, failed: bool = False) -> list[RunRecord]:
         if self._nothing:
             return []
-        rows = await self._reader().run(partial(_fetch_all, _RUNS, (last,)))
-        return [
-            RunRecord.of(ms_of(began), ms_of(ended), ms_of(start), ms_of(end), dict(zip(FACTS, facts, strict=True)))
-            for began, ended, start, end, *facts in rows
-        ]
+        return await self._reader().run(partial(read_runs, last=last, series=series, failed=failed))
 
     async def _one(self, sql: str, parameters: tuple[object, ...]) -> tuple[Any, ...] | None:
         if self._nothing:

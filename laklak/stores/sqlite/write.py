@@ -1,4 +1,4 @@
-"""How a transaction's candles, absences and runs get into a SQLite store: plain functions on a connection."""
+"""How a transaction's candles and absences get into a SQLite store: plain functions on a connection."""
 
 from __future__ import annotations
 
@@ -9,14 +9,13 @@ from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import cache
 from itertools import accumulate
 from typing import Any, Final, Literal
 
 from laklak.model.candles import CandleBatch, Candles, PackedCandles
 from laklak.model.provenance import Stretch
-from laklak.model.records import Note, RunRecord
+from laklak.model.records import Note
 from laklak.model.revisions import Revision, row_text
 from laklak.model.series import Series
 from laklak.stores.base import Delivery
@@ -148,20 +147,6 @@ def _add_revisions(connection: sqlite3.Connection, series_id: int, revisions: Se
     )
 
 
-def write_run(turn: Turn, run: RunRecord) -> None:
-    """Add one row to laklak_runs."""
-    row = {
-        "started_at": _stamp(run.started_ms),
-        "ended_at": _stamp(run.ended_ms),
-        "range_start": _stamp(run.start_ms),
-        "range_end": _stamp(run.end_ms),
-        **run.facts,
-    }
-    names, marks = ", ".join(row), ", ".join("?" * len(row))
-    with transaction(turn) as connection:
-        connection.execute(f"INSERT INTO laklak_runs ({names}) VALUES ({marks})", tuple(row.values()))  # noqa: S608
-
-
 def write_meta(turn: Turn, key: str, value: str) -> None:
     """Set one value of the meta table."""
     with transaction(turn) as connection:
@@ -178,11 +163,6 @@ def write_notes(turn: Turn, notes: Sequence[Note]) -> None:
         connection.executemany(
             "INSERT OR REPLACE INTO laklak_notes (about, kind, value, noted_at, venue_at) VALUES (?, ?, ?, ?, ?)", rows
         )
-
-
-def _stamp(time_ms: int) -> str:
-    # Always to the second, so that the texts sort as the times do.
-    return f"{datetime.fromtimestamp(time_ms // 1000, UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
 def _series_id(connection: sqlite3.Connection, series: Series) -> int:

@@ -18,9 +18,11 @@ from laklak.stores.influx.database import (
     HOLES,
     META,
     NOTES,
+    NOTHING,
     SEALS,
     Days,
     Edges,
+    Kinds,
     Layout,
     Opened,
     Points,
@@ -236,14 +238,24 @@ class Place1:
         return await self._rows(influxql.select(what, self._source(measurement), *conditions), fields)
 
     async def last_rows(
-        self, measurement: str, fields: Mapping[str, type[str] | type[int]], last: int
+        self,
+        measurement: str,
+        fields: Kinds,
+        last: int,
+        *,
+        span: TimeRange | None = None,
+        series: Series | None = None,
+        unless: Mapping[str, str | int] = NOTHING,
     ) -> list[tuple[int, tuple[Any, ...]]]:
         what, newest = ", ".join(map(influxql.name, fields)), f"ORDER BY time DESC LIMIT {last}"
-        return await self._rows(influxql.select(what, self._source(measurement), then=newest), fields)
+        conditions = [influxql.tagged(tags_of(series)) if series else "", influxql.within(span) if span else ""]
+        conditions += [influxql.other_than(field, value) for field, value in unless.items()]
+        return await self._rows(influxql.select(what, self._source(measurement), *conditions, then=newest), fields)
 
-    async def _rows(
-        self, question: str, fields: Mapping[str, type[str] | type[int]]
-    ) -> list[tuple[int, tuple[Any, ...]]]:
+    async def forget(self, measurement: str, span: TimeRange) -> None:
+        await self._client.query(influxql.delete(measurement, influxql.within(span)))
+
+    async def _rows(self, question: str, fields: Kinds) -> list[tuple[int, tuple[Any, ...]]]:
         found = await self._client.query(question)
         kinds = tuple(fields.values())
         return [(time_ms, tuple(map(cell_of, cells, kinds))) for rows in found[0] for time_ms, *cells in rows.values]

@@ -49,6 +49,11 @@ def tagged(tags: Mapping[str, str], foreign: Collection[str] = ()) -> str:
     return " AND ".join(conditions)
 
 
+def other_than(field: str, value: str | int) -> str:
+    """The condition that a field has another value than this one."""
+    return f"{name(field)} <> {text(value) if isinstance(value, str) else value}"
+
+
 def within(span: TimeRange) -> str:
     """The condition that a point lies in a half-open range."""
     return f"time >= {span.start_ms}ms AND time < {span.end_ms}ms"

@@ -23,9 +23,11 @@ from laklak.stores.influx.database import (
     HOLES,
     META,
     NOTES,
+    NOTHING,
     SEALS,
     Days,
     Edges,
+    Kinds,
     Layout,
     Opened,
     Points,
@@ -362,14 +364,24 @@ class Place2:
         return sorted(await self._rows(question, fields))
 
     async def last_rows(
-        self, measurement: str, fields: Mapping[str, type[str] | type[int]], last: int
+        self,
+        measurement: str,
+        fields: Kinds,
+        last: int,
+        *,
+        span: TimeRange | None = None,
+        series: Series | None = None,
+        unless: Mapping[str, str | int] = NOTHING,
     ) -> list[tuple[int, tuple[Any, ...]]]:
-        question = self._points(measurement, tuple(fields), flux.ALL_TIME) + flux.without() + flux.as_rows()
-        return await self._rows(question + flux.newest(last), fields)
+        of_points = [field for field in fields if field not in TAGS]
+        question = self._points(measurement, of_points, span or flux.ALL_TIME, series) + flux.without() + flux.as_rows()
+        others = "".join(flux.other_than(field, value) for field, value in unless.items())
+        return await self._rows(question + others + flux.newest(last), fields)
 
-    async def _rows(
-        self, question: str, fields: Mapping[str, type[str] | type[int]]
-    ) -> list[tuple[int, tuple[Any, ...]]]:
+    async def forget(self, measurement: str, span: TimeRange) -> None:
+        await self._client.delete(measurement, span)
+
+    async def _rows(self, question: str, fields: Kinds) -> list[tuple[int, tuple[Any, ...]]]:
         kinds = tuple(fields.values())
         return [
             (time_ns(time) // _NS_PER_MS, tuple(map(cell_of, cells, kinds)))

@@ -17,11 +17,12 @@ import aiohttp
 import orjson
 
 from laklak.errors import StoreError
-from laklak.model.series import DAY_MS
+from laklak.model.series import DAY_MS, TimeRange
 from laklak.stores.influx.address import Address2
 from laklak.stores.influx.calling import BODY_MAX, TIMEOUT, USER_AGENT, Caller, Passing, clock_ahead_ms, gzipped
 from laklak.stores.influx.ping import Greeting
 from laklak.stores.influx.v1.client import Rows, take_piece
+from laklak.stores.influx.v2 import flux
 from laklak.stores.influx.v2.csv import FluxError, Table, is_whole, read_tables
 from laklak.stores.influx.verdicts import Verdict, judge_query, judge_statement, judge_write, reason_of
 from laklak.wire import tls
@@ -149,6 +150,26 @@ class Client2:
                 return await self._tables(await self.caller.body_of(response))
 
         return await self.caller.persist(attempt)
+
+    async def delete(self, measurement: str, span: TimeRange) -> None:
+        """Delete the points of a measurement in a time, whole ms; a server includes its end (2.7.12)."""
+        from influxdb_client import DeletePredicateRequest, DeleteService
+
+        which = DeletePredicateRequest(
+            start=flux.moment(span.start_ms),
+            stop=flux.moment(span.end_ms - 1),
+            predicate=f'_measurement="{measurement}"',
+        )
+
+        async def attempt() -> None:
+            response = await DeleteService(self._api()).post_delete_async(
+                which, org=self.address.org, bucket=self.address.database, _preload_content=False
+            )
+            if response.status != 204:
+                self.caller.act_on(judge_query(*await self._taken(response)))
+            response.release()
+
+        await self.caller.persist(attempt)
 
     async def _taken(self, response: aiohttp.ClientResponse) -> tuple[int, Mapping[str, str], bytes]:
         """Status, headers and the beginning of the body; the connection is given back."""

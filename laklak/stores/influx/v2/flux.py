@@ -69,6 +69,11 @@ def as_rows() -> str:
     return ' |> pivot(rowKey: ["_time"], columnKey: ["_field"], valueColumn: "_value")'
 
 
+def other_than(field: str, value: str | int) -> str:
+    """Leave out the rows in which a field has this value."""
+    return f" |> filter(fn: (r) => r[{text(field)}] != {text(value) if isinstance(value, str) else value})"
+
+
 def newest(count: int) -> str:
     """The newest so many rows of all tables, the newest first."""
     return f' |> group() |> sort(columns: ["_time"], desc: true) |> limit(n: {count})'
