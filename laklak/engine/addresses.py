@@ -14,7 +14,7 @@ from laklak.sources.addresses import NOTE, SIMULATOR, Addresses, Source, address
 from laklak.sources.fresh import carry
 from laklak.sources.venue import Feed
 from laklak.stores.base import Store
-from laklak.stores.knowledge import Knowledge
+from laklak.stores.knowledge import CLOCK, Knowledge, known_clock
 from laklak.venues import VENUES
 
 _OF: Final[dict[Source, str]] = {"api": "", "files": "the bulk files of "}
@@ -84,11 +84,17 @@ async def merge_notes(
 
 
 def _carry(given: Knowledge, notes: Knowledge, series: Collection[Series]) -> None:
-    """Take over what the source remembers about the series, where the destination remembers nothing."""
+    """Take over what the source remembers about the series, where the destination remembers nothing, and the venue's
+    clock where it stood later in the source: up to then the copy has what the source has.
+    """
     about = {str(one) for one in series} | {f"{one.venue}:{one.symbol}" for one in series}
     for note in given.all():
         if note.about in about and notes.note(note.about, note.kind) is None:
             notes.take(note)
+    for venue in {one.venue for one in series}:
+        clock = given.note(venue, CLOCK)
+        if clock is not None and (known_clock(given, venue) or 0) > (known_clock(notes, venue) or 0):
+            notes.take(clock)
 
 
 def _mixture_refusal(

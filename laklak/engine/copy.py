@@ -146,8 +146,7 @@ class Copy(Run):
                     check_room(destination, free_bytes, self.report.missing, hint=hint)
                 if self.report.missing and present is None and given is not None:
                     await destination.set_origin(given)
-                if self.report.missing:
-                    await notes.save(destination)
+                await notes.save(destination)
             self._observer.note(copy_plan_line(self.report))
             await self._move(source, destination, unsure)
 
