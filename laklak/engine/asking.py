@@ -234,9 +234,9 @@ class Asking:
         feed, series = self._feed, question.chunk.series
         parts: Iterable[Question]
         if isinstance(question, SecondQuestion):
-            parts = second_questions(series, question.doubts, feed.steps, feed.page)
+            parts = second_questions(series, question.doubts, feed.steps, feed.page_of(series))
         else:
-            chunks = plan_chunks(series, question.chunk.wanted, feed.steps, feed.page)
+            chunks = plan_chunks(series, question.chunk.wanted, feed.steps, feed.page_of(series))
             parts = (FirstQuestion(chunk) for chunk in chunks)
         now_s = asyncio.get_running_loop().time()
         for part in parts:
@@ -285,7 +285,8 @@ class Asking:
         more = ledger.begins(first_ms)
         self._report.begun[str(ledger.plan.series)] = BegunSeries(str(ledger.plan.series), first_ms)
         now_s = asyncio.get_running_loop().time()
-        for chunk in plan_chunks(ledger.plan.series, [more] if more else [], self._feed.steps, self._feed.page):
+        series, feed = ledger.plan.series, self._feed
+        for chunk in plan_chunks(series, [more] if more else [], feed.steps, feed.page_of(series)):
             self._feed.requests_planned += 1
             self._feed.backlog.later(ledger, FirstQuestion(chunk), now_s)
 

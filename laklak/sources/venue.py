@@ -382,6 +382,10 @@ class Feed:
         """What a request for candles costs of all quotas but the first."""
         return {name: units for name, units in self._any_candles().cost.items() if name != self._quota}
 
+    def page_of(self, series: Series) -> int:
+        """How many candles of one series are asked for at once."""
+        return min(self.page, self.venue.rows_of(series.symbol))
+
     @property
     def sure_page(self) -> int:
         """How many rows come at once for sure."""
@@ -483,7 +487,8 @@ def _file_reader(name: str, url: str | None, order: Order, stopper: Stopper) -> 
 
 def cut_for(feed: Feed, plan: SeriesPlan, missing: Sequence[TimeRange], *, anyway: bool) -> Iterator[Chunk]:
     """What is missing of a series, cut into the questions that its venue answers at this moment."""
-    return chunks_with(plan.series, missing, feed.fresh.along(plan), feed.steps, feed.page, anyway=anyway)
+    along, page = feed.fresh.along(plan), feed.page_of(plan.series)
+    return chunks_with(plan.series, missing, along, feed.steps, page, anyway=anyway)
 
 
 def _page(venue: Venue, chunk: int | str) -> int:
