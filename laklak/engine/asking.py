@@ -115,7 +115,7 @@ class Asking:
         except OutOfReach as exc:
             self._out_of_reach(ledger, question, exc)
         except PermanentError as exc:
-            if exc.reason == "refused" and self._feed.refused_size(chunk):
+            if exc.reason == "refused" and self._feed.size.refused(chunk.limit):
                 self._cut_anew()
                 self._ask_in_parts(ledger, question)
             else:
@@ -215,7 +215,7 @@ class Asking:
         feed = self._feed
         times = [one.open_time_ms for one in checked.refusals if one.open_time_ms is not None]
         times += checked.candles.open_times
-        if not feed.sizing or checked.strays or not feed.hear_size(chunk, times):
+        if not feed.size.learning or checked.strays or not feed.hear_size(chunk, times):
             return chunk
         log.info("answers are cut venue=%s rows=%d", feed.venue.name, feed.page)
         self._cut_anew()

@@ -83,7 +83,7 @@ async def _search(feed: Feed, series: Series, edge: Edge, span: TimeRange) -> _L
 
 
 def _page(feed: Feed, series: Series) -> int:
-    return min(feed.sure_page, feed.page_of(series))
+    return min(feed.size.sure, feed.page_of(series))
 
 
 def _times(feed: Feed, asked: Asked) -> Callable[[Answer], list[int]]:
