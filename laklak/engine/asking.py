@@ -116,7 +116,7 @@ class Asking:
         except OutOfReach as exc:
             self._out_of_reach(ledger, question, exc)
         except PermanentError as exc:
-            if exc.reason == "refused" and self._feed.refused_size(chunk):
+            if exc.reason == "refused" and self._feed.size.refused(chunk.limit):
                 self._cut_anew()
                 self._ask_in_parts(ledger, question)
             else:
@@ -216,7 +216,7 @@ class Asking:
         feed = self._feed
         times = [one.open_time_ms for one in checked.refusals if one.open_time_ms is not None]
         times += checked.candles.open_times
-        if not feed.sizing or checked.strays or not feed.hear_size(chunk, times):
+        if not feed.size.learning or checked.strays or not feed.hear_size(chunk, times):
             return chunk
         log.info("answers are cut venue=%s rows=%d", feed.venue.name, feed.page)
         self._cut_anew()
@@ -235,9 +235,9 @@ class Asking:
         feed, series = self._feed, question.chunk.series
         parts: Iterable[Question]
         if isinstance(question, SecondQuestion):
-            parts = second_questions(series, question.doubts, feed.steps, feed.page)
+            parts = second_questions(series, question.doubts, feed.steps, feed.page_of(series))
         else:
-            chunks = plan_chunks(series, question.chunk.wanted, feed.steps, feed.page)
+            chunks = plan_chunks(series, question.chunk.wanted, feed.steps, feed.page_of(series))
             parts = (FirstQuestion(chunk) for chunk in chunks)
         now_s = asyncio.get_running_loop().time()
         for part in parts:
@@ -287,7 +287,8 @@ class Asking:
         more = ledger.begins(first_ms)
         self._report.begun[str(ledger.plan.series)] = BegunSeries(str(ledger.plan.series), first_ms)
         now_s = asyncio.get_running_loop().time()
-        for chunk in plan_chunks(ledger.plan.series, [more] if more else [], self._feed.steps, self._feed.page):
+        series, feed = ledger.plan.series, self._feed
+        for chunk in plan_chunks(series, [more] if more else [], feed.steps, feed.page_of(series)):
             self._feed.requests_planned += 1
             self._feed.backlog.later(ledger, FirstQuestion(chunk), now_s)
 

@@ -94,7 +94,7 @@ async def _last_by(feed: Feed, series: Series, open_ms: int) -> list[int]:
     asked = feed.asked(series, TimeRange(end_ms - 2 * series.interval.ms, end_ms), anywhere=True)
     request = feed.venue.candles_until_request(asked)
     if request is None:
-        page = TimeRange(end_ms - feed.page * series.interval.ms, end_ms)
+        page = TimeRange(end_ms - feed.page_of(series) * series.interval.ms, end_ms)
         if not feed.reaches(page.start_ms, series.interval):
             # What comes before the candle cannot be seen any more.
             return []

@@ -10,7 +10,7 @@ from laklak.archives.split import Split
 from laklak.model.series import Series, TimeRange, iso
 from laklak.model.spans import parted, runs, union
 from laklak.plan.chunks import best_page
-from laklak.plan.cost import Alternative, alternatives, cost_of
+from laklak.plan.cost import Alternative, Cost, alternatives, cost_of
 from laklak.plan.missing import SeriesPlan
 from laklak.report.progress import Report
 from laklak.report.summary import Estimate
@@ -32,10 +32,8 @@ def estimate_of(
         (feed, [asked_of_api(feed, plan, splits[plan.series], order) for plan in own] if feed.asks_api else [])
         for feed, own in plans
     ]
-    costs = [(feed, cost_of(own, feed.steps, feed.page, feed.beside)) for feed, own in of_api]
-    fastest = [
-        cost_of(own, feed.steps, best_page(feed.steps), feed.beside).seconds(feed.budgets()) for feed, own in of_api
-    ]
+    costs = [(feed, _cost(feed, own, feed.size.expected)) for feed, own in of_api]
+    fastest = [_cost(feed, own, _best_page(feed)).seconds(feed.budgets()) for feed, own in of_api]
     every = [plan for _, own in plans for plan in own]
     file_candles = sum(split.candles for split in splits.values())
     return Estimate(
@@ -53,7 +51,7 @@ def estimate_of(
         weight=sum(cost.weight for _, cost in costs),
         budget=sum(feed.budget_a_minute for feed in feeds),
         paces={feed.venue.name: feed.pace(cost) for feed, cost in costs},
-        chunk=max((feed.page for feed in feeds), default=0),
+        chunk=max((feed.size.expected for feed in feeds), default=0),
         seconds_estimated=round(max((cost.seconds(feed.budgets()) for feed, cost in costs), default=0.0), 1),
         seconds_auto=round(max(fastest, default=0.0), 1),
         files=sum(len(split.files) for split in splits.values()),
@@ -75,15 +73,26 @@ def asked_of_api(feed: Feed, plan: SeriesPlan, split: Split, order: Order) -> Se
     along, interval = feed.fresh.along(plan), plan.series.interval
     if order.recheck:
         return replace(plan, missing=tuple(union([*split.rest, *runs(along, interval)])))
-    return replace(plan, missing=tuple(take_along(split.rest, along, interval, feed.page)))
+    return replace(plan, missing=tuple(take_along(split.rest, along, interval, feed.page_of(plan.series))))
+
+
+def _best_page(feed: Feed) -> int:
+    """With how many candles at once it goes fastest."""
+    return feed.size.expected if feed.venue.page.smaller else best_page(feed.steps)
+
+
+def _cost(feed: Feed, plans: Sequence[SeriesPlan], page: int) -> Cost:
+    return cost_of(plans, feed.steps, page, feed.beside, feed.venue.rows_of)
 
 
 def _alternatives(feed: Feed, plans: Sequence[SeriesPlan]) -> Sequence[Alternative]:
     tiers = feed.steps
-    pages = {feed.page, *(limit for limit, _ in tiers[1:])}
+    pages = {feed.size.expected, *(limit for limit, _ in tiers[1:])}
     budgets = (feed.budget, feed.default_budget, feed.advertised)
     some = [feed.budgets(units) for units in budgets]
-    return alternatives(feed.venue.name, (feed.page, feed.budget), plans, tiers, pages, some, feed.beside)
+    return alternatives(
+        feed.venue.name, (feed.size.expected, feed.budget), plans, tiers, pages, some, feed.beside, feed.venue.rows_of
+    )
 
 
 def _file_bytes(feed: Feed, plans: Sequence[SeriesPlan], splits: Mapping[Series, Split]) -> int:

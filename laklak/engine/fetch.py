@@ -131,6 +131,7 @@ class Fetch:
             if feed.connected:
                 corrected = {one.plan.series: one.corrected for one in at_work.ledgers if one.corrected}
                 feed.fresh.note(self._knowledge, corrected, feed.clock.now_ms())
+                feed.size.remember(self._knowledge, feed.clock.now_ms())
         self._unsure.settle(
             (ledger.plan.series, parted([ledger.plan.wanted], ledger.plan.blocked)[0])
             for ledger in self._report.ledgers
@@ -219,7 +220,7 @@ class Fetch:
         loop = asyncio.get_running_loop()
         while True:
             feed.backlog.changed.clear()
-            alone = feed.sizing and feed.backlog.outstanding > 0
+            alone = feed.size.learning and feed.backlog.outstanding > 0
             entry = None if alone else feed.backlog.take(loop.time())
             if entry is not None:
                 ledger, question = entry

@@ -266,6 +266,8 @@ class Preparation:
         try:
             await self._entered.enter_async_context(feed)
             feed.fresh = Fresh.of(self._knowledge, feed.venue.name, self._order.settings.interval, feed.clock.now_ms())
+            if not self._order.recheck:
+                feed.size.recall(self._knowledge, feed.clock.now_ms())
             self._addresses.trust_files(feed)
             await self._check_origin(feed)
             plan = await self._targets(feed)
@@ -354,9 +356,9 @@ class Preparation:
 
     def _assign(self, feed: Feed, ledgers: Sequence[Ledger], splits: Mapping[Series, Split]) -> None:
         """Give every missing stretch to the files or to the API."""
-        if feed.sizing and all(_is_short(splits[one.plan.series].rest, feed) for one in ledgers):
+        if feed.size.learning and all(_is_short(splits[one.plan.series].rest, feed) for one in ledgers):
             # Nothing is asked that a page of any size would not hold.
-            feed.page, feed.sizing = feed.sure_page, False
+            feed.size.take_sure()
         asked = [ledger for ledger in ledgers if splits[ledger.plan.series].rest or self._asks_along(feed, ledger.plan)]
         feed.backlog = Backlog(
             feed.stopper,
@@ -509,4 +511,4 @@ class Preparation:
 def _is_short(missing: Sequence[TimeRange], feed: Feed) -> bool:
     """Whether one question of a size that every answer can hold is enough for what is missing of a series."""
     span_ms = missing[-1].end_ms - missing[0].start_ms if missing else 0
-    return span_ms < feed.sure_page * feed.interval.ms
+    return span_ms < feed.size.sure * feed.interval.ms

@@ -204,7 +204,9 @@ class Reading:
     def _ask_both(self, ledger: Ledger, split: Split, why: str) -> None:
         self._rounds.add_files(ledger, split.files)
         now_s = asyncio.get_running_loop().time()
-        for chunk in plan_chunks(ledger.plan.series, split.rest, self._feed.steps, self._feed.page):
+        for chunk in plan_chunks(
+            ledger.plan.series, split.rest, self._feed.steps, self._feed.page_of(ledger.plan.series)
+        ):
             if self._feed.asks_api:
                 self._feed.requests_planned += 1
                 self._feed.backlog.later(ledger, FirstQuestion(chunk), now_s)

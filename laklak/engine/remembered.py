@@ -13,7 +13,7 @@ from laklak.model.absences import AbsenceKind
 from laklak.model.findings import Fact, Finding
 from laklak.model.records import Note
 from laklak.model.series import iso
-from laklak.sources import fresh
+from laklak.sources import fresh, page_size
 from laklak.sources.addresses import NOTE, SOURCES, Addresses
 from laklak.stores.base import AbsenceCount
 from laklak.stores.knowledge import CLOCK, Knowledge
@@ -28,6 +28,7 @@ _NAMES: Final = {
     "beyond": "look beyond an end",
     "unlisted": "unlisted symbol",
     "listing": "listed symbol",
+    page_size.KIND: "page size",
 }
 _ABSENCES: Final[Mapping[AbsenceKind, str]] = {
     "hole": "hole",
@@ -124,7 +125,9 @@ def _counted(
             continue
         name = _NAMES.get(note.kind, _OTHERS)
         # A note about the venue itself may tell of many symbols at once.
-        several = name != _OTHERS and note.about == venue and isinstance(value, dict | list)
+        several = (
+            name != _OTHERS and note.kind != page_size.KIND and note.about == venue and isinstance(value, dict | list)
+        )
         counts[name] = counts.get(name, 0) + (len(value) if several else 1)
         moments.append(note.noted_at_ms)
     return counts, moments

@@ -56,7 +56,9 @@ class Rounds:
         """Ask for what is in doubt, some time after the first answers."""
         pause_s = self._order.timing.second_answer_after_s
         now_s = asyncio.get_running_loop().time()
-        round_ = next_round(ledger, self._feed.steps, self._feed.page, edges=self._feed.no_api is None)
+        round_ = next_round(
+            ledger, self._feed.steps, self._feed.page_of(ledger.plan.series), edges=self._feed.no_api is None
+        )
         for question in round_.questions:
             if isinstance(question, SecondQuestion):
                 question = with_neighbours(question, self._feed.tiers, self.closed_ms())

@@ -28,7 +28,7 @@ async def look_for(feed: Feed, series: Series, edge: Edge, from_ms: int) -> int 
     if coarse.ms > fine.ms:
         if edge == "newest":
             # Most series are alive: the newest page shows it.
-            page = TimeRange(max(span.start_ms, until_ms - feed.sure_page * fine.ms), until_ms)
+            page = TimeRange(max(span.start_ms, until_ms - _page(feed, series) * fine.ms), until_ms)
             newest = await _search(feed, series, edge, page)
             if newest.open_ms is not None:
                 return newest.open_ms
@@ -65,7 +65,7 @@ class _Looked:
 
 
 async def _search(feed: Feed, series: Series, edge: Edge, span: TimeRange) -> _Looked:
-    search = EdgeSearch.over(edge, series.interval, span, feed.sure_page, feed.venue.page.cut)
+    search = EdgeSearch.over(edge, series.interval, span, _page(feed, series), feed.venue.page.cut)
     out_of_reach = False
     while (window := search.window()) is not None:
         times = []
@@ -80,6 +80,10 @@ async def _search(feed: Feed, series: Series, edge: Edge, span: TimeRange) -> _L
             out_of_reach = True
         search = search.heard(window, times)
     return _Looked(search.found_ms, out_of_reach)
+
+
+def _page(feed: Feed, series: Series) -> int:
+    return min(feed.size.sure, feed.page_of(series))
 
 
 def _times(feed: Feed, asked: Asked) -> Callable[[Answer], list[int]]:

@@ -23,9 +23,9 @@ from laklak.stores.base import Store
 from laklak.stores.coverage import Presence, absences_on_grid, parted_by_absences
 from laklak.stores.unconfirmed import UnsureBook
 
-_WORTH_WEIGHT: Final = 50
+_WORTH: Final = 50
 _WORTH_FILES: Final = 10
-"""Where a range begins with so much to ask for, its first candle is asked for before: that costs a fiftieth at most."""
+"""Where a range begins with so much to ask for, in questions for a candle, its first one is asked for before."""
 
 
 class Survey:
@@ -115,8 +115,9 @@ class Survey:
             return False
         solver, tiers = feed.solver, feed.venue.page.steps
         split = Split((), (start,)) if solver is None else solver.split(target.series, [start])
-        pages = sum(part.count(target.series.interval) for part in split.rest) // feed.page
-        return pages * page_weight(feed.page, tiers) >= _WORTH_WEIGHT or len(split.files) >= _WORTH_FILES
+        page = feed.page_of(target.series)
+        pages = sum(part.count(target.series.interval) for part in split.rest) // page
+        return pages * page_weight(page, tiers) >= _WORTH * page_weight(1, tiers) or len(split.files) >= _WORTH_FILES
 
     def _note_holes(self, series: Series, known: Sequence[Absence]) -> None:
         """Keep of which days there are known holes, and which are to be held against files."""

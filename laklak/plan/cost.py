@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -45,16 +45,26 @@ class Cost:
         return max(slowest)
 
 
-def cost_of(plans: Iterable[SeriesPlan], tiers: Tiers, page: int, beside: Mapping[str, int] | None = None) -> Cost:
-    """Count the requests of all plans with pages of `page` candles; each costs units of other quotas `beside`."""
+def cost_of(
+    plans: Iterable[SeriesPlan],
+    tiers: Tiers,
+    page: int,
+    beside: Mapping[str, int] | None = None,
+    rows_of: Callable[[str], int] | None = None,
+) -> Cost:
+    """Count the requests of all plans with pages of `page` candles; each costs units of other quotas `beside`.
+
+    `rows_of`: how many candles of a symbol come at once, where that may be fewer.
+    """
     requests = weight = 0
-    page_costs = page_weight(page, tiers)
+    most = page
     for plan in plans:
+        page = most if rows_of is None else min(most, rows_of(plan.series.symbol))
         if len(plan.missing) == 1:
             # The everyday case by arithmetic: 541 series of 90 days are 140,000 chunks.
             pages, rest = divmod(plan.missing_count, page)
             requests += pages + (rest > 0)
-            weight += pages * page_costs + (page_weight(rest, tiers) if rest else 0)
+            weight += pages * page_weight(page, tiers) + (page_weight(rest, tiers) if rest else 0)
             continue
         for chunk in plan_chunks(plan.series, plan.missing, tiers, page):
             requests += 1
@@ -83,6 +93,7 @@ def alternatives(
     pages: Iterable[int],
     budgets: Iterable[Mapping[str, Budget]],
     beside: Mapping[str, int] | None = None,
+    rows_of: Callable[[str], int] | None = None,
 ) -> list[Alternative]:
     """What a venue's part would take with other page sizes and budgets; the first quota's is what a line names.
 
@@ -91,7 +102,7 @@ def alternatives(
     by_first = {next(iter(some.values())).units: some for some in budgets}
     table = []
     for page in sorted(set(pages)):
-        cost = cost_of(plans, tiers, page, beside)
+        cost = cost_of(plans, tiers, page, beside, rows_of)
         table += [
             Alternative(
                 venue, page, units, cost.requests, cost.weight, round(cost.seconds(some), 1), (page, units) == now

@@ -37,6 +37,7 @@ from laklak.sources.addresses import SIMULATOR, Source, address_of
 from laklak.sources.archive import FileReader
 from laklak.sources.backlog import Backlog
 from laklak.sources.fresh import Fresh, chunks_with
+from laklak.sources.page_size import PageSize
 from laklak.stores.base import Origin
 from laklak.tasks.stopping import Stopper
 from laklak.text import mask_url
@@ -88,9 +89,8 @@ class Feed:
         self.lists_all = bool(self.venue.listing_requests(()))
         """Whether the venue lists whatever it has: what lacks there is not listed."""
         self._symbols = tuple(one.symbol for one in order.asked if one.venue == name)
-        self.page = _page(self.venue, settings.chunk)
-        self.sizing = isinstance(settings.chunk, str) and bool(self.venue.page.smaller)
-        """Whether nobody knows yet how many rows come at once: one question is asked at a time, until one tells."""
+        rule, rows = self.venue.page, _page(self.venue, settings.chunk)
+        self.size = PageSize(name, rule, rows, learning=isinstance(settings.chunk, str))
         self.listing = Listing({})
         self._quota, self._window = next(iter(self.venue.quotas.items()))
         self._heaviest = self._most_units(order.settings.interval)
@@ -372,6 +372,11 @@ class Feed:
         return self.venue.candles_request(self.asked(series, TimeRange(end_ms - interval.ms, end_ms)))
 
     @property
+    def page(self) -> int:
+        """How many candles are asked for at once."""
+        return self.size.rows
+
+    @property
     def steps(self) -> Tiers:
         """The venue's price steps, up to the page that it gives."""
         rule = self.venue.page
@@ -382,33 +387,15 @@ class Feed:
         """What a request for candles costs of all quotas but the first."""
         return {name: units for name, units in self._any_candles().cost.items() if name != self._quota}
 
-    @property
-    def sure_page(self) -> int:
-        """How many rows come at once for sure."""
-        return min(self.page, self.venue.page.smaller[-1]) if self.sizing else self.page
+    def page_of(self, series: Series) -> int:
+        """How many candles of one series are asked for at once."""
+        return min(self.page, self.venue.rows_of(series.symbol))
 
     def hear_size(self, chunk: Chunk, times: Sequence[int]) -> bool:
-        """Learn how many rows come at once from the open_times of an answer; gives whether it was cut.
-
-        What begins within the question is short for that: it tells only by a size that is known from elsewhere.
-        """
-        rule, listed_ms = self.venue.page, self.asked(chunk.series, chunk.range).instrument.first_ms
-        if not times:
-            return False
+        """Learn how many rows come at once from the open_times of an answer; gives whether it was cut."""
+        listed_ms = self.asked(chunk.series, chunk.range).instrument.first_ms
         begins = listed_ms is not None and listed_ms > chunk.range.start_ms
-        likely = len(times) in rule.smaller or (len(times) >= rule.smaller[-1] and not begins)
-        if min(times) > chunk.range.start_ms and likely:
-            self.page, self.sizing = len(times), False
-            return True
-        self.sizing = any(len(times) <= size < self.page for size in rule.smaller)
-        return False
-
-    def refused_size(self, chunk: Chunk) -> bool:
-        """Take a smaller page because so large a question was refused; False where there is none."""
-        smaller = [size for size in self.venue.page.smaller if size < min(chunk.limit, self.page)]
-        if self.sizing and smaller:
-            self.page = smaller[0]
-        return self.sizing and bool(smaller)
+        return self.size.hear(chunk.range.start_ms, times, begins=begins)
 
     def reach_start_ms(self, interval: Interval) -> int | None:
         """The first candle that the venue itself can be asked for by now; None where it has them all."""
@@ -483,7 +470,8 @@ def _file_reader(name: str, url: str | None, order: Order, stopper: Stopper) -> 
 
 def cut_for(feed: Feed, plan: SeriesPlan, missing: Sequence[TimeRange], *, anyway: bool) -> Iterator[Chunk]:
     """What is missing of a series, cut into the questions that its venue answers at this moment."""
-    return chunks_with(plan.series, missing, feed.fresh.along(plan), feed.steps, feed.page, anyway=anyway)
+    along, page = feed.fresh.along(plan), feed.page_of(plan.series)
+    return chunks_with(plan.series, missing, along, feed.steps, page, anyway=anyway)
 
 
 def _page(venue: Venue, chunk: int | str) -> int:

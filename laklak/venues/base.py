@@ -312,6 +312,10 @@ class Venue(Protocol):
         """The intervals of one symbol, where it lacks some of the venue's."""
         return self.intervals
 
+    def rows_of(self, symbol: str) -> int:
+        """How many rows of one symbol come at once, where that is fewer than a page of the venue."""
+        return self.page.rows
+
     def reach_ms(self, interval: Interval) -> int | None:
         """How far back from now its candles reach; None for all that there are."""
         return None

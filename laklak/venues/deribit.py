@@ -9,8 +9,9 @@ Facts that the rest of the program builds on:
   window is never wider than a page.  A minute without trades has a candle of volume 0.  `volume` is in base coin for
   inverse and linear contracts, `cost` in the quote.  The row that is still forming comes with the others.
 * DVOL: rows of (time, open, high, low, close), at most 1000 newest of a window; `continuation` says that older ones
-  are left.  What such an answer lacks is asked for again like what any cut answer lacks, so all of it comes.  Its
-  symbols stand in no listing; a currency has the symbol BTC-DVOL, and its volume is 0.
+  are left, of which there are none in windows of a thousand rows.  What a shorter answer lacks is asked for again like
+  what any cut answer lacks, so all of it comes.  Its symbols stand in no listing; a currency has the symbol BTC-DVOL,
+  and its volume is 0.
 * A request costs 500 of a pool of 50,000 credits that is refilled by 10,000 a second; the listing has its own.
 * Errors are JSON-RPC, mostly with HTTP 400: 10028 over the limit; an instrument that is not known is -32602.
 
@@ -62,6 +63,7 @@ _NEVER_MS: Final = 32_503_708_800_000
 """The expiration of a perpetual."""
 _DVOL: Final = "-DVOL"
 _INDEXES: Final = ("BTC-DVOL", "ETH-DVOL")
+_INDEX_ROWS: Final = 1000
 _RESOLUTIONS: Final = {"1m": "60", "1h": "3600", "12h": "43200", "1d": "1D"}
 _LIMITED_S: Final = 2.0
 """By then an empty pool pays for twenty requests a second again."""
@@ -96,6 +98,9 @@ class Deribit(Venue):
 
     def intervals_of(self, symbol: str) -> Mapping[str, str]:
         return _RESOLUTIONS if symbol.endswith(_DVOL) else self.intervals
+
+    def rows_of(self, symbol: str) -> int:
+        return _INDEX_ROWS if symbol.endswith(_DVOL) else self.page.rows
 
     def listing_requests(self, symbols: Collection[str]) -> Sequence[Request]:
         """What trades first, then what has expired lately; options, thousands of them, are left out."""

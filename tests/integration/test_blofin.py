@@ -119,6 +119,68 @@ def test_one_question_is_under_way_until_the_size_of_a_page_is_known(blofin, her
     assert last - second < len(asked_of(running)) / 2
 
 
+def test_the_plan_of_a_later_run_is_by_the_page_size_that_an_earlier_one_has_learned(blofin, here, source):
+    running = blofin(300)
+    _, span = range_of(source, 7)
+    words = ("backfill", "blofin:BTCUSDT", *span)
+    assert here(*words, "--dry-run").json["requests"] == 7
+
+    first = here("backfill", "blofin:ETHUSDT", *span)
+    plan = here(*words, "--dry-run").json
+
+    assert first.exit == 0
+    assert (plan["requests"], plan["chunk"], plan["seconds_auto"]) == (34, 300, plan["seconds_estimated"])
+    before = len(asked_of(running))
+    assert here(*words).json["candle_requests"] == len(asked_of(running)) - before == 34
+
+
+def test_a_size_that_was_refused_is_not_asked_for_again_for_a_week_or_until_a_recheck(blofin, here, source):
+    running = blofin(300, refuses=True)
+    _, span = range_of(source, 2)
+
+    def largest(symbol, *more):
+        before = len(asked_of(running))
+        ended = here("backfill", f"blofin:{symbol}", *span, *more)
+        assert (ended.exit, ended.json["missing"]) == (0, 0)
+        return max(int(hit.query["limit"]) for hit in asked_of(running)[before:])
+
+    assert largest("BTCUSDT") == 1440
+    assert largest("ETHUSDT") == 300
+    assert largest("SIM0003USDT", "--recheck") == 1440
+    assert largest("BTCUSDT", "--refetch") == 300
+    week_ago = "UPDATE laklak_notes SET venue_at = venue_at - ? WHERE kind = 'page'"
+    with sqlite3.connect("candles.db") as db:
+        assert db.execute(week_ago, (8 * 86_400_000,)).rowcount == 1
+    assert largest("BTCUSDT", "--refetch") == 1440
+    assert largest("BTCUSDT", "--refetch") == 300
+
+
+@pytest.mark.parametrize("refuses", [False, True])
+@pytest.mark.parametrize(("before", "after", "most"), [(300, 100, 34), (300, 1440, 11), (1440, 300, 12)])
+def test_a_venue_that_changes_its_page_size_between_runs_loses_nothing(
+    blofin, here, source, before, after, most, refuses
+):
+    start_ms, span = range_of(source, 2)
+    blofin(before, refuses=refuses)
+    assert here("backfill", "blofin:BTCUSDT", *span).exit == 0
+    running = blofin(after, refuses=refuses)
+
+    ended = here("backfill", "--other-address", "blofin:ETHUSDT", *span)
+
+    assert (ended.exit, ended.json["missing"], ended.json["holes"]) == (0, 0, 0)
+    assert stored() == truth(source, ["BTCUSDT", "ETHUSDT"], start_ms)
+    assert len(asked_of(running)) <= most
+
+
+def test_what_was_learned_is_shown_as_remembered(blofin, here, source):
+    blofin(300)
+    assert here("backfill", "blofin:BTCUSDT", *range_of(source, 1)[1]).exit == 0
+
+    checked = here("check", "--venue", "blofin", "--store", "candles.db")
+
+    assert "1 page size" in checked.out
+
+
 def test_a_page_size_that_the_user_says_is_taken_from_the_first_question_on(blofin, here, source):
     running = blofin(300, refuses=True)
     _, span = range_of(source, 1)

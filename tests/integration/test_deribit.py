@@ -11,6 +11,7 @@ import pytest
 from laklak.model.series import MINUTE_MS, iso
 from laklak.simulator import SimulatorSettings, SymbolOverride, generate, parse_fault
 from laklak.simulator.dialects import DIALECTS
+from laklak.simulator.dialects import deribit as dialect
 
 from .conftest import Venue
 
@@ -72,6 +73,8 @@ def test_every_candle_is_stored_to_the_last_digit_and_a_second_run_asks_for_none
 
     assert (ended.exit, ended.json["missing"]) == (0, 0)
     assert stored() == truth(source)
+    # No more than the candles take: a listing tells where they begin, and so few pages are worth no look before.
+    assert ended.json["candle_requests"] == 4
     before = len(asked(running, CHART))
     minutes = [hit.query for hit in asked(running, CHART) if hit.query["resolution"] == "1"]
     assert all(int(one["end_timestamp"]) - int(one["start_timestamp"]) < 5000 * MINUTE_MS for one in minutes)
@@ -82,23 +85,45 @@ def test_every_candle_is_stored_to_the_last_digit_and_a_second_run_asks_for_none
 def test_the_index_of_volatility_comes_whole_though_each_answer_has_a_thousand_rows(deribit, here, source):
     running = deribit()
 
+    plan = here("backfill", "deribit:BTC-DVOL:1m", "BTC-PERPETUAL", "--venue", "deribit", *RANGE, "--dry-run").json
     ended = here("backfill", "deribit:BTC-DVOL:1m", *RANGE)
 
     assert (ended.exit, ended.json["missing"], ended.json["holes"]) == (0, 0, 0)
     assert stored() == truth(source, ["BTC-DVOL"])
+    # Six pages of the index, and two of the other.
+    assert plan["requests"] == 6 + 2
+    assert [(one["chunk"], one["requests"]) for one in plan["alternatives"][:1]] == [(5000, 8)]
+    # What was asked before them looks for its first candle, of which no listing tells.
+    minutes = [hit.query for hit in asked(running, INDEX) if hit.query["resolution"] == "60"][-6:]
+    bounds = sorted((int(one["start_timestamp"]), int(one["end_timestamp"]) + 1) for one in minutes)
+    assert (bounds[0][0], bounds[-1][1]) == (source.end_ms - 5760 * MINUTE_MS, source.end_ms)
+    assert [start for start, _ in bounds[1:]] == [end for _, end in bounds[:-1]]
     assert not asked(running, CHART)
     before = len(asked(running, INDEX))
     assert here("backfill", "deribit:BTC-DVOL:1m", *RANGE).exit == 0
     assert len(asked(running, INDEX)) == before
 
 
-def test_an_index_that_began_long_ago_is_asked_to_its_first_day_though_the_page_is_cut(deribit, here):
-    long = generate(symbols=4, days=1400, names=DERIBIT.names)
-    deribit(long)
+def test_an_index_of_which_fewer_rows_come_than_a_thousand_comes_whole_all_the_same(deribit, here, source, monkeypatch):
+    monkeypatch.setattr(dialect, "_INDEX_ROWS", 700)
+    deribit()
 
-    ended = here("backfill", "deribit:BTC-DVOL", "--interval", "1d", "--days", "1390", *RANGE[2:])
+    ended = here("backfill", "deribit:BTC-DVOL", *RANGE)
 
-    assert (ended.exit, ended.json["missing"], ended.json["written"]) == (0, 0, 1390)
+    assert (ended.exit, ended.json["missing"], ended.json["holes"]) == (0, 0, 0)
+    assert stored() == truth(source, ["BTC-DVOL"])
+
+
+def test_an_index_that_began_long_ago_is_asked_to_its_first_hour(deribit, here):
+    long = generate(symbols=4, days=60, names=DERIBIT.names)
+    running = deribit(long)
+
+    ended = here("backfill", "deribit:BTC-DVOL", "--interval", "1h", "--days", "70", *RANGE[2:])
+
+    assert (ended.exit, ended.json["missing"], ended.json["written"]) == (0, 0, 60 * 24)
+    assert ended.json["begun_series"][0]["first"] == iso(long.end_ms - 60 * 1440 * MINUTE_MS)
+    hours = [hit.query for hit in asked(running, INDEX) if hit.query["resolution"] == "3600"]
+    assert all(int(one["end_timestamp"]) - int(one["start_timestamp"]) < 1000 * 60 * MINUTE_MS for one in hours)
 
 
 @pytest.mark.parametrize("interval", ["5m", "2h", "6h", "1d"])
