@@ -57,6 +57,19 @@ def one_line(text: str) -> str:
     return "".join(char if char.isprintable() else "?" for char in " ".join(text.split()))
 
 
+def json_text(value: object, most: int) -> str:
+    """A value of JSON as it is spelled, at most so many characters of it, whatever it is."""
+    # Not before it is needed: `laklak --help` loads this module.
+    import orjson
+
+    try:
+        text = orjson.dumps(value).decode()
+    except orjson.JSONEncodeError:
+        # orjson reads four times deeper nesting than it writes, and no reader but ours makes longer integers.
+        text = '"nested too deeply, or with too long a number, to show"'
+    return text if len(text) <= most else text[:most] + "..."
+
+
 def nearest(word: str, choices: Iterable[str]) -> str | None:
     """Give the choice that `word` is most likely a slip of, whatever its case; None when none is near."""
     by_lower = {choice.lower(): choice for choice in choices}

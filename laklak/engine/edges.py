@@ -16,10 +16,11 @@ from laklak.engine.search import look_for
 from laklak.errors import OutOfReach
 from laklak.model.series import Series, TimeRange
 from laklak.sources.venue import Feed
-from laklak.text import counted
+from laklak.text import counted, json_text, one_line
 from laklak.venues.base import Answer, Asked, DecodeError, Request
 
 _TRIES: Final = 3
+_SHOWN: Final = 40
 _EARLIEST_MS: Final = 946_684_800_000  # 2000-01-01
 
 
@@ -128,7 +129,7 @@ def _open_times(feed: Feed, asked: Asked, until_ms: int | None) -> Callable[[Ans
         found = []
         for time_ms in times:
             if type(time_ms) is not int or not _EARLIEST_MS <= time_ms <= latest_ms:
-                raise DecodeError(f"expected a candle of {series}, got one at {str(time_ms)[:40]}")
+                raise DecodeError(f"expected a candle of {series}, got one at {one_line(json_text(time_ms, _SHOWN))}")
             found.append(series.interval.floor(time_ms))
         return found
 

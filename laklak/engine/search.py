@@ -14,9 +14,11 @@ from laklak.model.series import Interval, Series, TimeRange
 from laklak.plan.answers import Edge
 from laklak.plan.ends import EdgeSearch
 from laklak.sources.venue import Feed
+from laklak.text import json_text, one_line
 from laklak.venues.base import Answer, Asked, DecodeError
 
 _TRIES: Final = 3
+_SHOWN: Final = 40
 
 
 async def look_for(feed: Feed, series: Series, edge: Edge, from_ms: int) -> int | None:
@@ -92,7 +94,9 @@ def _times(feed: Feed, asked: Asked) -> Callable[[Answer], list[int]]:
         span, step_ms = asked.span, asked.series.interval.ms
         times = [one for one in sent if type(one) is int and span.start_ms <= one < span.end_ms and not one % step_ms]
         if len(sent) and not times:
-            raise DecodeError(f"expected candles of {asked.series} in {span}, got one at {str(sent[0])[:40]}")
+            raise DecodeError(
+                f"expected candles of {asked.series} in {span}, got one at {one_line(json_text(sent[0], _SHOWN))}"
+            )
         return sorted(times)
 
     return read

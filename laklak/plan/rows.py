@@ -1,7 +1,7 @@
 """A page of rows -> the candles that may be stored, and the rows that may not, each with its reason.  Pure.
 
 The rules: open_time is an integer on the grid and inside the range asked, strictly rising; no number is taken unless
-its text is a plain decimal, whatever a float could be made of (JSON numbers are taken where they are finite);
+its text is a plain decimal, whatever a float could be made of (JSON numbers are taken where they are no longer);
 high >= max(open, close, low), low <= min(open, close), prices > 0, volume >= 0.  Of identical doubles one is kept,
 a minute with differing doubles is refused.  A row that tells no time is of the minute that lacks between its
 neighbours, if they leave no doubt about it.
@@ -29,10 +29,13 @@ import orjson
 
 from laklak.model.candles import CandleBatch, Candles, Page
 from laklak.model.series import Series, TimeRange
+from laklak.text import json_text
 
 # No possessive quantifiers, though they would be a quarter faster: Python 3.11.2 takes "5." for a decimal with them.
 DECIMAL: Final = r"(?:0|[1-9][0-9]{0,18})(?:\.[0-9]{1,18})?"
 """The language of prices and volumes, for every way in."""
+_TOO_LARGE: Final = 10**19
+"""The same of JSON numbers: what has more digits before its point is none that a venue means."""
 _ONE_DECIMAL: Final = re.compile(DECIMAL)
 # Every byte as what it is in a list of decimals: a digit, a point, a comma, or nothing that belongs there.
 _OTHER: Final = b"?"
@@ -40,6 +43,7 @@ _KINDS: Final = bytes(48 if byte in b"0123456789" else byte if byte in b".," els
 _LONG: Final = b"0" * 19
 """So many digits in a row may be too many; which of them are is left to DECIMAL."""
 _ROW_TEXT_MAX: Final = 600
+"""A hostile venue must not fill the store with one row."""
 _LONG_TIME: Final = 18
 _MOVED: Final = "close_time is not where it was: the cells of the row are other ones"
 _NO_TIME: Final = "open_time is not an integer"
@@ -119,13 +123,13 @@ def check_page(page: Page, series: Series, span: TimeRange) -> Checked:
     """
     if not page.rows:
         return Checked(_batch(series, []), ())
-    moved = _cells_moved(page, series)
-    clean = None if moved else _check_columns(page, series, span)
+    moved, uneven = _cells_moved(page, series), _is_uneven(page)
+    clean = None if moved or uneven else _check_columns(page, series, span)
     if clean is not None:
         return Checked(clean, ())
     if _falls(page.columns[0]):
         return Checked(_batch(series, []), (), strays=True, newest_first=True)
-    return _RowCheck(page, series, span, moved=moved).checked()
+    return _RowCheck(page, series, span, moved=moved, uneven=uneven).checked()
 
 
 def _falls(times: Sequence[Any]) -> bool:
@@ -148,6 +152,14 @@ def _cells_moved(page: Page, series: Series) -> bool:
     if closes is None or _closes(times[0], closes[0], step):
         return False
     return not any(_closes(opened, closed, step) for opened, closed in zip(times, closes, strict=True))
+
+
+def _is_uneven(page: Page) -> bool:
+    """Whether rows with a close_time differ in length: each of them has to have it where it was, then."""
+    if page.close_times is None:
+        return False
+    rows = page.rows if set(map(type, page.rows)) == {list} else [row for row in page.rows if isinstance(row, list)]
+    return len(set(map(len, rows))) > 1
 
 
 def _closes(opened: object, closed: object, step: int) -> bool:
@@ -230,7 +242,7 @@ def _decimals(columns: Sequence[Sequence[Any]]) -> tuple[list[float], ...] | Non
 
 
 def _spelled(numbers: Sequence[int | float]) -> Sequence[str] | None:
-    """repr() of every number, the shortest digits that mean the same double; None if one of them is not finite.
+    """repr() of every number, the shortest digits that mean the same double; None if one is too large, or not finite.
 
     orjson finds the same digits three times as fast, but has exponents at other sizes, and in another spelling.
     """
@@ -239,7 +251,7 @@ def _spelled(numbers: Sequence[int | float]) -> Sequence[str] | None:
     except orjson.JSONEncodeError:
         # An integer of more than 64 bits.
         return None
-    if b"null" in text:
+    if b"null" in text or max(numbers) >= _TOO_LARGE:
         return None
     if b"e" in text or _TINY in text:
         return list(map(repr, numbers))
@@ -268,7 +280,7 @@ class _RowCheck:
     `moved`: every row has the form that another column is where we read ours.
     """
 
-    def __init__(self, page: Page, series: Series, span: TimeRange, *, moved: bool) -> None:
+    def __init__(self, page: Page, series: Series, span: TimeRange, *, moved: bool, uneven: bool) -> None:
         self._page = page
         self._series = series
         self._span = span
@@ -281,9 +293,7 @@ class _RowCheck:
         self._newest: int | None = None
         # Where all there is are two rows, more have to tell whether one is in the wrong place, or the reader is wrong.
         self._no_order = sum(type(time) is int for time in page.columns[0]) < _ENOUGH_FOR_AN_ORDER
-        self._uneven = (
-            page.close_times is not None and len({len(row) for row in page.rows if isinstance(row, list)}) > 1
-        )
+        self._uneven = uneven
 
     def checked(self) -> Checked:
         for index, row in enumerate(self._page.rows):
@@ -342,7 +352,7 @@ class _RowCheck:
         return open_time in self._good or open_time in self._refused
 
     def _refuse(self, open_time: int | None, reason: str, row: Any, *, form: bool) -> None:
-        self._refusals.append(Refusal(open_time, reason, _row_text(row), form))
+        self._refusals.append(Refusal(open_time, reason, json_text(row, _ROW_TEXT_MAX), form))
         if open_time is not None:
             self._refused[open_time] = row
             self._good.pop(open_time, None)
@@ -411,26 +421,13 @@ def _candle(cells: Sequence[Any]) -> tuple[tuple[str, ...], tuple[float, ...]] |
 def _decimal_text(cell: object) -> str | None:
     if isinstance(cell, str):
         return cell if _ONE_DECIMAL.fullmatch(cell) else None
-    try:
-        return repr(cell) if type(cell) in _NUMBERS and math.isfinite(cell) else None  # type: ignore[arg-type]
-    except OverflowError:
-        # An integer that no double holds.
-        return None
+    # No number that is none is smaller than another one.
+    return repr(cell) if isinstance(cell, int | float) and type(cell) in _NUMBERS and abs(cell) < _TOO_LARGE else None
 
 
 def _is_number(cell: object) -> bool:
     """Whether a cell is a number in a spelling that is known, one below zero too: what it says is another matter."""
     return _decimal_text(cell.removeprefix("-") if isinstance(cell, str) else cell) is not None
-
-
-def _row_text(row: object) -> str:
-    """The row as JSON for the record, shortened: a hostile venue must not fill the store with one row."""
-    try:
-        text = orjson.dumps(row).decode()
-    except orjson.JSONEncodeError:
-        # orjson reads four times deeper nesting than it writes, and no reader but ours makes longer integers.
-        text = '"a row nested too deeply, or with too long a number, to show"'
-    return text if len(text) <= _ROW_TEXT_MAX else text[:_ROW_TEXT_MAX] + "..."
 
 
 def _batch(series: Series, rows: list[tuple[int, tuple[str, ...], tuple[float, ...]]]) -> CandleBatch:

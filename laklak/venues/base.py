@@ -42,7 +42,7 @@ from laklak.model.candles import Cut, Page
 from laklak.model.series import Instrument, Interval, Series, TimeRange, iso
 from laklak.text import one_line
 
-_LAST_MS: Final = 253_402_300_800_000
+LAST_MS: Final = 253_402_300_800_000
 """The end of the year 9999: no calendar spells what comes later."""
 _SHOWN: Final = 200
 
@@ -263,7 +263,7 @@ class Listing:
 
 
 def _shown(time_ms: int) -> str:
-    return iso(time_ms) if time_ms < _LAST_MS else str(time_ms)
+    return iso(time_ms) if time_ms < LAST_MS else str(time_ms)
 
 
 class Venue(Protocol):

@@ -18,15 +18,14 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
-import orjson
-
 from laklak.model.candles import Page
 from laklak.model.series import Instrument
-from laklak.text import one_line
+from laklak.text import json_text, one_line
 from laklak.venues.base import OK, REGION, Answer, Asked, Listing, Meaning, PageRule, Quota, Request, Venue, Verdict
 from laklak.venues.reading import (
     error_words,
     list_part,
+    moment,
     number_header,
     page_of_rows,
     part,
@@ -41,6 +40,7 @@ _NEVER_MS: Final = 4_133_404_800_000
 _BANNED_UNTIL: Final = re.compile(r"banned until ([0-9]{12,14})")
 _PASSING_CODES: Final = frozenset({-1000, -1001, -1006, -1007, -1008})
 _ONE: Final = {"weight": 1}
+_SHOWN: Final = 40
 
 
 class Binance(Venue):
@@ -148,14 +148,16 @@ class Binance(Venue):
 
     def _instrument(self, symbol: str, entry: Mapping[str, Any]) -> tuple[Instrument, str]:
         """What an entry says of a symbol, and what in it is odd, in words."""
-        status = entry.get("status")
-        dates = ("onboardDate", "deliveryDate")
-        odd = [f"has the {key} {_shown(entry[key])}" for key in dates if _is_odd(entry.get(key))]
-        end_ms = _moment(entry, "deliveryDate")
+        odd = [
+            f"has the {key} {one_line(json_text(entry[key], _SHOWN))}"
+            for key in ("onboardDate", "deliveryDate")
+            if entry.get(key) is not None and moment(entry, key) is None
+        ]
+        end_ms = moment(entry, "deliveryDate")
         instrument = Instrument(
             symbol=symbol,
-            status=status if isinstance(status, str) else "",
-            first_ms=_moment(entry, "onboardDate"),
+            status=word(entry, "status"),
+            first_ms=moment(entry, "onboardDate"),
             end_ms=None if end_ms is None or end_ms >= _NEVER_MS else end_ms,
             quote=word(entry, "quoteAsset"),
             kind=self._kind(entry),
@@ -167,20 +169,6 @@ class Binance(Venue):
         # TRADIFI_PERPETUAL, on shares and metals, is one too; a contract that ends is CURRENT_QUARTER and the like.
         kind = word(entry, "contractType")
         return "perpetual" if kind.endswith("PERPETUAL") else kind
-
-
-def _moment(entry: Mapping[str, Any], key: str) -> int | None:
-    value = entry.get(key)
-    return value if type(value) is int and value > 0 else None
-
-
-def _is_odd(value: object) -> bool:
-    """Whether a date that is there is none."""
-    return value is not None and (type(value) is not int or value <= 0)
-
-
-def _shown(value: object) -> str:
-    return one_line(orjson.dumps(value).decode())[:40]
 
 
 def _advertised(answer: Mapping[str, Any]) -> Mapping[str, int]:

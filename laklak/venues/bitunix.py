@@ -191,5 +191,6 @@ def _readable(rows: Iterable[Sequence[Any]]) -> Iterable[Sequence[float]]:
 
 
 def _last_digit(amounts: Sequence[Any]) -> float:
-    """What the last digit is worth of the amount that is spelled with the most."""
-    return float(10.0 ** -max(len(str(amount).partition(".")[2]) for amount in amounts))
+    """What the last digit is worth of the amount that is spelled with the most; what is none is not looked at."""
+    spelled = (str(amount) for amount in amounts if isinstance(amount, str | int | float))
+    return float(10.0 ** -max(len(text.partition(".")[2]) for text in spelled))

@@ -24,6 +24,7 @@ from typing import Any, Final
 
 from laklak.model.candles import Page
 from laklak.model.series import Instrument
+from laklak.text import json_text, one_line
 from laklak.venues.base import (
     OK,
     REGION,
@@ -38,10 +39,11 @@ from laklak.venues.base import (
     Venue,
     Verdict,
 )
-from laklak.venues.reading import error_words, list_part, page_of_rows, retry_after_s, symbol_of, whole, word
+from laklak.venues.reading import error_words, list_part, moment, page_of_rows, retry_after_s, symbol_of, word
 
 _ONE: Final = {"requests": 1, "requests_5m": 1}
 _CONFIRM: Final = 8
+_SHOWN: Final = 40
 _FORMING: Final = "0"
 _REGION_WORDS: Final = ("country", "countries", "region", "jurisdiction", "location")
 _REFUSALS: Final = {
@@ -79,7 +81,7 @@ class Blofin(Venue):
                 unreadable += 1
             elif symbol not in instruments:
                 instruments[symbol] = _instrument(symbol, entry)
-                if entry.get("listTime") not in (None, "") and whole(entry["listTime"], text=True) is None:
+                if entry.get("listTime") not in (None, "", "0", 0) and moment(entry, "listTime", text=True) is None:
                     odd[symbol] = "has a listTime that is no time"
         return Listing(instruments, odd=odd, unreadable=unreadable)
 
@@ -137,7 +139,7 @@ def _is_forming(row: object) -> bool:
     if not isinstance(row, list) or len(row) <= _CONFIRM:
         return False
     if row[_CONFIRM] not in (_FORMING, "1"):
-        raise DecodeError(f"expected 0 or 1 at the end of a row, got {str(row[_CONFIRM])[:40]}")
+        raise DecodeError(f"expected 0 or 1 at the end of a row, got {one_line(json_text(row[_CONFIRM], _SHOWN))}")
     return bool(row[_CONFIRM] == _FORMING)
 
 
@@ -146,7 +148,7 @@ def _instrument(symbol: str, entry: Mapping[str, Any]) -> Instrument:
     return Instrument(
         symbol=symbol,
         status={"live": "TRADING"}.get(state := word(entry, "state"), state),
-        first_ms=whole(entry.get("listTime"), text=True) or None,
+        first_ms=moment(entry, "listTime", text=True),
         end_ms=None,
         quote=word(entry, "quoteCurrency"),
         kind="perpetual" if word(entry, "instType") == "SWAP" else word(entry, "instType"),

@@ -43,12 +43,12 @@ from laklak.venues.base import (
 from laklak.venues.reading import (
     error_words,
     list_part,
+    moment,
     page_of_rows,
     part,
     retry_after_s,
     symbol_of,
     time_part,
-    whole,
     word,
 )
 
@@ -108,7 +108,7 @@ class Bybit(Venue):
                 continue
             instruments[symbol] = _instrument(symbol, entry)
             for key in ("launchTime", "deliveryTime"):
-                if entry.get(key) not in (None, "") and whole(entry[key], text=True) is None:
+                if entry.get(key) not in (None, "", "0", 0) and moment(entry, key, text=True) is None:
                     odd[symbol] = f"has a {key} that is no time"
         cursor = part(answer, "result").get("nextPageCursor")
         # A page says nothing of what was asked for; all its entries have the status that was.
@@ -178,12 +178,8 @@ def _instrument(symbol: str, entry: Mapping[str, Any]) -> Instrument:
     return Instrument(
         symbol=symbol,
         status=word(entry, "status"),
-        first_ms=_moment(entry, "launchTime"),
-        end_ms=_moment(entry, "deliveryTime"),
+        first_ms=moment(entry, "launchTime", text=True),
+        end_ms=moment(entry, "deliveryTime", text=True),
         quote=word(entry, "quoteCoin"),
         kind="perpetual" if kind == "LinearPerpetual" else kind,
     )
-
-
-def _moment(entry: Mapping[str, Any], key: str) -> int | None:
-    return whole(entry.get(key), text=True) or None

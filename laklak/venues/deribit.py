@@ -28,7 +28,6 @@ from typing import Any, Final
 
 from laklak.model.candles import Page
 from laklak.model.series import Instrument
-from laklak.text import one_line
 from laklak.venues.base import (
     OK,
     REGION,
@@ -45,6 +44,7 @@ from laklak.venues.base import (
 )
 from laklak.venues.reading import (
     list_part,
+    moment,
     page_of_columns,
     page_of_rows,
     part,
@@ -120,7 +120,7 @@ class Deribit(Venue):
                 continue
             instruments[symbol] = _instrument(symbol, entry)
             for key in ("creation_timestamp", "expiration_timestamp"):
-                if entry.get(key) is not None and _moment(entry, key) is None:
+                if entry.get(key) is not None and moment(entry, key) is None:
                     odd[symbol] = f"has a {key} that is no time"
         unreadable = sum(1 for entry in entries if symbol_of(entry, "instrument_name") is None)
         if instruments:
@@ -181,22 +181,17 @@ class Deribit(Venue):
 
 
 def _instrument(symbol: str, entry: Mapping[str, Any]) -> Instrument:
-    end_ms = _moment(entry, "expiration_timestamp")
+    end_ms = moment(entry, "expiration_timestamp")
     endless = end_ms is not None and end_ms >= _NEVER_MS
     perpetual = word(entry, "settlement_period") == "perpetual" or endless
     return Instrument(
         symbol=symbol,
         status="expired" if entry.get("is_active") is False else "TRADING",
-        first_ms=_moment(entry, "creation_timestamp"),
+        first_ms=moment(entry, "creation_timestamp"),
         end_ms=None if endless else end_ms,
         quote=word(entry, "quote_currency"),
         kind="perpetual" if perpetual else word(entry, "kind"),
     )
-
-
-def _moment(entry: Mapping[str, Any], key: str) -> int | None:
-    moment = whole(entry.get(key))
-    return moment if moment is not None and moment > 0 else None
 
 
 def _has_result(answer: Answer) -> bool:
@@ -217,5 +212,5 @@ def _error(answer: Answer) -> tuple[int | None, str, object]:
         return None, answer.shown, None
     data = error.get("data")
     said = data if isinstance(data, dict) else {}
-    words = [str(error.get("message", "")), *(str(said[key]) for key in ("reason", "param") if key in said)]
-    return code, one_line(f"code {code}: {', '.join(words)}"), said.get("param")
+    words = [word(error, "message", _DETAIL_MAX), word(said, "reason", _DETAIL_MAX), word(said, "param")]
+    return code, f"code {code}: {', '.join(filter(None, words))}", said.get("param")

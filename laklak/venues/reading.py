@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import takewhile
@@ -10,14 +11,19 @@ from typing import Any, Final
 from laklak.model.candles import Page
 from laklak.model.series import TimeRange, check_symbol
 from laklak.text import one_line
-from laklak.venues.base import Answer, Asked, DecodeError
+from laklak.venues.base import LAST_MS, Answer, Asked, DecodeError
 
 _DETAIL_MAX: Final = 200
 _WORD_MAX: Final = 40
+_SPACED: Final = 10
+"""Of a text that much more is looked at, for the spaces that may be in it, and not all that a venue may send."""
 _LONGEST_TIME: Final = 18
 
 _LAST_MS: Final = 4_133_404_800_000
 """2100-12-25: no clock shows what comes later."""
+
+_MOST: Final = 100_000
+"""No page has so many rows, no listing so many entries: what has is no answer, and would cost much memory."""
 
 Key = str | int
 Beside = tuple[int, int]
@@ -44,15 +50,17 @@ def list_part(answer: Answer, *keys: Key) -> list[Any]:
     found = part(answer, *keys)
     if not isinstance(found, list):
         raise DecodeError(f"expected a list{_under(keys)}, got {answer.shown}")
+    if len(found) > _MOST:
+        raise DecodeError(f"expected at most {_MOST:,} entries{_under(keys)}, got {len(found):,}")
     return found
 
 
 def time_part(answer: Answer, *keys: Key, scale_ms: int = 1, text: bool = False) -> int:
     """A moment, in ms: a whole number of units of `scale_ms`, or with `text` its digits."""
-    moment = whole(part(answer, *keys), text=text)
-    if moment is None or not 0 < moment * scale_ms < _LAST_MS:
+    told = whole(part(answer, *keys), text=text)
+    if told is None or not 0 < told * scale_ms < _LAST_MS:
         raise DecodeError(f"expected a time{_under(keys)}, got {answer.shown}")
-    return moment * scale_ms
+    return told * scale_ms
 
 
 def _under(keys: Sequence[Key]) -> str:
@@ -66,10 +74,16 @@ def whole(value: object, *, text: bool = False) -> int | None:
     return value if type(value) is int else None
 
 
-def word(entry: object, key: str) -> str:
-    """A text of an entry in one short line; empty where there is none."""
+def moment(entry: Mapping[str, Any], key: str, *, text: bool = False) -> int | None:
+    """A date of an entry in ms, or with `text` its digits; None where there is none that a calendar has."""
+    value = whole(entry.get(key), text=text)
+    return value if value is not None and 0 < value < LAST_MS else None
+
+
+def word(entry: object, key: str, most: int = _WORD_MAX) -> str:
+    """A text of an entry in one line of at most so many characters; empty where there is none."""
     value = entry.get(key) if isinstance(entry, dict) else None
-    return one_line(value)[:_WORD_MAX] if isinstance(value, str) else ""
+    return one_line(value[: _SPACED * most])[:most] if isinstance(value, str) else ""
 
 
 def symbol_of(entry: object, key: str = "symbol") -> str | None:
@@ -101,7 +115,8 @@ def page_of_rows(
     Args:
         rows: what may be rows; one that is none, or too short, is kept, to be refused by itself.
         cells: where in a row open_time, open, high, low, close and volume stand.
-        least: a row has so many cells, or more; what a venue adds behind them changes nothing of the first ones.
+        least: a row has so many cells, or more, and all rows of a page equally many; what a venue adds behind them
+            changes nothing of the first ones.
         close_time: where the close_time stands, in a venue that sends it.
         newest_first: how the venue sends them; a page has the oldest first.
         scale_ms: what one of the venue's units of time is.
@@ -122,8 +137,10 @@ def page_of_rows(
         turned = tuple(zip(*rows, strict=True))
         columns = [turned[place] for place in places]
     else:
-        # Rows of another shape are refused one by one later; here they only have to fit into columns.
-        picked = [_cells_of(row, places, least) for row in rows]
+        # Rows of another shape are refused one by one later; here they only have to fit into columns.  Of a row that
+        # is longer than most, a close_time tells whether its cells are where they were; without one nothing does.
+        most = _usual_length(rows, least) if close_time is None else None
+        picked = [_cells_of(row, places, least, most) for row in rows]
         columns = list(zip(*picked, strict=True))
     columns[0] = _times(columns[0], scale_ms, text_times)
     page = Page(tuple(columns[:6]), rows, None if close_time is None else columns[6])
@@ -143,16 +160,24 @@ def page_of_columns(
         raise DecodeError("expected six columns of candles")
     if len(set(map(len, columns))) != 1:
         raise DecodeError(f"expected columns of one length, got {', '.join(str(len(column)) for column in columns)}")
+    if len(columns[0]) > _MOST:
+        raise DecodeError(f"expected at most {_MOST:,} candles, got {len(columns[0]):,}")
     turned = [column[::-1] for column in columns] if newest_first else list(columns)
     turned[0] = _times(turned[0], scale_ms, False)
     page = Page(tuple(turned), list(map(list, zip(*turned, strict=True))))
     return page if trim is None or trim.anywhere else _trimmed(page, trim.span, beside)
 
 
-def _cells_of(row: object, places: Sequence[int], least: int) -> list[Any]:
-    if isinstance(row, list) and len(row) >= least:
+def _usual_length(rows: Sequence[Any], least: int) -> int:
+    """How many cells most rows have that have enough; of two such numbers the smaller one."""
+    lengths = Counter(len(row) for row in rows if isinstance(row, list) and len(row) >= least)
+    return min(lengths, key=lambda length: (-lengths[length], length), default=least)
+
+
+def _cells_of(row: object, places: Sequence[int], least: int, most: int | None) -> list[Any]:
+    if isinstance(row, list) and least <= len(row) and (most is None or len(row) == most):
         return [row[place] for place in places]
-    # Of a row that is too short the time may be known, and with it which minute is in doubt.
+    # Of a row of another length the time may be known, and with it which minute is in doubt.
     known = isinstance(row, list) and len(row) > places[0]
     return [row[places[0]] if known else None, *[None] * (len(places) - 1)]  # type: ignore[index]
 
@@ -204,7 +229,7 @@ def error_words(
     code = whole(found.get(code_key), text=text) if isinstance(found, dict) else None
     if code is None:
         return None, answer.shown
-    return code, one_line(f"code {code}: {found.get(text_key, '')}")[:_DETAIL_MAX]
+    return code, f"code {code}: {word(found, text_key, _DETAIL_MAX)}"[:_DETAIL_MAX].strip()
 
 
 def retry_after_s(headers: Mapping[str, str]) -> float | None:

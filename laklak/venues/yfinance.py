@@ -22,12 +22,12 @@ Days open with each exchange's session, never at one time: there is no 1d.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
 from laklak.model.candles import Page
 from laklak.model.series import DAY_MS, Instrument, Interval, TimeRange
-from laklak.text import one_line
+from laklak.text import json_text, one_line
 from laklak.venues.base import (
     OK,
     Answer,
@@ -41,7 +41,7 @@ from laklak.venues.base import (
     Venue,
     Verdict,
 )
-from laklak.venues.reading import page_of_columns, part, retry_after_s, whole, word
+from laklak.venues.reading import page_of_columns, part, retry_after_s, symbol_of, time_part, whole, word
 
 _ONE: Final = {"requests": 1}
 _CHART: Final = "/v8/finance/chart/"
@@ -49,6 +49,7 @@ _COLUMNS: Final = ("open", "high", "low", "close", "volume")
 _SECOND_MS: Final = 1000
 _LAST_S: Final = 4_133_404_800
 _DETAIL_MAX: Final = 200
+_SHOWN: Final = 40
 _PAUSE_S: Final = 300.0
 _PAUSE_MOST_S: Final = 6 * 3600.0
 _SLOWER_S: Final = 3600.0
@@ -91,8 +92,8 @@ class YFinance(Venue):
 
     def read_listing(self, answer: Answer) -> Listing:
         meta = _meta(answer)
-        symbol = word(meta, "symbol")
-        if not symbol:
+        symbol = symbol_of(meta)
+        if symbol is None:
             raise DecodeError(f"expected a symbol, got {answer.shown}")
         first_s = whole(meta.get("firstTradeDate"))
         # Before 1970 is before everything that can be asked for.
@@ -120,14 +121,14 @@ class YFinance(Venue):
             if found != wanted and (found, wanted) != ("1h", "60m"):
                 raise DecodeError(f"expected candles of the {key} {wanted}, got {answer.shown}")
         sessions = _sessions(meta)
-        stamps = part(answer, "chart", "result", 0).get("timestamp") or []
         quote = part(answer, "chart", "result", 0, "indicators", "quote", 0)
-        if not isinstance(stamps, list) or not isinstance(quote, dict):
+        if not isinstance(quote, dict):
             raise DecodeError(f"expected columns of candles, got {answer.shown}")
-        columns = [stamps, *(quote.get(name) or [] for name in _COLUMNS)]
+        stamps = _column(part(answer, "chart", "result", 0), "timestamp")
+        columns = [stamps, *(_column(quote, name) for name in _COLUMNS)]
         page = page_of_columns(_traded(columns, asked, sessions or ()), scale_ms=_SECOND_MS, trim=asked, beside=(1, 1))
-        market_s = whole(meta.get("regularMarketTime"))
-        final_ms = market_s * _SECOND_MS if market_s is not None and 0 < market_s < _LAST_S else None
+        market = ("chart", "result", 0, "meta", "regularMarketTime")
+        final_ms = time_part(answer, *market, scale_ms=_SECOND_MS) if meta.get(market[-1]) is not None else None
         return Page(page.columns, page.rows, final_ms=final_ms, sessions=sessions)
 
     def judge(self, answer: Answer) -> Verdict:
@@ -135,7 +136,7 @@ class YFinance(Venue):
         error = _error(answer)
         if status == 200 and error is None:
             return OK
-        text = answer.shown if error is None else one_line(f"{word(error, 'code')}: {_described(error)}")
+        text = answer.shown if error is None else f"{word(error, 'code')}: {word(error, 'description', _DETAIL_MAX)}"
         detail = f"HTTP {status} {text}"[:_DETAIL_MAX].strip()
         said = text.casefold()
         if status == 429 or "too many requests" in said:
@@ -172,9 +173,12 @@ def _error(answer: Answer) -> Mapping[str, Any] | None:
     return found if isinstance(found, dict) else None
 
 
-def _described(error: Mapping[str, Any]) -> str:
-    text = error.get("description")
-    return text if isinstance(text, str) else ""
+def _column(holder: Mapping[str, Any], name: str) -> list[Any]:
+    """A column of the chart, which is not there where there are no rows."""
+    column = holder.get(name)
+    if column is not None and not isinstance(column, list):
+        raise DecodeError(f"expected a column under {name}, got {one_line(json_text(column, _SHOWN))}")
+    return column or []
 
 
 def _traded(columns: Sequence[Any], asked: Asked, sessions: Sequence[TimeRange]) -> Sequence[Sequence[Any]]:
@@ -199,25 +203,24 @@ def _traded(columns: Sequence[Any], asked: Asked, sessions: Sequence[TimeRange])
 def _sessions(meta: Mapping[str, Any]) -> tuple[TimeRange, ...] | None:
     """The times of trade that an answer tells, in order; None where it tells none of the span."""
     told = meta.get("tradingPeriods")
-    if isinstance(told, dict):
-        told = told.get("regular")
-    spans = list(_periods(told))
+    spans = _periods(told.get("regular") if isinstance(told, dict) else told)
     if not spans:
         return None
     current = meta.get("currentTradingPeriod")
-    return tuple(sorted({*spans, *_periods(current.get("regular") if isinstance(current, dict) else None)}))
+    return tuple(sorted({*spans, *_periods(current.get("regular") if isinstance(current, dict) else current)}))
 
 
-def _periods(told: Any) -> Iterator[TimeRange]:
-    if isinstance(told, list):
-        for one in told:
-            yield from _periods(one) if isinstance(one, list) and told is not one else _period(one)
-    else:
-        yield from _period(told)
+def _periods(told: Any) -> list[TimeRange]:
+    """The periods of a list of them, of a list of such lists, or a single one.
+
+    DecodeError where one cannot be read: without it, time in which there was trade would be closed.
+    """
+    days = told if isinstance(told, list) else [] if told is None else [told]
+    return [_period(one) for day in days for one in (day if isinstance(day, list) else [day])]
 
 
-def _period(told: Any) -> Iterator[TimeRange]:
-    if isinstance(told, dict):
-        start_s, end_s = whole(told.get("start")), whole(told.get("end"))
-        if start_s is not None and end_s is not None and 0 < start_s < end_s < _LAST_S:
-            yield TimeRange(start_s * _SECOND_MS, end_s * _SECOND_MS)
+def _period(told: Any) -> TimeRange:
+    start_s, end_s = (whole(told.get(name)) if isinstance(told, dict) else None for name in ("start", "end"))
+    if start_s is None or end_s is None or not 0 <= start_s <= end_s < _LAST_S:
+        raise DecodeError(f"expected a trading period, got {one_line(json_text(told, _SHOWN))}")
+    return TimeRange(start_s * _SECOND_MS, end_s * _SECOND_MS)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from laklak.text import counted, mask_url, nearest, quoted
+from laklak.text import counted, json_text, mask_url, nearest, quoted
 
 
 @pytest.mark.parametrize(
@@ -68,3 +69,10 @@ def test_a_slip_finds_the_nearest_word_whatever_its_case(word: str, choice: str 
 )
 def test_of_what_is_counted_the_noun_is_put_into_the_plural(noun: str, one: str, many: str) -> None:
     assert (counted(1, noun), counted(1234, noun)) == (one, many)
+
+
+def test_a_value_of_json_is_shown_shortened_and_however_deep_it_is():
+    assert json_text([1, "a"], 40) == '[1,"a"]'
+    assert json_text("x" * 99, 4) == '"xxx...'
+    assert json_text(orjson.loads("[" * 1000 + "]" * 1000), 80).startswith('"nested too deeply')
+    assert json_text(10**400, 80).startswith('"nested too deeply')

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import inspect
 import sys
+from dataclasses import replace
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -14,12 +15,15 @@ import pytest
 from example_venue import Example
 from hypothesis import given
 from hypothesis import strategies as st
+from played import START, played, taken
 
 import laklak.venues
 from laklak.model.candles import Page
-from laklak.model.series import DAY_MS, Interval, Series, TimeRange, check_symbol
-from laklak.plan.chunks import best_page
+from laklak.model.series import DAY_MS, MINUTE_MS, Interval, Series, TimeRange, check_symbol
+from laklak.plan.chunks import best_page, plan_chunks
 from laklak.plan.rows import check_page
+from laklak.simulator.dialects.base import Subject
+from laklak.simulator.sources.generated import DEFAULT_END_MS
 from laklak.venues import PLANNED, VENUES
 from laklak.venues.base import Answer, Asked, DecodeError, Meaning, Request, Venue, Verdict, unlisted
 
@@ -28,6 +32,7 @@ MEMBERS = [name for name in vars(Venue) if not name.startswith("_") and callable
 NOON = 1_771_977_600_000
 
 every_venue = pytest.mark.parametrize("venue", [*VENUES.values(), Example()], ids=lambda venue: venue.name)
+every_one = pytest.mark.parametrize("one", played(), ids=repr)
 json_texts = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=4),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
@@ -258,3 +263,117 @@ def test_a_fault_of_the_server_passes(venue, status):
 @pytest.mark.parametrize("interval", ["1m", "1d"])
 def test_a_day_is_a_whole_number_of_candles(venue, interval):
     assert DAY_MS % asked_of(venue, 1, interval).series.interval.ms == 0
+
+
+# What it asks, as its dialect of the simulator understands, charges and answers it
+
+
+def minutes_of(query):
+    """The open_times that a request for minutes as understood asks for."""
+    return range(-(-query.start_ms // MINUTE_MS) * MINUTE_MS, query.end_ms + 1, MINUTE_MS)
+
+
+@every_one
+def test_its_requests_tile_a_range_each_minute_once_and_none_is_wider_than_a_page(one):
+    page = one.venue.page
+    for rows in {page.rows, best_page(page.steps), *page.smaller}:
+        span = one.asked(2 * rows + 37).span
+        minutes = []
+        for chunk in plan_chunks(one.asked(1).series, [span], page.steps, rows):
+            asked = replace(one.asked(1), span=chunk.range)
+            query = one.understood(one.venue.candles_request(asked))
+
+            assert (query.symbol, query.interval) == (one.symbol, asked.series.interval)
+            # One more may come where a venue's end is said to be either, inside or not; reading leaves it out.
+            assert asked.count <= len(minutes_of(query)) <= asked.count + 1
+            assert asked.count <= page.rows
+            # What is cut without a word is said to be.
+            assert query.limit >= asked.count or page.cut is not None
+            minutes += minutes_of(query)[: asked.count]
+
+        assert minutes == list(range(span.start_ms, span.end_ms, MINUTE_MS))
+
+
+@every_one
+def test_its_intervals_are_understood_as_what_they_are(one):
+    for name in one.venue.intervals_of(one.symbol):
+        asked = asked_of(one.venue, 3, name, one.symbol)
+        query = one.understood(one.venue.candles_request(asked))
+
+        assert query.interval.name == name
+        assert query.interval.ceil(query.start_ms) == asked.span.start_ms
+        assert query.interval.floor(query.end_ms) in (asked.last_ms, asked.span.end_ms)
+
+
+@every_one
+def test_its_largest_page_is_read_to_the_last_digit_oldest_first(one):
+    asked = one.asked(one.venue.page.rows, DEFAULT_END_MS - 8 * DAY_MS)
+    answer = one.answer(one.venue.candles_request(asked))
+
+    checked, truth = one.checked(answer, asked), one.truth(asked.span)
+    sessions = one.page(answer, asked).sessions
+    if sessions is not None:
+        truth = {at: candle for at, candle in truth.items() if any(s.start_ms <= at < s.end_ms for s in sessions)}
+    given = one.understood(one.venue.candles_request(asked)).limit
+
+    assert (list(checked.refusals), checked.strays) == ([], False)
+    assert taken(checked) == dict(list(truth.items())[-given:])
+    assert list(checked.candles.open_times) == sorted(checked.candles.open_times)
+
+
+@every_one
+def test_questions_for_one_candle_give_the_first_the_newest_and_the_last_ones_before_a_moment(one):
+    asked = one.asked(3, anywhere=True)
+    now_ms = START + 60 * MINUTE_MS + 20_000
+    found = {
+        name: list(one.page(one.answer(request, now_ms), asked).columns[0])
+        for name in ("first", "newest", "until")
+        if (request := ask_for(one.venue, name, asked)) is not None
+    }
+
+    assert found.get("first", [START]) == [START]
+    assert found.get("newest", [now_ms])[-1] // MINUTE_MS == now_ms // MINUTE_MS
+    assert found.get("until", [START + 2 * MINUTE_MS])[-1] == START + 2 * MINUTE_MS
+
+
+def ask_for(venue, name, asked):
+    asks = {
+        "first": venue.first_candle_request,
+        "newest": venue.newest_candle_request,
+        "until": venue.candles_until_request,
+    }
+    return asks[name](asked)
+
+
+@every_one
+def test_every_request_costs_what_the_dialect_charges_and_is_about_what_it_is_meant_to_be(one):
+    first = next(iter(one.venue.quotas))
+    clock = one.venue.clock_request()
+    of_candles = [*requests_of(one.venue, one.symbol), one.venue.candles_request(one.asked(one.venue.page.rows))]
+    listing = list(one.venue.listing_requests([one.symbol]))
+    for request in [*of_candles, *listing, *([clock] if clock else [])]:
+        assert request.cost[first] == one.dialect.cost(request.path, dict(request.query))
+        assert one.dialect.subject_of(request.path) is not None
+    assert clock is None or one.dialect.subject_of(clock.path) is Subject.CLOCK
+    # Where there is no listing, a chart is asked.
+    assert {one.dialect.subject_of(request.path) for request in listing} <= {Subject.LISTING, Subject.CANDLES}
+
+
+@every_one
+def test_its_limit_is_the_one_that_the_dialect_keeps(one):
+    limit = (one.dialect.budget, one.dialect.window_s, one.dialect.window)
+
+    assert limit in [(quota.units, quota.seconds, quota.window) for quota in one.venue.quotas.values()]
+
+
+@every_one
+def test_its_listing_names_the_symbol_that_the_dialect_lists(one):
+    listing = one.listing()
+    if one.symbol.encode() not in listing:
+        # An index of Deribit's stands in no listing, and Yahoo has none.
+        return
+
+    instrument = one.venue.read_listing(answer(listing)).instruments[one.symbol]
+
+    assert instrument.trades
+    assert instrument.end_ms is None

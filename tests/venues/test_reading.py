@@ -133,6 +133,28 @@ def test_a_row_of_another_shape_is_kept_to_be_refused_by_itself(odd):
     assert (len(checked.candles), len(checked.refusals)) == (2, 1)
 
 
+def test_a_row_with_a_cell_more_than_the_others_is_refused_by_itself():
+    longer = [row(1)[0], *row(1)[:1], *row(1)[1:]]
+
+    checked = check_page(page_of_rows([row(0), longer, row(2)], trim=ASKED), ASKED.series, ASKED.span)
+
+    assert list(checked.candles.open_times) == [row(0)[0], row(2)[0]]
+    assert [one.open_time_ms for one in checked.refusals] == [row(1)[0]]
+
+
+def test_cells_that_a_venue_adds_to_all_rows_change_nothing():
+    assert candles(page_of_rows([[*row(0), "x"], [*row(1), "x"]])) == [row(0), row(1)]
+
+
+def test_a_page_with_more_rows_than_there_can_be_is_no_answer():
+    body = b"[" + b"[]," * 100_000 + b"[]]"
+
+    with pytest.raises(DecodeError, match="at most 100,000 entries, got 100,001"):
+        list_part(said(body))
+    with pytest.raises(DecodeError, match="at most 100,000 candles, got 100,001"):
+        page_of_columns([[0] * 100_001] * 6)
+
+
 def test_columns_are_a_page():
     turned = [list(column) for column in zip(row(2), row(1), row(0), row(-1), strict=True)]
 

@@ -206,6 +206,15 @@ def test_an_answer_without_rows_and_sessions_proves_nothing_for_three_days(age_d
     assert settled(told, SATURDAY, 60, SATURDAY + HOUR + age_days * DAY_MS, "AAPL") == expected
 
 
+def test_a_session_that_cannot_be_read_makes_no_answer():
+    told = orjson.loads(chart([3600], periods=[(3600, 7200), (9000, 9600)]).body)
+    told["chart"]["result"][0]["meta"]["tradingPeriods"][1] = {"start": 9000, "end": None}
+
+    # Without it, a time in which there was trade would be closed.
+    with pytest.raises(DecodeError, match="expected a trading period"):
+        YAHOO.read_candles(Answer(200, {}, orjson.dumps(told)), asked_of("X", 0, 180))
+
+
 # Errors
 
 
