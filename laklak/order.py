@@ -136,7 +136,7 @@ async def venue_listing(
 
 
 def old_config_hint(settings: Settings, folder: Path) -> str | None:
-    """What to do where somebody may expect the store of config.py of older scripts; None where nobody does."""
+    """What to do where a user may expect the store of the config.py of older scripts; None where none does."""
     lines = _old_config_lines(settings, folder)
     if not lines:
         return None

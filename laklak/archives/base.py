@@ -16,7 +16,7 @@ from laklak.model.series import DAY_MS, Series, TimeRange
 FileKind = Literal["day", "month"]
 BadReason = Literal["checksum", "zip", "csv"]
 
-# The longest row that is no nonsense: twelve cells, of which the longest that may be stored has 38 characters.
+# The longest plausible row: twelve cells, of which the longest that may be stored has 38 characters.
 _ROW_BYTES_MAX: Final = 512
 _HEADER_BYTES_MAX: Final = 4096
 _ZIP_FRAME_BYTES: Final = 4096

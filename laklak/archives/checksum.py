@@ -14,7 +14,7 @@ from typing import Final
 from laklak.archives.base import ArchiveFile, BadFile
 
 CHECKSUM_BYTES_MAX: Final = 1024
-"""No checksum is longer; what is need not be read to its end."""
+"""Longer bodies are not checksum files; reading stops here."""
 
 _LINE: Final = re.compile(rb"([0-9a-fA-F]{64}) [ *]([^\r\n]+)\r?\n?")
 

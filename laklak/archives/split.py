@@ -1,7 +1,7 @@
 """Which source for which stretch: what is missing of a series -> files, and what is left for the venue's API.  Pure.
 
     month   a monthly file, where it is cheaper than its days
-    day     a daily file, also for a part of a day: rows nobody wants are dropped
+    day     a daily file, also for a part of a day: unwanted rows are dropped
     rest    what is not published yet (today), what is older than the archive, and bits that one small page holds
 
 What a stretch costs is counted in bytes.  A file costs what it weighs and FILE_BYTES for itself; a weight of the API
@@ -37,7 +37,7 @@ WEIGHT_BYTES: Final = 65_536
 class FilePart:
     """A file to fetch, and what is wanted of it: in order, disjoint, inside its span.
 
-    Nothing is wanted of it where nobody knows yet whether it has candles (see laklak.engine.beyond).
+    Nothing is wanted of it where it is not known yet whether it has candles (see laklak.engine.beyond).
 
     `proof`: the API has settled what is wanted of it, but for what the file says (see laklak.archives.evidence).
     """

@@ -31,7 +31,7 @@ FILES_LATE_BY_MS: Final = 7 * DAY_MS
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trace:
-    """What has been found of one series, by whoever has been asked so far.
+    """What the sources asked so far have of one series.
 
     `asked`: klines have answered, with the first and the newest candle, or (None) that there is none, which they have
     said in so many runs in a row (`refusals`, counted up to ENOUGH_REFUSALS).  `found` and `lacking`: months, by their
@@ -185,7 +185,7 @@ class FilesRead:
     absent: list[TimeRange] = field(default_factory=list)
 
     def saw(self, open_times: Sequence[int]) -> None:
-        """Take notice of the rows of files, also of those that nobody wants."""
+        """Take notice of the rows of files, unwanted ones too."""
         if len(open_times):
             self.first_ms = min(open_times[0], open_times[0] if self.first_ms is None else self.first_ms)
             self.last_ms = max(open_times[-1], open_times[-1] if self.last_ms is None else self.last_ms)

@@ -34,7 +34,7 @@ SPANS_KEPT: Final = 1_000
 class Figures:
     """wanted = held + holes + rejected + quiet + missing, in candles; `+` adds them.
 
-    Not wanted: `closed`, and `out_of_reach`, which nobody can be asked for any more; so many of these, `lost`, lie
+    Not wanted: `closed`, and `out_of_reach`, which no source reaches any more; so many of these, `lost`, lie
     after the first candle held.
     """
 

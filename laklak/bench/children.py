@@ -74,7 +74,7 @@ class Child:
             with held_signals():
                 self._start()
         except BaseException:
-            # A signal that was held takes effect here, where nobody else knows the process yet.
+            # A held signal takes effect here, where nothing else knows the process yet.
             self._end()
             raise
         return self

@@ -71,7 +71,7 @@ async def serve(spec: dict[str, Any]) -> None:
         if prepared:
             await _prepare_files(simulator, workload)
         _say({"url": simulator.url, "page_bytes": pages.bytes, "file_bytes": simulator.stats.archive_bytes})
-        # A thread waits for the next line; there is none any more when whoever started this is gone.
+        # A thread waits for the next line; the input ends when the parent process is gone.
         while await asyncio.to_thread(sys.stdin.readline):
             _say(_used(simulator, pages))
 

@@ -222,7 +222,7 @@ def convert(
 
 
 def _to_write(file: str | None, settings: Settings) -> Path:
-    """The list to write: the packaged one is nobody's own, so there is a new one in this folder."""
+    """The list to write: a new one in this folder in place of the packaged one, which is not the user's."""
     from laklak.settings.assets import FILE_NAME, find_assets
 
     if file is not None:

@@ -36,7 +36,7 @@ _WELL: Final[State] = (0, "", frozenset())
 
 
 def rhythm_of(text: str, **excluded: bool) -> Rhythm:
-    """Read what was typed behind --every; UsageError also for flags that nobody wants in every turn."""
+    """Read what was typed behind --every; UsageError also for flags that make no sense in every turn."""
     for flag, given in excluded.items():
         if given:
             name = flag.replace("_", "-")

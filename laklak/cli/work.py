@@ -54,7 +54,7 @@ def start_log(command: str, settings: Settings, terminal: Terminal, *, verbose: 
     if problem is not None:
         terminal.warn(f"no log: {settings.log_file}: {problem}; going on without; {MOVES_LOG}")
     log.info("laklak %s %s", __version__, command)
-    # What somebody has chosen, on one line, for there may be a run every half an hour; all of it with -v.
+    # The chosen settings on one line, since there may be a run every half an hour; all of them with -v.
     chosen = [line for line in settings_lines(settings) if not line.endswith("(default)")]
     log.info("settings: %s", "; ".join(chosen) or "all as they come")
     for line in settings_lines(settings):

@@ -23,7 +23,7 @@ _SETTING: Final[dict[Source, str]] = {"api": "URL", "files": "ARCHIVE_URL"}
 
 
 def own_addresses(venue: str) -> Addresses:
-    """Where a venue and its bulk files are, unless somebody says otherwise."""
+    """Where a venue and its bulk files are by default."""
     own: dict[Source, str] = {}
     if venue in VENUES:
         own["api"] = address_of(VENUES[venue].url)

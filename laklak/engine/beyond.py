@@ -13,7 +13,7 @@ so that it is asked once when the file is due and once a week later, like a hole
                                     asked again in every run
     one that cannot be had now,     nothing is known of what lies beyond, which is said, and the run is not complete;
     or is not sound                 the next run asks again
-    a server that nobody reaches    said once; klines alone count in this run, nothing is remembered
+    a server that cannot be reached said once; klines alone count in this run, nothing is remembered
 """
 
 from __future__ import annotations

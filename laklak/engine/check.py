@@ -156,7 +156,7 @@ class Check:
 
     async def _look_at_store(self) -> None:
         started_s = time.monotonic()
-        # In a thread with a loop of its own: a file on a disk that has gone blocks whoever touches it.
+        # In a thread with a loop of its own: a file on a disk that has gone blocks every call that touches it.
         async with self._while_it_speaks(lambda: self._seen.asking.heard_s if self._seen.asking else None) as scope:
             await to_thread.run_sync(lambda: asyncio.run(self._ask_store()), abandon_on_cancel=True)
         if scope.cancelled_caught:
@@ -171,7 +171,7 @@ class Check:
             )
 
     async def _ask_store(self) -> None:
-        # A server that is down is waited for in a run; here somebody waits for the answer.
+        # A run waits for a server that is down; here a person waits for the answer.
         access = replace(self._order.settings.store_access, max_wait_s=_STORE_PATIENCE_S)
         try:
             self._seen.asking = open_store(access, create=False)

@@ -105,8 +105,8 @@ class Fetch:
             stopper,
             writers=store.writes_at_once,
             rows_together=order.settings.batch_size,
-            # While every writer writes, workers are to have as much room as each of them: a writer that waits for more
-            # than that may wait for what cannot come.
+            # Cap a batch so that workers can fill another while every writer is busy: otherwise a writer could wait
+            # for parcels that have no room.
             parcels_together=max(1, order.settings.in_flight // (1 + store.writes_at_once)),
         )
         self._deliveries = Deliveries(order, store, unsure, report)
@@ -290,7 +290,7 @@ class Fetch:
                 self._abort(exc)
 
     def _lost(self, feed: Feed, error: LaklakError) -> None:
-        """The venue answers no more: that is its end, and nobody else's, unless there are files of it still to get.
+        """The venue answers no more: that ends it alone, unless there are files of it still to get.
 
         A region that is refused is no error where there are files: what they lack is missing.
         """

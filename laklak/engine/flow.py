@@ -1,8 +1,8 @@
-"""How candles flow in every run, whoever gives them: workers -> queue -> writers -> store, and how that is stopped.
+"""How candles flow in every run, whatever the source: workers -> queue -> writers -> store, and how that is stopped.
 
     ticking group   progress, and the watch for a machine that slept
       writer group    a writer or two: parcels -> batches -> store, acknowledged to the ledgers
-        worker group    whoever gives parcels
+        worker group    the sources of parcels
 
 Groups are nested by lifetime: when the workers end the queue closes, the writers drain it and end, then the ticking.
 What was not acknowledged is missing, and got by the next run.
@@ -81,7 +81,7 @@ class Flow:
         self._stopper.request()
 
     def lost_store(self, error: LaklakError) -> None:
-        """End all of it: what is on its way could not be stored, and nobody will take it."""
+        """End all of it: what is on its way cannot be stored."""
         self._writer.give_up()
         if self._workers is not None:
             self._workers.cancel()
@@ -108,7 +108,7 @@ class Flow:
 
 
 class Run:
-    """What somebody may stop."""
+    """What can be stopped."""
 
     def __init__(self, observer: Observer) -> None:
         self.stopper = Stopper()

@@ -137,7 +137,7 @@ class Lives:
         known_ms = self.known_first(series)
         start_ms, doubtful, refused = known_ms, False, False
         if known_ms is None and (anyway or listed_ms is None or listed_ms > span.start_ms):
-            # Where nothing comes, or nobody can be asked, the listing is the best guess.
+            # Where nothing comes, or no source can be asked, the listing is the best guess.
             start_ms = listed_ms
             try:
                 if self._can_ask:

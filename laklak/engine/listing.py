@@ -54,7 +54,7 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class LastLook:
-    """What was found of a series when it was looked for: of what time it has candles, in words; None: nobody has it."""
+    """The time of which a series had candles when it was last looked for, in words; None: no source has it."""
 
     at_ms: int
     words: str | None
@@ -113,7 +113,7 @@ class ListingCheck:
     async def hold(self, symbols: Sequence[str], span: TimeRange) -> Held:
         """Say what is listed, and look for the rest where that has not been done within a week.
 
-        Raises VenueUnreachable or TryLater where the venue answers no more and nobody else can be asked.
+        Raises VenueUnreachable or TryLater where the venue answers no more and no other source can be asked.
         """
         if self._feed.no_api is None:
             await self._ask_again_for(symbols)
@@ -247,8 +247,9 @@ class ListingCheck:
     async def _ask_klines(
         self, series: Series, span: TimeRange, before: Trace, refusals: int
     ) -> tuple[Trace, bool, str | None]:
-        """Ask for the first and the newest candle, where that is not known; whether two answers agree on each; and why
-        nobody could answer.
+        """Ask for the first and the newest candle, where they are not known.
+
+        Gives what is known now, whether two answers agree on each, and why there was no answer.
         """
         if before.is_settled or self._feed.no_api is not None:
             return before, True, None
@@ -342,7 +343,7 @@ class ListingCheck:
         return Unlisted(without_outside(_clipped(span, life), trace.outside), files_only=files_only)
 
     def _unknown(self, series: Series, trouble: str | None) -> Unlisted:
-        """A series of which nobody knows, or (`trouble`) of which nobody could be asked."""
+        """A series that no source knows, or (`trouble`) for which none could be asked."""
         if self._feed.no_api is not None and self._files_trouble is not None:
             trouble = self._files_trouble
         if trouble is not None:
@@ -369,7 +370,7 @@ class ListingCheck:
         return Unlisted(life, first_ms if sure else None, newest_ms, ended=ended)
 
     def _remember_first(self, series: Series, first_ms: int) -> None:
-        """Whoever asks for it later need not ask again."""
+        """Remember it, so that a later run need not ask again."""
         if self._knowledge.value(series, "first") is None:
             fact = {"ms": first_ms, "time": iso(first_ms), "source": "klines"}
             self._knowledge.put(series, "first", fact, venue_ms=self._feed.clock.now_ms())

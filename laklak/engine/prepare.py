@@ -60,10 +60,10 @@ def mixing_refusal(store: Store, present: Origin | None, feed: Feed) -> StoreUna
 
 @dataclass(frozen=True, slots=True, eq=False)
 class VenuePlan:
-    """What is wanted of one venue: its series, what of them is stored, and the symbols that nobody knows.
+    """What is wanted of one venue: its series, what of them is stored, and the symbols that no source knows.
 
     `failed` are named in the summary, `unknown` only told; `typed_unknown` are the errors of the failed ones that were
-    typed, and `typed_known` is whether there is a typed one that is known, or that nobody could be asked for.
+    typed, and `typed_known` is whether a typed one is known, or could not be asked for.
     """
 
     feed: Feed
@@ -119,7 +119,7 @@ class Preparation:
 
     async def __aenter__(self) -> Self:
         self._pools = self._stack.enter_context(Pools(self._order.settings.state_dir))
-        # Feeds are closed when nobody connects any more.
+        # Feeds are closed when no task connects any more.
         self._entered = await self._stack.enter_async_context(AsyncExitStack())
         self._connecting = await self._stack.enter_async_context(task_group())
         self._stack.callback(self._connecting.cancel_scope.cancel)
@@ -454,7 +454,7 @@ class Preparation:
         return [one.symbol for one in holdings if (one.venue, one.interval) == (venue, self._order.settings.interval)]
 
     async def _every(self, feed: Feed, listing: ListingCheck) -> list[Asked]:
-        """What is asked for where nobody named it: all that the venue trades, and what the store holds of it."""
+        """What is asked for without being named: all that the venue trades, and what the store holds of it."""
         every, name = self._order.every, feed.venue.name
         if every is None or every.venue != name:
             return []

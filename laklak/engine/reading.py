@@ -1,4 +1,4 @@
-"""From a bulk file to what is to be stored; where it gives nothing, somebody else is asked."""
+"""From a bulk file to what is to be stored; where it gives nothing, another source is asked."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ class Reading:
         return ready
 
     async def settle(self, ledger: Ledger) -> list[Parcel]:
-        """When all files of a series are through that nobody else has: what they lack is decided by them."""
+        """Decide what a series lacks that only files have, when all of them are through."""
         if not ledger.plan.files_only or ledger.open_questions:
             return []
         stored: list[int] = []
@@ -147,7 +147,7 @@ class Reading:
         ready = []
         for part in parts:
             if why.is_worth_another and part not in self._read_again:
-                # Not before what was given is done with: whoever holds room must not wait for more.
+                # Not before its candles are done with: a holder of room must not wait for more.
                 self._read_again.add(part)
                 log.warning("fetched again file=%s error=%s", part.file, why.detail)
                 self._feed.backlog.add_files(ledger, [part])
@@ -188,7 +188,7 @@ class Reading:
         if ledger.plan.files_only:
             solver = replace(solver, preference="archive")
         files_only = ledger.plan.files_only
-        # Where there is nobody else, the days are tried in place of a month that is there and cannot be trusted, too.
+        # Without another source, days are tried also in place of a month that is there and cannot be trusted.
         instead = solver.instead(part, absent=why.absent or files_only)
         if files_only:
             self._files_alone.lacks(ledger, instead.rest, why)

@@ -43,7 +43,7 @@ async def look_for(feed: Feed, series: Series, edge: Edge, from_ms: int) -> int 
         if found.open_ms is not None:
             return found.open_ms
         if edge == "first" and (found.out_of_reach or feed.venue.reach_is_unsaid):
-            # It begins in there, and nobody can see the minute any more.
+            # It begins in there, and the venue no longer shows the minute.
             return inside.start_ms
         # Its candles of this interval begin later than the long ones, or end earlier.
         span = TimeRange(inside.end_ms, until_ms) if edge == "first" else TimeRange(span.start_ms, inside.start_ms)

@@ -48,7 +48,7 @@ async def announce(store: Store, role: str, listener: Listener) -> StoreInfo:
 
 
 async def other_series(store: Store, asked: Sequence[Asked]) -> str | None:
-    """What to warn of where nobody has chosen the list and the store holds something else than is on it.
+    """What to warn of where no list was chosen and the store holds something else than the packaged one names.
 
     A store that lacks a few of the list was filled from it: some are no longer traded, or a run was stopped.
     """
@@ -103,7 +103,7 @@ async def each(
             await anyio.sleep(told_every_s)
             note(
                 f"looking at what is stored: {len(found):,} of {counted(len(asked), 'series')}; "
-                "days that nobody has proven yet are looked at point by point, once"
+                "days that are not proven yet are looked at point by point, once"
             )
 
     async with task_group() as telling:

@@ -16,7 +16,7 @@ from laklak.wire.pools import Pools
 async def ask_listing(name: str, order: Order, tell: Callable[[str], None], expected: Collection[str] = ()) -> Listing:
     """Give what a venue lists. A listing that lacks something `expected` is asked for once more.
 
-    Raises what entering a Feed raises. `tell` is told of every pause that the venue orders.
+    Raises what entering a Feed raises. `tell` receives a line for every pause that the venue orders.
     """
     with Pools(order.settings.state_dir, make=False) as pools:
         feed = Feed(name, replace(order, settings=replace(order.settings, source="rest")), Stopper(), tell, pools)

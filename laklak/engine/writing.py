@@ -84,7 +84,7 @@ class Writer:
                 batch.clear()
 
     def give_up(self) -> None:
-        """Write nothing more: the store has failed, and whoever tries would wait for it all over again."""
+        """Write nothing more: the store has failed, and each further try would wait for it all over again."""
         self._given_up = True
 
     def _acknowledge(self, batch: Sequence[Parcel], written: Written) -> None:

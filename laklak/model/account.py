@@ -13,7 +13,7 @@ class Account:
     """wanted = stored_before + written + holes + rejected + quiet + missing, in candles.
 
     Of the missing so many are `blocked`: no other run gets them before something is mended.  Beside the sum:
-    `out_of_reach`, which nobody can be asked for any more; `corrected` of those stored before, which were written again
+    `out_of_reach`, which no source reaches any more; `corrected` of those stored before, which were written again
     with other values; `holes_filled` of the written ones, which were known holes until bulk files had them.
     """
 

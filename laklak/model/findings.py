@@ -11,7 +11,7 @@ from laklak.errors import LaklakError, SettingsError
 SCHEMA: Final = 1
 
 Verdict = Literal["ok", "warning", "problem"]
-"""`problem`: `laklak backfill` would not run now. `warning`: it would, and somebody should look at this."""
+"""`problem`: `laklak backfill` would not run now. `warning`: it would, and the user should look at this."""
 
 Fact = str | int | float | bool | None
 

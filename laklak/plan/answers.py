@@ -11,8 +11,8 @@ A minute that a first answer lacks, or whose row it had to refuse, is in *doubt*
     other row refused  undecided                                    undecided
 
 A row of a form that is not known is rejected only where the answer shows the known one beside it (Checked.proves).
-An answer with rows of minutes that nobody asked for may be one to another question: what it lacks proves nothing, and
-has to be lacking, or refused, in two others.  Undecided minutes stay missing and are asked again in the next run.
+Rows outside the range suggest an answer to another question: what it lacks must be lacking, or refused, in two further
+answers.  Undecided minutes stay missing, and the next run asks for them again.
 
 Of a venue that may cut an answer without a word, minutes beyond the outermost row on that side prove nothing: they are
 asked again in windows no wider than the rows that it gave, of which two have to lack them (`Narrow`).

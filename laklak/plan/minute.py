@@ -5,7 +5,7 @@ an absence is remembered                    rejected, quiet, outside_sessions, b
                                             or outage: a hole that most series of the venue have
 before the first candle, after the last     before_listing, after_end
 it had not closed when last asked           beyond_clock
-nobody can be asked any more                out_of_reach
+no source reaches back to it any more       out_of_reach
 else it is missing                          failed where an attempt at it is known to have, or not_fetched
 """
 

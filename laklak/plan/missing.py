@@ -49,7 +49,7 @@ class SeriesPlan:
     reach_ms: int = 0
     """From where on there is a source, where something is out of reach."""
     files_only: bool = False
-    """Only bulk files have the series: nobody else is asked for what they lack."""
+    """Only bulk files have the series: the API is not asked for what they lack."""
 
     @property
     def asked(self) -> TimeRange:

@@ -17,7 +17,7 @@ from laklak.model.spans import on_grid
 class Asked:
     """A symbol of a venue as the user gave it; `typed` by hand, or read from a list, maybe the `packaged` one.
 
-    `held`: nobody named it, and the store holds it.
+    `held`: it was not named, and the store holds it.
     """
 
     symbol: str
@@ -60,9 +60,9 @@ class Every:
 class Unlisted:
     """What was found of a symbol that its venue does not list.
 
-    `life`: of what time candles were found, on the grid; None where nobody knows it (`why`: who was asked), or, with
-    `undecided`, where somebody could not be asked.  `first_ms` and `newest_ms`: its candles, by klines; `ended`: there
-    are to be no more.  `files_only`: the bulk files have it, nobody else.
+    `life`: the time of which candles were found, on the grid; None where no source knows the symbol (`why`: which were
+    asked), or, with `undecided`, where one could not be asked.  `first_ms` and `newest_ms`: its candles, by klines;
+    `ended`: no more will come.  `files_only`: only the bulk files have it.
     """
 
     life: TimeRange | None = None
@@ -151,7 +151,7 @@ class Resolved:
     targets: tuple[Target, ...]
     failed: tuple[FailedSeries, ...]
     unknown: tuple[str, ...] = ()
-    """Series that nobody knows and nobody asked for by name (`packaged`, `held`): no failure."""
+    """Series that no source knows and that were not asked for by name (`packaged`, `held`): no failure."""
     typed_unknown: tuple[SymbolError, ...] = ()
     """Of the failed ones, those that were typed: an error of the run where nothing else that was typed is known."""
 
@@ -195,7 +195,7 @@ def resolve(
 ) -> Resolved:
     """Hold one venue's symbols against its listing, each once, and against what was found of those `unlisted`.
 
-    A symbol that nobody knows fails alone; of one typed by hand there is an error, for whoever sees all venues.
+    A symbol that no source knows fails alone; one typed by hand gives an error, weighed over all venues.
     """
     targets: list[Target] = []
     failed: list[FailedSeries] = []

@@ -16,13 +16,13 @@ from laklak.plan.wanted import FailedSeries, ReachedSeries
 from laklak.stores.base import Delivery
 
 NOT_YET: Final = "not_yet"
-"""The reason of what is missing because the venue's candles do not reach there yet."""
+"""The venue's candles do not reach there yet."""
 NO_SOURCE: Final = "no_source"
-"""The reason of what nobody has who may be asked in a run."""
+"""No source that this run may ask has it."""
 UNPROVEN: Final = "unproven"
-"""The reason of what nobody is known to have, for one who may have it could not be asked."""
+"""No source is known to have it, and one that may have it could not be asked."""
 MENDED_FIRST: Final = ("other_types", "store_refused", "source_unsound")
-"""Reasons for which candles are missing until somebody mends a store."""
+"""Reasons that last until a store is mended."""
 NEVER_MS: Final = 1 << 62
 
 
@@ -45,13 +45,13 @@ class Ledger:
         """Questions and files that were asked for."""
         self.kept = 0
         self.corrected: set[int] = set()
-        """Candles stored before that the venue has other values for by now; written, and beside the sum."""
+        """Candles stored before for which the venue has other values now; written, and beside the sum."""
         self.outside = 0
         """Minutes that turned out not to be wanted, beside those outside of `life`; negative where there are more."""
         self.out_of_reach = plan.out_of_reach_count
-        """What nobody can be asked for any more; it is beside the sum."""
+        """What no source reaches any more; beside the sum."""
         self.reach_start_ms = 0
-        """The venue has refused to give what opens before this, for it does not reach so far back."""
+        """The venue refuses what opens before this: it does not reach back further."""
         self.life = TimeRange(-NEVER_MS, NEVER_MS)
         """From the first candle to the end of the last one, as far as this run has learned; else without end."""
         # Where the range begins with the first candle that is known of, and that one is lacking, it is not known.

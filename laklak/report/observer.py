@@ -9,7 +9,7 @@ from laklak.report.summary import Estimate
 
 
 class Observer(Protocol):
-    """Who is told what happens: the command line, or nobody."""
+    """Receives what happens: the command line, or nothing does."""
 
     def note(self, line: str) -> None: ...
     def warn(self, line: str) -> None: ...

@@ -12,7 +12,7 @@ from laklak.report.progress import Report
 
 
 def exit_status(report: Report, error: LaklakError | None) -> int:
-    """The exit status of a run that nobody stopped; `error` is what has ended all of it, if anything."""
+    """The exit status of a run that was not stopped; `error` ended all of it, if there is one."""
     if error is not None:
         return error.exit_code
     causes = _causes(report)

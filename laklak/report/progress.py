@@ -55,10 +55,10 @@ class FileTally:
 
 @dataclass(slots=True)
 class WriterTally:
-    """Where the pressure is: writers were busy, inside the store, `busy_s` of the `of_s` seconds that fetching took.
+    """Where the pressure is: `busy_s`, seconds spent in `Store.write`, of `of_s`, seconds of fetching.
 
-    Near all of it, the store holds the run up; far from it, the source or the budget does.  `rows` went in `writes`,
-    and `queued` answers were waiting meanwhile, averaged over the whole time.
+    Where they are nearly equal, the store holds the run up; else the source or the budget does.  `writes` took `rows`;
+    `queued` answers waited on average.
     """
 
     writes: int = 0
@@ -150,7 +150,7 @@ class Pace:
 
 @dataclass(slots=True)
 class Report(Accounted):
-    """The counters of a running backfill, for progress. Filled by the engine, read by whoever shows it."""
+    """The counters of a running backfill, for progress: the engine fills them, a display reads them."""
 
     store: str = ""
     started_s: float = 0.0
@@ -201,7 +201,7 @@ class Report(Accounted):
 
     @property
     def account(self) -> Account:
-        """The sum of all series by now; whoever needs more than one figure takes it once."""
+        """The sum of all series by now; take it once for more than one figure."""
         return sum((ledger.account for ledger in self.ledgers), Account())
 
     @property

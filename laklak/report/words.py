@@ -322,7 +322,7 @@ def begun_lines(begun: Sequence[BegunSeries]) -> Iterable[str]:
 
 
 def reached_lines(reached: Sequence[ReachedSeries]) -> Iterable[str]:
-    """What nobody gives any more: `yfinance: 1m of ^GSPC reaches back to ..., 61 days are out of reach`."""
+    """What no source gives any more: `yfinance: 1m of ^GSPC reaches back to ..., 61 days are out of reach`."""
     venues: defaultdict[str, list[tuple[Series, ReachedSeries]]] = defaultdict(list)
     for one in reached:
         series = Series.parse(one.series)
@@ -471,7 +471,7 @@ def copy_summary_lines(summary: CopySummary) -> Iterable[str]:
 
 
 def _advice(summary: Summary) -> str:
-    """What gets what is missing: the same command helps no more where nobody is left to be asked."""
+    """The command that fetches what is missing; the same one again is no help where no source is left."""
     reasons = {failed.reason for failed in summary.failed_series}
     if reasons == {NO_SOURCE}:
         return (

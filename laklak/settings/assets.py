@@ -85,7 +85,7 @@ class Assets:
 
 @dataclass(frozen=True, slots=True)
 class AssetList:
-    """The list to use, in words too; `packaged`: nobody chose it, it came with laklak."""
+    """The list to use, in words too; `packaged`: it came with laklak and was not chosen."""
 
     path: Path
     words: str

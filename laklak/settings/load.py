@@ -56,7 +56,7 @@ class VenueSettings:
     `chunk`: candles asked at once, "auto" for the venue's most candles per weight.
     `archive_url`: where its bulk files are; None where it has none, or where only `url` was changed: the files of the
     real venue are not those of a simulator or a mirror.
-    `budget_is_default`: nobody chose it, so a venue that allows less may lower it.
+    `budget_is_default`: it was not chosen, so a venue that allows less may lower it.
     `firewall_wait_s`: how long to stay away after a firewall's 403. Binance says no duration; it is said to clear
     after roughly 5 minutes (unverified).
     `enabled`: whether it is asked for anything at all.
@@ -379,7 +379,7 @@ def _settings(
     values: dict[str, Any], origins: Mapping[str, str], unnamed: Mapping[str, Unnamed], *, config_folder: Path
 ) -> Settings:
     for name in ARCHIVES:
-        # Whoever says where the venue is, and nothing about its files, means another venue than the one they are of.
+        # A setting of the venue's address alone means another venue than the one whose files are known.
         if origins[f"{name}.archive_url"] == "default" and values[f"{name}.url"] != VENUES[name].url:
             values[f"{name}.archive_url"] = None
     fields = {_field(key): value for key, value in values.items() if "." not in key}

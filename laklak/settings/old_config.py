@@ -44,7 +44,7 @@ def lines_for_dotenv(folder: Path) -> list[str]:
     try:
         tree = ast.parse(read_text(path, limit_bytes=_MAX_BYTES, error=UsageError))
     except (UsageError, SyntaxError, ValueError, RecursionError, MemoryError):
-        # It may be anything; nobody has said that it concerns us.
+        # It may be anything: nothing says that it concerns us.
         return []
     found = {name: value for name, value in _assigned(tree) if value is not None}
     if not _HOSTS & set(found):

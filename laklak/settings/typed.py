@@ -83,7 +83,7 @@ def _other_market(said: OtherMarket, venue: str) -> UsageError:
 
 
 def _hint_of_symbol(text: str) -> str | None:
-    """What somebody may have meant who typed what is no symbol of any venue."""
+    """What a user may have meant by a text that is no symbol of any venue."""
     if "," in text:
         return "separate symbols with spaces"
     if text.endswith((".txt", ".csv")):

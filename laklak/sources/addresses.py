@@ -66,7 +66,7 @@ class Addresses:
 
     @classmethod
     def noted(cls, value: Any) -> Addresses:
-        """Read the value of a note; what somebody has made unreadable is left out."""
+        """Read the value of a note; what is unreadable is left out."""
         found = value if isinstance(value, dict) else {}
         lists = (found.get(source) for source in SOURCES)
         return cls(

@@ -72,7 +72,7 @@ class NoCandles:
 class Found:
     """What files of one series gave: the candles of all of them, or why one of them gives none.
 
-    `release` is to be called when nobody holds the candles any more: they take room.
+    Call `release` when the candles are no longer held: they take room.
     """
 
     parts: Sequence[FilePart]
@@ -118,11 +118,10 @@ class FileReader:
         await self.downloader.__aexit__(kind, error, trace)
 
     async def read(self, part: FilePart) -> list[Found]:
-        """Get a file and give what comes of it, and of those that waited for it; room is kept where there are candles.
+        """Get a file and give its candles, and those of files that waited for it; candles keep their room.
 
-        Nothing is given for a file that is left to another one of its series: what has been asked for ends later and
-        gives the candles of both.  A wrong checksum is worth another go, by whoever asks for it.  Raises Stopped when
-        the run stops; what waits is given up then, as what is under way.
+        A small file may be held back and returned with a later one of the same series.  The caller may ask for a file
+        with a wrong checksum again.  Raises Stopped when the run stops, which gives up waiting files too.
         """
         series = part.file.series
         self._under_way[series] += 1

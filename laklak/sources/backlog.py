@@ -42,7 +42,7 @@ FileEntry = tuple[Ledger, FilePart]
 class Backlog:
     """What is still to get of one venue. Chunks are cut lazily, so a long plan takes no memory.
 
-    `changed` wakes whoever waits for more. `done` is due for every question that was taken and every file that was
+    `changed` wakes those that wait for more. `done` is due for every question that was taken and every file that was
     added.
     """
 

@@ -68,7 +68,7 @@ class Feed:
     """
 
     def __init__(self, name: str, order: Order, stopper: Stopper, tell: Callable[[str], None], pools: Pools) -> None:
-        """`tell` is told of every pause that the venue orders; `pools` are those of the run."""
+        """`tell` receives a line for every pause that the venue orders; `pools` are those of the run."""
         settings = order.settings.venues[name]
         self.venue = VENUES[name]
         self.optional = settings.optional
@@ -414,7 +414,7 @@ class Feed:
 
     @property
     def default_budget(self) -> int:
-        """The budget that is ours where nobody says another."""
+        """The budget that is ours by default."""
         return self.venue.quotas[self._quota].ours
 
     @property

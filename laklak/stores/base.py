@@ -43,8 +43,8 @@ class Columns:
 class Delivery:
     """What one answer gave: candles to store, and what is confirmed absent. Either may be empty.
 
-    `corrected` are those of its candles that were stored before with other values. `revisions` tell of all candles that
-    differ from what they are written over, as far as somebody looked. `provenance`: who gave the candles, if known.
+    `corrected` are those of its candles that were stored before with other values. `revisions` are the known
+    differences between its candles and what they overwrite. `provenance`: who gave the candles, if known.
     """
 
     series: Series
@@ -75,7 +75,7 @@ class Written:
 class Waiting:
     """A store that is waited for: `what` is wrong, as a sentence. Times are those of the monotonic clock, in s.
 
-    `next_try_s` None: it is being asked.  At `give_up_s` whoever asks gets an error instead.
+    `next_try_s` None: a try is under way.  At `give_up_s` the waiting call raises an error instead.
     """
 
     what: str
@@ -241,9 +241,9 @@ class Store(Protocol):
         ...
 
     def pack(self, candles: Candles) -> Candles:
-        """The candles in the form in which `write` wants them, so that what is not needed may go; they mean the same.
+        """Convert candles to the store's own form, which means the same and is what `write` takes fastest.
 
-        For whoever made them, in his thread or task: it takes as long as making them.
+        Call it in the thread or task that made them: it takes as long as making them.
         """
         ...
 
@@ -322,7 +322,7 @@ class Store(Protocol):
 class StoreBase(ABC):
     """What the stores here do alike: entering opens, leaving closes, and so does an opening that fails."""
 
-    # There is nothing to ask: it was opened without making one, and was not there.
+    # The store does not exist, and was opened with `create=False`.
     _nothing = False
 
     @property

@@ -1,7 +1,7 @@
-"""What a full server was sent and did not take: candles that it may show and yet not have.
+"""Candles sent to a server whose disk was full: it may show them, and lose them when it restarts.
 
 An InfluxDB server whose disk is full answers with an error, and shows the points of that write from its memory until
-it is restarted (seen on 1.6.7 and 2.7.12).  Counting them as stored would be a hole that nobody sees.  So they are
+it is restarted (seen on 1.6.7 and 2.7.12).  Counting them as stored would be a silent hole.  So they are
 remembered in the state folder, and the next run writes them again, whatever the store shows.
 """
 
@@ -127,7 +127,7 @@ class UnsureBook:
             self._tell("written", exc, otherwise)
 
     def _tell(self, what: str, problem: Exception, otherwise: str) -> None:
-        """Warn once of each thing that follows from it; a run settles hundreds of series."""
+        """Warn once per consequence; a run settles hundreds of series."""
         if otherwise not in self._told:
             self._told.add(otherwise)
             reason = (problem.strerror if isinstance(problem, OSError) else None) or str(problem)

@@ -54,7 +54,7 @@ class Interrupted(LaklakError):
 
 
 class _Stop:
-    """The first signal that came before a run was there to be told."""
+    """A signal received before the run started."""
 
     exit_code: int | None = None
 
@@ -113,7 +113,7 @@ def at_signals(call: Callable[[int, float], None]) -> Iterator[None]:
 
 @contextlib.contextmanager
 def open_streams() -> Iterator[None]:
-    """Streams that were closed by whoever started us lead nowhere, instead of being None."""
+    """Streams that the parent process closed lead nowhere, instead of being None."""
     with contextlib.ExitStack() as stack:
         for name in ("stdout", "stderr"):
             if getattr(sys, name) is None:

@@ -276,7 +276,7 @@ class Venue(Protocol):
     intervals: Mapping[str, str]
     """Our name of each -> the venue's, rising."""
     lacks: Mapping[str, str] = MappingProxyType({})
-    """Of intervals that it has not: why that is so, for whoever asks for them."""
+    """Of intervals that it lacks: why, for the error message."""
     pool: str
     """Venues that name the same one share limits, pauses and bans; as a rule the venue's own name."""
     quotas: Mapping[str, Quota]

@@ -184,7 +184,7 @@ def _column(holder: Mapping[str, Any], name: str) -> list[Any]:
 def _traded(columns: Sequence[Any], asked: Asked, sessions: Sequence[TimeRange]) -> Sequence[Sequence[Any]]:
     """The columns without slots that are null throughout, and without the live price at their end."""
     if not all(isinstance(column, list) for column in columns) or len(set(map(len, columns))) != 1:
-        # Said by whoever makes a page of them.
+        # The caller, which makes a page of them, says so.
         return columns
     prices = columns[1:5]
     if any(None in column for column in prices):

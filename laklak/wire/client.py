@@ -93,7 +93,7 @@ def is_not_yet(exc: BaseException) -> bool:
 
 
 def is_refused(exc: BaseException) -> bool:
-    """Whether there is a machine, and nobody listens at its port."""
+    """Whether the machine answers, and nothing listens at the port."""
     return errno.ECONNREFUSED in _numbers(_cause(exc))
 
 
@@ -122,7 +122,7 @@ def connector_to(url: URL, *, connections: int) -> aiohttp.TCPConnector:
     return aiohttp.TCPConnector(
         limit=connections,
         ttl_dns_cache=300,
-        # Whatever else is installed: only the system's own says whether a name is unknown or nobody answered.
+        # Whatever else is installed: only the system's resolver tells an unknown name from no answer.
         resolver=aiohttp.ThreadedResolver(),
         ssl=tls.context() if url.scheme == "https" else True,
     )

@@ -43,8 +43,8 @@ class VenueClock:
         """Seconds until a moment the venue named, or None when it makes sense on neither clock.
 
         A venue names moments on its own clock, which normally is ours too.  Where the two are far apart (a replayed
-        venue), the one on which the moment lies within `longest_s` ahead is meant; the longer wait when both fit.  A
-        moment up to a month ahead on both clocks is taken as it is; anything further is no moment.
+        venue), use the clock on which the moment is at most `longest_s` ahead; if both qualify, the longer wait.  Take
+        a moment up to a month ahead on both clocks as it is; a later one is no moment.
         """
         waits = [(moment_ms - now_ms) / 1000 for now_ms in (self.now_ms(), time.time_ns() // 1_000_000)]
         likely = [wait for wait in waits if 0 <= wait <= longest_s]

@@ -36,9 +36,9 @@ _SMALL_BYTES: Final = 65_536
 _ABSENT: Final = (404, 410)
 _PASSING: Final = (408, 425, 429)
 # The API has the same candles: an archive that has not answered once is given up early.
-_TRIES_OF_A_STRANGER: Final = 3
-# So many files that failed all their tries, one after the other, and no good answer for long: the archive is down.
-_FAILURES_OF_A_DEAD_ONE: Final = 8
+_TRIES_BEFORE_ANY_ANSWER: Final = 3
+# After so many failed files in a row, and no good answer for long, the archive is down.
+_FAILURES_IN_A_ROW_MAX: Final = 8
 
 
 class TooLarge(PermanentError):
@@ -104,7 +104,7 @@ class Downloader:
             await old.close()
 
     async def look(self) -> None:
-        """Ask for anything at all, to learn whether somebody answers, and who."""
+        """Ask for anything at all, to learn whether a server answers, and which."""
         with contextlib.suppress(TransientError, PermanentError):
             await self.get("/", most_bytes=_LOOK_BYTES)
 
@@ -119,7 +119,7 @@ class Downloader:
                 with self._stopper.interruptible():
                     body = await self._attempt(path, most_bytes)
             except TransientError as exc:
-                if attempt >= (TRIES if self._answered else _TRIES_OF_A_STRANGER) or self.dead:
+                if attempt >= (TRIES if self._answered else _TRIES_BEFORE_ANY_ANSWER) or self.dead:
                     self._failed()
                     raise
                 log.debug("retry path=%s attempt=%d error=%s", path, attempt, exc)
@@ -138,7 +138,7 @@ class Downloader:
         """Count a file that failed all its tries."""
         self._failures_in_a_row += 1
         silent_s = time.monotonic() - self._last_good_s
-        if self._failures_in_a_row >= _FAILURES_OF_A_DEAD_ONE and silent_s >= self._timing.dead_archive_after_s:
+        if self._failures_in_a_row >= _FAILURES_IN_A_ROW_MAX and silent_s >= self._timing.dead_archive_after_s:
             self.dead = True
 
     async def _attempt(self, path: str, most_bytes: int) -> bytes | None:
@@ -169,7 +169,7 @@ class Downloader:
         except (aiohttp.ClientError, TimeoutError, OSError, UnicodeError) as exc:
             raise self._translated(exc) from exc
         except asyncio.CancelledError as exc:
-            # Closing a session cancels its look-ups of names, and that reaches whoever waits for one.
+            # Closing a session cancels its look-ups of names, and with them every call that waits for one.
             task = asyncio.current_task()
             if task is None or task.cancelling():
                 raise

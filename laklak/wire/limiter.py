@@ -1,7 +1,7 @@
 """What may be sent to one pool of quotas: a venue, or several that count together, as seen from this address.
 
-Every request on the wire is paid for here first, all quotas that it costs at once.  Whoever wants one of the same
-quotas is served in order of arrival, whatever it costs.  A payment passes, for each quota:
+Every request on the wire is paid for here first, all quotas that it costs at once.  Requests for the same
+quota are served in order of arrival, whatever they cost.  A payment passes, for each quota:
 
 * the pace: a leaky bucket (aiolimiter) of rate 0.98 x share / window that starts with nothing in it;
 * the account: no window at the venue holds more than the share (laklak.wire.quota has the proof), with what other

@@ -5,7 +5,7 @@ A request reaches the venue some time between sending and answer, so no window *
 share, however late or bunched requests arrive: take any such window and the request in it that was sent last; when it
 was sent, each of the others was still unanswered or answered within the length of the window.
 
-Whoever keeps to windows that slide keeps to those that start with the venue's clock, too.  A venue with a bucket (so
+A share that holds in sliding windows holds in those that start with the venue's clock, too.  A venue with a bucket (so
 many units at once, refilled at a rate) never holds more of ours than our share of any window: a bucket smaller than
 the window is therefore an account of shorter windows, beside the one of the whole.
 """

@@ -4,7 +4,7 @@ Each process has a slot: what it has in flight, and what was answered, by small 
 is sent the file is locked, the slots are summed up, and the own one is written: so all of them together keep to the
 proof of laklak.wire.quota.  A process is alive as long as it holds the lock of a file of its own.  What a dead one had
 in flight counts as answered when it is found dead, and what it had answered stays until its window has passed: both
-move to a slot of nobody's.  Whoever waits for room notes since when, and others let it go first.
+move to a slot of nobody's.  A process that waits for room notes since when, and the others let it go first.
 
 Times are those of the monotonic clock, which all processes of a machine share; one that lies ahead is from before the
 machine was started, and counts as its start.
@@ -51,7 +51,7 @@ _LOCKED_FOR_S: Final = 2.0
 """A lock is held for microseconds: one that is held longer is that of a process that was stopped."""
 _LOCKED_AGAIN_S: Final = 0.002
 _OLD_S: Final = 7 * 86_400.0
-"""Files that nobody has touched for so long are removed; no window is longer."""
+"""Files left untouched for so long are removed; no window is longer."""
 
 
 class _Unusable(Exception):
@@ -293,7 +293,7 @@ class SharedWindow:
         return _open(self._path)
 
     def _is_removed(self, handle: int, now: float) -> bool:
-        """Whether somebody has removed the file, looked at from time to time; it is made anew then."""
+        """Whether the file was removed, looked at from time to time; it is made anew then."""
         if now - self._looked_for_dead_at < _LOOK_FOR_DEAD_EVERY_S or os.fstat(handle).st_nlink:
             return False
         os.close(handle)

@@ -1,4 +1,4 @@
-"""TLS: what is trusted, and in words why somebody is not.
+"""TLS: what is trusted, and in words why a server is not.
 
 The roots are those of the system, or what SSL_CERT_FILE and SSL_CERT_DIR name, as OpenSSL has it.
 """

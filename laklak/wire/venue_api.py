@@ -186,7 +186,7 @@ class Transport:
     def silent_s(self) -> float:
         """For how long questions have had no answer that is what it should be.
 
-        Time in which nobody asked anything does not count: others may have the candles.
+        Time in which nothing was asked does not count: other sources may have had the candles.
         """
         return time.monotonic() - self.last_success_s - self._idle_s
 
@@ -298,7 +298,7 @@ class Transport:
         except (aiohttp.ClientError, TimeoutError, OSError, UnicodeError) as exc:
             raise self._translated(exc) from exc
         except asyncio.CancelledError as exc:
-            # Closing a session cancels its look-ups of names, and that reaches whoever waits for one.
+            # Closing a session cancels its look-ups of names, and with them every call that waits for one.
             task = asyncio.current_task()
             if task is None or task.cancelling():
                 raise
@@ -333,7 +333,7 @@ class Transport:
             return Answer(response.status, response.headers, b"".join(parts), _now_ms())
 
     def _tell_if_slow(self, size: int, seconds: float) -> None:
-        """Say once that an answer is still coming: somebody may sit before it and see nothing."""
+        """Say once that an answer is still coming: a person may be watching and see nothing."""
         if seconds >= self._timing.slow_answer_s and not self._slow_told:
             self._slow_told = True
             rate = size_text(int(size / seconds))
@@ -432,7 +432,7 @@ class Transport:
         )
 
     def _translated(self, exc: Exception) -> TransientError | VenueUnreachable:
-        """Foreign exceptions as ours; a name that nobody knows and TLS are fatal while nothing has worked yet."""
+        """Turn foreign exceptions into ours; an unknown name and a TLS error are fatal until something has worked."""
         starting = self._last_success_s is None
         not_yet = is_not_yet(exc)
         hint = self._reach_hint

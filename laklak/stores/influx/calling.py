@@ -51,7 +51,7 @@ _SILENT_S: Final = 10.0
 class Passing(Exception):
     """A fault that may be gone the next time.
 
-    `no_network`: what it looks like where the network is not up yet. `refused`: nobody listens at the port.
+    `no_network`: what it looks like where the network is not up yet. `refused`: nothing listens at the port.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class Caller:
     `start_wait_s`, and a server that refuses the connection `refusal_wait_s`.  No error and no log line holds a
     password or token, be it of a proxy.
 
-    What is limited is silence, not the time that an answer takes: whoever reads one calls `heard` for its pieces.
+    Silence is limited, not the time that an answer takes: its reader calls `heard` for each piece.
     """
 
     def __init__(self, address: Address) -> None:
@@ -102,7 +102,7 @@ class Caller:
         """What keeps the server from answering, as far as the last answer to any request tells; None while it works."""
         if self._waiting is not None:
             return self._waiting
-        # A line that is slow brings something all the time: nobody waits in vain.
+        # A slow line brings something all the time: waiting is not in vain.
         since_s = max(min(self._asked_s.values(), default=math.inf), self.heard_s or 0.0)
         if time.monotonic() - since_s < _SILENT_S:
             return None
@@ -113,7 +113,7 @@ class Caller:
         return f"<Caller {self.address.server} opening={self.opening} patience_s={self.patience_s}>"
 
     def heard(self) -> None:
-        """A piece of an answer has come: nobody who waits for this server has waited in vain so far."""
+        """A piece of an answer has come: every call that waits for this server starts its patience anew."""
         self.heard_s = time.monotonic()
         now_s = asyncio.get_running_loop().time()
         for timeout, silence_s in self._listening.items():
@@ -138,7 +138,7 @@ class Caller:
         `sends`: how many bytes it sends.  In the first try the server may be silent for SILENCE_S, in the others until
         the patience ends.
         """
-        # At the start somebody sits before it, so the silence of a server that hangs counts too.
+        # At the start a person waits, so the silence of a server that hangs counts too.
         began_s = time.monotonic()
         give_up_s: float | None = None
         limit_s = OPENING_PATIENCE_S if self.opening else None

@@ -150,7 +150,7 @@ def plain_symbol(symbol: str) -> str:
 
 
 def lengths_ms(timeframe: str) -> set[int]:
-    """What lengths of a candle somebody may have meant: `60` is an hour or a minute, `1M` a minute too."""
+    """The lengths of a candle that a tag may mean: `60` is an hour or a minute, `1M` a minute too."""
     # M1, H4 and D1 in the spelling of MetaTrader.
     text = _LETTER_FIRST.sub(r"\2\1", timeframe.strip().casefold())
     found = _LENGTH.fullmatch(text)

@@ -11,7 +11,7 @@ from laklak.stores.influx.doubles import Doubles
 from laklak.stores.influx.look import Look, Tagged
 from laklak.stores.influx.v1 import influxql
 
-# A second for a million candles or two; whoever checks waits for it.
+# A second for a million candles or two; a person waits for it.
 _COUNT_WITHIN_S: Final = 1.0
 
 

@@ -193,7 +193,7 @@ class InfluxStore(StoreBase):
         """Close the connections. Everything that was acknowledged is on the server already. Idempotent."""
         try:
             if self._opened is not None:
-                # What is not noted is looked at again by the next run: nobody waits for that.
+                # The next run looks again at what is not noted; this one need not wait for it.
                 with anyio.move_on_after(_SEALING_S):
                     await self._opened.seals.send_all()
                 self._opened.seals.stop()

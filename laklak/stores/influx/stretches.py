@@ -139,7 +139,7 @@ class StretchBook(Generic[R]):
         try:
             await send_lines(self._place, self._measurement, lines)
         except BaseException:
-            # Nobody knows what the server has of it.
+            # What the server has of it is not known.
             self._newest = None
             self._rows.clear()
             raise

@@ -14,7 +14,7 @@ import orjson
 
 Kind = Literal["ok", "lines refused", "send less", "denied", "gone", "full", "passing", "foreign", "failed"]
 """What to do: go on; find out which lines are stored; try with fewer lines, for none is stored; log in; make the
-database; make room; try again; ask somebody who is an InfluxDB; give up."""
+database; make room; try again; ask an address that is an InfluxDB; give up."""
 
 _TEXT_MAX: Final = 300
 _FULL: Final = re.compile(r"no space left on device|disk quota exceeded|read-only file system", re.IGNORECASE)

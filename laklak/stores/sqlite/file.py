@@ -129,7 +129,7 @@ def open_reader(path: str) -> sqlite3.Connection:
 
 
 def checkpoint(connection: sqlite3.Connection) -> None:
-    """Bring everything from the log into the file, if nobody is in the way."""
+    """Bring everything from the log into the file, unless another connection is in the way."""
     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
 
@@ -242,7 +242,7 @@ def _create(connection: sqlite3.Connection, path: str) -> None:
     except sqlite3.OperationalError as exc:
         if not is_busy(exc):
             raise
-        # Somebody else is making the store right now; there will be nothing left to do.
+        # Another process is making the store right now; it leaves nothing to do.
     _upgrade(connection, path)
 
 

@@ -44,7 +44,7 @@ class Turn:
         self.blocked_since_s: float | None = None
 
     def check(self) -> None:
-        """Raise CalledOff when nobody waits for the job any more; to be called between statements."""
+        """Raise CalledOff when no one waits for the job any more; call it between statements."""
         if self.called_off:
             raise CalledOff
 
@@ -171,4 +171,4 @@ class Lane:
         self.pending -= 1
         self.ended_s = time.monotonic()
         if not future.cancelled():
-            future.exception()  # marks it as seen: a job that was called off is nobody's failure
+            future.exception()  # marks it as seen: a job that was called off is no failure

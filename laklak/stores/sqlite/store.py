@@ -227,7 +227,7 @@ class SqliteStore(StoreBase):
             self._identity = _identity(self.path)
 
     async def close(self) -> None:
-        """End the threads; what is in the log goes into the file if nobody is in the way. Idempotent."""
+        """End the threads; the log goes into the file unless another connection is in the way. Idempotent."""
         async with AsyncExitStack() as lanes:
             # Last in, first out: the readers let go before the log is brought in.
             lanes.push_async_callback(self._writer.close, sqlite_file.checkpoint)
@@ -294,7 +294,7 @@ class SqliteStore(StoreBase):
 
     async def write(self, deliveries: Sequence[Delivery]) -> Written:
         await self._change(partial(write_deliveries, deliveries=deliveries))
-        # SQLite goes on writing into a file that has lost its name; nobody would ever find the candles.
+        # SQLite goes on writing into a file that has lost its name, where the candles would never be found.
         if _identity(self.path) != self._identity:
             raise StoreError(
                 f"the store {self.path} was deleted or replaced while it was being filled",
@@ -548,7 +548,7 @@ def _odd_rows(series: Series, span: TimeRange, turn: Turn) -> list[Any]:
     try:
         rows = turn.connection.execute(_ODD_ROWS, _within(series, span)).fetchall()
     except sqlite3.OperationalError as exc:
-        # Somebody has dropped it: it takes longer, and is no less true.
+        # The index was dropped: counting takes longer, and is no less true.
         if "no such index" not in str(exc):
             raise
         rows = turn.connection.execute(_ODD_ROWS.replace("INDEXED BY candle_odd", ""), _within(series, span)).fetchall()
@@ -604,7 +604,7 @@ def _read(sql: str, parameters: tuple[object, ...], turn: Turn) -> Columns:
 
 
 def _numbers(typecode: str, cells: Sequence[Any]) -> array[Any]:
-    """Cells as numbers; text that somebody wrote into the table is none, and no candle: NaN."""
+    """Cells as numbers; text that another program wrote into the table becomes NaN, which is no candle."""
     try:
         return array(typecode, cells)
     except TypeError:

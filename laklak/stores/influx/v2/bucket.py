@@ -129,7 +129,7 @@ class Place2:
         reason, hint = "this token may not see the organization", self.making_hint
         if org_id is not None:
             status, reason = await self._client.make_bucket(org_id, self.address.database)
-            # 422: somebody else has made it meanwhile.
+            # 422: another program has made it meanwhile.
             if status in (201, 422):
                 return
             hint = "choose another name for the bucket" if status == 400 else hint
