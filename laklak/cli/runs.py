@@ -128,6 +128,7 @@ def _lines(found: Sequence[RunRecord]) -> Iterator[str]:
             name = f"{fill.venue}:{fill.symbol}:{run.interval}"
             shares = f"{share_text(fill.before)} to {share_text(fill.after)}"
             rows = f"{counted(fill.rows, 'row')}, {counted(fill.requests, 'request')}"
-            yield f"  {name}  coverage {shares}, {rows}{f'; {fill.error}' if fill.error else ''}"
+            failure = "" if fill.error in (None, run.error) else f"; {fill.error}"
+            yield f"  {name}  coverage {shares}, {rows}{failure}"
         if len(run.fills) > _FILLS_SHOWN:
             yield f"  and {len(run.fills) - _FILLS_SHOWN:,} more; --json names them all"

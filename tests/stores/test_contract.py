@@ -398,6 +398,15 @@ def test_of_a_series_the_runs_are_read_that_filled_it_or_failed_at_its_venue(use
     assert use(lambda store: store.runs(10, series=replace(BTC, interval=Interval.parse("1h")))) == []
 
 
+def test_what_runs_filled_is_no_candle_and_nothing_foreign(use, filling, deliver):
+    before = use(lambda store: store.describe())
+    assert "gap_fill" not in before.holds
+
+    assert use(lambda store: store.holdings()) == {}
+    use(lambda store: store.write([deliver(BTC, 3)]))
+    assert list(use(lambda store: store.holdings())) == [BTC]
+
+
 def test_runs_that_are_too_old_are_forgotten_with_what_they_filled(use, filling):
     newest = replace(RUN, ended_ms=START + 2000 + 30 * DAY_MS)
 
