@@ -111,7 +111,7 @@ def coverage(
     if html is not None:
         from laklak.audit.page import page, write_page
 
-        write_page(html, page(report, runs, good=good, warn=warn, written_ms=time.time_ns() // 1_000_000))
+        write_page(html, page(report, runs, good=good, warn=warn, written_ms=int(time.time()) * 1000))
     if as_json:
         print_json(_as_object(report, good, warn, status))
     else:

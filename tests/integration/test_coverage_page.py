@@ -7,6 +7,7 @@ import base64
 import hashlib
 import html
 import json
+import random
 import re
 import shutil
 import subprocess
@@ -16,12 +17,17 @@ from pathlib import Path
 import pytest
 from copies import BTC, ETH, MINUTE, MINUTE_MS, START_MS, absence, candles, fill
 
+from laklak.audit.coverage import CoverageReport, Known, judge
+from laklak.audit.page import page as page_of
+from laklak.audit.page import write_page
 from laklak.audit.stretches import KINDS, pack, strip
 from laklak.model.absences import Absence
 from laklak.model.account import Account
 from laklak.model.records import Note, RunRecord
-from laklak.model.series import TimeRange
+from laklak.model.series import Series, TimeRange
+from laklak.model.spans import runs
 from laklak.stores import open_store
+from laklak.stores.coverage import Presence
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 HOSTILE = '</script><script>document.title="taken"</script><img src=//evil.example/x onerror=alert(1)>'
@@ -162,12 +168,40 @@ def test_a_million_stretches_take_four_bytes_each_at_most():
     assert set(strip(span, stretches)) == {"hole"}
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium here")
-def test_a_browser_draws_it_opens_a_day_and_runs_nothing_of_what_a_store_holds(page, tmp_path):
-    place = Path("page.html").resolve().as_uri()
+def shown_by_chromium(page, place, tmp_path):
+    """The document after the page's script has run."""
     words = ["--headless=new", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}"]
-    words += ["--virtual-time-budget=2000", "--dump-dom", f"{place}#{BTC}@2026-02-28"]
-    shown = subprocess.run([CHROMIUM, *words], capture_output=True, text=True, timeout=100, check=True).stdout
+    words += ["--virtual-time-budget=2000", "--dump-dom", f"{Path(page).resolve().as_uri()}{place}"]
+    return subprocess.run([CHROMIUM, *words], capture_output=True, text=True, timeout=100, check=True).stdout
+
+
+needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium here")
+
+
+@pytest.mark.long
+@needs_chromium
+def test_five_years_of_541_series_are_drawn_in_under_a_second(tmp_path):
+    """Each with gaps on a day in ten."""
+    days, rng = 1826, random.Random(3)
+    span = TimeRange(START_MS - days * DAY * MINUTE_MS, START_MS)
+
+    def one(number):
+        minutes = sorted(rng.sample(range(days * DAY), days // 10))
+        gone = runs([span.start_ms + minute * MINUTE_MS for minute in minutes], MINUTE)
+        presence = Presence(days * DAY - len(minutes), (), tuple(gone))
+        return judge(Series("binance", f"S{number}", MINUTE), span, span, presence, Known(None, None, 0), 2000)
+
+    report = CoverageReport("a store", {"binance": START_MS}, tuple(one(number) for number in range(541)))
+    write_page(Path("page.html"), page_of(report, (), good=99.5, warn=97, written_ms=START_MS))
+
+    assert Path("page.html").stat().st_size < 2_000_000
+    drawn_ms = re.search('data-drawn-ms="([0-9.]+)"', shown_by_chromium("page.html", "", tmp_path))[1]
+    assert 0 < float(drawn_ms) < 1000
+
+
+@needs_chromium
+def test_a_browser_draws_it_opens_a_day_and_runs_nothing_of_what_a_store_holds(page, tmp_path):
+    shown = shown_by_chromium("page.html", f"#{BTC}@2026-02-28", tmp_path)
     text = html.unescape(re.sub("<script.*?</script>", "", shown, flags=re.DOTALL))
     assert "data-ready-ms" in shown
     assert "<title>laklak coverage</title>" in shown
