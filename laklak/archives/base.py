@@ -81,7 +81,9 @@ class Archive(Protocol):
     bytes_per_candle: int
     """What a candle takes in a zip, about: for choosing and foretelling."""
     columns: Sequence[str]
-    """The columns of a file, as its header names them; the first six are open_time, open, high, low, close, volume."""
+    """The columns of a file, as its header names them."""
+    cells: Sequence[int]
+    """Where among them open_time, open, high, low, close and the volume in the base asset stand, rising from 0."""
     times: Sequence[int]
     """Which columns are times, counted from 0."""
     integers: Sequence[int]

@@ -1,4 +1,4 @@
-"""Binance's public data (data.binance.vision): USD-M futures and spot candles as daily and monthly zips.
+"""Binance's public data (data.binance.vision): candles of futures and of the spot market as daily and monthly zips.
 
 Source: github.com/binance/binance-public-data, README and issues, read 2026-11.
 
@@ -6,6 +6,8 @@ Source: github.com/binance/binance-public-data, README and issues, read 2026-11.
   with a `.CHECKSUM` beside it; one CSV inside, of the same stem; daily files have the intervals up to 1d.
 * newer futures files have a header, older ones (until about 2022-08) none, those of the spot market never.
 * spot files lie under /data/spot; their times are microseconds from 2025-01-01 on, else milliseconds as everywhere.
+* COIN-M files lie under /data/futures/cm; their volume counts contracts, and the base volume is the column whose header
+  says quote_volume (issue 267).
 * files have holes that the API has not (issues 304, 297, 290, 309), come late (336) and are replaced afterwards (405);
   2025-01-29 of BTCUSDT has volumes of zero (395).  An absent file is a 404.
 """
@@ -54,9 +56,11 @@ class BinanceArchive:
         "taker_buy_quote_volume",
         "ignore",
     )
+    cells: Sequence[int] = (0, 1, 2, 3, 4, 5)
     times: Sequence[int] = (0, 6)
     integers: Sequence[int] = (0, 6, 8)
     _root = "/data/futures/um"
+    _oldest = "BTCUSDT"
 
     def day_file(self, series: Series, time_ms: int) -> ArchiveFile:
         return self._file(series, "day", day_of(time_ms), f"{_moment(time_ms):%Y-%m-%d}")
@@ -65,7 +69,7 @@ class BinanceArchive:
         return self._file(series, "month", month_of(time_ms), f"{_moment(time_ms):%Y-%m}")
 
     def landmark(self, series: Series) -> ArchiveFile:
-        return self.month_file(replace(series, symbol="BTCUSDT"), _LANDMARK_MS)
+        return self.month_file(replace(series, symbol=self._oldest), _LANDMARK_MS)
 
     def expected_ms(self, file: ArchiveFile) -> int:
         return file.span.end_ms + (DAY_EXPECTED_AFTER_MS if file.kind == "day" else MONTH_EXPECTED_AFTER_MS)
@@ -83,6 +87,13 @@ class BinanceSpotArchive(BinanceArchive):
     # 2017-07-01, before the venue opened: BTCUSDT begins at 2017-08-17, whether others began earlier is unverified.
     first_ms = 1_498_867_200_000
     _root = "/data/spot"
+
+
+class BinanceCoinMArchive(BinanceArchive):
+    name = "binance_coinm"
+    cells: Sequence[int] = (0, 1, 2, 3, 4, 7)
+    _root = "/data/futures/cm"
+    _oldest = "BTCUSD_PERP"
 
 
 def _moment(time_ms: int) -> datetime:

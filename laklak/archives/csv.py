@@ -224,12 +224,11 @@ def _look_closely(rows: bytes, file: ArchiveFile, cells: int) -> None:
 
 
 def _split(csv: bytes, form: _Form, file: ArchiveFile, archive: Archive) -> DataFrame:
-    """The first six columns of all rows as text; what is empty is null."""
+    """The six columns of all rows that are a candle, as text; what is empty is null."""
     import polars as pl
 
-    names = [OPEN_TIME, *TEXTS]
-    added = [f"added_{number}" for number in range(form.cells - len(archive.columns))]
-    schema = dict.fromkeys([*names, *archive.columns[len(names) :], *added], pl.String)
+    names = dict(zip(archive.cells, (OPEN_TIME, *TEXTS), strict=True))
+    schema = {names.get(place, f"other_{place}"): pl.String for place in range(form.cells)}
     try:
         texts = pl.read_csv(
             csv,
@@ -237,7 +236,7 @@ def _split(csv: bytes, form: _Form, file: ArchiveFile, archive: Archive) -> Data
             skip_rows=1 if form.rows_at else 0,
             schema=schema,
             quote_char=None,
-            columns=list(range(len(names))),
+            columns=list(archive.cells),
         )
     except pl.exceptions.PolarsError as exc:
         raise _bad(file, f"it is no table: {exc}") from exc
@@ -336,7 +335,8 @@ def _refusals(rows: bytes, times: Column, good: Column, file: ArchiveFile, archi
     """The rows that broke a rule, each as the venue's API would have sent it, with the reason it is given there."""
     lines = rows.split(b"\n")
     bad = [_as_answered(lines[i].decode(), times[i], archive) for i in (~good).arg_true()]
-    page = Page(tuple(zip(*bad, strict=True))[: 1 + len(TEXTS)], bad)
+    columns = tuple(zip(*bad, strict=True))
+    page = Page(tuple(columns[place] for place in archive.cells), bad)
     return check_page(page, file.series, file.span).refusals
 
 

@@ -36,7 +36,7 @@ def simulate(
         str,
         typer.Option(
             metavar="NAME",
-            help="What it plays: binance, binance_spot, bitunix, blofin, bybit, deribit or yfinance.",
+            help="What it plays: binance, binance_coinm, binance_spot, bitunix, blofin, bybit, deribit or yfinance.",
             rich_help_panel=WHAT,
         ),
     ] = "binance",
@@ -61,7 +61,7 @@ def simulate(
         typer.Option(
             metavar="N",
             min=1,
-            help="What it allows: weight a minute of binance (2400) and of binance_spot (6000), "
+            help="What it allows: weight a minute of binance and of binance_coinm (2400) and of binance_spot (6000), "
             "requests in 5 s of bybit (600), "
             "in 5 min of blofin (1500), in a second of bitunix (10), "
             "credits a second of deribit (10000), requests a second of yfinance (2).",

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from laklak.model.series import Series
 from laklak.plan.chunks import Tiers, page_weight, plan_chunks
 from laklak.plan.missing import SeriesPlan
 
@@ -50,16 +51,16 @@ def cost_of(
     tiers: Tiers,
     page: int,
     beside: Mapping[str, int] | None = None,
-    rows_of: Callable[[str], int] | None = None,
+    rows_of: Callable[[Series], int] | None = None,
 ) -> Cost:
     """Count the requests of all plans with pages of `page` candles; each costs units of other quotas `beside`.
 
-    `rows_of`: how many candles of a symbol come at once, where that may be fewer.
+    `rows_of`: how many candles of a series come at once, where that may be fewer.
     """
     requests = weight = 0
     most = page
     for plan in plans:
-        page = most if rows_of is None else min(most, rows_of(plan.series.symbol))
+        page = most if rows_of is None else min(most, rows_of(plan.series))
         if len(plan.missing) == 1:
             # The everyday case by arithmetic: 541 series of 90 days are 140,000 chunks.
             pages, rest = divmod(plan.missing_count, page)
@@ -93,7 +94,7 @@ def alternatives(
     pages: Iterable[int],
     budgets: Iterable[Mapping[str, Budget]],
     beside: Mapping[str, int] | None = None,
-    rows_of: Callable[[str], int] | None = None,
+    rows_of: Callable[[Series], int] | None = None,
 ) -> list[Alternative]:
     """What a venue's part would take with other page sizes and budgets; the first quota's is what a line names.
 

@@ -32,6 +32,19 @@ def open_time_of(row: bytes) -> int:
     return int(row[1 : row.index(b",")])
 
 
+def in_contracts(row: bytes) -> bytes:
+    """A row as a market in contracts of 100 of the quote has it: these are counted where the volumes stood, and the
+    volumes in the base asset stand in place of those in the quote.  One that is broken stays as it is.
+    """
+    cells = row.split(b",")
+    if len(cells) == CELLS:
+        for base, quote in ((VOLUME, QUOTE_VOLUME), (TAKER_VOLUME, TAKER_QUOTE_VOLUME)):
+            whole = cells[quote].strip(b'"').partition(b".")[0]
+            contracts = b'"%d"' % (int(whole) // 100) if whole.isdigit() else cells[quote]
+            cells[quote], cells[base] = cells[base], contracts
+    return b",".join(cells)
+
+
 def index_of(rows: Sequence[bytes], open_time_ms: int) -> int | None:
     """Where the row of a minute is, if it is there."""
     for index, row in enumerate(rows):

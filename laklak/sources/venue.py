@@ -389,7 +389,7 @@ class Feed:
 
     def page_of(self, series: Series) -> int:
         """How many candles of one series are asked for at once."""
-        return min(self.page, self.venue.rows_of(series.symbol))
+        return min(self.page, self.venue.rows_of(series))
 
     def hear_size(self, chunk: Chunk, times: Sequence[int]) -> bool:
         """Learn how many rows come at once from the open_times of an answer; gives whether it was cut."""

@@ -6,6 +6,7 @@ from typing import Final
 
 from laklak.venues.base import Venue
 from laklak.venues.binance import Binance
+from laklak.venues.binance_coinm import BinanceCoinM
 from laklak.venues.binance_spot import BinanceSpot
 from laklak.venues.bitunix import Bitunix
 from laklak.venues.blofin import Blofin
@@ -14,7 +15,8 @@ from laklak.venues.deribit import Deribit
 from laklak.venues.yfinance import YFinance
 
 VENUES: Final[dict[str, Venue]] = {
-    venue.name: venue for venue in (Binance(), BinanceSpot(), Bybit(), Bitunix(), Blofin(), Deribit(), YFinance())
+    venue.name: venue
+    for venue in (Binance(), BinanceSpot(), BinanceCoinM(), Bybit(), Bitunix(), Blofin(), Deribit(), YFinance())
 }
 
 # Names that asset lists in use already carry; their lines are skipped with a warning until the adapter exists.

@@ -10,7 +10,9 @@ How to write one.  A venue is one class in one file of this folder, and one line
 
 laklak.venues.reading has what reading needs.  tests/venues/example_venue.py is a whole one to copy, with a strict
 server in tests/servers/example_server.py; tests/venues/test_contract.py holds every venue against what the engine
-relies on.  The beginning of the example, and what it does not leave out:
+relies on.  A relative of a venue that is there derives from that and says what differs (binance_spot).  Bulk files are
+described in laklak.archives, the simulator's answers in laklak.simulator.dialects.  The beginning of the example, and
+what it does not leave out:
 
     class Example(Venue):
         name = "example"
@@ -312,8 +314,8 @@ class Venue(Protocol):
         """The intervals of one symbol, where it lacks some of the venue's."""
         return self.intervals
 
-    def rows_of(self, symbol: str) -> int:
-        """How many rows of one symbol come at once, where that is fewer than a page of the venue."""
+    def rows_of(self, series: Series) -> int:
+        """How many rows of one series come at once, where that is fewer than a page of the venue."""
         return self.page.rows
 
     def reach_ms(self, interval: Interval) -> int | None:

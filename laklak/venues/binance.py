@@ -57,6 +57,9 @@ class Binance(Venue):
     longest_ban_s = 3 * 86_400.0
     _paths = "/fapi/v1"
     _listing_weight = 1
+    _status = "status"
+    # open_time, open, high, low, close and the volume in the base asset.
+    _cells: Sequence[int] = (0, 1, 2, 3, 4, 5)
 
     def listing_requests(self, symbols: Collection[str]) -> Sequence[Request]:
         return [Request(f"{self._paths}/exchangeInfo", (), {"weight": self._listing_weight})]
@@ -97,17 +100,17 @@ class Binance(Venue):
 
     def read_candles(self, answer: Answer, asked: Asked) -> Page:
         """Read klines: rows of 12 cells or more, oldest first."""
-        return page_of_rows(list_part(answer), least=12, close_time=6)
+        return page_of_rows(list_part(answer), self._cells, least=12, close_time=6)
 
-    def first_candle_request(self, asked: Asked) -> Request:
+    def first_candle_request(self, asked: Asked) -> Request | None:
         """Rows are start-anchored, so one is enough."""
         return self._klines(asked, ("startTime", str(asked.span.start_ms)), limit=1)
 
-    def newest_candle_request(self, asked: Asked) -> Request:
+    def newest_candle_request(self, asked: Asked) -> Request | None:
         """Without times the most recent rows come."""
         return self._klines(asked, limit=1)
 
-    def candles_until_request(self, asked: Asked) -> Request:
+    def candles_until_request(self, asked: Asked) -> Request | None:
         """With an end alone they end there."""
         return self._klines(asked, ("endTime", str(asked.span.end_ms - 1)), limit=asked.count)
 
@@ -156,7 +159,7 @@ class Binance(Venue):
         end_ms = moment(entry, "deliveryDate")
         instrument = Instrument(
             symbol=symbol,
-            status=word(entry, "status"),
+            status=word(entry, self._status),
             first_ms=moment(entry, "onboardDate"),
             end_ms=None if end_ms is None or end_ms >= _NEVER_MS else end_ms,
             quote=word(entry, "quoteAsset"),

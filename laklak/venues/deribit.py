@@ -27,7 +27,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from laklak.model.candles import Page
-from laklak.model.series import Instrument
+from laklak.model.series import Instrument, Series
 from laklak.venues.base import (
     OK,
     REGION,
@@ -99,8 +99,8 @@ class Deribit(Venue):
     def intervals_of(self, symbol: str) -> Mapping[str, str]:
         return _RESOLUTIONS if symbol.endswith(_DVOL) else self.intervals
 
-    def rows_of(self, symbol: str) -> int:
-        return _INDEX_ROWS if symbol.endswith(_DVOL) else self.page.rows
+    def rows_of(self, series: Series) -> int:
+        return _INDEX_ROWS if series.symbol.endswith(_DVOL) else self.page.rows
 
     def listing_requests(self, symbols: Collection[str]) -> Sequence[Request]:
         """What trades first, then what has expired lately; options, thousands of them, are left out."""

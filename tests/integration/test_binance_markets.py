@@ -34,7 +34,13 @@ class Market(NamedTuple):
     unknown: str
 
 
-MARKETS = (Market("binance_spot", "/api/v3/klines", ("BTCUSDT", "ETHUSDT"), "BREAK", "/data/spot/", "BTCUSD"),)
+MARKETS = (
+    Market("binance_spot", "/api/v3/klines", ("BTCUSDT", "ETHUSDT"), "BREAK", "/data/spot/", "BTCUSD"),
+    Market(
+        "binance_coinm", "/dapi/v1/klines", ("BTCUSD_PERP", "ETHUSD_PERP"), "SETTLING", "/data/futures/cm/", "BTCUSDT"
+    ),
+)
+SPOT, COINS = MARKETS
 
 
 @pytest.fixture(params=MARKETS, ids=lambda one: one.name)
@@ -57,7 +63,7 @@ def started(market, source, monkeypatch):
     """Start the market, with its files unless they are not wanted: `started(files=False, **settings)`."""
     running = []
 
-    def start(*, files=True, **settings):
+    def start(*, files=True, source=source, **settings):
         one = Venue(source, SimulatorSettings.of(DIALECTS[market.name], retry_after=True, **settings))
         running.append(one)
         prefix = f"LAKLAK_{market.name.upper()}"
@@ -256,10 +262,9 @@ def test_all_that_it_trades_is_filled_without_a_list(started, here, market, stor
     assert stored() == truth(start_ms=END_MS - 1440 * MINUTE_MS)
 
 
+@pytest.mark.parametrize("market", [SPOT], ids="binance_spot".format)
 @pytest.mark.parametrize("spelled", ["BTC/USDT", "btc-usdt", "btcusdt"])
 def test_a_pair_may_be_spelled_as_elsewhere(started, here, market, spelled):
-    if market.name != "binance_spot":
-        pytest.skip("a contract is spelled in one way")
     started(files=False)
     Path("assets.txt").write_text(f"{spelled} {market.name}\n")
 
@@ -267,6 +272,7 @@ def test_a_pair_may_be_spelled_as_elsewhere(started, here, market, spelled):
     assert here("backfill", *TODAY).json["stored_before"] == 1440
 
 
+@pytest.mark.parametrize("market", [SPOT], ids="binance_spot".format)
 def test_a_contract_is_no_pair(started, here, market):
     running = started(files=False)
     Path("assets.txt").write_text(f"BTCUSDT.P {market.name}\nETHUSDT {market.name}\n")
@@ -287,3 +293,44 @@ def test_a_check_looks_at_the_venue_and_at_its_files(started, here, market):
     assert f"{market.name} " in ended.out
     assert {hit.status for hit in running.hits} <= {200, 404}
     assert any(hit.path.startswith(market.files) for hit in running.hits)
+
+
+# COIN-M: no question is wider than 200 days
+
+YEARS_MS = END_MS - 430 * 1440 * MINUTE_MS
+
+
+@pytest.fixture
+def long_ago(started):
+    """Start COIN-M with 430 days of a contract: `long_ago(**settings)`."""
+
+    def start(**settings):
+        source = generate(symbols=1, days=430, end_ms=END_MS, names=COINS.symbols)
+        return started(files=False, source=source, **settings)
+
+    return start
+
+
+@pytest.mark.parametrize("market", [COINS], ids="binance_coinm".format)
+@pytest.mark.parametrize("interval", ["1d", "12h", "6h"])
+def test_no_question_of_a_year_is_wider_than_200_days(long_ago, here, market, interval):
+    running = long_ago()
+
+    ended = here("backfill", f"{market.name}:BTCUSD_PERP", "--interval", interval, "--days", "500", *RANGE[2:])
+
+    assert (ended.exit, ended.json["missing"], ended.json["holes"]) == (0, 0, 0)
+    assert ended.json["written"] == ended.json["wanted"] == 430 * {"1d": 1, "12h": 2, "6h": 4}[interval]
+    assert [one["first"] for one in ended.json["begun_series"]] == [iso(YEARS_MS)]
+    assert {hit.status for hit in pages(running, market)} == {200}
+    for hit in pages(running, market):
+        assert int(hit.query["endTime"]) - int(hit.query["startTime"]) <= 200 * 1440 * MINUTE_MS
+
+
+@pytest.mark.parametrize("market", [COINS], ids="binance_coinm".format)
+def test_what_ended_more_than_200_days_ago_is_filled(long_ago, here, market):
+    last = YEARS_MS + 40 * 1440 * MINUTE_MS
+    long_ago(overrides={"BTCUSD_PERP": SymbolOverride(delivery_ms=last, status="SETTLING")})
+
+    ended = here("backfill", f"{market.name}:BTCUSD_PERP", "--interval", "1h", "--days", "500", *RANGE[2:])
+
+    assert (ended.exit, ended.json["missing"], ended.json["written"]) == (0, 0, 40 * 24)

@@ -18,6 +18,7 @@ ArchiveKind = Literal["daily", "monthly"]
 ARCHIVE_ROOT: Final = "/data/"
 """What every path of the archive begins with, and no path of the REST venue."""
 FUTURES: Final = f"{ARCHIVE_ROOT}futures/um/"
+COINS: Final = f"{ARCHIVE_ROOT}futures/cm/"
 SPOT: Final = f"{ARCHIVE_ROOT}spot/"
 
 DAY_DELAY_MS: Final = 520 * MINUTE_MS

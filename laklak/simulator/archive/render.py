@@ -13,10 +13,19 @@ import orjson
 
 from laklak.model.series import DAY_MS
 from laklak.simulator.archive import zips as archive_zip
-from laklak.simulator.archive.paths import SPOT, ArchiveFile
+from laklak.simulator.archive.paths import COINS, SPOT, ArchiveFile
 from laklak.simulator.badrows import break_row
 from laklak.simulator.faults import Fault
-from laklak.simulator.rows import CELLS, CLOSE_TIME, COUNT, QUOTE_VOLUME, TAKER_QUOTE_VOLUME, TAKER_VOLUME, VOLUME
+from laklak.simulator.rows import (
+    CELLS,
+    CLOSE_TIME,
+    COUNT,
+    QUOTE_VOLUME,
+    TAKER_QUOTE_VOLUME,
+    TAKER_VOLUME,
+    VOLUME,
+    in_contracts,
+)
 
 HEADER: Final = (
     b"open_time,open,high,low,close,volume,close_time,quote_volume,count,taker_buy_volume,"
@@ -65,6 +74,8 @@ def render(
     detail = None if fault is None else fault.detail
     if fault is not None and kind in _ROWS:
         rows = _ROWS[kind](rows, fault, lots)
+    if file.root == COINS:
+        rows = [in_contracts(row) for row in rows]
     csv = csv_of(rows, header=header and file.root != SPOT)
     if file.root == SPOT and file.start_ms >= _MICROSECONDS_SINCE_MS:
         csv = _microseconds(csv, None, lots)

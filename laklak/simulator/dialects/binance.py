@@ -78,20 +78,20 @@ class Binance:
         """With a startTime the oldest rows from there on are meant, without one the newest."""
         symbol = _mandatory(query, "symbol")
         if not all(char.isalnum() or char in "-_." for char in symbol):
-            raise _refusal(
+            raise refusal(
                 -1100, "Illegal characters found in parameter 'symbol'; legal range is '^[A-Z0-9-_.]{1,20}$'."
             )
         name = _mandatory(query, "interval")
         try:
             interval = Interval.parse(name)
         except ValueError:
-            raise _refusal(-1120, "Invalid interval.") from None
+            raise refusal(-1120, "Invalid interval.") from None
         limit = _number(query, "limit")
         if limit is not None and not 1 <= limit <= self.most_rows:
-            raise _refusal(-1130, "Data sent for parameter 'limit' is not valid.")
+            raise refusal(-1130, "Data sent for parameter 'limit' is not valid.")
         start_ms, end_ms = _number(query, "startTime"), _number(query, "endTime")
         if start_ms is not None and end_ms is not None and start_ms > end_ms:
-            raise _refusal(-1023, "Start time is greater than end time.")
+            raise refusal(-1023, "Start time is greater than end time.")
         limit = DEFAULT_LIMIT if limit is None else limit
         return CandlesQuery(symbol, interval, start_ms, end_ms, limit, oldest_first=start_ms is not None)
 
@@ -200,14 +200,15 @@ def _minimal_entry(instrument: Instrument) -> dict[str, Any]:
     }
 
 
-def _refusal(code: int, message: str) -> Refusal:
+def refusal(code: int, message: str) -> Refusal:
+    """A request that is refused with a code."""
     return Refusal(_error(400, code, message))
 
 
 def _mandatory(query: Mapping[str, str], name: str) -> str:
     value = query.get(name, "")
     if not value:
-        raise _refusal(-1102, f"Mandatory parameter '{name}' was not sent, was empty/null, or malformed.")
+        raise refusal(-1102, f"Mandatory parameter '{name}' was not sent, was empty/null, or malformed.")
     return value
 
 
@@ -216,5 +217,5 @@ def _number(query: Mapping[str, str], name: str) -> int | None:
     if text is None:
         return None
     if not _NUMBER.fullmatch(text):
-        raise _refusal(-1100, f"Illegal characters found in parameter '{name}'; legal range is '^[0-9]{{1,20}}$'.")
+        raise refusal(-1100, f"Illegal characters found in parameter '{name}'; legal range is '^[0-9]{{1,20}}$'.")
     return int(text)
