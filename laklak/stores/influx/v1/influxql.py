@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Final
 
 from laklak.model.series import TimeRange
+from laklak.stores.influx.lines import FIELDS
 
 _TEXT_ESCAPES: Final = str.maketrans({"\\": r"\\", "'": r"\'", "\n": r"\n"})
 _NAME_ESCAPES: Final = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})
@@ -58,3 +59,7 @@ def within(span: TimeRange) -> str:
 def time_ms(written: str) -> int:
     """A time as a server writes it in its own tables: `2026-01-05T00:00:00Z`."""
     return round(datetime.fromisoformat(written).timestamp() * 1000)
+
+
+CANDLE: Final = ", ".join(f"{name(field)}::float" for field in FIELDS)
+"""What is asked of a candle; a value of another type is none."""
