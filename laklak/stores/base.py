@@ -6,7 +6,7 @@ A store is the only truth about what is there: there is no checkpoint file besid
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -274,6 +274,14 @@ class Store(Protocol):
         """Stored candles in `span`, oldest first; with `last`, only the newest so many.
 
         Without `whole` also what stands on the grid and is not whole: a number that is missing is NaN.
+        """
+        ...
+
+    def batches(self, series: Series, span: TimeRange) -> AsyncGenerator[Columns]:
+        """Stored candles in `span`, oldest first, as fast as the store gives them: in parts of some ten thousand.
+
+        None is empty, and the memory they take does not grow with the span.  Close it where it is not read to its end
+        (contextlib.aclosing).
         """
         ...
 

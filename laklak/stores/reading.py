@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from array import array
+from collections.abc import AsyncGenerator, Iterable
+from contextlib import aclosing
 from dataclasses import replace
 from difflib import get_close_matches
-from typing import Final
+from typing import Any, Final
 
 from laklak.errors import StoreUnavailable, UnknownSeries
 from laklak.model.provenance import Stretch
@@ -34,7 +36,10 @@ async def stored_candles(
         must_exist(opened)
         if first is not None:
             return await _oldest(opened, series, span, first)
-        columns = await opened.read(series, span, last=last)
+        if last is None:
+            columns = await joined(opened.batches(series, span))
+        else:
+            columns = await opened.read(series, span, last=last)
         if not columns.open_times:
             await _held(opened, series)
         return columns
@@ -48,6 +53,16 @@ async def stored_provenance(store: StoreAccess, series: Series, span: TimeRange 
         if not found:
             await _held(opened, series)
         return found
+
+
+async def joined(batches: AsyncGenerator[Columns]) -> Columns:
+    """All of it in one piece."""
+    columns: list[array[Any]] = [array("q"), *(array("d") for _ in range(5))]
+    async with aclosing(batches):
+        async for batch in batches:
+            for column, cells in zip(columns, (batch.open_times, *batch.values), strict=True):
+                column.extend(cells)
+    return Columns(columns[0], tuple(columns[1:]))
 
 
 def must_exist(store: Store) -> None:

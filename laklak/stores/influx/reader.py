@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from array import array
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import compress, pairwise
 from math import isnan
@@ -266,6 +266,13 @@ class CandleReader:
         if last is not None:
             return await self._newest(series, span, last, whole)
         return await self._gather(series, await self._slices(series, span), whole)
+
+    async def batches(self, series: Series, span: TimeRange) -> AsyncGenerator[Columns]:
+        """Candles in `span`, oldest first, as they come."""
+        for part in await self._slices(series, span):
+            found = await self._gather(series, [part], whole=True)
+            if found.open_times:
+                yield found
 
     async def _newest(self, series: Series, span: TimeRange, last: int, whole: bool) -> Columns:
         measurement = self.measurement_of(series.venue)

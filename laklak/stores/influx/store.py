@@ -11,8 +11,8 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, aclosing
 from pathlib import Path
 from typing import Final
 
@@ -297,6 +297,13 @@ class InfluxStore(StoreBase):
         if self._nothing:
             return Columns((), ((),) * 5)
         return await self._reader.candles(series, clipped(span), last, whole=whole)
+
+    async def batches(self, series: Series, span: TimeRange) -> AsyncGenerator[Columns]:
+        if self._nothing:
+            return
+        async with aclosing(self._reader.batches(series, clipped(span))) as found:
+            async for part in found:
+                yield part
 
     async def origin(self) -> Origin | None:
         """Whether the candles here came from a real venue or a simulator; None while there are none."""

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import math
 import os
 import sqlite3
 import time
 from array import array
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AbstractContextManager, AsyncExitStack
 from functools import partial
 from typing import Any, Final
@@ -43,6 +44,7 @@ from laklak.stores.base import (
     held_span,
 )
 from laklak.stores.lock import StoreLock
+from laklak.stores.sqlite import bulk
 from laklak.stores.sqlite import file as sqlite_file
 from laklak.stores.sqlite.lane import Lane, Turn
 from laklak.stores.sqlite.runs import read_runs, write_run
@@ -51,12 +53,16 @@ from laklak.stores.sqlite.spans import split_words, stretches, true_spans
 from laklak.stores.sqlite.write import pack, transaction, write_deliveries, write_meta, write_notes
 from laklak.text import counted, size_text
 
+log = logging.getLogger(__name__)
+
 _READERS: Final = 2
 # How long `examine` waits for another writer.
 _PROBE_S: Final = 2.0
 _FETCH_ROWS: Final = 4096
 # Up to this size a store's candles are counted for the line that says what it holds: some 50 ms.
 _COUNTED_BYTES: Final = 128 * 2**20
+
+_SERIES_ID: Final = "SELECT id FROM series WHERE venue = ? AND symbol = ? AND interval = ?"
 
 _COUNT: Final = """
 SELECT count(*) FROM candle
@@ -105,8 +111,6 @@ SELECT count(*), min(open_time) FROM candle
 WHERE series_id = (SELECT id FROM series WHERE venue = ? AND symbol = ? AND interval = ?)
 AND (open_time >= ? AND open_time < ? OR open_time >= '') AND {_OFF_GRID}"""  # noqa: S608, made of constants
 
-_SERIES_ID: Final = "SELECT id FROM series WHERE venue = ? AND symbol = ? AND interval = ?"
-
 _ABSENCES: Final = f"""
 SELECT open_time, kind, confirmed_at, reason, row, venue_at, file_at, sources FROM absence
 WHERE series_id = ? AND open_time >= ? AND open_time < ? AND NOT EXISTS (
@@ -121,6 +125,18 @@ WHERE series_id = (SELECT id FROM series WHERE venue = ? AND symbol = ? AND inte
 AND open_time >= ? AND open_time < ? AND open_time % ? = 0 AND typeof(open_time) = 'integer'
 ORDER BY open_time DESC LIMIT ?"""
 _READ_WHOLE: Final = _READ.replace("ORDER BY", f"AND {SOUND}\nORDER BY")
+_READ_OLDEST: Final = _READ_WHOLE.replace(" DESC", "")
+# The same for a driver that takes no parameters: numbers only.
+_READ_MANY: Final = f"""
+SELECT open_time, open, high, low, close, volume FROM candle
+WHERE series_id = {{}} AND open_time >= {{}} AND open_time < {{}} AND open_time % {{}} = 0
+AND typeof(open_time) = 'integer' AND {SOUND} ORDER BY open_time"""  # noqa: S608, made of constants and numbers
+
+# A text for a time is greater than any number, and in no range.
+_ROWS_AT_MOST: Final = f"""
+SELECT id, (SELECT min(open_time) FROM candle WHERE series_id = id AND open_time >= ? AND open_time < ?),
+(SELECT max(open_time) FROM candle WHERE series_id = id AND open_time >= ? AND open_time < ?)
+FROM series WHERE id = ({_SERIES_ID})"""  # noqa: S608, made of constants
 
 # A store without candles and absences has no origin, whatever a run has announced that then got nothing.
 _ORIGIN: Final = """
@@ -327,6 +343,36 @@ class SqliteStore(StoreBase):
         return await self._reader().run(
             partial(_read, _READ_WHOLE if whole else _READ, (*_on_grid(series, span), limit))
         )
+
+    async def batches(self, series: Series, span: TimeRange) -> AsyncGenerator[Columns]:
+        """See Store. Many rows come of a process beside this one (laklak.stores.sqlite.bulk), in one transaction."""
+        if self._nothing:
+            return
+        found = await self._reader().run(partial(_rows_at_most, series, span))
+        if found is None:
+            return
+        series_id, rows = found
+        start_ms = span.start_ms
+        if rows >= bulk.WORTH_ROWS and bulk.can_read():
+            step_ms = series.interval.ms
+            reading = bulk.BulkReading(self.path, _READ_MANY.format(series_id, start_ms, span.end_ms, step_ms))
+            try:
+                while (part := await asyncio.to_thread(reading.next)) is not None:
+                    start_ms = part.open_times[-1] + 1
+                    yield part
+                return
+            except bulk.DriverFailed:
+                # What keeps it from its work keeps us from ours, or does not; here it has a name.
+                log.info("the driver gave rows up to %d only: read without it", start_ms)
+            finally:
+                reading.close()
+        while True:
+            rest = (*_on_grid(series, TimeRange(start_ms, span.end_ms)), bulk.BATCH_ROWS)
+            part = await self._reader().run(partial(_read, _READ_OLDEST, rest))
+            if not part.open_times:
+                return
+            start_ms = part.open_times[-1] + 1
+            yield part
 
     async def origin(self) -> Origin | None:
         row = await self._one(_ORIGIN, ())
@@ -590,7 +636,18 @@ def _text(value: str) -> str:
     return "'" + value.replace("'", "''") + "'"
 
 
+def _rows_at_most(series: Series, span: TimeRange, turn: Turn) -> tuple[int, int] | None:
+    """The id of a series and how many candles it can have in `span`; None where it has none."""
+    bounds = (span.start_ms, span.end_ms)
+    names = (series.venue, series.symbol, series.interval.name)
+    row = turn.connection.execute(_ROWS_AT_MOST, (*bounds, *bounds, *names)).fetchone()
+    if row is None or row[1] is None:
+        return None
+    return row[0], int((row[2] - row[1]) // series.interval.ms) + 1
+
+
 def _read(sql: str, parameters: tuple[object, ...], turn: Turn) -> Columns:
+    """Candles, oldest first; the statement has ORDER BY open_time, with or without DESC."""
     # Into flat arrays, slice by slice: a list of rows of float objects would take eight times the memory.
     columns: list[array[Any]] = [array("q"), *(array("d") for _ in range(5))]
     cursor = turn.connection.execute(sql, parameters)
@@ -598,8 +655,9 @@ def _read(sql: str, parameters: tuple[object, ...], turn: Turn) -> Columns:
         turn.check()
         for column, cells in zip(columns, zip(*rows, strict=True), strict=True):
             column.extend(_numbers(column.typecode, cells))
-    for column in columns:
-        column.reverse()
+    if " DESC" in sql:
+        for column in columns:
+            column.reverse()
     return Columns(columns[0], tuple(columns[1:]))
 
 

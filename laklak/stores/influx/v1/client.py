@@ -13,14 +13,18 @@ import orjson
 from yarl import URL
 
 from laklak.errors import StoreError
+from laklak.stores.base import Columns
 from laklak.stores.influx.address import Address1
 from laklak.stores.influx.calling import BODY_MAX, TIMEOUT, USER_AGENT, Caller, Passing, clock_ahead_ms, gzipped
+from laklak.stores.influx.columns import and_the_end, read_columns
 from laklak.stores.influx.ping import Greeting
 from laklak.stores.influx.verdicts import OK, Verdict, judge_query, judge_statement, judge_write
 from laklak.wire.client import connector_to
 
 ROWS_PER_PIECE: Final = 10_000
 """Rows that the server sends as one piece of JSON: some milliseconds of decoding."""
+
+CSV: Final = "application/csv"
 
 _PING_S: Final = 5.0
 
@@ -104,21 +108,26 @@ class Client1:
 
         Raises StoreError with the server's sentence when one of them fails.
         """
-        form = {
-            "q": statements,
-            "db": self.address.database,
-            "epoch": epoch,
-            # In one piece a server may cut the rows off at its max-row-limit; in pieces it never does.
-            "chunked": "true",
-            "chunk_size": str(ROWS_PER_PIECE),
-        }
 
         async def attempt() -> list[list[Rows]]:
+            form = pieces_of(self.address.database, statements, epoch)
             async with self._http().post("/query", data=form, allow_redirects=False) as response:
                 await self._judge(judge_query, response)
                 return await self._gather(response)
 
         return await self.caller.persist(attempt)
+
+    async def query_columns(self, select: str, step_ms: int) -> Columns | None:
+        """The candles of a SELECT, on the grid; None where it has to be asked as JSON, which says what is wrong."""
+
+        async def attempt() -> bytes:
+            form = pieces_of(self.address.database, and_the_end(select, self.address.database), "ns")
+            headers = {"Accept": CSV}
+            async with self._http().post("/query", data=form, headers=headers, allow_redirects=False) as response:
+                await self._judge(judge_query, response)
+                return await self.caller.body_of(response)
+
+        return await asyncio.to_thread(read_columns, await self.caller.persist(attempt), step_ms)
 
     async def _judge(
         self, judge: Callable[[int, Mapping[str, str], bytes], Verdict], response: aiohttp.ClientResponse
@@ -148,6 +157,17 @@ class Client1:
         if self._session is None:
             raise StoreError(f"the store {self.address.display} is closed")
         return self._session
+
+
+def pieces_of(database: str, statements: str, epoch: str) -> dict[str, str]:
+    """A question whose answer comes in pieces: in one a server may cut the rows off at its max-row-limit."""
+    return {
+        "q": statements,
+        "db": database,
+        "epoch": epoch,
+        "chunked": "true",
+        "chunk_size": str(ROWS_PER_PIECE),
+    }
 
 
 def _judge_write(status: int, headers: Mapping[str, str], body: bytes) -> Verdict:

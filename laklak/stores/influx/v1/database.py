@@ -47,7 +47,6 @@ _NS_PER_MS: Final = 1_000_000
 # What is proven is counted by its close alone.
 _COUNTED: Final = influxql.name("close")
 _EDGES: Final = ("first", "last")
-_FIELDS: Final = ", ".join(f"{influxql.name(field)}::float" for field in FIELDS)
 # One number for every point that has any of the five: 0 where it has all of them, else nothing.  (A sum of the values
 # may be infinite, which no JSON can spell.)
 _WHOLE: Final = " + ".join(f"{influxql.name(field)}::float * 0" for field in ("close", "open", "high", "low", "volume"))
@@ -152,8 +151,11 @@ class Place1:
         return times
 
     async def candles(self, measurement: str, series: Series, span: TimeRange) -> Columns:
+        select = await self._select(influxql.CANDLE, measurement, series, span)
+        found = await self._client.query_columns(select, series.interval.ms)
+        if found is not None:
+            return found
         columns: list[array[Any]] = [array("q"), *(array("d") for _ in FIELDS)]
-        select = await self._select(_FIELDS, measurement, series, span)
         rows = _on_grid((await self._client.query(select, epoch="ns"))[0], series)
         for column, cells in zip(columns, zip(*rows, strict=True), strict=False):
             if column.typecode == "q":

@@ -9,6 +9,7 @@ from collections.abc import Collection, Mapping
 from typing import Final
 
 from laklak.model.series import TimeRange
+from laklak.stores.influx.lines import FIELDS
 
 _TEXT_ESCAPES: Final = str.maketrans({"\\": r"\\", "'": r"\'", "\n": r"\n"})
 _NAME_ESCAPES: Final = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})
@@ -57,3 +58,7 @@ def other_than(field: str, value: str | int) -> str:
 def within(span: TimeRange) -> str:
     """The condition that a point lies in a half-open range."""
     return f"time >= {span.start_ms}ms AND time < {span.end_ms}ms"
+
+
+CANDLE: Final = ", ".join(f"{name(field)}::float" for field in FIELDS)
+"""What is asked of a candle; a value of another type is none."""

@@ -25,6 +25,7 @@ from laklak.stores.influx.lines import TAGS
 ALL_TIME: Final = TimeRange(-LAST_MS, LAST_MS)
 
 _ESCAPES: Final = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n", "\r": r"\r", "\t": r"\t"})
+NO_TAGS: Final = ("_start", "_stop", "_measurement", "_field")
 _SYSTEM: Final = ("_start", "_stop", "_measurement")
 
 
@@ -96,3 +97,10 @@ def measurements(bucket: str) -> str:
         'import "influxdata/influxdb/schema"\n'
         f"schema.measurements(bucket: {text(bucket)}, start: {start}, stop: {stop})"
     )
+
+
+def tags(bucket: str, measurement: str) -> str:
+    """The names of all tags that points of a measurement have, and of the columns that are no tags."""
+    start, stop = moment(ALL_TIME.start_ms), moment(ALL_TIME.end_ms)
+    names = f"bucket: {text(bucket)}, measurement: {text(measurement)}, start: {start}, stop: {stop}"
+    return f'import "influxdata/influxdb/schema"\nschema.measurementTagKeys({names})'
