@@ -138,8 +138,9 @@ def page_of_rows(
         columns = [turned[place] for place in places]
     else:
         # Rows of another shape are refused one by one later; here they only have to fit into columns.  Of a row that
-        # is longer than most, a close_time tells whether its cells are where they were; without one nothing does.
-        most = _usual_length(rows, least) if close_time is None else None
+        # is longer than most, a close_time tells whether the cells before it are where they were; else nothing does.
+        told = close_time is not None and max(cells) < close_time
+        most = None if told else _usual_length(rows, least)
         picked = [_cells_of(row, places, least, most) for row in rows]
         columns = list(zip(*picked, strict=True))
     columns[0] = _times(columns[0], scale_ms, text_times)

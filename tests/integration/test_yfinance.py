@@ -440,8 +440,10 @@ def test_the_live_price_is_no_candle_though_it_lies_on_the_grid_where_the_sessio
     assert stored() == truth(source, source.end_ms - 6 * DAY_MS, source.end_ms - DAY_MS, ["^GSPC"])
 
 
-@pytest.mark.parametrize("market_time", [None, "noon", -5, 10**15, 1.5])
-def test_a_market_time_that_is_none_counts_as_unsaid(yahoo, here, source, market_time):
+@pytest.mark.parametrize(("market_time", "missing"), [(None, 0), *((one, 1440) for one in ("noon", -5, 10**15, 1.5))])
+def test_an_answer_without_a_market_time_is_taken_and_one_with_a_garbled_one_is_none(
+    yahoo, here, source, market_time, missing
+):
     def garbled(told, result):
         result["meta"]["regularMarketTime"] = market_time
 
@@ -449,8 +451,9 @@ def test_a_market_time_that_is_none_counts_as_unsaid(yahoo, here, source, market
 
     ended = here("backfill", "yfinance:BTC=F", *days(source, 3, 2))
 
-    assert (ended.exit, ended.json["missing"]) == (0, 0)
-    assert stored() == truth(source, source.end_ms - 3 * DAY_MS, source.end_ms - 2 * DAY_MS, ["BTC=F"])
+    assert (ended.exit, ended.json["missing"]) == (int(missing > 0), missing)
+    there = truth(source, source.end_ms - 3 * DAY_MS, source.end_ms - 2 * DAY_MS, ["BTC=F"])
+    assert stored() == ({} if missing else there)
 
 
 def test_what_closes_after_a_market_time_that_lags_is_left_to_a_later_run(yahoo, here, source):

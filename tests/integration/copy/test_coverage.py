@@ -26,6 +26,7 @@ def put_notes(where, **about):
                 for name, kinds in about.items()
                 for kind, value in kinds.items()
             ]
+            await store.notes()  # as a run does: what is put counts after what was read
             await store.put_notes(notes)
 
     asyncio.run(work())
