@@ -25,9 +25,10 @@ from laklak.archives.checksum import verify
 from laklak.archives.table import OPEN_TIME, TEXTS, VALUES, CandleTable
 from laklak.archives.unpack import unpack
 from laklak.model.candles import Page
+from laklak.model.decimals import DECIMAL
 from laklak.model.series import iso
 from laklak.model.spans import merge
-from laklak.plan.rows import DECIMAL, Checked, Refusal, check_page
+from laklak.plan.rows import Checked, Refusal, check_page
 
 if TYPE_CHECKING:
     from polars import DataFrame, Expr

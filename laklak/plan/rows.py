@@ -19,29 +19,16 @@ from __future__ import annotations
 
 import math
 import operator
-import re
 from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Final
 
-import orjson
-
 from laklak.model.candles import CandleBatch, Candles, Page
+from laklak.model.decimals import cells_of, decimal_text
 from laklak.model.series import Series, TimeRange
 from laklak.text import json_text
 
-# No possessive quantifiers, though they would be a quarter faster: Python 3.11.2 takes "5." for a decimal with them.
-DECIMAL: Final = r"(?:0|[1-9][0-9]{0,18})(?:\.[0-9]{1,18})?"
-"""The language of prices and volumes, for every way in."""
-_TOO_LARGE: Final = 10**19
-"""The same of JSON numbers: what has more digits before its point is none that a venue means."""
-_ONE_DECIMAL: Final = re.compile(DECIMAL)
-# Every byte as what it is in a list of decimals: a digit, a point, a comma, or nothing that belongs there.
-_OTHER: Final = b"?"
-_KINDS: Final = bytes(48 if byte in b"0123456789" else byte if byte in b".," else _OTHER[0] for byte in range(256))
-_LONG: Final = b"0" * 19
-"""So many digits in a row may be too many; which of them are is left to DECIMAL."""
 _ROW_TEXT_MAX: Final = 600
 """A hostile venue must not fill the store with one row."""
 _LONG_TIME: Final = 18
@@ -52,9 +39,6 @@ _OFF_GRID: Final = "open_time is not on the grid of the interval"
 _OUT_OF_ORDER: Final = "out of order"
 _ENOUGH_FOR_AN_ORDER: Final = 3
 """Of two rows that fall, one may be out of order, or both come newest first."""
-_TINY: Final = b"0.0000"
-"""So orjson begins numbers that Python spells with an exponent."""
-_NUMBERS: Final = frozenset({int, float})
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +168,7 @@ def _check_columns(page: Page, series: Series, span: TimeRange) -> CandleBatch |
         return None
     if times[0] % step:
         return None
-    cells = _cells(columns)
+    cells = cells_of(columns)
     if cells is None or not _prices_agree(*cells[1][:4]) or min(cells[1][4]) < 0:
         return None
     return CandleBatch(series, times, *cells)
@@ -192,70 +176,6 @@ def _check_columns(page: Page, series: Series, span: TimeRange) -> CandleBatch |
 
 def _is_run(times: Sequence[int], step: int) -> bool:
     return tuple(times) == tuple(range(times[0], times[0] + step * len(times), step))
-
-
-def _cells(columns: Sequence[Sequence[Any]]) -> tuple[tuple[Sequence[str], ...], tuple[list[float], ...]] | None:
-    """The texts and the floats of cells, column by column; None if one of them breaks a rule, or may break one."""
-    values = _decimals(columns)
-    if values is not None:
-        return tuple(columns), values
-    # Not all are texts: each column may be one of numbers.
-    texts: list[Sequence[str]] = []
-    floats: list[list[float]] = []
-    for column in columns:
-        if _NUMBERS.issuperset(map(type, column)):
-            spelled = _spelled(column)
-            if spelled is None:
-                return None
-            texts.append(spelled)
-            floats.append(list(map(float, column)))
-        elif (decimals := _decimals([column])) is not None:
-            texts.append(column)
-            floats += decimals
-        else:
-            return None
-    return tuple(texts), tuple(floats)
-
-
-def _decimals(columns: Sequence[Sequence[Any]]) -> tuple[list[float], ...] | None:
-    """float(text) of every cell, column by column; None if one of them is, or may be, no plain decimal text.
-
-    What JSON takes of digits, points and commas is a list of numbers of the language of DECIMAL, only longer ones too.
-    That is a third of what a regular expression costs.
-    """
-    try:
-        text = ",".join([",".join(column) for column in columns]).encode()
-    except (TypeError, UnicodeEncodeError):
-        return None
-    kinds = text.translate(_KINDS)
-    if _OTHER in kinds or _LONG in kinds:
-        return None
-    try:
-        # orjson rounds like float() and is six times faster; whole numbers come back as int, hence the map.
-        numbers = list(map(float, orjson.loads(b"[%b]" % text)))
-    except orjson.JSONDecodeError:
-        return None
-    rows = len(columns[0])
-    if len(numbers) != rows * len(columns):
-        return None
-    return tuple(numbers[first : first + rows] for first in range(0, len(numbers), rows))
-
-
-def _spelled(numbers: Sequence[int | float]) -> Sequence[str] | None:
-    """repr() of every number, the shortest digits that mean the same double; None if one is too large, or not finite.
-
-    orjson finds the same digits three times as fast, but has exponents at other sizes, and in another spelling.
-    """
-    try:
-        text = orjson.dumps(numbers)
-    except orjson.JSONEncodeError:
-        # An integer of more than 64 bits.
-        return None
-    if b"null" in text or max(numbers) >= _TOO_LARGE:
-        return None
-    if b"e" in text or _TINY in text:
-        return list(map(repr, numbers))
-    return text[1:-1].decode().split(",")
 
 
 def _prices_agree(
@@ -402,7 +322,7 @@ def _candle(cells: Sequence[Any]) -> tuple[tuple[str, ...], tuple[float, ...]] |
     """The texts and floats of one row, or the rule it breaks."""
     texts = []
     for name, cell in zip(("open", "high", "low", "close", "volume"), cells, strict=True):
-        text = _decimal_text(cell)
+        text = decimal_text(cell)
         if text is None:
             return f"{name} is not a decimal number"
         texts.append(text)
@@ -418,16 +338,9 @@ def _candle(cells: Sequence[Any]) -> tuple[tuple[str, ...], tuple[float, ...]] |
     return tuple(texts), values
 
 
-def _decimal_text(cell: object) -> str | None:
-    if isinstance(cell, str):
-        return cell if _ONE_DECIMAL.fullmatch(cell) else None
-    # No number that is none is smaller than another one.
-    return repr(cell) if isinstance(cell, int | float) and type(cell) in _NUMBERS and abs(cell) < _TOO_LARGE else None
-
-
 def _is_number(cell: object) -> bool:
     """Whether a cell is a number in a spelling that is known, one below zero too: what it says is another matter."""
-    return _decimal_text(cell.removeprefix("-") if isinstance(cell, str) else cell) is not None
+    return decimal_text(cell.removeprefix("-") if isinstance(cell, str) else cell) is not None
 
 
 def _batch(series: Series, rows: list[tuple[int, tuple[str, ...], tuple[float, ...]]]) -> CandleBatch:

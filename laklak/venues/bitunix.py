@@ -20,10 +20,11 @@ an address over the limit (half the pace for a minute), and 3m (known for the st
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from itertools import chain
 from math import isfinite
 from operator import itemgetter, mul
 from typing import Any, Final
+
+import orjson
 
 from laklak.model.candles import Page
 from laklak.model.series import Instrument
@@ -46,7 +47,6 @@ from laklak.venues.reading import (
     page_of_columns,
     retry_after_s,
     symbol_of,
-    whole,
     word,
 )
 
@@ -111,14 +111,12 @@ class Bitunix(Venue):
         except (KeyError, TypeError):
             # Rows of another shape are refused one by one later.
             cells = [tuple(map(row.get, _KEYS)) if isinstance(row, dict) else (None,) * len(_KEYS) for row in rows]
-        if not cells:
-            return page_of_columns([()] * 6)
-        times, opens, highs, lows, closes, coins, paid = zip(*cells, strict=True)
+        *candles, paid = zip(*cells, strict=True) if cells else [()] * len(_KEYS)
         if not asked.anywhere:
             # A single candle that is forming says little, and nothing of it but its time is used.
+            _, _, highs, lows, _, coins = candles
             _check_volumes(coins, paid, lows, highs)
-        stamps = [sent if (time := whole(sent, text=True)) is None else time for sent in times]
-        return page_of_columns([stamps, opens, highs, lows, closes, coins], newest_first=True, trim=asked)
+        return page_of_columns(candles, rows=rows, newest_first=True, text_times=True, trim=asked)
 
     def newest_candle_request(self, asked: Asked) -> Request:
         """Without times the most recent rows come."""
@@ -157,18 +155,20 @@ def _check_volumes(coins: Sequence[Any], paid: Sequence[Any], lows: Sequence[Any
 
     Nothing is said by a page without volume.
     """
+    columns = (coins, paid, lows, highs)
     try:
-        numbers = [list(map(float, column)) for column in (coins, paid, lows, highs)]
-        if not all(map(isfinite, chain(*numbers))):
-            raise ValueError
-    except (TypeError, ValueError, OverflowError):
+        # A third of what float() takes for each.
+        numbers = [orjson.loads(f"[{','.join(column)}]") for column in columns]
+        if set(map(len, numbers)) != {len(coins)}:
+            raise ValueError("not each of them is one number")
+        least, most, total = _sums(*numbers)
+    except (TypeError, ValueError):
         # A row that cannot be read is refused by itself; the others say what the names mean.
-        numbers = [list(column) for column in zip(*_readable(zip(coins, paid, lows, highs, strict=True)), strict=True)]
-    if not numbers or not sum(numbers[0]) or not sum(numbers[1]):
-        return
+        rows = list(_readable(zip(*columns, strict=True)))
+        numbers = list(map(list, zip(*rows, strict=True))) if rows else [[]] * 4
+        least, most, total = _sums(*numbers)
     coin, cost, low, high = numbers
-    least, most, total = sum(map(mul, coin, low)), sum(map(mul, coin, high)), sum(cost)
-    if least * (1 - _ROUNDED) <= total <= most * (1 + _ROUNDED):
+    if not (sum(coin) and total) or least * (1 - _ROUNDED) <= total <= most * (1 + _ROUNDED):
         return
     # Amounts are rounded: each by half of its last digit, or cut by all of it.
     of_coin = _last_digit(coins) * sum(high)
@@ -178,6 +178,13 @@ def _check_volumes(coins: Sequence[Any], paid: Sequence[Any], lows: Sequence[Any
             f"expected quoteVol to be coins and baseVol what was paid for them, got {sum(coin):g} and {total:g} "
             f"at prices from {min(low):g} to {max(high):g}"
         )
+
+
+def _sums(
+    coin: Sequence[float], cost: Sequence[float], low: Sequence[float], high: Sequence[float]
+) -> tuple[float, float, float]:
+    """What so many coins cost at least and at most, and what was paid."""
+    return sum(map(mul, coin, low)), sum(map(mul, coin, high)), sum(cost)
 
 
 def _readable(rows: Iterable[Sequence[Any]]) -> Iterable[Sequence[float]]:

@@ -9,6 +9,7 @@ from itertools import takewhile
 from typing import Any, Final
 
 from laklak.model.candles import Page
+from laklak.model.decimals import wholes
 from laklak.model.series import TimeRange, check_symbol
 from laklak.text import one_line
 from laklak.venues.base import LAST_MS, Answer, Asked, DecodeError
@@ -151,12 +152,17 @@ def page_of_rows(
 def page_of_columns(
     columns: Sequence[Sequence[Any]],
     *,
+    rows: Sequence[Any] | None = None,
     newest_first: bool = False,
     scale_ms: int = 1,
+    text_times: bool = False,
     trim: Asked | None = None,
     beside: Beside = _ONE_EACH,
 ) -> Page:
-    """A page of six columns (see Page.columns, page_of_rows); DecodeError where they are not of one length."""
+    """A page of six columns (see Page.columns, page_of_rows); DecodeError where they are not of one length.
+
+    `rows`: where the columns were taken from rows, these, in the order of the venue.
+    """
     if len(columns) != 6 or not all(isinstance(column, list | tuple) for column in columns):
         raise DecodeError("expected six columns of candles")
     if len(set(map(len, columns))) != 1:
@@ -164,8 +170,12 @@ def page_of_columns(
     if len(columns[0]) > _MOST:
         raise DecodeError(f"expected at most {_MOST:,} candles, got {len(columns[0]):,}")
     turned = [column[::-1] for column in columns] if newest_first else list(columns)
-    turned[0] = _times(turned[0], scale_ms, False)
-    page = Page(tuple(turned), list(map(list, zip(*turned, strict=True))))
+    turned[0] = _times(turned[0], scale_ms, text_times)
+    if rows is None:
+        rows = list(map(list, zip(*turned, strict=True)))
+    elif newest_first:
+        rows = rows[::-1]
+    page = Page(tuple(turned), rows)
     return page if trim is None or trim.anywhere else _trimmed(page, trim.span, beside)
 
 
@@ -186,6 +196,12 @@ def _cells_of(row: object, places: Sequence[int], least: int, most: int | None) 
 def _times(column: Sequence[Any], scale_ms: int, text: bool) -> Sequence[Any]:
     if scale_ms == 1 and not text:
         return column
+    if text:
+        plain: Sequence[int] | None = wholes(column)
+    else:
+        plain = column if set(map(type, column)) == {int} else None
+    if plain is not None:
+        return plain if scale_ms == 1 else [time * scale_ms for time in plain]
     times = [whole(time, text=text) for time in column]
     return [sent if time is None else time * scale_ms for sent, time in zip(column, times, strict=True)]
 

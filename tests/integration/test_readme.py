@@ -12,10 +12,15 @@ from pathlib import Path
 
 import pytest
 
+from laklak.model.series import Interval, Series, TimeRange
+from laklak.plan.cost import Budget, cost_of
+from laklak.plan.missing import SeriesPlan
 from laklak.settings.spec import SPECS
 from laklak.settings.table import OF_VENUES
 from laklak.simulator.market import SymbolOverride
+from laklak.text import duration_text
 from laklak.venues import VENUES
+from laklak.venues.base import Asked, unlisted
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
 END_MS = 1_772_323_200_000
@@ -232,3 +237,31 @@ def test_the_line_for_cron_fills_the_store_and_says_nothing_while_all_is_well(ve
 
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, b"", b"")
     assert len(stored("candles.db")) == 2 * 1440
+
+
+# How fast each venue is by its quotas
+
+
+def seconds_of(venue, days, page):
+    """What minutes of a hundred symbols take over REST, at the share of the venue's quotas that is ours."""
+    minute = Interval.parse("1m")
+    reach_ms = venue.reach_ms(minute)
+    span = TimeRange(0, days * DAY_MS if reach_ms is None else min(days * DAY_MS, reach_ms))
+    series = Series(venue.name, venue.example, minute)
+    cost = venue.candles_request(Asked(series, unlisted(series.symbol), TimeRange(0, minute.ms))).cost
+    _, *others = venue.quotas
+    budgets = {name: Budget(quota.ours, quota.seconds) for name, quota in venue.quotas.items() if name in cost}
+    plans = [SeriesPlan(series, span, None, 0, 0, 0, (span,))] * 100
+    steps = ((page, venue.page.units(page)),) if venue.page.smaller else venue.page.steps
+    return cost_of(plans, steps, page, {name: cost[name] for name in others if name in cost}).seconds(budgets)
+
+
+def test_what_a_day_a_week_and_a_month_take_of_each_venue_is_what_its_quotas_and_its_page_say():
+    rows = []
+    for name, venue in VENUES.items():
+        default = SPECS[f"{name}.chunk"].default
+        for page in (venue.page.rows, *venue.page.smaller) if default == "auto" else (int(default),):
+            times = " | ".join(duration_text(seconds_of(venue, days, page)) for days in (1, 7, 30))
+            rows.append(f"| `{name}` | {page:,} | {times} |\n")
+
+    assert "".join(rows) in README
