@@ -36,15 +36,17 @@ class Beginning:
     agreed: bool = False
 
 
-async def first_open_ms(feed: Feed, series: Series, from_ms: int = 0) -> int | None:
+async def first_open_ms(feed: Feed, series: Series, from_ms: int = 0, wanted_ms: int | None = None) -> int | None:
     """The open_time of the first candle at or after `from_ms`, maybe the forming one; None where there is none.
+
+    Where it is looked for, a moment before it may have to do for what is wanted from `wanted_ms` on (look_for).
 
     Raises what Transport.ask raises: PermanentError for a symbol that the venue does not know.
     """
     asked = feed.asked(series, TimeRange(from_ms, from_ms + series.interval.ms), anywhere=True)
     request = feed.venue.first_candle_request(asked)
     if request is None:
-        return await look_for(feed, series, "first", max(from_ms, _EARLIEST_MS))
+        return await look_for(feed, series, "first", max(from_ms, _EARLIEST_MS), wanted_ms)
     times = await _ask(feed, asked, request)
     return times[0] if times else None
 

@@ -168,7 +168,7 @@ class Lives:
         That there is no candle at all is said by two answers.
         """
         series, span = target.series, target.wanted
-        first_ms = await first_open_ms(self._feed, series)
+        first_ms = await first_open_ms(self._feed, series, wanted_ms=span.start_ms)
         if first_ms is None:
             first_ms = await first_open_ms(self._feed, series)
         if first_ms is None:
@@ -233,7 +233,10 @@ class Lives:
         None where there is none, where it would be later than one that has been seen (`oldest_ms`), and where it would
         take away from what is wanted (from `start_ms` on) by the word of one question.
         """
-        first_ms = await first_open_ms(self._feed, series)
+        first_ms = self._agreed.get(series) if self._feed.venue.reach_is_unsaid else None
+        if first_ms is None:
+            # What two questions have agreed on is no matter of doubt where its minutes may be out of reach.
+            first_ms = await first_open_ms(self._feed, series)
         if first_ms is None or first_ms > oldest_ms:
             log.warning("no first candle series=%s answer=%s seen=%s", series, first_ms, oldest_ms)
             return None

@@ -21,8 +21,12 @@ _TRIES: Final = 3
 _SHOWN: Final = 40
 
 
-async def look_for(feed: Feed, series: Series, edge: Edge, from_ms: int) -> int | None:
-    """The first candle at or after `from_ms`, or the newest one."""
+async def look_for(feed: Feed, series: Series, edge: Edge, from_ms: int, wanted_ms: int | None = None) -> int | None:
+    """The first candle at or after `from_ms`, or the newest one.
+
+    Of a first one long before `wanted_ms`, where what is wanted begins, the start of the long candle that it lies in
+    has to do at a venue that may not have the minute any more: a run that hangs on the minute asks for it.
+    """
     fine = series.interval
     until_ms = fine.floor(feed.clock.now_ms()) + fine.ms
     coarse = Interval.parse([*feed.venue.intervals][-1])
@@ -39,9 +43,15 @@ async def look_for(feed: Feed, series: Series, edge: Edge, from_ms: int) -> int 
         if long.open_ms is None:
             return None
         inside = span.clip(TimeRange(long.open_ms, long.open_ms + coarse.ms))
-        found = await _search(feed, series, edge, inside)
+        if edge == "first" and feed.venue.reach_is_unsaid and wanted_ms is not None and inside.end_ms <= wanted_ms:
+            return inside.start_ms
+        # Where the newest page of it is out of reach, all of it is.
+        empty_pages = 1 if edge == "first" and feed.venue.reach_is_unsaid else None
+        found = await _search(feed, series, edge, inside, empty_pages)
         if found.open_ms is not None:
-            return found.open_ms
+            unsaid = edge == "first" and feed.venue.reach_is_unsaid
+            before = unsaid and await _begins_before(feed, series, inside, found.open_ms)
+            return inside.start_ms if before else found.open_ms
         if edge == "first" and (found.out_of_reach or feed.venue.reach_is_unsaid):
             # It begins in there, and the venue no longer shows the minute.
             return inside.start_ms
@@ -50,6 +60,20 @@ async def look_for(feed: Feed, series: Series, edge: Edge, from_ms: int) -> int 
     found = await _search(feed, series, edge, span)
     # The first one within reach need not be the first one.
     return None if edge == "first" and found.out_of_reach else found.open_ms
+
+
+async def _begins_before(feed: Feed, series: Series, inside: TimeRange, open_ms: int) -> bool:
+    """Whether longer candles of a series show that it has begun before its first one in there that can be seen.
+
+    They are the shortest of which a page holds the whole span: they reach back further.
+    """
+    most = _page(feed, series)
+    longer = [Interval.parse(name) for name in feed.venue.intervals_of(series.symbol)]
+    between = [one for one in longer if one.ms > series.interval.ms and inside.count(one) <= most]
+    if open_ms == inside.start_ms or not between:
+        return False
+    seen = await _search(feed, replace(series, interval=between[0]), "first", inside)
+    return seen.open_ms is not None and seen.open_ms < between[0].floor(open_ms)
 
 
 async def oldest_in_reach(feed: Feed, series: Series, from_ms: int) -> int | None:
@@ -66,7 +90,8 @@ class _Looked:
     out_of_reach: bool
 
 
-async def _search(feed: Feed, series: Series, edge: Edge, span: TimeRange) -> _Looked:
+async def _search(feed: Feed, series: Series, edge: Edge, span: TimeRange, empty_pages: int | None = None) -> _Looked:
+    """Look through `span`; after so many `empty_pages`, if that is said, nothing is thought to be in it."""
     search = EdgeSearch.over(edge, series.interval, span, _page(feed, series), feed.venue.page.cut)
     out_of_reach = False
     while (window := search.window()) is not None:
@@ -81,6 +106,8 @@ async def _search(feed: Feed, series: Series, edge: Edge, span: TimeRange) -> _L
         else:
             out_of_reach = True
         search = search.heard(window, times)
+        if search.found_ms is None and search.steps == empty_pages:
+            break
     return _Looked(search.found_ms, out_of_reach)
 
 
