@@ -7,7 +7,7 @@ that are stored go before any of it.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -147,11 +147,12 @@ async def look_at(
     typed: bool,
     interval: Interval | None = None,
     detailed: bool = False,
+    note: Callable[[str], None] | None = None,
 ) -> CoverageReport:
     """Hold `asked`, or all that the store has (of an `interval`), against the range.
 
     `typed` ones that the store has never heard of are an error, those of a list are missing.  `detailed`: every
-    stretch that is not held is kept.
+    stretch that is not held is kept.  Where it takes long, `note` is told how far it is.
     """
     must_exist(store)
     knowledge, held = await Knowledge.of(store), await store.holdings()
@@ -170,7 +171,7 @@ async def look_at(
         presence = await take_stock(store, series, life)
         return judge(series, span, life, presence, known, DETAIL_STRETCHES // len(chosen) if detailed else None)
 
-    found = await each(chosen, one)
+    found = await each(chosen, one, note)
     return CoverageReport(store.display, as_of, tuple(sorted(found, key=lambda one: one.badness)))
 
 

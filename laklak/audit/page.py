@@ -26,15 +26,32 @@ from laklak.model.absences import Absence
 from laklak.model.records import RunRecord
 
 EVIDENCE_SHOWN: Final = 5_000
+_BEGIN: Final = b"<!doctype html>"
 _HTML_CHARS: Final = {ord(char): f"\\u{ord(char):04x}" for char in "<>&"}
 
 
 def check_place(path: Path) -> None:
-    """UsageError where no file can be put at `path`: before a store is looked at for a minute."""
+    """UsageError where no page can be put at `path`, or something else is there: before a store is looked at."""
     folder = path.absolute().parent
-    if path.is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK):
-        what = "is a folder" if path.is_dir() else "cannot be written: look whether its folder is there and yours"
+    what = ""
+    if path.is_dir():
+        what = "is a folder"
+    elif not folder.is_dir() or not os.access(folder, os.W_OK):
+        what = "cannot be written: look whether its folder is there and yours"
+    elif path.exists() and not _is_page(path):
+        what = "is there and is no HTML: it stays as it is"
+    if what:
         raise UsageError(f"--html {path} {what}", hint="name a file in a folder that you may write to")
+
+
+def _is_page(path: Path) -> bool:
+    """Whether a page may take its place: a store, for one, is no page."""
+    try:
+        with path.open("rb") as file:
+            start = file.read(len(_BEGIN))
+    except OSError:
+        return False
+    return start.lower() in (b"", _BEGIN)
 
 
 def write_page(path: Path, pieces: Iterator[str]) -> None:

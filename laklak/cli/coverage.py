@@ -123,12 +123,15 @@ async def _look(
     settings: Settings, chosen: list[Series], wanted: Range, *, typed: bool, interval: Interval | None, detailed: bool
 ) -> tuple[CoverageReport, Sequence[RunRecord]]:
     from laklak.audit.coverage import look_at
+    from laklak.cli.terminal import tell
     from laklak.stores import open_store
+    from laklak.tasks.process import is_attended
 
     # Whoever looks waits for the answer: nothing is waited for that may come up one day.
     access = replace(settings.store_access, refusal_wait_s=0.0, max_wait_s=1.0)
     async with open_store(access, create=False) as opened:
-        report = await look_at(opened, chosen, wanted, typed=typed, interval=interval, detailed=detailed)
+        note = tell if is_attended() else None
+        report = await look_at(opened, chosen, wanted, typed=typed, interval=interval, detailed=detailed, note=note)
         return report, await opened.runs(_RUNS_SHOWN) if detailed else ()
 
 

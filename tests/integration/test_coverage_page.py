@@ -145,11 +145,19 @@ def test_a_page_takes_the_place_of_the_one_before_only_when_it_is_whole(page, he
     assert [path.name for path in Path().iterdir() if "page" in path.name] == ["page.html"]
 
 
-@pytest.mark.parametrize("place", ["nowhere/page.html", "."])
-def test_a_place_that_takes_no_file_is_told_before_anything_is_looked_at(here, place):
+@pytest.mark.parametrize("place", ["nowhere/page.html", ".", "candles.db"])
+def test_a_place_that_takes_no_page_is_told_before_anything_is_looked_at(filled, here, place):
+    before = Path("candles.db").read_bytes()
     ended = here("coverage", "--store", "candles.db", "--html", place)
     assert (ended.exit, ended.out, len(ended.lines("error"))) == (2, "", 1)
-    assert "--html" in ended.lines("error")[0]
+    assert f"--html {place} " in ended.lines("error")[0]
+    assert Path("candles.db").read_bytes() == before
+
+
+def test_a_page_that_is_there_is_replaced_and_keeps_its_mode(page, here):
+    Path("page.html").chmod(0o640)
+    here("coverage", "--store", "candles.db", "--html", "page.html")
+    assert Path("page.html").stat().st_mode & 0o777 == 0o640
 
 
 def test_many_stretches_become_the_worst_of_each_day(filled, here, monkeypatch):
