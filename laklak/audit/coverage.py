@@ -154,15 +154,8 @@ async def look_at(
     `typed` ones that the store has never heard of are an error, those of a list are missing.  `detailed`: every
     stretch that is not held is kept.  Where it takes long, `note` is told how far it is.
     """
-    must_exist(store)
-    knowledge, held = await Knowledge.of(store), await store.holdings()
-    if typed:
-        check_known(asked, held, store.display)
-    chosen = list(dict.fromkeys(asked)) or sorted((one for one in held if interval in (None, one.interval)), key=str)
-    if not chosen:
-        of = f" of {interval}" if interval is not None and held else ""
-        raise StoreUnavailable(f"{store.display} holds no series{of}", hint="fill it: laklak backfill --days 7")
-    as_of = {venue: _as_of(venue, knowledge, held) for venue in sorted({one.venue for one in chosen})}
+    knowledge, held, chosen = await chosen_of(store, asked, typed=typed, interval=interval)
+    as_of = as_of_of(chosen, knowledge, held)
 
     async def one(series: Series) -> Coverage:
         known = known_of(knowledge, series, held.get(series), as_of[series.venue])
@@ -173,6 +166,26 @@ async def look_at(
 
     found = await each(chosen, one, note)
     return CoverageReport(store.display, as_of, tuple(sorted(found, key=lambda one: one.badness)))
+
+
+async def chosen_of(
+    store: Store, asked: Sequence[Series], *, typed: bool, interval: Interval | None
+) -> tuple[Knowledge, Mapping[Series, TimeRange], list[Series]]:
+    """What the store knows and holds, and which series are meant: `asked`, or all that it has (of an `interval`)."""
+    must_exist(store)
+    knowledge, held = await Knowledge.of(store), await store.holdings()
+    if typed:
+        check_known(asked, held, store.display)
+    chosen = list(dict.fromkeys(asked)) or sorted((one for one in held if interval in (None, one.interval)), key=str)
+    if not chosen:
+        of = f" of {interval}" if interval is not None and held else ""
+        raise StoreUnavailable(f"{store.display} holds no series{of}", hint="fill it: laklak backfill --days 7")
+    return knowledge, held, chosen
+
+
+def as_of_of(chosen: Iterable[Series], knowledge: Knowledge, held: Mapping[Series, TimeRange]) -> dict[str, int]:
+    """By venue: up to when candles were wanted in the last run."""
+    return {venue: _as_of(venue, knowledge, held) for venue in sorted({one.venue for one in chosen})}
 
 
 def known_of(knowledge: Knowledge, series: Series, held: TimeRange | None, as_of_ms: int) -> Known:

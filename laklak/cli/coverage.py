@@ -6,23 +6,22 @@ import os
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from laklak.cli.grouped import OUTPUT, WHAT
-from laklak.cli.options import AsJson, Config, ExistingStore, Start, option, settings_of, working_folder
+from laklak.cli.choosing import LastRunEnd, SeriesNames, Stored, chosen_series, in_store
+from laklak.cli.grouped import OUTPUT
+from laklak.cli.options import AsJson, Config, ExistingStore, Start, option, settings_of
 from laklak.cli.work import look, print_json
 from laklak.errors import UsageError
 
 if TYPE_CHECKING:
-    from laklak.audit.coverage import Coverage, CoverageReport, Range
+    from laklak.audit.coverage import Coverage, CoverageReport
     from laklak.audit.stretches import Kind
     from laklak.model.records import RunRecord
-    from laklak.model.series import Interval, Series
-    from laklak.settings.load import Settings
+    from laklak.stores.base import Store
 
 _LETTERS: Final[Mapping[Kind, str]] = {
     "full": "-",
@@ -49,19 +48,13 @@ _RUNS_SHOWN: Final = 200
 
 
 def coverage(
-    series: Annotated[
-        list[str] | None, typer.Argument(metavar="[SERIES]...", help="Series or symbols; else all that is stored.")
-    ] = None,
+    series: SeriesNames = None,
     days: Annotated[str | None, option("days")] = None,
     start: Start = None,
-    end: Annotated[
-        str | None, typer.Option(metavar="T", help="Moment to stop before [the last run].", rich_help_panel=WHAT)
-    ] = None,
+    end: LastRunEnd = None,
     interval: Annotated[str | None, option("interval")] = None,
     assets: Annotated[str | None, option("assets")] = None,
-    stored: Annotated[
-        bool, typer.Option("--stored", help="All that is stored, as without a series.", rich_help_panel=WHAT)
-    ] = False,
+    stored: Stored = False,
     everything: Annotated[bool, typer.Option("--all", help="Show full series too.", rich_help_panel=OUTPUT)] = False,
     good: Annotated[
         float, typer.Option(min=0, max=100, metavar="P", help="From here GOOD.", rich_help_panel=OUTPUT)
@@ -96,17 +89,24 @@ def coverage(
         {"days": days, "start": start, "end": end, "interval": interval, "assets": assets, "store": store}
         | {"config": config}
     )
-    if (assets is not None) + bool(series) + stored > 1:
-        raise UsageError("series, --assets and --stored exclude each other", hint="give one")
     if html is not None:
         from laklak.audit.page import check_place
 
         check_place(html)
     wanted = Range(settings.days, settings.start_ms, settings.end_ms)
-    chosen = _chosen(series or (), assets, settings)
+    chosen = chosen_series(series or (), assets, settings, stored=stored)
     of = settings.interval if interval is not None else None
-    work = _look(settings, chosen, wanted, typed=bool(series), interval=of, detailed=html is not None)
-    report, runs = look(work, json_of="coverage" if as_json else None)
+
+    async def work(opened: Store) -> tuple[CoverageReport, Sequence[RunRecord]]:
+        from laklak.audit.coverage import look_at
+        from laklak.cli.terminal import tell
+        from laklak.tasks.process import is_attended
+
+        note, detailed = tell if is_attended() else None, html is not None
+        report = await look_at(opened, chosen, wanted, typed=bool(series), interval=of, detailed=detailed, note=note)
+        return report, await opened.runs(_RUNS_SHOWN) if detailed else ()
+
+    report, runs = look(in_store(settings, work), json_of="coverage" if as_json else None)
     status = report.exit(fail_below)
     if html is not None:
         from laklak.audit.page import page, write_page
@@ -117,36 +117,6 @@ def coverage(
     else:
         _show(report, good, warn, everything=everything)
     return status
-
-
-async def _look(
-    settings: Settings, chosen: list[Series], wanted: Range, *, typed: bool, interval: Interval | None, detailed: bool
-) -> tuple[CoverageReport, Sequence[RunRecord]]:
-    from laklak.audit.coverage import look_at
-    from laklak.cli.terminal import tell
-    from laklak.stores import open_store
-    from laklak.tasks.process import is_attended
-
-    # Whoever looks waits for the answer: nothing is waited for that may come up one day.
-    access = replace(settings.store_access, refusal_wait_s=0.0, max_wait_s=1.0)
-    async with open_store(access, create=False) as opened:
-        note = tell if is_attended() else None
-        report = await look_at(opened, chosen, wanted, typed=typed, interval=interval, detailed=detailed, note=note)
-        return report, await opened.runs(_RUNS_SHOWN) if detailed else ()
-
-
-def _chosen(names: Sequence[str], assets: str | None, settings: Settings) -> list[Series]:
-    from laklak.model.series import Series
-    from laklak.settings.assets import find_assets, read_assets
-    from laklak.settings.typed import KNOWN_VENUES, SPELLED, typed_series
-    from laklak.venues import VENUES
-
-    if assets is None:
-        return [typed_series(text, settings) for text in names]
-    found = find_assets(working_folder(), settings.assets, settings.config_folder)
-    read = read_assets(found.path, KNOWN_VENUES, SPELLED)
-    built = [one for one in read.assets if one.venue in VENUES]
-    return [Series(one.venue, one.symbol, settings.interval) for one in built]
 
 
 def _as_object(report: CoverageReport, good: float, warn: float, status: int) -> dict[str, Any]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from laklak.cli.choosing import in_store
 from laklak.cli.options import AsJson, Config, ExistingStore, option, settings_of
 from laklak.cli.work import look, print_json
 from laklak.errors import UsageError
@@ -15,7 +15,7 @@ from laklak.errors import UsageError
 if TYPE_CHECKING:
     from laklak.audit.explain import Explanation
     from laklak.model.series import Series
-    from laklak.settings.load import Settings
+    from laklak.stores.base import Store
 
 
 def explain(
@@ -43,7 +43,13 @@ def explain(
     if interval is not None and wanted.interval != settings.interval:
         raise UsageError(f"{series} names another interval than {interval}", hint="give one of them")
     _check_on_grid(wanted, open_ms)
-    found = look(_look(settings, wanted, open_ms), json_of="explain" if as_json else None)
+
+    async def work(opened: Store) -> Explanation:
+        from laklak.audit.explain import explain_minute
+
+        return await explain_minute(opened, wanted, open_ms)
+
+    found = look(in_store(settings, work), json_of="explain" if as_json else None)
     if as_json:
         _print_object(found)
     else:
@@ -59,16 +65,6 @@ def _check_on_grid(series: Series, open_ms: int) -> None:
             f"no candle of {series.interval} opens at {iso(open_ms)}",
             hint=f"the one that it lies in opens at {iso(series.interval.floor(open_ms))}",
         )
-
-
-async def _look(settings: Settings, series: Series, open_ms: int) -> Explanation:
-    from laklak.audit.explain import explain_minute
-    from laklak.stores import open_store
-
-    # Whoever looks waits for the answer: nothing is waited for that may come up one day.
-    access = replace(settings.store_access, refusal_wait_s=0.0, max_wait_s=1.0)
-    async with open_store(access, create=False) as opened:
-        return await explain_minute(opened, series, open_ms)
 
 
 def _print_object(found: Explanation) -> None:

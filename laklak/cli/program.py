@@ -13,6 +13,7 @@ from laklak.cli.bench import bench
 from laklak.cli.check import check
 from laklak.cli.copy import copy
 from laklak.cli.coverage import coverage
+from laklak.cli.digest import digest
 from laklak.cli.explain import explain
 from laklak.cli.grouped import GroupedCommand
 from laklak.cli.runs import runs
@@ -59,6 +60,7 @@ app.command(cls=GroupedCommand)(show)
 app.command(cls=GroupedCommand)(coverage)
 app.command(cls=GroupedCommand)(explain)
 app.command(cls=GroupedCommand)(runs)
+app.command(cls=GroupedCommand)(digest)
 app.add_typer(assets, name="assets")
 app.command(cls=GroupedCommand)(simulate)
 app.command()(bench)

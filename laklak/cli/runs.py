@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from laklak.cli.choosing import in_store
 from laklak.cli.grouped import WHAT
 from laklak.cli.options import AsJson, Config, ExistingStore, option, settings_of
 from laklak.cli.work import look, print_json
 
 if TYPE_CHECKING:
     from laklak.model.records import GapFill, RunRecord
-    from laklak.model.series import Series
-    from laklak.settings.load import Settings
+    from laklak.stores.base import Store
 
 _LAST: Final = 20
 _FILLS_SHOWN: Final = 10
@@ -47,28 +46,24 @@ def runs(
 
     settings = settings_of({"interval": interval, "store": store, "config": config})
     wanted = None if series is None else typed_series(series, settings)
-    found = look(_look(settings, last, wanted, failed=failed), json_of="runs" if as_json else None)
+
+    async def work(opened: Store) -> list[RunRecord]:
+        from laklak.stores.reading import must_exist
+
+        must_exist(opened)
+        found = await opened.runs(last, series=wanted, failed=failed)
+        if wanted is not None and not found:
+            from laklak.audit.coverage import check_known
+
+            check_known([wanted], await opened.holdings(), opened.display)
+        return found
+
+    found = look(in_store(settings, work), json_of="runs" if as_json else None)
     if as_json:
         _print_object(shown_store(settings.store), found)
     else:
         _print_lines(found)
     return 0
-
-
-async def _look(settings: Settings, last: int, series: Series | None, *, failed: bool) -> list[RunRecord]:
-    from laklak.stores import open_store
-    from laklak.stores.reading import must_exist
-
-    # Whoever looks waits for the answer: nothing is waited for that may come up one day.
-    access = replace(settings.store_access, refusal_wait_s=0.0, max_wait_s=1.0)
-    async with open_store(access, create=False) as opened:
-        must_exist(opened)
-        found = await opened.runs(last, series=series, failed=failed)
-        if series is not None and not found:
-            from laklak.audit.coverage import check_known
-
-            check_known([series], await opened.holdings(), opened.display)
-        return found
 
 
 def _print_object(store: str, found: Sequence[RunRecord]) -> None:

@@ -189,6 +189,13 @@ def _no_answer(command: str, error: LaklakError) -> dict[str, Any]:
         }
         ended = {"exit": error.exit_code, "error": in_short(error), "hint": error.hint}
         return {"schema": SCHEMA, "version": __version__, **nothing, **ended}
+    if command == "digest":
+        from laklak.model.digest import FORMAT
+        from laklak.report.summary import SCHEMA
+
+        nothing = {"format": FORMAT, "store": None, "as_of": {}, "root": None, "series": []}
+        ended = {"exit": error.exit_code, "error": in_short(error), "hint": error.hint}
+        return {"schema": SCHEMA, "version": __version__, **nothing, **ended}
     if command.startswith("assets"):
         from laklak.report.summary import SCHEMA
 

@@ -12,7 +12,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from laklak.errors import AssetsError
+from laklak.errors import AssetsError, UsageError
 from laklak.settings.assets import COMMENT, BadLine, Row, Spelled, read_rows
 from laklak.text import shown_path
 
@@ -115,8 +115,8 @@ def converted(text: str, bare_venue: str, venues: Collection[str], spelled: Spel
     return Converted(lines, len(seen), bad, bare, idle)
 
 
-def replace_text(path: Path, text: str) -> None:
-    """Write a file so that it is there whole, old or new, whatever happens; AssetsError where it cannot be written."""
+def replace_text(path: Path, text: str, *, error: type[UsageError] = AssetsError) -> None:
+    """Write a file so that it is there whole, old or new, whatever happens; `error` where it cannot be written."""
     # A link stays a link: what it points to is replaced.
     target = Path(os.path.realpath(path))
     waiting: str | None = None
@@ -131,7 +131,7 @@ def replace_text(path: Path, text: str) -> None:
         os.replace(waiting, target)
         waiting = None
     except OSError as problem:
-        raise AssetsError(
+        raise error(
             f"{shown_path(path)} cannot be written: {problem.strerror or problem}", hint="name another FILE"
         ) from problem
     finally:

@@ -464,6 +464,7 @@ def test_every_option_has_a_help_text():
         "check",
         "copy",
         "coverage",
+        "digest",
         "explain",
         "fill",
         "runs",

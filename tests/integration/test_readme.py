@@ -96,6 +96,7 @@ def test_every_table_of_keys_is_held_against_its_command():
         "coverage",
         "explain",
         "runs",
+        "digest",
         "assets list",
         "assets check",
     ]
@@ -146,6 +147,20 @@ def test_the_keys_of_an_explanation_are_those_that_the_readme_tells(filled, here
 
 def test_the_keys_of_runs_are_those_that_the_readme_tells(filled, here):
     same_keys(here("runs", "--json").json, "runs")
+
+
+def test_the_keys_of_digests_are_those_that_the_readme_tells(filled, here):
+    same_keys(here("digest", "--json").json, "digest")
+
+
+def test_the_readme_recomputes_the_root_of_a_series_without_laklak(filled, here):
+    (told,) = re.findall(r"```python\n(import hashlib.*?)```", README, re.DOTALL)
+    assert "laklak" not in re.sub(r'"laklak\.db"|laklak-digest-1', "", told)
+    told = told.replace("binance:BTCUSDT:1m", "binance:LTCUSDT:1m")
+
+    found = subprocess.run([sys.executable, "-c", told], capture_output=True, text=True, check=True).stdout.strip()
+
+    assert found == here("digest", "LTCUSDT", "--json").json["series"][0]["root"]
 
 
 def test_the_keys_of_the_traded_symbols_are_those_that_the_readme_tells(filled, here):

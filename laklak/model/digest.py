@@ -1,0 +1,77 @@
+"""What the candles of a UTC day are, as 32 bytes that anyone can recompute from the rows, and a tree above the days.
+
+    row     <q5d: open_time in ms UTC, open, high, low, close, volume; little-endian, -0.0 as 0.0
+    day     SHA-256 of the rows of a UTC day, rising: the digest of a day, which says nothing of series and day
+    leaf    SHA-256 of  00, "laklak-digest-1", the series and the day, with a newline after each, the day's digest
+    node    SHA-256 of  01, the left child, the right child; a child that has no partner goes up as it is
+    root    of a series: of the leaves of its days that have candles, rising
+            of all: of the roots of the series that have one, by name
+
+The first byte keeps a leaf from being taken for a node, and a child goes up alone so that no two lists of days have the
+same root (RFC 6962, section 2.1, does both).  It is a function of the rows and the range, whatever the store.
+"""
+
+from __future__ import annotations
+
+import struct
+import sys
+from array import array
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Final
+
+from laklak.model.series import Series, iso
+
+FORMAT: Final = "laklak-digest-1"
+ROW: Final = struct.Struct("<q5d")
+
+
+@dataclass(frozen=True, slots=True)
+class DayDigest:
+    """The digest of a UTC day that has `rows` candles.
+
+    `unfinished`: it had not ended when it was looked at.  `provisional`: some of it is streamed and not confirmed yet.
+    """
+
+    day_ms: int
+    rows: int
+    sha256: bytes
+    unfinished: bool = False
+    provisional: bool = False
+
+    @property
+    def day(self) -> str:
+        return iso(self.day_ms)[:10]
+
+
+def packed(open_times: Sequence[int], values: Sequence[Sequence[float]]) -> bytes:
+    """Rows as they are digested."""
+    count = len(open_times)
+    # Laid between each other as doubles, which moves bits and makes no object: 0.05 CPU s a million.
+    rows = array("d", bytes(count * ROW.size))
+    rows[0::6] = array("d", array("q", open_times).tobytes())
+    for number, column in enumerate(values, 1):
+        rows[number::6] = _without_negative_zero(array("d", column))
+    if sys.byteorder == "big":
+        rows.byteswap()
+    return rows.tobytes()
+
+
+def leaf(series: Series, day: DayDigest) -> bytes:
+    return sha256(f"\0{FORMAT}\n{series}\n{day.day}\n".encode() + day.sha256).digest()
+
+
+def root(nodes: Sequence[bytes]) -> bytes | None:
+    """The top of the tree above these; None of none."""
+    level = list(nodes)
+    while len(level) > 1:
+        pairs = [sha256(b"\1" + level[i] + level[i + 1]).digest() for i in range(0, len(level) - 1, 2)]
+        level = pairs + level[len(level) - len(level) % 2 :]
+    return level[0] if level else None
+
+
+def _without_negative_zero(column: array[float]) -> array[float]:
+    # By its highest byte: few candles have one that is less than zero at all.
+    highest = column.tobytes()[0 if sys.byteorder == "big" else 7 :: 8]
+    return array("d", [value + 0.0 for value in column]) if b"\x80" in highest else column
