@@ -216,7 +216,8 @@ def _periods(told: Any) -> list[TimeRange]:
     DecodeError where one cannot be read: without it, time in which there was trade would be closed.
     """
     days = told if isinstance(told, list) else [] if told is None else [told]
-    return [_period(one) for day in days for one in (day if isinstance(day, list) else [day])]
+    periods = (_period(one) for day in days for one in (day if isinstance(day, list) else [day]))
+    return [one for one in periods if one]
 
 
 def _period(told: Any) -> TimeRange:

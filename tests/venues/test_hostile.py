@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import orjson
@@ -17,6 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from played import START, Played, played, taken
 
+from laklak.engine import edges, search
 from laklak.model.candles import Chunk
 from laklak.model.series import DAY_MS, MINUTE_MS, Interval, Series, TimeRange, check_symbol
 from laklak.plan.answers import FirstQuestion
@@ -157,6 +159,26 @@ def test_a_value_that_can_be_no_cell_makes_no_candle_wherever_it_stands(one):
             # Nor is time in which there was trade told to have been closed, where a session is not just left out.
             if new is not ... and checked is not None and checked.sessions is not None:
                 assert told <= {*checked.sessions}, (path, new)
+
+
+@every_one
+def test_a_search_for_an_end_finds_true_candles_or_none(one):
+    asked, body = plain(one)
+    times = [*one.truth(asked.span)]
+    feed = SimpleNamespace(venue=one.venue, clock=SimpleNamespace(now_ms=lambda: asked.span.end_ms))
+    readers = search._times(feed, asked), edges._open_times(feed, replace(asked, anywhere=True), asked.span.end_ms)
+    for path in places(orjson.loads(body)):
+        for new in NO_CELLS:
+            for reader in readers:
+                try:
+                    found = reader(Answer(200, {}, changed(body, path, new)))
+                except DecodeError as error:
+                    said = str(error)
+                else:
+                    # A candle that a delayed feed or a clock has behind the span may come with it.
+                    assert {*found} <= {*times, asked.span.end_ms}
+                    said = ""
+                assert not said or said.isprintable()
 
 
 @every_one
