@@ -212,7 +212,7 @@ def _listed(settings: Settings, folder: Path, notes: list[str], warnings: list[s
         raise AssetsError(
             f"{read.name}: nothing is left of it: {some_of(of_skipped)}", hint=f"there is {', '.join(VENUES)}"
         )
-    notes.append(f"assets: {found.words}: {len(built):,} symbols")
+    notes.append(f"assets: {found.words}: {counted(len(built), 'symbol')}")
     warnings += [f"{read.name}:{one.line}: left out: {one}" for one in read.bad[:_LINES_TOLD]]
     if len(read.bad) > _LINES_TOLD:
         rest = [str(one.line) for one in read.bad[_LINES_TOLD:]]

@@ -47,6 +47,7 @@ def list_traded(venue: OfVenue = None, quote: Quote = None, as_json: AsJson = Fa
 
     settings = settings_of({"venue": venue, "config": config})
     name = settings.venue
+    _refuse_unlisted(name)
     listed = look(_ask(name, settings, ()), json_of="assets list" if as_json else None)
     symbols = traded_now(listed.values(), name, VENUES[name].market, _capitals(quote))
     if as_json:
@@ -67,7 +68,7 @@ def refresh(
     quote: Quote = None,
     config: Config = None,
 ) -> int:
-    """Write what a venue trades now into an asset list: its lines are those perpetuals or pairs and no others.
+    """Write what a venue trades now into an asset list: its lines are those perpetuals or pairs, and indexes it has.
 
     Comments and the lines of other venues stay as they are. The file is replaced in one step.
     """
@@ -82,6 +83,7 @@ def refresh(
 
     settings = settings_of({"venue": venue, "config": config})
     name = settings.venue
+    _refuse_unlisted(name)
     path = _to_write(file, settings)
     text = read_text(path, limit_bytes=MAX_BYTES, error=AssetsError) if path.exists() else ""
     if is_table(path, text):
@@ -92,6 +94,9 @@ def refresh(
     there = [one.symbol for row in rows for one in row.assets if one.venue == name]
     listed = look(_ask(name, settings, there))
     symbols = traded_now(listed.values(), name, VENUES[name].market, _capitals(quote))
+    # Of an index nobody's listing tells: who wants it has written it.
+    indexes = {one for one in there if one in listed and listed[one].kind == "index"}
+    symbols = [*symbols, *sorted(indexes.difference(symbols))]
     found = refreshed(text, name, symbols, KNOWN_VENUES, SPELLED)
     if found.text != text:
         replace_text(path, found.text)
@@ -244,6 +249,18 @@ def _read(settings: Settings) -> Assets:
     if not read.assets and not read.bad:
         raise AssetsError(f"{read.name} names no symbol", hint="laklak assets list prints what a venue trades")
     return read
+
+
+def _refuse_unlisted(venue: str) -> None:
+    """Raise where there is no listing to take symbols from."""
+    from laklak.errors import SymbolError
+    from laklak.venues import VENUES
+
+    if venue in VENUES and not VENUES[venue].listing_requests(()):
+        raise SymbolError(
+            f"{venue} has no listing: it tells of symbols that it is asked for",
+            hint=f"write them into the list yourself, as it spells them, such as {VENUES[venue].example} {venue}",
+        )
 
 
 async def _ask(venue: str, settings: Settings, expected: list[str] | tuple[()]) -> Mapping[str, Instrument]:

@@ -287,7 +287,8 @@ class Check:
             return [Finding("warning", feed.no_api, alone)]
         kind = "a simulator" if feed.transport.simulated else "it"
         symbols = len(feed.listing.instruments)
-        reached = f"{feed.shown_url}: {kind} answers and lists {counted(symbols, 'symbol')} ({duration_text(seconds)})"
+        lists = f" and lists {counted(symbols, 'symbol')}" if feed.lists_all else ""
+        reached = f"{feed.shown_url}: {kind} answers{lists} ({duration_text(seconds)})"
         facts = {"simulated": feed.transport.simulated, "symbols": symbols}
         return [
             Finding("ok", reached, facts=facts),
@@ -327,13 +328,16 @@ class Check:
         found = [Finding("warning", f"odd in its listing, and not counted: {some_of(odd)}")] if odd else []
         facts = {"asked": len(asked), "unlisted": len(unlisted)}
         if asked and not unlisted:
-            found.append(Finding("ok", f"it lists all {counted(len(asked), 'symbol')} of the asset list", facts=facts))
+            knows = "lists" if feed.lists_all else "knows"
+            found.append(
+                Finding("ok", f"it {knows} all {counted(len(asked), 'symbol')} of the asset list", facts=facts)
+            )
         elif unlisted:
             found.append(
                 Finding(
                     "warning",
-                    f"{len(unlisted):,} of {counted(len(asked), 'symbol')} of the asset list are not listed: "
-                    f"{some_of(unlisted)}",
+                    f"{len(unlisted):,} of {counted(len(asked), 'symbol')} of the asset list are not "
+                    f"{'listed' if feed.lists_all else 'known to it'}: {some_of(unlisted)}",
                     self._about_unlisted(feed, unlisted),
                     facts,
                 )
@@ -342,6 +346,10 @@ class Check:
 
     def _about_unlisted(self, feed: Feed, symbols: Sequence[str]) -> str:
         """What a run does about symbols that are not listed, by what the last one found of them."""
+        packaged = all(one.packaged for one in self._order.asked if one.symbol in symbols)
+        end = "is named in each run" if packaged else "ends each run with exit status 1 until it is taken off the list"
+        if not feed.lists_all:
+            return f"a symbol that it does not know {end}"
         known: list[str] = []
         unknown: list[str] = []
         for symbol in symbols:
@@ -351,11 +359,9 @@ class Check:
                     f"{symbol} ({look.words or f'looked for at {iso(look.at_ms // 1000 * 1000)}'})"
                 )
         where = "klines and bulk files" if feed.reader is not None else "klines"
-        packaged = all(one.packaged for one in self._order.asked if one.symbol in symbols)
         parts = [f"a run looks for them in {where}, a week later again, and fetches what these have"]
         parts += [f"they had {some_of(known)}"] if known else []
         parts += [f"they did not have {some_of(unknown)}"] if unknown else []
-        end = "is named in each run" if packaged else "ends each run with exit status 1 until it is taken off the list"
         return "; ".join([*parts, f"a symbol that nobody has {end}"])
 
     def _told_to_wait(self, exc: TryLater) -> Finding:
@@ -385,7 +391,7 @@ class Check:
         # What could not be asked has waited for its turn, not for the venue.
         return Finding(
             "warning",
-            f"{name} could not be asked within {limit}: the budget is {feed.budget} weight a minute, and "
+            f"{name} could not be asked within {limit}: the budget is {feed.budget} {feed.unit}, and "
             f"{_used(feed):,} of the {feed.advertised:,} of this address are used",
             "a run waits for its turn; find out what else asks from this address, or use another --budget",
         )
@@ -452,7 +458,7 @@ def _weight(feed: Feed, order: Order) -> Finding:
         "used_weight": used,
         "others_weight": others,
     }
-    text = f"budget {feed.budget:,} of the {feed.advertised:,} weight a minute that it allows this address"
+    text = f"budget {feed.budget:,} of the {feed.advertised:,} {feed.unit} that it allows this address"
     if not used:
         return Finding("ok", f"{text}; its answers do not say how much is used", facts=facts)
     text = f"{text}; {used:,} used in this minute, {others:,} of it not by this check"

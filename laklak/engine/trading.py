@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection
 from dataclasses import replace
 
 from laklak.errors import PermanentError, TransientError, VenueUnreachable
+from laklak.plan.wanted import Asked
 from laklak.settings.order import Order
 from laklak.sources.venue import Feed
 from laklak.tasks.stopping import Stopper
@@ -19,7 +20,10 @@ async def ask_listing(name: str, order: Order, tell: Callable[[str], None], expe
     Raises what entering a Feed raises. `tell` receives a line for every pause that the venue orders.
     """
     with Pools(order.settings.state_dir, make=False) as pools:
-        feed = Feed(name, replace(order, settings=replace(order.settings, source="rest")), Stopper(), tell, pools)
+        # Of a venue that has no listing those that are expected are asked for.
+        asked = tuple(Asked(symbol, name, typed=False) for symbol in sorted(expected))
+        order = replace(order, settings=replace(order.settings, source="rest"), asked=asked)
+        feed = Feed(name, order, Stopper(), tell, pools)
         async with feed:
             return await _listing_of(feed, expected)
 

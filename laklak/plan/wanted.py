@@ -236,10 +236,13 @@ def traded_now(
 
     SymbolError where there is none.
     """
-    traded = [one for one in instruments if one.kind == market and one.trades]
+    listed = list(instruments)
+    traded = [one for one in listed if one.kind == market and one.trades]
     found = sorted(one.symbol for one in traded if quote in (None, one.quote))
     if found:
         return found
+    if not listed:
+        raise SymbolError(f"{venue} has no listing to take symbols from", hint="name them, typed or in an asset list")
     if not traded:
         raise SymbolError(f"{venue} lists no {market} that trades", hint="run it again when the venue is well")
     quotes = ", ".join(sorted({one.quote for one in traded}))

@@ -40,7 +40,7 @@ from laklak.sources.fresh import Fresh, chunks_with
 from laklak.sources.page_size import PageSize
 from laklak.stores.base import Origin
 from laklak.tasks.stopping import Stopper
-from laklak.text import mask_url
+from laklak.text import mask_url, per_window
 from laklak.venues import VENUES, Venue
 from laklak.venues.base import Asked, Listing, Request, unlisted
 from laklak.wire.clock import VenueClock
@@ -245,6 +245,11 @@ class Feed:
         shares = self._shares(self.advertised)
         first = {} if units is None else {self._quota: Budget(units, self._window.seconds)}
         return {name: share.budget for name, share in shares.items()} | first
+
+    @property
+    def unit(self) -> str:
+        """What the budget is of: `weight a minute`."""
+        return per_window(self._quota, self._window.seconds)
 
     @property
     def budget_a_minute(self) -> int:
