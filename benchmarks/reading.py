@@ -9,7 +9,7 @@ processes, `server s/M` the CPU seconds of the server for a million rows.  A qua
 show what grows with them.  What comes is checked: how many rows, and the last close.
 
     sqlite   driver   ADBC's driver, in a process beside; `plain`: without it; `rows`: what `read` did and does
-    influx   csv      InfluxQL answered in CSV; `before`: in JSON (1.x), Flux with a pivot (2.x)
+    influx   packed   InfluxQL answered in MessagePack; `before`: in JSON (1.x), Flux with a pivot (2.x)
 
 Servers are those of the tests: influxd on PATH, and what `make influxd2` builds.
 """
@@ -46,7 +46,7 @@ from laklak.stores.sqlite import bulk
 START_MS = 1_451_606_400_000
 SERIES = Series.parse("binance:BTCUSDT:1m")
 WRITE_ROWS = 50_000
-WAYS = {"sqlite": ("rows", "plain", "driver"), "influxdb": ("before", "csv"), "influxdb2": ("before", "csv")}
+WAYS = {"sqlite": ("rows", "plain", "driver"), "influxdb": ("before", "packed"), "influxdb2": ("before", "packed")}
 
 
 async def fill(access: StoreAccess, rows: int) -> None:

@@ -256,62 +256,116 @@ def test_the_driver_takes_no_lock_of_this_process_away(filled, series, small_bat
     assert "database is locked" in other.stderr
 
 
-HEAD = b"name,tags,time,open,high,low,close,volume\n"
-END = b"name,tags,name,duration,shardGroupDuration,replicaN,default\n,,autogen,0s,168h0m0s,1,true\n"
-ROW = b"binance_ohlc,,1767225600000000000,1.5,2,1,2,0\n"
 MINUTE = 60_000
+START_NS = START * 1_000_000
 
 
-def test_an_answer_in_csv_is_read_as_columns():
-    odd = b"binance_ohlc,,1767225600000000001,1,2,1,2,0\nbinance_ohlc,,1767225660000000000,1,2,,2,0\n"
-    found = influx_columns.read_columns(HEAD + ROW + odd + b"\n" + END, MINUTE)
+def packed(value: object) -> bytes:
+    """A value in MessagePack, as a server spells it."""
+    match value:
+        case None | False | True:
+            return {None: b"\xc0", False: b"\xc2", True: b"\xc3"}[value]
+        case int() if 0 <= value < 128:
+            return bytes([value])
+        case int():
+            return b"\xd3" + struct.pack(">q", value)
+        case float():
+            return b"\xcb" + struct.pack(">d", value)
+        case str() if len(value) < 32:
+            return bytes([0xA0 | len(value)]) + value.encode()
+        case str():
+            return b"\xd9" + bytes([len(value)]) + value.encode()
+        case list():
+            return b"\xdc" + struct.pack(">H", len(value)) + b"".join(map(packed, value))
+        case dict():
+            cells = [packed(one) for pair in value.items() for one in pair]
+            return bytes([0x80 | len(value)]) + b"".join(cells)
+    raise AssertionError(value)
+
+
+def answer(rows, columns=("time", "open", "high", "low", "close", "volume"), *, partial=False, **more) -> bytes:
+    """A piece of an answer; a row of six begins with the mark of a short list, as on a server."""
+    series = {"name": "x", "columns": list(columns), "values": "ROWS"} | ({"partial": True} if partial else {})
+    piece = packed({"results": [{"statement_id": 0, "series": [series], **more}]})
+    cells = [bytes([0x90 | len(row)]) + b"".join(map(packed, row)) for row in rows]
+    return piece.replace(packed("ROWS"), b"\xdc" + struct.pack(">H", len(rows)) + b"".join(cells))
+
+
+def row(minute: float, *values: float | None) -> list[object]:
+    return [START_NS + round(minute * 60_000_000_000), *(values or (1.5, 2.0, 1.0, 2.0, 0.0))]
+
+
+def test_an_answer_is_read_as_columns_on_the_grid():
+    found = influx_columns.read_columns(answer([row(0), row(0.5), row(1)]), MINUTE)
     assert found is not None
     assert list(found.open_times) == [START, START + MINUTE]
-    assert [column[0] for column in found.values] == [1.5, 2.0, 1.0, 2.0, 0.0]
-    assert math.isnan(found.values[2][1])
+    assert [list(column) for column in found.values] == [[1.5] * 2, [2.0] * 2, [1.0] * 2, [2.0] * 2, [0.0] * 2]
 
 
-def test_an_answer_without_a_point_is_empty():
-    found = influx_columns.read_columns(END, MINUTE)
+def test_a_number_that_lacks_is_nan_beside_rows_that_are_whole():
+    body = answer([row(0), row(1, 1.0, None, 1.0, 1.0, 1.0)], partial=True) + answer([row(2)])
+    found = influx_columns.read_columns(body, MINUTE)
+    assert found is not None
+    assert list(found.open_times) == [START, START + MINUTE, START + 2 * MINUTE]
+    assert [math.isnan(high) for high in found.values[1]] == [False, True, False]
+
+
+@pytest.mark.parametrize("nothing", [{}, {"series": []}])
+def test_an_answer_without_a_point_is_empty(nothing):
+    found = influx_columns.read_columns(packed({"results": [{"statement_id": 0, **nothing}]}), MINUTE)
     assert found is not None
     assert not found.open_times
+
+
+@pytest.mark.parametrize("whole", [answer([row(0), row(1)]), answer([row(0), row(1, None, 1.0, 1.0, 1.0, 1.0)])])
+def test_an_answer_that_is_cut_anywhere_is_none(whole):
+    for size in range(1, len(whole)):
+        with pytest.raises(ValueError, match=r"cut off|answer"):
+            influx_columns.read_columns(whole[:size], MINUTE)
 
 
 @pytest.mark.parametrize(
     "body",
     [
-        b"",
-        HEAD + ROW,
-        HEAD + ROW + b"\n",
-        HEAD + ROW + b"\n" + END.splitlines(keepends=True)[0],
-        HEAD + ROW + END,
-        HEAD.replace(b"open", b"volume") + ROW + b"\n" + END,
-        HEAD + b"binance_ohlc,,soon,1,2,1,2,0\n" + b"\n" + END,
-        b'{"results":[{"statement_id":0}]}\n',
-        b'error\n"timeout"\n',
+        answer([row(0)], partial=True),
+        answer([row(0)], more="x", partial=True),
+        answer([], columns=("time", "open")),
+        packed([1, 2]),
+        b"\xc1",
+        b"\xff\xff",
     ],
-    ids=["nothing", "no end", "an empty line", "no row at the end", "cut", "columns", "no time", "JSON", "an error"],
+    ids=["more follows", "more of it follows", "columns", "a list", "no such kind", "numbers"],
 )
-def test_an_answer_that_does_not_show_its_end_is_none(body):
+def test_what_is_no_whole_answer_is_an_error(body):
+    with pytest.raises(ValueError, match=r"answer|cut|columns|kind"):
+        influx_columns.read_columns(body, MINUTE)
+
+
+def test_a_statement_that_failed_in_the_middle_is_told():
+    body = answer([row(0)], partial=True) + packed({"results": [{"statement_id": 0, "error": "timeout reached"}]})
+    with pytest.raises(influx_columns.FailedStatement, match="timeout reached"):
+        influx_columns.read_columns(body, MINUTE)
+
+
+@pytest.mark.parametrize("body", [b'{"results":[{"statement_id":0}]}\n', b"name,tags,time\n", b'error\n"x"\n', b""])
+def test_an_answer_in_another_language_is_none(body):
     assert influx_columns.read_columns(body, MINUTE) is None
 
 
 @pytest.mark.parametrize("server", ["influxd", "influxd2"])
-def test_a_server_whose_csv_is_not_whole_is_asked_the_slow_way(request, series, deliver, monkeypatch, server):
+def test_a_server_that_does_not_speak_messagepack_is_asked_the_slow_way(request, series, deliver, monkeypatch, server):
     from laklak.stores.access import StoreAccess
     from laklak.stores.influx.v1 import client as client_1
-    from laklak.stores.influx.v2 import client as client_2
 
     running = request.getfixturevalue(server)
     token = running.token if server == "influxd2" else None
-    where = running.url("csv") if token is None else running.url("csv/cut")
+    where = running.url("msgpack") if token is None else running.url("msgpack/slow")
     answers = []
 
     async def work():
         async with open_store(StoreAccess(where=where, token=token)) as store:
             await store.write([deliver(series, 50)])
-            for client in (client_1, client_2):
-                monkeypatch.setattr(client, "read_columns", lambda body, step_ms: answers.append(body))
+            monkeypatch.setattr(client_1, "read_columns", lambda body, step_ms: answers.append(body))
             slow = await store.read(series, DAYS)
             monkeypatch.undo()
             return bits(slow), bits(await store.read(series, DAYS))

@@ -16,15 +16,13 @@ from laklak.errors import StoreError
 from laklak.stores.base import Columns
 from laklak.stores.influx.address import Address1
 from laklak.stores.influx.calling import BODY_MAX, TIMEOUT, USER_AGENT, Caller, Passing, clock_ahead_ms, gzipped
-from laklak.stores.influx.columns import and_the_end, read_columns
+from laklak.stores.influx.columns import MSGPACK, FailedStatement, read_columns
 from laklak.stores.influx.ping import Greeting
 from laklak.stores.influx.verdicts import OK, Verdict, judge_query, judge_statement, judge_write
 from laklak.wire.client import connector_to
 
 ROWS_PER_PIECE: Final = 10_000
 """Rows that the server sends as one piece of JSON: some milliseconds of decoding."""
-
-CSV: Final = "application/csv"
 
 _PING_S: Final = 5.0
 
@@ -120,14 +118,14 @@ class Client1:
     async def query_columns(self, select: str, step_ms: int) -> Columns | None:
         """The candles of a SELECT, on the grid; None where it has to be asked as JSON, which says what is wrong."""
 
-        async def attempt() -> bytes:
-            form = pieces_of(self.address.database, and_the_end(select, self.address.database), "ns")
-            headers = {"Accept": CSV}
+        async def attempt() -> Columns | None:
+            form = pieces_of(self.address.database, select, "ns")
+            headers = accepts(MSGPACK, gzip=self._gzip)
             async with self._http().post("/query", data=form, headers=headers, allow_redirects=False) as response:
                 await self._judge(judge_query, response)
-                return await self.caller.body_of(response)
+                return await columns_of(await self.caller.body_of(response), step_ms, self.caller)
 
-        return await asyncio.to_thread(read_columns, await self.caller.persist(attempt), step_ms)
+        return await self.caller.persist(attempt)
 
     async def _judge(
         self, judge: Callable[[int, Mapping[str, str], bytes], Verdict], response: aiohttp.ClientResponse
@@ -168,6 +166,24 @@ def pieces_of(database: str, statements: str, epoch: str) -> dict[str, str]:
         "chunked": "true",
         "chunk_size": str(ROWS_PER_PIECE),
     }
+
+
+def accepts(kind: str, *, gzip: bool) -> dict[str, str]:
+    """The headers for an answer of this kind, packed or not: to pack one takes a server twice as long as to make it."""
+    return {"Accept": kind, "Accept-Encoding": "gzip" if gzip else "identity"}
+
+
+async def columns_of(body: bytes, step_ms: int, caller: Caller) -> Columns | None:
+    """The candles of an answer in MessagePack; None where the question has to be asked in another way."""
+    try:
+        return await asyncio.to_thread(read_columns, body, step_ms)
+    except FailedStatement as exc:
+        verdict = judge_statement(str(exc))
+        if verdict.kind != "failed":
+            caller.act_on(verdict)
+        return None
+    except ValueError as exc:
+        raise Passing("the answer to a query was cut off or no InfluxDB answer") from exc
 
 
 def _judge_write(status: int, headers: Mapping[str, str], body: bytes) -> Verdict:

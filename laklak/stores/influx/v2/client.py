@@ -21,9 +21,9 @@ from laklak.model.series import DAY_MS, TimeRange
 from laklak.stores.base import Columns
 from laklak.stores.influx.address import Address2
 from laklak.stores.influx.calling import BODY_MAX, TIMEOUT, USER_AGENT, Caller, Passing, clock_ahead_ms, gzipped
-from laklak.stores.influx.columns import and_the_end, read_columns
+from laklak.stores.influx.columns import MSGPACK
 from laklak.stores.influx.ping import Greeting
-from laklak.stores.influx.v1.client import CSV, Rows, pieces_of, take_piece
+from laklak.stores.influx.v1.client import Rows, accepts, columns_of, pieces_of, take_piece
 from laklak.stores.influx.v2 import flux
 from laklak.stores.influx.v2.csv import FluxError, Table, is_whole, read_tables
 from laklak.stores.influx.verdicts import Verdict, judge_query, judge_statement, judge_write, reason_of
@@ -232,25 +232,26 @@ class Client2:
         return await self.caller.persist(attempt)
 
     async def query_columns(self, database: str, policy: str, select: str, step_ms: int) -> Columns | None:
-        """The candles of a SELECT of InfluxQL, on the grid; None where its answer is not whole: Flux says why."""
-        asked = pieces_of(database, and_the_end(select, database), "ns") | {"rp": policy}
+        """The candles of a SELECT of InfluxQL, on the grid; None where Flux says what is wrong."""
+        asked = pieces_of(database, select, "ns") | {"rp": policy}
 
-        async def attempt() -> bytes:
-            response = await self._get("/query", asked, accept=CSV)
+        async def attempt() -> Columns | None:
+            response = await self._get("/query", asked, accepts(MSGPACK, gzip=self._gzip))
             async with response:
                 if response.status == 200:
-                    return await self.caller.body_of(response)
+                    return await columns_of(await self.caller.body_of(response), step_ms, self.caller)
                 verdict = judge_query(*await self._taken(response))
                 if verdict.kind != "failed":
                     self.caller.act_on(verdict)
-                return b""
+                return None
 
-        return await asyncio.to_thread(read_columns, await self.caller.persist(attempt), step_ms)
+        return await self.caller.persist(attempt)
 
-    async def _get(self, path: str, parameters: Mapping[str, str], accept: str = "application/json") -> Any:
+    async def _get(self, path: str, parameters: Mapping[str, str], headers: Mapping[str, str] | None = None) -> Any:
         # influxdb-client has no service for it.
+        headers = headers or {"Accept": "application/json"}
         return await self._api().call_api(
-            path, "GET", {}, list(parameters.items()), {"Accept": accept}, _preload_content=False
+            path, "GET", {}, list(parameters.items()), {**headers}, _preload_content=False
         )
 
     # Buckets
