@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from laklak.cli.grouped import OUTPUT, WHAT
-from laklak.cli.options import AsJson, Config, ExistingStore, Start, option, settings_of, working_folder
+from laklak.cli.options import AsJson, Config, ExistingStore, Start, chosen_series, option, settings_of
 from laklak.cli.work import look, print_json
 from laklak.errors import UsageError
 
@@ -96,14 +96,12 @@ def coverage(
         {"days": days, "start": start, "end": end, "interval": interval, "assets": assets, "store": store}
         | {"config": config}
     )
-    if (assets is not None) + bool(series) + stored > 1:
-        raise UsageError("series, --assets and --stored exclude each other", hint="give one")
     if html is not None:
-        from laklak.audit.page import check_place
+        from laklak.audit.page import check_page_place
 
-        check_place(html)
+        check_page_place(html)
     wanted = Range(settings.days, settings.start_ms, settings.end_ms)
-    chosen = _chosen(series or (), assets, settings)
+    chosen = chosen_series(series or (), assets, settings, stored=stored)
     of = settings.interval if interval is not None else None
     work = _look(settings, chosen, wanted, typed=bool(series), interval=of, detailed=html is not None)
     report, runs = look(work, json_of="coverage" if as_json else None)
@@ -133,20 +131,6 @@ async def _look(
         note = tell if is_attended() else None
         report = await look_at(opened, chosen, wanted, typed=typed, interval=interval, detailed=detailed, note=note)
         return report, await opened.runs(_RUNS_SHOWN) if detailed else ()
-
-
-def _chosen(names: Sequence[str], assets: str | None, settings: Settings) -> list[Series]:
-    from laklak.model.series import Series
-    from laklak.settings.assets import find_assets, read_assets
-    from laklak.settings.typed import KNOWN_VENUES, SPELLED, typed_series
-    from laklak.venues import VENUES
-
-    if assets is None:
-        return [typed_series(text, settings) for text in names]
-    found = find_assets(working_folder(), settings.assets, settings.config_folder)
-    read = read_assets(found.path, KNOWN_VENUES, SPELLED)
-    built = [one for one in read.assets if one.venue in VENUES]
-    return [Series(one.venue, one.symbol, settings.interval) for one in built]
 
 
 def _as_object(report: CoverageReport, good: float, warn: float, status: int) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from inspect import Parameter, signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
@@ -15,6 +15,7 @@ from laklak.errors import UsageError
 from laklak.settings.table import FLAGS
 
 if TYPE_CHECKING:
+    from laklak.model.series import Series
     from laklak.settings.load import Settings
 
 Command = TypeVar("Command", bound=Callable[..., int])
@@ -83,6 +84,23 @@ def settings_of(flags: Mapping[str, str | None]) -> Settings:
     from laklak.settings.load import load_settings
 
     return load_settings(flags, environment=os.environ, folder=working_folder())
+
+
+def chosen_series(names: Sequence[str], assets: str | None, settings: Settings, *, stored: bool) -> list[Series]:
+    """The series that were named, or those of an asset list; none for all that is stored."""
+    from laklak.model.series import Series
+    from laklak.settings.assets import find_assets, read_assets
+    from laklak.settings.typed import KNOWN_VENUES, SPELLED, typed_series
+    from laklak.venues import VENUES
+
+    if (assets is not None) + bool(names) + stored > 1:
+        raise UsageError("series, --assets and --stored exclude each other", hint="give one")
+    if assets is None:
+        return [typed_series(text, settings) for text in names]
+    found = find_assets(working_folder(), settings.assets, settings.config_folder)
+    read = read_assets(found.path, KNOWN_VENUES, SPELLED)
+    built = [one for one in read.assets if one.venue in VENUES]
+    return [Series(one.venue, one.symbol, settings.interval) for one in built]
 
 
 def working_folder() -> Path:

@@ -14,6 +14,7 @@ from laklak.cli.check import check
 from laklak.cli.copy import copy
 from laklak.cli.coverage import coverage
 from laklak.cli.explain import explain
+from laklak.cli.export import export
 from laklak.cli.grouped import GroupedCommand
 from laklak.cli.runs import runs
 from laklak.cli.show import show
@@ -59,6 +60,7 @@ app.command(cls=GroupedCommand)(show)
 app.command(cls=GroupedCommand)(coverage)
 app.command(cls=GroupedCommand)(explain)
 app.command(cls=GroupedCommand)(runs)
+app.command(cls=GroupedCommand)(export)
 app.add_typer(assets, name="assets")
 app.command(cls=GroupedCommand)(simulate)
 app.command()(bench)

@@ -96,6 +96,7 @@ def test_every_table_of_keys_is_held_against_its_command():
         "coverage",
         "explain",
         "runs",
+        "export",
         "assets list",
         "assets check",
     ]
@@ -146,6 +147,10 @@ def test_the_keys_of_an_explanation_are_those_that_the_readme_tells(filled, here
 
 def test_the_keys_of_runs_are_those_that_the_readme_tells(filled, here):
     same_keys(here("runs", "--json").json, "runs")
+
+
+def test_the_keys_of_an_export_are_those_that_the_readme_tells(filled, here):
+    same_keys(here("export", "LTCUSDT", "--json").json, "export")
 
 
 def test_the_keys_of_the_traded_symbols_are_those_that_the_readme_tells(filled, here):
