@@ -13,7 +13,6 @@ from typing import Final, TextIO
 
 from laklak.errors import OutputError, UsageError
 
-
 _LOOKED_AT_BYTES: Final = 4096
 
 
