@@ -12,6 +12,7 @@
     - StoreDown            the server has not answered for --max-wait                     exit 1
     - StoreBusy            another backfill holds the store                               exit 75
     - UnknownSeries        the store has no such series, or nothing of it in a range      exit 1
+  x OutputError            a file that was asked for could not be written whole         exit 2
   x VenueError
     - TransientError       again later: 5xx, resets, time-outs, bodies that are no answer
     - PermanentError       this series cannot work: unknown symbol, wrong status, refused
@@ -98,6 +99,11 @@ class StoreBusy(StoreError):
 
 class UnknownSeries(StoreError):
     reason = "unknown_series"
+
+
+class OutputError(LaklakError):
+    exit_code = 2
+    reason = "output_failed"
 
 
 class VenueError(LaklakError):

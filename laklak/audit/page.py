@@ -7,12 +7,9 @@ alone.  The policy names the one script and the one style by their hashes: nothi
 from __future__ import annotations
 
 import base64
-import contextlib
 import hashlib
 import json
-import os
 import re
-import tempfile
 from collections.abc import Iterator, Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -21,59 +18,24 @@ from typing import Any, Final
 from laklak._version import __version__
 from laklak.audit.coverage import Coverage, CoverageReport, figures_object
 from laklak.audit.stretches import KIND_WORDS, KINDS
-from laklak.errors import UsageError
 from laklak.model.absences import Absence
 from laklak.model.records import RunRecord
+from laklak.report.place import Place, check_place
 
 EVIDENCE_SHOWN: Final = 5_000
-_BEGIN: Final = b"<!doctype html>"
+_BEGIN: Final = re.compile(rb"<!doctype html>", re.IGNORECASE)
 _HTML_CHARS: Final = {ord(char): f"\\u{ord(char):04x}" for char in "<>&"}
 
 
-def check_place(path: Path) -> None:
+def check_page_place(path: Path) -> None:
     """UsageError where no page can be put at `path`, or something else is there: before a store is looked at."""
-    folder = path.absolute().parent
-    what = ""
-    if path.is_dir():
-        what = "is a folder"
-    elif not folder.is_dir() or not os.access(folder, os.W_OK):
-        what = "cannot be written: look whether its folder is there and yours"
-    elif path.exists() and not _is_page(path):
-        what = "is there and is no HTML: it stays as it is"
-    if what:
-        raise UsageError(f"--html {path} {what}", hint="name a file in a folder that you may write to")
-
-
-def _is_page(path: Path) -> bool:
-    """Whether a page may take its place: a store, for one, is no page."""
-    try:
-        with path.open("rb") as file:
-            start = file.read(len(_BEGIN))
-    except OSError:
-        return False
-    return start.lower() in (b"", _BEGIN)
+    check_place(path, "--html", _BEGIN, "HTML")
 
 
 def write_page(path: Path, pieces: Iterator[str]) -> None:
     """Put a page at `path`, whole or not at all: what was there stays until the new one is complete."""
-    target = Path(os.path.realpath(path))
-    waiting: str | None = None
-    try:
-        handle, waiting = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
-        with open(handle, "w", encoding="ascii") as file:
-            mode = target.stat().st_mode & 0o777 if target.exists() else 0o666 & ~_umask()
-            os.fchmod(file.fileno(), mode)
-            file.writelines(pieces)
-        os.replace(waiting, target)
-        waiting = None
-    except OSError as exc:
-        raise UsageError(
-            f"--html {path} could not be written: {exc.strerror or exc}", hint="make room, or name another place"
-        ) from exc
-    finally:
-        if waiting is not None:
-            with contextlib.suppress(OSError):
-                os.unlink(waiting)
+    with Place(path, "--html").whole() as waiting, open(waiting, "w", encoding="ascii") as file:
+        file.writelines(pieces)
 
 
 def page(
@@ -180,9 +142,3 @@ def _json(value: Any) -> str:
 def _hash(frame: str, tag: str) -> str:
     (inside,) = re.findall(f"<{tag}>(.*?)</{tag}>", frame, re.DOTALL)
     return f"sha256-{base64.b64encode(hashlib.sha256(inside.encode()).digest()).decode()}"
-
-
-def _umask() -> int:
-    mask = os.umask(0o077)
-    os.umask(mask)
-    return mask

@@ -90,9 +90,9 @@ def coverage(
         | {"config": config}
     )
     if html is not None:
-        from laklak.audit.page import check_place
+        from laklak.audit.page import check_page_place
 
-        check_place(html)
+        check_page_place(html)
     wanted = Range(settings.days, settings.start_ms, settings.end_ms)
     chosen = chosen_series(series or (), assets, settings, stored=stored)
     of = settings.interval if interval is not None else None

@@ -15,6 +15,7 @@ from laklak.cli.copy import copy
 from laklak.cli.coverage import coverage
 from laklak.cli.digest import digest
 from laklak.cli.explain import explain
+from laklak.cli.export import export
 from laklak.cli.grouped import GroupedCommand
 from laklak.cli.runs import runs
 from laklak.cli.show import show
@@ -61,6 +62,7 @@ app.command(cls=GroupedCommand)(coverage)
 app.command(cls=GroupedCommand)(explain)
 app.command(cls=GroupedCommand)(runs)
 app.command(cls=GroupedCommand)(digest)
+app.command(cls=GroupedCommand)(export)
 app.add_typer(assets, name="assets")
 app.command(cls=GroupedCommand)(simulate)
 app.command()(bench)

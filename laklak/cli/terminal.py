@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
 import logging
 import os
@@ -15,6 +14,7 @@ from typing import Any, Final, Literal, TextIO
 
 from laklak.errors import LaklakError
 from laklak.report.copied import CopyReport
+from laklak.report.place import emit_nowhere
 from laklak.report.progress import Report
 from laklak.report.summary import Estimate
 from laklak.report.told import Told
@@ -86,10 +86,7 @@ def emit_bytes(data: bytes, stream: TextIO) -> None:
         stream.buffer.flush()
     except (OSError, ValueError):
         # What could not be written must not be tried again at exit, where Python would complain.
-        with contextlib.suppress(OSError, ValueError):
-            nowhere = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(nowhere, stream.fileno())
-            os.close(nowhere)
+        emit_nowhere(stream)
 
 
 def say_error(error: LaklakError, *, silently: bool = False) -> None:
@@ -255,8 +252,6 @@ def _panel(report: Report, width: int) -> Any:
 
 def _bar_and_lines(report: Report, figures: Mapping[str, str], lines: list[str], width: int) -> Any:
     from rich.console import Group
-    from rich.progress_bar import ProgressBar
-    from rich.table import Table
     from rich.text import Text
 
     if report.waiting is not None:
@@ -264,13 +259,23 @@ def _bar_and_lines(report: Report, figures: Mapping[str, str], lines: list[str],
     done = report.wanted - report.missing
     words = f"{figures['share']:>6} {done:,} of {report.wanted:,} candles {figures['rate']} ETA {figures['eta']}"
     texts = [Text(piece) for line in lines for piece in folded(printable(line), width)]
+    return Group(bar_of(done / max(1, report.wanted), words, width), *texts)
+
+
+def bar_of(share: float, words: str, width: int) -> Any:
+    """A bar with words behind it."""
+    from rich.console import Group
+    from rich.progress_bar import ProgressBar
+    from rich.table import Table
+    from rich.text import Text
+
     # On a narrow terminal the figures matter more than the bar.
     room = min(32, width - len(words) - 1)
     if room < _SHORTEST_BAR:
-        return Group(*(Text(piece) for piece in folded(words.lstrip(), width)), *texts)
+        return Group(*(Text(piece) for piece in folded(printable(words).lstrip(), width)))
     bar = Table.grid(padding=(0, 1))
-    bar.add_row(ProgressBar(total=max(1, report.wanted), completed=done, width=room), words)
-    return Group(bar, *texts)
+    bar.add_row(ProgressBar(total=1.0, completed=share, width=room), Text(printable(words)))
+    return bar
 
 
 def terminal_width(stream: TextIO) -> int | None:

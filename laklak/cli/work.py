@@ -128,10 +128,16 @@ def signals(work: Stoppable, terminal: Terminal) -> Iterator[None]:
         yield
 
 
-def look(work: Coroutine[Any, Any, Result], *, json_of: str | None = None) -> Result:
-    """Run what only looks: a signal ends the program at once, whatever is waited for; `json_of` as in end_early."""
+def look(
+    work: Coroutine[Any, Any, Result], *, json_of: str | None = None, leaving: Callable[[], None] = lambda: None
+) -> Result:
+    """Run what only looks: a signal ends the program at once, whatever is waited for; `json_of` as in end_early.
+
+    `leaving` is done before.
+    """
 
     def leave(exit_code: int, _grace_s: float) -> None:
+        leaving()
         # Not by an exception: a thread that waits for a dead disk or server would be waited for.
         os._exit(end_early(Interrupted(exit_code), json_of=json_of))
 
@@ -196,6 +202,19 @@ def _no_answer(command: str, error: LaklakError) -> dict[str, Any]:
         nothing = {"format": FORMAT, "store": None, "as_of": {}, "root": None, "series": []}
         ended = {"exit": error.exit_code, "error": in_short(error), "hint": error.hint}
         return {"schema": SCHEMA, "version": __version__, **nothing, **ended}
+    if command == "export":
+        from laklak.report.summary import SCHEMA
+
+        ended = {"exit": error.exit_code, "error": in_short(error), "hint": error.hint}
+        return {
+            "schema": SCHEMA,
+            "version": __version__,
+            "store": None,
+            "candles": 0,
+            "files": [],
+            "without": [],
+            **ended,
+        }
     if command.startswith("assets"):
         from laklak.report.summary import SCHEMA
 

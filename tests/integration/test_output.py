@@ -440,7 +440,20 @@ def test_the_examples_of_the_help_stand_on_lines_of_their_own(here):
 
 @pytest.mark.parametrize(
     "command",
-    ["assets", "backfill", "bench", "check", "copy", "coverage", "explain", "fill", "runs", "show", "simulate"],
+    [
+        "assets",
+        "backfill",
+        "bench",
+        "check",
+        "copy",
+        "coverage",
+        "explain",
+        "export",
+        "fill",
+        "runs",
+        "show",
+        "simulate",
+    ],
 )
 def test_every_command_explains_itself_and_the_readme_names_it(command, here):
     ended = here(command, "--help")
@@ -466,6 +479,7 @@ def test_every_option_has_a_help_text():
         "coverage",
         "digest",
         "explain",
+        "export",
         "fill",
         "runs",
         "show",

@@ -97,6 +97,7 @@ def test_every_table_of_keys_is_held_against_its_command():
         "explain",
         "runs",
         "digest",
+        "export",
         "assets list",
         "assets check",
     ]
@@ -161,6 +162,10 @@ def test_the_readme_recomputes_the_root_of_a_series_without_laklak(filled, here)
     found = subprocess.run([sys.executable, "-c", told], capture_output=True, text=True, check=True).stdout.strip()
 
     assert found == here("digest", "LTCUSDT", "--json").json["series"][0]["root"]
+
+
+def test_the_keys_of_an_export_are_those_that_the_readme_tells(filled, here):
+    same_keys(here("export", "LTCUSDT", "--json").json, "export")
 
 
 def test_the_keys_of_the_traded_symbols_are_those_that_the_readme_tells(filled, here):

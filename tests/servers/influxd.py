@@ -89,9 +89,9 @@ class Influxd(InfluxProcess):
         # Of no databases at all there is a series without values.
         return [row for series in self.ask(statement, database) for row in series.get("values", [])]
 
-    def put(self, lines: str, database: str, policy: str = "autogen") -> None:
+    def put(self, lines: str, database: str, policy: str = "autogen", unit: str = "ms") -> None:
         """Write lines, times in ms, as another program would."""
-        query = urllib.parse.urlencode({"db": database, "rp": policy, "precision": "ms"})
+        query = urllib.parse.urlencode({"db": database, "rp": policy, "precision": unit})
         self._post(f"/write?{query}", lines.encode())
 
     def _post(self, path: str, data: bytes) -> bytes:

@@ -25,6 +25,7 @@ LAYERS: list[set[str]] = [
     {"sources"},
     {"engine"},
     {"audit"},
+    {"transfer"},
     {"order"},
     {"api", "bench"},
     {"cli"},

@@ -67,6 +67,11 @@ def candle_lines(candles: Candles, key: str, start: int = 0, stop: int | None = 
     return candles.encode((f"{key} open=", ",high=", ",low=", ",close=", ",volume=", " ", "\n"), start, stop)
 
 
+def candle_lines_ns(candles: Candles, key: str) -> bytes:
+    """The same with times in nanoseconds, which is what a server takes a time for that comes without a unit."""
+    return candles.encode((f"{key} open=", ",high=", ",low=", ",close=", ",volume=", " ", "000000\n"))
+
+
 _VALUES: Final = re.compile(" " + ",".join(f"{name}=([0-9.eE+-]+)" for name in FIELDS) + " -?[0-9]+\n")
 
 

@@ -1,0 +1,102 @@
+"""Where a file goes that is to be there whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import re
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final, TextIO
+
+from laklak.errors import OutputError, UsageError
+
+_LOOKED_AT_BYTES: Final = 4096
+
+
+def check_place(path: Path, flag: str, begins: re.Pattern[bytes], what: str) -> None:
+    """UsageError where no file can be put at `path`, which `flag` has named: before a minute of work for it.
+
+    What is there may be taken away if it begins as `begins` says, so that it is `what`, or is empty: a store, for one,
+    stays as it is.
+    """
+    folder = path.absolute().parent
+    why = ""
+    if path.is_dir():
+        why = "is a folder"
+    elif not folder.is_dir() or not os.access(folder, os.W_OK):
+        why = "cannot be written: look whether its folder is there and yours"
+    elif path.exists() and not _is_such(path, begins):
+        why = f"is there and is no {what}: it stays as it is"
+    if why:
+        raise UsageError(f"{flag} {path} {why}", hint="name a file in a folder that you may write to")
+
+
+def _is_such(path: Path, begins: re.Pattern[bytes]) -> bool:
+    try:
+        with path.open("rb") as file:
+            start = file.read(_LOOKED_AT_BYTES)
+    except OSError:
+        return False
+    return not start or begins.match(start) is not None
+
+
+def could_not_write(path: Path, flag: str, error: OSError) -> OutputError:
+    """What is told of a file that an error of the system has cut short."""
+    hint = "make room, or name another place"
+    if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        hint = "name another place"
+    return OutputError(f"{flag} {path} could not be written: {error.strerror or error}", hint=hint)
+
+
+class Place:
+    """The file at `path`: what was there stays until the new one is complete."""
+
+    def __init__(self, path: Path, flag: str) -> None:
+        self.path = path
+        self._flag = flag
+        self._waiting: str | None = None
+
+    @contextlib.contextmanager
+    def whole(self) -> Iterator[str]:
+        """Give the name of an empty file beside it, and put that one in its place if all goes well; else OutputError
+        of an error of the system.
+        """
+        target = Path(os.path.realpath(self.path))
+        try:
+            handle, self._waiting = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+            try:
+                os.fchmod(handle, target.stat().st_mode & 0o777 if target.exists() else 0o666 & ~_umask())
+                yield self._waiting
+                os.fsync(handle)
+            finally:
+                os.close(handle)
+            os.replace(self._waiting, target)
+            self._waiting = None
+        except OSError as exc:
+            raise could_not_write(self.path, self._flag, exc) from exc
+        finally:
+            self.discard()
+
+    def discard(self) -> None:
+        """Take away what is not complete; idempotent."""
+        waiting, self._waiting = self._waiting, None
+        if waiting is not None:
+            with contextlib.suppress(OSError):
+                os.unlink(waiting)
+
+
+def emit_nowhere(stream: TextIO) -> None:
+    """From now on what is written to a stream gets lost: its reader has gone away, or the disk behind it is full."""
+    with contextlib.suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
+
+
+def _umask() -> int:
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask

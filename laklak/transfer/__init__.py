@@ -1,0 +1,1 @@
+"""Candles out of a store, into files that other programs read."""

@@ -1,0 +1,279 @@
+"""Series of a store, each into a file of its own that is there whole or not at all."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import stat
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import aclosing, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, BinaryIO, Final, cast
+
+from laklak.audit.coverage import Range, check_known
+from laklak.errors import StoreUnavailable, UnknownSeries, UsageError
+from laklak.model.series import DAY_MS, Interval, Series, TimeRange, iso
+from laklak.model.spans import on_grid
+from laklak.report.place import Place, check_place, could_not_write, emit_nowhere
+from laklak.sources.file import file_stem
+from laklak.stores import open_store
+from laklak.stores.access import StoreAccess
+from laklak.stores.base import Store
+from laklak.stores.reading import must_exist
+from laklak.text import some_of
+from laklak.transfer.sheets import (
+    BEGINS,
+    FORMATS,
+    ORIGIN_KEY,
+    STREAMED,
+    Sheet,
+    csv_sheet,
+    feather_sheet,
+    lp_sheet,
+    parquet_sheet,
+)
+
+FLAG: Final = "--out"
+STDOUT: Final = "-"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExportJob:
+    """`series` empty is all that the store has, of an `interval`. `typed`: it is an error if it lacks one of them.
+
+    `out`: a file, a folder for files that are named after their series, or `-` for standard output.
+    """
+
+    store: StoreAccess
+    series: tuple[Series, ...] = ()
+    typed: bool = True
+    interval: Interval | None = None
+    wanted: Range
+    format: str = "csv"
+    out: str = "."
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """A file that is whole: `path` is None for standard output; the moments are the first and the last open_time."""
+
+    series: Series
+    path: str | None
+    candles: int
+    first_ms: int
+    last_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class ExportReport:
+    """What an export has come to; of the series in `without` the store has no candles in that time."""
+
+    store: str
+    files: Sequence[Exported]
+    without: Sequence[Series]
+
+    @property
+    def candles(self) -> int:
+        return sum(one.candles for one in self.files)
+
+
+class Export:
+    """One export of one job. Use once: `await Export(job, told).run()`.
+
+    `told` is given how far it is: the series at work, its candles, and the share of all that is done.
+    """
+
+    def __init__(self, job: ExportJob, told: Callable[[Series, int, float], None] = lambda *_: None) -> None:
+        self.job = job
+        self._told = told
+        self._place: Place | None = None
+
+    async def run(self) -> ExportReport:
+        """Do the job. UsageError where the place does not fit it, OutputError where a file cannot be written,
+        UnknownSeries where there are no candles at all.
+        """
+        # Whoever exports waits for the answer: nothing is waited for that may come up one day.
+        async with open_store(replace(self.job.store, refusal_wait_s=0.0), create=False) as store:
+            must_exist(store)
+            spans = await self._spans(store)
+            places = _Places(self.job.out, self.job.format, list(spans))
+            origin = await store.origin()
+            found = []
+            for number, (series, span) in enumerate(spans.items()):
+
+                def tell(candles: int, share: float, before: int = number, series: Series = series) -> None:
+                    self._told(series, candles, (before + share) / len(spans))
+
+                found.append(await self._one(store, series, span, places.of(series), origin, tell))
+            files = [one for one in found if one is not None]
+            if not files:
+                raise UnknownSeries(
+                    f"no candles of {some_of([str(series) for series in spans])} in this time in {store.display}",
+                    hint="laklak coverage --all says where series begin and end",
+                )
+            without = [series for series, one in zip(spans, found, strict=True) if one is None]
+            return ExportReport(store.display, files, without)
+
+    def discard(self) -> None:
+        """Take away the file that is not complete: the program ends now."""
+        if self._place is not None:
+            self._place.discard()
+
+    async def _spans(self, store: Store) -> dict[Series, TimeRange]:
+        """What to export, with the range of each."""
+        job = self.job
+        held = await store.holdings()
+        if job.typed:
+            check_known(job.series, held, store.display)
+        chosen = list(dict.fromkeys(job.series)) or sorted(
+            (one for one in held if job.interval in (None, one.interval)), key=str
+        )
+        if not chosen:
+            of = f" of {job.interval}" if job.interval is not None and held else ""
+            raise StoreUnavailable(f"{store.display} holds no series{of}", hint="fill it: laklak backfill --days 7")
+        return {series: _span_of(job.wanted, series, held.get(series, TimeRange(0, 0))) for series in chosen}
+
+    async def _one(
+        self,
+        store: Store,
+        series: Series,
+        span: TimeRange,
+        path: Path | None,
+        origin: str | None,
+        tell: Callable[[int, float], None],
+    ) -> Exported | None:
+        """A series into its file; None, and no file, where it has no candle in that time."""
+        async with aclosing(store.batches(series, span)) as batches:
+            part = await anext(batches, None) if span else None
+            if part is None:
+                return None
+            first_ms, last_ms, candles = part.open_times[0], part.open_times[0], 0
+            with self._sheet(series, path, origin) as sheet:
+                while part is not None:
+                    await asyncio.to_thread(sheet.write, part)
+                    candles, last_ms = candles + len(part.open_times), part.open_times[-1]
+                    tell(candles, (last_ms - span.start_ms) / (span.end_ms - span.start_ms))
+                    part = await anext(batches, None)
+                await asyncio.to_thread(sheet.close)
+        return Exported(series, None if path is None else str(path), candles, first_ms, last_ms)
+
+    @contextmanager
+    def _sheet(self, series: Series, path: Path | None, origin: str | None) -> Iterator[Sheet]:
+        """Where the candles of a series go; a file is put in its place when all went well."""
+        try:
+            if path is None:
+                yield self._lines(sys.stdout.buffer, series)
+            elif _is_special(path):
+                with open(path, "wb") as out:
+                    yield self._lines(out, series)
+            else:
+                self._place = Place(path, FLAG)
+                with self._place.whole() as waiting:
+                    yield from self._in_file(waiting, series, origin)
+        except OSError as exc:
+            if path is None:
+                # What could not be written must not be tried again at exit, where Python would complain.
+                emit_nowhere(sys.stdout)
+                if isinstance(exc, BrokenPipeError):
+                    # A reader that has gone away has what it wanted.
+                    return
+            raise could_not_write(Path(STDOUT) if path is None else path, FLAG, exc) from exc
+
+    def _in_file(self, path: str, series: Series, origin: str | None) -> Iterator[Sheet]:
+        if self.job.format in STREAMED:
+            with open(path, "wb") as out:
+                yield self._lines(out, series)
+            return
+        facts = {} if origin is None else {ORIGIN_KEY: origin}
+        sheet = feather_sheet(path) if self.job.format == "feather" else parquet_sheet(path, series, facts)
+        try:
+            yield sheet
+        finally:
+            sheet.abandon()
+
+    def _lines(self, out: BinaryIO, series: Series) -> Sheet:
+        return csv_sheet(out) if self.job.format == "csv" else lp_sheet(out, series, self.job.store.measurement)
+
+
+class _Places:
+    """Which file each of some series goes to; UsageError where that cannot be."""
+
+    def __init__(self, out: str, form: str, series: Sequence[Series]) -> None:
+        self._form = form
+        self._file: Path | None = None
+        self._folder: Path | None = None
+        self._check_stream(out, form, len(series))
+        if out == STDOUT:
+            return
+        path = Path(out)
+        if path.is_dir() or out.endswith("/") or (len(series) > 1 and not path.exists()):
+            self._folder = path
+            self._make_folder(path)
+            for one in series:
+                check_place(self._named(one), FLAG, BEGINS[form], form)
+        elif len(series) > 1 and not (form == "lp" and _is_special(path)):
+            raise UsageError(
+                f"{FLAG} {out} is one file, and these are {len(series)} series", hint="name a folder, or one series"
+            )
+        else:
+            self._file = path
+            if not _is_special(path):
+                check_place(path, FLAG, BEGINS[form], form)
+
+    def of(self, series: Series) -> Path | None:
+        """Its file; None for standard output."""
+        return self._file if self._folder is None else self._named(series)
+
+    def _named(self, series: Series) -> Path:
+        return cast(Path, self._folder) / f"{file_stem(series)}{FORMATS[self._form]}"
+
+    def _check_stream(self, out: str, form: str, series: int) -> None:
+        if out != STDOUT and not _is_special(Path(out)):
+            return
+        if form not in STREAMED:
+            raise UsageError(f"{form} cannot go into a stream", hint=f"name a file or a folder: {FLAG} candles.{form}")
+        if form != "lp" and series > 1:
+            raise UsageError(
+                f"{series} series in one stream of CSV could not be told apart",
+                hint=f"name one series, or a folder with {FLAG}, or take --format lp",
+            )
+
+    def _make_folder(self, path: Path) -> None:
+        try:
+            path.mkdir(exist_ok=True)
+        except OSError as exc:
+            raise UsageError(
+                f"{FLAG} {path} could not be made: {exc.strerror}", hint="name a folder that you may write to"
+            ) from exc
+
+
+def _is_special(path: Path) -> bool:
+    """Whether this is there and no file that another could take the place of: a pipe, a device."""
+    try:
+        mode = os.stat(path).st_mode
+    except OSError:
+        return False
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
+
+
+def _span_of(wanted: Range, series: Series, held: TimeRange) -> TimeRange:
+    """The range that is asked for, as far as the store has something in it."""
+    end_ms = held.end_ms if wanted.end_ms is None else wanted.end_ms
+    start_ms = held.start_ms if wanted.start_ms is None else wanted.start_ms
+    if wanted.days is not None:
+        start_ms = end_ms - wanted.days * DAY_MS
+    return on_grid(TimeRange(start_ms, max(start_ms, end_ms)).clip(held), series.interval)
+
+
+def as_object(one: Exported, form: str) -> dict[str, Any]:
+    """A file for JSON."""
+    return {
+        "series": str(one.series),
+        "path": one.path,
+        "format": form,
+        "candles": one.candles,
+        "first": iso(one.first_ms),
+        "last": iso(one.last_ms),
+    }

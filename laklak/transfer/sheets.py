@@ -1,0 +1,169 @@
+"""Candles of a series as they come, into a file of one format: what an export writes, little by little.
+
+All of it blocks, and is for a thread.  Memory does not grow with the series.
+"""
+
+from __future__ import annotations
+
+import queue
+import re
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, Protocol
+
+from laklak.model.series import Series
+from laklak.report.words import CANDLE_FIELDS, csv_lines
+from laklak.sources.store import StoredCandles
+from laklak.stores.base import Columns
+from laklak.stores.influx.lines import candle_lines_ns, key_of, tags_of
+
+if TYPE_CHECKING:
+    from polars import DataFrame, LazyFrame
+
+FORMATS: Final = {"csv": ".csv", "parquet": ".parquet", "feather": ".feather", "lp": ".lp"}
+"""The formats, and how the names of their files end."""
+BEGINS: Final = {
+    "csv": re.compile(rb"open_time,"),
+    "parquet": re.compile(b"PAR1"),
+    "feather": re.compile(b"ARROW1"),
+    "lp": re.compile(rb"[^\n]* open=[^\n]*\n"),
+}
+"""How they begin."""
+STREAMED: Final = ("csv", "lp")
+"""What is text, line by line: it can go into a pipe."""
+SERIES_KEY: Final = "laklak.series"
+ORIGIN_KEY: Final = "laklak.origin"
+_GROUP_ROWS: Final = 131_072
+_WAITING_PARTS: Final = 2
+
+
+class Sheet(Protocol):
+    """Something that takes candles of a series, oldest first."""
+
+    def write(self, columns: Columns) -> None: ...
+    def close(self) -> None:
+        """All has been given: bring it to its end. OSError where that failed."""
+        ...
+
+    def abandon(self) -> None:
+        """Let go of it, whatever it has come to; idempotent, and nothing after a close."""
+        ...
+
+
+class Lines:
+    """Text in a binary stream, which is the caller's to close: `spell` gives that of candles, `head` stands before."""
+
+    def __init__(self, out: BinaryIO, spell: Callable[[Columns], bytes], head: str = "") -> None:
+        self._out = out
+        self._spell = spell
+        self._head = head.encode()
+
+    def write(self, columns: Columns) -> None:
+        head, self._head = self._head, b""
+        self._out.write(head + self._spell(columns))
+
+    def close(self) -> None:
+        self._out.flush()
+
+    def abandon(self) -> None: ...
+
+
+def csv_sheet(out: BinaryIO) -> Lines:
+    """With a header, and each moment in milliseconds and as text."""
+    return Lines(
+        out,
+        lambda columns: "\n".join([*csv_lines(columns, header=False), ""]).encode(),
+        ",".join(CANDLE_FIELDS) + "\n",
+    )
+
+
+def lp_sheet(out: BinaryIO, series: Series, measurement: str) -> Lines:
+    """As laklak writes points of its own, but for nanoseconds: what `influx write` expects if it is told nothing."""
+    key = key_of(measurement.format(venue=series.venue), tags_of(series))
+    return Lines(out, lambda columns: candle_lines_ns(StoredCandles(series, columns.open_times, columns.values), key))
+
+
+class TableFile:
+    """A file of columns at `path`, written by polars in a thread of its own, which is given a few parts at a time."""
+
+    def __init__(self, path: str, sink: Callable[[LazyFrame, str], Any]) -> None:
+        self._parts: queue.Queue[DataFrame | None] = queue.Queue(_WAITING_PARTS)
+        self._abandoned = False
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, args=(path, sink), name="laklak-export")
+        self._thread.start()
+
+    def write(self, columns: Columns) -> None:
+        self._put(_frame(columns))
+
+    def close(self) -> None:
+        self._put(None)
+        self._thread.join()
+        self._raise()
+
+    def abandon(self) -> None:
+        self._abandoned = True
+        self._thread.join()
+
+    def _put(self, part: DataFrame | None) -> None:
+        while self._thread.is_alive():
+            try:
+                self._parts.put(part, timeout=0.1)
+            except queue.Full:
+                continue
+            return
+        self._raise()
+
+    def _raise(self) -> None:
+        if self._error is None:
+            return
+        if isinstance(self._error, OSError):
+            raise self._error
+        # polars has errors of its own, some of them with the number of the system's.
+        raise OSError(getattr(self._error, "errno", None) or 0, str(self._error).partition("\n")[0]) from self._error
+
+    def _run(self, path: str, sink: Callable[[LazyFrame, str], Any]) -> None:
+        import polars
+        from polars.io.plugins import register_io_source
+
+        def rows(*_asked: object) -> Iterator[DataFrame]:
+            while not self._abandoned:
+                try:
+                    part = self._parts.get(timeout=0.1)
+                except queue.Empty:
+                    continue
+                if part is None:
+                    return
+                yield part
+
+        try:
+            sink(register_io_source(rows, schema=_frame(Columns((), ((),) * 5)).schema), path)
+        except (OSError, polars.exceptions.PolarsError) as exc:
+            self._error = exc
+
+
+def parquet_sheet(path: str, series: Series, facts: Mapping[str, str]) -> TableFile:
+    """Zstandard, in groups of rows that rise by open_time; the file says of which series it is, and `facts`."""
+    metadata = {SERIES_KEY: str(series), **facts}
+    return TableFile(
+        path,
+        lambda rows, where: rows.sink_parquet(
+            where, compression="zstd", row_group_size=_GROUP_ROWS, metadata=metadata, engine="streaming"
+        ),
+    )
+
+
+def feather_sheet(path: str) -> TableFile:
+    """Feather, version 2: Arrow's own form of a file."""
+    return TableFile(path, lambda rows, where: rows.sink_ipc(where, compression="zstd", engine="streaming"))
+
+
+def _frame(columns: Columns) -> DataFrame:
+    import polars
+
+    times = polars.Series("open_time", columns.open_times, dtype=polars.Int64).cast(polars.Datetime("ms", "UTC"))
+    names = ("open", "high", "low", "close", "volume")
+    values = [
+        polars.Series(name, column, dtype=polars.Float64) for name, column in zip(names, columns.values, strict=True)
+    ]
+    return polars.DataFrame([times, *values])
