@@ -20,6 +20,7 @@ from laklak.cli.grouped import GroupedCommand
 from laklak.cli.runs import runs
 from laklak.cli.show import show
 from laklak.cli.simulate import simulate
+from laklak.cli.verify import verify
 
 EXIT_STATUS: Final = (
     "Exit status: 0 nothing is left that another run could change; 1 something is missing, newly rejected or failed; "
@@ -63,6 +64,7 @@ app.command(cls=GroupedCommand)(explain)
 app.command(cls=GroupedCommand)(runs)
 app.command(cls=GroupedCommand)(digest)
 app.command(cls=GroupedCommand)(export)
+app.command(cls=GroupedCommand)(verify)
 app.add_typer(assets, name="assets")
 app.command(cls=GroupedCommand)(simulate)
 app.command()(bench)

@@ -195,11 +195,12 @@ def _no_answer(command: str, error: LaklakError) -> dict[str, Any]:
         }
         ended = {"exit": error.exit_code, "error": in_short(error), "hint": error.hint}
         return {"schema": SCHEMA, "version": __version__, **nothing, **ended}
-    if command == "digest":
+    if command in ("digest", "verify"):
         from laklak.model.digest import FORMAT
         from laklak.report.summary import SCHEMA
 
-        nothing = {"format": FORMAT, "store": None, "as_of": {}, "root": None, "series": []}
+        own = {"format": FORMAT, "root": None} if command == "digest" else {"depth": None, "against": None}
+        nothing = {**own, "store": None, "as_of": {}, "series": []}
         ended = {"exit": error.exit_code, "error": in_short(error), "hint": error.hint}
         return {"schema": SCHEMA, "version": __version__, **nothing, **ended}
     if command == "export":

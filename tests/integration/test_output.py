@@ -484,6 +484,7 @@ def test_every_option_has_a_help_text():
         "runs",
         "show",
         "simulate",
+        "verify",
     ]
     assert sorted(group.commands["assets"].commands) == ["check", "convert", "list", "refresh"]
     for command in [*group.commands.values(), *group.commands["assets"].commands.values()]:

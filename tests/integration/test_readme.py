@@ -98,6 +98,7 @@ def test_every_table_of_keys_is_held_against_its_command():
         "runs",
         "digest",
         "export",
+        "verify",
         "assets list",
         "assets check",
     ]
@@ -152,6 +153,11 @@ def test_the_keys_of_runs_are_those_that_the_readme_tells(filled, here):
 
 def test_the_keys_of_digests_are_those_that_the_readme_tells(filled, here):
     same_keys(here("digest", "--json").json, "digest")
+
+
+def test_the_keys_of_what_is_verified_are_those_that_the_readme_tells(filled, here, sql):
+    sql("UPDATE candle SET volume = -1 WHERE open_time IN (SELECT open_time FROM candles ORDER BY open_time LIMIT 3)")
+    same_keys(here("verify", "--json").json, "verify")
 
 
 def test_the_readme_recomputes_the_root_of_a_series_without_laklak(filled, here):

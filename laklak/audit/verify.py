@@ -1,0 +1,307 @@
+"""What stands in a store held against what has to be so: the rules of candles, digests kept before, another store.
+
+Counts alone are asked of the store as coverage asks them; to be sure every row is read.  A sum that a server makes is
+no depth of its own: it is rounded on the way, differs between servers, and takes as long as the rows do.
+"""
+
+from __future__ import annotations
+
+import json
+from array import array
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, Literal
+
+from laklak.audit.coverage import Range, as_of_of, chosen_of
+from laklak.audit.digest import days_of, whole_days_of
+from laklak.engine.store_work import each
+from laklak.errors import UsageError
+from laklak.model.digest import FORMAT, DayDigest
+from laklak.model.revisions import Values
+from laklak.model.series import DAY_MS, Interval, Series, TimeRange, iso
+from laklak.settings.times import parse_time
+from laklak.stores.base import Columns, Store
+
+Depth = Literal["counts", "full"]
+DEPTHS: Final[tuple[Depth, ...]] = ("counts", "full")
+FAULTS_KEPT: Final = 1_000
+"""So many faults of a series are named: a store may have millions."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One thing that is not as it has to be: `what` is a word for programs, `detail` a sentence for people.
+
+    `stored` and `other`: both rows, where two are held against each other; None where there is none.
+    """
+
+    time_ms: int
+    what: Literal["not_whole", "off_grid", "rule", "differs", "not_stored", "not_given", "day"]
+    detail: str
+    stored: Values | None = None
+    other: Values | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """One series: its candles and days in `span`, the first faults of so many, and what was asked of its sources.
+
+    `sampled`: days that were asked for.  `unasked`: why not all of them could be; empty where they were.
+    """
+
+    series: Series
+    span: TimeRange
+    candles: int
+    days: int
+    faults: tuple[Fault, ...] = ()
+    count: int = 0
+    sampled: tuple[int, ...] = ()
+    unasked: str = ""
+    mended: int = 0
+
+    @property
+    def verdict(self) -> Literal["sound", "differs", "unsure"]:
+        if self.count > self.mended:
+            return "differs"
+        return "unsure" if self.unasked else "sound"
+
+    def also(self, faults: Sequence[Fault], **more: Any) -> Verified:
+        """With more faults, in the order of time."""
+        kept = sorted([*self.faults, *faults], key=lambda one: one.time_ms)[:FAULTS_KEPT]
+        return replace(self, faults=tuple(kept), count=self.count + len(faults), **more)
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyReport:
+    """Every series, by name."""
+
+    store: str
+    as_of: Mapping[str, int]
+    series: tuple[Verified, ...]
+    depth: Depth
+    against: str | None = None
+
+    @property
+    def exit(self) -> int:
+        return int(any(one.verdict != "sound" for one in self.series))
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """Digests that were kept: what they were of, and the days of each series."""
+
+    store: str
+    series: Mapping[Series, Mapping[int, DayDigest]] = field(default_factory=dict)
+
+
+async def verify(
+    store: Store,
+    asked: Sequence[Series],
+    wanted: Range,
+    *,
+    typed: bool,
+    depth: Depth = "full",
+    interval: Interval | None = None,
+    against: Known | None = None,
+    other: Store | None = None,
+) -> VerifyReport:
+    """Look at `asked`, or all that the store has, as it stands.
+
+    `against`: digests to hold it against; `other`: a store that tells the rows of days that differ, or is itself what
+    it is held against.
+    """
+    knowledge, held, chosen = await chosen_of(store, asked, typed=typed, interval=interval)
+    there = {} if other is None else await other.holdings()
+    if not asked:
+        more = there if against is None else against.series
+        chosen = sorted({*chosen, *(one for one in more if interval in (None, one.interval))}, key=str)
+    as_of = as_of_of(chosen, knowledge, held)
+
+    async def one(series: Series) -> Verified:
+        spans = [whole_days_of(wanted, one.get(series), as_of[series.venue]) for one in (held, there)]
+        found = await _as_it_stands(store, series, spans[0], depth)
+        if against is not None or other is not None:
+            before = None if against is None else against.series.get(series, {})
+            found = await _against(found, store, wanted, depth, before, other, spans[1], as_of[series.venue])
+        return found
+
+    found = await each(sorted(chosen, key=str), one)
+    name = against.store if against is not None else other.display if other is not None else None
+    return VerifyReport(store.display, as_of, tuple(found), depth, name)
+
+
+async def _as_it_stands(store: Store, series: Series, span: TimeRange, depth: Depth) -> Verified:
+    if not span:
+        return Verified(series, span, 0, 0)
+    odd = await store.odd(series, span, anew=depth == "full")
+    faults = [Fault(time_ms, "not_whole", "it has no five finite numbers") for time_ms in odd.not_whole]
+    if odd.strays.count:
+        first_ms = span.start_ms if odd.strays.first_ns is None else odd.strays.first_ns // 1_000_000
+        faults.append(Fault(first_ms, "off_grid", f"{odd.strays.count:,} off the grid of {series.interval}"))
+    counts = await store.count_by_day(series, span)
+    rows = sum(counts.values())
+    if depth == "full":
+        rows = 0
+        async for columns in store.batches(series, span):
+            rows += len(columns.open_times)
+            faults += broken_rules(columns)
+        if rows != sum(counts.values()):
+            said = f"{rows:,} candles can be read, and {sum(counts.values()):,} are counted"
+            faults.append(Fault(span.start_ms, "day", said))
+    return Verified(series, span, rows, len(counts)).also(faults)
+
+
+def broken_rules(columns: Columns) -> list[Fault]:
+    """The candles whose numbers contradict each other, by the rules that every row of a venue has to keep."""
+    import polars
+
+    opened, high, low, close, volume = (polars.Series(array("d", column)) for column in columns.values)
+    tops, bottoms = (high < opened) | (high < close), (low > opened) | (low > close)
+    broken = tops | bottoms | (high < low) | (low <= 0) | (volume < 0)
+    if not broken.any():
+        return []
+    return [
+        Fault(columns.open_times[place], "rule", _rule_of(*row), stored=row)
+        for place in broken.arg_true()
+        for row in [tuple(column[place] for column in columns.values)]
+    ]
+
+
+def _rule_of(opened: float, high: float, low: float, close: float, volume: float) -> str:
+    if high < max(opened, low, close):
+        return "high is below open, low or close"
+    if low > min(opened, close):
+        return "low is above open or close"
+    return "volume is below zero" if volume < 0 else "a price is not above zero"
+
+
+# Digests kept before, and another store
+
+
+def read_known(text: str, name: str) -> Known:
+    """Take a file of `laklak digest --out`; UsageError where it is none."""
+    try:
+        answer = json.loads(text)
+        if answer["format"] != FORMAT:
+            raise UsageError(f"{name} has digests of the form {answer['format']}", hint=f"this laklak knows {FORMAT}")
+        series = {
+            Series.parse(one["series"]): {day.day_ms: day for day in map(_read_day, one["days"])}
+            for one in answer["series"]
+        }
+        return Known(str(answer["store"]), series)
+    except (ValueError, KeyError, TypeError, AttributeError) as exc:
+        raise UsageError(
+            f"{name} has no digests that can be read", hint="laklak digest --out FILE makes such a file"
+        ) from exc
+
+
+def _read_day(entry: Mapping[str, Any]) -> DayDigest:
+    digest = bytes.fromhex(entry["sha256"])
+    return DayDigest(parse_time(entry["day"]), int(entry["rows"]), digest, entry["unfinished"], entry["provisional"])
+
+
+async def _against(
+    found: Verified,
+    store: Store,
+    wanted: Range,
+    depth: Depth,
+    known: Mapping[int, DayDigest] | None,
+    other: Store | None,
+    span: TimeRange,
+    as_of_ms: int,
+) -> Verified:
+    """Name the days that differ, and of another store the rows in them; a day that had not ended proves nothing."""
+    series = found.series
+    if known is None:
+        known = {} if other is None else await _days(other, series, span, as_of_ms, depth)
+    known = {day_ms: day for day_ms, day in known.items() if _asked(wanted, day_ms, as_of_ms) and not day.unfinished}
+    own = await _days(store, series, found.span, as_of_ms, depth)
+    faults: list[Fault] = []
+    # What is newer than all that is there, or older, may have come since.
+    compared = range(min(known, default=0), max(known, default=-1) + 1)
+    for day_ms in sorted({*known, *(day for day in own if day in compared)}):
+        before, now = known.get(day_ms), own.get(day_ms)
+        if _same(before, now, depth):
+            continue
+        day = TimeRange(day_ms, day_ms + DAY_MS)
+        rows = [] if other is None else await _rows_that_differ(store, other, series, day)
+        counts = f"{now.rows if now else 0:,} candles, and {before.rows if before else 0:,} there"
+        faults += rows or [Fault(day_ms, "day", f"the day is another one: {counts}")]
+    return found.also(faults)
+
+
+def _same(before: DayDigest | None, now: DayDigest | None, depth: Depth) -> bool:
+    if before is None or now is None:
+        return before is now
+    return before.rows == now.rows and (depth == "counts" or before.sha256 == now.sha256)
+
+
+def _asked(wanted: Range, day_ms: int, as_of_ms: int) -> bool:
+    return bool(whole_days_of(wanted, TimeRange(day_ms, day_ms + DAY_MS), as_of_ms))
+
+
+async def _days(store: Store, series: Series, span: TimeRange, as_of_ms: int, depth: Depth) -> Mapping[int, DayDigest]:
+    if depth == "full":
+        return {day.day_ms: day async for day in days_of(store, series, span, as_of_ms)}
+    counts = await store.count_by_day(series, span) if span else {}
+    return {day: DayDigest(day, rows, b"", unfinished=day + DAY_MS > as_of_ms) for day, rows in counts.items()}
+
+
+async def _rows_that_differ(store: Store, other: Store, series: Series, day: TimeRange) -> list[Fault]:
+    own, theirs = [_by_time(await one.read(series, day)) for one in (store, other)]
+    return [
+        difference(time_ms, own.get(time_ms), theirs.get(time_ms), other.display)
+        for time_ms in sorted({*own, *theirs})
+        if own.get(time_ms) != theirs.get(time_ms)
+    ]
+
+
+def _by_time(columns: Columns) -> dict[int, Values]:
+    return dict(zip(columns.open_times, zip(*columns.values, strict=True), strict=True))
+
+
+def difference(time_ms: int, stored: Values | None, other: Values | None, who: str) -> Fault:
+    """One candle of which two say different things."""
+    if stored is None:
+        return Fault(time_ms, "not_stored", f"{who} has it", stored, other)
+    if other is None:
+        return Fault(time_ms, "not_given", f"{who} does not have it", stored, other)
+    return Fault(time_ms, "differs", f"{who} has other numbers", stored, other)
+
+
+# As JSON
+
+
+def as_object(report: VerifyReport) -> dict[str, Any]:
+    """What --json prints."""
+    return {
+        "store": report.store,
+        "as_of": {venue: iso(time_ms // 1000 * 1000) for venue, time_ms in report.as_of.items()},
+        "depth": report.depth,
+        "against": report.against,
+        "series": [_series_object(one) for one in report.series],
+        "exit": report.exit,
+    }
+
+
+def _series_object(one: Verified) -> dict[str, Any]:
+    return {
+        "series": str(one.series),
+        "verdict": one.verdict,
+        "candles": one.candles,
+        "days": one.days,
+        "sampled": [iso(day_ms)[:10] for day_ms in one.sampled],
+        "unasked": one.unasked or None,
+        "mended": one.mended,
+        "faults_found": one.count,
+        "faults": [
+            {
+                "time": iso(fault.time_ms),
+                "what": fault.what,
+                "detail": fault.detail,
+                "stored": None if fault.stored is None else list(fault.stored),
+                "other": None if fault.other is None else list(fault.other),
+            }
+            for fault in one.faults
+        ],
+    }

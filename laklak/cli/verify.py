@@ -1,0 +1,160 @@
+"""`laklak verify`: whether what is stored is as it has to be."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import AsyncExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from laklak.cli.choosing import LastRunEnd, SeriesNames, Stored, chosen_series, in_store
+from laklak.cli.grouped import OUTPUT, WHAT
+from laklak.cli.options import AsJson, Config, ExistingStore, Start, option, settings_of
+from laklak.cli.work import look, print_json
+from laklak.errors import UsageError
+
+if TYPE_CHECKING:
+    from laklak.audit.verify import Depth, Known, Verified, VerifyReport
+    from laklak.settings.load import Settings
+    from laklak.stores.base import Store
+
+_SHOWN: Final = 10
+_DIGESTS_AT_MOST: Final = 1 << 30
+
+
+def verify(
+    series: SeriesNames = None,
+    days: Annotated[str | None, option("days")] = None,
+    start: Start = None,
+    end: LastRunEnd = None,
+    interval: Annotated[str | None, option("interval")] = None,
+    assets: Annotated[str | None, option("assets")] = None,
+    stored: Stored = False,
+    depth: Annotated[
+        str, typer.Option(metavar="counts|full", help="Count candles, or read each of them.", rich_help_panel=WHAT)
+    ] = "full",
+    against: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="Digests of `laklak digest --out`, or a store.", rich_help_panel=WHAT),
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Show sound series too.", rich_help_panel=OUTPUT)] = False,
+    store: ExistingStore = None,
+    config: Config = None,
+    as_json: AsJson = False,
+) -> int:
+    """Read what is stored back, and name what is not as it has to be; asks no venue.
+
+    Every row on the grid, five finite numbers that agree with each other; with --against FILE the days that are other
+    ones than when FILE was made, and with a store in its place their rows.
+    Exit status: 0 all is sound, 1 something is not, 2 wrong usage or a store that cannot be read.
+    """
+    from laklak.audit.coverage import Range
+
+    settings = settings_of(
+        {"days": days, "start": start, "end": end, "interval": interval, "assets": assets, "store": store}
+        | {"config": config}
+    )
+    deep = _depth_of(depth)
+    wanted = Range(settings.days, settings.start_ms, settings.end_ms)
+    chosen = chosen_series(series or (), assets, settings, stored=stored)
+    of = settings.interval if interval is not None else None
+    known = _known_of(against, settings)
+
+    async def work(opened: Store) -> VerifyReport:
+        from laklak.audit.verify import verify as verified
+        from laklak.stores import open_store
+        from laklak.stores.reading import must_exist
+
+        async with AsyncExitStack() as stack:
+            other = None
+            if known is None and against is not None:
+                access = replace(settings.store_access, where=against, refusal_wait_s=0.0, max_wait_s=1.0)
+                other = await stack.enter_async_context(open_store(access, create=False))
+                must_exist(other)
+            return await verified(
+                opened, chosen, wanted, typed=bool(series), depth=deep, interval=of, against=known, other=other
+            )
+
+    report = look(in_store(settings, work), json_of="verify" if as_json else None)
+    if as_json:
+        print_json(_as_object(report))
+    else:
+        _show(report, everything=everything)
+    return report.exit
+
+
+def _depth_of(text: str) -> Depth:
+    from laklak.audit.verify import DEPTHS
+
+    for depth in DEPTHS:
+        if text == depth:
+            return depth
+    raise UsageError(f"--depth {text} is none", hint=f"there is {' and '.join(DEPTHS)}")
+
+
+def _known_of(against: str | None, settings: Settings) -> Known | None:
+    """The digests in a file; None where a store is named."""
+    from laklak.audit.verify import read_known
+    from laklak.text import read_text
+
+    if against is None or "://" in against:
+        return None
+    path = Path(against)
+    try:
+        with path.open("rb") as file:
+            if file.read(16).startswith(b"SQLite format 3"):
+                return None
+    except OSError as exc:
+        raise UsageError(
+            f"{against} cannot be read: {exc.strerror}", hint="name a file of laklak digest --out, or a store"
+        ) from exc
+    return read_known(read_text(path, limit_bytes=_DIGESTS_AT_MOST, error=UsageError), against)
+
+
+def _as_object(report: VerifyReport) -> dict[str, Any]:
+    from laklak._version import __version__
+    from laklak.audit.verify import as_object
+    from laklak.report.summary import SCHEMA
+
+    return {"schema": SCHEMA, "version": __version__, **as_object(report), "error": None, "hint": None}
+
+
+def _show(report: VerifyReport, *, everything: bool) -> None:
+    from laklak.cli.terminal import tell
+    from laklak.model.series import iso
+    from laklak.text import counted
+
+    for one in report.series:
+        if one.verdict == "sound" and not everything:
+            continue
+        tell(f"{one.verdict}  {one.series}  {_figures(one)}", sys.stdout)
+        for fault in one.faults[:_SHOWN]:
+            rows = "".join(
+                f"\n    {name} {', '.join(map(repr, row))}"
+                for name, row in (("stored", fault.stored), ("other ", fault.other))
+                if row is not None
+            )
+            tell(f"  {iso(fault.time_ms)} {fault.detail}{rows}", sys.stdout)
+        if one.count > _SHOWN:
+            tell(f"  and {one.count - _SHOWN:,} more; --json names {len(one.faults):,}", sys.stdout)
+    wrong = sum(one.count for one in report.series)
+    candles = sum(one.candles for one in report.series)
+    against = "" if report.against is None else f", against {report.against}"
+    how = "read" if report.depth == "full" else "counted"
+    verdict = "all is sound" if not report.exit else f"{counted(wrong, 'fault')}"
+    tell(
+        f"{report.store}{against}: {counted(len(report.series), 'series')}, {candles:,} candles {how}: {verdict}",
+        sys.stdout,
+    )
+
+
+def _figures(one: Verified) -> str:
+    from laklak.text import counted
+
+    parts = [counted(one.candles, "candle"), counted(one.days, "day")]
+    if one.count:
+        parts.append(counted(one.count, "fault"))
+    return ", ".join(parts)

@@ -1,0 +1,224 @@
+"""`laklak verify`: what is not as it has to be is named, and nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sqlite3
+from contextlib import closing
+
+import pytest
+from copies import BTC, ETH, MINUTE_MS, START_MS, candles, fill, new_name
+
+from laklak.model.candles import CandleBatch
+from laklak.model.records import Note
+from laklak.model.series import DAY_MS, iso
+from laklak.stores import open_store
+
+DAY = 1440
+MINUTES = range(3 * DAY)
+
+
+def put_clock(where, clock_ms=START_MS + 3 * DAY_MS):
+    async def work():
+        async with open_store(where) as store:
+            await store.put_notes([Note("binance", "clock", json.dumps({"ms": clock_ms}), 1_772_500_000_000)])
+
+    asyncio.run(work())
+
+
+def sql(statement, *parameters, path="candles.db"):
+    """Run a statement; {BTC} and {ETH} in it are the numbers of these series."""
+    numbers = {name: f"(SELECT id FROM series WHERE symbol = '{name}USDT')" for name in ("BTC", "ETH")}
+    for name, number in numbers.items():
+        statement = statement.replace(f"{{{name}}}", number)
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute(statement, parameters)
+
+
+def sound(name, minutes=MINUTES):
+    """Candles that keep all rules: high is the largest number, low the smallest."""
+    batch = candles(name, minutes)
+    opened, high, low, close, volume = batch.values
+    values = (low, volume, opened, close, high)
+    texts = tuple([repr(value) for value in column] for column in values)
+    return CandleBatch(batch.series, batch.open_times, texts, values)
+
+
+@pytest.fixture
+def filled():
+    fill("candles.db", sound(BTC), sound(ETH))
+    put_clock("candles.db")
+    return "candles.db"
+
+
+def faults(answer):
+    return [(one["series"], fault["time"], fault["what"]) for one in answer["series"] for fault in one["faults"]]
+
+
+def test_what_is_sound_is_sound_at_every_depth(filled, here):
+    for depth in ("counts", "full"):
+        ended = here("verify", "--store", filled, "--depth", depth)
+        assert ended.exit == 0
+        assert "8,640 candles" in ended.out
+        assert "all is sound" in ended.out
+
+
+def test_a_point_that_is_no_candle_and_one_off_the_grid_are_found_at_every_depth(filled, here):
+    at = START_MS + 4000 * MINUTE_MS
+    sql("UPDATE candle SET high = 9e999 WHERE series_id = {BTC} AND open_time = ?", at)
+    sql("INSERT INTO candle VALUES ({ETH}, ?, 1, 1, 1, 1, 1)", at + 1)
+
+    for depth in ("counts", "full"):
+        ended = here("verify", "--store", filled, "--depth", depth, "--json")
+        assert ended.exit == 1
+        assert faults(ended.json) == [(BTC, iso(at), "not_whole"), (ETH, iso(at + 1), "off_grid")]
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "told"),
+    [
+        ("high", 1.0, "high is below"),
+        ("low", 1e9, "high is below"),
+        ("close", 1e9, "high is below"),
+        ("open", 0.5, "low is above"),
+        ("low", 0.0, "not above zero"),
+        ("low", -1.0, "not above zero"),
+        ("volume", -0.5, "volume is below zero"),
+    ],
+)
+def test_numbers_that_contradict_each_other_are_found_by_reading(filled, here, column, value, told):
+    at = START_MS + 2000 * MINUTE_MS
+    sql(f"UPDATE candle SET {column} = ? WHERE series_id = {{ETH}} AND open_time = ?", value, at)
+
+    ended = here("verify", "--store", filled, "--json")
+
+    assert faults(ended.json) == [(ETH, iso(at), "rule")]
+    assert told in ended.json["series"][1]["faults"][0]["detail"]
+    assert here("verify", "--store", filled, "--depth", "counts").exit == 0
+
+
+def test_more_faults_than_are_named_are_counted(filled, here):
+    sql("UPDATE candle SET volume = -1 WHERE series_id = {BTC}")
+
+    answer = here("verify", "--store", filled, "--json").json
+
+    assert (answer["series"][0]["faults_found"], len(answer["series"][0]["faults"])) == (3 * DAY, 1000)
+    assert "and 4,310 more" in here("verify", "--store", filled).out
+
+
+# Against digests
+
+
+@pytest.fixture
+def kept(filled, here):
+    assert here("digest", "--store", filled, "--out", "digests.json").exit == 0
+    return "digests.json"
+
+
+def test_a_store_that_has_not_changed_is_what_its_digests_say(filled, kept, here):
+    assert here("verify", "--store", filled, "--against", kept).exit == 0
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE candle SET volume = volume + 1e-9 WHERE series_id = {BTC} AND open_time = ?",
+        "DELETE FROM candle WHERE series_id = {BTC} AND open_time = ?",
+    ],
+)
+def test_the_day_of_one_changed_candle_is_named_and_no_other(filled, kept, here, change):
+    at = START_MS + 2000 * MINUTE_MS
+    sql(change, at)
+
+    ended = here("verify", "--store", filled, "--against", kept, "--json")
+
+    assert ended.exit == 1
+    assert faults(ended.json) == [(BTC, iso(START_MS + DAY_MS), "day")]
+    assert here("verify", "--store", filled, "--against", kept, "--start", iso(START_MS + 2 * DAY_MS)).exit == 0
+    lost = change.startswith("DELETE")
+    assert here("verify", "--store", filled, "--against", kept, "--depth", "counts").exit == lost
+
+
+def test_what_has_come_since_and_days_that_had_not_ended_differ_from_nothing(here):
+    fill("candles.db", sound(BTC, range(DAY, 2 * DAY + 300)))
+    put_clock("candles.db", START_MS + DAY_MS + (DAY + 300) * MINUTE_MS)
+    assert here("digest", "--store", "candles.db", "--out", "digests.json").exit == 0
+    fill("candles.db", sound(BTC, range(4 * DAY)), sound(ETH))
+    put_clock("candles.db", START_MS + 4 * DAY_MS)
+
+    assert here("verify", "--store", "candles.db", "--against", "digests.json").exit == 0
+
+
+def test_a_series_that_is_gone_is_missed(filled, kept, here):
+    sql("DELETE FROM series WHERE symbol = 'ETHUSDT'")
+
+    ended = here("verify", "--store", filled, "--against", kept, "--json")
+
+    assert {series for series, _, _ in faults(ended.json)} == {ETH}
+    assert len(faults(ended.json)) == 3
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "influxdb"])
+def test_another_store_tells_the_rows_that_differ(filled, here, kind, request):
+    other = "other.db" if kind == "sqlite" else request.getfixturevalue("influxd").url(new_name())
+    fill(other, sound(BTC), sound(ETH))
+    put_clock(other)
+    changed, gone = (START_MS + minute * MINUTE_MS for minute in (10, 2000))
+    sql("UPDATE candle SET volume = volume + 1 WHERE series_id = {BTC} AND open_time = ?", changed)
+    sql("DELETE FROM candle WHERE series_id = {ETH} AND open_time = ?", gone)
+
+    ended = here("verify", "--store", filled, "--against", other, "--json")
+
+    assert (ended.exit, faults(ended.json)) == (1, [(BTC, iso(changed), "differs"), (ETH, iso(gone), "not_stored")])
+    (fault,) = ended.json["series"][0]["faults"]
+    assert fault["stored"][:4] == fault["other"][:4]
+    assert fault["stored"][4] == fault["other"][4] + 1
+
+
+# What cannot be done
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["XRPUSDT"], "no candles of binance:XRPUSDT:1m"),
+        (["--start", "2026-03-02", "--end", "2026-03-01"], "is not before end"),
+        ([BTC, "--stored"], "exclude each other"),
+        (["--interval", "5m"], "holds no series of 5m"),
+        (["--depth", "deep"], "--depth deep is none"),
+        (["--against", "nowhere.json"], "nowhere.json cannot be read"),
+        (["--against", "wrong.json"], "wrong.json has no digests"),
+        (["--against", "other.json"], "laklak-digest-9"),
+        (["--against", "influxdb://localhost:9/x"], "localhost:9"),
+    ],
+)
+def test_what_cannot_be_verified_is_one_line_and_status_2(words, told, filled, here):
+    for name, text in (("wrong.json", "[1, 2"), ("other.json", '{"format": "laklak-digest-9"}')):
+        with open(name, "w") as file:
+            file.write(text)
+
+    ended = here("verify", "--store", filled, *words)
+
+    assert (ended.exit, ended.out) == (2, "")
+    assert told in ended.err
+    assert ended.err.count("error:") == 1
+
+
+def test_no_store_an_empty_one_and_a_dead_server_are_told_with_status_2(here):
+    put_clock("empty.db")
+    for store, told in [
+        ("none.db", "there is no store"),
+        ("empty.db", "holds no series"),
+        ("influxdb://localhost:9/market_data", "localhost:9"),
+    ]:
+        ended = here("verify", "--store", store, "--json")
+        assert ended.exit == ended.json["exit"] == 2, store
+        assert told in ended.err
+
+
+def test_a_file_that_may_only_be_read_is_verified(filled, here):
+    os.chmod(filled, 0o444)
+
+    assert here("verify", "--store", filled).exit == 0
