@@ -156,7 +156,7 @@ def _order(
         notes=notes,
         warnings=warnings,
         timing=TIMING,
-        **modes,
+        **modes,  # type: ignore[arg-type]  # flags of Modes, which are all that is called by name here
     )
 
 

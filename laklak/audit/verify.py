@@ -10,6 +10,7 @@ import json
 from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from math import isfinite
 from typing import Any, Final, Literal
 
 from laklak.audit.coverage import Range, as_of_of, chosen_of
@@ -44,18 +45,20 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """One series: its candles and days in `span`, the first faults of so many, and what was asked of its sources.
+    """One series: its candles in `span`, the days that have some, and the first of so many faults.
 
-    `sampled`: days that were asked for.  `unasked`: why not all of them could be; empty where they were.
+    `sampled`: days that sources were asked for, of so many `askable` ones.  `unasked`: why not all of them could be;
+    empty where they were.  `mended`: faults that are overwritten by now.
     """
 
     series: Series
     span: TimeRange
     candles: int
-    days: int
+    days: tuple[int, ...]
     faults: tuple[Fault, ...] = ()
     count: int = 0
     sampled: tuple[int, ...] = ()
+    askable: int = 0
     unasked: str = ""
     mended: int = 0
 
@@ -132,7 +135,7 @@ async def verify(
 
 async def _as_it_stands(store: Store, series: Series, span: TimeRange, depth: Depth) -> Verified:
     if not span:
-        return Verified(series, span, 0, 0)
+        return Verified(series, span, 0, ())
     odd = await store.odd(series, span, anew=depth == "full")
     faults = [Fault(time_ms, "not_whole", "it has no five finite numbers") for time_ms in odd.not_whole]
     if odd.strays.count:
@@ -148,7 +151,7 @@ async def _as_it_stands(store: Store, series: Series, span: TimeRange, depth: De
         if rows != sum(counts.values()):
             said = f"{rows:,} candles can be read, and {sum(counts.values()):,} are counted"
             faults.append(Fault(span.start_ms, "day", said))
-    return Verified(series, span, rows, len(counts)).also(faults)
+    return Verified(series, span, rows, tuple(sorted(counts))).also(faults)
 
 
 def broken_rules(columns: Columns) -> list[Fault]:
@@ -289,7 +292,7 @@ def _series_object(one: Verified) -> dict[str, Any]:
         "series": str(one.series),
         "verdict": one.verdict,
         "candles": one.candles,
-        "days": one.days,
+        "days": len(one.days),
         "sampled": [iso(day_ms)[:10] for day_ms in one.sampled],
         "unasked": one.unasked or None,
         "mended": one.mended,
@@ -299,9 +302,14 @@ def _series_object(one: Verified) -> dict[str, Any]:
                 "time": iso(fault.time_ms),
                 "what": fault.what,
                 "detail": fault.detail,
-                "stored": None if fault.stored is None else list(fault.stored),
-                "other": None if fault.other is None else list(fault.other),
+                "stored": _plain(fault.stored),
+                "other": _plain(fault.other),
             }
             for fault in one.faults
         ],
     }
+
+
+def _plain(row: Values | None) -> list[float | None] | None:
+    """A row for JSON, which has no number that is none."""
+    return None if row is None else [value if isfinite(value) else None for value in row]

@@ -17,6 +17,7 @@ from laklak.cli.work import look, print_json
 from laklak.errors import UsageError
 
 if TYPE_CHECKING:
+    from laklak.audit.sources import Sample
     from laklak.audit.verify import Depth, Known, Verified, VerifyReport
     from laklak.settings.load import Settings
     from laklak.stores.base import Store
@@ -40,15 +41,27 @@ def verify(
         str | None,
         typer.Option(metavar="FILE", help="Digests of `laklak digest --out`, or a store.", rich_help_panel=WHAT),
     ] = None,
+    sample: Annotated[
+        str | None,
+        typer.Option(
+            metavar="N|all", help="Ask sources for N days of each series, drawn anew each time.", rich_help_panel=WHAT
+        ),
+    ] = None,
+    mend: Annotated[
+        bool,
+        typer.Option("--mend", help="Of --sample, write what sources say now.", rich_help_panel=WHAT),
+    ] = False,
     everything: Annotated[bool, typer.Option("--all", help="Show sound series too.", rich_help_panel=OUTPUT)] = False,
     store: ExistingStore = None,
     config: Config = None,
     as_json: AsJson = False,
 ) -> int:
-    """Read what is stored back, and name what is not as it has to be; asks no venue.
+    """Read what is stored back, and name what is not as it has to be.
 
     Every row on the grid, five finite numbers that agree with each other; with --against FILE the days that are other
-    ones than when FILE was made, and with a store in its place their rows.
+    ones than when FILE was made, and with a store in its place their rows. With --sample N days of each series are
+    fetched again and held against the stored ones, to the last digit, and a line says what that proves; --mend writes
+    what differs and keeps the old rows as revisions. Without --sample no venue is asked.
     Exit status: 0 all is sound, 1 something is not, 2 wrong usage or a store that cannot be read.
     """
     from laklak.audit.coverage import Range
@@ -78,12 +91,44 @@ def verify(
                 opened, chosen, wanted, typed=bool(series), depth=deep, interval=of, against=known, other=other
             )
 
-    report = look(in_store(settings, work), json_of="verify" if as_json else None)
+    wanted_sample = _sample_of(sample, mend=mend)
+
+    async def all_of_it() -> VerifyReport:
+        import random
+
+        from laklak.audit.sources import ask_sources
+        from laklak.cli.terminal import Terminal
+        from laklak.order import TIMING
+
+        found = await in_store(settings, work)
+        if wanted_sample is None:
+            return found
+        terminal = Terminal(quiet=True, progress=False)
+        try:
+            return await ask_sources(found, wanted_sample, settings, TIMING, terminal, random.SystemRandom())
+        finally:
+            terminal.close()
+
+    report = look(all_of_it(), json_of="verify" if as_json else None)
     if as_json:
         print_json(_as_object(report))
     else:
         _show(report, everything=everything)
     return report.exit
+
+
+def _sample_of(text: str | None, *, mend: bool) -> Sample | None:
+    from laklak.audit.sources import Sample
+
+    if text is None:
+        if mend:
+            raise UsageError("--mend without --sample", hint="--sample all --mend asks for every day")
+        return None
+    if text == "all":
+        return Sample(None, mend)
+    if not (text.isascii() and text.isdigit() and int(text)):
+        raise UsageError(f"--sample {text} is no number of days", hint="give 1 or more, or all")
+    return Sample(int(text), mend)
 
 
 def _depth_of(text: str) -> Depth:
@@ -116,10 +161,12 @@ def _known_of(against: str | None, settings: Settings) -> Known | None:
 
 def _as_object(report: VerifyReport) -> dict[str, Any]:
     from laklak._version import __version__
+    from laklak.audit.sources import proof_text
     from laklak.audit.verify import as_object
     from laklak.report.summary import SCHEMA
 
-    return {"schema": SCHEMA, "version": __version__, **as_object(report), "error": None, "hint": None}
+    proof = {"proof": proof_text(report.series)}
+    return {"schema": SCHEMA, "version": __version__, **as_object(report), **proof, "error": None, "hint": None}
 
 
 def _show(report: VerifyReport, *, everything: bool) -> None:
@@ -138,13 +185,17 @@ def _show(report: VerifyReport, *, everything: bool) -> None:
                 if row is not None
             )
             tell(f"  {iso(fault.time_ms)} {fault.detail}{rows}", sys.stdout)
+        if one.unasked:
+            tell(f"  not all asked: {one.unasked}", sys.stdout)
         if one.count > _SHOWN:
             tell(f"  and {one.count - _SHOWN:,} more; --json names {len(one.faults):,}", sys.stdout)
     wrong = sum(one.count for one in report.series)
     candles = sum(one.candles for one in report.series)
     against = "" if report.against is None else f", against {report.against}"
     how = "read" if report.depth == "full" else "counted"
-    verdict = "all is sound" if not report.exit else f"{counted(wrong, 'fault')}"
+    mended = sum(one.mended for one in report.series)
+    verdict = counted(wrong, "fault") if wrong else "all is sound" if not report.exit else "not all could be asked"
+    verdict += f", {mended:,} mended" if mended else ""
     tell(
         f"{report.store}{against}: {counted(len(report.series), 'series')}, {candles:,} candles {how}: {verdict}",
         sys.stdout,
@@ -154,7 +205,9 @@ def _show(report: VerifyReport, *, everything: bool) -> None:
 def _figures(one: Verified) -> str:
     from laklak.text import counted
 
-    parts = [counted(one.candles, "candle"), counted(one.days, "day")]
+    parts = [counted(one.candles, "candle"), counted(len(one.days), "day")]
     if one.count:
         parts.append(counted(one.count, "fault"))
+    if one.mended:
+        parts.append(f"{one.mended:,} mended")
     return ", ".join(parts)

@@ -199,8 +199,10 @@ def _no_answer(command: str, error: LaklakError) -> dict[str, Any]:
         from laklak.model.digest import FORMAT
         from laklak.report.summary import SCHEMA
 
-        own = {"format": FORMAT, "root": None} if command == "digest" else {"depth": None, "against": None}
-        nothing = {**own, "store": None, "as_of": {}, "series": []}
+        nothing = {"store": None, "as_of": {}, "series": []}
+        nothing |= (
+            {"format": FORMAT, "root": None} if command == "digest" else {"depth": None, "against": None, "proof": None}
+        )
         ended = {"exit": error.exit_code, "error": in_short(error), "hint": error.hint}
         return {"schema": SCHEMA, "version": __version__, **nothing, **ended}
     if command == "export":

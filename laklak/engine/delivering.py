@@ -88,7 +88,10 @@ class Deliveries:
             # A refetched minute that the venue does not have keeps the candle it has: stored beats hole.
             span = TimeRange(absences[0].open_time_ms, max(one.span.end_ms for one in absences))
             stored = await self._store.open_times(ledger.plan.series, span)
-            ledger.kept += sum(one.span.start_ms <= time < one.span.end_ms for one in absences for time in stored)
+            kept = [time for one in absences for time in stored if one.span.start_ms <= time < one.span.end_ms]
+            ledger.kept += len(kept)
+            if kept and self._report.refetched is not None:
+                self._report.refetched.not_given(ledger.plan.series, kept)
             interval = ledger.plan.series.interval
             absences = [left for one in absences for left in one.left_by(stored, interval)]
         series = ledger.plan.series

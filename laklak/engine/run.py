@@ -18,6 +18,7 @@ from laklak.engine.flow import Run
 from laklak.engine.prepare import Preparation
 from laklak.engine.store_work import announce, other_series
 from laklak.engine.tally import tally
+from laklak.engine.untouched import untouched
 from laklak.engine.watch import StoreWatch
 from laklak.errors import LaklakError, StoreError, VenueError
 from laklak.model.records import RunRecord
@@ -41,15 +42,18 @@ RECORD_WITHIN_S: Final = 1.0
 
 
 class Backfill(Run):
-    """One run of one order. Use once: `await Backfill(order, observer).run()`."""
+    """One run of one order. Use once: `await Backfill(order, observer).run()`.
 
-    def __init__(self, order: Order, observer: Observer) -> None:
+    `refetched` is told of each candle of a refetch.
+    """
+
+    def __init__(self, order: Order, observer: Observer, refetched: Refetched | None = None) -> None:
         super().__init__(observer)
         self.order = order
         self.report = Report(
             store=shown_store(order.settings.store),
             started_s=time.monotonic(),
-            refetched=Refetched() if order.refetch else None,
+            refetched=(refetched or Refetched()) if order.refetch else None,
         )
         self._feeds: Sequence[Feed] = ()
         self._store: Store | None = None
@@ -90,7 +94,9 @@ class Backfill(Run):
         estimate: Estimate | None = None
         try:
             async with AsyncExitStack() as opened:
-                store = self._store = open_store(self.order.settings.store_access, create=not self.order.dry_run)
+                looks = self.order.dry_run or self.order.untouched
+                store = open_store(self.order.settings.store_access, create=not looks)
+                self._store = store = untouched(store) if self.order.untouched else store
                 watching = await opened.enter_async_context(task_group())
                 watching.start_soon(StoreWatch([store], self.report, self._observer).run)
                 opened.callback(watching.cancel_scope.cancel)
@@ -103,7 +109,9 @@ class Backfill(Run):
                 self._tell_beforehand([others] if others else [])
                 with nullcontext() if self.order.dry_run else store.exclusive():
                     # Not before: a run that held the store until now may have left something in it.
-                    unsure = UnsureBook(self.order.settings.state_dir, store.identity, self._observer.warn)
+                    # A run that only looks settles nothing, and takes what stands there for what it is.
+                    whose = "" if self.order.untouched else store.identity
+                    unsure = UnsureBook(self.order.settings.state_dir, whose, self._observer.warn)
                     with self.stopper.interruptible():
                         knowledge = await Knowledge.of(store)
                     addresses = AddressBook(self.order, store, knowledge)

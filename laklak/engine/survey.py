@@ -12,7 +12,7 @@ from laklak.engine.oddities import OddityBook
 from laklak.engine.store_work import Closed, survey_sure
 from laklak.model.absences import UNWANTED_KINDS, Absence, minutes
 from laklak.model.series import Series, TimeRange
-from laklak.model.spans import newest_held, oldest_held, runs, union, without
+from laklak.model.spans import count, newest_held, oldest_held, overlap, runs, union, without
 from laklak.plan.answers import may_have_come
 from laklak.plan.chunks import page_weight
 from laklak.plan.missing import SeriesPlan
@@ -103,8 +103,14 @@ class Survey:
         odd = await self._store.odd(series, wanted, anew=recheck)
         known = [] if recheck else absences_on_grid(await self._store.absences(series, wanted), series.interval)
         missing = without(wanted, (one.span for one in known))
+        sample = self._order.sample
+        left = 0
+        if sample is not None:
+            drawn = list(overlap(missing, sample.get(series, ())))
+            left = count(missing, series.interval) - count(drawn, series.interval)
+            missing = drawn
         not_whole, absent = parted_by_absences(series, odd.not_whole, known)
-        return Presence(0, tuple(known), tuple(missing), not_whole, odd.strays, absent)
+        return Presence(left, tuple(known), tuple(missing), not_whole, odd.strays, absent)
 
     def _may_begin_late(self, target: Target, presence: Presence) -> bool:
         """Whether much is to be asked for before anything that is known of, so that its first candle is asked first."""

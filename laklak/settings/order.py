@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Final
 
+from laklak.model.series import Series, TimeRange
 from laklak.plan.wanted import Asked, Every, FailedSeries
 from laklak.settings.load import Settings
 from laklak.tasks.timing import Timing
@@ -31,6 +32,8 @@ MODES: Final = frozenset(field.name for field in fields(Modes))
 class Order(Modes):
     """The settings in force, and what is to be filled by them.
 
+    `sample`: of a refetch only these parts of series are fetched, in order and disjoint; all else counts as stored.
+    `untouched`: nothing is written, what comes is only held against the store.
     `every`: what is taken beside `asked`. `refused`: what of an asset list is left out, and why. `notes` and
     `warnings`: what the user should know before it starts.
     """
@@ -42,3 +45,5 @@ class Order(Modes):
     notes: Sequence[str] = ()
     warnings: Sequence[str] = ()
     timing: Timing
+    sample: Mapping[Series, Sequence[TimeRange]] | None = None
+    untouched: bool = False

@@ -109,6 +109,10 @@ class Refetched:
                 "changed series=%s open_time=%s stored=%s fetched=%s", series, iso(time_ms), _shown(before), _shown(now)
             )
 
+    def not_given(self, series: Series, open_times: Sequence[int]) -> None:
+        """These are stored, and the source does not have them: they stay."""
+        log.info("not given series=%s open_times=%d first=%s", series, len(open_times), iso(open_times[0]))
+
     def as_json(self) -> dict[str, int]:
         return {"same": self.same, "changed": self.changed, "new": self.new}
 

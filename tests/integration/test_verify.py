@@ -11,6 +11,7 @@ from contextlib import closing
 import pytest
 from copies import BTC, ETH, MINUTE_MS, START_MS, candles, fill, new_name
 
+from laklak.audit.sources import days_seen
 from laklak.model.candles import CandleBatch
 from laklak.model.records import Note
 from laklak.model.series import DAY_MS, iso
@@ -222,3 +223,148 @@ def test_a_file_that_may_only_be_read_is_verified(filled, here):
     os.chmod(filled, 0o444)
 
     assert here("verify", "--store", filled).exit == 0
+
+
+# Against the sources
+
+
+END_MS = 1_772_323_200_000  # where the recording ends
+
+
+@pytest.fixture(params=["rest", "archive"])
+def recorded_days(request, here):
+    """A store with the four recorded days of a symbol, from a venue that gives them again."""
+    if request.param == "archive":
+        request.getfixturevalue("archive")()
+    else:
+        request.getfixturevalue("venue")()
+    assert here("backfill", "LTCUSDT", "--days", "4", "-q", "--store", "candles.db").exit == 0
+    return "candles.db"
+
+
+def ltc(answer):
+    (one,) = answer["series"]
+    return one
+
+
+def test_what_the_venue_gives_again_the_same_is_sound_and_nothing_is_written(recorded_days, here):
+    runs = len(list(rows("SELECT * FROM laklak_runs")))
+
+    ended = here("verify", "--store", recorded_days, "--sample", "all", "--json")
+
+    one = ltc(ended.json)
+    assert (ended.exit, one["verdict"], one["unasked"], one["faults"]) == (0, "sound", None, [])
+    assert len(one["sampled"]) == 4
+    assert "all 4 days" in ended.json["proof"]
+    assert len(list(rows("SELECT * FROM laklak_runs"))) == runs
+
+
+def rows(statement):
+    with closing(sqlite3.connect("candles.db")) as connection:
+        return connection.execute(statement).fetchall()
+
+
+def test_one_changed_digit_is_found_with_both_rows_and_left_alone(recorded_days, here):
+    at = END_MS - 5000 * MINUTE_MS
+    before = rows(f"SELECT open, high, low, close, volume FROM candles WHERE open_time = {at}")[0]
+    sql("UPDATE candle SET volume = volume + 0.001 WHERE open_time = ?", at)
+    changed = rows("SELECT * FROM candles")
+
+    ended = here("verify", "--store", recorded_days, "--sample", "all", "--json")
+
+    (fault,) = ltc(ended.json)["faults"]
+    assert (ended.exit, fault["what"], fault["time"]) == (1, "differs", iso(at))
+    assert fault["other"] == list(before)
+    assert fault["stored"] == [*before[:4], before[4] + 0.001]
+    assert rows("SELECT * FROM candles") == changed
+    assert rows("SELECT * FROM laklak_revisions") == []
+
+
+def test_mend_writes_what_the_venue_says_and_keeps_the_old_row_as_a_revision(recorded_days, here):
+    whole = rows("SELECT * FROM candles ORDER BY open_time")
+    changed, gone, halved = (END_MS - minutes * MINUTE_MS for minutes in (5000, 3000, 100))
+    sql("UPDATE candle SET volume = volume + 0.001 WHERE open_time = ?", changed)
+    sql("DELETE FROM candle WHERE open_time = ?", gone)
+    sql("UPDATE candle SET high = 9e999 WHERE open_time = ?", halved)
+
+    ended = here("verify", "--store", recorded_days, "--sample", "all", "--mend", "--json")
+
+    one = ltc(ended.json)
+    assert [fault["what"] for fault in one["faults"]] == ["differs", "not_stored", "differs"]
+    assert (ended.exit, one["verdict"], one["mended"], one["faults_found"]) == (0, "sound", 3, 3)
+    assert rows("SELECT * FROM candles ORDER BY open_time") == whole
+    assert [(row[3], row[8]) for row in rows("SELECT * FROM laklak_revisions ORDER BY open_time")] == [
+        (changed, "refetch"),
+        (halved, "repair"),
+    ]
+    assert here("verify", "--store", recorded_days, "--sample", "all").exit == 0
+
+
+def test_a_sample_asks_for_so_many_days_and_says_what_that_proves(venue, here):
+    running = venue()
+    here("backfill", "LTCUSDT", "--days", "4", "-q", "--store", "candles.db")
+    before = len(running.candle_hits)
+
+    ended = here("verify", "--store", "candles.db", "--sample", "1", "--json")
+
+    assert len(ltc(ended.json)["sampled"]) == 1
+    assert 0 < len(running.candle_hits) - before <= 3
+    assert "1 of 4 days" in ended.json["proof"]
+
+
+def test_a_minute_that_the_venue_does_not_have_is_told_and_stays(venue, here, hasty):
+    running = venue()
+    here("backfill", "LTCUSDT", "--days", "2", "-q", "--store", "candles.db")
+    at = END_MS - 700 * MINUTE_MS
+    running.change("LTCUSDT", holes=frozenset({at}))
+
+    ended = here("verify", "--store", "candles.db", "--sample", "all", "--mend", "--json")
+
+    one = ltc(ended.json)
+    assert (ended.exit, one["mended"], faults(ended.json)) == (1, 0, [(one["series"], iso(at), "not_given")])
+    assert len(rows("SELECT * FROM candles")) == 2 * DAY
+
+
+def test_a_series_that_nobody_can_be_asked_for_is_unsure(venue, here):
+    venue()
+    here("backfill", "LTCUSDT", "--days", "1", "-q", "--store", "candles.db")
+    fill("candles.db", sound("binance:NOPEUSDT:1m", range(2 * DAY)))
+
+    ended = here("verify", "--store", "candles.db", "--sample", "1", "--json")
+
+    verdicts = {one["series"]: (one["verdict"], one["unasked"]) for one in ended.json["series"]}
+    assert ended.exit == 1
+    assert verdicts["binance:LTCUSDT:1m"] == ("sound", None)
+    assert verdicts["binance:NOPEUSDT:1m"][0] == "unsure"
+    assert "does not know" in verdicts["binance:NOPEUSDT:1m"][1]
+
+
+def test_a_venue_that_cannot_be_asked_is_status_2_and_no_verdict(recorded_days, here, monkeypatch):
+    monkeypatch.setenv("LAKLAK_BINANCE_URL", "http://localhost:9")
+    monkeypatch.setenv("LAKLAK_SOURCE", "rest")
+    monkeypatch.setenv("LAKLAK_MAX_WAIT", "0")
+
+    ended = here("verify", "--store", recorded_days, "--sample", "1", "--json")
+
+    assert ended.exit == ended.json["exit"] == 2
+    assert ended.err.count("error:") == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--mend"], "--mend without --sample"),
+        (["--sample", "0"], "--sample 0 is no number of days"),
+        (["--sample", "some"], "--sample some is no number of days"),
+    ],
+)
+def test_a_sample_that_is_none_is_refused(words, told, filled, here):
+    ended = here("verify", "--store", filled, *words)
+
+    assert ended.exit == 2
+    assert told in ended.err
+
+
+@pytest.mark.parametrize(("share", "days", "faulty"), [(0.01, 10_000, 299), (0.5, 100, 5), (1 / 3, 3, 3), (1.0, 9, 1)])
+def test_so_many_faulty_days_would_have_been_seen(share, days, faulty):
+    assert days_seen(share, days) == faulty

@@ -1,0 +1,49 @@
+"""A store that a run reads and leaves as it is: what it would write goes nowhere."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from types import TracebackType
+from typing import Any, cast
+
+from laklak.model.candles import Candles
+from laklak.model.records import Note, RunRecord
+from laklak.stores.base import Delivery, Origin, Store, Written
+
+
+def untouched(store: Store) -> Store:
+    """The same store, for a run that only looks: nothing is written, nothing noted, nobody kept out."""
+    return cast(Store, _Untouched(store))
+
+
+class _Untouched:
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    async def __aenter__(self) -> _Untouched:
+        await self._store.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._store.__aexit__(kind, error, trace)
+
+    def exclusive(self) -> AbstractContextManager[object]:
+        return nullcontext()
+
+    def pack(self, candles: Candles) -> Candles:
+        return candles
+
+    async def write(self, deliveries: Sequence[Delivery]) -> Written:
+        return Written()
+
+    async def set_origin(self, origin: Origin) -> None: ...
+
+    async def put_notes(self, notes: Sequence[Note]) -> None: ...
+
+    async def record_run(self, run: RunRecord, *, keep_days: int | None = None) -> None: ...
