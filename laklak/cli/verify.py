@@ -170,6 +170,7 @@ def _as_object(report: VerifyReport) -> dict[str, Any]:
 
 
 def _show(report: VerifyReport, *, everything: bool) -> None:
+    from laklak.audit.sources import proof_text
     from laklak.cli.terminal import tell
     from laklak.model.series import iso
     from laklak.text import counted
@@ -179,12 +180,10 @@ def _show(report: VerifyReport, *, everything: bool) -> None:
             continue
         tell(f"{one.verdict}  {one.series}  {_figures(one)}", sys.stdout)
         for fault in one.faults[:_SHOWN]:
-            rows = "".join(
-                f"\n    {name} {', '.join(map(repr, row))}"
-                for name, row in (("stored", fault.stored), ("other ", fault.other))
-                if row is not None
-            )
-            tell(f"  {iso(fault.time_ms)} {fault.detail}{rows}", sys.stdout)
+            tell(f"  {iso(fault.time_ms)} {fault.detail}", sys.stdout)
+            for name, row in (("stored", fault.stored), ("other ", fault.other)):
+                if row is not None:
+                    tell(f"    {name} {', '.join(map(repr, row))}", sys.stdout)
         if one.unasked:
             tell(f"  not all asked: {one.unasked}", sys.stdout)
         if one.count > _SHOWN:
@@ -200,6 +199,7 @@ def _show(report: VerifyReport, *, everything: bool) -> None:
         f"{report.store}{against}: {counted(len(report.series), 'series')}, {candles:,} candles {how}: {verdict}",
         sys.stdout,
     )
+    tell(proof_text(report.series), sys.stdout)
 
 
 def _figures(one: Verified) -> str:

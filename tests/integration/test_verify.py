@@ -280,6 +280,16 @@ def test_one_changed_digit_is_found_with_both_rows_and_left_alone(recorded_days,
     assert rows("SELECT * FROM laklak_revisions") == []
 
 
+def test_on_a_terminal_both_rows_have_lines_of_their_own_and_the_last_line_says_what_is_proven(recorded_days, here):
+    sql("UPDATE candle SET volume = volume + 0.001 WHERE open_time = ?", END_MS - 5000 * MINUTE_MS)
+
+    lines = here("verify", "--store", recorded_days, "--sample", "all").out.splitlines()
+
+    at = next(place for place, line in enumerate(lines) if "has other numbers" in line)
+    assert [line.split()[0] for line in lines[at + 1 : at + 3]] == ["stored", "other"]
+    assert lines[-1].startswith("sources were asked for all ")
+
+
 def test_mend_writes_what_the_venue_says_and_keeps_the_old_row_as_a_revision(recorded_days, here):
     whole = rows("SELECT * FROM candles ORDER BY open_time")
     changed, gone, halved = (END_MS - minutes * MINUTE_MS for minutes in (5000, 3000, 100))
