@@ -1,6 +1,6 @@
 """Whether venues filled in one run lose anything against each of them alone.
 
-    python benchmarks/side_by_side.py [--rounds 3] [--days 4] [--venues bybit,bitunix,...] [--json]
+    python benchmarks/side_by_side.py [--rounds 3] [--days 4] [--venues bybit,bitunix,...] [--pace 0.25] [--json]
 
 Each venue is a simulator in a process of its own that keeps the limits which the venue documents, with made-up candles
 of as many symbols as its quota fills in about twenty seconds.  A round fills each of them in a run of its own, one
@@ -9,7 +9,8 @@ SQLite file, with a new state folder and new simulators every time.
 
 A venue's time is from its first request for candles to its last one, as it saw them itself.  What laklak's process used
 of one core meanwhile is beside it: the claim is about a machine that has a core free, and on one that has none the
-figures say little.  Every run has to be complete.
+figures say little: `--pace` asks for a part of the default budgets and of the symbols, which takes that part of the
+CPU in the same time.  Every run has to be complete.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import math
 import multiprocessing
 import os
 import resource
@@ -34,6 +36,7 @@ from pathlib import Path
 from laklak.simulator import Simulator, SimulatorSettings, generate
 from laklak.simulator.dialects import DIALECTS
 from laklak.simulator.dialects.base import Subject
+from laklak.venues import VENUES
 
 SYMBOLS = {"binance": 13, "bybit": 40, "bitunix": 5, "deribit": 30}
 """How many of them four days take about twenty seconds each."""
@@ -92,7 +95,7 @@ async def _serve(name: str, symbols: int, days: int, pipe: Connection) -> None:
             pipe.send((asked[-1] - asked[0], sum(simulator.stats.refusals.values())))
 
 
-def run(names: Sequence[str], sizes: dict[str, int], days: int) -> Ran:
+def run(names: Sequence[str], sizes: dict[str, int], days: int, pace: float) -> Ran:
     """Fill these venues in one run."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
@@ -103,6 +106,9 @@ def run(names: Sequence[str], sizes: dict[str, int], days: int) -> Ran:
         places = {f"LAKLAK_{venue.name.upper()}_URL": venue.url for venue in venues}
         environment = own | places | {"LAKLAK_STATE_DIR": str(folder / "state"), "HOME": str(folder)}
         words = ["backfill", "--days", str(days), "--source", "rest", "--store", "candles.db", "--json"]
+        if pace != 1:
+            first = {name: next(iter(VENUES[name].quotas.values())).ours for name in names}
+            words += ["--budget", ",".join(f"{name}={int(units * pace)}" for name, units in first.items())]
         used_s, begun_s = _used_s(), time.monotonic()
         ended = subprocess.run(
             [sys.executable, "-m", "laklak", *words], cwd=folder, env=environment, capture_output=True, check=False
@@ -119,15 +125,15 @@ def _used_s() -> float:
     return usage.ru_utime + usage.ru_stime
 
 
-def measure(names: Sequence[str], sizes: dict[str, int], days: int, rounds: int) -> dict[str, object]:
+def measure(names: Sequence[str], sizes: dict[str, int], days: int, rounds: int, pace: float) -> dict[str, object]:
     """Medians over rounds."""
     alone: dict[str, list[float]] = {name: [] for name in names}
     together: dict[str, list[float]] = {name: [] for name in names}
     of_a_core = []
     for _ in range(rounds):
         for name in names:
-            alone[name].append(run([name], sizes, days).venues[name])
-        ran = run(names, sizes, days)
+            alone[name].append(run([name], sizes, days, pace).venues[name])
+        ran = run(names, sizes, days, pace)
         of_a_core.append(ran.of_a_core)
         for name, seconds in ran.venues.items():
             together[name].append(seconds)
@@ -149,11 +155,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--days", type=int, default=4)
     parser.add_argument("--venues", default=",".join(SYMBOLS), help="some of those that it has numbers of symbols for")
     parser.add_argument("--symbols", type=int, help="of each venue, instead of those")
+    parser.add_argument("--pace", type=float, default=1.0, help="the part of the default budgets to keep to")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     wanted = parser.parse_args(arguments)
     names = wanted.venues.split(",")
-    sizes = {name: wanted.symbols or SYMBOLS[name] for name in names}
-    figures = measure(names, sizes, wanted.days, wanted.rounds)
+    sizes = {name: wanted.symbols or math.ceil(SYMBOLS[name] * wanted.pace) for name in names}
+    figures = measure(names, sizes, wanted.days, wanted.rounds, wanted.pace)
     if wanted.json:
         print(json.dumps({"python": sys.version.split()[0], "cores": os.cpu_count(), **figures}))
         return
