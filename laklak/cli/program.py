@@ -17,6 +17,7 @@ from laklak.cli.digest import digest
 from laklak.cli.explain import explain
 from laklak.cli.export import export
 from laklak.cli.grouped import GroupedCommand
+from laklak.cli.importing import import_files
 from laklak.cli.runs import runs
 from laklak.cli.show import show
 from laklak.cli.simulate import simulate
@@ -64,6 +65,7 @@ app.command(cls=GroupedCommand)(explain)
 app.command(cls=GroupedCommand)(runs)
 app.command(cls=GroupedCommand)(digest)
 app.command(cls=GroupedCommand)(export)
+app.command("import", cls=GroupedCommand, epilog=EXIT_STATUS)(import_files)
 app.command(cls=GroupedCommand)(verify)
 app.add_typer(assets, name="assets")
 app.command(cls=GroupedCommand)(simulate)

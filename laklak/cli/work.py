@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from laklak.cli.terminal import Terminal
-    from laklak.engine import Backfill, Copy
+    from laklak.engine import Backfill, Copy, Import
     from laklak.report.copied import CopySummary
     from laklak.report.summary import Estimate, Summary
     from laklak.settings.load import Settings
@@ -62,7 +62,12 @@ def start_log(command: str, settings: Settings, terminal: Terminal, *, verbose: 
 
 
 def perform(
-    work: Backfill | Copy, terminal: Terminal, closed: Callable[[LaklakError], Outcome], *, as_json: bool, quiet: bool
+    work: Backfill | Copy | Import,
+    terminal: Terminal,
+    closed: Callable[[LaklakError], Outcome],
+    *,
+    as_json: bool,
+    quiet: bool,
 ) -> int:
     """Run it, say how it ended and give the exit status; `closed` gives the account of work that could not start."""
     from laklak.cli.terminal import say_error, tell
@@ -170,6 +175,10 @@ def _no_answer(command: str, error: LaklakError) -> dict[str, Any]:
         from laklak.report.copied import CopyReport, summarise_copy
 
         return summarise_copy(CopyReport(), error=error).as_json()
+    if command == "import":
+        from laklak.report.copied import CopyReport, ImportSummary, summarise_copy
+
+        return summarise_copy(CopyReport(), error=error, kind=ImportSummary).as_json()
     if command in ("show", "runs"):
         from laklak.report.summary import SCHEMA
 

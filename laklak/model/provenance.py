@@ -18,6 +18,7 @@ State = Literal["confirmed", "provisional"]
 REST: Final[Source] = "rest"
 ARCHIVE: Final[Source] = "archive"
 COPY: Final[Source] = "copy"
+IMPORT: Final[Source] = "import"
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 Why = Literal["refetch", "corrected", "repair"]
-"""It was fetched again on purpose; it had been fetched just after its close; what stood there was no whole candle."""
+"""It was fetched again, or imported in its place, on purpose; it had been fetched just after its close; what stood
+there was no whole candle."""
 
 Values = tuple[float, ...]
 """Open, high, low, close and volume; NaN for a number that was missing."""

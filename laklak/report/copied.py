@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, Final
+from typing import Any, ClassVar, Final, TypeVar
 
 from laklak._version import __version__
 from laklak.errors import LaklakError, in_short
@@ -53,21 +53,45 @@ class CopySummary(Accounted):
     error: str | None
     hint: str | None
 
+    figures: ClassVar[tuple[str, ...]] = _OF_A_COPY
+    nothing: ClassVar[str] = "nothing to copy"
+    again: ClassVar[str] = "run the same command again to copy what is missing"
+
     def as_json(self) -> dict[str, Any]:
-        values = fields_of(self, _OF_A_COPY)
+        values = fields_of(self, self.figures)
         values["failed_series"] = [asdict(failed) for failed in self.failed_series]
         return {"schema": SCHEMA, "version": __version__, **values}
 
 
+@dataclass(frozen=True, slots=True)
+class ImportSummary(CopySummary):
+    """The same of an import: files are the source. `corrected` are stored ones that were replaced."""
+
+    figures: ClassVar[tuple[str, ...]] = (*_OF_A_COPY, "corrected")
+    nothing: ClassVar[str] = "nothing to import"
+    again: ClassVar[str] = "run the same command again to import what is missing"
+
+    def as_json(self) -> dict[str, Any]:
+        values = CopySummary.as_json(self)
+        return {key: value for key, value in values.items() if key not in ("source_missing", "outside_retention")}
+
+
+Kind = TypeVar("Kind", bound=CopySummary)
+
+
 def summarise_copy(
-    report: CopyReport, *, error: LaklakError | None = None, exit_code: int | None = None
-) -> CopySummary:
+    report: CopyReport,
+    *,
+    error: LaklakError | None = None,
+    exit_code: int | None = None,
+    kind: type[Kind] = CopySummary,  # type: ignore[assignment]
+) -> Kind:
     """Close the account. The exit status is `exit_code`, else the error's, else 1 when another copy has work left."""
     account = report.account
     failures = report.failures()
     if exit_code is None:
         exit_code = error.exit_code if error is not None else int(bool(account.missing or failures))
-    return CopySummary(
+    return kind(
         exit=exit_code,
         complete=exit_code == 0,
         source=report.source,

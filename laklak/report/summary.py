@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Final
 
 from laklak._version import __version__
@@ -180,9 +180,9 @@ def _venues_json(venues: Mapping[str, VenueFigures]) -> dict[str, Any]:
 def fields_of(carrier: Any, figures: Sequence[str]) -> dict[str, Any]:
     """The fields of what carries an account by name, with some of its figures where the account stands."""
     values: dict[str, Any] = {}
-    for field_name in carrier.__dataclass_fields__:
-        value = getattr(carrier, field_name)
-        values |= value.named(figures) if field_name == "account" else {field_name: value}
+    for one in fields(carrier):
+        value = getattr(carrier, one.name)
+        values |= value.named(figures) if one.name == "account" else {one.name: value}
     return values
 
 

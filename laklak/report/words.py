@@ -437,21 +437,21 @@ def _and_blocked(count: int) -> str:
     return f", {count:,} that the store could not take" if count else ""
 
 
-def copy_plan_line(report: CopyReport) -> str:
+def copy_plan_line(report: CopyReport, verb: str = "copy") -> str:
     """One line before candles move: what is to be done."""
     span = f"{iso(report.start_ms or 0)} to {iso(report.end_ms or 0)}"
     head = f"plan: {len(report.ledgers)} series, {span}:"
     account = report.account
     if not account.missing:
-        return f"{head} nothing to copy, all {account.wanted:,} candles accounted for"
+        return f"{head} nothing to {verb}, all {account.wanted:,} candles accounted for"
     to_copy = account.missing - account.blocked
-    return f"{head} {to_copy:,} of {account.wanted:,} candles to copy{_and_blocked(account.blocked)}"
+    return f"{head} {to_copy:,} of {account.wanted:,} candles to {verb}{_and_blocked(account.blocked)}"
 
 
 def copy_summary_lines(summary: CopySummary) -> Iterable[str]:
     """The end of a copy, for people."""
     if summary.start is None:
-        yield "nothing to copy" if summary.complete else "stopped before the plan was made"
+        yield summary.nothing if summary.complete else "stopped before the plan was made"
         return
     yield (
         f"{_verdict(summary)}: {summary.account.done:,} of {summary.wanted:,} candles of {summary.series} series "
@@ -461,6 +461,8 @@ def copy_summary_lines(summary: CopySummary) -> Iterable[str]:
         f"  stored before {summary.stored_before:,}, written {summary.written:,}, holes {summary.holes:,}, "
         f"rejected {summary.rejected:,}, missing {summary.missing:,}"
     )
+    if summary.corrected:
+        yield f"  of those stored before, {summary.corrected:,} replaced, which had other values"
     yield f"  {duration_text(summary.seconds)}, {summary.candles_per_second:,.0f} candles/s"
     if summary.source_missing:
         lacking = counted(summary.source_missing, "candle")
@@ -469,7 +471,7 @@ def copy_summary_lines(summary: CopySummary) -> Iterable[str]:
         names = some_of(summary.outside_retention)
         yield f"  of {counted(len(summary.outside_retention), 'series')} the destination would keep nothing: {names}"
     yield from _failed_lines(summary.failed_series)
-    yield from _again(summary, "run the same command again to copy what is missing")
+    yield from _again(summary, summary.again)
 
 
 def _advice(summary: Summary) -> str:

@@ -17,7 +17,7 @@ from laklak.errors import StoreUnavailable, UnknownSeries, UsageError
 from laklak.model.series import DAY_MS, Interval, Series, TimeRange, iso
 from laklak.model.spans import on_grid
 from laklak.report.place import Place, check_place, could_not_write, emit_nowhere
-from laklak.sources.file import file_stem
+from laklak.sources.file import ORIGIN_KEY, file_stem
 from laklak.stores import open_store
 from laklak.stores.access import StoreAccess
 from laklak.stores.base import Store
@@ -26,7 +26,6 @@ from laklak.text import some_of
 from laklak.transfer.sheets import (
     BEGINS,
     FORMATS,
-    ORIGIN_KEY,
     STREAMED,
     Sheet,
     csv_sheet,

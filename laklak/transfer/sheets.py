@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final, Protocol
 
 from laklak.model.series import Series
 from laklak.report.words import CANDLE_FIELDS, csv_lines
+from laklak.sources.file import SERIES_KEY
 from laklak.sources.store import StoredCandles
 from laklak.stores.base import Columns
 from laklak.stores.influx.lines import candle_lines_ns, key_of, tags_of
@@ -31,8 +32,6 @@ BEGINS: Final = {
 """How they begin."""
 STREAMED: Final = ("csv", "lp")
 """What is text, line by line: it can go into a pipe."""
-SERIES_KEY: Final = "laklak.series"
-ORIGIN_KEY: Final = "laklak.origin"
 _GROUP_ROWS: Final = 131_072
 _WAITING_PARTS: Final = 2
 

@@ -98,6 +98,7 @@ def test_every_table_of_keys_is_held_against_its_command():
         "runs",
         "digest",
         "export",
+        "import",
         "verify",
         "assets list",
         "assets check",
@@ -172,6 +173,15 @@ def test_the_readme_recomputes_the_root_of_a_series_without_laklak(filled, here)
 
 def test_the_keys_of_an_export_are_those_that_the_readme_tells(filled, here):
     same_keys(here("export", "LTCUSDT", "--json").json, "export")
+
+
+def test_the_keys_of_an_import_are_those_that_the_readme_tells(filled, here):
+    here("export", "LTCUSDT")
+    path = Path("binance-LTCUSDT-1m.csv")
+    # A row that breaks a rule, so that all keys are there.
+    path.write_text(path.read_text().rpartition(",")[0] + ",-1\n")
+
+    same_keys(here("import", path, "--store", "b.db", "--json").json, "import")
 
 
 def test_the_keys_of_the_traded_symbols_are_those_that_the_readme_tells(filled, here):

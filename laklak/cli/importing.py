@@ -1,0 +1,82 @@
+"""`laklak import`: candles from files into a store."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from laklak.cli.grouped import AGAIN, SPEED, WHAT
+from laklak.cli.options import (
+    AsJson,
+    Config,
+    Force,
+    LogFile,
+    NoProgress,
+    Quiet,
+    Verbose,
+    option,
+    settings_of,
+)
+from laklak.cli.work import perform, start_log
+
+
+def import_files(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="CSV, Parquet, Feather, Binance's zips.")],
+    series: Annotated[
+        str | None,
+        typer.Option(metavar="SERIES", help="What all files are of [as they say].", rich_help_panel=WHAT),
+    ] = None,
+    venue: Annotated[str | None, option("venue")] = None,
+    store: Annotated[str | None, option("store")] = None,
+    config: Config = None,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Put other values in place of stored ones.", rich_help_panel=AGAIN)
+    ] = False,
+    force: Force = False,
+    quiet: Quiet = False,
+    as_json: AsJson = False,
+    no_progress: NoProgress = False,
+    verbose: Verbose = False,
+    log_file: LogFile = None,
+    max_wait: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Longest wait for a server [10m].", rich_help_panel=SPEED)
+    ] = None,
+) -> int:
+    """Store candles from files: what laklak export has written, and Binance's own zips and CSVs.
+
+    \b
+    laklak import binance-BTCUSDT-1m.parquet
+    laklak import BTCUSDT-1m-2024-05.zip --venue binance_spot
+
+    Every row is held to the same rules as the answer of a venue. What is stored stays as it is without --replace.
+    """
+    from laklak.cli.terminal import Terminal
+    from laklak.engine import Import
+    from laklak.engine.importing import ImportJob
+    from laklak.report.copied import ImportSummary, summarise_copy
+    from laklak.settings.typed import full_series
+
+    settings = settings_of(
+        {"log_file": log_file, "config": config, "max_wait": max_wait, "store": store, "venue": venue}
+    )
+    job = ImportJob(
+        files=tuple(dict.fromkeys(files)),
+        store=settings.store_access,
+        state_dir=settings.state_dir,
+        series=None if series is None else full_series(series),
+        venue=settings.venue,
+        replace=replace,
+        force=force,
+    )
+    terminal = Terminal(quiet=quiet, progress=not no_progress)
+    start_log("import", settings, terminal, verbose=verbose)
+    work = Import(job, terminal)
+    return perform(
+        work,
+        terminal,
+        lambda exc: summarise_copy(work.report, error=exc, kind=ImportSummary),
+        as_json=as_json,
+        quiet=quiet,
+    )

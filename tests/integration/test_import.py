@@ -1,0 +1,350 @@
+"""`laklak import`: files into a store, by the same flow and the same rules as all else."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import tempfile
+import time
+import zipfile
+from pathlib import Path
+
+import polars
+import pytest
+from copies import BTC, ETH, HOURS, MINUTE_MS, START_MS, absence, candles, content, fill, minutes_of, new_name
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from laklak.api import Silent
+from laklak.audit.coverage import Range
+from laklak.engine import Import
+from laklak.engine.importing import ImportJob
+from laklak.model.candles import CandleBatch
+from laklak.model.series import Interval, Series, TimeRange
+from laklak.stores import open_store
+from laklak.stores.access import StoreAccess
+from laklak.transfer.export import Export, ExportJob
+
+FORMS = ("csv", "parquet", "feather")
+HEADER = "open_time,open,high,low,close,volume"
+RECORDED = Path(__file__).parents[1] / "recorded"
+ALWAYS = TimeRange(0, 1 << 50)
+
+
+@pytest.fixture(params=["sqlite", "influxdb", "influxdb2"])
+def where(request, monkeypatch):
+    """A place for a store: as a program names it, and as it is typed."""
+    if request.param == "sqlite":
+        return "b.db", "b.db"
+    if request.param == "influxdb":
+        return (request.getfixturevalue("influxd").url(new_name()),) * 2
+    server = request.getfixturevalue("influxd2")
+    monkeypatch.setenv("LAKLAK_INFLUXDB_TOKEN", server.token)
+    typed = server.url(new_name())
+    return typed.replace("://", f"://:{server.token}@"), typed
+
+
+def load(here, *words, store="b.db"):
+    ended = here("import", *words, "--store", store, "--json")
+    assert ended.exit == ended.json["exit"]
+    return ended
+
+
+def csv(*rows, name="binance-BTCUSDT-1m.csv", header=HEADER):
+    """A file of rows that name their minute, or what stands in place of an open_time."""
+    lines = [
+        ",".join([str(START_MS + row[0] * MINUTE_MS) if isinstance(row[0], int) else row[0], *row[1:]]) for row in rows
+    ]
+    Path(name).write_text("\n".join([header, *lines, ""]))
+    return name
+
+
+def sound(series, minutes, price=0.1):
+    """Candles that keep every rule, with digits to lose."""
+    batch = candles(series, minutes, price)
+    columns = [batch.values[place] for place in (1, 4, 0, 2, 3)]
+    return CandleBatch(batch.series, batch.open_times, tuple(list(map(repr, one)) for one in columns), tuple(columns))
+
+
+def plain(*minutes):
+    return [(minute, "2", "3", "1", "2.5", "10") for minute in minutes]
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_what_was_exported_comes_back_to_the_last_digit_with_import_as_its_source(form, where, here):
+    store, typed = where
+    fill("a.db", sound(BTC, [*range(10), *range(20, 30)]), sound(HOURS, range(3)))
+    assert here("export", "--store", "a.db", "--format", form, "--out", "taken").exit == 0
+
+    answer = load(here, *sorted(Path("taken").iterdir()), store=typed).json
+
+    assert (answer["exit"], answer["written"], answer["series"], answer["missing"]) == (0, 23, 2, 0)
+    assert content(store)[0] == content("a.db")[0]
+    told = [one["source"] for one in here("show", BTC, "--provenance", "--store", typed, "--json").json["provenance"]]
+    assert told == ["import"] * 2
+
+
+PRICES = st.floats(min_value=1e-12, max_value=1e18, allow_nan=False)
+ROWS = st.dictionaries(
+    st.integers(0, 400),
+    st.tuples(st.lists(PRICES, min_size=4, max_size=4).map(sorted), st.floats(0, 1e18), st.booleans()),
+    min_size=1,
+    max_size=30,
+)
+
+
+@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
+@given(rows=ROWS, form=st.sampled_from(FORMS), interval=st.sampled_from(["1m", "5m", "1d"]))
+def test_round_the_circle_every_candle_is_the_same_bit_for_bit(rows, form, interval):
+    series = Series("blofin", "BTC-USDT", Interval.parse(interval))
+    table = []
+    for place, ((low, inner, other, high), volume, rising) in sorted(rows.items()):
+        opening, close = (inner, other) if rising else (other, inner)
+        table.append((place * series.interval.ms, opening, high, low, close, volume))
+    times, *values = (list(column) for column in zip(*table, strict=True))
+    batch = CandleBatch(series, times, tuple(list(map(repr, column)) for column in values), tuple(values))
+    folder = Path(tempfile.mkdtemp())
+    try:
+        fill(str(folder / "a.db"), batch)
+        job = ExportJob(
+            store=StoreAccess(where=str(folder / "a.db")), wanted=Range(), format=form, out=str(folder / f"out.{form}")
+        )
+        asyncio.run(Export(job).run())
+        summary = asyncio.run(
+            Import(
+                ImportJob(
+                    files=(folder / f"out.{form}",),
+                    store=StoreAccess(where=str(folder / "b.db")),
+                    state_dir=folder,
+                    series=series,
+                ),
+                Silent(),
+            ).run()
+        )
+
+        assert (summary.exit, summary.written) == (0, len(table))
+        assert content(str(folder / "b.db"))[0] == content(str(folder / "a.db"))[0] == {str(series): table}
+    finally:
+        shutil.rmtree(folder)
+
+
+def test_a_held_candle_stays_as_it_is_and_what_lacks_is_filled(where, here):
+    store, typed = where
+    fill(store, candles(BTC, range(3, 6)), origin="real")
+
+    answer = load(here, csv(*plain(*range(8))), store=typed).json
+
+    assert [answer[key] for key in ("exit", "wanted", "stored_before", "written", "corrected")] == [0, 8, 3, 5, 0]
+    opens = [row[1] for row in content(store)[0][BTC]]
+    assert opens == [2, 2, 2, 103, 104, 105, 2, 2]
+
+
+def test_replace_puts_other_values_in_place_and_keeps_the_old_ones_as_revisions(where, here):
+    store, typed = where
+    fill(store, candles(BTC, range(3)), origin="real")
+    load(here, csv(*plain(1), (2, "102.0", "102.125", "102.25", "102.375", "102.5")), store=typed)
+    rows = [(1, "2", "3", "1", "2.5", "10"), (3, "2", "3", "1", "2.5", "10")]
+
+    answer = load(here, csv(*rows), "--replace", store=typed).json
+
+    assert [answer[key] for key in ("exit", "stored_before", "written", "corrected")] == [0, 1, 1, 1]
+    assert [row[1] for row in content(store)[0][BTC]] == [100, 2, 102, 2]
+
+    async def revisions():
+        async with open_store(store) as opened:
+            return await opened.revisions(Series.parse(BTC), ALWAYS)
+
+    (revision,) = asyncio.run(revisions())
+    assert (revision.old[0], revision.new[0], revision.source) == (101.0, 2.0, "import")
+    again = load(here, csv(*rows), "--replace", store=typed).json
+    assert [again[key] for key in ("exit", "written", "corrected")] == [0, 0, 0]
+
+
+def test_a_candle_of_a_file_takes_the_place_of_a_hole(here):
+    fill("b.db", candles(BTC, [0, 2]), absences=[absence(1)], origin="real")
+
+    load(here, csv(*plain(1)))
+
+    rows, absences, _ = content("b.db")
+    assert (len(rows[BTC]), absences[BTC]) == (3, [])
+
+
+@pytest.mark.parametrize(
+    ("row", "why"),
+    [
+        ((1, "2", "1", "1", "2.5", "10"), "high is below open"),
+        ((1, "2", "3", "1", "2.5", "-1"), "volume is below zero"),
+        ((1, "0", "3", "0", "2.5", "1"), "not above zero"),
+        ((1, "2", "3", "1", "x", "1"), "close is not a decimal"),
+        ((1, "2", "inf", "1", "2", "1"), "high is not a decimal"),
+        ((1, "2", "3", "1", "", "1"), "close is not a decimal"),
+        ((1, "2", "3", "1", "2"), "volume is not a decimal"),
+    ],
+)
+def test_a_row_that_breaks_a_rule_is_not_stored_and_named_and_the_others_are(row, why, here):
+    answer = load(here, csv(*plain(0), row, *plain(2))).json
+
+    assert [answer[key] for key in ("exit", "written", "missing", "blocked")] == [1, 2, 1, 1]
+    assert why in answer["failed_series"][0]["detail"]
+    assert minutes_of("b.db") == [0, 2]
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        ([*plain(0), *plain(0)], "row 2: its open_time 2026-02-28T00:00Z is not later"),
+        ([*plain(1), *plain(0)], "row 2: its open_time"),
+        ([(str(START_MS + 1), "2", "3", "1", "2", "1")], "not on the grid"),
+        ([("2026-02-28", "2", "3", "1", "2", "1")], "no moment in milliseconds"),
+        ([(str(START_MS * 1000), "2", "3", "1", "2", "1")], "not in milliseconds"),
+        ([("4102444800000", "2", "3", "1", "2", "1")], "not closed yet"),
+        ([*plain(0), (1, "2", "3", "1", "2", "1", "7")], "more cells than its header"),
+    ],
+)
+def test_a_file_whose_times_are_not_those_of_a_series_is_not_taken_at_all(rows, said, here):
+    good = csv(*plain(0, 1), name="binance-ETHUSDT-1m.csv")
+
+    ended = load(here, good, csv(*rows))
+
+    assert ended.exit == 2
+    assert "binance-BTCUSDT-1m.csv" in ended.lines("error")[0]
+    assert said in ended.lines("error")[0]
+    assert not Path("b.db").exists()
+
+
+def test_columns_are_known_by_their_names_whatever_else_stands_there(here):
+    path = Path("mine.csv")
+    path.write_bytes(
+        b"\xef\xbb\xbfsymbol,volume,close,low,high,open,open_time\r\n"
+        + b"".join(b"X,1,2,1,3,2,%d\r\n" % (START_MS + minute * MINUTE_MS) for minute in range(3))
+    )
+
+    assert load(here, path, "--series", ETH).exit == 0
+    assert content("b.db")[0][ETH] == [(START_MS + minute * MINUTE_MS, 2, 3, 1, 2, 1) for minute in range(3)]
+
+
+def test_a_parquet_file_of_another_program_may_have_other_units_and_rows_in_large_groups(here):
+    times = polars.Series("open_time", range(START_MS, START_MS + 120_000 * MINUTE_MS, MINUTE_MS))
+    moments = times.cast(polars.Datetime("ms")).cast(polars.Datetime("ns", "Europe/Berlin"))
+    polars.DataFrame([moments, *(polars.Series(name, [1.5] * 120_000) for name in HEADER.split(",")[1:])]).filter(
+        polars.col("open_time").dt.epoch("ms") < time.time() * 1000 - MINUTE_MS
+    ).write_parquet("mine.parquet")
+
+    answer = load(here, "mine.parquet", "--series", BTC).json
+
+    assert (answer["exit"], answer["written"]) == (0, 120_000)
+    assert content("b.db")[0][BTC][0][0] == START_MS
+
+
+def test_of_what_two_files_have_the_one_named_first_counts(here):
+    ended = load(here, csv(*plain(0, 1)), csv((1, "4", "5", "3", "4", "1"), *plain(2), name="b.csv"), "--series", BTC)
+
+    assert "1 candle in more than one file" in ended.lines("warning")[0]
+    assert [row[1] for row in content("b.db")[0][BTC]] == [2, 2, 2]
+    assert ended.json["written"] == 3
+
+
+def test_binances_own_zip_and_csv_are_read_as_its_bulk_files_are(here):
+    folder = RECORDED / "binance_spot" / "files"
+    shutil.copy(folder / "spot-klines-BTCUSDT-1h-2024-10-28.zip", "BTCUSDT-1h-2024-10-28.zip")
+    shutil.copy(folder / "ADABTC-1m-2021-11-27.csv", ".")
+
+    ended = load(here, "BTCUSDT-1h-2024-10-28.zip", "ADABTC-1m-2021-11-27.csv", "--venue", "binance_spot")
+
+    rows = content("b.db")[0]
+    assert ended.exit == 0
+    assert set(rows) == {"binance_spot:BTCUSDT:1h", "binance_spot:ADABTC:1m"}
+    with zipfile.ZipFile("BTCUSDT-1h-2024-10-28.zip") as packed:
+        lines = packed.read(packed.namelist()[0]).decode().split()
+    assert rows["binance_spot:BTCUSDT:1h"] == [
+        (int(line.split(",")[0]), *map(float, line.split(",")[1:6])) for line in lines
+    ]
+
+
+def test_a_binance_zip_that_is_not_what_its_name_says_is_not_taken(here):
+    source = RECORDED / "binance_spot" / "files" / "spot-klines-BTCUSDT-1h-2024-10-28.zip"
+    shutil.copy(source, "BTCUSDT-1h-2024-10-29.zip")
+    shutil.copy(source, "klines.zip")
+
+    for name in ("BTCUSDT-1h-2024-10-29.zip", "klines.zip"):
+        ended = load(here, name, "--venue", "binance_spot")
+        assert (ended.exit, len(ended.lines("error"))) == (2, 1)
+        assert name in ended.lines("error")[0]
+
+
+def test_real_and_simulated_candles_are_not_mixed(here):
+    fill("a.db", sound(BTC, range(3)))
+    fill("b.db", candles(ETH, range(3)), origin="real")
+    here("export", BTC, "--store", "a.db", "--out", "btc.parquet")
+
+    ended = load(here, "btc.parquet")
+
+    assert (ended.exit, len(ended.lines("error"))) == (2, 1)
+    assert "simulated" in ended.lines("error")[0]
+    assert load(here, "btc.parquet", "--force").exit == 0
+
+
+def test_nothing_is_done_twice(here):
+    csv(*plain(*range(8)))
+    load(here, "binance-BTCUSDT-1m.csv")
+    before = Path("b.db").read_bytes()
+
+    ended = here("import", "binance-BTCUSDT-1m.csv", "--store", "b.db")
+
+    assert ended.exit == 0
+    assert "nothing to import, all 8 candles accounted for" in ended.err
+    assert content("b.db")[0][BTC][0][1] == 2
+    assert len(before) == Path("b.db").stat().st_size
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("nowhere.csv",), "nowhere.csv cannot be read: No such file"),
+        ((".",), ". cannot be read"),
+        (("mine.csv",), "does not say which series"),
+        (("mine.csv", "--series", "BTC"), "BTC"),
+        (("headless.csv", "--series", BTC), "has no column open_time"),
+        (("cut.parquet", "--series", BTC), "cannot be read as parquet"),
+        (("BTCUSDT-1m-2024-05.zip", "--venue", "bybit"), "bybit publishes no files"),
+    ],
+    ids=lambda value: value[0] if isinstance(value, tuple) else "",
+)
+def test_what_cannot_be_is_one_line_with_the_right_status(words, said, here):
+    csv(*plain(0), name="mine.csv")
+    csv(*plain(0), name="headless.csv", header="1,2,3,4,5,6")
+    Path("cut.parquet").write_bytes(b"PAR1 and nothing more")
+    Path("BTCUSDT-1m-2024-05.zip").write_bytes(b"PK")
+
+    ended = load(here, *words)
+
+    assert (ended.exit, len(ended.lines("error"))) == (2, 1)
+    assert said in ended.lines("error")[0]
+    assert ended.lines("hint")
+    assert not Path("b.db").exists()
+
+
+def test_a_dead_server_and_a_place_for_no_store_are_one_line_each(here):
+    path = csv(*plain(0))
+    for store in ("influxdb://127.0.0.1:9/market_data", "nowhere/b.db"):
+        ended = load(here, path, "--max-wait", "0s", store=store)
+        assert (ended.exit, len(ended.lines("error"))) == (2, 1)
+
+
+def test_a_full_disk_is_one_line_and_what_lacks_is_imported_later(here, small_disk):
+    path = csv(*plain(*range(40_000 - 1)))
+    folder = small_disk("1m")
+
+    ended = load(here, path, "--force", store=str(folder / "b.db"))
+
+    assert (ended.exit, len(ended.lines("error"))) == (1, 1)
+    assert ended.json["error"].startswith("store_full")
+    assert ended.json["missing"] > 0
+
+
+def test_an_empty_file_is_told_and_no_store_is_made(here):
+    ended = load(here, csv())
+
+    assert ended.exit == 0
+    assert "has no candles" in ended.lines("warning")[0]
+    assert not Path("b.db").exists()
