@@ -81,6 +81,8 @@ class Asking:
         self._lost = lost
         self._learning: dict[Ledger, asyncio.Event] = {}
         self._reach_asked: set[Ledger] = set()
+        self._reaching: dict[Ledger, asyncio.Event | None] = {}
+        """Whose oldest question is asked, where nobody says how far candles reach back; None once it is answered."""
         self._refusals = 0
 
     async def answer(self, ledger: Ledger, question: Question | SecondRound) -> Delivery | None:
@@ -95,6 +97,9 @@ class Asking:
         """The same; a question that fails is asked once more at the end of the run, unless it is `is_last`."""
         if self._feed.stopper.requested or ledger.refused is not None or not self._can_ask(ledger, question):
             return None
+        # What ends a series is waited for where it is being asked, and so is how far back it reaches.
+        if not await self._is_alive(ledger, question.chunk):
+            return None
         within = self._within_reach(ledger, question)
         if within is not question and not within.chunk.wanted:
             return None
@@ -103,8 +108,7 @@ class Asking:
             # Put on the list before it was known how many rows come at once.
             self._ask_in_parts(ledger, question)
             return None
-        if not await self._is_alive(ledger, chunk):
-            return None
+        reaching = self._reaches_back(ledger, question)
         try:
             if isinstance(question, EdgeQuestion):
                 await self._learn_edge(ledger, question.edge)
@@ -125,7 +129,19 @@ class Asking:
             self._failed(ledger, question, exc, is_last=is_last)
         else:
             return await self._take_in(ledger, question, checked)
+        finally:
+            if reaching is not None:
+                self._reaching[ledger] = None
+                reaching.set()
         return None
+
+    def _reaches_back(self, ledger: Ledger, question: Question) -> asyncio.Event | None:
+        """Let others of a series wait for its first answer where that may tell that they are out of reach."""
+        before = question.chunk.range.start_ms < ledger.oldest_ms and not isinstance(question, EdgeQuestion)
+        if not (self._feed.venue.reach_is_unsaid and before) or ledger in self._reaching:
+            return None
+        self._reaching[ledger] = answered = asyncio.Event()
+        return answered
 
     def _can_ask(self, ledger: Ledger, question: Question) -> bool:
         """Whether the venue can be asked this; else that is entered into the account."""
@@ -137,7 +153,7 @@ class Asking:
 
     async def _is_alive(self, ledger: Ledger, chunk: Chunk) -> bool:
         """Whether the series lives in a range, as far as that is known."""
-        while (learning := self._learning.get(ledger)) is not None:
+        while (learning := self._learning.get(ledger) or self._reaching.get(ledger)) is not None:
             # Where its end is being asked for, hundreds of questions beyond it may not be worth asking.
             await learning.wait()
         if not chunk.range.clip(ledger.life):

@@ -214,6 +214,8 @@ def test_a_first_candle_whose_minutes_are_out_of_reach_is_looked_for_once(bituni
     assert ended.json["reached_series"][0]["from"] == iso(reach_ms)
     assert stored() == truth(long_source, ["ETHUSDT"], reach_ms)
     assert len([hit for hit in running.hits if hit.query.get("interval") == "1d"]) <= 6
+    # Nothing is asked for beyond its reach while nobody knows it, but for what looks for it.
+    assert klines(running) <= -(-7 * 1440 // 200) + 20
 
 
 def on_klines(nth, answer):
