@@ -163,6 +163,17 @@ def read_text(path: Path, *, limit_bytes: int, error: type[UsageError]) -> str:
     Raises `error`, naming the file (and the line, where bytes are not UTF-8), when it cannot be read, is not text
     or is larger than `limit_bytes`.
     """
+    data = read_bytes(path, limit_bytes=limit_bytes, error=error).removeprefix(codecs.BOM_UTF8)
+    try:
+        return data.decode()
+    except UnicodeDecodeError as problem:
+        line = data.count(b"\n", 0, problem.start) + 1
+        message = f"{shown_path(path)}:{line}: byte 0x{data[problem.start]:02x} is not UTF-8 text"
+        raise error(message, hint="save the file as UTF-8") from None
+
+
+def read_bytes(path: Path, *, limit_bytes: int, error: type[UsageError]) -> bytes:
+    """Give what is in a file; `error` where it cannot be read or is larger than `limit_bytes`."""
     name = shown_path(path)
     try:
         with path.open("rb") as file:
@@ -178,13 +189,7 @@ def read_text(path: Path, *, limit_bytes: int, error: type[UsageError]) -> str:
         raise error(f"{name} cannot be read: {reason}", hint="check the path") from problem
     if len(data) > limit_bytes:
         raise error(f"{name} is larger than {limit_bytes:,} bytes", hint="is it the file you meant?")
-    data = data.removeprefix(codecs.BOM_UTF8)
-    try:
-        return data.decode()
-    except UnicodeDecodeError as problem:
-        line = data.count(b"\n", 0, problem.start) + 1
-        message = f"{name}:{line}: byte 0x{data[problem.start]:02x} is not UTF-8 text"
-        raise error(message, hint="save the file as UTF-8") from None
+    return data
 
 
 def per_window(name: str, seconds: float) -> str:

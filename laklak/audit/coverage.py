@@ -313,8 +313,8 @@ def as_object(one: Coverage, good: float, warn: float) -> dict[str, object]:
         **figures_object(figures),
         "health": one.health(good, warn),
         "gaps": one.gaps,
-        "longest_gap": None if one.longest is None else _bounds(one.longest),
-        "missing_spans": [_bounds(part) for part in one.missing],
+        "longest_gap": None if one.longest is None else bounds(one.longest),
+        "missing_spans": [bounds(part) for part in one.missing],
     }
 
 
@@ -325,5 +325,6 @@ def figures_object(figures: Figures) -> dict[str, object]:
     return {**{name: getattr(figures, name) for name in names}, "coverage": None if share is None else round(share, 6)}
 
 
-def _bounds(part: TimeRange) -> dict[str, str]:
+def bounds(part: TimeRange) -> dict[str, str]:
+    """A stretch for JSON."""
     return {"start": iso(part.start_ms), "end": iso(part.end_ms)}

@@ -173,13 +173,13 @@ def as_object(found: Explanation) -> dict[str, Any]:
         "series": str(known.series),
         "time": iso(found.span.start_ms),
         "end": iso(found.span.end_ms),
-        "as_of": _second(known.as_of_ms),
+        "as_of": clock_text(known.as_of_ms),
         "verdict": found.verdict,
         "text": _sentence(found),
         "candle": None if known.values is None else dict(zip(_FIELDS, known.values, strict=True)),
         "provenance": None if found.provenance is None else provenance_objects([found.provenance])[0],
         "revisions": [_revision(one) for one in found.revisions],
-        "absence": None if known.absence is None else _absence(known.absence),
+        "absence": None if known.absence is None else absence_object(known.absence),
         "outage": None
         if outage is None
         else {
@@ -190,14 +190,14 @@ def as_object(found: Explanation) -> dict[str, Any]:
         },
         "begins": None if known.begins_ms is None else iso(known.begins_ms),
         "ends": None if known.ends_ms is None else iso(known.ends_ms),
-        "noted": None if found.noted is None else _moments(found.noted.noted_at_ms, found.noted.venue_ms),
+        "noted": None if found.noted is None else moments(found.noted.noted_at_ms, found.noted.venue_ms),
         "not_whole": found.not_whole,
         "failure": None
         if known.failure is None
-        else {"at": _second(known.failure.at_ms), "error": known.failure.error},
+        else {"at": clock_text(known.failure.at_ms), "error": known.failure.error},
         "last_run": None
         if run is None
-        else {"started": _second(run.started_ms), "result": run.result, "error": run.error},
+        else {"started": clock_text(run.started_ms), "result": run.result, "error": run.error},
     }
 
 
@@ -217,7 +217,7 @@ def explanation_lines(found: Explanation) -> list[str]:
     if found.not_whole:
         lines.append("  something stands there that is no candle; laklak check names it")
     lines += [
-        f"  {_second(one.at_ms)}: {row_text(one.old)} became {row_text(one.new)} ({one.source}, {one.why})"
+        f"  {clock_text(one.at_ms)}: {row_text(one.old)} became {row_text(one.new)} ({one.source}, {one.why})"
         for one in found.revisions
     ]
     if found.verdict in (*MISSING, "beyond_clock"):
@@ -225,7 +225,7 @@ def explanation_lines(found: Explanation) -> list[str]:
         lines.append(
             "  no run over this time is remembered"
             if run is None
-            else f"  the last run over this time began at {_second(run.started_ms)} and ended {run.result}"
+            else f"  the last run over this time began at {clock_text(run.started_ms)} and ended {run.result}"
         )
         venue_symbol = f"{known.series.venue}:{known.series.symbol} --interval {known.series.interval}"
         fetch = f"laklak backfill {venue_symbol} --start {iso(found.span.start_ms)} --end {iso(found.span.end_ms)}"
@@ -258,9 +258,8 @@ def _sentence(found: Explanation) -> str:
         case "failed":
             return f"failed: {'' if known.failure is None else known.failure.error}"
         case "beyond_clock":
-            return (
-                f"beyond the clock: it closes at {iso(found.span.end_ms)}, the clock stood at {_second(known.as_of_ms)}"
-            )
+            stood = clock_text(known.as_of_ms)
+            return f"beyond the clock: it closes at {iso(found.span.end_ms)}, the clock stood at {stood}"
     return "not fetched yet"
 
 
@@ -275,7 +274,7 @@ def _beside(found: Explanation, outage: Outage) -> str:
 def _origin(stretch: Stretch | None) -> str:
     if stretch is None:
         return "nobody has noted where it came from"
-    first, last = _second(stretch.first_run_ms), _second(stretch.last_run_ms)
+    first, last = clock_text(stretch.first_run_ms), clock_text(stretch.last_run_ms)
     runs = f"the run that began at {first}" if first == last else f"one of the runs that began from {first} to {last}"
     return f"from {stretch.source}, {stretch.state}, stored by {runs}"
 
@@ -284,37 +283,42 @@ def _asked(absence: Absence) -> list[str]:
     asked = some_of(absence.sources) if absence.sources else "sources that were not noted"
     told = [f"asked {_clocks(absence.confirmed_at_ms, absence.venue_ms)}, of {asked}: {absence.reason}"]
     if absence.file_ms is not None:
-        told.append(f"its bulk file lacked it at {_second(absence.file_ms)}")
+        told.append(f"its bulk file lacked it at {clock_text(absence.file_ms)}")
     if absence.row is not None:
         told.append(f"row: {absence.row}")
     return told
 
 
-def _absence(absence: Absence) -> dict[str, Any]:
+def absence_object(absence: Absence) -> dict[str, Any]:
+    """An absence for JSON."""
     return {
         "kind": absence.kind,
         "from": iso(absence.span.start_ms),
         "until": iso(absence.span.end_ms),
         "reason": absence.reason,
         "sources": list(absence.sources),
-        **_moments(absence.confirmed_at_ms, absence.venue_ms),
-        "file_at": None if absence.file_ms is None else _second(absence.file_ms),
+        **moments(absence.confirmed_at_ms, absence.venue_ms),
+        "file_at": None if absence.file_ms is None else clock_text(absence.file_ms),
         "row": absence.row,
     }
 
 
 def _revision(one: Revision) -> dict[str, str]:
     old, new = row_text(one.old), row_text(one.new)
-    return {"at": _second(one.at_ms), "old": old, "new": new, "source": one.source, "why": one.why}
+    return {"at": clock_text(one.at_ms), "old": old, "new": new, "source": one.source, "why": one.why}
 
 
-def _moments(at_ms: int, venue_ms: int | None) -> dict[str, str | None]:
-    return {"asked_at": _second(at_ms), "venue_at": None if venue_ms is None else _second(venue_ms)}
+def moments(at_ms: int, venue_ms: int | None) -> dict[str, str | None]:
+    """When something was noted for JSON, by this machine's clock and the venue's."""
+    return {"asked_at": clock_text(at_ms), "venue_at": None if venue_ms is None else clock_text(venue_ms)}
 
 
 def _clocks(at_ms: int, venue_ms: int | None) -> str:
-    return _second(at_ms) if venue_ms is None else f"{_second(at_ms)} ({_second(venue_ms)} by the venue's clock)"
+    return (
+        clock_text(at_ms) if venue_ms is None else f"{clock_text(at_ms)} ({clock_text(venue_ms)} by the venue's clock)"
+    )
 
 
-def _second(time_ms: int) -> str:
+def clock_text(time_ms: int) -> str:
+    """A moment to the second."""
     return iso(time_ms // 1000 * 1000)

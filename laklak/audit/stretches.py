@@ -103,7 +103,7 @@ def detail_of(
 ) -> Detail:
     """Keep the stretches, or what is worst on each day where there are more than `most`; four bytes each."""
     coarse = len(stretches) > most
-    evidence = list(_joined(one for one in absences if one.kind in MINUTE_KINDS))
+    evidence = list(joined(one for one in absences if one.kind in MINUTE_KINDS))
     kept = _by_day(stretches, span) if coarse else stretches
     return Detail(pack(span, interval, kept), coarse, tuple(evidence[:EVIDENCE_KEPT]), len(evidence))
 
@@ -134,7 +134,7 @@ def _by_day(stretches: Iterable[Stretch], span: TimeRange) -> list[Stretch]:
     return [(kind, TimeRange(day * DAY_MS, (day + 1) * DAY_MS).clip(span)) for day, kind in sorted(worst.items())]
 
 
-def _joined(absences: Iterable[Absence]) -> Iterator[Absence]:
+def joined(absences: Iterable[Absence]) -> Iterator[Absence]:
     """Neighbours that say the same as one."""
     before: Absence | None = None
     for one in absences:

@@ -182,9 +182,10 @@ def _rule_of(opened: float, high: float, low: float, close: float, volume: float
 
 
 def read_known(text: str, name: str) -> Known:
-    """Take a file of `laklak digest --out`; UsageError where it is none."""
+    """Take a file of `laklak digest --out`, or the digests in a certificate; UsageError where it has none."""
     try:
         answer = json.loads(text)
+        answer = answer.get("digests", answer)
         if answer["format"] != FORMAT:
             raise UsageError(f"{name} has digests of the form {answer['format']}", hint=f"this laklak knows {FORMAT}")
         series = {
@@ -213,24 +214,35 @@ async def _against(
     span: TimeRange,
     as_of_ms: int,
 ) -> Verified:
-    """Name the days that differ, and of another store the rows in them; a day that had not ended proves nothing."""
+    """Name the days that differ, and of another store the rows in them."""
     series = found.series
     if known is None:
         known = {} if other is None else await _days(other, series, span, as_of_ms, depth)
-    known = {day_ms: day for day_ms, day in known.items() if _asked(wanted, day_ms, as_of_ms) and not day.unfinished}
+    known = {day_ms: day for day_ms, day in known.items() if _asked(wanted, day_ms, as_of_ms)}
     own = await _days(store, series, found.span, as_of_ms, depth)
     faults: list[Fault] = []
-    # What is newer than all that is there, or older, may have come since.
-    compared = range(min(known, default=0), max(known, default=-1) + 1)
-    for day_ms in sorted({*known, *(day for day in own if day in compared)}):
-        before, now = known.get(day_ms), own.get(day_ms)
-        if _same(before, now, depth):
-            continue
+    for day_ms, before, now in differing(known, own, depth):
         day = TimeRange(day_ms, day_ms + DAY_MS)
         rows = [] if other is None else await _rows_that_differ(store, other, series, day)
-        counts = f"{now.rows if now else 0:,} candles, and {before.rows if before else 0:,} there"
-        faults += rows or [Fault(day_ms, "day", f"the day is another one: {counts}")]
+        faults += rows or [other_day(day_ms, before, now)]
     return found.also(faults)
+
+
+def differing(
+    known: Mapping[int, DayDigest], own: Mapping[int, DayDigest], depth: Depth = "full"
+) -> list[tuple[int, DayDigest | None, DayDigest | None]]:
+    """The days that are other ones than those `known`, with both; one that had not ended then proves nothing."""
+    known = {day_ms: day for day_ms, day in known.items() if not day.unfinished}
+    # What is newer than all that is there, or older, may have come since.
+    compared = range(min(known, default=0), max(known, default=-1) + 1)
+    days = ((day, known.get(day), own.get(day)) for day in sorted({*known, *(day for day in own if day in compared)}))
+    return [(day, before, now) for day, before, now in days if not _same(before, now, depth)]
+
+
+def other_day(day_ms: int, before: DayDigest | None, now: DayDigest | None) -> Fault:
+    """A day that is another one than it was there."""
+    counts = f"{now.rows if now else 0:,} candles, and {before.rows if before else 0:,} there"
+    return Fault(day_ms, "day", f"the day is another one: {counts}")
 
 
 def _same(before: DayDigest | None, now: DayDigest | None, depth: Depth) -> bool:

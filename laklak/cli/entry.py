@@ -23,7 +23,8 @@ def run(arguments: Sequence[str]) -> int:
     """
     arguments = arguments or ["--help"]
     wants_json = "--json" in arguments and arguments[0] not in ("simulate", "bench")
-    json_of = " ".join(arguments[: 2 if arguments[0] == "assets" else 1]) if wants_json else None
+    two = arguments[0] == "assets" or list(arguments[:2]) == ["certificate", "check"]
+    json_of = " ".join(arguments[: 2 if two else 1]) if wants_json else None
     error: LaklakError
     with open_streams():
         try:

@@ -10,6 +10,7 @@ from laklak._version import __version__
 from laklak.cli.assets import assets
 from laklak.cli.backfill import backfill, fill
 from laklak.cli.bench import bench
+from laklak.cli.certificate import certificate
 from laklak.cli.check import check
 from laklak.cli.copy import copy
 from laklak.cli.coverage import coverage
@@ -67,6 +68,7 @@ app.command(cls=GroupedCommand)(digest)
 app.command(cls=GroupedCommand)(export)
 app.command("import", cls=GroupedCommand, epilog=EXIT_STATUS)(import_files)
 app.command(cls=GroupedCommand)(verify)
+app.add_typer(certificate, name="certificate")
 app.add_typer(assets, name="assets")
 app.command(cls=GroupedCommand)(simulate)
 app.command()(bench)

@@ -214,6 +214,14 @@ def _no_answer(command: str, error: LaklakError) -> dict[str, Any]:
         )
         ended = {"exit": error.exit_code, "error": in_short(error), "hint": error.hint}
         return {"schema": SCHEMA, "version": __version__, **nothing, **ended}
+    if command in ("certificate", "certificate check"):
+        from laklak.report.summary import SCHEMA
+
+        # What could not be issued is not to be taken for a certificate.
+        keys = ("file", "verdict", "why", "sha256", "complete", "signature", "store") if " " in command else ()
+        nothing = {**dict.fromkeys(keys), **({"series": []} if keys else {})}
+        ended = {"exit": error.exit_code, "error": in_short(error), "hint": error.hint}
+        return {"schema": SCHEMA, "version": __version__, **nothing, **ended}
     if command == "export":
         from laklak.report.summary import SCHEMA
 

@@ -444,6 +444,7 @@ def test_the_examples_of_the_help_stand_on_lines_of_their_own(here):
         "assets",
         "backfill",
         "bench",
+        "certificate",
         "check",
         "copy",
         "coverage",
@@ -475,6 +476,7 @@ def test_every_option_has_a_help_text():
         "assets",
         "backfill",
         "bench",
+        "certificate",
         "check",
         "copy",
         "coverage",
@@ -489,7 +491,9 @@ def test_every_option_has_a_help_text():
         "verify",
     ]
     assert sorted(group.commands["assets"].commands) == ["check", "convert", "list", "refresh"]
-    for command in [*group.commands.values(), *group.commands["assets"].commands.values()]:
+    assert sorted(group.commands["certificate"].commands) == ["check", "issue"]
+    inner = [*group.commands["assets"].commands.values(), *group.commands["certificate"].commands.values()]
+    for command in [*group.commands.values(), *inner]:
         assert command.help
         assert [option.name for option in command.params if not getattr(option, "help", None)] == []
 

@@ -100,6 +100,8 @@ def test_every_table_of_keys_is_held_against_its_command():
         "export",
         "import",
         "verify",
+        "certificate",
+        "certificate check",
         "assets list",
         "assets check",
     ]
@@ -161,14 +163,36 @@ def test_the_keys_of_what_is_verified_are_those_that_the_readme_tells(filled, he
     same_keys(here("verify", "--json").json, "verify")
 
 
+def test_the_keys_of_a_certificate_are_those_that_the_readme_tells(filled, here, sql):
+    sql("DELETE FROM candles WHERE open_time IN (SELECT open_time FROM candles ORDER BY open_time LIMIT 3 OFFSET 9)")
+    same_keys(here("certificate", "--json").json, "certificate")
+
+
+def test_the_keys_of_a_check_of_a_certificate_are_those_that_the_readme_tells(filled, here, sql):
+    assert here("certificate", "--out", "it.json").exit == 0
+    sql("DELETE FROM candles WHERE open_time IN (SELECT open_time FROM candles ORDER BY open_time LIMIT 3)")
+    same_keys(here("certificate", "check", "it.json", "--store", "laklak.db", "--json").json, "certificate check")
+
+
 def test_the_readme_recomputes_the_root_of_a_series_without_laklak(filled, here):
-    (told,) = re.findall(r"```python\n(import hashlib.*?)```", README, re.DOTALL)
+    told = block_after("## Digests", "python")
     assert "laklak" not in re.sub(r'"laklak\.db"|laklak-digest-1', "", told)
     told = told.replace("binance:BTCUSDT:1m", "binance:LTCUSDT:1m")
 
     found = subprocess.run([sys.executable, "-c", told], capture_output=True, text=True, check=True).stdout.strip()
 
     assert found == here("digest", "LTCUSDT", "--json").json["series"][0]["root"]
+
+
+def test_the_readme_recomputes_the_sum_of_a_certificate_without_laklak(filled, here):
+    assert here("certificate", "--out", "june.json").exit == 0
+    told = block_after("## Certificates", "python")
+
+    for changed, expected in ((False, "True"), (True, "False")):
+        if changed:
+            Path("june.json").write_text(Path("june.json").read_text().replace('"held": 5', '"held": 6', 1))
+        found = subprocess.run([sys.executable, "-c", told], capture_output=True, text=True, check=True).stdout.strip()
+        assert found == expected
 
 
 def test_the_keys_of_an_export_are_those_that_the_readme_tells(filled, here):

@@ -1,0 +1,156 @@
+"""A certificate: what a store has of its series and what speaks for it, as one JSON that anyone can check.
+
+The whole but its own `sha256` is summed as canonical JSON: names sorted, no space between tokens, UTF-8, numbers
+integers.  So a changed character shows without a key, and a signature says who has issued it.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from hashlib import sha256
+from typing import Any, Final
+
+from laklak.audit.coverage import Coverage, Figures, Range, bounds, known_of, look_at
+from laklak.audit.digest import as_object as digests_object
+from laklak.audit.digest import digest_of
+from laklak.audit.explain import absence_object, clock_text, moments
+from laklak.audit.stretches import joined
+from laklak.engine.check import versions
+from laklak.engine.listing import LISTING, UNLISTED
+from laklak.engine.store_work import each
+from laklak.model.absences import EDGE_KINDS, Absence
+from laklak.model.records import Note
+from laklak.model.series import Interval, Series, iso
+from laklak.report.words import provenance_objects
+from laklak.sources.addresses import NOTE as ADDRESS
+from laklak.stores.base import Store
+from laklak.stores.coverage import absences_on_grid
+from laklak.stores.knowledge import CLOCK, Knowledge
+
+FORMAT: Final = "laklak-certificate-1"
+SUM: Final = "sha256"
+NO_FILES: Final = (
+    "not kept: a bulk file is held against its published checksum when it is read; the store keeps which stretches "
+    "came from such files, no names and checksums of them"
+)
+_OF_LISTING: Final = ("first", "last", "ended", "reach", UNLISTED)
+
+
+async def issue(
+    store: Store, asked: Sequence[Series], wanted: Range, *, typed: bool, interval: Interval | None = None
+) -> dict[str, Any]:
+    """The certificate of `asked`, or of all that the store has (of an `interval`), also where something is missing."""
+    coverage = await look_at(store, asked, wanted, typed=typed, interval=interval)
+    digests = await digest_of(store, asked, wanted, typed=typed, interval=interval)
+    knowledge, held = await Knowledge.of(store), await store.holdings()
+
+    async def entry(one: Coverage) -> dict[str, Any]:
+        known = known_of(knowledge, one.series, held.get(one.series), coverage.as_of[one.series.venue])
+        absences = absences_on_grid(await store.absences(one.series, one.span), one.series.interval)
+        return {
+            **_account(one),
+            "listing": {
+                "begins": _time(known.begins_ms),
+                "ends": _time(known.ends_ms),
+                "reach": _time(known.reach_ms or None),
+                "listed": _listed(knowledge, one.series),
+                "noted": [_noted(note) for kind in _OF_LISTING if (note := knowledge.note(one.series, kind))],
+                "absent": _told(absences, *EDGE_KINDS),
+            },
+            "sessions": _told(absences, "closed"),
+            "holes": _told(absences, "hole"),
+            "rejects": _told(absences, "rejected"),
+            "provenance": provenance_objects(await store.provenance(one.series, one.span)),
+        }
+
+    total = coverage.total
+    return sealed(
+        {
+            "format": FORMAT,
+            "issued_at": clock_text(time.time_ns() // 1_000_000),
+            "store": store.display,
+            "origin": await store.origin(),
+            "complete": not total.missing,
+            "range": {"days": wanted.days, "start": _time(wanted.start_ms), "end": _time(wanted.end_ms)},
+            "total": _figures(total),
+            "versions": versions(),
+            "venues": {venue: _venue(knowledge, venue, as_of_ms) for venue, as_of_ms in coverage.as_of.items()},
+            "archive_files": NO_FILES,
+            "series": await each(sorted(coverage.series, key=lambda one: str(one.series)), entry),
+            "digests": digests_object(digests),
+        }
+    )
+
+
+def sealed(rest: Mapping[str, Any]) -> dict[str, Any]:
+    """The same with its sum."""
+    return {**rest, SUM: sum_of(rest)}
+
+
+def sum_of(certificate: Mapping[str, Any]) -> str:
+    """SHA-256 over all but the sum itself, as canonical JSON."""
+    rest = {name: value for name, value in certificate.items() if name != SUM}
+    text = json.dumps(rest, ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return sha256(_bytes(text)).hexdigest()
+
+
+def file_of(certificate: Mapping[str, Any]) -> bytes:
+    """The one way in which a certificate is written."""
+    return _bytes(json.dumps(certificate, ensure_ascii=False, indent=1, allow_nan=False) + "\n")
+
+
+def _bytes(text: str) -> bytes:
+    # Half a character, which a venue may have put into a row, stays the escape that it came as.
+    return text.encode(errors="backslashreplace")
+
+
+def _account(one: Coverage) -> dict[str, Any]:
+    return {
+        "series": str(one.series),
+        "start": iso(one.span.start_ms),
+        "end": iso(one.span.end_ms),
+        "first": _time(one.first_ms),
+        "last": _time(one.last_ms),
+        "account": _figures(one.figures),
+        "gaps": one.gaps,
+        "missing_spans": [bounds(part) for part in one.missing],
+    }
+
+
+def _figures(figures: Figures) -> dict[str, int]:
+    return {name: getattr(figures, name) for name in (*Figures.__slots__, "missing")}
+
+
+def _told(absences: Sequence[Absence], *kinds: str) -> list[dict[str, Any]]:
+    return [absence_object(one) for one in joined(one for one in absences if one.kind in kinds)]
+
+
+def _venue(knowledge: Knowledge, venue: str, as_of_ms: int) -> dict[str, Any]:
+    clock, address = knowledge.note(venue, CLOCK), knowledge.note(venue, ADDRESS)
+    return {
+        "as_of": clock_text(as_of_ms),
+        "clock": None if clock is None else _noted(clock),
+        "addresses": None if address is None else _noted(address),
+    }
+
+
+def _listed(knowledge: Knowledge, series: Series) -> dict[str, Any] | None:
+    note, names = knowledge.note(series.venue, LISTING), knowledge.value(series.venue, LISTING)
+    if note is None or not isinstance(names, list):
+        return None
+    return {"is": series.symbol in names, **moments(note.noted_at_ms, note.venue_ms)}
+
+
+def _noted(note: Note) -> dict[str, Any]:
+    try:
+        # Numbers other than integers are spelled differently elsewhere, and the sum is over their spelling.
+        value = json.loads(note.value, parse_float=str, parse_constant=str)
+    except ValueError:
+        value = note.value
+    return {"kind": note.kind, "value": value, **moments(note.noted_at_ms, note.venue_ms)}
+
+
+def _time(time_ms: int | None) -> str | None:
+    return None if time_ms is None else iso(time_ms)

@@ -1,0 +1,140 @@
+"""A certificate that was issued before: whether it is as it was issued, and whether a store still has what it says."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from laklak.audit.certificate import FORMAT, SUM, file_of, sum_of
+from laklak.audit.digest import days_of, hex_of
+from laklak.audit.signing import Signature
+from laklak.audit.verify import FAULTS_KEPT, Fault, Known, differing, other_day, read_known
+from laklak.engine.store_work import each
+from laklak.errors import UsageError
+from laklak.model.digest import leaf, root
+from laklak.model.series import DAY_MS, Series, TimeRange, iso
+from laklak.stores.base import Store
+from laklak.stores.reading import must_exist
+
+BYTES_AT_MOST: Final = 1 << 30
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """A series held against what a certificate says of it: so many days, and the first of those that differ.
+
+    `unfinished`: days that had not ended when it was issued, and are not compared.
+    """
+
+    series: Series
+    days: int
+    unfinished: int
+    faults: tuple[Fault, ...]
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What became of a check: `why` it is refused, empty where it is not; `store` None where none was looked into."""
+
+    file: Path
+    certificate: Mapping[str, Any]
+    why: str = ""
+    signature: Signature | None = None
+    store: str | None = None
+    series: tuple[Compared, ...] = ()
+
+    @property
+    def verdict(self) -> Literal["sound", "refused", "differs"]:
+        if self.why:
+            return "refused"
+        return "differs" if any(one.count for one in self.series) else "sound"
+
+    @property
+    def exit(self) -> int:
+        return int(self.verdict != "sound")
+
+
+def why_refused(data: bytes) -> str:
+    """Why these bytes are no certificate as it was issued; empty where they are one."""
+    try:
+        certificate = json.loads(data.decode())
+        if not isinstance(certificate, dict) or certificate.get("format") != FORMAT:
+            return f"it is no certificate of the form {FORMAT}"
+        found = sum_of(certificate)
+        if certificate.get(SUM) != found:
+            return f"it was changed: its {SUM} would have to be {found}"
+        if file_of(certificate) != data:
+            return "it was changed: it says the same in other characters than laklak writes"
+        return _broken_tree(certificate)
+    except (ValueError, RecursionError):
+        return "it was changed: it is no JSON"
+    except (KeyError, TypeError, AttributeError, UsageError):
+        return "it has no digests that can be read"
+
+
+def _broken_tree(certificate: Mapping[str, Any]) -> str:
+    known = known_in(certificate)
+    roots = []
+    for said, (series, days) in zip(certificate["digests"]["series"], known.series.items(), strict=True):
+        found = root([leaf(series, days[day_ms]) for day_ms in sorted(days)])
+        if said["root"] != (found and found.hex()):
+            return f"the days of {series} have the root {hex_of(found)}, and it says {said['root']}"
+        if said["rows"] != sum(day.rows for day in days.values()):
+            return f"the days of {series} have another number of candles than it says"
+        roots += [] if found is None else [found]
+    whole = root(roots)
+    if certificate["digests"]["root"] != (whole and whole.hex()):
+        return f"its series have the root {hex_of(whole)}, and it says {certificate['digests']['root']}"
+    return ""
+
+
+def known_in(certificate: Mapping[str, Any]) -> Known:
+    """The digests in a certificate."""
+    return read_known(json.dumps(certificate["digests"]), "it")
+
+
+async def compare(store: Store, known: Known) -> tuple[Compared, ...]:
+    """Digest every day that had ended when a certificate was issued, and name those that are other ones by now."""
+    must_exist(store)
+
+    async def one(series: Series) -> Compared:
+        days = known.series[series]
+        span = TimeRange(min(days, default=0), max(days, default=-DAY_MS) + DAY_MS)
+        own = {day.day_ms: day async for day in days_of(store, series, span, span.end_ms)}
+        faults = [other_day(*found) for found in differing(days, own)]
+        unfinished = sum(day.unfinished for day in days.values())
+        return Compared(series, len(days) - unfinished, unfinished, tuple(faults[:FAULTS_KEPT]), len(faults))
+
+    return tuple(await each(list(known.series), one))
+
+
+# As JSON
+
+
+def as_object(checked: Checked) -> dict[str, Any]:
+    """What --json prints of a check."""
+    signature = checked.signature
+    return {
+        "file": str(checked.file),
+        "verdict": checked.verdict,
+        "why": checked.why or None,
+        "sha256": checked.certificate.get(SUM),
+        "complete": checked.certificate.get("complete"),
+        "signature": None if signature is None else {"key": signature.key, "signer": signature.who},
+        "store": checked.store,
+        "series": [
+            {
+                "series": str(one.series),
+                "days": one.days,
+                "unfinished": one.unfinished,
+                "days_that_differ": one.count,
+                "differ": [{"day": iso(fault.time_ms)[:10], "detail": fault.detail} for fault in one.faults],
+            }
+            for one in checked.series
+        ],
+        "exit": checked.exit,
+    }

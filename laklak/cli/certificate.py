@@ -1,0 +1,256 @@
+"""`laklak certificate`: what a store has and what speaks for it, for others; and whether such a paper is sound."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+from typer.core import TyperGroup
+
+from laklak.cli.choosing import LastRunEnd, SeriesNames, Stored, chosen_series, in_store
+from laklak.cli.grouped import OUTPUT, WHAT, GroupedCommand
+from laklak.cli.options import AsJson, Config, ExistingStore, Start, option, settings_of
+from laklak.cli.work import look, print_json
+from laklak.errors import UsageError
+
+if TYPE_CHECKING:
+    from laklak.audit.certified import Checked, Compared
+    from laklak.audit.verify import Known
+    from laklak.stores.base import Store
+
+_SHOWN: Final = 10
+_SIGNATURE: Final = ".sig"
+_BEGIN: Final = re.compile(rb'\{\s*"format": "laklak-certificate-')
+_BEGIN_OF_SIGNATURE: Final = re.compile(rb"-----BEGIN SSH SIGNATURE-----")
+
+
+class _IssueOrElse(TyperGroup):
+    """What begins with none of its commands is `issue`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if not args or args[0] not in (*self.commands, "-h", "--help"):
+            args = ["issue", *args]
+        return super().parse_args(ctx, args)
+
+
+certificate = typer.Typer(
+    name="certificate",
+    cls=_IssueOrElse,
+    help="What a store has and what speaks for it, as a JSON that others can check; `issue` need not be written.",
+    no_args_is_help=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@certificate.command(cls=GroupedCommand)
+def issue(
+    series: SeriesNames = None,
+    days: Annotated[str | None, option("days")] = None,
+    start: Start = None,
+    end: LastRunEnd = None,
+    interval: Annotated[str | None, option("interval")] = None,
+    assets: Annotated[str | None, option("assets")] = None,
+    stored: Stored = False,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write it into a file [stdout].", rich_help_panel=OUTPUT)
+    ] = None,
+    sign: Annotated[
+        Path | None,
+        typer.Option(metavar="KEY", help="Sign it with a key of ssh-keygen, into FILE.sig.", rich_help_panel=OUTPUT),
+    ] = None,
+    store: ExistingStore = None,
+    config: Config = None,
+    as_json: AsJson = False,
+) -> int:
+    """Write down what of each series is stored, missing and absent, the evidence, and a digest of each day.
+
+    \b
+    laklak certificate --days 90 --out june.json --sign ~/.ssh/id_ed25519
+    laklak certificate check june.json --store candles.db
+
+    Asks no venue. Exit status: 0 nothing is missing, 1 something is (it is issued and says so), 2 wrong usage or a
+    store that cannot be read.
+    """
+    from laklak.audit.coverage import Range
+    from laklak.audit.signing import check_key
+    from laklak.report.place import check_place
+
+    if sign is not None:
+        if out is None:
+            raise UsageError("--sign needs a file to stand beside", hint="give --out FILE")
+        check_key(sign)
+        check_place(_signature_of(out), "--sign", _BEGIN_OF_SIGNATURE, "signature")
+    if out is not None:
+        check_place(out, "--out", _BEGIN, "certificate")
+    settings = settings_of(
+        {"days": days, "start": start, "end": end, "interval": interval, "assets": assets, "store": store}
+        | {"config": config}
+    )
+    wanted = Range(settings.days, settings.start_ms, settings.end_ms)
+    chosen = chosen_series(series or (), assets, settings, stored=stored)
+    of = settings.interval if interval is not None else None
+
+    async def work(opened: Store) -> dict[str, Any]:
+        from laklak.audit.certificate import issue as issued
+
+        return await issued(opened, chosen, wanted, typed=bool(series), interval=of)
+
+    made = look(in_store(settings, work), json_of="certificate" if as_json else None)
+    _put(made, out, sign, printed=as_json or out is None)
+    return int(not made["complete"])
+
+
+def _put(made: dict[str, Any], out: Path | None, sign: Path | None, *, printed: bool) -> None:
+    from laklak.audit.certificate import file_of
+    from laklak.audit.signing import sign as signed
+    from laklak.cli.terminal import emit_bytes, tell
+
+    data = file_of(made)
+    # Signed before anything is written: a key that cannot be used leaves all as it was.
+    signature = None if sign is None else signed(data, sign)
+    if out is not None:
+        _write(out, data)
+        if signature is not None:
+            _write(_signature_of(out), signature)
+    if printed:
+        emit_bytes(data, sys.stdout)
+    else:
+        for line in _lines(made):
+            tell(line, sys.stdout)
+        tell(f"written to {out}" + (f", signed in {_signature_of(out)}" if out and signature else ""), sys.stderr)
+
+
+def _write(path: Path, data: bytes) -> None:
+    from laklak.report.place import Place
+
+    with Place(path, "--out").whole() as waiting, open(waiting, "wb") as file:
+        file.write(data)
+
+
+def _signature_of(path: Path) -> Path:
+    return path.with_name(path.name + _SIGNATURE)
+
+
+def _lines(made: dict[str, Any]) -> list[str]:
+    from laklak.text import counted
+
+    total = made["total"]
+    figures = ", ".join(f"{name} {total[name]:,}" for name in ("wanted", "held", "holes", "rejected", "quiet"))
+    lacking = [one["series"] for one in made["series"] if one["account"]["missing"]]
+    head = "nothing is missing" if made["complete"] else f"{counted(total['missing'], 'candle')} missing"
+    return [
+        f"{made['store']}: {counted(len(made['series']), 'series')}, {figures}: {head}",
+        *(f"  {one} is not complete" for one in lacking[:_SHOWN]),
+        *([f"  and {len(lacking) - _SHOWN:,} more"] if len(lacking) > _SHOWN else []),
+        f"root   {made['digests']['root'] or '-'}",
+        f"sha256 {made['sha256']}",
+    ]
+
+
+@certificate.command(cls=GroupedCommand)
+def check(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A certificate.")],
+    store: Annotated[
+        str | None, typer.Option(metavar="WHERE", help="Digest its days in this store too.", rich_help_panel=WHAT)
+    ] = None,
+    signers: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="ALLOWED", help="Demand a signature by one of these (ssh-keygen(1)).", rich_help_panel=WHAT
+        ),
+    ] = None,
+    config: Config = None,
+    as_json: AsJson = False,
+) -> int:
+    """Say whether a certificate is as it was issued and signed, and whether a store still has what it says.
+
+    A signature FILE.sig is looked at where there is one; --signers says whose are good.
+    Exit status: 0 it is sound, 1 it is refused or days of the store differ, 2 wrong usage or what cannot be read.
+    """
+    checked = _checked(file, signers)
+    if store is not None and not checked.why:
+        checked = _in_store(checked, settings_of({"store": store, "config": config}), as_json=as_json)
+    if as_json:
+        print_json(_as_object(checked))
+    else:
+        _show(checked)
+    return checked.exit
+
+
+def _checked(file: Path, signers: Path | None) -> Checked:
+    import json
+
+    from laklak.audit.certified import BYTES_AT_MOST, Checked, why_refused
+    from laklak.audit.signing import Signature, look_at_signature
+    from laklak.text import read_bytes
+
+    data = read_bytes(file, limit_bytes=BYTES_AT_MOST, error=UsageError)
+    why = why_refused(data)
+    signature: Signature | None = None
+    beside = _signature_of(file)
+    if not why and (signers is not None or beside.exists()):
+        if beside.exists():
+            signature = look_at_signature(data, beside, signers)
+            why = signature.why and f"its signature {beside} is none of it: {signature.why}"
+        else:
+            why = f"there is no signature {beside}"
+    return Checked(file, {} if why else json.loads(data), why, signature)
+
+
+def _in_store(checked: Checked, settings: Any, *, as_json: bool) -> Checked:
+    from dataclasses import replace
+
+    from laklak.audit.certified import known_in
+
+    known: Known = known_in(checked.certificate)
+
+    async def work(opened: Store) -> tuple[str, tuple[Compared, ...]]:
+        from laklak.audit.certified import compare
+
+        return opened.display, await compare(opened, known)
+
+    shown, found = look(in_store(settings, work), json_of="certificate check" if as_json else None)
+    return replace(checked, store=shown, series=found)
+
+
+def _as_object(checked: Checked) -> dict[str, Any]:
+    from laklak._version import __version__
+    from laklak.audit.certified import as_object
+    from laklak.report.summary import SCHEMA
+
+    return {"schema": SCHEMA, "version": __version__, **as_object(checked), "error": None, "hint": None}
+
+
+def _show(checked: Checked) -> None:
+    from laklak.cli.terminal import tell
+    from laklak.model.series import iso
+    from laklak.text import counted
+
+    if checked.why:
+        tell(f"refused  {checked.file}: {checked.why}", sys.stdout)
+        return
+    said, signature = checked.certificate, checked.signature
+    missing = "nothing is missing" if said["complete"] else f"{counted(said['total']['missing'], 'candle')} missing"
+    tell(f"sound    {checked.file}: issued {said['issued_at']} of {said['store']}, {missing}", sys.stdout)
+    if signature is None:
+        tell("unsigned: that it is unchanged is known, not who has issued it", sys.stdout)
+    else:
+        by = signature.who or "a key that --signers would have to know"
+        tell(f"signed by {by} ({signature.key})", sys.stdout)
+    for one in checked.series:
+        for fault in one.faults[:_SHOWN]:
+            tell(f"differs  {one.series} {iso(fault.time_ms)[:10]}: {fault.detail}", sys.stdout)
+        if one.count > _SHOWN:
+            tell(f"differs  {one.series}: and {one.count - _SHOWN:,} days more", sys.stdout)
+    if checked.store is not None:
+        days, skipped = (sum(getattr(one, name) for one in checked.series) for name in ("days", "unfinished"))
+        differ = sum(one.count for one in checked.series)
+        verdict = f"{counted(differ, 'day')} other ones" if differ else "all as it says"
+        beside = f", {skipped:,} not compared, which had not ended" if skipped else ""
+        tell(
+            f"{checked.store}: {counted(days, 'day')} of {len(checked.series):,} series: {verdict}{beside}", sys.stdout
+        )

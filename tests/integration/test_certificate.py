@@ -1,0 +1,335 @@
+"""`laklak certificate`: what is stored and what speaks for it, of which no character can be changed unseen."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sqlite3
+import subprocess
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from copies import BTC, ETH, MINUTE_MS, START_MS, absence, candles, fill, new_name
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from laklak.audit.certificate import file_of, sealed
+from laklak.audit.certified import why_refused
+from laklak.model.absences import Absence
+from laklak.model.provenance import Stretch
+from laklak.model.records import Note
+from laklak.model.series import DAY_MS, Series, TimeRange, iso
+from laklak.stores import open_store
+from laklak.stores.base import Delivery
+
+DAY = 1440
+NOTED_MS = 1_772_500_000_000
+HOLES, REJECT = [*range(100, 110), 300], 500
+
+
+def make(where):
+    """Three days of BTC with holes and a reject, one of ETH that lacks a minute; the clock and what runs have noted."""
+    whole = [minute for minute in range(3 * DAY) if minute not in (*HOLES, REJECT)]
+    fill(
+        where,
+        candles(BTC, whole),
+        candles(ETH, [minute for minute in range(DAY, 3 * DAY) if minute != 2000]),
+        absences=[*map(absence, HOLES), absence(REJECT, "rejected", "high is below low")],
+    )
+
+    async def more():
+        async with open_store(where) as store:
+            btc, eth = Series.parse(BTC), Series.parse(ETH)
+            before = TimeRange(START_MS, START_MS + DAY_MS)
+            edge = Absence(before, "before_first", NOTED_MS, "a later first candle", None, NOTED_MS, None, ("rest",))
+            given = Stretch(TimeRange(START_MS, START_MS + DAY_MS), "archive", "confirmed", NOTED_MS, NOTED_MS)
+            batch = candles(BTC, [0])
+            await store.write([Delivery(eth, None, [edge]), Delivery(btc, batch, provenance=[given])])
+            first = {"ms": START_MS + DAY_MS, "time": iso(START_MS + DAY_MS), "source": "rest"}
+            clock = {"ms": START_MS + 3 * DAY_MS}
+            await store.put_notes(
+                [
+                    Note(ETH, "first", json.dumps(first), NOTED_MS, NOTED_MS),
+                    Note("binance", "listing", '["BTCUSDT"]', NOTED_MS, NOTED_MS),
+                    Note("binance", "clock", json.dumps(clock), NOTED_MS, NOTED_MS),
+                ]
+            )
+
+    asyncio.run(more())
+
+
+@pytest.fixture
+def filled(clean_room):
+    make("candles.db")
+    return "candles.db"
+
+
+@pytest.fixture
+def issued(filled, here):
+    assert here("certificate", "--store", filled, "--start", iso(START_MS), "--out", "it.json").exit == 1
+    return Path("it.json")
+
+
+@pytest.fixture
+def key():
+    """A key of its own, and the file that allows it to sign."""
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", "key"], check=True)
+    Path("allowed").write_text(f"me@example.com {Path('key.pub').read_text()}")
+    return "key"
+
+
+def told(ended, status):
+    """The one line that says how it ended."""
+    assert ended.exit == status
+    assert ended.out == "" or status == 1
+    assert ended.err.count("error:") == (status == 2)
+    return ended.out + ended.err
+
+
+# What is in it
+
+
+def test_each_series_has_its_account_and_what_speaks_for_it(issued):
+    said = json.loads(issued.read_text())
+    btc, eth = said["series"]
+
+    for one, missing in ((btc, 0), (eth, 1)):
+        found = {name: one["account"][name] for name in ("held", "holes", "rejected", "quiet", "missing")}
+        assert sum(found.values()) == one["account"]["wanted"]
+        assert found["missing"] == missing
+    assert tuple(btc["account"][name] for name in ("held", "holes", "rejected")) == (3 * DAY - 12, 11, 1)
+    assert (said["complete"], said["total"]["missing"], said["origin"]) == (False, 1, "simulated")
+    assert said["venues"]["binance"]["as_of"] == iso(START_MS + 3 * DAY_MS)
+    lacking = START_MS + 2000 * MINUTE_MS
+    assert eth["missing_spans"] == [{"start": iso(lacking), "end": iso(lacking + MINUTE_MS)}]
+
+
+def test_every_hole_and_reject_is_there_with_its_evidence(issued):
+    btc, eth = json.loads(issued.read_text())["series"]
+
+    spans = [(one["from"], one["until"]) for one in btc["holes"]]
+    expected = [(100, 110), (300, 301)]
+    assert spans == [tuple(iso(START_MS + minute * MINUTE_MS) for minute in part) for part in expected]
+    assert {one["reason"] for one in btc["holes"]} == {"two complete answers lack it"}
+    (reject,) = btc["rejects"]
+    assert (reject["reason"], reject["row"]) == ("high is below low", '[1, "a"]')
+    (edge,) = eth["listing"]["absent"]
+    assert (edge["kind"], edge["sources"], edge["until"]) == ("before_first", ["rest"], iso(START_MS + DAY_MS))
+    assert eth["listing"]["begins"] == iso(START_MS + DAY_MS)
+    assert [(one["kind"], one["value"]["source"]) for one in eth["listing"]["noted"]] == [("first", "rest")]
+    assert [one["listing"]["listed"]["is"] for one in (btc, eth)] == [True, False]
+    assert [one["source"] for one in btc["provenance"]] == ["archive"]
+
+
+def test_its_digests_are_those_of_digest_and_verify_takes_it(issued, filled, here):
+    digests = here("digest", "--store", filled, "--start", iso(START_MS), "--json").json
+
+    assert json.loads(issued.read_text())["digests"]["root"] == digests["root"]
+    assert here("verify", "--store", filled, "--against", issued, "--depth", "counts").exit == 0
+
+
+def test_nothing_missing_is_status_0_and_stdout_is_the_file(filled, here):
+    words = ("certificate", BTC, "--store", filled)
+    printed = here(*words)
+    assert printed.exit == 0
+    Path("printed.json").write_text(printed.out)
+    assert here("certificate", "check", "printed.json", "--store", filled).exit == 0
+
+    shown = here(*words, "--out", "it.json")
+    assert "nothing is missing" in shown.out
+    assert json.loads(Path("it.json").read_text())["sha256"] in shown.out
+
+
+def test_the_same_rows_have_the_same_roots_in_influxdb(issued, influxd, here):
+    server = influxd.url(new_name())
+    make(server)
+
+    other = here("certificate", "--store", server, "--start", iso(START_MS))
+    said, there = json.loads(issued.read_text()), json.loads(other.out)
+
+    assert there["digests"]["root"] == said["digests"]["root"]
+    assert there["series"] == said["series"]
+    checked = here("certificate", "check", issued, "--store", server)
+    assert (checked.exit, "5 days of 2 series: all as it says" in checked.out) == (0, True)
+
+
+# Whether it is as it was issued
+
+
+def test_what_was_issued_is_sound(issued, here):
+    ended = here("certificate", "check", issued)
+    assert ended.exit == 0
+    assert "1 candle missing" in ended.out
+    assert "unsigned" in ended.out
+
+
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(data=st.data())
+def test_a_changed_character_anywhere_is_refused(issued, data):
+    whole = issued.read_bytes()
+    place = data.draw(st.integers(0, len(whole) - 1))
+    change = data.draw(st.sampled_from([b"", b" ", b"0", b"e", b"E", b"\xff", b"\n", whole[place : place + 1] * 2]))
+    changed = whole[:place] + change + whole[place + 1 :]
+
+    assert not why_refused(whole)
+    assert changed == whole or why_refused(changed)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda text: text.replace(" ", "", 1),
+        lambda text: "\ufeff" + text,
+        lambda text: text + "\n",
+        lambda text: text.replace('"complete": false', '"complete": true'),
+        lambda text: text.replace('{\n "format"', '{\n "complete": true,\n "format"', 1),
+        lambda text: text.replace("laklak-certificate-1", "laklak-certificate-2"),
+        lambda text: json.dumps(json.loads(text)),
+        lambda text: text[:-10],
+        lambda text: "[" * 100_000,
+        lambda text: "",
+    ],
+)
+def test_what_says_the_same_in_other_characters_is_refused_too(issued, here, change):
+    issued.write_text(change(issued.read_text()))
+
+    ended = here("certificate", "check", issued)
+
+    assert (ended.exit, len(ended.out.splitlines()), ended.out[:7]) == (1, 1, "refused")
+
+
+@pytest.mark.parametrize("place", ["sha256", "rows", "root"])
+def test_days_that_do_not_give_their_root_are_refused_even_where_the_sum_was_made_anew(issued, here, place):
+    said = json.loads(issued.read_text())
+    if place == "root":
+        said["digests"]["root"] = "0" * 64
+    else:
+        said["digests"]["series"][0]["days"][1][place] = "0" * 64 if place == "sha256" else 5
+    rest = {name: value for name, value in said.items() if name != "sha256"}
+    issued.write_bytes(file_of(sealed(rest)))
+
+    assert "refused" in told(here("certificate", "check", issued), 1)
+
+
+# Against a store
+
+
+def test_the_days_of_a_store_that_changed_since_are_named(issued, filled, here):
+    with closing(sqlite3.connect(filled)) as connection, connection:
+        at = START_MS + (DAY + 30) * MINUTE_MS
+        connection.execute("UPDATE candles SET close = close + 1e-9 WHERE symbol = 'BTCUSDT' AND open_time = ?", (at,))
+        connection.execute("DELETE FROM candles WHERE symbol = 'ETHUSDT' AND open_time >= ?", (START_MS + 2 * DAY_MS,))
+
+    ended = here("certificate", "check", issued, "--store", filled, "--json")
+
+    assert ended.exit == ended.json["exit"] == 1
+    found = [(one["series"], day["day"]) for one in ended.json["series"] for day in one["differ"]]
+    assert found == [(BTC, iso(START_MS + DAY_MS)[:10]), (ETH, iso(START_MS + 2 * DAY_MS)[:10])]
+    assert "differs" in here("certificate", "check", issued, "--store", filled).out
+
+
+def test_what_has_come_since_and_a_day_that_had_not_ended_are_no_difference(here, clean_room):
+    fill("candles.db", candles(BTC, range(DAY + 300)))
+    assert here("certificate", "--store", "candles.db", "--out", "it.json").exit == 0
+    fill("candles.db", candles(BTC, range(3 * DAY)), candles(ETH, range(DAY)))
+
+    ended = here("certificate", "check", "it.json", "--store", "candles.db")
+
+    assert ended.exit == 0
+    assert "1 day of 1 series: all as it says, 1 not compared" in ended.out
+
+
+# Signatures
+
+
+def test_a_signature_says_who_has_issued_it(filled, key, here):
+    assert here("certificate", "--store", filled, "--out", "it.json", "--sign", key).exit == 1
+
+    answer = here("certificate", "check", "it.json", "--signers", "allowed", "--json").json
+    assert answer["signature"]["signer"] == "me@example.com"
+    fingerprint = subprocess.run(["ssh-keygen", "-lf", "key.pub"], capture_output=True, text=True, check=True).stdout
+    assert answer["signature"]["key"] in fingerprint
+    assert here("certificate", "check", "it.json").exit == 0
+    # Without laklak, as README has it.
+    by_hand = ["-Y", "verify", "-f", "allowed", "-I", "me@example.com", "-n", "laklak-certificate", "-s", "it.json.sig"]
+    subprocess.run(["ssh-keygen", *by_hand], input=Path("it.json").read_bytes(), check=True, capture_output=True)
+
+
+def test_a_signature_of_something_else_or_by_somebody_else_is_refused(filled, key, here):
+    here("certificate", "--store", filled, "--out", "it.json", "--sign", key)
+    here("certificate", BTC, "--store", filled, "--out", "other.json", "--sign", key)
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", "second"], check=True)
+    Path("others").write_text(f"you@example.com {Path('second.pub').read_text()}")
+
+    assert "its key is none of others" in told(here("certificate", "check", "it.json", "--signers", "others"), 1)
+    os.replace("other.json.sig", "it.json.sig")
+    assert "refused" in told(here("certificate", "check", "it.json"), 1)
+    assert "refused" in told(here("certificate", "check", "it.json", "--signers", "allowed"), 1)
+
+
+def test_a_signature_that_is_demanded_has_to_be_there(issued, key, here):
+    assert "there is no signature it.json.sig" in told(here("certificate", "check", issued, "--signers", "allowed"), 1)
+
+
+def test_a_key_that_cannot_be_used_leaves_everything_as_it_was(issued, filled, here, monkeypatch):
+    before = issued.read_bytes()
+    Path("no_key").write_text("nothing")
+    words = ("certificate", "--store", filled, "--out", "it.json")
+
+    assert "nowhere cannot be read" in told(here(*words, "--sign", "nowhere"), 2)
+    assert "--sign no_key cannot sign" in told(here(*words, "--sign", "no_key"), 2)
+    monkeypatch.setenv("PATH", "/nonexistent")
+    assert "there is no ssh-keygen" in told(here(*words, "--sign", "no_key"), 2)
+    assert (issued.read_bytes(), Path("it.json.sig").exists()) == (before, False)
+
+
+# What cannot be done
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["XRPUSDT"], "no candles of binance:XRPUSDT:1m"),
+        (["--start", "2026-03-02", "--end", "2026-03-01"], "is not before end"),
+        ([BTC, "--stored"], "exclude each other"),
+        (["--interval", "5m"], "holds no series of 5m"),
+        (["--out", "no/folder/here.json"], "here.json cannot be written"),
+        (["--out", "candles.db"], "is no certificate: it stays as it is"),
+        (["--sign", "key"], "--sign needs a file"),
+        (["check", "nowhere.json"], "nowhere.json does not exist"),
+        (["check"], "Missing argument 'FILE'"),
+    ],
+)
+def test_what_cannot_be_certified_is_one_line_and_status_2(words, said, filled, here):
+    if words[0] != "check":
+        words = [*words, "--store", filled]
+    assert said in told(here("certificate", *words), 2)
+
+
+def test_no_store_an_empty_one_and_a_dead_server_are_told_with_status_2(issued, here):
+    async def empty():
+        async with open_store("empty.db"):
+            pass
+
+    asyncio.run(empty())
+    for where, said in [
+        ("none.db", "there is no store"),
+        ("empty.db", "holds no series"),
+        ("influxdb://localhost:9/market_data", "localhost:9"),
+    ]:
+        ended = here("certificate", "--store", where, "--json")
+        assert ended.exit == ended.json["exit"] == 2, where
+        assert said in ended.err
+        checked = here("certificate", "check", issued, "--store", where, "--json")
+        # An empty store is one that lacks every day.
+        assert checked.exit == checked.json["exit"] == (1 if where == "empty.db" else 2), where
+
+
+def test_files_that_may_only_be_read_are_certified_and_checked(issued, filled, here):
+    for path in (issued, filled):
+        os.chmod(path, 0o444)
+
+    assert here("certificate", BTC, "--store", filled).exit == 0
+    assert here("certificate", "check", issued, "--store", filled).exit == 0
