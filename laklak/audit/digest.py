@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from hashlib import sha256
 
@@ -89,19 +90,20 @@ async def days_of(store: Store, series: Series, span: TimeRange, as_of_ms: int) 
         )
 
 
-async def by_day(found: AsyncIterator[Columns]) -> AsyncIterator[tuple[int, bytes]]:
+async def by_day(found: AsyncGenerator[Columns]) -> AsyncIterator[tuple[int, bytes]]:
     """Packed rows, a UTC day at a time: the start of each day that has any, and all of its rows."""
     day_ms, rest = 0, b""
-    async for columns in found:
-        rows = packed(columns.open_times, columns.values)
-        first = 0
-        for end, time_ms in _ends_of_days(columns.open_times):
-            start_ms = time_ms // DAY_MS * DAY_MS
-            if rest and start_ms != day_ms:
-                yield day_ms, rest
-                rest = b""
-            day_ms, rest = start_ms, rest + rows[first * ROW.size : end * ROW.size]
-            first = end
+    async with aclosing(found):
+        async for columns in found:
+            rows = packed(columns.open_times, columns.values)
+            first = 0
+            for end, time_ms in _ends_of_days(columns.open_times):
+                start_ms = time_ms // DAY_MS * DAY_MS
+                if rest and start_ms != day_ms:
+                    yield day_ms, rest
+                    rest = b""
+                day_ms, rest = start_ms, rest + rows[first * ROW.size : end * ROW.size]
+                first = end
     if rest:
         yield day_ms, rest
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from array import array
 from collections.abc import Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from math import isfinite
 from typing import Any, Final, Literal
@@ -145,9 +146,10 @@ async def _as_it_stands(store: Store, series: Series, span: TimeRange, depth: De
     rows = sum(counts.values())
     if depth == "full":
         rows = 0
-        async for columns in store.batches(series, span):
-            rows += len(columns.open_times)
-            faults += broken_rules(columns)
+        async with aclosing(store.batches(series, span)) as batches:
+            async for columns in batches:
+                rows += len(columns.open_times)
+                faults += broken_rules(columns)
         if rows != sum(counts.values()):
             said = f"{rows:,} candles can be read, and {sum(counts.values()):,} are counted"
             faults.append(Fault(span.start_ms, "day", said))
