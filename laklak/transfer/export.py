@@ -27,11 +27,11 @@ from laklak.transfer.sheets import (
     BEGINS,
     FORMATS,
     STREAMED,
+    ParquetFile,
     Sheet,
     csv_sheet,
     feather_sheet,
     lp_sheet,
-    parquet_sheet,
 )
 
 FLAG: Final = "--out"
@@ -186,7 +186,7 @@ class Export:
                 yield self._lines(out, series)
             return
         facts = {} if origin is None else {ORIGIN_KEY: origin}
-        sheet = feather_sheet(path) if self.job.format == "feather" else parquet_sheet(path, series, facts)
+        sheet = feather_sheet(path) if self.job.format == "feather" else ParquetFile(path, series, facts)
         try:
             yield sheet
         finally:

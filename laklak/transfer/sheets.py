@@ -11,6 +11,8 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, Protocol
 
+from laklak.audit.digest import RunningDigest, hex_of
+from laklak.model.digest import FORMAT
 from laklak.model.series import Series
 from laklak.report.words import CANDLE_FIELDS, csv_lines
 from laklak.sources.file import SERIES_KEY
@@ -32,6 +34,7 @@ BEGINS: Final = {
 """How they begin."""
 STREAMED: Final = ("csv", "lp")
 """What is text, line by line: it can go into a pipe."""
+DIGEST_KEY: Final = "laklak.digest"
 _GROUP_ROWS: Final = 131_072
 _WAITING_PARTS: Final = 2
 
@@ -141,15 +144,30 @@ class TableFile:
             self._error = exc
 
 
-def parquet_sheet(path: str, series: Series, facts: Mapping[str, str]) -> TableFile:
-    """Zstandard, in groups of rows that rise by open_time; the file says of which series it is, and `facts`."""
-    metadata = {SERIES_KEY: str(series), **facts}
-    return TableFile(
-        path,
-        lambda rows, where: rows.sink_parquet(
-            where, compression="zstd", row_group_size=_GROUP_ROWS, metadata=metadata, engine="streaming"
-        ),
-    )
+class ParquetFile(TableFile):
+    """Zstandard, in groups of rows that rise by open_time.
+
+    The file says of which series it is, what the digest of its candles is (see laklak.model.digest), and `facts`.
+    """
+
+    def __init__(self, path: str, series: Series, facts: Mapping[str, str]) -> None:
+        self._digest = RunningDigest(series)
+
+        def metadata(_: object) -> dict[str, str]:
+            # Asked for when all rows have been taken.
+            root = hex_of(self._digest.root())
+            return {SERIES_KEY: str(series), DIGEST_KEY: f"{FORMAT} {root}", **facts}
+
+        super().__init__(
+            path,
+            lambda rows, where: rows.sink_parquet(
+                where, compression="zstd", row_group_size=_GROUP_ROWS, metadata=metadata, engine="streaming"
+            ),
+        )
+
+    def write(self, columns: Columns) -> None:
+        self._digest.add(columns)
+        super().write(columns)
 
 
 def feather_sheet(path: str) -> TableFile:

@@ -96,6 +96,17 @@ def test_the_ending_of_a_file_names_the_format_and_the_file_tells_its_series(fil
     assert read(Path("btc.parquet")) == content(filled)[0][BTC]
 
 
+def test_a_parquet_file_tells_the_digest_of_its_candles_and_digest_gives_the_same(clean_room, here, monkeypatch):
+    # Three days, in parts that end in the middle of them.
+    fill("candles.db", candles(BTC, [minute for minute in range(4000) if minute % 7]))
+    monkeypatch.setattr("laklak.stores.sqlite.bulk.BATCH_ROWS", 500)
+
+    assert export(here, "candles.db", "BTCUSDT", "--out", "btc.parquet").exit == 0
+
+    root = here("digest", "BTCUSDT", "--store", "candles.db", "--json").json["series"][0]["root"]
+    assert polars.read_parquet_metadata("btc.parquet")["laklak.digest"] == f"laklak-digest-1 {root}"
+
+
 def test_a_parquet_file_is_packed_with_zstd_and_has_bounded_groups_of_rows(clean_room, here, monkeypatch):
     fill("candles.db", candles(BTC, range(5000)))
     monkeypatch.setattr("laklak.transfer.sheets._GROUP_ROWS", 1000)
