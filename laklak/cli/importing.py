@@ -20,6 +20,7 @@ from laklak.cli.options import (
     settings_of,
 )
 from laklak.cli.work import perform, start_log
+from laklak.errors import UsageError
 
 
 def import_files(
@@ -27,6 +28,10 @@ def import_files(
     series: Annotated[
         str | None,
         typer.Option(metavar="SERIES", help="What all files are of [as they say].", rich_help_panel=WHAT),
+    ] = None,
+    columns: Annotated[
+        str | None,
+        typer.Option(metavar="OURS=THEIRS,...", help="Other names: open_time=ts,volume=vol.", rich_help_panel=WHAT),
     ] = None,
     venue: Annotated[str | None, option("venue")] = None,
     store: Annotated[str | None, option("store")] = None,
@@ -49,6 +54,7 @@ def import_files(
     \b
     laklak import binance-BTCUSDT-1m.parquet
     laklak import BTCUSDT-1m-2024-05.zip --venue binance_spot
+    laklak import mine.csv --series binance:BTCUSDT:1m --columns open_time=ts,volume=vol
 
     Every row is held to the same rules as the answer of a venue. What is stored stays as it is without --replace.
     """
@@ -67,6 +73,7 @@ def import_files(
         state_dir=settings.state_dir,
         series=None if series is None else full_series(series),
         venue=settings.venue,
+        columns={} if columns is None else _columns(columns),
         replace=replace,
         force=force,
     )
@@ -80,3 +87,17 @@ def import_files(
         as_json=as_json,
         quiet=quiet,
     )
+
+
+def _columns(text: str) -> dict[str, str]:
+    """The names of columns in files, from those that were typed; UsageError for what is none of ours."""
+    from laklak.sources.file import COLUMNS
+
+    pairs = [pair.partition("=") for pair in text.split(",")]
+    found = {ours.strip(): theirs.strip() for ours, _, theirs in pairs}
+    if not set(found) <= set(COLUMNS) or not all(found.values()) or len(found) < len(pairs):
+        raise UsageError(
+            f"--columns {text} does not say what columns are called",
+            hint=f"write OURS=THEIRS,... with ours of {', '.join(COLUMNS)}: open_time=ts,volume=vol",
+        )
+    return found

@@ -10,7 +10,7 @@ import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -53,6 +53,8 @@ WRITTEN_AT_ONCE: Final = 50_000
 class ImportJob:
     """`series`: that of all files; None is as they say. `venue`: whose files Binance's are. `replace` stored candles.
 
+    `columns`: what ours are called in the files, where that is something else.
+
     `force` also mixes real and simulated candles. `state_dir`: where it is remembered what a full server was sent.
     """
 
@@ -61,6 +63,7 @@ class ImportJob:
     state_dir: Path
     series: Series | None = None
     venue: str = "binance"
+    columns: Mapping[str, str] = field(default_factory=dict)
     replace: bool = False
     force: bool = False
 
@@ -120,7 +123,7 @@ class Import(Run):
         files = []
         for path in job.files:
             file = await to_thread.run_sync(
-                look_through, path, job.series, job.venue, self._started_ms, abandon_on_cancel=True
+                look_through, path, job.series, job.venue, self._started_ms, job.columns, abandon_on_cancel=True
             )
             if not file.spans:
                 self._observer.warn(f"{path} has no candles")

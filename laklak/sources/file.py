@@ -10,8 +10,9 @@ All of it blocks, and is for a thread.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, Literal
 
@@ -46,7 +47,8 @@ Form = Literal["csv", "parquet", "feather", "binance"]
 class CandleFile:
     """A file of one series: `spans` are the open_times that it has rows of. `origin`: what it says of its candles.
 
-    `published` describes it where it is one of a venue's archive.
+    `published` describes it where it is one of a venue's archive. `names`: where the columns have other names,
+    ours -> theirs; then a time may also be in another unit, or text.
     """
 
     path: Path
@@ -55,6 +57,11 @@ class CandleFile:
     spans: tuple[TimeRange, ...] = ()
     origin: str | None = None
     published: ArchiveFile | None = None
+    names: Mapping[str, str] = field(default_factory=dict)
+
+    def name_of(self, column: str) -> str:
+        """What a column of ours is called there."""
+        return self.names.get(column, column)
 
     @property
     def hull(self) -> TimeRange:
@@ -67,19 +74,23 @@ def file_stem(series: Series) -> str:
     return f"{series.venue}-{series.symbol}-{series.interval}"
 
 
-def look_through(path: Path, series: Series | None, venue: str, now_ms: int) -> CandleFile:
+def look_through(
+    path: Path, series: Series | None, venue: str, now_ms: int, names: Mapping[str, str] | None = None
+) -> CandleFile:
     """Say what a file has; UsageError names what is wrong with it.
 
-    `series` None: as the file or its name says. `venue`: whose file it is where one of Binance's does not say.
+    `series` None: as the file or its name says. `venue`: whose file it is where one of Binance's does not say. `names`:
+    see CandleFile.
     """
+    names = names or {}
     try:
-        published = None if series is not None else _published(path, venue)
+        published = None if series is not None or names else _published(path, venue)
         if published is not None:
             return _with_spans(published, _published_spans(published), now_ms)
         form = _form_of(path)
         told = _metadata(path) if form == "parquet" else {}
         named = series or _series_of(path, told.get(SERIES_KEY))
-        file = CandleFile(path, named, form, origin=told.get(ORIGIN_KEY))
+        file = CandleFile(path, named, form, origin=told.get(ORIGIN_KEY), names=names)
         return _with_spans(file, _spans(file), now_ms)
     except OSError as exc:
         raise UsageError(f"{path} cannot be read: {exc.strerror or exc}", hint="name a file of candles") from exc
@@ -139,7 +150,7 @@ def _with_spans(file: CandleFile, spans: Sequence[TimeRange], now_ms: int) -> Ca
             f"{file.path} has candles that have not closed yet: until {iso(spans[-1].end_ms)}",
             hint="leave these out, or look at the clock of this machine",
         )
-    return CandleFile(file.path, file.series, file.form, tuple(spans), file.origin, file.published)
+    return replace(file, spans=tuple(spans))
 
 
 # Tables
@@ -173,8 +184,8 @@ def _tables(file: CandleFile, columns: Sequence[str]) -> Iterator[DataFrame]:
         names = scan.collect_schema().names()
         _check_columns(file, names)
         start = 0
-        while len(table := _part(scan, columns, start)):
-            yield table
+        while len(table := _part(scan, [file.name_of(column) for column in columns], start)):
+            yield table.rename({file.name_of(column): column for column in columns})
             start += len(table)
     except polars.exceptions.PolarsError as exc:
         what = str(exc).partition("\n")[0]
@@ -191,8 +202,10 @@ def _part(scan: LazyFrame, columns: Sequence[str], start: int) -> DataFrame:
 def _csv_tables(file: CandleFile, columns: Sequence[str]) -> Iterator[DataFrame]:
     """A few megabytes of whole lines at a time."""
     with file.path.open("rb") as stream:
-        names = _header(file, stream)
+        names = _header(stream)
         _check_columns(file, names)
+        ours = {file.name_of(column): column for column in COLUMNS}
+        names = [ours.get(name, "") for name in names]
         rest = b""
         while block := stream.read(_CSV_BYTES):
             lines, end, rest = (rest + block).rpartition(b"\n")
@@ -230,18 +243,18 @@ def _csv_table(lines: bytes, names: Sequence[str], columns: Sequence[str]) -> Da
     return table.select(polars.col(f"{place}").alias(name) for place, name in zip(wanted, columns, strict=True))
 
 
-def _header(file: CandleFile, stream: BinaryIO) -> list[str]:
+def _header(stream: BinaryIO) -> list[str]:
     line = stream.readline(_HEADER_BYTES).removeprefix(b"\xef\xbb\xbf")
     return [name.strip(' "') for name in line.decode("utf-8", "replace").strip().split(",")]
 
 
 def _check_columns(file: CandleFile, names: Sequence[str]) -> None:
-    lacking = [name for name in COLUMNS if name not in names]
+    lacking = [file.name_of(name) for name in COLUMNS if file.name_of(name) not in names]
     if lacking:
         shown = ", ".join(names)[:100]
         raise UsageError(
             f"{file.path} has no column {' or '.join(lacking)}; its columns are {shown!r}",
-            hint=f"a file of candles has {','.join(COLUMNS)}; further columns do no harm",
+            hint=f"a file of candles has {','.join(COLUMNS)}; further columns do no harm; --columns says other names",
         )
 
 
@@ -255,6 +268,10 @@ def _times(column: Column, file: CandleFile, before: int) -> list[int]:
             times = polars.Series([None])
     elif column.dtype == polars.String or column.dtype.is_integer():
         times = column.cast(polars.Int64, strict=False)
+        if file.names:
+            times = (
+                _in_ms(times) if not times.null_count() else polars.Series(map(_moment_ms, column), dtype=polars.Int64)
+            )
     else:
         times = polars.Series([None])
     if times.null_count():
@@ -265,6 +282,31 @@ def _times(column: Column, file: CandleFile, before: int) -> list[int]:
     if found and (min(found) < 0 or max(found) > _LATEST_MS):
         raise _bad(file, before + 1, "its open_time is not in milliseconds", "seconds and microseconds are not taken")
     return found
+
+
+def _in_ms(times: Column) -> Column:
+    """Integers in a unit that is known by their size; what has a part of a millisecond becomes null."""
+    import polars
+
+    largest = times.max()
+    size = largest if isinstance(largest, int) else 0
+    if size < _SECONDS_BELOW:
+        return times * 1000
+    a_ms = 1 if size < _SECONDS_BELOW * 1000 else 1000 if size < _SECONDS_BELOW * 1_000_000 else 1_000_000
+    return polars.select(polars.when(times % a_ms == 0).then(times // a_ms)).to_series()
+
+
+_SECONDS_BELOW: Final = 100_000_000_000
+"""As seconds the year 5138, as milliseconds that of 1973."""
+
+
+def _moment_ms(text: str | None) -> int | None:
+    """The moment that ISO text means, in UTC where it does not say; None where it means none."""
+    try:
+        moment = datetime.fromisoformat(text or "")
+    except ValueError:
+        return None
+    return round((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
 
 
 _LATEST_MS: Final = ms_of("9999-01-01T00:00Z")

@@ -7,6 +7,7 @@ import shutil
 import tempfile
 import time
 import zipfile
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
 import polars
@@ -221,6 +222,35 @@ def test_columns_are_known_by_their_names_whatever_else_stands_there(here):
 
     assert load(here, path, "--series", ETH).exit == 0
     assert content("b.db")[0][ETH] == [(START_MS + minute * MINUTE_MS, 2, 3, 1, 2, 1) for minute in range(3)]
+
+
+@pytest.mark.parametrize(
+    "spell",
+    [
+        lambda ms: str(ms // 1000),
+        str,
+        lambda ms: str(ms * 1000),
+        lambda ms: str(ms * 1_000_000),
+        lambda ms: datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S"),
+        lambda ms: datetime.fromtimestamp(ms / 1000, timezone(timedelta(hours=2))).isoformat(),
+    ],
+    ids=["s", "ms", "us", "ns", "text", "text with an offset"],
+)
+def test_a_table_of_another_program_is_read_by_the_names_that_are_said(spell, here):
+    rows = [(spell(START_MS + minute * MINUTE_MS), "2", "3", "1", "2.5", "10") for minute in range(3)]
+    path = csv(*rows, name="mine.csv", header="ts,o,h,l,c,vol")
+    words = ("--columns", "open_time=ts,open=o,high=h,low=l,close=c,volume=vol", "--series", BTC)
+
+    assert load(here, path, *words).exit == 0
+    assert content("b.db")[0][BTC] == [(START_MS + minute * MINUTE_MS, 2, 3, 1, 2.5, 10) for minute in range(3)]
+
+
+@pytest.mark.parametrize("words", ["time=ts", "open_time", "open=a,open=b", "open_time=nowhere"])
+def test_names_that_say_nothing_are_one_line(words, here):
+    ended = load(here, csv(*plain(0)), "--columns", words)
+
+    assert (ended.exit, len(ended.lines("error"))) == (2, 1)
+    assert words.rpartition("=")[2] in ended.lines("error")[0]
 
 
 def test_a_parquet_file_of_another_program_may_have_other_units_and_rows_in_large_groups(here):
