@@ -12,6 +12,7 @@ from pathlib import Path
 
 import polars
 import pytest
+from anyio import from_thread
 from copies import BTC, ETH, HOURS, MINUTE_MS, START_MS, absence, candles, content, fill, minutes_of, new_name
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -22,6 +23,7 @@ from laklak.engine import Import
 from laklak.engine.importing import ImportJob
 from laklak.model.candles import CandleBatch
 from laklak.model.series import Interval, Series, TimeRange
+from laklak.sources.file import pages_of
 from laklak.stores import open_store
 from laklak.stores.access import StoreAccess
 from laklak.transfer.export import Export, ExportJob
@@ -312,6 +314,28 @@ def test_real_and_simulated_candles_are_not_mixed(here):
     assert (ended.exit, len(ended.lines("error"))) == (2, 1)
     assert "simulated" in ended.lines("error")[0]
     assert load(here, "btc.parquet", "--force").exit == 0
+
+
+def test_an_import_that_is_stopped_is_finished_by_the_next_one(here, monkeypatch):
+    path = csv(*plain(*range(40)))
+    monkeypatch.setattr("laklak.sources.file.ROWS_AT_ONCE", 10)
+    job = ImportJob(files=(Path(path),), store=StoreAccess(where="b.db"), state_dir=Path("state"))
+    work = Import(job, Silent())
+
+    def stopped_after_a_page(file):
+        pages = pages_of(file)
+        yield next(pages)
+        from_thread.run_sync(work.stop, 130, 5.0)
+        yield from pages
+
+    with monkeypatch.context() as patched:
+        patched.setattr("laklak.engine.importing.pages_of", stopped_after_a_page)
+        summary = asyncio.run(work.run())
+
+    assert (summary.exit, summary.written, summary.missing) == (130, 10, 30)
+    assert minutes_of("b.db") == list(range(10))
+    answer = load(here, path).json
+    assert [answer[key] for key in ("exit", "stored_before", "written")] == [0, 10, 30]
 
 
 def test_nothing_is_done_twice(here):
