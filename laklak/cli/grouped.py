@@ -9,6 +9,7 @@ from typer.core import TyperCommand
 # The groups, as the options name them with `rich_help_panel`. Rich itself would take more time than all the rest of
 # the help, and its boxes are no good in a pipe.
 WHAT: Final = "What"
+HOW: Final = "How deep, and against what"
 WHERE: Final = "Where"
 OUTPUT: Final = "Output"
 SPEED: Final = "Source and speed"
@@ -16,7 +17,7 @@ AGAIN: Final = "Once more, or in spite of something"
 SETTINGS: Final = "Settings that are seldom needed"
 TROUBLES: Final = "Limits and troubles"
 _WITHOUT: Final = "Help"
-_PANELS: Final = (WHAT, WHERE, OUTPUT, SPEED, AGAIN, TROUBLES, SETTINGS, _WITHOUT)
+_PANELS: Final = (WHAT, HOW, WHERE, OUTPUT, SPEED, AGAIN, TROUBLES, SETTINGS, _WITHOUT)
 
 
 class GroupedCommand(TyperCommand):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from laklak.cli.choosing import LastRunEnd, SeriesNames, Stored, chosen_series, in_store
-from laklak.cli.grouped import OUTPUT, WHAT
+from laklak.cli.grouped import HOW, OUTPUT
 from laklak.cli.options import AsJson, Config, ExistingStore, Start, option, settings_of
 from laklak.cli.work import look, print_json
 from laklak.errors import UsageError
@@ -35,21 +35,21 @@ def verify(
     assets: Annotated[str | None, option("assets")] = None,
     stored: Stored = False,
     depth: Annotated[
-        str, typer.Option(metavar="counts|full", help="Count candles, or read each of them.", rich_help_panel=WHAT)
+        str, typer.Option(metavar="counts|full", help="Count candles, or read each of them.", rich_help_panel=HOW)
     ] = "full",
     against: Annotated[
         str | None,
-        typer.Option(metavar="FILE", help="Digests of `laklak digest --out`, or a store.", rich_help_panel=WHAT),
+        typer.Option(metavar="FILE", help="Digests of `laklak digest --out`, or a store.", rich_help_panel=HOW),
     ] = None,
     sample: Annotated[
         str | None,
         typer.Option(
-            metavar="N|all", help="Ask sources for N days of each series, drawn anew each time.", rich_help_panel=WHAT
+            metavar="N|all", help="Ask sources for N days of each series, drawn anew each time.", rich_help_panel=HOW
         ),
     ] = None,
     mend: Annotated[
         bool,
-        typer.Option("--mend", help="Of --sample, write what sources say now.", rich_help_panel=WHAT),
+        typer.Option("--mend", help="Of --sample, write what sources say now.", rich_help_panel=HOW),
     ] = False,
     everything: Annotated[bool, typer.Option("--all", help="Show sound series too.", rich_help_panel=OUTPUT)] = False,
     store: ExistingStore = None,
@@ -58,10 +58,10 @@ def verify(
 ) -> int:
     """Read what is stored back, and name what is not as it has to be.
 
-    Every row on the grid, five finite numbers that agree with each other; with --against FILE the days that are other
-    ones than when FILE was made, and with a store in its place their rows. With --sample N days of each series are
-    fetched again and held against the stored ones, to the last digit, and a line says what that proves; --mend writes
-    what differs and keeps the old rows as revisions. Without --sample no venue is asked.
+    Every row on the grid, five finite numbers that agree with each other. Digests that were kept (--against FILE) name
+    the days that are other ones by now, another store in their place the rows too. A sample of days (--sample N) is
+    fetched again and held against the stored rows, to the last digit, and a line says what that proves; --mend writes
+    what differs and keeps the old rows as revisions. Without a sample no venue is asked.
     Exit status: 0 all is sound, 1 something is not, 2 wrong usage or a store that cannot be read.
     """
     from laklak.audit.coverage import Range
