@@ -8,13 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from laklak.audit.certificate import FORMAT, SUM, file_of, sum_of
-from laklak.audit.digest import days_of, hex_of
+from laklak.audit.certificate import FORMAT, SUM, contradiction, file_of, sum_of
+from laklak.audit.digest import days_of
 from laklak.audit.signing import Signature
-from laklak.audit.verify import FAULTS_KEPT, Fault, Known, differing, other_day, read_known
+from laklak.audit.verify import FAULTS_KEPT, Fault, Known, differing, other_day
 from laklak.engine.store_work import each
 from laklak.errors import UsageError
-from laklak.model.digest import leaf, root
 from laklak.model.series import DAY_MS, Series, TimeRange, iso
 from laklak.stores.base import Store
 from laklak.stores.reading import must_exist
@@ -64,37 +63,17 @@ def why_refused(data: bytes) -> str:
         certificate = json.loads(data.decode())
         if not isinstance(certificate, dict) or certificate.get("format") != FORMAT:
             return f"it is no certificate of the form {FORMAT}"
-        found = sum_of(certificate)
-        if certificate.get(SUM) != found:
-            return f"it was changed: its {SUM} would have to be {found}"
-        if file_of(certificate) != data:
-            return "it was changed: it says the same in other characters than laklak writes"
-        return _broken_tree(certificate)
+        found, written = sum_of(certificate), file_of(certificate)
     except (ValueError, RecursionError):
-        return "it was changed: it is no JSON"
-    except (KeyError, TypeError, AttributeError, UsageError):
-        return "it has no digests that can be read"
-
-
-def _broken_tree(certificate: Mapping[str, Any]) -> str:
-    known = known_in(certificate)
-    roots = []
-    for said, (series, days) in zip(certificate["digests"]["series"], known.series.items(), strict=True):
-        found = root([leaf(series, days[day_ms]) for day_ms in sorted(days)])
-        if said["root"] != (found and found.hex()):
-            return f"the days of {series} have the root {hex_of(found)}, and it says {said['root']}"
-        if said["rows"] != sum(day.rows for day in days.values()):
-            return f"the days of {series} have another number of candles than it says"
-        roots += [] if found is None else [found]
-    whole = root(roots)
-    if certificate["digests"]["root"] != (whole and whole.hex()):
-        return f"its series have the root {hex_of(whole)}, and it says {certificate['digests']['root']}"
-    return ""
-
-
-def known_in(certificate: Mapping[str, Any]) -> Known:
-    """The digests in a certificate."""
-    return read_known(json.dumps(certificate["digests"]), "it")
+        return "it is no JSON that can be read"
+    if certificate.get(SUM) != found:
+        return f"it was changed: its {SUM} would have to be {found}"
+    if written != data:
+        return "it was changed: it says the same in other characters than laklak writes"
+    try:
+        return contradiction(certificate)
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, UsageError):
+        return "it lacks what a certificate has"
 
 
 async def compare(store: Store, known: Known) -> tuple[Compared, ...]:

@@ -18,7 +18,6 @@ from laklak.errors import UsageError
 
 if TYPE_CHECKING:
     from laklak.audit.certified import Checked, Compared
-    from laklak.audit.verify import Known
     from laklak.stores.base import Store
 
 _SHOWN: Final = 10
@@ -73,7 +72,7 @@ def issue(
     laklak certificate check june.json --store candles.db
 
     Asks no venue. Exit status: 0 nothing is missing, 1 something is (it is issued and says so), 2 wrong usage or a
-    store that cannot be read.
+    store that cannot be read, 75 a run filled it meanwhile.
     """
     from laklak.audit.coverage import Range
     from laklak.audit.signing import check_key
@@ -204,9 +203,9 @@ def _checked(file: Path, signers: Path | None) -> Checked:
 def _in_store(checked: Checked, settings: Any, *, as_json: bool) -> Checked:
     from dataclasses import replace
 
-    from laklak.audit.certified import known_in
+    from laklak.audit.verify import known_from
 
-    known: Known = known_in(checked.certificate)
+    known = known_from(checked.certificate["digests"], str(checked.file))
 
     async def work(opened: Store) -> tuple[str, tuple[Compared, ...]]:
         from laklak.audit.certified import compare

@@ -155,6 +155,24 @@ def test_the_same_rows_have_the_same_roots_in_influxdb(issued, influxd, here):
     assert (checked.exit, "5 days of 2 series: all as it says" in checked.out) == (0, True)
 
 
+def test_a_store_that_is_filled_while_it_is_read_is_certified_later(filled, here, monkeypatch):
+    from laklak.audit import certificate
+
+    async def filled_before(store, *asked, **more):
+        batch = candles(BTC, HOLES)
+        await store.write([Delivery(batch.series, batch)])
+        return await digest_of(store, *asked, **more)
+
+    digest_of = certificate.digest_of
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr(certificate, "digest_of", filled_before)
+        ended = here("certificate", "--store", filled, "--out", "it.json")
+    assert (ended.exit, Path("it.json").exists()) == (75, False)
+    assert "was filled while it was read" in ended.err
+
+    assert here("certificate", BTC, "--store", filled).exit == 0
+
+
 # Whether it is as it was issued
 
 
@@ -200,13 +218,30 @@ def test_what_says_the_same_in_other_characters_is_refused_too(issued, here, cha
     assert (ended.exit, len(ended.out.splitlines()), ended.out[:7]) == (1, 1, "refused")
 
 
-@pytest.mark.parametrize("place", ["sha256", "rows", "root"])
-def test_days_that_do_not_give_their_root_are_refused_even_where_the_sum_was_made_anew(issued, here, place):
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        (("digests", "series", 0, "days", 1, "sha256"), "0" * 64),
+        (("digests", "series", 0, "days", 1, "rows"), 5),
+        (("digests", "series", 1, "root"), "0" * 64),
+        (("digests", "root"), None),
+        (("digests", "series"), []),
+        (("complete",), True),
+        (("total", "held"), 1),
+        (("total",), None),
+        (("series", 0, "account", "missing"), 1),
+        (("series", 0, "account", "held"), "many"),
+        (("series", 0, "holes"), []),
+        (("series", 0, "rejects", 0, "until"), "2026-03-01T00:00Z"),
+        (("series", 1, "end"), "once"),
+    ],
+)
+def test_what_contradicts_itself_is_refused_even_where_the_sum_was_made_anew(issued, here, place, value):
     said = json.loads(issued.read_text())
-    if place == "root":
-        said["digests"]["root"] = "0" * 64
-    else:
-        said["digests"]["series"][0]["days"][1][place] = "0" * 64 if place == "sha256" else 5
+    part = said
+    for name in place[:-1]:
+        part = part[name]
+    part[place[-1]] = value
     rest = {name: value for name, value in said.items() if name != "sha256"}
     issued.write_bytes(file_of(sealed(rest)))
 
