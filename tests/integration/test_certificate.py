@@ -20,7 +20,7 @@ from laklak.audit.certified import why_refused
 from laklak.model.absences import Absence
 from laklak.model.provenance import Stretch
 from laklak.model.records import Note
-from laklak.model.series import DAY_MS, Series, TimeRange, iso
+from laklak.model.series import DAY_MS, Series, TimeRange, iso, ms_of
 from laklak.stores import open_store
 from laklak.stores.base import Delivery
 
@@ -121,6 +121,31 @@ def test_every_hole_and_reject_is_there_with_its_evidence(issued):
     assert [(one["kind"], one["value"]["source"]) for one in eth["listing"]["noted"]] == [("first", "rest")]
     assert [one["listing"]["listed"]["is"] for one in (btc, eth)] == [True, False]
     assert [one["source"] for one in btc["provenance"]] == ["archive"]
+
+
+def test_closed_hours_are_told_with_their_source_and_quiet_minutes_are_counted(clean_room, here):
+    batch = candles(BTC, [*range(60), *range(120, 180), *range(190, 200)])
+    stretches = (("closed", 60, 120, "no session covers it"), ("quiet", 180, 190, "no trades"))
+
+    async def write():
+        async with open_store("candles.db") as store:
+            absences = [
+                Absence(
+                    TimeRange(START_MS + first * MINUTE_MS, START_MS + end * MINUTE_MS),
+                    *(kind, NOTED_MS, reason, None, NOTED_MS, None, ("rest",)),
+                )
+                for kind, first, end, reason in stretches
+            ]
+            await store.write([Delivery(batch.series, batch, absences)])
+
+    asyncio.run(write())
+    (one,) = here("certificate", "--store", "candles.db").json["series"]
+
+    (session,) = one["sessions"]
+    assert (session["kind"], session["sources"], session["reason"]) == ("closed", ["rest"], "no session covers it")
+    assert (session["from"], session["until"]) == (iso(START_MS + 60 * MINUTE_MS), iso(START_MS + 120 * MINUTE_MS))
+    account = one["account"]
+    assert tuple(account[name] for name in ("wanted", "held", "closed", "quiet", "missing")) == (140, 130, 60, 10, 0)
 
 
 def test_its_digests_are_those_of_digest_and_verify_takes_it(issued, filled, here):
@@ -274,6 +299,55 @@ def test_what_has_come_since_and_a_day_that_had_not_ended_are_no_difference(here
 
     assert ended.exit == 0
     assert "1 day of 1 series: all as it says, 1 not compared" in ended.out
+
+
+# Two of them
+
+
+def test_the_days_of_two_certificates_that_differ_are_named_with_who_gave_them(issued, filled, here):
+    # A run that begins after the first one was issued, and gives what was missing; and a row that nobody has given.
+    run_ms = ms_of(json.loads(issued.read_text())["issued_at"]) + 60_000
+    batch = candles(ETH, [2000])
+    at = batch.open_times[0]
+    given = Stretch(TimeRange(at, at + MINUTE_MS), "rest", "confirmed", run_ms, run_ms)
+
+    async def write():
+        async with open_store(filled) as store:
+            await store.write([Delivery(batch.series, batch, provenance=[given])])
+
+    asyncio.run(write())
+    with closing(sqlite3.connect(filled)) as connection, connection:
+        statement = "UPDATE candles SET volume = volume + 1 WHERE symbol = 'BTCUSDT' AND open_time = ?"
+        connection.execute(statement, (START_MS + 2 * DAY_MS,))
+    assert here("certificate", "--store", filled, "--out", "later.json").exit == 0
+
+    ended = here("certificate", "diff", issued, "later.json", "--json")
+
+    assert ended.exit == ended.json["exit"] == 1
+    btc, eth = ended.json["series"]
+    assert (btc["days"], [day["day"] for day in btc["differ"]]) == (3, [iso(START_MS + 2 * DAY_MS)[:10]])
+    assert "of no run since" in btc["differ"][0]["detail"]
+    assert (eth["days"], [day["day"] for day in eth["differ"]]) == (2, [iso(START_MS + DAY_MS)[:10]])
+    assert f"rest in a run that began at {iso(run_ms)}" in eth["differ"][0]["detail"]
+    assert "1440 candles" in eth["differ"][0]["detail"].replace(",", "")
+
+
+def test_two_of_the_same_store_differ_in_nothing_but_in_series_that_one_lacks(issued, filled, here):
+    here("certificate", BTC, "--store", filled, "--days", "1", "--out", "part.json")
+
+    assert here("certificate", "diff", issued, issued).exit == 0
+    ended = here("certificate", "diff", issued, "part.json", "--json")
+    assert (ended.exit, ended.json["only_before"], ended.json["only_after"]) == (1, [ETH], [])
+    assert [(one["days"], one["days_that_differ"]) for one in ended.json["series"]] == [(1, 0)]
+
+
+def test_a_refused_one_is_held_against_nothing(issued, here):
+    Path("wrong.json").write_text(issued.read_text().replace("0", "1", 1))
+
+    ended = here("certificate", "diff", issued, "wrong.json", "--json")
+
+    assert ended.exit == ended.json["exit"] == 2
+    assert "wrong.json is refused" in ended.err
 
 
 # Signatures
