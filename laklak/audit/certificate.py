@@ -8,21 +8,25 @@ from __future__ import annotations
 
 import json
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from typing import Any, Final
 
-from laklak.audit.coverage import Coverage, Figures, Range, bounds, known_of, look_at
+from laklak.audit.coverage import Coverage, Figures, Range, bounds, known_of, life_of, look_at
 from laklak.audit.digest import as_object as digests_object
-from laklak.audit.digest import digest_of
+from laklak.audit.digest import digest_of, hex_of
 from laklak.audit.explain import absence_object, clock_text, moments
 from laklak.audit.stretches import joined
+from laklak.audit.verify import Known, known_from
 from laklak.engine.check import versions
 from laklak.engine.listing import LISTING, UNLISTED
 from laklak.engine.store_work import each
+from laklak.errors import StoreBusy
 from laklak.model.absences import EDGE_KINDS, Absence
+from laklak.model.digest import leaf, root
 from laklak.model.records import Note
-from laklak.model.series import Interval, Series, iso
+from laklak.model.series import DAY_MS, Interval, Series, TimeRange, iso, ms_of
 from laklak.report.words import provenance_objects
 from laklak.sources.addresses import NOTE as ADDRESS
 from laklak.stores.base import Store
@@ -48,7 +52,9 @@ async def issue(
 
     async def entry(one: Coverage) -> dict[str, Any]:
         known = known_of(knowledge, one.series, held.get(one.series), coverage.as_of[one.series.venue])
+        life = life_of(one.span, known)
         absences = absences_on_grid(await store.absences(one.series, one.span), one.series.interval)
+        lived = [one.over(part) for one in absences if (part := one.span.clip(life))]
         return {
             **_account(one),
             "listing": {
@@ -59,14 +65,14 @@ async def issue(
                 "noted": [_noted(note) for kind in _OF_LISTING if (note := knowledge.note(one.series, kind))],
                 "absent": _told(absences, *EDGE_KINDS),
             },
-            "sessions": _told(absences, "closed"),
-            "holes": _told(absences, "hole"),
-            "rejects": _told(absences, "rejected"),
+            "sessions": _told(lived, "closed"),
+            "holes": _told(lived, "hole"),
+            "rejects": _told(lived, "rejected"),
             "provenance": provenance_objects(await store.provenance(one.series, one.span)),
         }
 
     total = coverage.total
-    return sealed(
+    made = sealed(
         {
             "format": FORMAT,
             "issued_at": clock_text(time.time_ns() // 1_000_000),
@@ -82,6 +88,57 @@ async def issue(
             "digests": digests_object(digests),
         }
     )
+    if why := contradiction(made):
+        raise StoreBusy(
+            f"{store.display} was filled while it was read: {why}", hint="run it again when no run fills it"
+        )
+    return made
+
+
+def contradiction(certificate: Mapping[str, Any]) -> str:
+    """What does not agree in a certificate; empty where all does.  Of junk comes what Python raises."""
+    known = known_from(certificate["digests"], "it")
+    return _wrong_accounts(certificate, known) or _wrong_roots(certificate["digests"], known)
+
+
+def _wrong_accounts(certificate: Mapping[str, Any], known: Known) -> str:
+    total: Counter[str] = Counter()
+    for one in certificate["series"]:
+        series, account = Series.parse(one["series"]), one["account"]
+        total.update(account)
+        if account["wanted"] != sum(account[name] for name in ("held", "holes", "rejected", "quiet", "missing")):
+            return f"the account of {series} does not add up"
+        for name, listed in (("holes", one["holes"]), ("rejected", one["rejects"])):
+            lengths = (ms_of(part["until"]) - ms_of(part["from"]) for part in listed)
+            if account[name] != sum(lengths) // series.interval.ms:
+                return f"{account[name]:,} {name} of {series}, and evidence of others"
+        span = TimeRange(ms_of(one["start"]), ms_of(one["end"]))
+        touched = [
+            day for day in known.series[series].values() if TimeRange(day.day_ms, day.day_ms + DAY_MS).clip(span)
+        ]
+        inside = sum(day.rows for day in touched if span.start_ms <= day.day_ms <= span.end_ms - DAY_MS)
+        if not inside <= account["held"] <= sum(day.rows for day in touched):
+            return f"{account['held']:,} candles of {series} held, and other ones digested"
+    whole = certificate["total"]
+    summed = all(whole[name] == total[name] for name in _figures(Figures()))
+    if not summed or certificate["complete"] is bool(whole["missing"]):
+        return "the sum of the accounts is another one"
+    return ""
+
+
+def _wrong_roots(digests: Mapping[str, Any], known: Known) -> str:
+    roots = []
+    for said, (series, days) in zip(digests["series"], known.series.items(), strict=True):
+        found = root([leaf(series, days[day_ms]) for day_ms in sorted(days)])
+        if said["root"] != (found and found.hex()):
+            return f"the days of {series} have the root {hex_of(found)}, and it says {said['root']}"
+        if said["rows"] != sum(day.rows for day in days.values()):
+            return f"the days of {series} have another number of candles than it says"
+        roots += [] if found is None else [found]
+    whole = root(roots)
+    if digests["root"] != (whole and whole.hex()):
+        return f"its series have the root {hex_of(whole)}, and it says {digests['root']}"
+    return ""
 
 
 def sealed(rest: Mapping[str, Any]) -> dict[str, Any]:

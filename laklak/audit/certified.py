@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from laklak.audit.certificate import FORMAT, SUM, file_of, sum_of
-from laklak.audit.digest import days_of, hex_of
+from laklak.audit.certificate import FORMAT, SUM, contradiction, file_of, sum_of
+from laklak.audit.digest import days_of
 from laklak.audit.signing import Signature
-from laklak.audit.verify import FAULTS_KEPT, Fault, Known, differing, other_day, read_known
+from laklak.audit.verify import FAULTS_KEPT, Fault, Known, differing, known_from, other_day
 from laklak.engine.store_work import each
 from laklak.errors import UsageError
-from laklak.model.digest import leaf, root
-from laklak.model.series import DAY_MS, Series, TimeRange, iso
+from laklak.model.series import DAY_MS, Series, TimeRange, iso, ms_of
 from laklak.stores.base import Store
 from laklak.stores.reading import must_exist
 
@@ -64,37 +63,17 @@ def why_refused(data: bytes) -> str:
         certificate = json.loads(data.decode())
         if not isinstance(certificate, dict) or certificate.get("format") != FORMAT:
             return f"it is no certificate of the form {FORMAT}"
-        found = sum_of(certificate)
-        if certificate.get(SUM) != found:
-            return f"it was changed: its {SUM} would have to be {found}"
-        if file_of(certificate) != data:
-            return "it was changed: it says the same in other characters than laklak writes"
-        return _broken_tree(certificate)
+        found, written = sum_of(certificate), file_of(certificate)
     except (ValueError, RecursionError):
-        return "it was changed: it is no JSON"
-    except (KeyError, TypeError, AttributeError, UsageError):
-        return "it has no digests that can be read"
-
-
-def _broken_tree(certificate: Mapping[str, Any]) -> str:
-    known = known_in(certificate)
-    roots = []
-    for said, (series, days) in zip(certificate["digests"]["series"], known.series.items(), strict=True):
-        found = root([leaf(series, days[day_ms]) for day_ms in sorted(days)])
-        if said["root"] != (found and found.hex()):
-            return f"the days of {series} have the root {hex_of(found)}, and it says {said['root']}"
-        if said["rows"] != sum(day.rows for day in days.values()):
-            return f"the days of {series} have another number of candles than it says"
-        roots += [] if found is None else [found]
-    whole = root(roots)
-    if certificate["digests"]["root"] != (whole and whole.hex()):
-        return f"its series have the root {hex_of(whole)}, and it says {certificate['digests']['root']}"
-    return ""
-
-
-def known_in(certificate: Mapping[str, Any]) -> Known:
-    """The digests in a certificate."""
-    return read_known(json.dumps(certificate["digests"]), "it")
+        return "it is no JSON that can be read"
+    if certificate.get(SUM) != found:
+        return f"it was changed: its {SUM} would have to be {found}"
+    if written != data:
+        return "it was changed: it says the same in other characters than laklak writes"
+    try:
+        return contradiction(certificate)
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, UsageError):
+        return "it lacks what a certificate has"
 
 
 async def compare(store: Store, known: Known) -> tuple[Compared, ...]:
@@ -112,7 +91,80 @@ async def compare(store: Store, known: Known) -> tuple[Compared, ...]:
     return tuple(await each(list(known.series), one))
 
 
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """Two certificates held against each other: the series of both, and those that only one of them has."""
+
+    series: tuple[Compared, ...]
+    only_before: tuple[str, ...]
+    only_after: tuple[str, ...]
+
+    @property
+    def exit(self) -> int:
+        return int(bool(self.only_before or self.only_after or any(one.count for one in self.series)))
+
+
+def difference(before: Mapping[str, Any], after: Mapping[str, Any]) -> Difference:
+    """The days that both speak of, had ended and are other ones, with the cause as far as the later one knows it."""
+    known, since = (known_from(one["digests"], "it").series for one in (before, after))
+    earlier, later = ({Series.parse(one["series"]): one for one in paper["series"]} for paper in (before, after))
+    both = [series for series in earlier if series in later]
+    found = []
+    for series in both:
+        span = _whole_days(earlier[series]).clip(_whole_days(later[series]))
+        days = [day for day in sorted({*known[series], *since[series]}) if span.start_ms <= day < span.end_ms]
+        pairs = [(day, known[series].get(day), since[series].get(day)) for day in days]
+        ended = [one for one in pairs if not any(day and day.unfinished for day in one[1:])]
+        faults = [
+            replace(fault, detail=f"{fault.detail}; {_cause(later[series], day, ms_of(before['issued_at']))}")
+            for day, then, now in ended
+            if then is None or now is None or then.sha256 != now.sha256
+            for fault in [other_day(day, then, now)]
+        ]
+        found.append(Compared(series, len(ended), len(days) - len(ended), tuple(faults[:FAULTS_KEPT]), len(faults)))
+    only = (tuple(str(one) for one in mine if one not in other) for mine, other in ((earlier, later), (later, earlier)))
+    return Difference(tuple(found), *only)
+
+
+def _whole_days(said: Mapping[str, Any]) -> TimeRange:
+    return TimeRange(ms_of(said["start"]) // DAY_MS * DAY_MS, -(-ms_of(said["end"]) // DAY_MS) * DAY_MS)
+
+
+def _cause(later: Mapping[str, Any], day_ms: int, since_ms: int) -> str:
+    """Who has given candles of a day since then."""
+    day = TimeRange(day_ms, day_ms + DAY_MS)
+    given = [
+        f"{one['source']} in a run that began at {one['last_run']}"
+        for one in later["provenance"]
+        if ms_of(one["last_run"]) > since_ms and day.clip(TimeRange(ms_of(one["from"]), ms_of(one["until"])))
+    ]
+    return f"given since by {', '.join(dict.fromkeys(given))}" if given else "of no run since is it known"
+
+
 # As JSON
+
+
+def difference_object(found: Difference) -> dict[str, Any]:
+    """What --json prints of two certificates."""
+    return {
+        "only_before": list(found.only_before),
+        "only_after": list(found.only_after),
+        "series": _series_objects(found.series),
+        "exit": found.exit,
+    }
+
+
+def _series_objects(series: Sequence[Compared]) -> list[dict[str, Any]]:
+    return [
+        {
+            "series": str(one.series),
+            "days": one.days,
+            "unfinished": one.unfinished,
+            "days_that_differ": one.count,
+            "differ": [{"day": iso(fault.time_ms)[:10], "detail": fault.detail} for fault in one.faults],
+        }
+        for one in series
+    ]
 
 
 def as_object(checked: Checked) -> dict[str, Any]:
@@ -126,15 +178,6 @@ def as_object(checked: Checked) -> dict[str, Any]:
         "complete": checked.certificate.get("complete"),
         "signature": None if signature is None else {"key": signature.key, "signer": signature.who},
         "store": checked.store,
-        "series": [
-            {
-                "series": str(one.series),
-                "days": one.days,
-                "unfinished": one.unfinished,
-                "days_that_differ": one.count,
-                "differ": [{"day": iso(fault.time_ms)[:10], "detail": fault.detail} for fault in one.faults],
-            }
-            for one in checked.series
-        ],
+        "series": _series_objects(checked.series),
         "exit": checked.exit,
     }

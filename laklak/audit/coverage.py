@@ -160,7 +160,7 @@ async def look_at(
     async def one(series: Series) -> Coverage:
         known = known_of(knowledge, series, held.get(series), as_of[series.venue])
         span = span_of(wanted, series.interval, as_of[series.venue], held.get(series), known)
-        life = _life(span, known)
+        life = life_of(span, known)
         presence = await take_stock(store, series, life)
         return judge(series, span, life, presence, known, DETAIL_STRETCHES // len(chosen) if detailed else None)
 
@@ -260,7 +260,8 @@ def judge(
     )
 
 
-def _life(span: TimeRange, known: Known) -> TimeRange:
+def life_of(span: TimeRange, known: Known) -> TimeRange:
+    """The part of a range in which a series has candles, as far as that is known."""
     start_ms = span.start_ms if known.begins_ms is None else min(span.end_ms, max(span.start_ms, known.begins_ms))
     end_ms = span.end_ms if known.ends_ms is None else min(span.end_ms, known.ends_ms)
     return TimeRange(start_ms, max(start_ms, end_ms))

@@ -87,4 +87,6 @@ def _readable(path: Path, what: str, hint: str) -> None:
 
 def _said(done: subprocess.CompletedProcess[bytes]) -> str:
     lines = done.stderr.decode(errors="replace").split("\n")
-    return next((line.strip() for line in lines if line.strip()), "ssh-keygen does not say why")
+    # A warning that it has put into a frame comes after the frame.
+    told = (line.strip() for line in lines if not line.startswith("@"))
+    return next((line for line in told if line), "ssh-keygen does not say why")

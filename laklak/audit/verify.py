@@ -187,18 +187,22 @@ def read_known(text: str, name: str) -> Known:
     """Take a file of `laklak digest --out`, or the digests in a certificate; UsageError where it has none."""
     try:
         answer = json.loads(text)
-        answer = answer.get("digests", answer)
-        if answer["format"] != FORMAT:
-            raise UsageError(f"{name} has digests of the form {answer['format']}", hint=f"this laklak knows {FORMAT}")
-        series = {
-            Series.parse(one["series"]): {day.day_ms: day for day in map(_read_day, one["days"])}
-            for one in answer["series"]
-        }
-        return Known(str(answer["store"]), series)
+        return known_from(answer.get("digests", answer), name)
     except (ValueError, KeyError, TypeError, AttributeError) as exc:
         raise UsageError(
             f"{name} has no digests that can be read", hint="laklak digest --out FILE makes such a file"
         ) from exc
+
+
+def known_from(answer: Mapping[str, Any], name: str) -> Known:
+    """The digests in what `laklak digest --json` says; UsageError of another form, and what Python raises of junk."""
+    if answer["format"] != FORMAT:
+        raise UsageError(f"{name} has digests of the form {answer['format']}", hint=f"this laklak knows {FORMAT}")
+    series = {
+        Series.parse(one["series"]): {day.day_ms: day for day in map(_read_day, one["days"])}
+        for one in answer["series"]
+    }
+    return Known(str(answer["store"]), series)
 
 
 def _read_day(entry: Mapping[str, Any]) -> DayDigest:

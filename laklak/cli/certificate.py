@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -18,7 +19,6 @@ from laklak.errors import UsageError
 
 if TYPE_CHECKING:
     from laklak.audit.certified import Checked, Compared
-    from laklak.audit.verify import Known
     from laklak.stores.base import Store
 
 _SHOWN: Final = 10
@@ -73,7 +73,7 @@ def issue(
     laklak certificate check june.json --store candles.db
 
     Asks no venue. Exit status: 0 nothing is missing, 1 something is (it is issued and says so), 2 wrong usage or a
-    store that cannot be read.
+    store that cannot be read, 75 a run filled it meanwhile.
     """
     from laklak.audit.coverage import Range
     from laklak.audit.signing import check_key
@@ -181,6 +181,47 @@ def check(
     return checked.exit
 
 
+@certificate.command(cls=GroupedCommand)
+def diff(
+    before: Annotated[Path, typer.Argument(metavar="A", help="The earlier certificate.")],
+    after: Annotated[Path, typer.Argument(metavar="B", help="The later one.")],
+    as_json: AsJson = False,
+) -> int:
+    """Name the days that two certificates speak of and that are other ones, and which run has given them since.
+
+    Days that had not ended are not compared.
+    Exit status: 0 they say the same, 1 they do not, 2 wrong usage, or one is refused.
+    """
+    from laklak._version import __version__
+    from laklak.audit.certified import difference, difference_object
+    from laklak.cli.terminal import tell
+    from laklak.report.summary import SCHEMA
+    from laklak.text import counted
+
+    papers = []
+    for file in (before, after):
+        checked = _checked(file, None)
+        if checked.why:
+            raise UsageError(f"{file} is refused: {checked.why}", hint="laklak certificate check says so, too")
+        papers.append(checked.certificate)
+    found = difference(*papers)
+    if as_json:
+        answer = {"schema": SCHEMA, "version": __version__, "before": str(before), "after": str(after)}
+        print_json({**answer, **difference_object(found), "error": None, "hint": None})
+        return found.exit
+    for names, file in ((found.only_before, before), (found.only_after, after)):
+        for name in names:
+            tell(f"differs  {name}: only {file} has it", sys.stdout)
+    _show_days(found.series)
+    differ = sum(one.count for one in found.series)
+    tell(
+        f"{counted(sum(one.days for one in found.series), 'day')} of {len(found.series):,} series compared: "
+        f"{counted(differ, 'day')} other ones",
+        sys.stdout,
+    )
+    return found.exit
+
+
 def _checked(file: Path, signers: Path | None) -> Checked:
     import json
 
@@ -204,9 +245,9 @@ def _checked(file: Path, signers: Path | None) -> Checked:
 def _in_store(checked: Checked, settings: Any, *, as_json: bool) -> Checked:
     from dataclasses import replace
 
-    from laklak.audit.certified import known_in
+    from laklak.audit.verify import known_from
 
-    known: Known = known_in(checked.certificate)
+    known = known_from(checked.certificate["digests"], str(checked.file))
 
     async def work(opened: Store) -> tuple[str, tuple[Compared, ...]]:
         from laklak.audit.certified import compare
@@ -227,7 +268,6 @@ def _as_object(checked: Checked) -> dict[str, Any]:
 
 def _show(checked: Checked) -> None:
     from laklak.cli.terminal import tell
-    from laklak.model.series import iso
     from laklak.text import counted
 
     if checked.why:
@@ -241,11 +281,7 @@ def _show(checked: Checked) -> None:
     else:
         by = signature.who or "a key that --signers would have to know"
         tell(f"signed by {by} ({signature.key})", sys.stdout)
-    for one in checked.series:
-        for fault in one.faults[:_SHOWN]:
-            tell(f"differs  {one.series} {iso(fault.time_ms)[:10]}: {fault.detail}", sys.stdout)
-        if one.count > _SHOWN:
-            tell(f"differs  {one.series}: and {one.count - _SHOWN:,} days more", sys.stdout)
+    _show_days(checked.series)
     if checked.store is not None:
         days, skipped = (sum(getattr(one, name) for one in checked.series) for name in ("days", "unfinished"))
         differ = sum(one.count for one in checked.series)
@@ -254,3 +290,14 @@ def _show(checked: Checked) -> None:
         tell(
             f"{checked.store}: {counted(days, 'day')} of {len(checked.series):,} series: {verdict}{beside}", sys.stdout
         )
+
+
+def _show_days(series: Sequence[Compared]) -> None:
+    from laklak.cli.terminal import tell
+    from laklak.model.series import iso
+
+    for one in series:
+        for fault in one.faults[:_SHOWN]:
+            tell(f"differs  {one.series} {iso(fault.time_ms)[:10]}: {fault.detail}", sys.stdout)
+        if one.count > _SHOWN:
+            tell(f"differs  {one.series}: and {one.count - _SHOWN:,} days more", sys.stdout)

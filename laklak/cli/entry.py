@@ -23,7 +23,7 @@ def run(arguments: Sequence[str]) -> int:
     """
     arguments = arguments or ["--help"]
     wants_json = "--json" in arguments and arguments[0] not in ("simulate", "bench")
-    two = arguments[0] == "assets" or list(arguments[:2]) == ["certificate", "check"]
+    two = arguments[0] == "assets" or list(arguments[:2]) in (["certificate", "check"], ["certificate", "diff"])
     json_of = " ".join(arguments[: 2 if two else 1]) if wants_json else None
     error: LaklakError
     with open_streams():

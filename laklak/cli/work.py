@@ -214,12 +214,16 @@ def _no_answer(command: str, error: LaklakError) -> dict[str, Any]:
         )
         ended = {"exit": error.exit_code, "error": in_short(error), "hint": error.hint}
         return {"schema": SCHEMA, "version": __version__, **nothing, **ended}
-    if command in ("certificate", "certificate check"):
+    if command.startswith("certificate"):
         from laklak.report.summary import SCHEMA
 
         # What could not be issued is not to be taken for a certificate.
-        keys = ("file", "verdict", "why", "sha256", "complete", "signature", "store") if " " in command else ()
-        nothing = {**dict.fromkeys(keys), **({"series": []} if keys else {})}
+        nothing = {}
+        if command == "certificate check":
+            nothing = dict.fromkeys(("file", "verdict", "why", "sha256", "complete", "signature", "store"))
+            nothing["series"] = []
+        elif command == "certificate diff":
+            nothing = {"before": None, "after": None, "only_before": [], "only_after": [], "series": []}
         ended = {"exit": error.exit_code, "error": in_short(error), "hint": error.hint}
         return {"schema": SCHEMA, "version": __version__, **nothing, **ended}
     if command == "export":

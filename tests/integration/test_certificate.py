@@ -20,7 +20,7 @@ from laklak.audit.certified import why_refused
 from laklak.model.absences import Absence
 from laklak.model.provenance import Stretch
 from laklak.model.records import Note
-from laklak.model.series import DAY_MS, Series, TimeRange, iso
+from laklak.model.series import DAY_MS, Series, TimeRange, iso, ms_of
 from laklak.stores import open_store
 from laklak.stores.base import Delivery
 
@@ -123,6 +123,31 @@ def test_every_hole_and_reject_is_there_with_its_evidence(issued):
     assert [one["source"] for one in btc["provenance"]] == ["archive"]
 
 
+def test_closed_hours_are_told_with_their_source_and_quiet_minutes_are_counted(clean_room, here):
+    batch = candles(BTC, [*range(60), *range(120, 180), *range(190, 200)])
+    stretches = (("closed", 60, 120, "no session covers it"), ("quiet", 180, 190, "no trades"))
+
+    async def write():
+        async with open_store("candles.db") as store:
+            absences = [
+                Absence(
+                    TimeRange(START_MS + first * MINUTE_MS, START_MS + end * MINUTE_MS),
+                    *(kind, NOTED_MS, reason, None, NOTED_MS, None, ("rest",)),
+                )
+                for kind, first, end, reason in stretches
+            ]
+            await store.write([Delivery(batch.series, batch, absences)])
+
+    asyncio.run(write())
+    (one,) = here("certificate", "--store", "candles.db").json["series"]
+
+    (session,) = one["sessions"]
+    assert (session["kind"], session["sources"], session["reason"]) == ("closed", ["rest"], "no session covers it")
+    assert (session["from"], session["until"]) == (iso(START_MS + 60 * MINUTE_MS), iso(START_MS + 120 * MINUTE_MS))
+    account = one["account"]
+    assert tuple(account[name] for name in ("wanted", "held", "closed", "quiet", "missing")) == (140, 130, 60, 10, 0)
+
+
 def test_its_digests_are_those_of_digest_and_verify_takes_it(issued, filled, here):
     digests = here("digest", "--store", filled, "--start", iso(START_MS), "--json").json
 
@@ -153,6 +178,24 @@ def test_the_same_rows_have_the_same_roots_in_influxdb(issued, influxd, here):
     assert there["series"] == said["series"]
     checked = here("certificate", "check", issued, "--store", server)
     assert (checked.exit, "5 days of 2 series: all as it says" in checked.out) == (0, True)
+
+
+def test_a_store_that_is_filled_while_it_is_read_is_certified_later(filled, here, monkeypatch):
+    from laklak.audit import certificate
+
+    async def filled_before(store, *asked, **more):
+        batch = candles(BTC, HOLES)
+        await store.write([Delivery(batch.series, batch)])
+        return await digest_of(store, *asked, **more)
+
+    digest_of = certificate.digest_of
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr(certificate, "digest_of", filled_before)
+        ended = here("certificate", "--store", filled, "--out", "it.json")
+    assert (ended.exit, Path("it.json").exists()) == (75, False)
+    assert "was filled while it was read" in ended.err
+
+    assert here("certificate", BTC, "--store", filled).exit == 0
 
 
 # Whether it is as it was issued
@@ -200,13 +243,30 @@ def test_what_says_the_same_in_other_characters_is_refused_too(issued, here, cha
     assert (ended.exit, len(ended.out.splitlines()), ended.out[:7]) == (1, 1, "refused")
 
 
-@pytest.mark.parametrize("place", ["sha256", "rows", "root"])
-def test_days_that_do_not_give_their_root_are_refused_even_where_the_sum_was_made_anew(issued, here, place):
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        (("digests", "series", 0, "days", 1, "sha256"), "0" * 64),
+        (("digests", "series", 0, "days", 1, "rows"), 5),
+        (("digests", "series", 1, "root"), "0" * 64),
+        (("digests", "root"), None),
+        (("digests", "series"), []),
+        (("complete",), True),
+        (("total", "held"), 1),
+        (("total",), None),
+        (("series", 0, "account", "missing"), 1),
+        (("series", 0, "account", "held"), "many"),
+        (("series", 0, "holes"), []),
+        (("series", 0, "rejects", 0, "until"), "2026-03-01T00:00Z"),
+        (("series", 1, "end"), "once"),
+    ],
+)
+def test_what_contradicts_itself_is_refused_even_where_the_sum_was_made_anew(issued, here, place, value):
     said = json.loads(issued.read_text())
-    if place == "root":
-        said["digests"]["root"] = "0" * 64
-    else:
-        said["digests"]["series"][0]["days"][1][place] = "0" * 64 if place == "sha256" else 5
+    part = said
+    for name in place[:-1]:
+        part = part[name]
+    part[place[-1]] = value
     rest = {name: value for name, value in said.items() if name != "sha256"}
     issued.write_bytes(file_of(sealed(rest)))
 
@@ -239,6 +299,55 @@ def test_what_has_come_since_and_a_day_that_had_not_ended_are_no_difference(here
 
     assert ended.exit == 0
     assert "1 day of 1 series: all as it says, 1 not compared" in ended.out
+
+
+# Two of them
+
+
+def test_the_days_of_two_certificates_that_differ_are_named_with_who_gave_them(issued, filled, here):
+    # A run that begins after the first one was issued, and gives what was missing; and a row that nobody has given.
+    run_ms = ms_of(json.loads(issued.read_text())["issued_at"]) + 60_000
+    batch = candles(ETH, [2000])
+    at = batch.open_times[0]
+    given = Stretch(TimeRange(at, at + MINUTE_MS), "rest", "confirmed", run_ms, run_ms)
+
+    async def write():
+        async with open_store(filled) as store:
+            await store.write([Delivery(batch.series, batch, provenance=[given])])
+
+    asyncio.run(write())
+    with closing(sqlite3.connect(filled)) as connection, connection:
+        statement = "UPDATE candles SET volume = volume + 1 WHERE symbol = 'BTCUSDT' AND open_time = ?"
+        connection.execute(statement, (START_MS + 2 * DAY_MS,))
+    assert here("certificate", "--store", filled, "--out", "later.json").exit == 0
+
+    ended = here("certificate", "diff", issued, "later.json", "--json")
+
+    assert ended.exit == ended.json["exit"] == 1
+    btc, eth = ended.json["series"]
+    assert (btc["days"], [day["day"] for day in btc["differ"]]) == (3, [iso(START_MS + 2 * DAY_MS)[:10]])
+    assert "of no run since" in btc["differ"][0]["detail"]
+    assert (eth["days"], [day["day"] for day in eth["differ"]]) == (2, [iso(START_MS + DAY_MS)[:10]])
+    assert f"rest in a run that began at {iso(run_ms)}" in eth["differ"][0]["detail"]
+    assert "1440 candles" in eth["differ"][0]["detail"].replace(",", "")
+
+
+def test_two_of_the_same_store_differ_in_nothing_but_in_series_that_one_lacks(issued, filled, here):
+    here("certificate", BTC, "--store", filled, "--days", "1", "--out", "part.json")
+
+    assert here("certificate", "diff", issued, issued).exit == 0
+    ended = here("certificate", "diff", issued, "part.json", "--json")
+    assert (ended.exit, ended.json["only_before"], ended.json["only_after"]) == (1, [ETH], [])
+    assert [(one["days"], one["days_that_differ"]) for one in ended.json["series"]] == [(1, 0)]
+
+
+def test_a_refused_one_is_held_against_nothing(issued, here):
+    Path("wrong.json").write_text(issued.read_text().replace("0", "1", 1))
+
+    ended = here("certificate", "diff", issued, "wrong.json", "--json")
+
+    assert ended.exit == ended.json["exit"] == 2
+    assert "wrong.json is refused" in ended.err
 
 
 # Signatures

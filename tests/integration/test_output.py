@@ -491,7 +491,7 @@ def test_every_option_has_a_help_text():
         "verify",
     ]
     assert sorted(group.commands["assets"].commands) == ["check", "convert", "list", "refresh"]
-    assert sorted(group.commands["certificate"].commands) == ["check", "issue"]
+    assert sorted(group.commands["certificate"].commands) == ["check", "diff", "issue"]
     inner = [*group.commands["assets"].commands.values(), *group.commands["certificate"].commands.values()]
     for command in [*group.commands.values(), *inner]:
         assert command.help

@@ -102,6 +102,7 @@ def test_every_table_of_keys_is_held_against_its_command():
         "verify",
         "certificate",
         "certificate check",
+        "certificate diff",
         "assets list",
         "assets check",
     ]
@@ -172,6 +173,13 @@ def test_the_keys_of_a_check_of_a_certificate_are_those_that_the_readme_tells(fi
     assert here("certificate", "--out", "it.json").exit == 0
     sql("DELETE FROM candles WHERE open_time IN (SELECT open_time FROM candles ORDER BY open_time LIMIT 3)")
     same_keys(here("certificate", "check", "it.json", "--store", "laklak.db", "--json").json, "certificate check")
+
+
+def test_the_keys_of_two_certificates_are_those_that_the_readme_tells(filled, here, sql):
+    assert here("certificate", "--out", "a.json").exit == 0
+    sql("DELETE FROM candles WHERE open_time IN (SELECT open_time FROM candles ORDER BY open_time LIMIT 3)")
+    here("certificate", "--out", "b.json")
+    same_keys(here("certificate", "diff", "a.json", "b.json", "--json").json, "certificate diff")
 
 
 def test_the_readme_recomputes_the_root_of_a_series_without_laklak(filled, here):
