@@ -39,7 +39,7 @@ def verify(
     ] = "full",
     against: Annotated[
         str | None,
-        typer.Option(metavar="FILE", help="Digests of `laklak digest --out`, or a store.", rich_help_panel=HOW),
+        typer.Option(metavar="FILE", help="Digests, a certificate, or a store.", rich_help_panel=HOW),
     ] = None,
     sample: Annotated[
         str | None,
@@ -141,7 +141,8 @@ def _depth_of(text: str) -> Depth:
 
 
 def _known_of(against: str | None, settings: Settings) -> Known | None:
-    """The digests in a file; None where a store is named."""
+    """The digests in a file, those of `laklak digest` or a certificate; None where a store is named."""
+    from laklak.audit.certified import why_refused
     from laklak.audit.verify import read_known
     from laklak.text import read_text
 
@@ -156,7 +157,10 @@ def _known_of(against: str | None, settings: Settings) -> Known | None:
         raise UsageError(
             f"{against} cannot be read: {exc.strerror}", hint="name a file of laklak digest --out, or a store"
         ) from exc
-    return read_known(read_text(path, limit_bytes=_DIGESTS_AT_MOST, error=UsageError), against)
+    text = read_text(path, limit_bytes=_DIGESTS_AT_MOST, error=UsageError)
+    if '"digests"' in text and (why := why_refused(text.encode())):
+        raise UsageError(f"{against} is refused: {why}", hint="name a certificate as it was issued")
+    return read_known(text, against)
 
 
 def _as_object(report: VerifyReport) -> dict[str, Any]:

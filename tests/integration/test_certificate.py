@@ -155,6 +155,12 @@ def test_its_digests_are_those_of_digest_and_verify_takes_it(issued, filled, her
     assert here("verify", "--store", filled, "--against", issued, "--depth", "counts").exit == 0
 
 
+def test_verify_takes_no_certificate_that_was_changed(issued, filled, here):
+    issued.write_text(issued.read_text().replace('"rows": 1440', '"rows": 1441', 1))
+
+    assert "it.json is refused: it was changed" in told(here("verify", "--store", filled, "--against", issued), 2)
+
+
 def test_nothing_missing_is_status_0_and_stdout_is_the_file(filled, here):
     words = ("certificate", BTC, "--store", filled)
     printed = here(*words)
@@ -380,6 +386,18 @@ def test_a_signature_of_something_else_or_by_somebody_else_is_refused(filled, ke
 
 def test_a_signature_that_is_demanded_has_to_be_there(issued, key, here):
     assert "there is no signature it.json.sig" in told(here("certificate", "check", issued, "--signers", "allowed"), 1)
+
+
+def test_a_signature_that_cannot_be_looked_at_is_told(filled, key, here, monkeypatch):
+    here("certificate", "--store", filled, "--out", "it.json", "--sign", key)
+
+    assert "--signers nowhere cannot be read" in told(
+        here("certificate", "check", "it.json", "--signers", "nowhere"), 2
+    )
+    Path("it.json.sig").write_text("nothing")
+    assert "missing header" in told(here("certificate", "check", "it.json"), 1)
+    monkeypatch.setenv("PATH", "/nonexistent")
+    assert "there is no ssh-keygen" in told(here("certificate", "check", "it.json"), 2)
 
 
 def test_a_key_that_cannot_be_used_leaves_everything_as_it_was(issued, filled, here, monkeypatch):
