@@ -19,6 +19,7 @@ from laklak.cli.explain import explain
 from laklak.cli.export import export
 from laklak.cli.grouped import GroupedCommand
 from laklak.cli.importing import import_files
+from laklak.cli.resample import resample
 from laklak.cli.runs import runs
 from laklak.cli.show import show
 from laklak.cli.simulate import simulate
@@ -67,6 +68,7 @@ app.command(cls=GroupedCommand)(runs)
 app.command(cls=GroupedCommand)(digest)
 app.command(cls=GroupedCommand)(export)
 app.command("import", cls=GroupedCommand, epilog=EXIT_STATUS)(import_files)
+app.command(cls=GroupedCommand, epilog=EXIT_STATUS)(resample)
 app.command(cls=GroupedCommand)(verify)
 app.add_typer(certificate, name="certificate")
 app.add_typer(assets, name="assets")

@@ -179,6 +179,10 @@ def _no_answer(command: str, error: LaklakError) -> dict[str, Any]:
         from laklak.report.copied import CopyReport, ImportSummary, summarise_copy
 
         return summarise_copy(CopyReport(), error=error, kind=ImportSummary).as_json()
+    if command == "resample":
+        from laklak.report.copied import CopyReport, ResampleSummary, summarise_copy
+
+        return summarise_copy(CopyReport(), error=error, kind=ResampleSummary).as_json()
     if command in ("show", "runs"):
         from laklak.report.summary import SCHEMA
 

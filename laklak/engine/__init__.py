@@ -3,7 +3,8 @@
 from laklak.engine.check import Check
 from laklak.engine.copy import Copy
 from laklak.engine.importing import Import
+from laklak.engine.resampling import Resample
 from laklak.engine.run import Backfill
 from laklak.report.observer import Observer
 
-__all__ = ["Backfill", "Check", "Copy", "Import", "Observer"]
+__all__ = ["Backfill", "Check", "Copy", "Import", "Observer", "Resample"]

@@ -10,7 +10,7 @@ import logging
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import AsyncExitStack
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Final
 
@@ -19,7 +19,7 @@ from anyio.abc import TaskGroup
 from laklak.engine.addresses import merge_notes
 from laklak.engine.flow import Flow, Parcels, Run
 from laklak.engine.oddities import STRAYS_FILE, OddityBook
-from laklak.engine.store_work import announce, check_room, each, find_closed, revisions, survey_sure
+from laklak.engine.store_work import Closed, announce, check_room, each, find_closed, revisions, survey_sure
 from laklak.engine.tally import tally
 from laklak.engine.watch import StoreWatch, Watch
 from laklak.engine.writing import Parcel
@@ -49,8 +49,21 @@ WRITTEN_AT_ONCE: Final = 50_000
 _FAR_AHEAD_MS: Final = 1 << 62
 
 
+@dataclass(frozen=True, slots=True)
+class Oddly:
+    """What stands in both stores and is no candle."""
+
+    there: OddityBook
+    here: OddityBook
+
+
 class Copy(Run):
     """One copy of one job. Use once: `await Copy(job, observer).run()`."""
+
+    verb = "copy"
+    done = "copied"
+    no_source = "the first one named is the source"
+    kind: type[CopySummary] = CopySummary
 
     def __init__(self, job: CopyJob, observer: Observer) -> None:
         super().__init__(observer)
@@ -73,8 +86,7 @@ class Copy(Run):
         """Do the job. Raises LaklakError when it cannot start; once candles move, the summary says what happened."""
         source = open_store(self.job.source, create=False)
         destination = open_store(self.job.destination)
-        if source.identity == destination.identity:
-            raise UsageError(f"{source.display} cannot be copied to itself", hint="name two different stores")
+        self._check_two(source, destination)
         try:
             async with AsyncExitStack() as stores:
                 watching = await stores.enter_async_context(task_group())
@@ -93,7 +105,12 @@ class Copy(Run):
             log.info("stopped while planning")
         finally:
             tally(self.report, ())
-        return summarise_copy(self.report, error=self._error, exit_code=self._exit_code)
+        return summarise_copy(self.report, error=self._error, exit_code=self._exit_code, kind=self.kind)
+
+    def _check_two(self, source: Store, destination: Store) -> None:
+        """UsageError where both are the same store."""
+        if source.identity == destination.identity:
+            raise UsageError(f"{source.display} cannot be copied to itself", hint="name two different stores")
 
     # Before anything moves
 
@@ -101,13 +118,11 @@ class Copy(Run):
         """The series to copy, with what the source spans of each."""
         self.report.source = source.display
         if not source.exists:
-            raise StoreUnavailable(
-                f"there is no store {source.display} to copy from", hint="the first one named is the source"
-            )
+            raise StoreUnavailable(f"there is no store {source.display} to {self.verb} from", hint=self.no_source)
         self._observer.note(f"source: {source.display}: {(await source.describe()).holds}")
         held = await source.holdings()
         if not held and not self.job.series:
-            self._observer.warn(f"{source.display} holds no series of candles: there is nothing to copy")
+            self._observer.warn(f"{source.display} holds no series of candles: there is nothing to {self.verb}")
         chosen = self.job.series or tuple(held)
         unknown = [series for series in chosen if series not in held]
         if unknown and len(unknown) == len(chosen):
@@ -134,7 +149,7 @@ class Copy(Run):
                 if not self.job.force and None not in (present, given) and present != given:
                     raise StoreUnavailable(
                         f"{destination.display} holds {present} candles; {source.display} has {given} ones",
-                        hint="copy to another store, or --force to mix them",
+                        hint=f"{self.verb} to another store, or --force to mix them",
                     )
                 kept = self._kept(destination, holdings)
                 notes = await merge_notes(
@@ -142,12 +157,12 @@ class Copy(Run):
                 )
                 await self._plan(source, destination, unsure, kept)
                 if not self.job.force:
-                    hint = "make room, copy to another place, or --force"
+                    hint = f"make room, {self.verb} to another place, or --force"
                     check_room(destination, free_bytes, self.report.missing, hint=hint)
                 if self.report.missing and present is None and given is not None:
                     await destination.set_origin(given)
                 await notes.save(destination)
-            self._observer.note(copy_plan_line(self.report))
+            self._observer.note(copy_plan_line(self.report, self.verb))
             await self._move(source, destination, unsure)
 
     def _kept(self, destination: Store, holdings: Mapping[Series, TimeRange]) -> Mapping[Series, TimeRange]:
@@ -185,24 +200,22 @@ class Copy(Run):
         for series, span in spans.items():
             before = around.get(series.venue, span)
             around[series.venue] = TimeRange(min(before, span).start_ms, max(before.end_ms, span.end_ms))
-        await find_closed(source, around, self._observer.warn, "is not copied")
-        closed = await find_closed(destination, around, self._observer.warn, "cannot be copied to there")
+        await find_closed(source, around, self._observer.warn, f"is not {self.done}")
+        closed = await find_closed(destination, around, self._observer.warn, f"cannot be {self.done} to there")
 
         file = self.job.state_dir / STRAYS_FILE
         # What is not whole there is wanted, and named when it was read.
-        odd_there = OddityBook(file, self._observer.warn, "", where=" in the source")
-        odd_here = OddityBook(file.with_name(f"copy-{STRAYS_FILE}"), self._observer.warn, "copied again")
+        oddly = Oddly(
+            OddityBook(file, self._observer.warn, "", where=" in the source"),
+            OddityBook(file.with_name(f"copy-{STRAYS_FILE}"), self._observer.warn, f"{self.done} again"),
+        )
 
         async def plan(wanted: tuple[Series, TimeRange]) -> CopyPlan:
-            there, here = await take_stock(source, *wanted), await survey_sure(destination, unsure, *wanted)
-            odd_there.add(wanted[0], (), there.strays)
-            odd_here.add(wanted[0], here.not_whole, here.strays, here.not_whole_absent)
-            spans = await _spans_to_carry(source, destination, *wanted, there, here)
-            return replace(plan_copy(*wanted, there, here, closed.on_grid(wanted[0])), spans=tuple(spans))
+            return await self._plan_one(source, destination, unsure, closed, oddly, *wanted)
 
         plans = await each(spans.items(), plan, self._observer.note)
-        odd_there.tell()
-        odd_here.tell()
+        oddly.there.tell()
+        oddly.here.tell()
         self._plans = {Ledger(one): one for one in plans}
         for ledger in self._plans:
             closed.tell(ledger)
@@ -211,10 +224,29 @@ class Copy(Run):
         self.report.end_ms = max(span.end_ms for span in spans.values())
         self.report.source_missing = sum(one.source_missing for one in plans)
 
+    async def _plan_one(
+        self,
+        source: Store,
+        destination: Store,
+        unsure: UnsureBook,
+        closed: Closed,
+        oddly: Oddly,
+        series: Series,
+        span: TimeRange,
+    ) -> CopyPlan:
+        there, here = await take_stock(source, series, span), await survey_sure(destination, unsure, series, span)
+        oddly.there.add(series, (), there.strays)
+        oddly.here.add(series, here.not_whole, here.strays, here.not_whole_absent)
+        spans = await _spans_to_carry(source, destination, series, span, there, here)
+        return replace(plan_copy(series, span, there, here, closed.on_grid(series)), spans=tuple(spans))
+
     # While candles move
 
+    def _parts(self, ledger: Ledger, plan: CopyPlan) -> Iterator[Part]:
+        return parts_of(ledger, plan)
+
     async def _move(self, source: Store, destination: Store, unsure: UnsureBook) -> None:
-        parts = chain.from_iterable(parts_of(ledger, plan) for ledger, plan in self._plans.items())
+        parts = chain.from_iterable(self._parts(ledger, plan) for ledger, plan in self._plans.items())
         flow = self._flow = Flow(
             destination,
             unsure,
@@ -223,7 +255,7 @@ class Copy(Run):
             writers=1,
             rows_together=WRITTEN_AT_ONCE,
             parcels_together=WRITTEN_AT_ONCE,
-            refused="the destination refused them, {} says why; mend that and copy again",
+            refused=f"the destination refused them, {{}} says why; mend that and {self.verb} again",
         )
 
         def start(readers: TaskGroup, send: Parcels) -> None:

@@ -10,8 +10,8 @@ from typing import Final, Literal
 from laklak.model.series import Interval, TimeRange
 from laklak.model.spans import laid_over, overlap
 
-Source = Literal["rest", "archive", "copy", "live", "import"]
-"""A venue's API, its bulk files, another store that does not know, a stream, a file of the user's."""
+Source = Literal["rest", "archive", "copy", "live", "import", "resample"]
+"""A venue's API, its bulk files, another store that does not know, a stream, a file of the user's, shorter candles."""
 State = Literal["confirmed", "provisional"]
 """A streamed candle is provisional until the venue's API has given the same."""
 
@@ -19,6 +19,7 @@ REST: Final[Source] = "rest"
 ARCHIVE: Final[Source] = "archive"
 COPY: Final[Source] = "copy"
 IMPORT: Final[Source] = "import"
+RESAMPLE: Final[Source] = "resample"
 
 
 @dataclass(frozen=True, slots=True)

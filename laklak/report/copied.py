@@ -10,6 +10,8 @@ from laklak._version import __version__
 from laklak.errors import LaklakError, in_short
 from laklak.model.account import Account, Accounted
 from laklak.model.series import Series
+from laklak.model.spans import count
+from laklak.plan.longer import Buckets
 from laklak.plan.wanted import FailedSeries
 from laklak.report.progress import Report
 from laklak.report.summary import SCHEMA, fields_of, when
@@ -74,6 +76,47 @@ class ImportSummary(CopySummary):
     def as_json(self) -> dict[str, Any]:
         values = CopySummary.as_json(self)
         return {key: value for key, value in values.items() if key not in ("source_missing", "outside_retention")}
+
+
+@dataclass(frozen=True, slots=True)
+class Incomplete:
+    """Buckets of a series of which no candle was made: `buckets` lack candles `of` the shorter series, and in `quiet`
+    ones nothing was traded. `first` and `last` begin the first and the last of those that lack some.
+    """
+
+    series: str
+    of: str
+    buckets: int
+    quiet: int
+    first: str | None
+    last: str | None
+
+
+def incomplete_of(series: Series, of: Series, buckets: Buckets) -> Incomplete:
+    interval, lacking = series.interval, buckets.lacking
+    return Incomplete(
+        str(series),
+        str(of),
+        count(lacking, interval),
+        count(buckets.quiet, interval),
+        when(lacking[0].start_ms) if lacking else None,
+        when(lacking[-1].end_ms - interval.ms) if lacking else None,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class ResampleSummary(CopySummary):
+    """The same of longer candles that were made: `incomplete` tells of which buckets none could be."""
+
+    incomplete: Sequence[Incomplete] = ()
+
+    nothing: ClassVar[str] = "nothing to resample"
+    again: ClassVar[str] = "run the same command again to make what is missing"
+
+    def as_json(self) -> dict[str, Any]:
+        values = CopySummary.as_json(self)
+        values["incomplete"] = [asdict(one) for one in self.incomplete]
+        return {key: value for key, value in values.items() if key != "source_missing"}
 
 
 Kind = TypeVar("Kind", bound=CopySummary)

@@ -20,7 +20,7 @@ from laklak.model.findings import Checkup
 from laklak.model.provenance import Stretch
 from laklak.model.series import DAY_MS, MINUTE_MS, Series, iso
 from laklak.plan.wanted import BegunSeries, FailedSeries, ReachedSeries
-from laklak.report.copied import CopyReport, CopySummary
+from laklak.report.copied import CopyReport, CopySummary, Incomplete, ResampleSummary
 from laklak.report.ledger import NO_SOURCE, NOT_YET, UNPROVEN
 from laklak.report.progress import Pace, Progress, Report, VenueFigures
 from laklak.report.summary import Estimate, Summary
@@ -464,6 +464,8 @@ def copy_summary_lines(summary: CopySummary) -> Iterable[str]:
     if summary.corrected:
         yield f"  of those stored before, {summary.corrected:,} replaced, which had other values"
     yield f"  {duration_text(summary.seconds)}, {summary.candles_per_second:,.0f} candles/s"
+    if isinstance(summary, ResampleSummary):
+        yield from map(_incomplete_line, summary.incomplete)
     if summary.source_missing:
         lacking = counted(summary.source_missing, "candle")
         yield f"  the source itself lacks {lacking} in between, for laklak backfill to fetch"
@@ -472,6 +474,15 @@ def copy_summary_lines(summary: CopySummary) -> Iterable[str]:
         yield f"  of {counted(len(summary.outside_retention), 'series')} the destination would keep nothing: {names}"
     yield from _failed_lines(summary.failed_series)
     yield from _again(summary, summary.again)
+
+
+def _incomplete_line(one: Incomplete) -> str:
+    quiet = f"{counted(one.quiet, 'candle')} without a trade" if one.quiet else ""
+    lacking = ""
+    if one.buckets:
+        where = f"at {one.first}" if one.buckets == 1 else f"from {one.first} to {one.last}"
+        lacking = f"{counted(one.buckets, 'candle')} {where}, of which {one.of} is not complete"
+    return f"  not made: {one.series}: {', and '.join(part for part in (lacking, quiet) if part)}"
 
 
 def _advice(summary: Summary) -> str:

@@ -99,6 +99,7 @@ def test_every_table_of_keys_is_held_against_its_command():
         "digest",
         "export",
         "import",
+        "resample",
         "verify",
         "certificate",
         "certificate check",
@@ -214,6 +215,14 @@ def test_the_keys_of_an_import_are_those_that_the_readme_tells(filled, here):
     path.write_text(path.read_text().rpartition(",")[0] + ",-1\n")
 
     same_keys(here("import", path, "--store", "b.db", "--json").json, "import")
+
+
+def test_the_keys_of_longer_candles_are_those_that_the_readme_tells(filled, here):
+    with sqlite3.connect("laklak.db") as connection:
+        connection.execute("DELETE FROM candle WHERE open_time = (SELECT min(open_time) FROM candle)")
+
+    words = ("resample", "1h", "LTCUSDT", "NOPEUSDT", "--to", "b.db", "--json")
+    same_keys(here(*words).json, "resample")
 
 
 def test_the_keys_of_the_traded_symbols_are_those_that_the_readme_tells(filled, here):

@@ -1,0 +1,122 @@
+"""`laklak resample`: longer candles of held ones, in another store."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from laklak.cli.choosing import Stored, chosen_series
+from laklak.cli.grouped import AGAIN, SPEED, WHERE
+from laklak.cli.options import (
+    AsJson,
+    Config,
+    ExistingStore,
+    Force,
+    LogFile,
+    NoProgress,
+    OtherAddress,
+    Quiet,
+    Verbose,
+    option,
+    settings_of,
+)
+from laklak.cli.work import perform, start_log
+from laklak.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from laklak.model.series import Interval
+
+_LENGTH: Final = re.compile(r"\d+[smhdwM]")
+
+
+def resample(
+    what: Annotated[
+        list[str],
+        typer.Argument(metavar="INTERVAL|SERIES...", help="Intervals to make; series or symbols, else all stored."),
+    ],
+    to: Annotated[
+        str,
+        typer.Option("--to", metavar="WHERE", help="Another store; made where there is none.", rich_help_panel=WHERE),
+    ],
+    interval: Annotated[str | None, option("interval")] = None,
+    assets: Annotated[str | None, option("assets")] = None,
+    stored: Stored = False,
+    store: ExistingStore = None,
+    config: Config = None,
+    force: Force = False,
+    within_retention: Annotated[
+        bool,
+        typer.Option("--within-retention", help="Leave out what its retention would drop.", rich_help_panel=AGAIN),
+    ] = False,
+    other_address: OtherAddress = False,
+    quiet: Quiet = False,
+    as_json: AsJson = False,
+    no_progress: NoProgress = False,
+    verbose: Verbose = False,
+    log_file: LogFile = None,
+    max_wait: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Longest wait for a server [10m].", rich_help_panel=SPEED)
+    ] = None,
+) -> int:
+    """Make longer candles of stored ones and write them into another store. No venue is asked.
+
+    \b
+    laklak resample 5m 15m 1h 4h 1d --to longer.db
+    laklak resample 1h BTCUSDT --to influxdb://localhost/longer
+
+    A candle is made where each shorter one is held or quiet, and at least one is held; others are told.
+    What is stored there stays as it is.
+    """
+    from dataclasses import replace
+
+    from laklak.cli.terminal import Terminal
+    from laklak.engine import Resample
+    from laklak.report.copied import ResampleSummary, summarise_copy
+    from laklak.settings.load import check_typed_store
+    from laklak.sources.resampled import ResampleJob
+
+    check_typed_store(to, "--to")
+    intervals, names = _parted(what)
+    settings = settings_of(
+        {"log_file": log_file, "config": config, "max_wait": max_wait, "store": store, "interval": interval}
+        | {"assets": assets}
+    )
+    job = ResampleJob(
+        source=settings.store_access,
+        destination=replace(settings.store_access, where=to),
+        state_dir=settings.state_dir,
+        series=tuple(dict.fromkeys(chosen_series(names, assets, settings, stored=stored))),
+        intervals=intervals,
+        interval=settings.interval if interval is not None else None,
+        force=force,
+        within_retention=within_retention,
+        other_address=other_address,
+    )
+    terminal = Terminal(quiet=quiet, progress=not no_progress)
+    start_log("resample", settings, terminal, verbose=verbose)
+    work = Resample(job, terminal)
+    return perform(
+        work,
+        terminal,
+        lambda exc: summarise_copy(work.report, error=exc, kind=ResampleSummary),
+        as_json=as_json,
+        quiet=quiet,
+    )
+
+
+def _parted(words: Sequence[str]) -> tuple[tuple[Interval, ...], list[str]]:
+    """The intervals and the series among these."""
+    from laklak.model.series import Interval
+
+    lengths = [word for word in dict.fromkeys(words) if _LENGTH.fullmatch(word)]
+    if not lengths:
+        raise UsageError("no interval to make is named", hint="as in: laklak resample 5m 1h --to longer.db")
+    try:
+        intervals = tuple(Interval.parse(word) for word in lengths)
+    except ValueError as exc:
+        raise UsageError(str(exc), hint="these divide the day, as the candles of a venue do") from None
+    return intervals, [word for word in words if not _LENGTH.fullmatch(word)]

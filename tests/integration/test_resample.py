@@ -1,0 +1,224 @@
+"""`laklak resample`: longer candles of held ones, in another store."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+
+import pytest
+from copies import BTC, ETH, MINUTE_MS, START_MS, absence, candles, content, fill, new_name
+
+from laklak.model.absences import Absence
+from laklak.model.series import TimeRange
+from laklak.stores import open_store
+from laklak.stores.base import Delivery
+
+FIVE, HOUR = "binance:BTCUSDT:5m", "binance:BTCUSDT:1h"
+
+
+@pytest.fixture(params=["sqlite", "influxdb", "influxdb2"])
+def where(request, monkeypatch):
+    """A place for a store: as a program names it, and as it is typed."""
+    if request.param == "sqlite":
+        return "b.db", "b.db"
+    if request.param == "influxdb":
+        return (request.getfixturevalue("influxd").url(new_name()),) * 2
+    server = request.getfixturevalue("influxd2")
+    monkeypatch.setenv("LAKLAK_INFLUXDB_TOKEN", server.token)
+    typed = server.url(new_name())
+    return typed.replace("://", f"://:{server.token}@"), typed
+
+
+def quiet(start, end):
+    span = TimeRange(START_MS + start * MINUTE_MS, START_MS + end * MINUTE_MS)
+    return Absence(span, "quiet", 1_772_400_000_000, "no trade")
+
+
+def made(where, series):
+    """Minute -> row of what a store has of a series."""
+    return {(row[0] - START_MS) // MINUTE_MS: row[1:] for row in content(where)[0].get(series, [])}
+
+
+def resample(here, *words, to="b.db", store="a.db"):
+    ended = here("resample", *words, "--to", to, "--store", store, "--json")
+    assert ended.exit == ended.json["exit"]
+    return ended.json
+
+
+def test_the_first_the_extremes_the_last_and_the_sum_of_complete_buckets_are_written_into_any_store(where, here):
+    store, typed = where
+    fill("a.db", candles(BTC, range(130)), candles(ETH, range(7)))
+
+    answer = resample(here, "5m", "1h", to=typed)
+
+    assert (answer["exit"], answer["series"], answer["written"], answer["missing"]) == (0, 4, 29, 0)
+    assert made(store, HOUR) == {
+        0: (100.0, 159.125, 100.25, 159.375, 60 * 100.5 + sum(range(60))),
+        60: (160.0, 219.125, 160.25, 219.375, 60 * 100.5 + sum(range(60, 120))),
+    }
+    assert list(made(store, FIVE)) == list(range(0, 130, 5))
+    assert list(made(store, "binance:ETHUSDT:5m")) == [0]
+    told = here("show", HOUR, "--provenance", "--store", typed, "--json").json["provenance"]
+    assert [one["source"] for one in told] == ["resample"]
+
+
+def test_longer_candles_are_made_of_what_any_store_holds(where, here):
+    store, typed = where
+    fill(store, candles(BTC, range(12)))
+
+    assert resample(here, "5m", store=typed, to="c.db")["written"] == 2
+    assert list(made("c.db", FIVE)) == [0, 5]
+
+
+@pytest.mark.parametrize("kind", ["hole", "rejected"])
+def test_a_bucket_with_a_minute_that_is_neither_held_nor_quiet_is_told_and_not_made(kind, here):
+    held = [*range(6), *range(7, 12), *range(13, 20)]
+    fill("a.db", candles(BTC, held), absences=[absence(6, kind)])
+
+    answer = resample(here, "5m", BTC)
+
+    assert list(made("b.db", FIVE)) == [0, 15]
+    assert answer["incomplete"] == [
+        {
+            "series": FIVE,
+            "of": BTC,
+            "buckets": 2,
+            "quiet": 0,
+            "first": "2026-02-28T00:05Z",
+            "last": "2026-02-28T00:10Z",
+        }
+    ]
+    assert (answer["exit"], answer["wanted"]) == (0, 2)
+    said = here("resample", "5m", BTC, "--to", "b.db", "--store", "a.db").out
+    assert f"not made: {FIVE}: 2 candles from 2026-02-28T00:05Z to 2026-02-28T00:10Z, of which {BTC}" in said
+
+
+def test_quiet_minutes_leave_a_bucket_complete_and_a_bucket_of_them_alone_is_no_candle(here):
+    fill("a.db", candles(BTC, [0, 4, *range(10, 15)]), absences=[quiet(1, 4), quiet(5, 10)])
+
+    answer = resample(here, "5m")
+
+    assert made("b.db", FIVE)[0] == (100.0, 104.125, 100.25, 104.375, 100.5 + 104.5)
+    assert list(made("b.db", FIVE)) == [0, 10]
+    assert [(one["buckets"], one["quiet"]) for one in answer["incomplete"]] == [(0, 1)]
+
+
+def test_what_is_held_there_stays_and_what_came_since_is_added(here):
+    fill("a.db", candles(BTC, range(7)))
+    fill("b.db", candles(FIVE, [0], price=7.0))
+    assert resample(here, "5m")["stored_before"] == 1
+    assert made("b.db", FIVE)[0][0] == 7.0
+    fill("a.db", candles(BTC, range(7, 15)))
+
+    answer = resample(here, "5m")
+
+    assert (answer["stored_before"], answer["written"]) == (1, 2)
+    assert made("b.db", FIVE)[0][0] == 7.0
+
+
+@pytest.mark.parametrize("spelled", ["a.db", "./a.db", "sqlite:///a.db"])
+def test_the_store_that_is_read_is_refused_and_stays_as_it_was(spelled, here):
+    fill("a.db", candles(BTC, range(10)))
+
+    ended = here("resample", "5m", "--to", spelled, "--store", "a.db")
+
+    assert ended.exit == 2
+    assert "is the store that is read: made candles never stand among the venue's own" in ended.err
+    assert list(content("a.db")[0]) == [BTC]
+
+
+def test_of_all_that_is_stored_the_shortest_candles_that_divide_an_interval_are_taken(here):
+    fill("a.db", candles(BTC, range(60)), candles(FIVE, range(12), price=5.0), candles("binance:ETHUSDT:3m", range(20)))
+
+    answer = resample(here, "1h", "5m")
+
+    assert answer["series"] == 3
+    assert made("b.db", HOUR)[0][0] == 100.0
+    assert resample(here, "1h", "--interval", "5m", to="c.db")["written"] == 1
+    assert made("c.db", HOUR)[0][0] == 5.0
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["BTCUSDT"], "no interval to make is named"),
+        (["1w", "BTCUSDT"], "interval 1w is not supported yet"),
+        (["1m", "BTCUSDT"], f"no candles of 1m can be made of {BTC}"),
+        (["5m", "XRPUSDT"], "has no candles of binance:XRPUSDT:1m"),
+        (["1h", BTC, FIVE], f"{HOUR} can be made of {BTC} and of {FIVE}"),
+        (["1h", "--interval", "3m"], "has no candles of 3m"),
+        (["1h", BTC, "--stored"], "exclude each other"),
+    ],
+)
+def test_what_cannot_be_made_is_one_clear_line_and_makes_no_store(words, told, here, tmp_path):
+    fill("a.db", candles(BTC, range(60)), candles(FIVE, range(12)))
+
+    ended = here("resample", *words, "--to", "new.db", "--store", "a.db")
+
+    assert ended.exit == 2
+    assert told in ended.err
+    with pytest.raises(sqlite3.OperationalError):
+        sqlite3.connect("file:new.db?mode=ro", uri=True)
+
+
+def test_real_candles_are_not_put_among_simulated_ones(here):
+    fill("a.db", candles(BTC, range(10)), origin="simulated")
+    fill("b.db", candles(ETH, range(10)), origin="real")
+
+    ended = here("resample", "5m", "--to", "b.db", "--store", "a.db")
+
+    assert ended.exit == 2
+    assert "resample to another store, or --force to mix them" in ended.err
+
+
+def test_candles_that_are_deleted_while_it_is_at_work_are_told_and_no_candle_is_made_of_the_rest(here, monkeypatch):
+    from laklak.engine.resampling import Resample
+
+    fill("a.db", candles(BTC, range(10)))
+    take = Resample._take
+
+    async def late(self, source, destination, part):
+        with sqlite3.connect("a.db") as connection:
+            connection.execute("DELETE FROM candle WHERE open_time = ?", (START_MS + 3 * MINUTE_MS,))
+        return await take(self, source, destination, part)
+
+    monkeypatch.setattr(Resample, "_take", late)
+    answer = resample(here, "5m")
+
+    assert (answer["exit"], answer["written"], answer["missing"]) == (1, 1, 1)
+    assert answer["failed_series"][0]["reason"] == "source_changed"
+    assert list(made("b.db", FIVE)) == [5]
+
+
+def test_many_candles_are_made_part_by_part(here, monkeypatch):
+    monkeypatch.setattr("laklak.sources.resampled._PART_CANDLES", 60)
+    fill("a.db", candles(BTC, [*range(299), *range(300, 1440)]))
+
+    answer = resample(here, "15m", "1d")
+
+    assert answer["written"] == 95
+    assert list(made("b.db", "binance:BTCUSDT:15m")) == [one for one in range(0, 1440, 15) if one != 285]
+
+
+def test_something_there_that_is_no_candle_is_written_anew(here):
+    fill("a.db", candles(BTC, range(10)))
+    fill("b.db", candles(FIVE, [0], price=7.0))
+    with sqlite3.connect("b.db") as connection:
+        connection.execute("UPDATE candle SET close = 9e999")
+
+    assert resample(here, "5m")["written"] == 2
+    assert made("b.db", FIVE)[0][0] == 100.0
+
+
+def test_an_edge_of_the_series_within_a_bucket_leaves_it_out(here):
+    before = Absence(TimeRange(START_MS, START_MS + 2 * MINUTE_MS), "before_first", 1_772_400_000_000, "not listed")
+    fill("a.db", candles(BTC, range(2, 10)))
+
+    async def remember():
+        async with open_store("a.db") as store:
+            await store.write([Delivery(candles(BTC, []).series, None, [before])])
+
+    asyncio.run(remember())
+
+    assert resample(here, "5m")["wanted"] == 1
+    assert list(made("b.db", FIVE)) == [5]
