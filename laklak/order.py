@@ -63,6 +63,8 @@ def order(
             _check_enabled(asked.venue, settings)
     else:
         listed = _listed(settings, folder, notes, warnings)
+        if settings.origins["venue"].startswith("flag"):
+            listed = _of_venue(settings.venue, listed, notes)
     listed = replace(listed, asked=_offered(listed.asked, settings, warnings))
     if lines := _old_config_lines(settings, folder):
         notes += [f"{OLD_CONFIG} names an InfluxDB; to fill that one, put into .env:", *(f"  {one}" for one in lines)]
@@ -223,6 +225,17 @@ def _listed(settings: Settings, folder: Path, notes: list[str], warnings: list[s
         [Asked(asset.symbol, asset.venue, typed=False, packaged=found.packaged) for asset in built],
         [FailedSeries(f"{read.name}:{one.line}", one.reason, str(one)) for one in read.bad],
     )
+
+
+def _of_venue(venue: str, listed: _Listed, notes: list[str]) -> _Listed:
+    """The lines of a list that are of the one venue that was typed."""
+    own = [one for one in listed.asked if one.venue == venue]
+    if not own:
+        there = ", ".join(sorted({one.venue for one in listed.asked}))
+        raise UsageError(f"the list has no symbol of {venue}", hint=f"it has symbols of {there}; --all asks for all")
+    if left := len(listed.asked) - len(own):
+        notes.append(f"--venue {venue}: {counted(len(own), 'symbol')} of it, {left:,} of other venues left out")
+    return replace(listed, asked=own)
 
 
 def _why_not(venue: str, settings: Settings) -> str:

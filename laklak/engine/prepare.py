@@ -403,7 +403,9 @@ class Preparation:
         held = await listing.hold(symbols, span)
         if feed.no_api is not None:
             self._observer.warn(f"going on with the bulk files alone, what they lack stays missing: {feed.no_api}")
-        resolved = resolve(asked, held.instruments, self._order.settings.interval, span, held.unlisted)
+        resolved = resolve(
+            asked, held.instruments, self._order.settings.interval, span, held.unlisted, example=feed.venue.example
+        )
         self._report.ended += held.ended
         lives = Lives(feed, self._store, self._knowledge, self._report, recheck=self._order.recheck)
         self.lives[feed.venue.name] = lives

@@ -192,10 +192,13 @@ def resolve(
     interval: Interval,
     span: TimeRange,
     unlisted: Mapping[str, Unlisted] = _NONE,
+    *,
+    example: str = "BTCUSDT",
 ) -> Resolved:
     """Hold one venue's symbols against its listing, each once, and against what was found of those `unlisted`.
 
-    A symbol that no source knows fails alone; one typed by hand gives an error, weighed over all venues.
+    A symbol that no source knows fails alone; one typed by hand gives an error, weighed over all venues.  `example`:
+    a symbol as the venue spells it, for that.
     """
     targets: list[Target] = []
     failed: list[FailedSeries] = []
@@ -222,7 +225,7 @@ def resolve(
                 suggestion = _suggestion(one.symbol, instruments)
                 failed.append(_unknown(one, series, suggestion, found.why))
                 if one.typed:
-                    errors.append(_not_known(one, suggestion, found.why))
+                    errors.append(_not_known(one, suggestion, found.why, example))
             continue
         wanted = on_grid(span, interval)
         targets.append(Target(series, wanted, instrument, asked_start_ms=wanted.start_ms, asked_end_ms=wanted.end_ms))
@@ -255,11 +258,11 @@ def _unknown(one: Asked, series: Series, suggestion: str | None, why: str) -> Fa
     return FailedSeries(str(series), "unknown_symbol", detail)
 
 
-def _not_known(one: Asked, suggestion: str | None, why: str) -> SymbolError:
+def _not_known(one: Asked, suggestion: str | None, why: str, example: str) -> SymbolError:
     where = f": {why}" if why else ""
     return SymbolError(
         f"{one.venue} does not know the symbol {one.symbol}{where}",
-        hint=suggestion or f"{one.venue} spells symbols like BTCUSDT",
+        hint=suggestion or f"{one.venue} spells symbols like {example}",
     )
 
 

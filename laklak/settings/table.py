@@ -203,7 +203,7 @@ TABLE: Final[Mapping[str, Spec]] = {
         _venue,
         "binance",
         "venue of symbols given without one",
-        flag=Flag("What", "VENUE", "Venue of bare symbols [binance]."),
+        flag=Flag("What", "VENUE", "Venue of bare symbols [binance]; of a list, the only one that is filled."),
     ),
     "interval": Spec(
         _interval, "1m", "length of a candle, 1m to 1d", flag=Flag("What", "1m..1d", "Length of a candle [1m].")

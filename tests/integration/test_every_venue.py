@@ -181,3 +181,33 @@ def test_of_six_venues_one_that_is_down_and_one_that_bans_at_once_cost_the_other
     assert stored() == truth(running, start_ms, end_ms)
     # Without a clock and a listing to read a date from, one candle is asked for.
     assert all(again.json["venues"][name]["candle_requests"] <= 1 for name in good)
+
+
+def test_a_typed_venue_takes_its_own_lines_of_a_list_alone(venue, here):
+    running = venue()
+    Path("assets.txt").write_text("BTCUSDT bybit\nLTCUSDT binance\nBTC=F yfinance\n")
+
+    ended = here("backfill", "--venue", "binance", "--days", "1", "--json")
+
+    assert (ended.exit, ended.json["series"], list(ended.json["venues"])) == (0, 1, ["binance"])
+    assert "--venue binance: 1 symbol of it, 2 of other venues left out" in ended.err
+    assert {hit.query.get("symbol") for hit in running.candle_hits} == {"LTCUSDT"}
+
+
+def test_a_typed_venue_of_which_a_list_has_no_line_is_an_error(here):
+    Path("assets.txt").write_text("BTCUSDT bybit\n")
+
+    ended = here("backfill", "--venue", "deribit", "--days", "1")
+
+    assert ended.exit == 2
+    assert "the list has no symbol of deribit" in ended.lines("error")[0]
+    assert "bybit" in ended.lines("hint")[0]
+
+
+def test_an_unknown_symbol_is_answered_with_one_as_the_venue_spells_it(play, here):
+    play("blofin")
+
+    ended = here("backfill", "blofin:WHATEVER-ELSE", "--days", "1")
+
+    assert ended.exit == 2
+    assert ended.lines("hint")[0].endswith("blofin spells symbols like BTC-USDT")
