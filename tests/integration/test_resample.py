@@ -11,6 +11,7 @@ from copies import BTC, ETH, MINUTE_MS, START_MS, absence, candles, content, fil
 import laklak as library
 from laklak.model.absences import Absence
 from laklak.model.series import TimeRange
+from laklak.sources.store import StoredCandles
 from laklak.stores import open_store
 from laklak.stores.base import Delivery
 
@@ -295,3 +296,21 @@ def test_shorter_candles_are_not_made_of_longer_ones_but_those_are_named(here):
 
     assert (ended.exit, ended.out) == (1, "")
     assert f"did you mean {HOUR}?" in ended.err
+
+
+def test_verify_holds_them_against_the_venues_own(here):
+    batch = candles(BTC, range(24 * 60))
+    opening, high, low, close, volume = (batch.values[place] for place in (1, 4, 0, 2, 3))
+    fill("a.db", StoredCandles(batch.series, batch.open_times, (opening, high, low, close, volume)))
+    resample(here, "1h")
+    assert here("copy", "b.db", "a.db", HOUR).exit == 0
+    words = ("verify", HOUR, "--store", "a.db", "--against", "b.db")
+    assert here(*words).exit == 0
+    with sqlite3.connect("a.db") as connection:
+        connection.execute("UPDATE candle SET high = 1e9 WHERE open_time = ? AND high = 219.5", (START_MS + 3_600_000,))
+
+    ended = here(*words)
+
+    assert ended.exit == 1
+    assert "2026-02-28T01:00Z" in ended.out
+    assert "219.5" in ended.out
