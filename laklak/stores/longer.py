@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 
@@ -77,7 +77,7 @@ async def make_on_reading(
     return of, await read_made(store, making, wanted, longer)
 
 
-def _after(complete: list[TimeRange] | tuple[TimeRange, ...], number: int, interval: Interval) -> int:
+def _after(complete: Sequence[TimeRange], number: int, interval: Interval) -> int:
     """Where the first so many end of what is in these ranges; the end of all where there are fewer."""
     for one in complete:
         if number <= one.count(interval):
