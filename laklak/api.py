@@ -199,7 +199,8 @@ async def aread_candles(
 
     Whole candles only: a row or point without five finite numbers, or off the grid of the interval, is left out.
     `series` as in `binance:BTCUSDT:1m`, or a symbol: then venue and interval are those of the settings. `start` is
-    inclusive, `end` exclusive; `last` keeps the newest so many. No row where the series has none in that time.
+    inclusive, `end` exclusive; `last` keeps the newest so many. Where the store has only shorter candles of the symbol
+    they are made of these, where each of them is held or quiet. No row where the series has none in that time.
     Raises UsageError for a bad series or time, UnknownSeries for one that the store does not have, StoreError when the
     store cannot be read.
     """

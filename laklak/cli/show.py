@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from laklak.cli.grouped import OUTPUT, WHAT
-from laklak.cli.options import AsJson, Config, ExistingStore, Start, settings_of, working_folder
+from laklak.cli.options import AsJson, Config, ExistingStore, Start, option, settings_of, working_folder
 from laklak.cli.work import look, print_json
 from laklak.errors import StoreUnavailable, UnknownSeries, UsageError
 
@@ -41,6 +41,7 @@ def show(
         bool,
         typer.Option("--provenance", help="Say which source gave which stretch, in which runs.", rich_help_panel=WHAT),
     ] = False,
+    interval: Annotated[str | None, option("interval")] = None,
     store: ExistingStore = None,
     config: Config = None,
     as_json: AsJson = False,
@@ -54,15 +55,20 @@ def show(
     \b
     laklak show BTCUSDT --last 60
     laklak show BTCUSDT --start 2026-01-01 --end 2026-02-01 --csv > january.csv
+    laklak show BTCUSDT --interval 1h
     laklak show BTCUSDT --provenance
+
+    Where only shorter candles are stored, longer ones are made of them.
     """
     from laklak.order import old_config_hint
     from laklak.settings.typed import typed_series
 
     _refuse_contradictions(first, last, provenance=provenance, as_json=as_json, as_csv=as_csv)
     span = _span(start, end)
-    settings = settings_of({"store": store, "config": config})
+    settings = settings_of({"store": store, "config": config, "interval": interval})
     wanted = typed_series(series, settings)
+    if interval is not None and wanted.interval != settings.interval:
+        raise UsageError(f"{series} names another interval than {interval}", hint="give one of the two")
     if last is None and first is None and start is None and end is None:
         last = _LAST
     try:
@@ -96,18 +102,22 @@ def _show_candles(
     as_json: bool,
     as_csv: bool,
 ) -> int:
-    from laklak.cli.terminal import emit_lines
+    from laklak.cli.terminal import emit_lines, tell
     from laklak.report.words import candle_lines, candle_objects, csv_lines
     from laklak.stores import shown_store
     from laklak.stores.reading import stored_candles
 
-    asked = stored_candles(settings.store_access, series, span, first=first, last=last)
+    of: list[Series] = []
+    asked = stored_candles(settings.store_access, series, span, first=first, last=last, made_of=of.append)
     columns = look(asked, json_of="show" if as_json else None)
     if not columns.open_times:
         raise UnknownSeries(
-            f"no candles of {series} in this time in {shown_store(settings.store)}",
+            f"no candles of {series} in this time in {shown_store(settings.store)}"
+            + "".join(f", and none can be made of {one}" for one in of),
             hint=f"laklak show {series} --first 1 and --last 1 say where it begins and ends",
         )
+    for one in of:
+        tell(f"made of {one}: the store has no candles of {series.interval}", sys.stderr)
     if as_json:
         _print_answer(settings, series, "candles", candle_objects(columns))
     else:

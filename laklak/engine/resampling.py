@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import aclosing
 from dataclasses import replace
 
 from laklak.engine.copy import Copy, Oddly
@@ -11,14 +10,15 @@ from laklak.engine.store_work import Closed, revisions, survey_sure
 from laklak.errors import UsageError
 from laklak.model.provenance import RESAMPLE, given_by
 from laklak.model.series import Series, TimeRange
-from laklak.plan.longer import LongerCandles, around
+from laklak.plan.longer import around
 from laklak.report.copied import CopySummary, ResampleSummary, incomplete_of
 from laklak.report.ledger import Ledger
 from laklak.report.observer import Observer
-from laklak.sources.resampled import Making, ResampleJob, made_of, parts_of, plan_resample
+from laklak.sources.resampled import ResampleJob, made_of, parts_of, plan_resample
 from laklak.sources.store import CopyPlan, Part, StoredCandles
 from laklak.stores.base import Delivery, Store
 from laklak.stores.coverage import take_stock
+from laklak.stores.longer import Making, read_made
 from laklak.stores.unconfirmed import UnsureBook
 from laklak.text import some_of
 
@@ -88,12 +88,8 @@ class Resample(Copy):
     async def _take(self, source: Store, destination: Store, part: Part) -> Delivery:
         plan = part.ledger.plan
         series, making = plan.series, self._making[plan.series]
-        longer = LongerCandles(series.interval, making.of.interval, making.quiet)
-        async with aclosing(source.batches(making.of, part.range)) as batches:
-            async for columns in batches:
-                longer.add(columns.open_times, columns.values)
-        longer.end()
-        candles = StoredCandles(series, longer.open_times, longer.values).only(part.candles)
+        columns = await read_made(source, making, part.range, series.interval)
+        candles = StoredCandles(series, columns.open_times, columns.values).only(part.candles)
         part.ledger.trouble(
             "source_changed",
             sum(one.count(series.interval) for one in part.candles) - len(candles),

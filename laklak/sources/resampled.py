@@ -8,12 +8,13 @@ from typing import Final
 
 from laklak.errors import UsageError
 from laklak.model.series import Interval, Series, TimeRange
-from laklak.model.spans import count, on_grid, overlap, parted, union, without
+from laklak.model.spans import count, overlap, parted, union, without
 from laklak.plan.chunks import plan_chunks
-from laklak.plan.longer import Buckets, buckets_of, can_be_made
+from laklak.plan.longer import can_be_made
 from laklak.report.ledger import Ledger
 from laklak.sources.store import CopyJob, CopyPlan, Part
 from laklak.stores.coverage import Presence
+from laklak.stores.longer import Making, making_of
 from laklak.text import some_of
 
 _PART_CANDLES: Final = 250_000
@@ -26,15 +27,6 @@ class ResampleJob(CopyJob):
 
     intervals: tuple[Interval, ...]
     interval: Interval | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Making:
-    """Of what a series is made: `quiet` is when nothing was traded of it."""
-
-    of: Series
-    buckets: Buckets
-    quiet: tuple[TimeRange, ...]
 
 
 def made_of(held: Collection[Series], job: ResampleJob) -> dict[Series, Series]:
@@ -67,16 +59,15 @@ def plan_resample(
 ) -> tuple[CopyPlan, Making]:
     """Hold the buckets of `span` that the source has complete against what the destination has."""
     interval = series.interval
-    quiet = tuple(union(one.span for one in source.absences if one.kind == "quiet"))
-    absent = [on_grid(one.span, of.interval) for one in source.absences if one.kind != "quiet"]
-    buckets = buckets_of(span, quiet, [*source.missing, *absent], interval)
+    making = making_of(of, source, span, interval)
+    complete = making.buckets.complete
     not_stored = union([*destination.missing, *(one.span for one in destination.absences)])
-    missing, blocked = parted(overlap(not_stored, buckets.complete), closed)
+    missing, blocked = parted(overlap(not_stored, complete), closed)
     plan = CopyPlan(
         series=series,
         wanted=span,
         first_ms=None,
-        stored=count(overlap(without(span, not_stored), buckets.complete), interval),
+        stored=count(overlap(without(span, not_stored), complete), interval),
         holes=0,
         rejected=0,
         missing=tuple(missing),
@@ -84,10 +75,10 @@ def plan_resample(
         candles=tuple(missing),
         absences=(),
         source_missing=0,
-        absent=span.count(interval) - count(buckets.complete, interval),
+        absent=span.count(interval) - count(complete, interval),
         not_whole=destination.not_whole,
     )
-    return plan, Making(of, buckets, quiet)
+    return plan, making
 
 
 def parts_of(ledger: Ledger, plan: CopyPlan, of: Series) -> Iterator[Part]:

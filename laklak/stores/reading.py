@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import aclosing
 from dataclasses import replace
 from difflib import get_close_matches
@@ -15,6 +15,7 @@ from laklak.model.series import Series, TimeRange
 from laklak.stores import open_store
 from laklak.stores.access import StoreAccess
 from laklak.stores.base import Columns, Store
+from laklak.stores.longer import make_on_reading
 
 ALWAYS: Final = TimeRange(-(1 << 62), 1 << 62)
 
@@ -26,23 +27,30 @@ async def stored_candles(
     *,
     first: int | None = None,
     last: int | None = None,
+    made_of: Callable[[Series], None] = lambda of: None,
 ) -> Columns:
     """Read the columns of a series from an existing store, of the oldest `first` or the newest `last` candles.
 
+    Where it has only shorter candles of the symbol they are made of these, and `made_of` is told of which.
     StoreUnavailable when there is none, UnknownSeries when it does not have the series; none in `span` is no error.
     """
     # Whoever reads waits for the answer: nothing is waited for that may come up one day.
     async with open_store(replace(store, refusal_wait_s=0.0), create=False) as opened:
         must_exist(opened)
         if first is not None:
-            return await _oldest(opened, series, span, first)
-        if last is None:
+            columns = await _oldest(opened, series, span, first)
+        elif last is None:
             columns = await joined(opened.batches(series, span))
         else:
             columns = await opened.read(series, span, last=last)
-        if not columns.open_times:
+        if columns.open_times:
+            return columns
+        made = await make_on_reading(opened, series, span, first=first, last=last)
+        if made is None:
             await _held(opened, series)
-        return columns
+            return columns
+        made_of(made[0])
+        return made[1]
 
 
 async def stored_provenance(store: StoreAccess, series: Series, span: TimeRange = ALWAYS) -> list[Stretch]:
@@ -75,7 +83,7 @@ def must_exist(store: Store) -> None:
 
 async def _oldest(store: Store, series: Series, span: TimeRange, count: int) -> Columns:
     """The oldest `count` candles in `span`: little by little, since a series may have millions."""
-    part = (await _held(store, series)).clip(span)
+    part = (await store.holdings()).get(series, TimeRange(0, 0)).clip(span)
     found = Columns((), ((),) * 5)
     step_ms = count * series.interval.ms
     end_ms = part.start_ms

@@ -214,7 +214,7 @@ def test_a_whole_name_needs_no_settings(venue, monkeypatch):
 @pytest.mark.parametrize(
     ("series", "near"),
     [
-        ("binance:LTCUSDT:1h", "did you mean binance:LTCUSDT:1m?"),
+        ("binance:LTCUSD:1h", "did you mean binance:LTCUSDT:1m?"),
         ("LTC", "did you mean binance:LTCUSDT:1m?"),
         ("LTCUSTD", "did you mean binance:LTCUSDT:1m?"),
         ("DOTUSDT", "fetch it first: laklak backfill binance:DOTUSDT --interval 1m"),

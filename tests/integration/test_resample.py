@@ -8,8 +8,10 @@ import sqlite3
 import pytest
 from copies import BTC, ETH, MINUTE_MS, START_MS, absence, candles, content, fill, new_name
 
+import laklak as library
 from laklak.model.absences import Absence
 from laklak.model.series import TimeRange
+from laklak.sources.store import StoredCandles
 from laklak.stores import open_store
 from laklak.stores.base import Delivery
 
@@ -222,3 +224,93 @@ def test_an_edge_of_the_series_within_a_bucket_leaves_it_out(here):
 
     assert resample(here, "5m")["wanted"] == 1
     assert list(made("b.db", FIVE)) == [5]
+
+
+def test_show_makes_candles_of_shorter_ones_where_there_are_no_others(where, here):
+    store, typed = where
+    fill(store, candles(BTC, [*range(61), *range(62, 305)]))
+
+    def hours(*words):
+        ended = here("show", "BTCUSDT", "--interval", "1h", "--store", typed, "--json", *words)
+        assert f"made of {BTC}: the store has no candles of 1h" in ended.err
+        return [(one["open_time"] - START_MS) // 3_600_000 for one in ended.json["candles"]]
+
+    assert hours() == [0, 2, 3, 4]
+    assert hours("--first", "2") == [0, 2]
+    assert hours("--last", "3") == [2, 3, 4]
+    assert hours("--start", "2026-02-28T00:01", "--end", "2026-02-28T03:01") == [2, 3]
+
+
+def test_what_is_made_on_reading_is_what_resample_writes(here):
+    fill("a.db", candles(BTC, range(200)))
+    resample(here, "15m")
+
+    shown = [
+        here("show", "BTCUSDT", "--interval", "15m", "--csv", "--last", "99", "--store", one)
+        for one in ("a.db", "b.db")
+    ]
+
+    assert shown[0].out == shown[1].out
+    assert shown[1].err == ""
+
+
+def test_candles_that_are_stored_go_before_those_that_could_be_made(here):
+    fill("a.db", candles(BTC, range(120)), candles(HOUR, [5], price=7.0))
+
+    ended = here("show", HOUR, "--store", "a.db")
+
+    assert (ended.out.count("2026-02-28"), ended.err) == (1, "")
+
+
+def test_where_none_can_be_made_it_says_of_what(here):
+    fill("a.db", candles(BTC, range(30)))
+
+    ended = here("show", HOUR, "--store", "a.db")
+
+    assert ended.exit == 1
+    assert f"no candles of {HOUR} in this time" in ended.err
+    assert f"and none can be made of {BTC}" in ended.err
+
+
+def test_an_interval_beside_a_series_of_another_one_is_refused(here):
+    fill("a.db", candles(BTC, range(60)))
+
+    ended = here("show", BTC, "--interval", "1h", "--store", "a.db")
+
+    assert (ended.exit, ended.out) == (2, "")
+    assert f"{BTC} names another interval than 1h" in ended.err
+
+
+def test_programs_read_what_is_made_too(here):
+    fill("a.db", candles(BTC, range(60)))
+
+    table = library.read_candles("a.db", HOUR)
+
+    assert table.rows()[0][1:] == (100.0, 159.125, 100.25, 159.375, 60 * 100.5 + sum(range(60)))
+
+
+def test_shorter_candles_are_not_made_of_longer_ones_but_those_are_named(here):
+    fill("a.db", candles(HOUR, range(3)))
+
+    ended = here("show", BTC, "--store", "a.db")
+
+    assert (ended.exit, ended.out) == (1, "")
+    assert f"did you mean {HOUR}?" in ended.err
+
+
+def test_verify_holds_them_against_the_venues_own(here):
+    batch = candles(BTC, range(24 * 60))
+    opening, high, low, close, volume = (batch.values[place] for place in (1, 4, 0, 2, 3))
+    fill("a.db", StoredCandles(batch.series, batch.open_times, (opening, high, low, close, volume)))
+    resample(here, "1h")
+    assert here("copy", "b.db", "a.db", HOUR).exit == 0
+    words = ("verify", HOUR, "--store", "a.db", "--against", "b.db")
+    assert here(*words).exit == 0
+    with sqlite3.connect("a.db") as connection:
+        connection.execute("UPDATE candle SET high = 1e9 WHERE open_time = ? AND high = 219.5", (START_MS + 3_600_000,))
+
+    ended = here(*words)
+
+    assert ended.exit == 1
+    assert "2026-02-28T01:00Z" in ended.out
+    assert "219.5" in ended.out

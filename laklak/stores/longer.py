@@ -1,0 +1,86 @@
+"""Longer candles made of the shorter ones that a store holds: which can be, and they themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+
+from laklak.model.series import Interval, Series, TimeRange
+from laklak.model.spans import on_grid, union
+from laklak.plan.longer import Buckets, LongerCandles, around, buckets_of, can_be_made
+from laklak.stores.base import Columns, Store
+from laklak.stores.coverage import Presence, take_stock
+
+
+@dataclass(frozen=True, slots=True)
+class Making:
+    """Of what a series is made: `quiet` is when nothing was traded of it."""
+
+    of: Series
+    buckets: Buckets
+    quiet: tuple[TimeRange, ...]
+
+
+def making_of(of: Series, stock: Presence, span: TimeRange, longer: Interval) -> Making:
+    """What can be made of the `stock` of `span`, which is on the grid of the longer ones."""
+    quiet = tuple(union(one.span for one in stock.absences if one.kind == "quiet"))
+    absent = [on_grid(one.span, of.interval) for one in stock.absences if one.kind != "quiet"]
+    return Making(of, buckets_of(span, quiet, [*stock.missing, *absent], longer), quiet)
+
+
+async def read_made(store: Store, making: Making, span: TimeRange, longer: Interval) -> Columns:
+    """The longer candles of `span`, which is on their grid; the shorter ones are read in batches."""
+    candles = LongerCandles(longer, making.of.interval, making.quiet)
+    async with aclosing(store.batches(making.of, span)) as batches:
+        async for columns in batches:
+            candles.add(columns.open_times, columns.values)
+    candles.end()
+    return Columns(candles.open_times, candles.values)
+
+
+def shortest_of(series: Series, held: Mapping[Series, TimeRange]) -> Series | None:
+    """The shortest stored candles of which a series can be made that is not stored itself."""
+    shorter = [
+        one
+        for one in held
+        if (one.venue, one.symbol) == (series.venue, series.symbol) and can_be_made(series.interval, one.interval)
+    ]
+    return None if series in held else min(shorter, key=lambda one: one.interval.ms, default=None)
+
+
+async def make_on_reading(
+    store: Store, series: Series, span: TimeRange, *, first: int | None, last: int | None
+) -> tuple[Series, Columns] | None:
+    """Candles of a series that the store does not have, and of what they are made; None where that cannot be.
+
+    Of `span` all, the oldest `first` or the newest `last`: no more is read than they are made of.
+    """
+    held = await store.holdings()
+    of = shortest_of(series, held)
+    if of is None:
+        return None
+    longer = series.interval
+    inside = on_grid(span.clip(around(held[of], longer)), longer)
+    if not inside:
+        return of, Columns((), ((),) * 5)
+    making = making_of(of, await take_stock(store, of, inside), inside, longer)
+    complete = making.buckets.complete
+    if not complete:
+        return of, Columns((), ((),) * 5)
+    wanted = TimeRange(complete[0].start_ms, complete[-1].end_ms)
+    if first is not None:
+        wanted = TimeRange(wanted.start_ms, _after(complete, first, longer))
+    elif last is not None:
+        mirrored = [TimeRange(-one.end_ms, -one.start_ms) for one in reversed(complete)]
+        wanted = TimeRange(-_after(mirrored, last, longer), wanted.end_ms)
+    return of, await read_made(store, making, wanted, longer)
+
+
+def _after(complete: Sequence[TimeRange], number: int, interval: Interval) -> int:
+    """Where the first so many end of what is in these ranges; the end of all where there are fewer."""
+    for one in complete:
+        if number <= one.count(interval):
+            return one.start_ms + number * interval.ms
+        number -= one.count(interval)
+    return complete[-1].end_ms
