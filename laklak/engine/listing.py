@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
+from laklak.archives import ARCHIVES
 from laklak.archives.base import ArchiveFile
 from laklak.archives.checksum import CHECKSUM_BYTES_MAX
 from laklak.archives.unlisted import CLOCK_SLACK_MS, ENDED_FOR_GOOD_AFTER_MS, Shelf, Trace, is_fresh, without_outside
@@ -377,7 +378,9 @@ class ListingCheck:
 
     def _who_was_asked(self, *, files: bool) -> str:
         """Who does not know a symbol, for its error."""
-        klines = "klines do not know it" if self._feed.no_api is None else "nobody but the bulk files is asked"
+        if self._venue not in ARCHIVES:
+            return "it is not listed, and the venue gives no candle of it"
+        klines = "klines do not know it" if self._feed.no_api is None else "only the bulk files are asked"
         if not files:
             return f"it is not listed, and {klines}; no bulk files are asked"
         if self._files_trouble is not None:

@@ -210,4 +210,5 @@ def test_an_unknown_symbol_is_answered_with_one_as_the_venue_spells_it(play, her
     ended = here("backfill", "blofin:WHATEVER-ELSE", "--days", "1")
 
     assert ended.exit == 2
+    assert ended.lines("error")[0].endswith("it is not listed, and the venue gives no candle of it")
     assert ended.lines("hint")[0].endswith("blofin spells symbols like BTC-USDT")
