@@ -2,6 +2,10 @@
 
 So do pauses that grow with each refusal in a row: how many there were, until the venue answers again.
 
+A file beside it marks that the venue has answered from here at all: it does serve this region.  The mark lies in the
+state folder and not in a store, because a store may be filled from several machines and be copied to others; and it is
+of the origin with its proxy, because another way out is another address.
+
 What is remembered counts for no longer than the venue bans anybody, and carries when it was noted, by this machine's
 clock and by the venue's: either may be wrong, then or now, and must not lock anybody out for years.
 """
@@ -22,6 +26,7 @@ from typing import Any, Final
 log = logging.getLogger(__name__)
 
 _PREFIX: Final = "ban-"
+_ANSWERED_PREFIX: Final = "answered-"
 _DOUBLED_MOST: Final = 30
 
 
@@ -82,6 +87,8 @@ class BanBook:
         self._longest_ms = int(longest_s * 1000)
         digest = hashlib.sha256(origin.encode()).hexdigest()[:12]
         self._path = folder / f"{_PREFIX}{venue}-{digest}.json"
+        self._mark = folder / f"{_ANSWERED_PREFIX}{venue}-{digest}"
+        self._has_answered = False
 
     def current(self) -> Believed | None:
         """The ban that still lasts, else None."""
@@ -111,8 +118,18 @@ class BanBook:
         before = last.in_a_row if last is not None and self.last_ended(self._longest_ms / 1000) else 0
         return min(most_s, first_s * 2.0 ** min(before, _DOUBLED_MOST)), before + 1
 
+    @property
+    def has_answered(self) -> bool:
+        """Whether the venue has ever answered from here, in this run or in an earlier one."""
+        return self._has_answered or self._mark.exists()
+
     def answered(self) -> None:
-        """Take notice that the venue answers: the next refusal is the first in a row."""
+        """Take notice that the venue answers: it serves this address, and the next refusal is the first in a row."""
+        if not self._has_answered:
+            self._has_answered = True
+            # Only where there is a state folder already: a look (`check`) makes none.
+            with contextlib.suppress(OSError):
+                self._mark.touch()
         if not self._may_be_in_a_row:
             return
         self._may_be_in_a_row = False

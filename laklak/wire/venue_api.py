@@ -354,7 +354,7 @@ class Transport:
             case Meaning.BANNED:
                 self.traffic.rate_limited += 1
                 return self._limited(self._ban_s(verdict), verdict)
-            case Meaning.BLOCKED if not (self._candles_served or self._blocks_again(verdict)):
+            case Meaning.BLOCKED if not self._has_served(verdict):
                 unreachable = RegionRefused if verdict.reason == REGION else VenueUnreachable
                 return unreachable(
                     f"{self._host} refuses this address: {verdict.detail}",
@@ -368,7 +368,7 @@ class Transport:
                 )
             case Meaning.BLOCKED:
                 self.traffic.rate_limited += 1
-                return self._limited(verdict.wait_s or self._blocked_s(verdict), verdict)
+                return self._limited(verdict.wait_s or self._blocked_s(), verdict)
             case Meaning.OUT_OF_REACH:
                 return OutOfReach(f"{self._host} does not reach that far back: {verdict.detail}")
             case Meaning.REFUSED:
@@ -376,14 +376,18 @@ class Transport:
             case _:
                 return TransientError(f"{self._host} answered {verdict.detail}")
 
-    def _blocks_again(self, verdict: Verdict) -> bool:
-        """Whether it shut this address out a short time ago: it has served it, and not forgotten."""
-        again_s = self._venue.firewall_again_s
-        return again_s is not None and verdict.reason != REGION and self._bans.last_ended(again_s)
+    def _has_served(self, verdict: Verdict) -> bool:
+        """Whether it has served this address before it blocked it: a firewall's block then passes.
 
-    def _blocked_s(self, verdict: Verdict) -> float:
-        again_s = self._venue.firewall_again_s if self._blocks_again(verdict) else None
-        return max(self._firewall_wait_s, again_s or 0.0)
+        A refusal that names the region is believed, also where another run was served; only where it has given
+        candles in this run is there something to go on with.
+        """
+        return self._candles_served if verdict.reason == REGION else self._bans.has_answered
+
+    def _blocked_s(self) -> float:
+        """How long a firewall's block is waited out: longer where it shut this address out a short time ago."""
+        again_s = self._venue.firewall_again_s
+        return max(self._firewall_wait_s, again_s if again_s and self._bans.last_ended(again_s) else 0.0)
 
     def _ban_s(self, verdict: Verdict) -> float:
         if verdict.wait_s is not None:

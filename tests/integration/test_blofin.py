@@ -255,6 +255,19 @@ def test_a_hole_is_proven_and_a_late_listing_wants_nothing_before(blofin, here, 
     assert stored() == bitcoin | truth(source, ["ETHUSDT"], first)
 
 
+def shut_out_s(state):
+    (ban,) = lasting_bans(state, "blofin", longest_s=86_400.0)
+    return ban.until_ms / 1000 - time.time()
+
+
+def let_it_end(state):
+    """Write down the ban as one that ended a second ago."""
+    (book,) = state.glob("ban-blofin-*.json")
+    until_ms = lasting_bans(state, "blofin", longest_s=86_400.0)[0].until_ms
+    ended_ms = time.time_ns() // 1_000_000 - 1000
+    book.write_text(book.read_text().replace(f'"until_ms": {until_ms}', f'"until_ms": {ended_ms}'))
+
+
 def test_a_firewall_shuts_out_for_five_minutes_and_then_for_an_hour(blofin, here, source, tmp_path, monkeypatch):
     state = tmp_path / "state"
     monkeypatch.setenv("LAKLAK_STATE_DIR", str(state))
@@ -264,17 +277,32 @@ def test_a_firewall_shuts_out_for_five_minutes_and_then_for_an_hour(blofin, here
         return Override(fault="403") if path == CANDLES and number >= 4 else None
 
     blofin(script=refuses)
+    command = ("backfill", "blofin:BTCUSDT", *span, "--chunk", "300", "--max-wait", "30s")
 
-    def shut_out_s():
-        assert here("backfill", "blofin:BTCUSDT", *span, "--chunk", "300", "--max-wait", "30s").exit == 75
-        (ban,) = lasting_bans(state, "blofin", longest_s=86_400.0)
-        return ban.until_ms / 1000 - time.time()
+    assert here(*command).exit == 75
+    assert 240 < shut_out_s(state) <= 300
+    let_it_end(state)
+    assert here(*command).exit == 75
+    assert 3540 < shut_out_s(state) <= 3600
 
-    assert 240 < shut_out_s() <= 300
-    (book,) = state.glob("ban-blofin-*.json")
-    over = book.read_text().replace(str(lasting_bans(state, "blofin", longest_s=86_400.0)[0].until_ms), "1000")
-    book.write_text(over.replace('"until_ms": 1000', f'"until_ms": {time.time_ns() // 1_000_000 - 1000}'))
-    assert 3540 < shut_out_s() <= 3600
+
+def test_a_firewall_at_the_start_of_a_run_after_one_that_was_served_shuts_out_as_in_its_middle(
+    blofin, here, source, tmp_path, monkeypatch
+):
+    state = tmp_path / "state"
+    monkeypatch.setenv("LAKLAK_STATE_DIR", str(state))
+    refusing = False
+    running = blofin(script=lambda path, query, number: Override(fault="403") if refusing else None)
+    assert here("backfill", "blofin:BTCUSDT", *range_of(source, 1)[1]).exit == 0
+    refusing, served = True, len(running.hits)
+    command = ("backfill", "blofin:BTCUSDT", *range_of(source, 3)[1], "--max-wait", "30s")
+
+    assert (here(*command).exit, len(running.hits)) == (75, served + 1)
+    assert 240 < shut_out_s(state) <= 300
+    assert (here(*command).exit, len(running.hits)) == (75, served + 1)
+    let_it_end(state)
+    assert (here(*command).exit, len(running.hits)) == (75, served + 2)
+    assert 3540 < shut_out_s(state) <= 3600
 
 
 def test_a_country_that_is_not_served_is_told_as_that(blofin, here, source):

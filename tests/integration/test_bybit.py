@@ -132,6 +132,38 @@ def test_a_403_in_the_middle_ends_the_run_and_is_remembered_for_ten_minutes(
     assert len(running.hits) == asked
 
 
+def test_a_403_at_the_start_of_a_run_after_one_that_was_served_is_the_firewalls_pause(
+    bybit, here, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("LAKLAK_STATE_DIR", str(tmp_path / "state"))
+    refusing = False
+    running = bybit(script=lambda path, query, number: Override(fault="403") if refusing else None)
+    command = ("backfill", "bybit:BTCUSDT", "--store", "candles.db", "--json", "--max-wait", "30s", "--days")
+    assert here(*command, "1").exit == 0
+    refusing, served = True, len(running.hits)
+
+    ended = here(*command, "2")
+
+    assert (ended.exit, len(running.hits)) == (75, served + 1)
+    assert ended.json["error"].startswith("try_later: ")
+    (ban,) = lasting_bans(tmp_path / "state", "bybit", longest_s=86_400.0)
+    assert 540_000 < ban.until_ms - time.time_ns() // 1_000_000 <= 600_000
+    assert here(*command, "2").exit == 75
+    assert len(running.hits) == served + 1
+
+
+def test_a_403_where_nothing_was_ever_served_is_told_as_a_region_and_not_remembered(bybit, here, tmp_path, monkeypatch):
+    monkeypatch.setenv("LAKLAK_STATE_DIR", str(tmp_path / "state"))
+    bybit(script=lambda path, query, number: Override(fault="403"))
+
+    for _ in range(2):
+        ended = here("backfill", "bybit:BTCUSDT", *RANGE, "--max-wait", "30s")
+        assert ended.exit == 2
+        assert ended.json["error"].startswith("venue_unreachable: ")
+        assert "region" in ended.json["hint"]
+    assert not lasting_bans(tmp_path / "state", "bybit", longest_s=86_400.0)
+
+
 def test_a_country_that_is_not_served_is_told_as_that(bybit, here):
     bybit(faults=[parse_fault("451=100%")])
 
