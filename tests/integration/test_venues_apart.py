@@ -46,11 +46,11 @@ def held(path="laklak.db"):
 
 
 def answering(fault, *, since=0, path=KLINES):
-    """A script by which the n-th request for a path, and those after it, go wrong."""
+    """A script by which the n-th request for a path (None: for any), and those after it, go wrong."""
     seen = []
 
     def script(asked, query, number):
-        if asked == path:
+        if path in (asked, None):
             seen.append(number)
             if len(seen) > since:
                 return Override(fault=fault) if isinstance(fault, str) else fault
@@ -84,8 +84,7 @@ ENDS = {
     # name: the settings of the other venue, the reason, the status
     "banned at the start": ({"script": answering("418", path=EXCHANGE_INFO), "ban_s": 900}, "try_later", 75),
     "banned in the middle": ({"script": answering("418", since=5), "ban_s": 900}, "try_later", 75),
-    "a firewall at the start": ({"script": answering("403", path=TIME)}, "venue_unreachable", 1),
-    "a firewall after the clock": ({"script": answering("403", path=EXCHANGE_INFO)}, "try_later", 75),
+    "a firewall at the start": ({"script": answering("403", path=None)}, "venue_unreachable", 1),
     "the first candles refused": ({"script": answering("403")}, "try_later", 75),
     "a region that is not served": ({"script": answering("451", path=EXCHANGE_INFO)}, "venue_unreachable", 1),
     "a region refused in the middle": ({"script": answering("451", since=5)}, "region", 1),
