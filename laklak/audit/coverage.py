@@ -19,7 +19,7 @@ from laklak.model.series import DAY_MS, Interval, Series, TimeRange, iso
 from laklak.model.spans import count, newest_held, oldest_held, on_grid, parted, union
 from laklak.stores.base import Store
 from laklak.stores.coverage import Presence, take_stock
-from laklak.stores.knowledge import Knowledge, known_clock
+from laklak.stores.knowledge import Knowledge, known_clock, known_published
 from laklak.stores.reading import must_exist, near_series
 from laklak.venues import VENUES
 
@@ -112,6 +112,8 @@ class Known:
     begins_ms: int | None
     ends_ms: int | None
     reach_ms: int
+    published_ms: int | None = None
+    """Up to where a delayed feed had told in the last run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,12 +207,15 @@ def known_of(knowledge: Knowledge, series: Series, held: TimeRange | None, as_of
     reaches = [_moment(knowledge, series, "reach", "ms") or 0]
     if reach_ms is not None:
         reaches.append(series.interval.ceil(as_of_ms - reach_ms))
-    return Known(first_ms, ends_ms, max(reaches))
+    published_ms = known_published(knowledge, series)
+    if published_ms is not None and held is not None:
+        published_ms = max(published_ms, held.end_ms)
+    return Known(first_ms, ends_ms, max(reaches), published_ms)
 
 
 def span_of(wanted: Range, interval: Interval, as_of_ms: int, held: TimeRange | None, known: Known) -> TimeRange:
-    """The range on the grid; no candle is wanted that had not closed when the venue was last asked."""
-    limit_ms = interval.floor(as_of_ms)
+    """The range on the grid; no candle is wanted that the venue could not tell when it was last asked."""
+    limit_ms = interval.floor(as_of_ms if known.published_ms is None else min(as_of_ms, known.published_ms))
     end_ms = limit_ms if wanted.end_ms is None else min(limit_ms, wanted.end_ms)
     if wanted.days is not None:
         start_ms = end_ms - wanted.days * DAY_MS

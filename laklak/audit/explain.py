@@ -77,6 +77,7 @@ async def explain_minute(store: Store, series: Series, open_ms: int) -> Explanat
         check_known([series], held, store.display)
     as_of_ms = known_clock(knowledge, series.venue) or time.time_ns() // 1_000_000
     known = known_of(knowledge, series, held.get(series), as_of_ms)
+    as_of_ms = as_of_ms if known.published_ms is None else min(as_of_ms, known.published_ms)
     span = TimeRange(open_ms, open_ms + series.interval.ms)
     columns = await store.read(series, span)
     absence = await _absence_at(store, series, span)

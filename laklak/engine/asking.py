@@ -180,7 +180,8 @@ class Asking:
         in_sessions = self._feed.venue.trades_in_sessions
         if checked.final_ms is not None and not in_sessions:
             final = chunk.until(checked.final_ms)
-            ledger.not_wanted(part.clip(TimeRange(final.range.end_ms, chunk.range.end_ms)) for part in chunk.wanted)
+            untold = TimeRange(final.range.end_ms, chunk.range.end_ms)
+            ledger.not_published([part for one in chunk.wanted if (part := one.clip(untold))])
             chunk = final
         match question:
             case FirstQuestion():
@@ -222,7 +223,7 @@ class Asking:
             venue_now_ms=now_ms,
             confirmed_at_ms=time.time_ns() // 1_000_000,
         )
-        ledger.not_wanted(settled.not_yet)
+        ledger.not_published(settled.not_yet)
         others = [one for one in outcome.absences if one.kind != "hole"]
         absences = sorted([*others, *settled.absences], key=lambda one: one.open_time_ms)
         return replace(outcome, absences=absences, doubts=replace(outcome.doubts, absent=()))

@@ -12,7 +12,7 @@ from laklak.plan.wanted import FailedSeries
 from laklak.report.ledger import NOT_YET, Ledger
 from laklak.report.progress import Report
 from laklak.sources.venue import Feed
-from laklak.stores.knowledge import Knowledge, note_turn
+from laklak.stores.knowledge import Knowledge, note_published, note_turn
 
 
 def gap_fills(report: Report, feeds: Sequence[Feed]) -> list[GapFill]:
@@ -26,7 +26,7 @@ def gap_fills(report: Report, feeds: Sequence[Feed]) -> list[GapFill]:
 
 
 def note_turns(knowledge: Knowledge, report: Report) -> None:
-    """Remember how far the candles of each venue reached in this run."""
+    """Remember how far the candles of each venue reached in this run, and up to where delayed feeds have told."""
     ends: dict[str, tuple[Ledger, int]] = {}
     for ledger in report.ledgers:
         series, end_ms = ledger.plan.series, ledger.newest_ms + ledger.plan.series.interval.ms
@@ -34,6 +34,9 @@ def note_turns(knowledge: Knowledge, report: Report) -> None:
             ends[series.venue] = (ledger, end_ms)
     for venue, (ledger, end_ms) in ends.items():
         note_turn(knowledge, venue, ledger.plan.series.interval, end_ms)
+    told = {one.plan.series: one.published_ms for one in report.ledgers if one.published_ms is not None}
+    for venue in {series.venue for series in told}:
+        note_published(knowledge, venue, {series: at for series, at in told.items() if series.venue == venue})
 
 
 def _of_series(report: Report, feeds: Sequence[Feed]) -> Iterator[GapFill]:

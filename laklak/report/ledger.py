@@ -52,6 +52,8 @@ class Ledger:
         """What no source reaches any more; beside the sum."""
         self.reach_start_ms = 0
         """The venue refuses what opens before this: it does not reach back further."""
+        self.published_ms: int | None = None
+        """Up to where a delayed feed has told what there is, where that was not all."""
         self.life = TimeRange(-NEVER_MS, NEVER_MS)
         """From the first candle to the end of the last one, as far as this run has learned; else without end."""
         # Where the range begins with the first candle that is known of, and that one is lacking, it is not known.
@@ -219,6 +221,12 @@ class Ledger:
         """So many wanted candles lie after the newest one that the venue has."""
         since = "no candles" if self.newest_ms < 0 else f"no candles after {iso(self.newest_ms)}"
         self.trouble(NOT_YET, candles, f"{since} yet")
+
+    def not_published(self, parts: Sequence[TimeRange]) -> None:
+        """A delayed feed has not told these minutes yet, which are in order: the next run asks for them."""
+        if parts:
+            self.published_ms = min(parts[0].start_ms, NEVER_MS if self.published_ms is None else self.published_ms)
+        self.not_wanted(parts)
 
     def not_wanted(self, parts: Iterable[TimeRange], *, out_of_reach: bool = False) -> None:
         """These minutes were planned, and are not wanted: not final yet, or nobody has them any more to be asked."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from laklak.model.records import Note
@@ -109,6 +109,22 @@ def note_turn(knowledge: Knowledge, venue: str, interval: Interval, newest_end_m
     if clock is not None and newest_end_ms > turns.get(interval.name, 0):
         turns[interval.name] = newest_end_ms
         knowledge.put(venue, CLOCK, {**fact, "turns": turns}, venue_ms=clock.venue_ms)
+
+
+def note_published(knowledge: Knowledge, venue: str, published: Mapping[Series, int]) -> None:
+    """Remember up to where a delayed feed had told each series in a run that has noted the clock of the venue."""
+    clock, fact = knowledge.note(venue, CLOCK), knowledge.value(venue, CLOCK)
+    if clock is not None and published:
+        told = {str(series): time_ms for series, time_ms in published.items()}
+        knowledge.put(venue, CLOCK, {**fact, "published": told}, venue_ms=clock.venue_ms)
+
+
+def known_published(knowledge: Knowledge, series: Series) -> int | None:
+    """Up to where the last run was told of a series by a delayed feed; nothing after it is missing yet."""
+    fact = knowledge.value(series.venue, CLOCK)
+    told = fact.get("published") if isinstance(fact, dict) else None
+    time_ms = told.get(str(series)) if isinstance(told, dict) else None
+    return time_ms if type(time_ms) is int else None
 
 
 def known_turn(knowledge: Knowledge, venue: str, interval: Interval) -> int | None:

@@ -182,6 +182,23 @@ def test_what_the_feed_has_not_published_is_no_failure_and_comes_with_a_later_ru
     assert stored() == truth(source, end_ms - DAY_MS, end_ms, ["^GSPC"])
 
 
+def test_what_the_feed_has_not_published_is_missing_to_no_look_into_the_store_either(yahoo, here, source):
+    end_ms = next(one.start_ms for one in sessions("^GSPC", source.end_ms - 8 * DAY_MS, source.end_ms)) + 3_600_000
+    yahoo(clock_ms=end_ms + 30_000)
+    assert here("backfill", "yfinance:^GSPC", "--days", "1", *STORE).exit == 0
+    store = ("--store", STORE[STORE.index("--store") + 1])
+
+    assert here("coverage", *store).exit == 0
+    assert here("certificate", *store, "--out", "held.json").exit == 0
+    untold = here("explain", "yfinance:^GSPC", iso(end_ms - MINUTE_MS), *store, "--json")
+    assert (untold.exit, untold.json["verdict"]) == (0, "beyond_clock")
+
+    with sqlite3.connect("candles.db") as db:
+        db.execute("DELETE FROM candle WHERE open_time = (SELECT max(open_time) FROM candle) - 120000")
+    gap = here("coverage", *store, "--json")
+    assert (gap.exit, gap.json["total"]["missing"]) == (1, 1)
+
+
 def test_what_lies_beyond_thirty_days_is_told_before_the_run_and_is_no_failure(yahoo, here, source):
     running = yahoo()
     words = ("backfill", "--venue", "yfinance", *SYMBOLS, *days(source, 39, 20))
