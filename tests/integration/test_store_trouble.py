@@ -146,7 +146,7 @@ def real_venue(venue, monkeypatch):
 
 def test_an_older_run_without_any_candle_does_not_decide_what_a_store_is(venue, here, real_venue):
     venue(script=lambda path, query, number: Override(fault="403") if number > 2 else None)
-    assert here("backfill", "LTCUSDT", "--days", "1").exit == 2
+    assert here("backfill", "LTCUSDT", "--days", "1", "--max-wait", "1s").exit == 75
     real_venue()
     assert here("backfill", "LTCUSDT", "--days", "1").exit == 0
 
