@@ -19,8 +19,8 @@ from laklak.order import copy_job, order
 from laklak.report.copied import CopySummary
 from laklak.report.log import open_log
 from laklak.report.progress import Progress, Report
+from laklak.report.status import progress_of
 from laklak.report.summary import Estimate, Summary
-from laklak.report.words import progress_of
 from laklak.settings.load import load_settings
 from laklak.settings.order import MODES
 from laklak.settings.spelling import parts_of

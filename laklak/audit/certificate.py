@@ -27,7 +27,7 @@ from laklak.model.absences import EDGE_KINDS, Absence
 from laklak.model.digest import leaf, root
 from laklak.model.records import Note
 from laklak.model.series import DAY_MS, Interval, Series, TimeRange, iso, ms_of
-from laklak.report.words import provenance_objects
+from laklak.report.rows import provenance_objects
 from laklak.sources.addresses import NOTE as ADDRESS
 from laklak.stores.base import Store
 from laklak.stores.coverage import absences_on_grid

@@ -15,7 +15,7 @@ from laklak.model.records import Note, RunRecord
 from laklak.model.revisions import Revision, row_text
 from laklak.model.series import DAY_MS, MINUTE_MS, Series, TimeRange, iso
 from laklak.plan.minute import LACKING, MISSING, Evidence, Failure, Outage, Verdict, find_outage, judge_minute
-from laklak.report.words import provenance_objects
+from laklak.report.rows import provenance_objects
 from laklak.stores.base import Store
 from laklak.stores.coverage import absences_on_grid
 from laklak.stores.knowledge import Knowledge, known_clock

@@ -15,8 +15,9 @@ from laklak.cli.work import is_young, print_json, signals
 from laklak.engine import Backfill
 from laklak.errors import LaklakError, UsageError
 from laklak.report.progress import Report
+from laklak.report.status import status_line
 from laklak.report.summary import Summary, summarise
-from laklak.report.words import outcome_lines, status_line, turn_line
+from laklak.report.words import outcome_lines, turn_line
 from laklak.settings.times import parse_duration
 from laklak.tasks.groups import task_group
 from laklak.tasks.process import ignore_signals, run_loop

@@ -103,7 +103,7 @@ def _show_candles(
     as_csv: bool,
 ) -> int:
     from laklak.cli.terminal import emit_lines, tell
-    from laklak.report.words import candle_lines, candle_objects, csv_lines
+    from laklak.report.rows import candle_lines, candle_objects, csv_lines
     from laklak.stores import shown_store
     from laklak.stores.reading import stored_candles
 
@@ -127,7 +127,7 @@ def _show_candles(
 
 def _show_provenance(settings: Settings, series: Series, span: TimeRange, *, as_json: bool) -> int:
     from laklak.cli.terminal import emit_lines
-    from laklak.report.words import provenance_lines, provenance_objects
+    from laklak.report.rows import provenance_lines, provenance_objects
     from laklak.stores.reading import stored_provenance
 
     asked = stored_provenance(settings.store_access, series, span)

@@ -16,18 +16,10 @@ from laklak.errors import LaklakError
 from laklak.report.copied import CopyReport
 from laklak.report.place import emit_nowhere
 from laklak.report.progress import Report
+from laklak.report.status import copy_status_line, figures_of, status_line, venue_lines, waiting_words
 from laklak.report.summary import Estimate
 from laklak.report.told import Told
-from laklak.report.words import (
-    begun_lines,
-    copy_status_line,
-    figures_of,
-    plan_line,
-    reached_lines,
-    status_line,
-    venue_lines,
-    waiting_words,
-)
+from laklak.report.words import begun_lines, plan_line, reached_lines
 from laklak.text import duration_text, folded
 
 log = logging.getLogger(__name__)

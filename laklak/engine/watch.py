@@ -18,7 +18,7 @@ from laklak.engine.tally import tally
 from laklak.errors import FatalError, PermanentError, TransientError
 from laklak.report.observer import Observer
 from laklak.report.progress import Report
-from laklak.report.words import waiting_line
+from laklak.report.status import waiting_line
 from laklak.sources.venue import Feed
 from laklak.stores.base import Store, Waiting
 from laklak.tasks.groups import task_group

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final, Protocol
 from laklak.audit.digest import RunningDigest, hex_of
 from laklak.model.digest import FORMAT
 from laklak.model.series import Series
-from laklak.report.words import CANDLE_FIELDS, csv_lines
+from laklak.report.rows import CANDLE_FIELDS, csv_lines
 from laklak.sources.file import SERIES_KEY
 from laklak.sources.store import StoredCandles
 from laklak.stores.base import Columns

@@ -19,7 +19,8 @@ from laklak.plan.wanted import ReachedSeries
 from laklak.report.copied import CopyReport, summarise_copy
 from laklak.report.ledger import Ledger
 from laklak.report.progress import FileTally, Pace, Report, VenueFigures
-from laklak.report.words import copy_summary_lines, figures_of, reached_lines, status_line, venue_lines
+from laklak.report.status import figures_of, status_line, venue_lines
+from laklak.report.words import copy_summary_lines, reached_lines
 from laklak.stores.base import Waiting
 from laklak.text import duration_text
 
