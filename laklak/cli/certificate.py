@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 from typer.core import TyperGroup
 
-from laklak.cli.choosing import LastRunEnd, SeriesNames, Stored, chosen_series, in_store
+from laklak.cli.choosing import LastRunEnd, SeriesNames, Stored, in_store, look_of
 from laklak.cli.grouped import OUTPUT, WHAT, GroupedCommand
 from laklak.cli.options import AsJson, Config, ExistingStore, Start, option, settings_of
 from laklak.cli.work import look, print_json
@@ -75,7 +75,6 @@ def issue(
     Asks no venue. Exit status: 0 nothing is missing, 1 something is (it is issued and says so), 2 wrong usage or a
     store that cannot be read, 75 a run filled it meanwhile.
     """
-    from laklak.audit.coverage import Range
     from laklak.audit.signing import check_key
     from laklak.report.place import check_place
 
@@ -86,13 +85,8 @@ def issue(
         check_place(_signature_of(out), "--sign", _BEGIN_OF_SIGNATURE, "signature")
     if out is not None:
         check_place(out, "--out", _BEGIN, "certificate")
-    settings = settings_of(
-        {"days": days, "start": start, "end": end, "interval": interval, "assets": assets, "store": store}
-        | {"config": config}
-    )
-    wanted = Range(settings.days, settings.start_ms, settings.end_ms)
-    chosen = chosen_series(series or (), assets, settings, stored=stored)
-    of = settings.interval if interval is not None else None
+    flags = {"days": days, "start": start, "end": end, "interval": interval, "assets": assets, "store": store}
+    settings, chosen, wanted, of = look_of(series, stored=stored, config=config, **flags)
 
     async def work(opened: Store) -> dict[str, Any]:
         from laklak.audit.certificate import issue as issued

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, NamedTuple, TypeVar
 
 import typer
 
 from laklak.cli.grouped import WHAT
-from laklak.cli.options import working_folder
+from laklak.cli.options import settings_of, working_folder
 from laklak.errors import UsageError
 
 if TYPE_CHECKING:
-    from laklak.model.series import Series
+    from laklak.audit.coverage import Range
+    from laklak.model.series import Interval, Series
     from laklak.settings.load import Settings
     from laklak.stores.base import Store
 
@@ -45,6 +46,28 @@ def chosen_series(names: Sequence[str], assets: str | None, settings: Settings, 
     read = read_assets(found.path, KNOWN_VENUES, SPELLED)
     built = [one for one in read.assets if one.venue in VENUES]
     return [Series(one.venue, one.symbol, settings.interval) for one in built]
+
+
+class Look(NamedTuple):
+    """What a command looks at: the series that were named (none: all that is stored), of a time and an interval."""
+
+    settings: Settings
+    series: list[Series]
+    wanted: Range
+    interval: Interval | None
+
+
+def look_of(names: Sequence[str] | None, *, stored: bool, **flags: str | None) -> Look:
+    """Read the flags that all commands have which look at stored series."""
+    from laklak.audit.coverage import Range
+
+    settings = settings_of(flags)
+    return Look(
+        settings,
+        chosen_series(names or (), flags["assets"], settings, stored=stored),
+        Range(settings.days, settings.start_ms, settings.end_ms),
+        settings.interval if flags["interval"] is not None else None,
+    )
 
 
 async def in_store(settings: Settings, work: Callable[[Store], Awaitable[Found]]) -> Found:

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from laklak.cli.choosing import LastRunEnd, SeriesNames, Stored, chosen_series, in_store
+from laklak.cli.choosing import LastRunEnd, SeriesNames, Stored, in_store, look_of
 from laklak.cli.grouped import OUTPUT
-from laklak.cli.options import AsJson, Config, ExistingStore, Start, option, settings_of
+from laklak.cli.options import AsJson, Config, ExistingStore, Start, option
 from laklak.cli.work import look, print_json
 from laklak.errors import UsageError
 
@@ -81,21 +81,15 @@ def coverage(
     Exit status: 0 nothing is missing, 1 something is (with --fail-below: the worst series has less than that), 2
     wrong usage or a store that cannot be read.
     """
-    from laklak.audit.coverage import Range
 
     if warn > good:
         raise UsageError(f"--warn {warn:g} is above --good {good:g}", hint="give a lower one")
-    settings = settings_of(
-        {"days": days, "start": start, "end": end, "interval": interval, "assets": assets, "store": store}
-        | {"config": config}
-    )
+    flags = {"days": days, "start": start, "end": end, "interval": interval, "assets": assets, "store": store}
+    settings, chosen, wanted, of = look_of(series, stored=stored, config=config, **flags)
     if html is not None:
         from laklak.audit.page import check_page_place
 
         check_page_place(html)
-    wanted = Range(settings.days, settings.start_ms, settings.end_ms)
-    chosen = chosen_series(series or (), assets, settings, stored=stored)
-    of = settings.interval if interval is not None else None
 
     async def work(opened: Store) -> tuple[CoverageReport, Sequence[RunRecord]]:
         from laklak.audit.coverage import look_at

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from laklak.cli.choosing import LastRunEnd, SeriesNames, Stored, chosen_series, in_store
+from laklak.cli.choosing import LastRunEnd, SeriesNames, Stored, in_store, look_of
 from laklak.cli.grouped import OUTPUT
-from laklak.cli.options import AsJson, Config, ExistingStore, Start, option, settings_of
+from laklak.cli.options import AsJson, Config, ExistingStore, Start, option
 from laklak.cli.work import look, print_json
 
 if TYPE_CHECKING:
@@ -41,17 +41,11 @@ def digest(
     """
     from pathlib import Path
 
-    from laklak.audit.coverage import Range
     from laklak.errors import UsageError
     from laklak.settings.asset_files import replace_text
 
-    settings = settings_of(
-        {"days": days, "start": start, "end": end, "interval": interval, "assets": assets, "store": store}
-        | {"config": config}
-    )
-    wanted = Range(settings.days, settings.start_ms, settings.end_ms)
-    chosen = chosen_series(series or (), assets, settings, stored=stored)
-    of = settings.interval if interval is not None else None
+    flags = {"days": days, "start": start, "end": end, "interval": interval, "assets": assets, "store": store}
+    settings, chosen, wanted, of = look_of(series, stored=stored, config=config, **flags)
 
     async def work(opened: Store) -> DigestReport:
         from laklak.audit.digest import digest_of

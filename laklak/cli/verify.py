@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from laklak.cli.choosing import LastRunEnd, SeriesNames, Stored, chosen_series, in_store
+from laklak.cli.choosing import LastRunEnd, SeriesNames, Stored, in_store, look_of
 from laklak.cli.grouped import HOW, OUTPUT
-from laklak.cli.options import AsJson, Config, ExistingStore, Start, option, settings_of
+from laklak.cli.options import AsJson, Config, ExistingStore, Start, option
 from laklak.cli.work import look, print_json
 from laklak.errors import UsageError
 
@@ -64,16 +64,10 @@ def verify(
     what differs and keeps the old rows as revisions. Without a sample no venue is asked.
     Exit status: 0 all is sound, 1 something is not, 2 wrong usage or a store that cannot be read.
     """
-    from laklak.audit.coverage import Range
 
-    settings = settings_of(
-        {"days": days, "start": start, "end": end, "interval": interval, "assets": assets, "store": store}
-        | {"config": config}
-    )
+    flags = {"days": days, "start": start, "end": end, "interval": interval, "assets": assets, "store": store}
+    settings, chosen, wanted, of = look_of(series, stored=stored, config=config, **flags)
     deep = _depth_of(depth)
-    wanted = Range(settings.days, settings.start_ms, settings.end_ms)
-    chosen = chosen_series(series or (), assets, settings, stored=stored)
-    of = settings.interval if interval is not None else None
     known = _known_of(against, settings)
 
     async def work(opened: Store) -> VerifyReport:
