@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from laklak.cli.choosing import Stored, chosen_series
-from laklak.cli.grouped import AGAIN, SPEED, WHERE
+from laklak.cli.grouped import AGAIN, SPEED, WHAT, WHERE
 from laklak.cli.options import (
     AsJson,
     Config,
@@ -18,6 +18,7 @@ from laklak.cli.options import (
     NoProgress,
     OtherAddress,
     Quiet,
+    Start,
     Verbose,
     option,
     settings_of,
@@ -42,6 +43,14 @@ def resample(
         str,
         typer.Option("--to", metavar="WHERE", help="Another store; made where there is none.", rich_help_panel=WHERE),
     ],
+    days: Annotated[
+        str | None, typer.Option(metavar="N", help="So many days before the end.", rich_help_panel=WHAT)
+    ] = None,
+    start: Start = None,
+    end: Annotated[
+        str | None,
+        typer.Option(metavar="T", help="Moment to stop before [where a series ends].", rich_help_panel=WHAT),
+    ] = None,
     interval: Annotated[str | None, option("interval")] = None,
     assets: Annotated[str | None, option("assets")] = None,
     stored: Stored = False,
@@ -68,8 +77,8 @@ def resample(
     laklak resample 5m 15m 1h 4h 1d --to longer.db
     laklak resample 1h BTCUSDT --to influxdb://localhost/longer
 
-    A candle is made where each shorter one is held or quiet, and at least one is held; others are told.
-    What is stored there stays as it is.
+    A candle is made where each shorter one is held or quiet, and at least one is held; others are told. One that was
+    made before is made again where shorter ones have other values by now. --days, --start and --end say of which time.
     """
     from dataclasses import replace
 
@@ -83,7 +92,7 @@ def resample(
     intervals, names = _parted(what)
     settings = settings_of(
         {"log_file": log_file, "config": config, "max_wait": max_wait, "store": store, "interval": interval}
-        | {"assets": assets}
+        | {"assets": assets, "days": days, "start": start, "end": end}
     )
     job = ResampleJob(
         source=settings.store_access,
@@ -92,6 +101,9 @@ def resample(
         series=tuple(dict.fromkeys(chosen_series(names, assets, settings, stored=stored))),
         intervals=intervals,
         interval=settings.interval if interval is not None else None,
+        days=settings.days if days is not None else None,
+        start_ms=settings.start_ms if start is not None else None,
+        end_ms=settings.end_ms if end is not None else None,
         force=force,
         within_retention=within_retention,
         other_address=other_address,

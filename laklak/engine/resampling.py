@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
+import time
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+
+from anyio import to_thread
 
 from laklak.engine.copy import Copy, Oddly
 from laklak.engine.store_work import Closed, revisions, survey_sure
 from laklak.errors import UsageError
 from laklak.model.provenance import RESAMPLE, given_by
+from laklak.model.revisions import Revision
 from laklak.model.series import Series, TimeRange
-from laklak.plan.longer import around
+from laklak.model.spans import overlap, union
 from laklak.report.copied import CopySummary, ResampleSummary, incomplete_of
 from laklak.report.ledger import Ledger
 from laklak.report.observer import Observer
-from laklak.sources.resampled import ResampleJob, made_of, parts_of, plan_resample
+from laklak.sources.resampled import ResampleJob, ResamplePlan, made_of, parts_of, plan_resample
 from laklak.sources.store import CopyPlan, Part, StoredCandles
 from laklak.stores.base import Delivery, Store
 from laklak.stores.coverage import take_stock
 from laklak.stores.longer import Making, read_made
+from laklak.stores.refetched import compare, revisions_of
 from laklak.stores.unconfirmed import UnsureBook
-from laklak.text import some_of
+from laklak.text import counted, some_of
 
 
 class Resample(Copy):
@@ -36,10 +42,18 @@ class Resample(Copy):
         self._intervals = job
         self._made_of: dict[Series, Series] = {}
         self._making: dict[Series, Making] = {}
+        self._planned: dict[Series, ResamplePlan] = {}
+        self._others: Counter[Series] = Counter()
 
     async def run(self) -> CopySummary:
         """See Copy; the summary is a ResampleSummary."""
         summary = await super().run()
+        for series, number in sorted(self._others.items(), key=lambda item: str(item[0])):
+            if number:
+                self._observer.warn(
+                    f"{self.report.store} has {counted(number, 'candle')} of {series} other than they are made of "
+                    f"{self._made_of[series]}, which no resample is known to have written: they stay"
+                )
         told = [
             incomplete_of(series, making.of, making.buckets)
             for series, making in sorted(self._making.items(), key=lambda item: str(item[0]))
@@ -63,7 +77,14 @@ class Resample(Copy):
             raise UsageError(
                 f"{source.display} has no candles of {self._intervals.interval}", hint=f"it has some of {lengths}"
             )
-        return {series: around(held[of], series.interval) for series, of in self._made_of.items()}
+        spans = {series: self._intervals.span_of(held[of], series.interval) for series, of in self._made_of.items()}
+        if spans and not any(spans.values()):
+            names = some_of(sorted({str(of) for of in self._made_of.values()}))
+            raise UsageError(
+                f"{source.display} has no candles in this time of {names}",
+                hint="laklak coverage --all says where series begin and end",
+            )
+        return {series: span for series, span in spans.items() if span}
 
     async def _plan_one(
         self,
@@ -80,16 +101,18 @@ class Resample(Copy):
         oddly.there.add(of, there.not_whole, there.strays)
         oddly.here.add(series, here.not_whole, here.strays, here.not_whole_absent)
         plan, self._making[series] = plan_resample(series, span, of, there, here, closed.on_grid(series))
+        self._planned[series] = plan
         return plan
 
     def _parts(self, ledger: Ledger, plan: CopyPlan) -> Iterator[Part]:
-        return parts_of(ledger, plan, self._made_of[plan.series])
+        return parts_of(ledger, self._planned[plan.series], self._made_of[plan.series])
 
     async def _take(self, source: Store, destination: Store, part: Part) -> Delivery:
-        plan = part.ledger.plan
+        plan = self._planned[part.ledger.plan.series]
         series, making = plan.series, self._making[plan.series]
         columns = await read_made(source, making, part.range, series.interval)
-        candles = StoredCandles(series, columns.open_times, columns.values).only(part.candles)
+        made = StoredCandles(series, columns.open_times, columns.values)
+        candles = made.only(part.candles)
         part.ledger.trouble(
             "source_changed",
             sum(one.count(series.interval) for one in part.candles) - len(candles),
@@ -97,5 +120,30 @@ class Resample(Copy):
             "volumes is too large for a number; run again to plan anew",
         )
         told = await revisions(destination, candles, {"repair": plan.not_whole}, RESAMPLE) if plan.not_whole else []
+        remade = await self._remade(destination, made.only(overlap([part.range], plan.made)))
+        if remade:
+            both = [TimeRange(one.open_time_ms, one.open_time_ms + 1) for one in remade]
+            candles, told = made.only(union([*part.candles, *both])), [*told, *remade]
         given = given_by(RESAMPLE, candles.open_times, series.interval, self._started_ms)
-        return Delivery(series, candles if len(candles) else None, revisions=told, provenance=given)
+        corrected = frozenset(one.open_time_ms for one in remade)
+        return Delivery(series, candles if len(candles) else None, (), corrected, told, given)
+
+    async def _remade(self, destination: Store, candles: StoredCandles) -> list[Revision]:
+        """Which of these, made of what is held now, differ from those that were made before and are stored there.
+
+        Read and made again rather than looked up: what a person has changed, or what was quiet and is held by now, is
+        in no book.  One that is not known to be made stays, and is told.
+        """
+        if not len(candles):
+            return []
+        series = candles.series
+        span = TimeRange(candles.open_times[0], candles.open_times[-1] + 1)
+        stored = await destination.read(series, span)
+        compared = await to_thread.run_sync(compare, stored, candles, ())
+        if not compared.changed:
+            return []
+        known = [one.span for one in await destination.provenance(series, span) if one.source == RESAMPLE]
+        changed = revisions_of(compared, RESAMPLE, "remade", time.time_ns() // 1_000_000)
+        remade = [one for one in changed if overlap([TimeRange(one.open_time_ms, one.open_time_ms + 1)], known)]
+        self._others[series] += len(changed) - len(remade)
+        return remade

@@ -7,9 +7,9 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-Why = Literal["refetch", "corrected", "repair"]
+Why = Literal["refetch", "corrected", "repair", "remade"]
 """It was fetched again, or imported in its place, on purpose; it had been fetched just after its close; what stood
-there was no whole candle."""
+there was no whole candle; the shorter candles of which it was made have other values by now."""
 
 Values = tuple[float, ...]
 """Open, high, low, close and volume; NaN for a number that was missing."""

@@ -106,10 +106,14 @@ def incomplete_of(series: Series, of: Series, buckets: Buckets) -> Incomplete:
 
 @dataclass(frozen=True, slots=True)
 class ResampleSummary(CopySummary):
-    """The same of longer candles that were made: `incomplete` tells of which buckets none could be."""
+    """The same of longer candles that were made: `incomplete` tells of which buckets none could be.
+
+    `corrected` were made before, and again since shorter candles have other values by now.
+    """
 
     incomplete: Sequence[Incomplete] = ()
 
+    figures: ClassVar[tuple[str, ...]] = (*_OF_A_COPY, "corrected")
     nothing: ClassVar[str] = "nothing to resample"
     again: ClassVar[str] = "run the same command again to make what is missing"
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from laklak.errors import UsageError
-from laklak.model.series import Interval, Series, TimeRange
-from laklak.model.spans import count, overlap, parted, union, without
+from laklak.model.series import DAY_MS, Interval, Series, TimeRange
+from laklak.model.spans import count, on_grid, overlap, parted, union, without
 from laklak.plan.chunks import plan_chunks
-from laklak.plan.longer import can_be_made
+from laklak.plan.longer import around, can_be_made
 from laklak.report.ledger import Ledger
 from laklak.sources.store import CopyJob, CopyPlan, Part
 from laklak.stores.coverage import Presence
@@ -23,10 +23,33 @@ _PART_CANDLES: Final = 250_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResampleJob(CopyJob):
-    """`intervals` to make; `series` (empty is all, of `interval` if that is given) are those of which they are made."""
+    """`intervals` to make; `series` (empty is all, of `interval` if that is given) are those of which they are made.
+
+    Candles that open from `start_ms` to `end_ms`, or in so many `days` before the end; else as far as there are some.
+    """
 
     intervals: tuple[Interval, ...]
     interval: Interval | None = None
+    days: int | None = None
+    start_ms: int | None = None
+    end_ms: int | None = None
+
+    def span_of(self, held: TimeRange, interval: Interval) -> TimeRange:
+        """What is asked for of a series to make, whose shorter candles are `held`; may be empty."""
+        end_ms = held.end_ms if self.end_ms is None else self.end_ms
+        start_ms = end_ms - self.days * DAY_MS if self.days is not None else self.start_ms
+        whole = around(held, interval)
+        asked = TimeRange(
+            whole.start_ms if start_ms is None else start_ms, whole.end_ms if self.end_ms is None else end_ms
+        )
+        return on_grid(asked.clip(whole), interval)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResamplePlan(CopyPlan):
+    """`made` is stored there already: it is held against what is made of the shorter candles now."""
+
+    made: tuple[TimeRange, ...]
 
 
 def made_of(held: Collection[Series], job: ResampleJob) -> dict[Series, Series]:
@@ -56,18 +79,19 @@ def made_of(held: Collection[Series], job: ResampleJob) -> dict[Series, Series]:
 
 def plan_resample(
     series: Series, span: TimeRange, of: Series, source: Presence, destination: Presence, closed: Sequence[TimeRange]
-) -> tuple[CopyPlan, Making]:
+) -> tuple[ResamplePlan, Making]:
     """Hold the buckets of `span` that the source has complete against what the destination has."""
     interval = series.interval
     making = making_of(of, source, span, interval)
     complete = making.buckets.complete
     not_stored = union([*destination.missing, *(one.span for one in destination.absences)])
     missing, blocked = parted(overlap(not_stored, complete), closed)
-    plan = CopyPlan(
+    made = overlap(without(span, not_stored), complete)
+    plan = ResamplePlan(
         series=series,
         wanted=span,
         first_ms=None,
-        stored=count(overlap(without(span, not_stored), complete), interval),
+        stored=count(made, interval),
         holes=0,
         rejected=0,
         missing=tuple(missing),
@@ -77,12 +101,13 @@ def plan_resample(
         source_missing=0,
         absent=span.count(interval) - count(complete, interval),
         not_whole=destination.not_whole,
+        made=tuple(made),
     )
     return plan, making
 
 
-def parts_of(ledger: Ledger, plan: CopyPlan, of: Series) -> Iterator[Part]:
-    """Cut what is to be made of a series into parts of whole buckets, oldest first."""
+def parts_of(ledger: Ledger, plan: ResamplePlan, of: Series) -> Iterator[Part]:
+    """Cut what is to be made of a series, or made again, into parts of whole buckets, oldest first."""
     page = max(1, _PART_CANDLES * of.interval.ms // plan.series.interval.ms)
-    for chunk in plan_chunks(plan.series, plan.missing, ((page, 1),), page):
-        yield Part(ledger, chunk.range, chunk.wanted, ())
+    for chunk in plan_chunks(plan.series, union([*plan.missing, *plan.made]), ((page, 1),), page):
+        yield Part(ledger, chunk.range, tuple(overlap(chunk.wanted, plan.missing)), ())

@@ -10,7 +10,7 @@ from copies import BTC, ETH, MINUTE_MS, START_MS, absence, candles, content, fil
 
 import laklak as library
 from laklak.model.absences import Absence
-from laklak.model.series import TimeRange
+from laklak.model.series import Series, TimeRange
 from laklak.sources.store import StoredCandles
 from laklak.stores import open_store
 from laklak.stores.base import Delivery
@@ -116,6 +116,74 @@ def test_what_is_held_there_stays_and_what_came_since_is_added(here):
 
     assert (answer["stored_before"], answer["written"]) == (1, 2)
     assert made("b.db", FIVE)[0][0] == 7.0
+
+
+def revised(where, series):
+    async def work():
+        async with open_store(where, create=False) as opened:
+            return await opened.revisions(Series.parse(series), TimeRange(0, 1 << 50))
+
+    return [((one.open_time_ms - START_MS) // MINUTE_MS, one.why, one.source) for one in asyncio.run(work())]
+
+
+def test_what_shorter_candles_were_corrected_of_is_made_again_and_the_old_row_is_kept_as_a_revision(where, here):
+    store, typed = where
+    fill("a.db", candles(BTC, range(20)))
+    resample(here, "5m", to=typed)
+    fill("a.db", candles(BTC, [7], price=500.0))
+
+    answer = resample(here, "5m", to=typed)
+
+    assert (answer["exit"], answer["stored_before"], answer["written"], answer["corrected"]) == (0, 4, 0, 1)
+    assert made(store, FIVE)[5] == (105.0, 507.125, 105.25, 109.375, 4 * 100.5 + 5 + 6 + 8 + 9 + 507.5)
+    assert revised(store, FIVE) == [(5, "remade", "resample")]
+    assert resample(here, "5m", to=typed)["corrected"] == 0
+    assert len(revised(store, FIVE)) == 1
+
+
+def test_a_minute_that_was_quiet_and_is_held_by_now_makes_its_candle_again(here):
+    fill("a.db", candles(BTC, [0, 1, 2, 4]), absences=[quiet(3, 4)])
+    resample(here, "5m")
+    fill("a.db", candles(BTC, [3], price=500.0))
+
+    assert resample(here, "5m")["corrected"] == 1
+    assert made("b.db", FIVE)[0][1] == 503.125
+
+
+def test_a_candle_there_that_is_not_known_to_be_made_stays_and_is_told(here):
+    fill("a.db", candles(BTC, range(10)))
+    fill("b.db", candles(FIVE, [0], price=7.0))
+
+    ended = here("resample", "5m", "--to", "b.db", "--store", "a.db")
+
+    assert ended.exit == 0
+    assert f"has 1 candle of {FIVE} other than they are made of {BTC}" in ended.err
+    assert (made("b.db", FIVE)[0][0], revised("b.db", FIVE)) == (7.0, [])
+
+
+@pytest.mark.parametrize(
+    ("words", "opens"),
+    [
+        (["--start", "2026-02-28T00:07", "--end", "2026-02-28T00:20"], [10, 15]),
+        (["--end", "2026-02-28T00:11"], [0, 5, 10]),
+        (["--start", "2026-02-28T23:50"], [1430, 1435]),
+        (["--days", "1", "--end", "2026-02-28T00:10"], [0, 5]),
+    ],
+)
+def test_of_a_range_the_candles_are_made_that_open_in_it(words, opens, here):
+    fill("a.db", candles(BTC, range(1440)))
+
+    assert resample(here, "5m", *words)["exit"] == 0
+    assert list(made("b.db", FIVE)) == opens
+
+
+def test_a_range_in_which_nothing_is_held_is_one_clear_line(here):
+    fill("a.db", candles(BTC, range(10)))
+
+    ended = here("resample", "5m", "--to", "b.db", "--store", "a.db", "--start", "2026-03-01")
+
+    assert ended.exit == 2
+    assert f"has no candles in this time of {BTC}" in ended.err
 
 
 @pytest.mark.parametrize("spelled", ["a.db", "./a.db", "sqlite:///a.db"])
