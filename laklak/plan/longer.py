@@ -3,22 +3,30 @@
 bucket    a candle of the longer interval, on its grid, which starts in 1970 as that of every venue
 complete  each shorter candle of it is held or quiet, and at least one is held
 
-Open is that of the first one, high and low are the largest and the smallest, close is that of the last one; the volume
-is the exact sum of the doubles, rounded once (math.fsum), so it does not depend on how they were grouped.
+Open is that of the first one, high and low are the largest and the smallest, close is that of the last one.  The volume
+is the exact sum of the decimals that the venue has given, rounded once: the shortest text of a double is that of the
+venue where this had no more than 15 digits.  So it is the venue's own, and does not depend on how they were grouped.
 """
 
 from __future__ import annotations
 
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from math import fsum
+from decimal import Context, Decimal
+from math import isfinite
+from typing import Final
 
 from laklak.model.series import Interval, TimeRange
 from laklak.model.spans import count, gaps, overlap, union, without
 
 Values = tuple[Sequence[float], ...]
+
+_DIGITS_AT_MOST: Final = 10
+_UNITS_AT_MOST: Final = 10**15
+_EXACT: Final = Context(prec=1_000)
+"""More digits than the largest and the smallest double have together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +69,7 @@ class LongerCandles:
         self._of = of
         self._most = longer.ms // of.ms
         self._quiet = quiet
+        self._digits = 0
         self._rest: tuple[Sequence[int], Values] = ((), ((),) * 5)
         self.open_times = array("q")
         self.values: tuple[array[float], ...] = tuple(array("d") for _ in range(5))
@@ -82,24 +91,51 @@ class LongerCandles:
         self._make(times, columns)
 
     def _make(self, times: Sequence[int], columns: Sequence[Sequence[float]]) -> None:
+        if not times:
+            return
         opens, highs, lows, closes, volumes = columns
+        volume_of = self._adder(volumes)
         first = 0
         while first < len(times):
             start_ms = self._longer.floor(times[first])
             after = bisect_left(times, start_ms + self._longer.ms, first, min(len(times), first + self._most))
             if after - first == self._most or self._is_quiet_else(start_ms, times[first:after]):
-                try:
-                    volume = fsum(volumes[first:after])
-                except OverflowError:
-                    # No double is so large: there is no such candle.
-                    first = after
-                    continue
-                self.open_times.append(start_ms)
-                made = (opens[first], max(highs[first:after]), min(lows[first:after]), closes[after - 1], volume)
-                for column, value in zip(self.values, made, strict=True):
-                    column.append(value)
+                volume = volume_of(first, after)
+                # Where no double is so large there is no such candle.
+                if isfinite(volume):
+                    self.open_times.append(start_ms)
+                    made = (opens[first], max(highs[first:after]), min(lows[first:after]), closes[after - 1], volume)
+                    for column, value in zip(self.values, made, strict=True):
+                        column.append(value)
             first = after
+
+    def _adder(self, volumes: Sequence[float]) -> Callable[[int, int], float]:
+        """What sums volumes from one place to another: in whole units of their last digit, else as decimals."""
+        while self._digits <= _DIGITS_AT_MOST:
+            units = _in_units(volumes, self._digits)
+            if units is not None:
+                scale = 10**self._digits
+                return lambda first, after: sum(units[first:after]) / scale
+            self._digits += 1
+        return lambda first, after: _decimal_sum(volumes[first:after])
 
     def _is_quiet_else(self, start_ms: int, held: Sequence[int]) -> bool:
         lacking = gaps(TimeRange(start_ms, start_ms + self._longer.ms), held, self._of)
         return count(overlap(lacking, self._quiet), self._of) == count(lacking, self._of)
+
+
+def _in_units(volumes: Sequence[float], digits: int) -> list[int] | None:
+    """These in units of the last of so many decimals; None where they have more, or too many to be sure of them."""
+    scale = 10**digits
+    if max(map(abs, volumes)) * scale > _UNITS_AT_MOST:
+        return None
+    units = [round(volume * scale) for volume in volumes]
+    # Whole numbers are divided exactly, and rounded once.
+    return units if [unit / scale for unit in units] == list(volumes) else None
+
+
+def _decimal_sum(volumes: Sequence[float]) -> float:
+    total = Decimal(0)
+    for volume in volumes:
+        total = _EXACT.add(total, Decimal(repr(volume)))
+    return float(total)

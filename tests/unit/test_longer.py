@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from fractions import Fraction
 from itertools import pairwise
 
@@ -34,7 +35,7 @@ def naive(rows, longer):
         held = [row for kind, row in inside if kind == "held"]
         if any(kind == "lacking" for kind, _ in inside) or not held:
             continue
-        total = float(sum((Fraction(row[4]) for row in held), Fraction(0)))
+        total = float(sum((Fraction(repr(row[4])) for row in held), Fraction(0)))
         found[start_ms] = (held[0][0], max(r[1] for r in held), min(r[2] for r in held), held[-1][3], total)
     return found
 
@@ -84,11 +85,36 @@ def test_an_interval_is_made_only_of_shorter_ones_that_divide_it(of):
     assert made == [name for name in NAMES[NAMES.index(of) + 1 :] if Interval.parse(name).ms % shorter.ms == 0]
 
 
-def test_the_sum_of_volumes_is_rounded_once():
-    making = LongerCandles(Interval.parse("5m"), Interval.parse("1m"))
-    making.add(range(0, 300_000, 60_000), ((1.0,) * 5,) * 4 + ((1e16, 1.0, -0.0, 1.0, 0.1),))
+def volumes_of(name, volumes, parts=1):
+    of, longer = Interval.parse("1m"), Interval.parse(name)
+    making = LongerCandles(longer, of)
+    step = -(-len(volumes) // parts)
+    for start in range(0, len(volumes), step):
+        part = volumes[start : start + step]
+        times = range(start * of.ms, (start + len(part)) * of.ms, of.ms)
+        making.add(times, ((1.0,) * len(part),) * 4 + (part,))
     making.end()
-    assert making.values[4][0] == 1e16 + 2.0
+    return list(making.values[4])
+
+
+@given(
+    digits=st.integers(0, 12),
+    units=st.lists(st.integers(0, 10**12), min_size=60, max_size=60),
+    larger=st.lists(st.integers(0, 10**15), min_size=0, max_size=2),
+    parts=st.sampled_from([1, 7, 60]),
+)
+def test_the_volume_is_what_the_venue_gives_for_it_to_the_last_digit(digits, units, larger, parts):
+    told = [str(Decimal(unit).scaleb(-digits)) for unit in [*units, *larger][-60:]]
+
+    found = volumes_of("1h", [float(text) for text in told], parts)
+
+    assert found == [float(sum(map(Decimal, told)))]
+
+
+def test_decimals_that_no_double_has_exactly_are_summed_as_decimals():
+    assert volumes_of("3m", [0.1, 0.2, 0.3]) == [0.6]
+    assert volumes_of("3m", [1e16, 0.1, 0.2]) == [float(Decimal("10000000000000000.3"))]
+    assert volumes_of("3m", [1e-300, 1e300, 1e-300]) == [1e300]
 
 
 def test_a_sum_that_no_double_holds_is_no_candle():
