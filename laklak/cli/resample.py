@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from laklak.cli.choosing import Stored, chosen_series
-from laklak.cli.grouped import AGAIN, SPEED, WHAT, WHERE
+from laklak.cli.grouped import AGAIN, HOW, SPEED, WHAT, WHERE
 from laklak.cli.options import (
     AsJson,
     Config,
@@ -62,6 +62,10 @@ def resample(
         typer.Option("--within-retention", help="Leave out what its retention would drop.", rich_help_panel=AGAIN),
     ] = False,
     other_address: OtherAddress = False,
+    verify: Annotated[
+        str | None,
+        typer.Option(metavar="N|all", help="Ask venues for their own, of N days of each series.", rich_help_panel=HOW),
+    ] = None,
     quiet: Quiet = False,
     as_json: AsJson = False,
     no_progress: NoProgress = False,
@@ -71,7 +75,7 @@ def resample(
         str | None, typer.Option(metavar="TIME", help="Longest wait for a server [10m].", rich_help_panel=SPEED)
     ] = None,
 ) -> int:
-    """Make longer candles of stored ones and write them into another store. No venue is asked.
+    """Make longer candles of stored ones and write them into another store. Without --verify no venue is asked.
 
     \b
     laklak resample 5m 15m 1h 4h 1d --to longer.db
@@ -79,10 +83,12 @@ def resample(
 
     A candle is made where each shorter one is held or quiet, and at least one is held; others are told. One that was
     made before is made again where shorter ones have other values by now. --days, --start and --end say of which time.
+    --verify names each that differs from the venue's own, with both rows, and makes the exit status 1.
     """
     from dataclasses import replace
 
     from laklak.cli.terminal import Terminal
+    from laklak.cli.verify import sample_of, show_verified
     from laklak.engine import Resample
     from laklak.report.copied import ResampleSummary, summarise_copy
     from laklak.settings.load import check_typed_store
@@ -90,6 +96,7 @@ def resample(
 
     check_typed_store(to, "--to")
     intervals, names = _parted(what)
+    sample = sample_of(verify, "--verify")
     settings = settings_of(
         {"log_file": log_file, "config": config, "max_wait": max_wait, "store": store, "interval": interval}
         | {"assets": assets, "days": days, "start": start, "end": end}
@@ -111,13 +118,23 @@ def resample(
     terminal = Terminal(quiet=quiet, progress=not no_progress)
     start_log("resample", settings, terminal, verbose=verbose)
     work = Resample(job, terminal)
-    return perform(
+    if sample is not None:
+        from laklak.audit.made import VerifiedResample
+        from laklak.order import TIMING
+
+        asking = Terminal(quiet=True, progress=False)
+        work = VerifiedResample(job, terminal, sample, settings, TIMING, asking)
+    status = perform(
         work,
         terminal,
         lambda exc: summarise_copy(work.report, error=exc, kind=ResampleSummary),
         as_json=as_json,
         quiet=quiet,
     )
+    verified = getattr(work, "verified", None)
+    if verified is not None and not as_json:
+        show_verified(verified, everything=False)
+    return status
 
 
 def _parted(words: Sequence[str]) -> tuple[tuple[Interval, ...], list[str]]:

@@ -85,7 +85,9 @@ def verify(
                 opened, chosen, wanted, typed=bool(series), depth=deep, interval=of, against=known, other=other
             )
 
-    wanted_sample = _sample_of(sample, mend=mend)
+    if mend and sample is None:
+        raise UsageError("--mend without --sample", hint="--sample all --mend asks for every day")
+    wanted_sample = sample_of(sample, "--sample", mend=mend)
 
     async def all_of_it() -> VerifyReport:
         import random
@@ -107,21 +109,20 @@ def verify(
     if as_json:
         print_json(_as_object(report))
     else:
-        _show(report, everything=everything)
+        show_verified(report, everything=everything)
     return report.exit
 
 
-def _sample_of(text: str | None, *, mend: bool) -> Sample | None:
+def sample_of(text: str | None, flag: str, *, mend: bool = False) -> Sample | None:
+    """So many days of each series, or all of them; UsageError for what is neither."""
     from laklak.audit.sources import Sample
 
     if text is None:
-        if mend:
-            raise UsageError("--mend without --sample", hint="--sample all --mend asks for every day")
         return None
     if text == "all":
         return Sample(None, mend)
     if not (text.isascii() and text.isdigit() and int(text)):
-        raise UsageError(f"--sample {text} is no number of days", hint="give 1 or more, or all")
+        raise UsageError(f"{flag} {text} is no number of days", hint="give 1 or more, or all")
     return Sample(int(text), mend)
 
 
@@ -167,7 +168,8 @@ def _as_object(report: VerifyReport) -> dict[str, Any]:
     return {"schema": SCHEMA, "version": __version__, **as_object(report), **proof, "error": None, "hint": None}
 
 
-def _show(report: VerifyReport, *, everything: bool) -> None:
+def show_verified(report: VerifyReport, *, everything: bool) -> None:
+    """What is not sound, and the first faults of it with both rows."""
     from laklak.audit.sources import proof_text
     from laklak.cli.terminal import tell
     from laklak.model.series import iso

@@ -45,6 +45,11 @@ class Resample(Copy):
         self._planned: dict[Series, ResamplePlan] = {}
         self._others: Counter[Series] = Counter()
 
+    @property
+    def planned(self) -> list[ResamplePlan]:
+        """What is to be made of each series, by name."""
+        return sorted(self._planned.values(), key=lambda one: str(one.series))
+
     async def run(self) -> CopySummary:
         """See Copy; the summary is a ResampleSummary."""
         summary = await super().run()

@@ -120,6 +120,7 @@ class ResampleSummary(CopySummary):
     def as_json(self) -> dict[str, Any]:
         values = CopySummary.as_json(self)
         values["incomplete"] = [asdict(one) for one in self.incomplete]
+        values["verify"] = None
         return {key: value for key, value in values.items() if key != "source_missing"}
 
 

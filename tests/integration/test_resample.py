@@ -4,16 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+from dataclasses import replace
+from pathlib import Path
 
+import anyio
 import pytest
 from copies import BTC, ETH, MINUTE_MS, START_MS, absence, candles, content, fill, new_name
 
 import laklak as library
+from laklak.api import Silent
+from laklak.audit.made import VerifiedResample
+from laklak.audit.sources import Sample
 from laklak.model.absences import Absence
-from laklak.model.series import Series, TimeRange
+from laklak.model.series import Interval, Series, TimeRange
+from laklak.settings.load import load_settings
+from laklak.sources.resampled import ResampleJob
 from laklak.sources.store import StoredCandles
 from laklak.stores import open_store
 from laklak.stores.base import Delivery
+from laklak.tasks.timing import Timing
 
 FIVE, HOUR = "binance:BTCUSDT:5m", "binance:BTCUSDT:1h"
 
@@ -382,3 +391,116 @@ def test_verify_holds_them_against_the_venues_own(here):
     assert ended.exit == 1
     assert "2026-02-28T01:00Z" in ended.out
     assert "219.5" in ended.out
+
+
+@pytest.fixture
+def filled(archive, here):
+    """A store with three recorded days of a symbol, and the venue that gave them."""
+    running = archive()
+    assert here("backfill", "LTCUSDT", "--days", "3", "-q", "--store", "a.db").exit == 0
+    return running
+
+
+LTC = "binance:LTCUSDT:1h"
+
+
+def test_what_the_venue_gives_for_itself_is_what_was_made_to_the_last_digit(filled, here):
+    ended = here("resample", "5m", "1h", "1d", "--to", "b.db", "--store", "a.db", "--verify", "all")
+
+    assert ended.exit == 0
+    assert "all is sound" in ended.out
+    assert "sources were asked for all 9 days that have ended" in ended.out
+
+
+def test_each_candle_that_differs_from_the_venues_own_is_named_with_both(filled, here):
+    with sqlite3.connect("a.db") as connection:
+        connection.execute("UPDATE candle SET high = 1e9 WHERE open_time = ?", (START_MS + 61 * MINUTE_MS,))
+
+    words = ("resample", "1h", "--to", "b.db", "--store", "a.db", "--verify", "all")
+    ended = here(*words)
+
+    assert ended.exit == 1
+    assert f"differs  {LTC}" in ended.out
+    at, stored, other = ended.out.partition("2026-02-28T01:00Z ")[2].splitlines()[:3]
+    assert at == "binance has other numbers"
+    assert "1000000000.0" in stored
+    assert "1000000000.0" not in other
+    told = here(*words, "--json").json
+    assert (told["exit"], told["complete"]) == (1, False)
+    assert [fault["time"] for fault in told["verify"]["series"][0]["faults"]] == ["2026-02-28T01:00Z"]
+
+
+def test_what_could_not_be_made_is_no_difference(filled, here):
+    with sqlite3.connect("a.db") as connection:
+        connection.execute("DELETE FROM candle WHERE open_time = ?", (START_MS + 61 * MINUTE_MS,))
+
+    answer = resample(here, "1h", "--verify", "all")
+
+    assert (answer["exit"], answer["incomplete"][0]["buckets"]) == (0, 1)
+    assert answer["verify"]["series"][0]["verdict"] == "sound"
+
+
+def test_only_days_of_the_range_are_asked_for_and_as_many_as_are_named(filled, here):
+    answer = resample(here, "1h", "--start", "2026-02-26", "--end", "2026-02-28", "--verify", "1")
+
+    (day,) = answer["verify"]["series"][0]["sampled"]
+    assert day in ("2026-02-26", "2026-02-27")
+
+
+def test_a_venue_that_is_gone_costs_the_question_and_not_the_candles(filled, here, monkeypatch, timing):
+    timing(backoff_most_s=0.02)
+    monkeypatch.setenv("LAKLAK_BINANCE_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("LAKLAK_BINANCE_ARCHIVE_URL", "http://127.0.0.1:9")
+
+    answer = resample(here, "1h", "--verify", "all")
+
+    assert (answer["exit"], answer["written"], answer["verify"]) == (2, 72, None)
+    assert answer["error"].startswith("venue_unreachable")
+
+
+@pytest.mark.parametrize("number", ["0", "x", "-1"])
+def test_a_number_of_days_that_is_none_is_one_clear_line(number, here):
+    fill("a.db", candles(BTC, range(10)))
+
+    ended = here("resample", "5m", "--to", "b.db", "--store", "a.db", f"--verify={number}")
+
+    assert ended.exit == 2
+    assert f"--verify {number} is no number of days" in ended.err
+
+
+def test_a_stop_while_venues_are_asked_ends_at_once_and_what_was_made_stays(here, monkeypatch):
+    begun = anyio.Event()
+    waiting = []
+
+    async def never(*_):
+        waiting.append(work.in_flight)
+        begun.set()
+        await anyio.sleep_forever()
+
+    monkeypatch.setattr("laklak.audit.made.ask_sources", never)
+    fill("a.db", candles(BTC, range(10)))
+    settings = load_settings({}, environment={}, folder=Path.cwd())
+    access = settings.store_access
+    job = ResampleJob(
+        source=replace(access, where="a.db"),
+        destination=replace(access, where="b.db"),
+        state_dir=settings.state_dir,
+        intervals=(Interval.parse("5m"),),
+    )
+    work = VerifiedResample(job, Silent(), Sample(None), settings, Timing(), Silent())
+
+    async def stopped():
+        async with anyio.create_task_group() as group:
+
+            async def stop():
+                await begun.wait()
+                work.stop(130, 10.0)
+
+            group.start_soon(stop)
+            return await work.run()
+
+    summary = asyncio.run(stopped())
+
+    assert (summary.exit, summary.complete, summary.written, summary.verified) == (130, False, 2, None)
+    assert waiting == [""]
+    assert list(made("b.db", FIVE)) == [0, 5]

@@ -1,0 +1,104 @@
+"""Made candles held against the venue's own longer ones, once they are stored."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import anyio
+
+from laklak.audit.coverage import Range
+from laklak.audit.sources import Sample, ask_sources, proof_text
+from laklak.audit.verify import Verified, VerifyReport, as_object, verify
+from laklak.engine import Resample
+from laklak.errors import LaklakError, in_short
+from laklak.model.series import Series
+from laklak.report.copied import CopySummary, ResampleSummary
+from laklak.report.observer import Observer
+from laklak.settings.load import Settings
+from laklak.sources.resampled import ResampleJob
+from laklak.stores import open_store
+from laklak.tasks.timing import Timing
+
+
+@dataclass(frozen=True, slots=True)
+class VerifiedSummary(ResampleSummary):
+    """The same of made candles that venues were asked for, too; `verified` is None where that was stopped."""
+
+    verified: VerifyReport | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        values = ResampleSummary.as_json(self)
+        verified = values.pop("verified")
+        if verified is not None:
+            values["verify"] = {**as_object(verified), "proof": proof_text(verified.series)}
+        return values
+
+
+class VerifiedResample(Resample):
+    """One making of one job, whose candles venues are asked for afterwards: of a `sample` of days.
+
+    `settings` say how venues are asked; `asking` hears of it.
+    """
+
+    def __init__(
+        self,
+        job: ResampleJob,
+        observer: Observer,
+        sample: Sample,
+        settings: Settings,
+        timing: Timing,
+        asking: Observer,
+    ) -> None:
+        super().__init__(job, observer)
+        self.verified: VerifyReport | None = None
+        self._sample = sample
+        self._settings = replace(settings, store=job.destination.where)
+        self._timing = timing
+        self._asking = asking
+        self._venues: anyio.CancelScope | None = None
+
+    @property
+    def in_flight(self) -> str:
+        """What a stop lets finish: no question, since nothing is written any more."""
+        return "" if self._venues is not None else super().in_flight
+
+    def stop(self, exit_code: int, grace_s: float) -> None:
+        super().stop(exit_code, grace_s)
+        if self._venues is not None:
+            self._venues.cancel()
+
+    async def run(self) -> CopySummary:
+        """See Resample; the summary is a VerifiedSummary where venues were asked."""
+        summary = await super().run()
+        made = [plan.series for plan in self.planned if plan.wanted_count]
+        if not made or self._exit_code is not None or summary.error is not None:
+            return summary
+        told = {one.name: getattr(summary, one.name) for one in fields(summary)}
+        try:
+            self._observer.note("asking venues for their own candles")
+            with anyio.CancelScope() as self._venues:
+                self.verified = await self._ask(made)
+        except LaklakError as exc:
+            told |= {"exit": exc.exit_code, "error": in_short(exc), "hint": exc.hint}
+        if self.verified is None:
+            told["exit"] = told["exit"] if self._exit_code is None else self._exit_code
+        else:
+            told["exit"] = summary.exit or self.verified.exit
+        return VerifiedSummary(**told | {"complete": not told["exit"]}, verified=self.verified)
+
+    async def _ask(self, made: list[Series]) -> VerifyReport:
+        span = Range(start_ms=self.report.start_ms, end_ms=self.report.end_ms)
+        async with open_store(self.job.destination, create=False) as store:
+            stored = await verify(store, made, span, typed=False, depth="counts")
+        found = await ask_sources(
+            stored, self._sample, self._settings, self._timing, self._asking, random.SystemRandom()
+        )
+        return replace(found, series=tuple(map(_of_made, found.series)))
+
+
+def _of_made(one: Verified) -> Verified:
+    """Without what the venue has and could not be made: that is told as such."""
+    faults = tuple(fault for fault in one.faults if fault.what != "not_stored")
+    return replace(one, faults=faults, count=one.count - (len(one.faults) - len(faults)))
