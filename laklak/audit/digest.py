@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from hashlib import sha256
 
 from laklak.audit.coverage import Range, as_of_of, chosen_of
 from laklak.engine.store_work import each
-from laklak.model.digest import FORMAT, ROW, DayDigest, leaf, packed, root
+from laklak.model.digest import FORMAT, ROW, DayDigest, DayRows, leaf, root
 from laklak.model.series import DAY_MS, Interval, Series, TimeRange, iso
 from laklak.model.spans import overlap
 from laklak.stores.base import Columns, Store
@@ -92,71 +91,13 @@ async def days_of(store: Store, series: Series, span: TimeRange, as_of_ms: int) 
 
 async def by_day(found: AsyncGenerator[Columns]) -> AsyncIterator[tuple[int, bytes]]:
     """Packed rows, a UTC day at a time: the start of each day that has any, and all of its rows."""
-    days = _DayRows()
+    days = DayRows()
     async with aclosing(found):
         async for columns in found:
-            for day in days.add(columns):
+            for day in days.add(columns.open_times, columns.values):
                 yield day
     for day in days.rest():
         yield day
-
-
-class RunningDigest:
-    """The root of the days of a series whose candles come little by little, oldest first."""
-
-    def __init__(self, series: Series) -> None:
-        self._series = series
-        self._days = _DayRows()
-        self._leaves: list[bytes] = []
-
-    def add(self, columns: Columns) -> None:
-        self._digest(self._days.add(columns))
-
-    def root(self) -> bytes | None:
-        """All have come."""
-        self._digest(self._days.rest())
-        return root(self._leaves)
-
-    def _digest(self, days: Iterator[tuple[int, bytes]]) -> None:
-        for day_ms, rows in days:
-            day = DayDigest(day_ms, len(rows) // ROW.size, sha256(rows).digest())
-            self._leaves.append(leaf(self._series, day))
-
-
-class _DayRows:
-    """Packed rows on their way to be whole days."""
-
-    def __init__(self) -> None:
-        self._day_ms = 0
-        self._rest = b""
-
-    def add(self, columns: Columns) -> Iterator[tuple[int, bytes]]:
-        """The days that end with these: later rows are of later days."""
-        rows = packed(columns.open_times, columns.values)
-        first = 0
-        for end, time_ms in _ends_of_days(columns.open_times):
-            start_ms = time_ms // DAY_MS * DAY_MS
-            if start_ms != self._day_ms:
-                yield from self.rest()
-            self._day_ms, self._rest = start_ms, self._rest + rows[first * ROW.size : end * ROW.size]
-            first = end
-
-    def rest(self) -> Iterator[tuple[int, bytes]]:
-        """The day whose end was not seen."""
-        rest, self._rest = self._rest, b""
-        if rest:
-            yield self._day_ms, rest
-
-
-def _ends_of_days(open_times: Sequence[int]) -> Sequence[tuple[int, int]]:
-    """Where the rows of each day end among these, which rise, and a time of that day."""
-    found: list[tuple[int, int]] = []
-    first = 0
-    while first < len(open_times):
-        time_ms = open_times[first]
-        first = bisect_left(open_times, (time_ms // DAY_MS + 1) * DAY_MS, first)
-        found.append((first, time_ms))
-    return found
 
 
 def hex_of(digest: bytes | None) -> str:

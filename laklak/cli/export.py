@@ -56,6 +56,12 @@ def export(
             rich_help_panel=OUTPUT,
         ),
     ] = None,
+    layout: Annotated[
+        str | None,
+        typer.Option(
+            metavar="L", help="freqtrade: its folders, names, columns; feather, parquet, json.", rich_help_panel=OUTPUT
+        ),
+    ] = None,
     out: Annotated[
         str, typer.Option(metavar="WHERE", help="File, folder, or - for a stream.", rich_help_panel=OUTPUT)
     ] = ".",
@@ -71,6 +77,7 @@ def export(
     laklak export BTCUSDT --format parquet --out candles/
     laklak export BTCUSDT --days 7 --out - | head
     laklak export --stored --format lp --out - | influx write --bucket market_data
+    laklak export BTCUSDT --interval 5m --layout freqtrade --out user_data/data
 
     A file is there once it is whole, and one that was there is kept until then. Whole candles only, sorted.
     Exit status: 0 all is written, 1 the store has nothing of a series in that time, 2 wrong usage, a store that cannot
@@ -80,7 +87,7 @@ def export(
     from laklak.order import old_config_hint
     from laklak.transfer.export import STDOUT, Export, ExportJob
 
-    form = _format(form, out)
+    form = _format(form, out, layout)
     if as_json and out == STDOUT:
         raise UsageError("--json and --out - would both go to stdout", hint="name a file or a folder with --out")
     settings = settings_of(
@@ -101,6 +108,7 @@ def export(
         wanted=wanted,
         format=form,
         out=out,
+        layout=layout,
     )
     shown = _Shown(drawn=not (quiet or no_progress))
     work = Export(job, shown.tell)
@@ -112,26 +120,32 @@ def export(
         raise
     finally:
         shown.close()
-    status = int(bool(report.without) and bool(chosen))
+    status = int(bool(report.without or report.left_out) and bool(chosen))
     if as_json:
         print_json(_as_object(report, form, status))
     _say(report, files=not (quiet or as_json), status=status)
     return status
 
 
-def _format(form: str | None, out: str) -> str:
-    """The format that is named, or the one that a file's name ends with."""
+def _format(form: str | None, out: str, layout: str | None) -> str:
+    """The format that is named, or the one that a file's name ends with; that of a layout, where one is named."""
     from laklak.text import nearest
+    from laklak.transfer import freqtrade
+    from laklak.transfer.export import FREQTRADE
     from laklak.transfer.sheets import FORMATS
 
+    if layout not in (None, FREQTRADE):
+        raise UsageError(f"--layout {layout} is none", hint=f"there is {FREQTRADE}")
+    known = FORMATS if layout is None else freqtrade.FORMATS
     if form is None:
         endings = {ending: name for name, ending in FORMATS.items()}
-        return endings.get(Path(out).suffix.lower(), "csv")
-    if form in FORMATS:
+        return endings.get(Path(out).suffix.lower(), "csv") if layout is None else next(iter(known))
+    if form in known:
         return form
-    guess = nearest(form, list(FORMATS))
+    guess = nearest(form, list(known))
     raise UsageError(
-        f"--format {form} is none", hint=f"{f'did you mean {guess}? ' if guess else ''}there is {', '.join(FORMATS)}"
+        f"--format {form} is none{'' if layout is None else f' that {layout} reads'}",
+        hint=f"{f'did you mean {guess}? ' if guess else ''}there is {', '.join(known)}",
     )
 
 
@@ -146,6 +160,9 @@ def _say(report: ExportReport, *, files: bool, status: int) -> None:
                 size = size_text(os.path.getsize(one.path))
                 span = f"{iso(one.first_ms)} to {iso(one.last_ms)}"
                 tell(f"{one.path}: {counted(one.candles, 'candle')} of {one.series}, {span}, {size}", sys.stdout)
+    if report.left_out:
+        some = [f"{series} ({why})" for series, why in report.left_out.items()]
+        say("warning", f"left out, since freqtrade has no pair for it: {some_of(some)}")
     if report.without and (status or files):
         names = some_of([str(one) for one in report.without])
         line = f"{report.store} has no candles in this time of {names}"
@@ -164,6 +181,7 @@ def _as_object(report: ExportReport, form: str, status: int) -> dict[str, Any]:
         "candles": report.candles,
         "files": [as_object(one, form) for one in report.files],
         "without": [str(one) for one in report.without],
+        "left_out": [{"series": str(series), "why": why} for series, why in report.left_out.items()],
         "exit": status,
         "error": None,
         "hint": None,

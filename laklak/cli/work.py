@@ -241,6 +241,7 @@ def _no_answer(command: str, error: LaklakError) -> dict[str, Any]:
             "candles": 0,
             "files": [],
             "without": [],
+            "left_out": [],
             **ended,
         }
     if command.startswith("assets"):

@@ -16,12 +16,13 @@ from __future__ import annotations
 import struct
 import sys
 from array import array
-from collections.abc import Sequence
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Final
 
-from laklak.model.series import Series, iso
+from laklak.model.series import DAY_MS, Series, iso
 
 FORMAT: Final = "laklak-digest-1"
 ROW: Final = struct.Struct("<q5d")
@@ -69,6 +70,64 @@ def root(nodes: Sequence[bytes]) -> bytes | None:
         pairs = [sha256(b"\1" + level[i] + level[i + 1]).digest() for i in range(0, len(level) - 1, 2)]
         level = pairs + level[len(level) - len(level) % 2 :]
     return level[0] if level else None
+
+
+class RunningDigest:
+    """The root of the days of a series whose candles come little by little, oldest first."""
+
+    def __init__(self, series: Series) -> None:
+        self._series = series
+        self._days = DayRows()
+        self._leaves: list[bytes] = []
+
+    def add(self, open_times: Sequence[int], values: Sequence[Sequence[float]]) -> None:
+        self._digest(self._days.add(open_times, values))
+
+    def root(self) -> bytes | None:
+        """All have come."""
+        self._digest(self._days.rest())
+        return root(self._leaves)
+
+    def _digest(self, days: Iterator[tuple[int, bytes]]) -> None:
+        for day_ms, rows in days:
+            day = DayDigest(day_ms, len(rows) // ROW.size, sha256(rows).digest())
+            self._leaves.append(leaf(self._series, day))
+
+
+class DayRows:
+    """Packed rows on their way to be whole days."""
+
+    def __init__(self) -> None:
+        self._day_ms = 0
+        self._rest = b""
+
+    def add(self, open_times: Sequence[int], values: Sequence[Sequence[float]]) -> Iterator[tuple[int, bytes]]:
+        """The days that end with these: later rows are of later days."""
+        rows = packed(open_times, values)
+        first = 0
+        for end, time_ms in _ends_of_days(open_times):
+            start_ms = time_ms // DAY_MS * DAY_MS
+            if start_ms != self._day_ms:
+                yield from self.rest()
+            self._day_ms, self._rest = start_ms, self._rest + rows[first * ROW.size : end * ROW.size]
+            first = end
+
+    def rest(self) -> Iterator[tuple[int, bytes]]:
+        """The day whose end was not seen."""
+        rest, self._rest = self._rest, b""
+        if rest:
+            yield self._day_ms, rest
+
+
+def _ends_of_days(open_times: Sequence[int]) -> Sequence[tuple[int, int]]:
+    """Where the rows of each day end among these, which rise, and a time of that day."""
+    found: list[tuple[int, int]] = []
+    first = 0
+    while first < len(open_times):
+        time_ms = open_times[first]
+        first = bisect_left(open_times, (time_ms // DAY_MS + 1) * DAY_MS, first)
+        found.append((first, time_ms))
+    return found
 
 
 def _without_negative_zero(column: array[float]) -> array[float]:

@@ -25,6 +25,7 @@ from laklak.model.candles import Page
 from laklak.model.series import Interval, Series, TimeRange, check_symbol, iso, ms_of
 from laklak.model.spans import merge, runs, union
 from laklak.plan.rows import Checked, check_page
+from laklak.sources.feather import read_metadata
 from laklak.venues import VENUES
 
 if TYPE_CHECKING:
@@ -33,7 +34,8 @@ if TYPE_CHECKING:
 
 SERIES_KEY: Final = "laklak.series"
 ORIGIN_KEY: Final = "laklak.origin"
-"""What the metadata of a Parquet file say."""
+DIGEST_KEY: Final = "laklak.digest"
+"""What the metadata of a Parquet or Feather file say."""
 COLUMNS: Final = ("open_time", "open", "high", "low", "close", "volume")
 ROWS_AT_ONCE: Final = 50_000
 _CSV_BYTES: Final = 1 << 22
@@ -88,7 +90,7 @@ def look_through(
         if published is not None:
             return _with_spans(published, _published_spans(published), now_ms)
         form = _form_of(path)
-        told = _metadata(path) if form == "parquet" else {}
+        told = _metadata(path, form)
         named = series or _series_of(path, told.get(SERIES_KEY))
         file = CandleFile(path, named, form, origin=told.get(ORIGIN_KEY), names=names)
         return _with_spans(file, _spans(file), now_ms)
@@ -325,13 +327,16 @@ def _bad(file: CandleFile, row: int, what: str, hint: str) -> UsageError:
 
 
 @uninterrupted
-def _metadata(path: Path) -> dict[str, str]:
+def _metadata(path: Path, form: Form) -> dict[str, str]:
     import polars
 
     try:
-        return polars.read_parquet_metadata(path)
-    except polars.exceptions.PolarsError as exc:
-        raise UsageError(f"{path} cannot be read as parquet: {exc}", hint="make it anew, or take a copy of it") from exc
+        if form == "feather":
+            return read_metadata(path)
+        return polars.read_parquet_metadata(path) if form == "parquet" else {}
+    except (ValueError, polars.exceptions.PolarsError) as exc:
+        what = str(exc).partition("\n")[0]
+        raise UsageError(f"{path} cannot be read as {form}: {what}", hint="make it anew, or take a copy of it") from exc
 
 
 # What a venue has published

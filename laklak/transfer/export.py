@@ -6,10 +6,10 @@ import asyncio
 import os
 import stat
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing, contextmanager
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass, field, replace
+from pathlib import Path, PurePath
 from typing import Any, BinaryIO, Final, cast
 
 from laklak.audit.coverage import Range, check_known
@@ -23,26 +23,29 @@ from laklak.stores.access import StoreAccess
 from laklak.stores.base import Store
 from laklak.stores.reading import must_exist
 from laklak.text import some_of
+from laklak.transfer.freqtrade import NoPair, place_of
 from laklak.transfer.sheets import (
     BEGINS,
     FORMATS,
     STREAMED,
-    ParquetFile,
     Sheet,
+    TableFile,
     csv_sheet,
-    feather_sheet,
+    json_sheet,
     lp_sheet,
 )
 
 FLAG: Final = "--out"
 STDOUT: Final = "-"
+FREQTRADE: Final = "freqtrade"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExportJob:
     """`series` empty is all that the store has, of an `interval`. `typed`: it is an error if it lacks one of them.
 
-    `out`: a file, a folder for files that are named after their series, or `-` for standard output.
+    `out`: a file, a folder for files that are named after their series, or `-` for standard output. `layout` is how
+    files are named there: `freqtrade` has names, columns and a format of its own.
     """
 
     store: StoreAccess
@@ -52,6 +55,7 @@ class ExportJob:
     wanted: Range
     format: str = "csv"
     out: str = "."
+    layout: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +71,15 @@ class Exported:
 
 @dataclass(frozen=True, slots=True)
 class ExportReport:
-    """What an export has come to; of the series in `without` the store has no candles in that time."""
+    """What an export has come to; of the series in `without` the store has no candles in that time.
+
+    `left_out`: the ones that have no place in the layout, and why.
+    """
 
     store: str
     files: Sequence[Exported]
     without: Sequence[Series]
+    left_out: Mapping[Series, str] = field(default_factory=dict)
 
     @property
     def candles(self) -> int:
@@ -97,7 +105,9 @@ class Export:
         async with open_store(replace(self.job.store, refusal_wait_s=0.0), create=False) as store:
             must_exist(store)
             spans = await self._spans(store)
-            places = _Places(self.job.out, self.job.format, list(spans))
+            names, left_out = self._names(list(spans))
+            spans = {series: span for series, span in spans.items() if series in names}
+            places = _Places(self.job, names)
             origin = await store.origin()
             found = []
             for number, (series, span) in enumerate(spans.items()):
@@ -113,7 +123,7 @@ class Export:
                     hint="laklak coverage --all says where series begin and end",
                 )
             without = [series for series, one in zip(spans, found, strict=True) if one is None]
-            return ExportReport(store.display, files, without)
+            return ExportReport(store.display, files, without, left_out)
 
     def discard(self) -> None:
         """Take away the file that is not complete: the program ends now."""
@@ -133,6 +143,26 @@ class Export:
             of = f" of {job.interval}" if job.interval is not None and held else ""
             raise StoreUnavailable(f"{store.display} holds no series{of}", hint="fill it: laklak backfill --days 7")
         return {series: _span_of(job.wanted, series, held.get(series, TimeRange(0, 0))) for series in chosen}
+
+    def _names(self, series: Sequence[Series]) -> tuple[dict[Series, PurePath], dict[Series, str]]:
+        """What the files of these are called in a folder, and which have no name, and why; UsageError where that was
+        typed, or is all.
+        """
+        job = self.job
+        names: dict[Series, PurePath] = {}
+        left_out = {}
+        for one in series:
+            try:
+                freqtrade = job.layout == FREQTRADE
+                names[one] = place_of(one, job.format) if freqtrade else PurePath(file_stem(one) + FORMATS[job.format])
+            except NoPair as exc:
+                left_out[one] = str(exc)
+        if left_out and (not names or (job.typed and job.series)):
+            one, why = next(iter(left_out.items()))
+            raise UsageError(
+                f"{one} has no pair in freqtrade: {why}", hint="leave it out, or export it without --layout"
+            )
+        return names, left_out
 
     async def _one(
         self,
@@ -186,35 +216,45 @@ class Export:
                 yield self._lines(out, series)
             return
         facts = {} if origin is None else {ORIGIN_KEY: origin}
-        sheet = feather_sheet(path) if self.job.format == "feather" else ParquetFile(path, series, facts)
+        time = "open_time" if self.job.layout is None else "date"
+        sheet = TableFile(path, self.job.format, series, facts, time)
         try:
             yield sheet
         finally:
             sheet.abandon()
 
     def _lines(self, out: BinaryIO, series: Series) -> Sheet:
-        return csv_sheet(out) if self.job.format == "csv" else lp_sheet(out, series, self.job.store.measurement)
+        if self.job.format == "lp":
+            return lp_sheet(out, series, self.job.store.measurement)
+        return csv_sheet(out) if self.job.format == "csv" else json_sheet(out)
 
 
 class _Places:
-    """Which file each of some series goes to; UsageError where that cannot be."""
+    """Which file each of some series goes to; UsageError where that cannot be. `names` are those in a folder."""
 
-    def __init__(self, out: str, form: str, series: Sequence[Series]) -> None:
-        self._form = form
+    def __init__(self, job: ExportJob, names: Mapping[Series, PurePath]) -> None:
+        self._names = names
         self._file: Path | None = None
         self._folder: Path | None = None
-        self._check_stream(out, form, len(series))
+        out, form, path, count = job.out, job.format, Path(job.out), len(names)
+        if job.layout is not None:
+            if out == STDOUT or (path.exists() and not path.is_dir()):
+                raise UsageError(
+                    f"the layout of {job.layout} is files in folders, and {FLAG} {out} is none",
+                    hint=f"name the folder of its data: {FLAG} user_data/data",
+                )
+        else:
+            self._check_stream(out, form, count)
         if out == STDOUT:
             return
-        path = Path(out)
-        if path.is_dir() or out.endswith("/") or (len(series) > 1 and not path.exists()):
+        if path.is_dir() or out.endswith("/") or (count > 1 and not path.exists()) or job.layout is not None:
             self._folder = path
-            self._make_folder(path)
-            for one in series:
+            for one in names:
+                self._make_folder(self._named(one).parent)
                 check_place(self._named(one), FLAG, BEGINS[form], form)
-        elif len(series) > 1 and not (form == "lp" and _is_special(path)):
+        elif count > 1 and not (form == "lp" and _is_special(path)):
             raise UsageError(
-                f"{FLAG} {out} is one file, and these are {len(series)} series", hint="name a folder, or one series"
+                f"{FLAG} {out} is one file, and these are {count} series", hint="name a folder, or one series"
             )
         else:
             self._file = path
@@ -226,7 +266,7 @@ class _Places:
         return self._file if self._folder is None else self._named(series)
 
     def _named(self, series: Series) -> Path:
-        return cast(Path, self._folder) / f"{file_stem(series)}{FORMATS[self._form]}"
+        return cast(Path, self._folder) / self._names[series]
 
     def _check_stream(self, out: str, form: str, series: int) -> None:
         if out != STDOUT and not _is_special(Path(out)):
@@ -241,7 +281,10 @@ class _Places:
 
     def _make_folder(self, path: Path) -> None:
         try:
-            path.mkdir(exist_ok=True)
+            # What was named is made, and what a layout has below it: no further folders above.
+            below = path.relative_to(cast(Path, self._folder)).parts
+            cast(Path, self._folder).mkdir(exist_ok=True)
+            path.mkdir(parents=bool(below), exist_ok=True)
         except OSError as exc:
             raise UsageError(
                 f"{FLAG} {path} could not be made: {exc.strerror}", hint="name a folder that you may write to"

@@ -9,19 +9,21 @@ import queue
 import re
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, BinaryIO, Final, Protocol
+from typing import TYPE_CHECKING, BinaryIO, Final, Protocol
 
-from laklak.audit.digest import RunningDigest, hex_of
-from laklak.model.digest import FORMAT
+import orjson
+
+from laklak.model.digest import FORMAT, RunningDigest
 from laklak.model.series import Series
 from laklak.report.rows import CANDLE_FIELDS, csv_lines
-from laklak.sources.file import SERIES_KEY
+from laklak.sources.feather import add_metadata
+from laklak.sources.file import DIGEST_KEY, SERIES_KEY
 from laklak.sources.store import StoredCandles
 from laklak.stores.base import Columns
 from laklak.stores.influx.lines import candle_lines_ns, key_of, tags_of
 
 if TYPE_CHECKING:
-    from polars import DataFrame, LazyFrame
+    from polars import DataFrame
 
 FORMATS: Final = {"csv": ".csv", "parquet": ".parquet", "feather": ".feather", "lp": ".lp"}
 """The formats, and how the names of their files end."""
@@ -30,11 +32,11 @@ BEGINS: Final = {
     "parquet": re.compile(b"PAR1"),
     "feather": re.compile(b"ARROW1"),
     "lp": re.compile(rb"[^\n]* open=[^\n]*\n"),
+    "json": re.compile(rb"\[\[[0-9]"),
 }
 """How they begin."""
-STREAMED: Final = ("csv", "lp")
-"""What is text, line by line: it can go into a pipe."""
-DIGEST_KEY: Final = "laklak.digest"
+STREAMED: Final = ("csv", "lp", "json")
+"""What is text, and written as it comes."""
 _GROUP_ROWS: Final = 131_072
 _WAITING_PARTS: Final = 2
 
@@ -53,18 +55,25 @@ class Sheet(Protocol):
 
 
 class Lines:
-    """Text in a binary stream, which is the caller's to close: `spell` gives that of candles, `head` stands before."""
+    """Text in a binary stream, which is the caller's to close: `spell` gives that of candles, `head` stands before,
+    `between` what is written together, `tail` after all.
+    """
 
-    def __init__(self, out: BinaryIO, spell: Callable[[Columns], bytes], head: str = "") -> None:
+    def __init__(
+        self, out: BinaryIO, spell: Callable[[Columns], bytes], head: str = "", between: str = "", tail: str = ""
+    ) -> None:
         self._out = out
         self._spell = spell
         self._head = head.encode()
+        self._between = between.encode()
+        self._tail = tail.encode()
 
     def write(self, columns: Columns) -> None:
-        head, self._head = self._head, b""
+        head, self._head = self._head, self._between
         self._out.write(head + self._spell(columns))
 
     def close(self) -> None:
+        self._out.write(self._tail)
         self._out.flush()
 
     def abandon(self) -> None: ...
@@ -85,23 +94,44 @@ def lp_sheet(out: BinaryIO, series: Series, measurement: str) -> Lines:
     return Lines(out, lambda columns: candle_lines_ns(StoredCandles(series, columns.open_times, columns.values), key))
 
 
-class TableFile:
-    """A file of columns at `path`, written by polars in a thread of its own, which is given a few parts at a time."""
+def json_sheet(out: BinaryIO) -> Lines:
+    """As freqtrade's handler of JSON reads it: a list of rows, the moment in milliseconds first."""
+    return Lines(
+        out,
+        lambda columns: orjson.dumps(list(zip(columns.open_times, *columns.values, strict=True)))[1:-1],
+        *("[", ",", "]"),
+    )
 
-    def __init__(self, path: str, sink: Callable[[LazyFrame, str], Any]) -> None:
+
+class TableFile:
+    """A file of columns at `path`, Parquet or Feather (Feather 2 is Arrow's own form of a file), Zstandard, rising.
+
+    It says of which series it is, what the digest of its candles is (see laklak.model.digest), and `facts`. `time` is
+    what the moments are called. polars writes it in a thread of its own, which is given a few parts at a time.
+    """
+
+    def __init__(self, path: str, form: str, series: Series, facts: Mapping[str, str], time: str = "open_time") -> None:
+        self._path = path
+        self._form = form
+        self._digest = RunningDigest(series)
+        self._facts = {SERIES_KEY: str(series), **facts}
+        self._time = time
         self._parts: queue.Queue[DataFrame | None] = queue.Queue(_WAITING_PARTS)
         self._abandoned = False
         self._error: BaseException | None = None
-        self._thread = threading.Thread(target=self._run, args=(path, sink), name="laklak-export")
+        self._thread = threading.Thread(target=self._run, name="laklak-export")
         self._thread.start()
 
     def write(self, columns: Columns) -> None:
-        self._put(_frame(columns))
+        self._digest.add(columns.open_times, columns.values)
+        self._put(_frame(columns, self._time))
 
     def close(self) -> None:
         self._put(None)
         self._thread.join()
         self._raise()
+        if self._form == "feather":
+            add_metadata(self._path, self._metadata())
 
     def abandon(self) -> None:
         self._abandoned = True
@@ -124,7 +154,12 @@ class TableFile:
         # polars has errors of its own, some of them with the number of the system's.
         raise OSError(getattr(self._error, "errno", None) or 0, str(self._error).partition("\n")[0]) from self._error
 
-    def _run(self, path: str, sink: Callable[[LazyFrame, str], Any]) -> None:
+    def _metadata(self, _: object = None) -> dict[str, str]:
+        """Asked for when all rows have been taken."""
+        root = self._digest.root()
+        return {**self._facts, DIGEST_KEY: f"{FORMAT} {'-' if root is None else root.hex()}"}
+
+    def _run(self) -> None:
         import polars
         from polars.io.plugins import register_io_source
 
@@ -139,46 +174,25 @@ class TableFile:
                 yield part
 
         try:
-            sink(register_io_source(rows, schema=_frame(Columns((), ((),) * 5)).schema), path)
+            found = register_io_source(rows, schema=_frame(Columns((), ((),) * 5), self._time).schema)
+            if self._form == "feather":
+                found.sink_ipc(self._path, compression="zstd", engine="streaming")
+            else:
+                found.sink_parquet(
+                    self._path,
+                    compression="zstd",
+                    row_group_size=_GROUP_ROWS,
+                    metadata=self._metadata,
+                    engine="streaming",
+                )
         except (OSError, polars.exceptions.PolarsError) as exc:
             self._error = exc
 
 
-class ParquetFile(TableFile):
-    """Zstandard, in groups of rows that rise by open_time.
-
-    The file says of which series it is, what the digest of its candles is (see laklak.model.digest), and `facts`.
-    """
-
-    def __init__(self, path: str, series: Series, facts: Mapping[str, str]) -> None:
-        self._digest = RunningDigest(series)
-
-        def metadata(_: object) -> dict[str, str]:
-            # Asked for when all rows have been taken.
-            root = hex_of(self._digest.root())
-            return {SERIES_KEY: str(series), DIGEST_KEY: f"{FORMAT} {root}", **facts}
-
-        super().__init__(
-            path,
-            lambda rows, where: rows.sink_parquet(
-                where, compression="zstd", row_group_size=_GROUP_ROWS, metadata=metadata, engine="streaming"
-            ),
-        )
-
-    def write(self, columns: Columns) -> None:
-        self._digest.add(columns)
-        super().write(columns)
-
-
-def feather_sheet(path: str) -> TableFile:
-    """Feather, version 2: Arrow's own form of a file."""
-    return TableFile(path, lambda rows, where: rows.sink_ipc(where, compression="zstd", engine="streaming"))
-
-
-def _frame(columns: Columns) -> DataFrame:
+def _frame(columns: Columns, time: str) -> DataFrame:
     import polars
 
-    times = polars.Series("open_time", columns.open_times, dtype=polars.Int64).cast(polars.Datetime("ms", "UTC"))
+    times = polars.Series(time, columns.open_times, dtype=polars.Int64).cast(polars.Datetime("ms", "UTC"))
     names = ("open", "high", "low", "close", "volume")
     values = [
         polars.Series(name, column, dtype=polars.Float64) for name, column in zip(names, columns.values, strict=True)

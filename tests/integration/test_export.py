@@ -13,6 +13,8 @@ import polars
 import pytest
 from copies import BTC, ETH, HOURS, MINUTE_MS, START_MS, absence, candles, content, fill, new_name
 
+from laklak.sources.feather import read_metadata
+
 FORMATS = ("csv", "parquet", "feather", "lp")
 NAMES = ("open", "high", "low", "close", "volume")
 
@@ -94,6 +96,18 @@ def test_the_ending_of_a_file_names_the_format_and_the_file_tells_its_series(fil
     told = polars.read_parquet_metadata("btc.parquet")
     assert (told["laklak.series"], told["laklak.origin"]) == (BTC, "simulated")
     assert read(Path("btc.parquet")) == content(filled)[0][BTC]
+
+
+def test_a_feather_file_tells_what_a_parquet_file_does_also_where_it_has_many_parts(clean_room, here, monkeypatch):
+    fill("candles.db", candles(BTC, [minute for minute in range(4000) if minute % 7]))
+    monkeypatch.setattr("laklak.stores.sqlite.bulk.BATCH_ROWS", 500)
+    for form in ("parquet", "feather"):
+        assert export(here, "candles.db", "BTCUSDT", "--out", f"btc.{form}").exit == 0
+
+    told = read_metadata(Path("btc.feather"))
+    told_there = polars.read_parquet_metadata("btc.parquet")
+    assert told == {key: told_there[key] for key in ("laklak.series", "laklak.origin", "laklak.digest")}
+    assert read(Path("btc.feather")) == read(Path("btc.parquet"))
 
 
 def test_a_parquet_file_tells_the_digest_of_its_candles_and_digest_gives_the_same(clean_room, here, monkeypatch):

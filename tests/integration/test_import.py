@@ -13,7 +13,7 @@ from pathlib import Path
 import polars
 import pytest
 from anyio import from_thread
-from copies import BTC, ETH, HOURS, MINUTE_MS, START_MS, absence, candles, content, fill, minutes_of, new_name
+from copies import BTC, ETH, HOURS, MINUTE_MS, START_MS, absence, candles, content, fill, minutes_of, new_name, sound
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -60,13 +60,6 @@ def csv(*rows, name="binance-BTCUSDT-1m.csv", header=HEADER):
     ]
     Path(name).write_text("\n".join([header, *lines, ""]))
     return name
-
-
-def sound(series, minutes, price=0.1):
-    """Candles that keep every rule, with digits to lose."""
-    batch = candles(series, minutes, price)
-    columns = [batch.values[place] for place in (1, 4, 0, 2, 3)]
-    return CandleBatch(batch.series, batch.open_times, tuple(list(map(repr, one)) for one in columns), tuple(columns))
 
 
 def plain(*minutes):

@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from copies import candles, fill
 
 from laklak.model.series import Interval, Series, TimeRange
 from laklak.plan.cost import Budget, cost_of
@@ -205,7 +206,9 @@ def test_the_readme_recomputes_the_sum_of_a_certificate_without_laklak(filled, h
 
 
 def test_the_keys_of_an_export_are_those_that_the_readme_tells(filled, here):
-    same_keys(here("export", "LTCUSDT", "--json").json, "export")
+    fill("laklak.db", candles("deribit:BTC-PERPETUAL:1m", range(3)))
+
+    same_keys(here("export", "--layout", "freqtrade", "--json").json, "export")
 
 
 def test_the_keys_of_an_import_are_those_that_the_readme_tells(filled, here):

@@ -45,6 +45,13 @@ def candles(series: str, minutes: Iterable[int], price: float = 100.0) -> Candle
     return CandleBatch(parsed, times, tuple([repr(value) for value in column] for column in values), values)
 
 
+def sound(series: str, minutes: Iterable[int], price: float = 0.1) -> CandleBatch:
+    """Candles that keep every rule, with digits to lose."""
+    batch = candles(series, minutes, price)
+    columns = [batch.values[place] for place in (1, 4, 0, 2, 3)]
+    return CandleBatch(batch.series, batch.open_times, tuple(list(map(repr, one)) for one in columns), tuple(columns))
+
+
 def absence(minute: int, kind: AbsenceKind = "hole", reason: str = "two complete answers lack it") -> Absence:
     row = '[1, "a"]' if kind == "rejected" else None
     return Absence.at(MINUTE, START_MS + minute * MINUTE_MS, kind, 1_772_400_000_000, reason, row)
