@@ -6,8 +6,9 @@ import os
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, Self, TextIO
 
 import typer
 
@@ -42,6 +43,16 @@ _COLOURS: Final[Mapping[Kind, int]] = {
     "hole": 33,
     "rejected": 35,
     "missing": 31,
+}
+_COLOUR_NAMES: Final[Mapping[Kind, str]] = {
+    "full": "green:",
+    "before": "grey:",
+    "closed": "grey:",
+    "quiet": "cyan:",
+    "lost": "blue:",
+    "hole": "yellow:",
+    "rejected": "magenta:",
+    "missing": "red:",
 }
 _LEAST_STRIP: Final = 12
 _RUNS_SHOWN: Final = 200
@@ -134,45 +145,51 @@ def _as_object(report: CoverageReport, good: float, warn: float, status: int) ->
     }
 
 
+@dataclass(frozen=True, slots=True)
+class _Pen:
+    """How strips are drawn: in colours where somebody reads, in blocks where these can be spelled, else as letters."""
+
+    coloured: bool
+    blocks: bool
+
+    @classmethod
+    def of(cls, out: TextIO) -> Self:
+        coloured = out.isatty() and not os.environ.get("NO_COLOR")
+        # What a stream cannot spell would be drawn as escapes.
+        return cls(coloured, coloured and (out.encoding or "").lower().startswith("utf"))
+
+    def strip(self, cells: Sequence[Kind]) -> str:
+        if not self.coloured or not cells:
+            return "".join(_LETTERS[cell] for cell in cells)
+        return "".join(f"\x1b[{_COLOURS[cell]}m{'█' if self.blocks else _LETTERS[cell]}" for cell in cells) + "\x1b[0m"
+
+    def legend(self, strips: Sequence[Sequence[Kind]]) -> str:
+        """What each of the kinds that are in any strip looks like."""
+        from laklak.audit.stretches import KIND_WORDS
+
+        look = _COLOUR_NAMES if self.blocks else _LETTERS
+        there = {kind for strip in strips for kind in strip}
+        return "  ".join(f"{look[kind]} {KIND_WORDS[kind]}" for kind in _LETTERS if kind in there)
+
+
 def _show(report: CoverageReport, good: float, warn: float, *, everything: bool) -> None:
-    from laklak.audit.stretches import KIND_WORDS
     from laklak.cli.terminal import columns, emit_bytes, printable, tell
     from laklak.model.series import iso
     from laklak.text import counted
 
-    out = sys.stdout
-    coloured = out.isatty() and not os.environ.get("NO_COLOR")
-    # What a stream cannot spell would be drawn as escapes.
-    blocks = coloured and (out.encoding or "").lower().startswith("utf")
+    out, pen = sys.stdout, _Pen.of(sys.stdout)
     shown = [one for one in report.series if everything or one.figures.sound_share != 100]
     as_of = ", ".join(f"{venue} as of {iso(time_ms // 1000 * 1000)}" for venue, time_ms in report.as_of.items())
     tell(f"{report.store}: {as_of}", out)
     for text, cells in _lines(report, shown, good, warn, columns(out) - 1 if out.isatty() else 160):
-        drawn = "".join(f"\x1b[{_COLOURS[cell]}m{'█' if blocks else _LETTERS[cell]}" for cell in cells)
-        plain = "".join(_LETTERS[cell] for cell in cells)
-        line = printable(text).rstrip() if not cells else printable(text)
-        strip = (f"{drawn}\x1b[0m" if coloured else plain) if cells else ""
-        emit_bytes(f"{line}{strip}\n".encode(out.encoding or "ascii", "backslashreplace"), out)
+        line = printable(text) if cells else printable(text).rstrip()
+        emit_bytes(f"{line}{pen.strip(cells)}\n".encode(out.encoding or "ascii", "backslashreplace"), out)
     if shown:
-        kinds = [kind for kind in _LETTERS if any(kind in one.strip for one in shown)]
-        legend = "  ".join(f"{_COLOUR_NAMES[kind] if blocks else _LETTERS[kind]} {KIND_WORDS[kind]}" for kind in kinds)
-        tell(legend, out)
+        tell(pen.legend([one.strip for one in shown]), out)
     full = len(report.series) - len(shown)
     if full:
         tell(f"{counted(full, 'series')} full{'' if shown else ', nothing lacks'}; --all shows them", out)
     tell(f"health {report.series[0].health(good, warn)}: {_totals(report)}", out)
-
-
-_COLOUR_NAMES: Final[Mapping[Kind, str]] = {
-    "full": "green:",
-    "before": "grey:",
-    "closed": "grey:",
-    "quiet": "cyan:",
-    "lost": "blue:",
-    "hole": "yellow:",
-    "rejected": "magenta:",
-    "missing": "red:",
-}
 
 
 def _totals(report: CoverageReport) -> str:

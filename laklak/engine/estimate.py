@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from typing import Final
+from dataclasses import dataclass, replace
+from typing import Final, Self
 
 from laklak.archives.split import Split
+from laklak.model.account import Account
 from laklak.model.series import Series, TimeRange, iso
 from laklak.model.spans import parted, runs, union
 from laklak.plan.chunks import best_page
@@ -24,47 +25,94 @@ FILE_CANDLES_PER_SECOND: Final = 100_000
 VenuePlans = Sequence[tuple[Feed, Sequence[SeriesPlan]]]
 
 
+@dataclass(frozen=True, slots=True)
+class _FromApi:
+    """What is asked of the API of one venue, and what that costs."""
+
+    feed: Feed
+    asked: Sequence[SeriesPlan]
+    cost: Cost
+
+    @classmethod
+    def of(cls, feed: Feed, plans: Sequence[SeriesPlan], splits: Mapping[Series, Split], order: Order) -> Self:
+        asked = [asked_of_api(feed, plan, splits[plan.series], order) for plan in plans] if feed.asks_api else []
+        return cls(feed, asked, _cost(feed, asked, feed.size.expected))
+
+    @property
+    def seconds(self) -> float:
+        return self.cost.seconds(self.feed.budgets())
+
+    @property
+    def least_seconds(self) -> float:
+        """How long it takes with the page of which it goes fastest."""
+        return _cost(self.feed, self.asked, _best_page(self.feed)).seconds(self.feed.budgets())
+
+    @property
+    def alternatives(self) -> Sequence[Alternative]:
+        feed, tiers = self.feed, self.feed.steps
+        pages = {feed.size.expected, *(limit for limit, _ in tiers[1:])}
+        some = [feed.budgets(units) for units in (feed.budget, feed.default_budget, feed.advertised)]
+        now = (feed.size.expected, feed.budget)
+        return alternatives(feed.venue.name, now, self.asked, tiers, pages, some, feed.beside, feed.venue.rows_of)
+
+
+@dataclass(frozen=True, slots=True)
+class _FromFiles:
+    """What comes of bulk files: about so many `bytes`."""
+
+    files: int
+    candles: int
+    bytes: int
+
+    @classmethod
+    def of(cls, plans: VenuePlans, splits: Mapping[Series, Split]) -> Self:
+        return cls(
+            sum(len(split.files) for split in splits.values()),
+            sum(split.candles for split in splits.values()),
+            sum(_file_bytes(feed, own, splits) for feed, own in plans),
+        )
+
+
 def estimate_of(
     report: Report, order: Order, feeds: Sequence[Feed], plans: VenuePlans, splits: Mapping[Series, Split]
 ) -> Estimate:
     """Say what plans take of which every missing stretch has its source; `feeds` are all venues of the run."""
-    of_api = [
-        (feed, [asked_of_api(feed, plan, splits[plan.series], order) for plan in own] if feed.asks_api else [])
-        for feed, own in plans
-    ]
-    costs = [(feed, _cost(feed, own, feed.size.expected)) for feed, own in of_api]
-    fastest = [_cost(feed, own, _best_page(feed)).seconds(feed.budgets()) for feed, own in of_api]
+    parts = [_FromApi.of(feed, own, splits, order) for feed, own in plans]
+    files = _FromFiles.of(plans, splits)
     every = [plan for _, own in plans for plan in own]
-    file_candles = sum(split.candles for split in splits.values())
     return Estimate(
         store=report.store,
         start=iso(report.start_ms or 0),
         end=iso(report.end_ms or 0),
         series=report.series,
-        account=replace(
-            report.account,
-            blocked=sum(plan.blocked_count for plan in every),
-            out_of_reach=sum(plan.out_of_reach_count for plan in every),
-        ),
+        account=_account(report, every),
         to_fetch=sum(plan.missing_count for plan in every),
-        requests=sum(cost.requests for _, cost in costs),
-        weight=sum(cost.weight for _, cost in costs),
+        requests=sum(part.cost.requests for part in parts),
+        weight=sum(part.cost.weight for part in parts),
         budget=sum(feed.budget_a_minute for feed in feeds),
-        paces={feed.venue.name: feed.pace(cost) for feed, cost in costs},
+        paces={part.feed.venue.name: part.feed.pace(part.cost) for part in parts},
         chunk=max((feed.size.expected for feed in feeds), default=0),
-        seconds_estimated=round(max((cost.seconds(feed.budgets()) for feed, cost in costs), default=0.0), 1),
-        seconds_auto=round(max(fastest, default=0.0), 1),
-        files=sum(len(split.files) for split in splits.values()),
-        file_candles=file_candles,
-        file_bytes=sum(_file_bytes(feed, own, splits) for feed, own in plans),
-        file_seconds=round(file_candles / FILE_CANDLES_PER_SECOND, 1),
-        no_source=sum(_without_source(own, splits) for feed, own in plans if not feed.asks_api),
-        at_most=any(feed.venue.trades_in_sessions and any(one.missing for one in own) for feed, own in plans),
+        seconds_estimated=round(max((part.seconds for part in parts), default=0.0), 1),
+        seconds_auto=round(max((part.least_seconds for part in parts), default=0.0), 1),
+        files=files.files,
+        file_candles=files.candles,
+        file_bytes=files.bytes,
+        file_seconds=round(files.candles / FILE_CANDLES_PER_SECOND, 1),
+        no_source=_without_source(plans, splits),
+        at_most=_may_be_closed(plans),
         failed_series=tuple(report.failed),
         begun_series=report.begun_series,
         reached_series=report.reached_series,
         ended_series=tuple(report.ended),
-        alternatives=[one for feed, own in of_api for one in _alternatives(feed, own)] if order.dry_run else [],
+        alternatives=_alternatives(parts) if order.dry_run else [],
+    )
+
+
+def _account(report: Report, plans: Sequence[SeriesPlan]) -> Account:
+    return replace(
+        report.account,
+        blocked=sum(plan.blocked_count for plan in plans),
+        out_of_reach=sum(plan.out_of_reach_count for plan in plans),
     )
 
 
@@ -85,14 +133,8 @@ def _cost(feed: Feed, plans: Sequence[SeriesPlan], page: int) -> Cost:
     return cost_of(plans, feed.steps, page, feed.beside, feed.venue.rows_of)
 
 
-def _alternatives(feed: Feed, plans: Sequence[SeriesPlan]) -> Sequence[Alternative]:
-    tiers = feed.steps
-    pages = {feed.size.expected, *(limit for limit, _ in tiers[1:])}
-    budgets = (feed.budget, feed.default_budget, feed.advertised)
-    some = [feed.budgets(units) for units in budgets]
-    return alternatives(
-        feed.venue.name, (feed.size.expected, feed.budget), plans, tiers, pages, some, feed.beside, feed.venue.rows_of
-    )
+def _alternatives(parts: Sequence[_FromApi]) -> Sequence[Alternative]:
+    return [one for part in parts for one in part.alternatives]
 
 
 def _file_bytes(feed: Feed, plans: Sequence[SeriesPlan], splits: Mapping[Series, Split]) -> int:
@@ -102,8 +144,15 @@ def _file_bytes(feed: Feed, plans: Sequence[SeriesPlan], splits: Mapping[Series,
     return feed.reader.archive.bytes_per_candle * candles
 
 
-def _without_source(plans: Sequence[SeriesPlan], splits: Mapping[Series, Split]) -> int:
-    return sum(part.count(plan.series.interval) for plan in plans for part in splits[plan.series].rest)
+def _without_source(plans: VenuePlans, splits: Mapping[Series, Split]) -> int:
+    """How many candles neither files give nor an API that may be asked."""
+    left = [plan for feed, own in plans for plan in own if not feed.asks_api]
+    return sum(part.count(plan.series.interval) for plan in left for part in splits[plan.series].rest)
+
+
+def _may_be_closed(plans: VenuePlans) -> bool:
+    """Whether some of what is missing may lie in time that only answers tell to be closed."""
+    return any(feed.venue.trades_in_sessions and any(one.missing for one in own) for feed, own in plans)
 
 
 def within_reach(feed: Feed, plan: SeriesPlan) -> SeriesPlan:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Self
 
 from laklak.archives.base import day_of
-from laklak.archives.evidence import Choice
+from laklak.archives.evidence import FILES_A_RUN, Choice, DueDay, choose, touched_days
 from laklak.archives.split import Split
 from laklak.engine.store_work import each
 from laklak.model.series import DAY_MS, Series, TimeRange
@@ -16,9 +18,34 @@ from laklak.sources.venue import Feed
 from laklak.stores.base import Store
 
 
-def spans_read(splits: Mapping[Series, Split]) -> dict[Series, list[TimeRange]]:
-    """What lies in files that are read anyway, for what is missing."""
-    return {series: [part.file.span for part in split.files] for series, split in splits.items()}
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """Which days of known holes are held against files: those of the `choice`, and the `riding` ones.
+
+    Files of these may be read anyway, for what is missing.
+    """
+
+    choice: Choice
+    riding: Mapping[Series, frozenset[int]]
+
+    @classmethod
+    def of(
+        cls,
+        due: Mapping[Series, Sequence[DueDay]],
+        hole_days: Mapping[Series, Sequence[int]],
+        splits: Mapping[Series, Split],
+    ) -> Self:
+        """Choose of days that are `due`; `hole_days` are those of all known holes and rejects."""
+        read = {series: [part.file.span for part in split.files] for series, split in splits.items()}
+        riding = {series: touched_days(days, may_be_read(splits[series])) for series, days in hole_days.items()}
+        return cls(choose(due, read, FILES_A_RUN), riding)
+
+    def due(self, series: Series) -> frozenset[int]:
+        """The days of a series for whose holes files are asked."""
+        return self.choice.days.get(series, frozenset())
+
+    def days(self, series: Series) -> frozenset[int]:
+        return self.due(series) | self.riding.get(series, frozenset())
 
 
 def may_be_read(split: Split) -> list[TimeRange]:
@@ -28,32 +55,22 @@ def may_be_read(split: Split) -> list[TimeRange]:
 
 
 async def hold_against_files(
-    store: Store,
-    feed: Feed,
-    ledgers: Sequence[Ledger],
-    choice: Choice,
-    riding: Mapping[Series, frozenset[int]],
-    report: Report,
+    store: Store, feed: Feed, ledgers: Sequence[Ledger], holding: Holding, report: Report
 ) -> None:
     """Reopen the chosen holes of a venue's series; files of series of which nothing is missing are asked at once.
 
-    Holes and rejects of `riding` days are filled where a file has them that is read anyway.
-
-    Those of others are asked when everything else of their series is through: until then other files may have told.
+    Holes and rejects of `riding` days are filled where a file has them that is read anyway.  Those of other series are
+    asked when everything else of their series is through: until then other files may have told.
     """
-    days = {
-        ledger: choice.days.get(ledger.plan.series, frozenset()) | riding.get(ledger.plan.series, frozenset())
-        for ledger in ledgers
-    }
-    chosen = [ledger for ledger in ledgers if days[ledger]]
+    chosen = [ledger for ledger in ledgers if holding.days(ledger.plan.series)]
 
     async def reopen(ledger: Ledger) -> None:
-        series, own = ledger.plan.series, days[ledger]
+        series = ledger.plan.series
+        own = holding.days(series)
         # Read once more: all known holes of all series at once would be many.
         span = TimeRange(min(own), max(own) + DAY_MS).clip(ledger.plan.wanted)
-        due = choice.days.get(series, frozenset())
         absences = await store.absences(series, span)
-        ledger.reopened |= feed.evidence.reopen(series, absences, due, own)
+        ledger.reopened |= feed.evidence.reopen(series, absences, holding.due(series), own)
         ledger.rejected_before |= {one.open_time_ms for one in absences if one.kind == "rejected"}
 
     await each(chosen, reopen)

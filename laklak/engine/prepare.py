@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field, replace
 from types import TracebackType
@@ -13,11 +13,11 @@ from typing import Self
 
 import anyio
 
-from laklak.archives.evidence import FILES_A_RUN, DueDay, choose, touched_days
+from laklak.archives.evidence import DueDay
 from laklak.archives.split import Split
 from laklak.engine.addresses import AddressBook
 from laklak.engine.estimate import estimate_of, split_of, within_reach
-from laklak.engine.holding import hold_against_files, may_be_read, spans_read
+from laklak.engine.holding import Holding, hold_against_files
 from laklak.engine.life import Lives, ended_line
 from laklak.engine.listing import ListingCheck
 from laklak.engine.oddities import STRAYS_FILE, OddityBook
@@ -215,51 +215,57 @@ class Preparation:
 
     async def _take_on(self, venues: Sequence[VenuePlan]) -> Estimate:
         """Enter venues into the accounts of the run, and give each its questions; say what that takes."""
-        self._taken_on += venues
-        if not self._pending:
-            self._refuse_if_nothing_typed_is_known(self._taken_on)
-        for venue in venues:
-            self._tell_unknown(venue)
-            self._report.failed += venue.failed
-        plans = [(venue.feed, venue.plans) for venue in venues]
-        self._report.not_whole += self._oddities.not_whole
-        self._oddities.tell()
-        spans = [venue.span for venue in self._taken_on if venue.span]
-        self._report.start_ms = min((span.start_ms for span in spans), default=None)
-        self._report.end_ms = max((span.end_ms for span in spans), default=None)
-        plans = [(feed, [within_reach(feed, plan) for plan in own]) for feed, own in plans]
+        self._enter(venues)
+        plans = [(venue.feed, [within_reach(venue.feed, plan) for plan in venue.plans]) for venue in venues]
         splits = {plan.series: split_of(feed, plan) for feed, own in plans for plan in own}
-        due = {series: days for venue in venues for series, days in venue.due_holes.items()}
-        choice = choose(due, spans_read(splits), FILES_A_RUN)
-        riding = {
-            series: touched_days(days, may_be_read(splits[series]))
-            for venue in venues
-            for series, days in venue.hole_days.items()
-        }
-        for feed, venue_plans in plans:
-            # Series that are nearly complete come first: most of them are whole again soon.
-            ledgers = [Ledger(plan) for plan in sorted(venue_plans, key=lambda plan: plan.missing_count)]
-            for ledger in ledgers:
-                # What is fetched again although it is stored was not missed.
-                ledger.turned_ms = 0 if self._order.refetch else self._turned.get(feed.venue.name, 0)
-                self._closed.tell(ledger)
-            self._report.ledgers += ledgers
+        holding = Holding.of(
+            {series: days for venue in venues for series, days in venue.due_holes.items()},
+            {series: days for venue in venues for series, days in venue.hole_days.items()},
+            splits,
+        )
+        for feed, own in plans:
+            ledgers = self._open_ledgers(feed, own)
             self._assign(feed, ledgers, splits)
             if not self._order.dry_run:
-                await hold_against_files(self._store, feed, ledgers, choice, riding, self._report)
+                await hold_against_files(self._store, feed, ledgers, holding, self._report)
         self._report.series = len(self._report.ledgers) + len(self._report.failed)
         tally(self._report, self.feeds)
         estimate = replace(
             estimate_of(self._report, self._order, self.feeds, plans, splits),
-            holes_held=choice.holes,
-            hole_files=choice.files,
-            holes_later=choice.later_holes,
+            holes_held=holding.choice.holes,
+            hole_files=holding.choice.files,
+            holes_later=holding.choice.later_holes,
             venues=self._report.venues,
             exit=exit_of_plan(self._report),
         )
         for feed, _ in plans:
             feed.requests_planned += estimate.paces[feed.venue.name].requests
         return estimate
+
+    def _enter(self, venues: Sequence[VenuePlan]) -> None:
+        """Take notice of venues, and of what of them is not to be had; raise what has to end the run."""
+        self._taken_on += venues
+        if not self._pending:
+            self._refuse_if_nothing_typed_is_known(self._taken_on)
+        for venue in venues:
+            self._tell_unknown(venue)
+            self._report.failed += venue.failed
+        self._report.not_whole += self._oddities.not_whole
+        self._oddities.tell()
+        spans = [venue.span for venue in self._taken_on if venue.span]
+        self._report.start_ms = min((span.start_ms for span in spans), default=None)
+        self._report.end_ms = max((span.end_ms for span in spans), default=None)
+
+    def _open_ledgers(self, feed: Feed, plans: Sequence[SeriesPlan]) -> list[Ledger]:
+        """An account for each series of a venue."""
+        # Series that are nearly complete come first: most of them are whole again soon.
+        ledgers = [Ledger(plan) for plan in sorted(plans, key=lambda plan: plan.missing_count)]
+        for ledger in ledgers:
+            # What is fetched again although it is stored was not missed.
+            ledger.turned_ms = 0 if self._order.refetch else self._turned.get(feed.venue.name, 0)
+            self._closed.tell(ledger)
+        self._report.ledgers += ledgers
+        return ledgers
 
     async def _plan_venue(self, feed: Feed) -> VenuePlan | None:
         """Connect to a venue and plan what is wanted of it; None where it cannot be asked: that is its own end."""
@@ -302,13 +308,12 @@ class Preparation:
             span = TimeRange(0, 0)
         if order.within_retention:
             span = self._store.within_retention(span)
-        asked = [one for one in order.asked if one.venue == feed.venue.name]
+        asked = self._asked_of(feed)
         if order.every is not None and order.every.venue == feed.venue.name:
             asked += order.every.held({}, await self._held_symbols(feed.venue.name))
         listed = {one.symbol: Instrument(one.symbol, "unknown", None, None) for one in asked}
-        lives = Lives(feed, self._store, self._knowledge, self._report, recheck=order.recheck)
-        self.lives[feed.venue.name] = lives
-        targets = await each(resolve(asked, listed, order.settings.interval, span).targets, lives.settle)
+        resolved = resolve(asked, listed, order.settings.interval, span)
+        targets = await each(resolved.targets, self._lives_of(feed).settle)
         plans = await each(targets, self._survey(feed).plan, self._observer.note)
         return VenuePlan(feed, span, targets, plans=plans, typed_known=any(one.typed for one in asked))
 
@@ -388,35 +393,22 @@ class Preparation:
 
     async def _targets(self, feed: Feed) -> VenuePlan:
         span = self._span_by(feed.clock.now_ms())
-        turned_ms = known_turn(self._knowledge, feed.venue.name, self._order.settings.interval)
-        self._turned[feed.venue.name] = NEVER_MS if turned_ms is None else turned_ms
-        note_clock(self._knowledge, feed.venue.name, feed.clock.read_ms, self._order.settings.settle_s)
+        self._heed_clock(feed)
         if self._order.within_retention:
-            asked_for, span = span, self._store.within_retention(span)
-            if not span:
-                raise StoreUnavailable(
-                    f"{self._store.display} would keep nothing of {asked_for}", hint="ask for a later range"
-                )
+            span = self._kept(span)
         listing = ListingCheck(feed, self._order, self._knowledge, note=self._observer.note, warn=self._observer.warn)
-        asked = [one for one in self._order.asked if one.venue == feed.venue.name] + await self._every(feed, listing)
-        symbols = list(dict.fromkeys(one.symbol for one in asked))
-        held = await listing.hold(symbols, span)
+        asked = [*self._asked_of(feed), *await self._every(feed, listing)]
+        held = await listing.hold(list(dict.fromkeys(one.symbol for one in asked)), span)
         if feed.no_api is not None:
             self._observer.warn(f"going on with the bulk files alone, what they lack stays missing: {feed.no_api}")
         resolved = resolve(
             asked, held.instruments, self._order.settings.interval, span, held.unlisted, example=feed.venue.example
         )
         self._report.ended += held.ended
-        lives = Lives(feed, self._store, self._knowledge, self._report, recheck=self._order.recheck)
-        self.lives[feed.venue.name] = lives
-        before = set(self._report.ended)
+        before, lives = set(self._report.ended), self._lives_of(feed)
         targets = await listing.elsewhere(await each(resolved.targets, lives.settle), span)
-        if ended := [one for one in self._of_venue(feed, self._report.ended) if one not in before]:
-            self._observer.warn(ended_line(ended))
-        wanted = [target.wanted for target in targets if target.wanted]
-        if wanted:
-            earliest_ms = min(part.start_ms for part in wanted)
-            self._store.check_range(TimeRange(earliest_ms, span.end_ms))
+        self._tell_ended(feed, before)
+        self._check_range([target.wanted for target in targets if target.wanted], span)
         unknown = {failed.series for failed in resolved.failed if failed.reason == "unknown_symbol"}
         return VenuePlan(
             feed,
@@ -427,6 +419,35 @@ class Preparation:
             typed_unknown=resolved.typed_unknown,
             typed_known=any(one.typed and self._series(one) not in unknown for one in asked),
         )
+
+    def _kept(self, span: TimeRange) -> TimeRange:
+        """What of a range the store would keep."""
+        kept = self._store.within_retention(span)
+        if not kept:
+            raise StoreUnavailable(f"{self._store.display} would keep nothing of {span}", hint="ask for a later range")
+        return kept
+
+    def _heed_clock(self, feed: Feed) -> None:
+        """Learn up to where candles reached in the last run, and note up to where they do now."""
+        turned_ms = known_turn(self._knowledge, feed.venue.name, self._order.settings.interval)
+        self._turned[feed.venue.name] = NEVER_MS if turned_ms is None else turned_ms
+        note_clock(self._knowledge, feed.venue.name, feed.clock.read_ms, self._order.settings.settle_s)
+
+    def _asked_of(self, feed: Feed) -> list[Asked]:
+        return [one for one in self._order.asked if one.venue == feed.venue.name]
+
+    def _lives_of(self, feed: Feed) -> Lives:
+        lives = Lives(feed, self._store, self._knowledge, self._report, recheck=self._order.recheck)
+        self.lives[feed.venue.name] = lives
+        return lives
+
+    def _tell_ended(self, feed: Feed, before: Collection[EndedSeries]) -> None:
+        if ended := [one for one in self._of_venue(feed, self._report.ended) if one not in before]:
+            self._observer.warn(ended_line(ended))
+
+    def _check_range(self, wanted: Sequence[TimeRange], span: TimeRange) -> None:
+        if wanted:
+            self._store.check_range(TimeRange(min(part.start_ms for part in wanted), span.end_ms))
 
     def _survey(self, feed: Feed) -> Survey:
         lives = self.lives[feed.venue.name]

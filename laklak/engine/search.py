@@ -27,39 +27,48 @@ async def look_for(feed: Feed, series: Series, edge: Edge, from_ms: int, wanted_
     Of a first one long before `wanted_ms`, where what is wanted begins, the start of the long candle that it lies in
     has to do at a venue that may not have the minute any more: a run that hangs on the minute asks for it.
     """
-    fine = series.interval
+    fine, coarse = series.interval, Interval.parse([*feed.venue.intervals][-1])
     until_ms = fine.floor(feed.clock.now_ms()) + fine.ms
-    coarse = Interval.parse([*feed.venue.intervals][-1])
     span = TimeRange(fine.ceil(from_ms), until_ms)
-    if coarse.ms > fine.ms:
-        if edge == "newest":
-            # Most series are alive: the newest page shows it.
-            page = TimeRange(max(span.start_ms, until_ms - _page(feed, series) * fine.ms), until_ms)
-            newest = await _search(feed, series, edge, page)
-            if newest.open_ms is not None:
-                return newest.open_ms
-        around = TimeRange(coarse.floor(from_ms), coarse.ceil(until_ms))
-        long = await _search(feed, replace(series, interval=coarse), edge, around)
-        if long.open_ms is None:
-            return None
-        inside = span.clip(TimeRange(long.open_ms, long.open_ms + coarse.ms))
-        if edge == "first" and feed.venue.reach_is_unsaid and wanted_ms is not None and inside.end_ms <= wanted_ms:
-            return inside.start_ms
-        # Where the newest page of it is out of reach, all of it is.
-        empty_pages = 1 if edge == "first" and feed.venue.reach_is_unsaid else None
-        found = await _search(feed, series, edge, inside, empty_pages)
-        if found.open_ms is not None:
-            unsaid = edge == "first" and feed.venue.reach_is_unsaid
-            before = unsaid and await _begins_before(feed, series, inside, found.open_ms)
-            return inside.start_ms if before else found.open_ms
-        if edge == "first" and (found.out_of_reach or feed.venue.reach_is_unsaid):
-            # It begins in there, and the venue no longer shows the minute.
-            return inside.start_ms
-        # Its candles of this interval begin later than the long ones, or end earlier.
-        span = TimeRange(inside.end_ms, until_ms) if edge == "first" else TimeRange(span.start_ms, inside.start_ms)
+    if coarse.ms <= fine.ms:
+        return await _look_through(feed, series, edge, span)
+    if edge == "newest":
+        # Most series are alive: the newest page shows it.
+        page = TimeRange(max(span.start_ms, until_ms - _page(feed, series) * fine.ms), until_ms)
+        newest = await _search(feed, series, edge, page)
+        if newest.open_ms is not None:
+            return newest.open_ms
+    around = TimeRange(coarse.floor(from_ms), coarse.ceil(until_ms))
+    long = await _search(feed, replace(series, interval=coarse), edge, around)
+    if long.open_ms is None:
+        return None
+    inside = span.clip(TimeRange(long.open_ms, long.open_ms + coarse.ms))
+    found_ms = await _look_inside(feed, series, edge, inside, wanted_ms)
+    if found_ms is not None:
+        return found_ms
+    # Its candles of this interval begin later than the long ones, or end earlier.
+    rest = TimeRange(inside.end_ms, until_ms) if edge == "first" else TimeRange(span.start_ms, inside.start_ms)
+    return await _look_through(feed, series, edge, rest)
+
+
+async def _look_through(feed: Feed, series: Series, edge: Edge, span: TimeRange) -> int | None:
     found = await _search(feed, series, edge, span)
     # The first one within reach need not be the first one.
     return None if edge == "first" and found.out_of_reach else found.open_ms
+
+
+async def _look_inside(feed: Feed, series: Series, edge: Edge, inside: TimeRange, wanted_ms: int | None) -> int | None:
+    """Look through a long candle at an end of a series; its own start has to do where the venue does not show more."""
+    unsaid = edge == "first" and feed.venue.reach_is_unsaid
+    if unsaid and wanted_ms is not None and inside.end_ms <= wanted_ms:
+        return inside.start_ms
+    # Where the newest page of it is out of reach, all of it is.
+    found = await _search(feed, series, edge, inside, 1 if unsaid else None)
+    if found.open_ms is not None:
+        before = unsaid and await _begins_before(feed, series, inside, found.open_ms)
+        return inside.start_ms if before else found.open_ms
+    # It begins in there, and the venue no longer shows the minute.
+    return inside.start_ms if unsaid or (edge == "first" and found.out_of_reach) else None
 
 
 async def _begins_before(feed: Feed, series: Series, inside: TimeRange, open_ms: int) -> bool:

@@ -3,49 +3,47 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
-from laklak.errors import TryLater
-from laklak.report.progress import Report, VenueFigures
+from laklak.report.progress import FileTally, Report
+from laklak.sources.archive import FileReader
 from laklak.sources.venue import Feed
+from laklak.wire.limiter import Limiter
 
 
 def tally(report: Report, feeds: Sequence[Feed]) -> None:
     """Bring the report up to date with the feeds."""
-    traffic = [feed.transport.traffic for feed in feeds]
-    report.requests = sum(one.requests for one in traffic)
-    report.candle_requests = sum(one.candle_requests for one in traffic)
-    report.requests_planned = sum(feed.requests_planned for feed in feeds)
-    report.retries = sum(one.retries for one in traffic)
-    report.rate_limited = sum(one.rate_limited for one in traffic)
-    readers = [feed.reader for feed in feeds if feed.reader is not None]
-    report.files.requests = sum(reader.downloader.traffic.requests for reader in readers)
-    report.files.retries = sum(reader.downloader.traffic.retries for reader in readers)
-    report.files.received_bytes = sum(reader.downloader.traffic.received_bytes for reader in readers)
-    limiters = {feed.limiter for feed in feeds}
-    report.weight = sum(limiter.weight_paid for limiter in limiters)
-    report.window_weight = sum(limiter.window_weight for limiter in limiters)
-    report.budget = sum(feed.budget_a_minute for feed in feeds)
+    report.venues = {feed.venue.name: feed.figures() for feed in feeds}
     report.paces = {feed.venue.name: feed.pace() for feed in feeds}
-    report.on_the_wire = sum(limiter.in_flight for limiter in limiters)
-    report.paused_for_s = max((pace.paused_for_s for pace in report.paces.values()), default=0.0)
-    report.venues = {feed.venue.name: _figures_of(feed) for feed in feeds}
-    bans = (one.banned_until_ms for one in report.venues.values())
-    report.banned_until_ms = max((until_ms for until_ms in bans if until_ms is not None), default=None)
+    report.requests_planned = sum(feed.requests_planned for feed in feeds)
+    report.budget = sum(feed.budget_a_minute for feed in feeds)
+    _sum_up(report)
+    _count_files(report.files, [feed.reader for feed in feeds if feed.reader is not None])
+    # Venues of one pool have one limiter.
+    _count_spent(report, {feed.limiter for feed in feeds})
     report.seconds = time.monotonic() - report.started_s
 
 
-def _figures_of(feed: Feed) -> VenueFigures:
-    traffic = feed.transport.traffic
-    until_ms = feed.end.until_ms if isinstance(feed.end, TryLater) else feed.transport.banned_until_ms
-    return VenueFigures(
-        requests=traffic.requests,
-        candle_requests=traffic.candle_requests,
-        cost=dict(traffic.cost),
-        retries=traffic.retries,
-        rate_limited=traffic.rate_limited,
-        banned_until_ms=until_ms if until_ms and until_ms > time.time_ns() // 1_000_000 else None,
-        end=feed.end,
-        started=feed.started,
-        optional=feed.optional,
-    )
+def _sum_up(report: Report) -> None:
+    """What there is of each venue, for all of them."""
+    venues = report.venues.values()
+    report.requests = sum(one.requests for one in venues)
+    report.candle_requests = sum(one.candle_requests for one in venues)
+    report.retries = sum(one.retries for one in venues)
+    report.rate_limited = sum(one.rate_limited for one in venues)
+    report.paused_for_s = max((pace.paused_for_s for pace in report.paces.values()), default=0.0)
+    bans = (one.banned_until_ms for one in venues)
+    report.banned_until_ms = max((until_ms for until_ms in bans if until_ms is not None), default=None)
+
+
+def _count_files(files: FileTally, readers: Sequence[FileReader]) -> None:
+    traffic = [reader.downloader.traffic for reader in readers]
+    files.requests = sum(one.requests for one in traffic)
+    files.retries = sum(one.retries for one in traffic)
+    files.received_bytes = sum(one.received_bytes for one in traffic)
+
+
+def _count_spent(report: Report, limiters: Collection[Limiter]) -> None:
+    report.weight = sum(limiter.weight_paid for limiter in limiters)
+    report.window_weight = sum(limiter.window_weight for limiter in limiters)
+    report.on_the_wire = sum(limiter.in_flight for limiter in limiters)

@@ -36,29 +36,32 @@ def refreshed(text: str, venue: str, symbols: Sequence[str], venues: Collection[
     place: int | None = None
     for row in read_rows(text, venues, spelled, table=False):
         own = next((one.symbol for one in row.assets if one.venue == venue), None)
-        if own is None:
-            lines.append(row.raw)
-            continue
-        if own in wanted and own not in there:
-            lines.append(row.raw)
-        elif rest := _without(row, venue):
-            lines.append(rest)
-        if own in wanted:
-            there.add(own)
-        else:
-            removed.append(own)
-        place = len(lines)
+        stays = own is None or (own in wanted and own not in there)
+        line = row.raw if stays else _without(row, venue)
+        if line or stays:
+            lines.append(line)
+        if own is not None:
+            place = len(lines)
+            if own in wanted:
+                there.add(own)
+            else:
+                removed.append(own)
     added = [symbol for symbol in symbols if symbol not in there]
-    while place is None and lines and not lines[-1].strip():
-        lines.pop()
+    return Refreshed(_with_lines(lines, place, added, venue), added, list(dict.fromkeys(removed)))
+
+
+def _with_lines(lines: list[str], place: int | None, symbols: Sequence[str], venue: str) -> str:
+    """The text with lines for more symbols of a venue: at `place`, else behind the last line that says anything."""
+    if place is None:
+        _drop_empty_end(lines)
     end = "\r" if any(line.endswith("\r") for line in lines) else ""
     place = len(lines) if place is None else place
-    lines[place:place] = [f"{symbol} {venue}{end}" for symbol in added]
+    lines[place:place] = [f"{symbol} {venue}{end}" for symbol in symbols]
     if lines[-1:] and lines[-1].strip():
         if not lines[-1].endswith(end):
             lines[-1] += end
         lines.append("")
-    return Refreshed("\n".join(lines), added, list(dict.fromkeys(removed)))
+    return "\n".join(lines)
 
 
 def _without(row: Row, venue: str) -> str:
@@ -88,31 +91,33 @@ def converted(text: str, bare_venue: str, venues: Collection[str], spelled: Spel
     lines: list[str] = []
     bad: list[BadLine] = []
     bare: list[str] = []
-    seen: set[tuple[str, str]] = set()
+    seen: set[str] = set()
     idle = 0
     headed = False
     for row in read_rows(text, venues, spelled, table=table):
         raw = row.raw.strip()
+        says_something = bool(raw) and not raw.startswith("#")
         if row.bare:
             (row,) = read_rows(f"{row.bare} {bare_venue}", venues, spelled, table=False)
-            if row.assets:
-                bare.append(row.assets[0].symbol)
-        for asset in row.assets:
-            if (asset.symbol, asset.venue) not in seen:
-                lines.append(f"{asset.symbol} {asset.venue}")
-                seen.add((asset.symbol, asset.venue))
+            bare += [asset.symbol for asset in row.assets[:1]]
+        entries = dict.fromkeys(f"{asset.symbol} {asset.venue}" for asset in row.assets)
+        lines += [entry for entry in entries if entry not in seen]
+        seen.update(entries)
         bad += row.bad
         lines += [f"# left out: {raw}" for _ in row.bad[:1]]
-        if row.assets or row.bad:
-            continue
-        if not raw or raw.startswith("#"):
+        if not says_something:
             lines.append(raw)
-        elif headed or not table:
-            idle += 1
-        headed = headed or bool(raw and not raw.startswith("#"))
-    while lines and not lines[-1]:
-        lines.pop()
+        elif not row.assets and not row.bad:
+            # The first one of a table is its head.
+            idle += headed or not table
+            headed = True
+    _drop_empty_end(lines)
     return Converted(lines, len(seen), bad, bare, idle)
+
+
+def _drop_empty_end(lines: list[str]) -> None:
+    while lines and not lines[-1].strip():
+        lines.pop()
 
 
 def replace_text(path: Path, text: str, *, error: type[UsageError] = AssetsError) -> None:

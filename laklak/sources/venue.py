@@ -30,7 +30,7 @@ from laklak.plan.chunks import Tiers, best_page
 from laklak.plan.cost import Budget, Cost
 from laklak.plan.missing import SeriesPlan
 from laklak.report.ledger import NO_SOURCE
-from laklak.report.progress import Pace
+from laklak.report.progress import Pace, VenueFigures
 from laklak.settings.order import Order
 from laklak.settings.spec import units_of
 from laklak.sources.addresses import SIMULATOR, Source, address_of
@@ -255,6 +255,22 @@ class Feed:
     def budget_a_minute(self) -> int:
         """The budget in units a minute, however long the window is."""
         return round(self.budget * 60 / self._window.seconds)
+
+    def figures(self) -> VenueFigures:
+        """What has been asked of the venue by now, and what has ended it, if anything."""
+        traffic = self.transport.traffic
+        until_ms = self.end.until_ms if isinstance(self.end, TryLater) else self.transport.banned_until_ms
+        return VenueFigures(
+            requests=traffic.requests,
+            candle_requests=traffic.candle_requests,
+            cost=dict(traffic.cost),
+            retries=traffic.retries,
+            rate_limited=traffic.rate_limited,
+            banned_until_ms=until_ms if until_ms and until_ms > time.time_ns() // 1_000_000 else None,
+            end=self.end,
+            started=self.started,
+            optional=self.optional,
+        )
 
     def pace(self, cost: Cost | None = None) -> Pace:
         """How much of the budget is used, and what `cost` will take of it: without one, of what is not sent yet."""

@@ -95,41 +95,15 @@ class YFinance:
         return CandlesQuery(symbol, interval, start_ms, end_ms, _ROWS, oldest_first=True)
 
     def candles(self, query: CandlesQuery, rows: Sequence[bytes], now_ms: int) -> bytes:
-        reach_days = _REACH_DAYS.get(query.interval.name, 60)
-        if query.start_ms is not None and query.start_ms < now_ms - reach_days * DAY_MS:
-            said = f"{query.interval.name} data not available. The requested range must be within the last"
-            raise Refusal(_error(422, "Unprocessable Entity", f"{said} {reach_days} days."))
+        _refuse_beyond_reach(query, now_ms)
         start_ms = now_ms - DAY_MS if query.start_ms is None else query.start_ms
         end_ms = now_ms if query.end_ms is None else query.end_ms
         told = list(sessions(query.symbol, start_ms, end_ms))
-        final_ms = now_ms - DELAY_MS
-        cells = orjson.loads(b"[" + b",".join(rows) + b"]")
-        kept = [
-            row
-            for row in cells
-            if query.interval.ms > MINUTE_MS * 60
-            or (_inside(row[OPEN_TIME], told) and row[OPEN_TIME] + query.interval.ms <= final_ms)
-        ]
-        # A slot in which nobody traded comes now and then, and the live price at the end.
-        if kept and query.end_ms is not None and end_ms >= final_ms:
-            kept.append([final_ms // 1000 * 1000 + 1000, *kept[-1][1:]])
+        kept = _published(query, orjson.loads(b"[" + b",".join(rows) + b"]"), told, now_ms)
+        if kept and query.end_ms is not None and end_ms >= now_ms - DELAY_MS:
+            kept.append(_live(kept[-1], now_ms))
         quote = {name: [_number(row[at]) if at < len(row) else None for row in kept] for name, at in _PLACES.items()}
-        trades = [one for one in sessions(query.symbol, final_ms - 7 * DAY_MS, now_ms) if one.start_ms <= final_ms]
-        market_ms = min(final_ms, trades[-1].end_ms) if trades else final_ms
-        coming = next(one for one in sessions(query.symbol, now_ms, now_ms + 9 * DAY_MS) if one.end_ms > now_ms)
-        meta: dict[str, Any] = {
-            "currency": "USD",
-            "symbol": query.symbol,
-            "instrumentType": "INDEX" if query.symbol.startswith("^") else "FUTURE",
-            "firstTradeDate": 1_500_000_000,
-            "regularMarketTime": market_ms // 1000,
-            "gmtoffset": 0,
-            "currentTradingPeriod": {"regular": _period(coming)},
-            "dataGranularity": "60m" if query.interval.name == "1h" else query.interval.name,
-        }
-        if told:
-            meta["tradingPeriods"] = [[_period(one)] for one in told]
-        result: dict[str, Any] = {"meta": meta, "indicators": {"quote": [quote if kept else {}]}}
+        result: dict[str, Any] = {"meta": _meta(query, told, now_ms), "indicators": {"quote": [quote if kept else {}]}}
         if kept:
             stamps = [row[OPEN_TIME] for row in kept]
             result["timestamp"] = [one // 1000 if isinstance(one, int) else one for one in stamps]
@@ -165,6 +139,49 @@ class YFinance:
 
     def banned(self, until_ms: int) -> Reply:
         return self.too_many_requests(0)
+
+
+def _refuse_beyond_reach(query: CandlesQuery, now_ms: int) -> None:
+    reach_days = _REACH_DAYS.get(query.interval.name, 60)
+    if query.start_ms is not None and query.start_ms < now_ms - reach_days * DAY_MS:
+        said = f"{query.interval.name} data not available. The requested range must be within the last"
+        raise Refusal(_error(422, "Unprocessable Entity", f"{said} {reach_days} days."))
+
+
+def _published(
+    query: CandlesQuery, rows: Sequence[list[Any]], told: Sequence[TimeRange], now_ms: int
+) -> list[list[Any]]:
+    """The candles of sessions that are published by now; a longer one than an hour is always there."""
+    step_ms = query.interval.ms
+    if step_ms > MINUTE_MS * 60:
+        return list(rows)
+    return [row for row in rows if _inside(row[OPEN_TIME], told) and row[OPEN_TIME] + step_ms <= now_ms - DELAY_MS]
+
+
+def _live(newest: Sequence[Any], now_ms: int) -> list[Any]:
+    """The live price, which stands at the end: a row off the grid."""
+    return [(now_ms - DELAY_MS) // 1000 * 1000 + 1000, *newest[1:]]
+
+
+def _meta(query: CandlesQuery, told: Sequence[TimeRange], now_ms: int) -> Mapping[str, Any]:
+    """What is said of the symbol, with the sessions of the range."""
+    final_ms = now_ms - DELAY_MS
+    trades = [one for one in sessions(query.symbol, final_ms - 7 * DAY_MS, now_ms) if one.start_ms <= final_ms]
+    market_ms = min(final_ms, trades[-1].end_ms) if trades else final_ms
+    coming = next(one for one in sessions(query.symbol, now_ms, now_ms + 9 * DAY_MS) if one.end_ms > now_ms)
+    meta: dict[str, Any] = {
+        "currency": "USD",
+        "symbol": query.symbol,
+        "instrumentType": "INDEX" if query.symbol.startswith("^") else "FUTURE",
+        "firstTradeDate": 1_500_000_000,
+        "regularMarketTime": market_ms // 1000,
+        "gmtoffset": 0,
+        "currentTradingPeriod": {"regular": _period(coming)},
+        "dataGranularity": "60m" if query.interval.name == "1h" else query.interval.name,
+    }
+    if told:
+        meta["tradingPeriods"] = [[_period(one)] for one in told]
+    return meta
 
 
 def _inside(time_ms: Any, spans: Sequence[TimeRange]) -> bool:

@@ -202,7 +202,7 @@ def test_the_plan_and_the_summary_name_holes_that_are_held_against_files(lying, 
 
 
 def test_no_more_files_are_asked_for_known_holes_than_a_run_may(lying, here, noted, sql, monkeypatch):
-    monkeypatch.setattr("laklak.engine.prepare.FILES_A_RUN", 2)
+    monkeypatch.setattr("laklak.engine.holding.FILES_A_RUN", 2)
     days = [f"2026-02-{day:02d}" for day in range(10, 16)]
     symbol(lying).holes = {time_ms for day in days for time_ms in minutes(f"{day}T07:00", 3)}
     words = ("backfill", "AAAUSDT", "--start", "2026-02-10", "--end", "2026-02-16")
