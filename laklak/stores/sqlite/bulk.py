@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import os
 import subprocess
 import sys
 import threading
@@ -21,9 +20,9 @@ from importlib.util import find_spec
 from io import BufferedReader
 from pathlib import Path
 from typing import Any, Final, cast
-from urllib.parse import quote
 
 from laklak.stores.base import Columns
+from laklak.stores.sqlite.file import address_of
 
 BATCH_ROWS: Final = 32_768
 """A batch is 1.5 MB."""
@@ -47,8 +46,9 @@ def can_read() -> bool:
 class BulkReading:
     """The rows of one SELECT of an integer and five doubles, in batches; its methods block, each is for a thread."""
 
-    def __init__(self, path: str, select: str) -> None:
-        address = f"file:{quote(os.fsencode(path))}?mode=ro"
+    def __init__(self, path: str, select: str, *, still: bool = False) -> None:
+        """`still`: nobody writes to the file."""
+        address = address_of(path, still=still)
         self._command = [sys.executable, "-P", _PROGRAM, address, select, str(BATCH_ROWS)]
         self._process: subprocess.Popen[bytes] | None = None
         self._closed = False

@@ -37,8 +37,10 @@ _OTHER_FILE_HINT: Final = "choose another file with --store; this one was not to
 _DAMAGED_HINT: Final = "move the file away and run again, or try `sqlite3 FILE .recover`"
 
 
-def check_place(path: str) -> None:
-    """Raise StoreUnavailable when a store file can neither be at `path` nor be made there."""
+def check_place(path: str, *, reading: bool = False) -> None:
+    """Raise StoreUnavailable when a store file can neither be at `path` nor be made there; of one that is only to be
+    read nothing is asked that only writing needs.
+    """
     folder = os.path.dirname(path)
     mode = None
     try:
@@ -58,22 +60,32 @@ def check_place(path: str) -> None:
         raise StoreUnavailable(f"the store {path} is a folder", hint=f"name a file in it: {path}/laklak.db")
     if mode is not None and not stat.S_ISREG(mode):
         raise StoreUnavailable(f"the store {path} is not a regular file", hint=_OTHER_FILE_HINT)
-    for place, needed in ((folder, os.W_OK | os.X_OK), (path, os.R_OK | os.W_OK)):
+    if reading and mode is not None and not os.access(path, os.R_OK):
+        raise StoreUnavailable(f"no right to read {path}", hint=f"let its owner give it; {MOVES_STORE}")
+    refusal = None if reading else no_right(path)
+    if refusal is not None:
+        raise refusal
+
+
+def no_right(path: str) -> StoreUnavailable | None:
+    """What is said where the file or its folder may not be written to; None where both may."""
+    for place, needed in ((os.path.dirname(path), os.W_OK | os.X_OK), (path, os.R_OK | os.W_OK)):
         if os.path.exists(place) and not os.access(place, needed):
-            raise StoreUnavailable(
+            return StoreUnavailable(
                 f"no right to write {place}",
-                hint="the store and its folder must be writable (SQLite keeps two files beside it while it is open); "
-                + MOVES_STORE,
+                hint="to fill a store, it and its folder must be writable (SQLite keeps two files beside it while it "
+                f"is open); {MOVES_STORE}",
             )
+    return None
 
 
-def is_blank(path: str) -> bool:
+def is_blank(path: str, *, reading: bool = False) -> bool:
     """Whether the file is missing, empty, or a SQLite database in which nothing has been made yet.
 
     Raises StoreUnavailable for a place where no store can be, and for a file that is not ours or is newer than this
     program; nothing is touched.
     """
-    check_place(path)
+    check_place(path, reading=reading)
     size = _size(path)
     if size == 0:
         return True
@@ -118,7 +130,45 @@ def open_writer(path: str) -> sqlite3.Connection:
 
 def open_reader(path: str) -> sqlite3.Connection:
     """Open a connection that cannot change the store; the writer's must be open already."""
-    connection = _connect(path)
+    return _reading(_connect(path))
+
+
+def open_kept(path: str, *, still: bool) -> sqlite3.Connection:
+    """Open a store that may not be written to, by us at least; with `still` nobody writes to it, see `stillness`.
+
+    Raises StoreUnavailable where it would have to be brought up to date.
+    """
+    connection = _connect(address_of(path, still=still))
+    try:
+        _check_ours(path, state := _state(connection))
+        if state[1] != SCHEMA_VERSION:
+            raise StoreUnavailable(
+                f"the store {path} has version {state[1]}: to bring it to {SCHEMA_VERSION} takes the right to write it",
+                hint="run this once as somebody who has it, or read a copy of the file",
+            )
+    except BaseException:
+        connection.close()
+        raise
+    return _reading(connection)
+
+
+def address_of(path: str, *, still: bool = False) -> str:
+    """The address under which SQLite only reads a file; with `still` without locks, and without files beside it."""
+    return f"file:{quote(os.fsencode(path))}?mode=ro{'&immutable=1' if still else ''}"
+
+
+def stillness(path: str) -> tuple[int, int] | None:
+    """Time and size of a file that nobody writes to; None where somebody may: then there is a log beside it.
+
+    A still one is read as it stands: a reader of the usual kind makes a log that its owner could not write to.
+    """
+    if _size(path + "-wal"):
+        return None
+    status = os.stat(path)
+    return status.st_mtime_ns, status.st_size
+
+
+def _reading(connection: sqlite3.Connection) -> sqlite3.Connection:
     try:
         _tune(connection, _READER_CACHE_KIB)
         connection.execute("PRAGMA query_only = ON")
@@ -227,9 +277,11 @@ def _refused_unreadable(path: str, exc: sqlite3.Error) -> StoreUnavailable:
     return StoreUnavailable(f"{path} cannot be read: {exc}", hint="check the rights of file and folder")
 
 
-def _connect(path: str) -> sqlite3.Connection:
-    # The path is absolute: some builds of SQLite take names that begin with `file:` for addresses.
-    return sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
+def _connect(place: str) -> sqlite3.Connection:
+    # A path is absolute, so what begins with `file:` is an address.
+    return sqlite3.connect(
+        place, uri=place.startswith("file:"), timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
+    )
 
 
 def _create(connection: sqlite3.Connection, path: str) -> None:

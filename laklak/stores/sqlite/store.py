@@ -19,7 +19,7 @@ from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AbstractContextManager, AsyncExitStack
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from laklak.errors import StoreError, StoreFull, StoreUnavailable
 from laklak.model.absences import Absence, outside_of
@@ -54,6 +54,8 @@ from laklak.stores.sqlite.write import pack, transaction, write_deliveries, writ
 from laklak.text import counted, size_text
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 _READERS: Final = 2
 # How long `examine` waits for another writer.
@@ -197,9 +199,11 @@ class SqliteStore(StoreBase):
         self._identity: tuple[int, int] | None = None
         translate = partial(sqlite_file.translate, path=self.path)
         self._writer = Lane("laklak-sqlite-writer", partial(sqlite_file.open_writer, self.path), translate)
+        # Whether the file may not be written to, and then, where nobody else does either, what it was like.
+        self._kept = False
+        self._still: tuple[int, int] | None = None
         self._readers = [
-            Lane(f"laklak-sqlite-reader-{number}", partial(sqlite_file.open_reader, self.path), translate)
-            for number in range(1, _READERS + 1)
+            Lane(f"laklak-sqlite-reader-{number}", self._open_reader, translate) for number in range(1, _READERS + 1)
         ]
 
     def __repr__(self) -> str:
@@ -232,9 +236,13 @@ class SqliteStore(StoreBase):
         return Waiting(what, since_s, None, since_s + sqlite_file.BUSY_TIMEOUT_S)
 
     async def _open(self) -> None:
-        self._new = await asyncio.to_thread(sqlite_file.is_blank, self.path)
+        self._kept = not self._create and await asyncio.to_thread(sqlite_file.no_right, self.path) is not None
+        self._new = await asyncio.to_thread(sqlite_file.is_blank, self.path, reading=self._kept)
         self._nothing = self._new and not self._create
-        if not self._nothing:
+        if self._kept and not self._nothing:
+            self._still = await asyncio.to_thread(sqlite_file.stillness, self.path)
+            await self._ask(lambda turn: None)
+        elif not self._nothing:
             try:
                 await self._writer.run(lambda turn: None)
             except StoreFull as exc:
@@ -255,18 +263,22 @@ class SqliteStore(StoreBase):
 
         Readers and other writers need no lock.
         """
+        if self._kept and (refusal := sqlite_file.no_right(self.path)):
+            raise refusal
         return contextlib.nullcontext() if self._nothing else StoreLock.for_file(self.path)
 
     async def describe(self) -> StoreInfo:
         """What the store holds; candles are counted only where that is quick."""
         if self._nothing:
             return StoreInfo("new file", sqlite_file.free_bytes(self.path))
-        return await self._reader().run(self._describe)
+        return await self._ask(self._describe)
 
     async def examine(self) -> Sequence[Finding]:
         """The versions, the right to write, proven by an empty transaction, and who fills it."""
+        if refusal := sqlite_file.no_right(self.path):
+            return [Finding.of(refusal)]
         if self._nothing:
-            # Entering made sure that the folder is there and may be written.
+            # Entering made sure that the folder is there.
             found = [Finding("ok", "a backfill can make it")]
         else:
             found = await self._writer.run(_examine)
@@ -277,7 +289,7 @@ class SqliteStore(StoreBase):
         if self._nothing:
             return {}
         found = {}
-        for venue, symbol, name, *edges in await self._reader().run(partial(_fetch_all, _HOLDINGS, ())):
+        for venue, symbol, name, *edges in await self._ask(partial(_fetch_all, _HOLDINGS, ())):
             series = Series(venue, symbol, Interval.parse(name))
             span = held_span(series.interval, [edge for edge in edges if edge is not None])
             if span:
@@ -288,21 +300,21 @@ class SqliteStore(StoreBase):
         """See Store. Nothing is ever believed here: the file itself knows what is odd in it."""
         if self._nothing or not span:
             return Oddities()
-        return await self._reader().run(partial(_odd, self.path, series, span))
+        return await self._ask(partial(_odd, self.path, series, span))
 
     async def count(self, series: Series, span: TimeRange) -> int:
-        return 0 if self._nothing else await self._reader().run(partial(_count, series, span))
+        return 0 if self._nothing else await self._ask(partial(_count, series, span))
 
     async def count_by_day(self, series: Series, span: TimeRange) -> dict[int, int]:
-        return {} if self._nothing else await self._reader().run(partial(_count_by_day, series, span))
+        return {} if self._nothing else await self._ask(partial(_count_by_day, series, span))
 
     async def open_times(self, series: Series, span: TimeRange) -> list[int]:
-        return [] if self._nothing else await self._reader().run(partial(_open_times, series, span))
+        return [] if self._nothing else await self._ask(partial(_open_times, series, span))
 
     async def absences(self, series: Series, span: TimeRange) -> list[Absence]:
         if self._nothing:
             return []
-        return await self._reader().run(partial(_absences, series, span))
+        return await self._ask(partial(_absences, series, span))
 
     def pack(self, candles: Candles) -> Candles:
         """The candles as flat columns."""
@@ -319,14 +331,14 @@ class SqliteStore(StoreBase):
         return Written()
 
     async def provenance(self, series: Series, span: TimeRange) -> list[Stretch]:
-        return [] if self._nothing else await self._reader().run(partial(_provenance, series, span))
+        return [] if self._nothing else await self._ask(partial(_provenance, series, span))
 
     async def revisions(self, series: Series, span: TimeRange) -> list[Revision]:
         if self._nothing:
             return []
         return [
             Revision(open_ms, row_values(old), row_values(new), source, why, at_ms)
-            for open_ms, old, new, source, why, at_ms in await self._reader().run(
+            for open_ms, old, new, source, why, at_ms in await self._ask(
                 partial(_fetch_all, _REVISIONS, _within(series, span))
             )
         ]
@@ -334,30 +346,30 @@ class SqliteStore(StoreBase):
     async def absence_counts(self) -> list[AbsenceCount]:
         if self._nothing:
             return []
-        return [AbsenceCount(*row) for row in await self._reader().run(partial(_fetch_all, _ABSENCE_COUNTS, ()))]
+        return [AbsenceCount(*row) for row in await self._ask(partial(_fetch_all, _ABSENCE_COUNTS, ()))]
 
     async def read(self, series: Series, span: TimeRange, *, last: int | None = None, whole: bool = True) -> Columns:
         if self._nothing:
             return Columns(array("q"), tuple(array("d") for _ in range(5)))
         limit = -1 if last is None else max(0, last)
-        return await self._reader().run(
-            partial(_read, _READ_WHOLE if whole else _READ, (*_on_grid(series, span), limit))
-        )
+        return await self._ask(partial(_read, _READ_WHOLE if whole else _READ, (*_on_grid(series, span), limit)))
 
     async def batches(self, series: Series, span: TimeRange) -> AsyncGenerator[Columns]:
         """See Store. Many rows come of a process beside this one (laklak.stores.sqlite.bulk), in one transaction."""
         if self._nothing:
             return
-        found = await self._reader().run(partial(_rows_at_most, series, span))
+        found = await self._ask(partial(_rows_at_most, series, span))
         if found is None:
             return
         series_id, rows = found
         start_ms = span.start_ms
         if rows >= bulk.WORTH_ROWS and bulk.can_read():
             step_ms = series.interval.ms
-            reading = bulk.BulkReading(self.path, _READ_MANY.format(series_id, start_ms, span.end_ms, step_ms))
+            select = _READ_MANY.format(series_id, start_ms, span.end_ms, step_ms)
+            reading = bulk.BulkReading(self.path, select, still=self._still is not None)
             try:
                 while (part := await asyncio.to_thread(reading.next)) is not None:
+                    self._check_untouched()
                     start_ms = part.open_times[-1] + 1
                     yield part
                 return
@@ -368,7 +380,7 @@ class SqliteStore(StoreBase):
                 reading.close()
         while True:
             rest = (*_on_grid(series, TimeRange(start_ms, span.end_ms)), bulk.BATCH_ROWS)
-            part = await self._reader().run(partial(_read, _READ_OLDEST, rest))
+            part = await self._ask(partial(_read, _READ_OLDEST, rest))
             if not part.open_times:
                 return
             start_ms = part.open_times[-1] + 1
@@ -384,7 +396,7 @@ class SqliteStore(StoreBase):
     async def notes(self) -> list[Note]:
         if self._nothing:
             return []
-        return [Note(*row) for row in await self._reader().run(partial(_fetch_all, _NOTES, ()))]
+        return [Note(*row) for row in await self._ask(partial(_fetch_all, _NOTES, ()))]
 
     async def put_notes(self, notes: Sequence[Note]) -> None:
         await self._change(partial(write_notes, notes=notes))
@@ -405,20 +417,37 @@ class SqliteStore(StoreBase):
     async def runs(self, last: int, *, series: Series | None = None, failed: bool = False) -> list[RunRecord]:
         if self._nothing:
             return []
-        return await self._reader().run(partial(read_runs, last=last, series=series, failed=failed))
+        return await self._ask(partial(read_runs, last=last, series=series, failed=failed))
 
     async def _one(self, sql: str, parameters: tuple[object, ...]) -> tuple[Any, ...] | None:
         if self._nothing:
             return None
-        return await self._reader().run(partial(_fetch_one, sql, parameters))
+        return await self._ask(partial(_fetch_one, sql, parameters))
 
     async def _change(self, job: Callable[[Turn], None]) -> None:
         if self._nothing:
             raise StoreError(f"the store {self.path} does not exist and was opened for reading only")
+        if self._kept and (refusal := sqlite_file.no_right(self.path)):
+            raise refusal
         await self._writer.run(job)
 
-    def _reader(self) -> Lane:
-        return min(self._readers, key=lambda lane: lane.pending)
+    async def _ask(self, job: Callable[[Turn], T]) -> T:
+        found = await min(self._readers, key=lambda lane: lane.pending).run(job)
+        self._check_untouched()
+        return found
+
+    def _open_reader(self) -> sqlite3.Connection:
+        if self._kept:
+            return sqlite_file.open_kept(self.path, still=self._still is not None)
+        return sqlite_file.open_reader(self.path)
+
+    def _check_untouched(self) -> None:
+        """A file that is read as it stands has no snapshots: what somebody writes meanwhile may be there by half."""
+        if self._still is not None and sqlite_file.stillness(self.path) != self._still:
+            raise StoreError(
+                f"the store {self.path}, which may only be read, was written to meanwhile",
+                hint="run again when that has ended",
+            )
 
     def _describe(self, turn: Turn) -> StoreInfo:
         free, used = sqlite_file.free_bytes(self.path), sqlite_file.used_bytes(self.path)
