@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import random
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import anyio
 
+from laklak.audit.beside import verify_beside
 from laklak.audit.coverage import Range
-from laklak.audit.sources import Sample, ask_sources, proof_text
-from laklak.audit.verify import Verified, VerifyReport, as_object, verify
+from laklak.audit.sources import Sample, proof_text
+from laklak.audit.verify import Verified, VerifyReport, as_object
 from laklak.engine import Resample
 from laklak.errors import LaklakError, in_short
 from laklak.model.series import Series
@@ -18,7 +18,6 @@ from laklak.report.copied import CopySummary, ResampleSummary
 from laklak.report.observer import Observer
 from laklak.settings.load import Settings
 from laklak.sources.resampled import ResampleJob
-from laklak.stores import open_store
 from laklak.tasks.timing import Timing
 
 
@@ -90,10 +89,15 @@ class VerifiedResample(Resample):
 
     async def _ask(self, made: list[Series]) -> VerifyReport:
         span = Range(start_ms=self.report.start_ms, end_ms=self.report.end_ms)
-        async with open_store(self.job.destination, create=False) as store:
-            stored = await verify(store, made, span, typed=False, depth="counts")
-        found = await ask_sources(
-            stored, self._sample, self._settings, self._timing, self._asking, random.SystemRandom()
+        found = await verify_beside(
+            self._settings,
+            made,
+            span,
+            timing=self._timing,
+            observer=self._asking,
+            typed=False,
+            depth="counts",
+            sample=self._sample,
         )
         return replace(found, series=tuple(map(_of_made, found.series)))
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -22,9 +21,6 @@ if TYPE_CHECKING:
     from laklak.stores.base import Store
 
 _SHOWN: Final = 10
-_SIGNATURE: Final = ".sig"
-_BEGIN: Final = re.compile(rb'\{\s*"format": "laklak-certificate-')
-_BEGIN_OF_SIGNATURE: Final = re.compile(rb"-----BEGIN SSH SIGNATURE-----")
 
 
 class _IssueOrElse(TyperGroup):
@@ -75,61 +71,30 @@ def issue(
     Asks no venue. Exit status: 0 nothing is missing, 1 something is (it is issued and says so), 2 wrong usage or a
     store that cannot be read, 75 a run filled it meanwhile.
     """
-    from laklak.audit.signing import check_key
-    from laklak.report.place import check_place
+    from laklak.audit.paper import check_places, put
+    from laklak.cli.terminal import emit_bytes, tell
 
-    if sign is not None:
-        if out is None:
-            raise UsageError("--sign needs a file to stand beside", hint="give --out FILE")
-        check_key(sign)
-        check_place(_signature_of(out), "--sign", _BEGIN_OF_SIGNATURE, "signature")
-    if out is not None:
-        check_place(out, "--out", _BEGIN, "certificate")
+    check_places(out, sign)
     flags = {"days": days, "start": start, "end": end, "interval": interval, "assets": assets, "store": store}
     settings, chosen, wanted, of = look_of(series, stored=stored, config=config, **flags)
 
     async def work(opened: Store) -> dict[str, Any]:
-        from laklak.audit.certificate import issue as issued
+        from laklak.audit.certificate import issue
 
-        return await issued(opened, chosen, wanted, typed=bool(series), interval=of)
+        return await issue(opened, chosen, wanted, typed=bool(series), interval=of)
 
     made = look(in_store(settings, work), json_of="certificate" if as_json else None)
-    _put(made, out, sign, printed=as_json or out is None)
-    return int(not made["complete"])
-
-
-def _put(made: dict[str, Any], out: Path | None, sign: Path | None, *, printed: bool) -> None:
-    from laklak.audit.certificate import file_of
-    from laklak.audit.signing import sign as signed
-    from laklak.cli.terminal import emit_bytes, tell
-
-    data = file_of(made)
-    # Signed before anything is written: a key that cannot be used leaves all as it was.
-    signature = None if sign is None else signed(data, sign)
-    if out is not None:
-        _write(out, data)
-        if signature is not None:
-            _write(_signature_of(out), signature)
-    if printed:
-        emit_bytes(data, sys.stdout)
+    issued = put(made, out, sign)
+    if as_json or out is None:
+        emit_bytes(issued.data, sys.stdout)
     else:
         for line in _lines(made):
             tell(line, sys.stdout)
-        tell(f"written to {out}" + (f", signed in {_signature_of(out)}" if out and signature else ""), sys.stderr)
+        tell(f"written to {out}" + (f", signed in {issued.signature}" if issued.signature else ""), sys.stderr)
+    return int(not issued.complete)
 
 
-def _write(path: Path, data: bytes) -> None:
-    from laklak.report.place import Place
-
-    with Place(path, "--out").whole() as waiting, open(waiting, "wb") as file:
-        file.write(data)
-
-
-def _signature_of(path: Path) -> Path:
-    return path.with_name(path.name + _SIGNATURE)
-
-
-def _lines(made: dict[str, Any]) -> list[str]:
+def _lines(made: Mapping[str, Any]) -> list[str]:
     from laklak.text import counted
 
     total = made["total"]
@@ -165,7 +130,9 @@ def check(
     A signature FILE.sig is looked at where there is one; --signers says whose are good.
     Exit status: 0 it is sound, 1 it is refused or days of the store differ, 2 wrong usage or what cannot be read.
     """
-    checked = _checked(file, signers)
+    from laklak.audit.paper import read_back
+
+    checked = read_back(file, signers)
     if store is not None and not checked.why:
         checked = _in_store(checked, settings_of({"store": store, "config": config}), as_json=as_json)
     if as_json:
@@ -188,13 +155,14 @@ def diff(
     """
     from laklak._version import __version__
     from laklak.audit.certified import difference, difference_object
+    from laklak.audit.paper import read_back
     from laklak.cli.terminal import tell
     from laklak.report.summary import SCHEMA
     from laklak.text import counted
 
     papers = []
     for file in (before, after):
-        checked = _checked(file, None)
+        checked = read_back(file)
         if checked.why:
             raise UsageError(f"{file} is refused: {checked.why}", hint="laklak certificate check says so, too")
         papers.append(checked.certificate)
@@ -214,26 +182,6 @@ def diff(
         sys.stdout,
     )
     return found.exit
-
-
-def _checked(file: Path, signers: Path | None) -> Checked:
-    import json
-
-    from laklak.audit.certified import BYTES_AT_MOST, Checked, why_refused
-    from laklak.audit.signing import Signature, look_at_signature
-    from laklak.text import read_bytes
-
-    data = read_bytes(file, limit_bytes=BYTES_AT_MOST, error=UsageError)
-    why = why_refused(data)
-    signature: Signature | None = None
-    beside = _signature_of(file)
-    if not why and (signers is not None or beside.exists()):
-        if beside.exists():
-            signature = look_at_signature(data, beside, signers)
-            why = signature.why and f"its signature {beside} is none of it: {signature.why}"
-        else:
-            why = f"there is no signature {beside}"
-    return Checked(file, {} if why else json.loads(data), why, signature)
 
 
 def _in_store(checked: Checked, settings: Any, *, as_json: bool) -> Checked:

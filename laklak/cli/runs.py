@@ -48,15 +48,9 @@ def runs(
     wanted = None if series is None else typed_series(series, settings)
 
     async def work(opened: Store) -> list[RunRecord]:
-        from laklak.stores.reading import must_exist
+        from laklak.audit.runs import runs_of
 
-        must_exist(opened)
-        found = await opened.runs(last, series=wanted, failed=failed)
-        if wanted is not None and not found:
-            from laklak.audit.coverage import check_known
-
-            check_known([wanted], await opened.holdings(), opened.display)
-        return found
+        return await runs_of(opened, last, series=wanted, failed=failed)
 
     found = look(in_store(settings, work), json_of="runs" if as_json else None)
     if as_json:

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import sys
-from contextlib import AsyncExitStack
-from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from laklak.cli.choosing import LastRunEnd, SeriesNames, Stored, in_store, look_of
+from laklak.cli.choosing import LastRunEnd, SeriesNames, Stored, look_of
 from laklak.cli.grouped import HOW, OUTPUT
 from laklak.cli.options import AsJson, Config, ExistingStore, Start, option
 from laklak.cli.work import look, print_json
@@ -18,12 +15,9 @@ from laklak.errors import UsageError
 
 if TYPE_CHECKING:
     from laklak.audit.sources import Sample
-    from laklak.audit.verify import Depth, Known, Verified, VerifyReport
-    from laklak.settings.load import Settings
-    from laklak.stores.base import Store
+    from laklak.audit.verify import Depth, Verified, VerifyReport
 
 _SHOWN: Final = 10
-_DIGESTS_AT_MOST: Final = 1 << 30
 
 
 def verify(
@@ -64,48 +58,33 @@ def verify(
     what differs and keeps the old rows as revisions. Without a sample no venue is asked.
     Exit status: 0 all is sound, 1 something is not, 2 wrong usage or a store that cannot be read.
     """
+    from laklak.audit.beside import known_of, verify_beside
+    from laklak.cli.terminal import Terminal
+    from laklak.order import TIMING
 
     flags = {"days": days, "start": start, "end": end, "interval": interval, "assets": assets, "store": store}
     settings, chosen, wanted, of = look_of(series, stored=stored, config=config, **flags)
-    deep = _depth_of(depth)
-    known = _known_of(against, settings)
-
-    async def work(opened: Store) -> VerifyReport:
-        from laklak.audit.verify import verify as verified
-        from laklak.stores import open_store
-        from laklak.stores.reading import must_exist
-
-        async with AsyncExitStack() as stack:
-            other = None
-            if known is None and against is not None:
-                access = replace(settings.store_access, where=against, refusal_wait_s=0.0, max_wait_s=1.0)
-                other = await stack.enter_async_context(open_store(access, create=False))
-                must_exist(other)
-            return await verified(
-                opened, chosen, wanted, typed=bool(series), depth=deep, interval=of, against=known, other=other
-            )
-
+    deep, known = _depth_of(depth), known_of(against)
     if mend and sample is None:
         raise UsageError("--mend without --sample", hint="--sample all --mend asks for every day")
-    wanted_sample = sample_of(sample, "--sample", mend=mend)
-
-    async def all_of_it() -> VerifyReport:
-        import random
-
-        from laklak.audit.sources import ask_sources
-        from laklak.cli.terminal import Terminal
-        from laklak.order import TIMING
-
-        found = await in_store(settings, work)
-        if wanted_sample is None:
-            return found
-        terminal = Terminal(quiet=True, progress=False)
-        try:
-            return await ask_sources(found, wanted_sample, settings, TIMING, terminal, random.SystemRandom())
-        finally:
-            terminal.close()
-
-    report = look(all_of_it(), json_of="verify" if as_json else None)
+    terminal = Terminal(quiet=True, progress=False)
+    work = verify_beside(
+        settings,
+        chosen,
+        wanted,
+        timing=TIMING,
+        observer=terminal,
+        typed=bool(series),
+        depth=deep,
+        interval=of,
+        against=against,
+        known=known,
+        sample=sample_of(sample, "--sample", mend=mend),
+    )
+    try:
+        report = look(work, json_of="verify" if as_json else None)
+    finally:
+        terminal.close()
     if as_json:
         print_json(_as_object(report))
     else:
@@ -133,29 +112,6 @@ def _depth_of(text: str) -> Depth:
         if text == depth:
             return depth
     raise UsageError(f"--depth {text} is none", hint=f"there is {' and '.join(DEPTHS)}")
-
-
-def _known_of(against: str | None, settings: Settings) -> Known | None:
-    """The digests in a file, those of `laklak digest` or a certificate; None where a store is named."""
-    from laklak.audit.certified import why_refused
-    from laklak.audit.verify import read_known
-    from laklak.text import read_text
-
-    if against is None or "://" in against:
-        return None
-    path = Path(against)
-    try:
-        with path.open("rb") as file:
-            if file.read(16).startswith(b"SQLite format 3"):
-                return None
-    except OSError as exc:
-        raise UsageError(
-            f"{against} cannot be read: {exc.strerror}", hint="name a file of laklak digest --out, or a store"
-        ) from exc
-    text = read_text(path, limit_bytes=_DIGESTS_AT_MOST, error=UsageError)
-    if '"digests"' in text and (why := why_refused(text.encode())):
-        raise UsageError(f"{against} is refused: {why}", hint="name a certificate as it was issued")
-    return read_known(text, against)
 
 
 def _as_object(report: VerifyReport) -> dict[str, Any]:

@@ -477,7 +477,7 @@ def test_a_stop_while_venues_are_asked_ends_at_once_and_what_was_made_stays(here
         begun.set()
         await anyio.sleep_forever()
 
-    monkeypatch.setattr("laklak.audit.made.ask_sources", never)
+    monkeypatch.setattr("laklak.audit.beside.ask_sources", never)
     fill("a.db", candles(BTC, range(10)))
     settings = load_settings({}, environment={}, folder=Path.cwd())
     access = settings.store_access
