@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -9,18 +10,23 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
+from laklak.audit.coverage import Range
 from laklak.engine import Check
+from laklak.engine.importing import ImportJob
 from laklak.engine.trading import ask_listing
 from laklak.errors import AssetsError, SettingsError, UsageError
 from laklak.model.findings import Finding
-from laklak.model.series import Instrument
+from laklak.model.series import Instrument, Interval, Series, iso
 from laklak.plan.wanted import Asked, Every, FailedSeries
 from laklak.settings.assets import find_assets, read_assets
 from laklak.settings.load import Settings, check_unnamed, shown_settings
 from laklak.settings.old_config import FILE_NAME as OLD_CONFIG
 from laklak.settings.old_config import lines_for_dotenv
 from laklak.settings.order import Order
-from laklak.settings.typed import KNOWN_VENUES, SPELLED, check_venue, typed_series, typed_symbol
+from laklak.settings.times import parse_duration, parse_time
+from laklak.settings.typed import KNOWN_VENUES, SPELLED, check_venue, full_series, typed_series, typed_symbol
+from laklak.sources.file import COLUMNS
+from laklak.sources.resampled import ResampleJob
 from laklak.sources.store import CopyJob
 from laklak.tasks.timing import Timing
 from laklak.text import counted, some_of
@@ -99,6 +105,104 @@ def copy_job(
         within_retention=within_retention,
         other_address=other_address,
     )
+
+
+def typed_range(settings: Settings) -> Range:
+    """The range that was typed: what the settings say of backfills narrows nothing that is written from a store."""
+    given = {
+        name: getattr(settings, name) if settings.origins[key].startswith("flag") else None
+        for name, key in (("days", "days"), ("start_ms", "start"), ("end_ms", "end"))
+    }
+    return Range(**given)
+
+
+def typed_interval(settings: Settings) -> Interval | None:
+    """The interval that was typed; of stored series all count where none was."""
+    return settings.interval if settings.origins["interval"].startswith("flag") else None
+
+
+def typed_minute(text: str, time: str, settings: Settings) -> tuple[Series, int]:
+    """A series and when one of its candles opens; UsageError where none does."""
+    series, open_ms = typed_series(text, settings), parse_time(time)
+    interval = typed_interval(settings)
+    if interval is not None and series.interval != interval:
+        raise UsageError(f"{text} names another interval than {interval}", hint="give one of them")
+    if open_ms % series.interval.ms:
+        raise UsageError(
+            f"no candle of {series.interval} opens at {iso(open_ms)}",
+            hint=f"the one that it lies in opens at {iso(series.interval.floor(open_ms))}",
+        )
+    return series, open_ms
+
+
+def resample_job(
+    to: str,
+    intervals: Sequence[str],
+    series: Sequence[Series],
+    settings: Settings,
+    *,
+    force: bool = False,
+    within_retention: bool = False,
+    other_address: bool = False,
+) -> ResampleJob:
+    """Make the job of making longer candles; UsageError names an interval that is none."""
+    if not intervals:
+        raise UsageError("no interval to make is named", hint="as in: laklak resample 5m 1h --to longer.db")
+    try:
+        lengths = tuple(Interval.parse(word) for word in dict.fromkeys(intervals))
+    except ValueError as exc:
+        raise UsageError(str(exc), hint="these divide the day, as the candles of a venue do") from None
+    span = typed_range(settings)
+    return ResampleJob(
+        source=settings.store_access,
+        destination=replace(settings.store_access, where=to),
+        state_dir=settings.state_dir,
+        series=tuple(dict.fromkeys(series)),
+        intervals=lengths,
+        interval=typed_interval(settings),
+        days=span.days,
+        start_ms=span.start_ms,
+        end_ms=span.end_ms,
+        force=force,
+        within_retention=within_retention,
+        other_address=other_address,
+    )
+
+
+def import_job(
+    files: Iterable[Path],
+    settings: Settings,
+    *,
+    series: str | None = None,
+    columns: Mapping[str, str] | None = None,
+    replace: bool = False,
+    force: bool = False,
+) -> ImportJob:
+    """Make the job of an import; UsageError names what is no series, or no column of ours."""
+    if columns is not None and not (set(columns) <= set(COLUMNS) and all(columns.values())):
+        said = ",".join(f"{ours}={theirs}" for ours, theirs in columns.items())
+        raise UsageError(
+            f"--columns {said} does not say what columns are called",
+            hint=f"write OURS=THEIRS,... with ours of {', '.join(COLUMNS)}: open_time=ts,volume=vol",
+        )
+    return ImportJob(
+        files=tuple(dict.fromkeys(files)),
+        store=settings.store_access,
+        state_dir=settings.state_dir,
+        series=None if series is None else full_series(series),
+        venue=settings.venue,
+        columns={} if columns is None else columns,
+        replace=replace,
+        force=force,
+    )
+
+
+def days_of(lookback: str) -> int:
+    """Whole days that hold so much: what is stored of them costs no request."""
+    seconds = parse_duration(lookback)
+    if seconds == 0:
+        raise UsageError("--lookback 0 is no time", hint="write 168h, or --days 7")
+    return math.ceil(seconds / 86_400)
 
 
 def check(settings: Settings, *, folder: Path) -> Check:

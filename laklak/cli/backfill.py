@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from functools import partial
 from inspect import Parameter, signature
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -148,18 +147,10 @@ def fill(**given: Any) -> int:
     if lookback is not None and given["days"] is not None:
         raise UsageError("--lookback and --days exclude each other", hint="give one of them")
     if given["days"] is None:
-        given["days"] = str(_days_of(lookback or "168h"))
+        from laklak.order import days_of
+
+        given["days"] = str(days_of(lookback or "168h"))
     return backfill(**given)
-
-
-def _days_of(lookback: str) -> int:
-    """Whole days that hold so much: what is stored of them costs no request."""
-    from laklak.settings.times import parse_duration
-
-    seconds = parse_duration(lookback)
-    if seconds == 0:
-        raise UsageError("--lookback 0 is no time", hint="write 168h, or --days 7")
-    return math.ceil(seconds / 86_400)
 
 
 # typer asks for the signature: that of a backfill, but for the flags of a fixed range, and one flag more.

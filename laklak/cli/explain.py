@@ -10,11 +10,9 @@ import typer
 from laklak.cli.choosing import in_store
 from laklak.cli.options import AsJson, Config, ExistingStore, option, settings_of
 from laklak.cli.work import look, print_json
-from laklak.errors import UsageError
 
 if TYPE_CHECKING:
     from laklak.audit.explain import Explanation
-    from laklak.model.series import Series
     from laklak.stores.base import Store
 
 
@@ -35,14 +33,10 @@ def explain(
     Exit status: 0 it is there, or it is known why not; 1 it is missing, and another run could get it; 2 wrong usage
     or a store that cannot be read.
     """
-    from laklak.settings.times import parse_time
-    from laklak.settings.typed import typed_series
+    from laklak.order import typed_minute
 
     settings = settings_of({"interval": interval, "store": store, "config": config})
-    wanted, open_ms = typed_series(series, settings), parse_time(time)
-    if interval is not None and wanted.interval != settings.interval:
-        raise UsageError(f"{series} names another interval than {interval}", hint="give one of them")
-    _check_on_grid(wanted, open_ms)
+    wanted, open_ms = typed_minute(series, time, settings)
 
     async def work(opened: Store) -> Explanation:
         from laklak.audit.explain import explain_minute
@@ -55,16 +49,6 @@ def explain(
     else:
         _print_lines(found)
     return found.exit
-
-
-def _check_on_grid(series: Series, open_ms: int) -> None:
-    from laklak.model.series import iso
-
-    if open_ms % series.interval.ms:
-        raise UsageError(
-            f"no candle of {series.interval} opens at {iso(open_ms)}",
-            hint=f"the one that it lies in opens at {iso(series.interval.floor(open_ms))}",
-        )
 
 
 def _print_object(found: Explanation) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -83,11 +82,10 @@ def export(
     Exit status: 0 all is written, 1 the store has nothing of a series in that time, 2 wrong usage, a store that cannot
     be read or a file that cannot be written.
     """
-    from laklak.audit.coverage import Range
-    from laklak.order import old_config_hint
-    from laklak.transfer.export import STDOUT, Export, ExportJob
+    from laklak.order import old_config_hint, typed_interval, typed_range
+    from laklak.transfer.export import STDOUT, Export, ExportJob, format_of
 
-    form = _format(form, out, layout)
+    form = format_of(form, out, layout)
     if as_json and out == STDOUT:
         raise UsageError("--json and --out - would both go to stdout", hint="name a file or a folder with --out")
     settings = settings_of(
@@ -95,17 +93,12 @@ def export(
         | {"config": config}
     )
     chosen = chosen_series(series or (), assets, settings, stored=stored)
-    wanted = Range(
-        settings.days if days is not None else None,
-        settings.start_ms if start is not None else None,
-        settings.end_ms if end is not None else None,
-    )
     job = ExportJob(
         store=settings.store_access,
         series=tuple(chosen),
         typed=assets is None,
-        interval=settings.interval if interval is not None else None,
-        wanted=wanted,
+        interval=typed_interval(settings),
+        wanted=typed_range(settings),
         format=form,
         out=out,
         layout=layout,
@@ -125,28 +118,6 @@ def export(
         print_json(_as_object(report, form, status))
     _say(report, files=not (quiet or as_json), status=status)
     return status
-
-
-def _format(form: str | None, out: str, layout: str | None) -> str:
-    """The format that is named, or the one that a file's name ends with; that of a layout, where one is named."""
-    from laklak.text import nearest
-    from laklak.transfer import freqtrade
-    from laklak.transfer.export import FREQTRADE
-    from laklak.transfer.sheets import FORMATS
-
-    if layout not in (None, FREQTRADE):
-        raise UsageError(f"--layout {layout} is none", hint=f"there is {FREQTRADE}")
-    known = FORMATS if layout is None else freqtrade.FORMATS
-    if form is None:
-        endings = {ending: name for name, ending in FORMATS.items()}
-        return endings.get(Path(out).suffix.lower(), "csv") if layout is None else next(iter(known))
-    if form in known:
-        return form
-    guess = nearest(form, list(known))
-    raise UsageError(
-        f"--format {form} is none{'' if layout is None else f' that {layout} reads'}",
-        hint=f"{f'did you mean {guess}? ' if guess else ''}there is {', '.join(known)}",
-    )
 
 
 def _say(report: ExportReport, *, files: bool, status: int) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import Annotated, Final
 
 import typer
 
@@ -24,12 +24,6 @@ from laklak.cli.options import (
     settings_of,
 )
 from laklak.cli.work import perform, start_log
-from laklak.errors import UsageError
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from laklak.model.series import Interval
 
 _LENGTH: Final = re.compile(r"\d+[smhdwM]")
 
@@ -85,32 +79,26 @@ def resample(
     made before is made again where shorter ones have other values by now. --days, --start and --end say of which time.
     --verify names each that differs from the venue's own, with both rows, and makes the exit status 1.
     """
-    from dataclasses import replace
-
     from laklak.cli.terminal import Terminal
     from laklak.cli.verify import sample_of, show_verified
     from laklak.engine import Resample
+    from laklak.order import TIMING, resample_job
     from laklak.report.copied import ResampleSummary, summarise_copy
     from laklak.settings.load import check_typed_store
-    from laklak.sources.resampled import ResampleJob
 
     check_typed_store(to, "--to")
-    intervals, names = _parted(what)
+    lengths = [word for word in what if _LENGTH.fullmatch(word)]
+    names = [word for word in what if not _LENGTH.fullmatch(word)]
     sample = sample_of(verify, "--verify")
     settings = settings_of(
         {"log_file": log_file, "config": config, "max_wait": max_wait, "store": store, "interval": interval}
         | {"assets": assets, "days": days, "start": start, "end": end}
     )
-    job = ResampleJob(
-        source=settings.store_access,
-        destination=replace(settings.store_access, where=to),
-        state_dir=settings.state_dir,
-        series=tuple(dict.fromkeys(chosen_series(names, assets, settings, stored=stored))),
-        intervals=intervals,
-        interval=settings.interval if interval is not None else None,
-        days=settings.days if days is not None else None,
-        start_ms=settings.start_ms if start is not None else None,
-        end_ms=settings.end_ms if end is not None else None,
+    job = resample_job(
+        to,
+        lengths,
+        chosen_series(names, assets, settings, stored=stored),
+        settings,
         force=force,
         within_retention=within_retention,
         other_address=other_address,
@@ -120,7 +108,6 @@ def resample(
     work = Resample(job, terminal)
     if sample is not None:
         from laklak.audit.made import VerifiedResample
-        from laklak.order import TIMING
 
         asking = Terminal(quiet=True, progress=False)
         work = VerifiedResample(job, terminal, sample, settings, TIMING, asking)
@@ -135,17 +122,3 @@ def resample(
     if verified is not None and not as_json:
         show_verified(verified, everything=False)
     return status
-
-
-def _parted(words: Sequence[str]) -> tuple[tuple[Interval, ...], list[str]]:
-    """The intervals and the series among these."""
-    from laklak.model.series import Interval
-
-    lengths = [word for word in dict.fromkeys(words) if _LENGTH.fullmatch(word)]
-    if not lengths:
-        raise UsageError("no interval to make is named", hint="as in: laklak resample 5m 1h --to longer.db")
-    try:
-        intervals = tuple(Interval.parse(word) for word in lengths)
-    except ValueError as exc:
-        raise UsageError(str(exc), hint="these divide the day, as the candles of a venue do") from None
-    return intervals, [word for word in words if not _LENGTH.fullmatch(word)]

@@ -22,7 +22,8 @@ from laklak.stores import open_store
 from laklak.stores.access import StoreAccess
 from laklak.stores.base import Store
 from laklak.stores.reading import must_exist
-from laklak.text import some_of
+from laklak.text import nearest, some_of
+from laklak.transfer.freqtrade import FORMATS as FREQTRADE_FORMATS
 from laklak.transfer.freqtrade import NoPair, place_of
 from laklak.transfer.sheets import (
     BEGINS,
@@ -38,6 +39,23 @@ from laklak.transfer.sheets import (
 FLAG: Final = "--out"
 STDOUT: Final = "-"
 FREQTRADE: Final = "freqtrade"
+
+
+def format_of(form: str | None, out: str, layout: str | None) -> str:
+    """The format that is named, or the one that a file's name ends with; that of a layout, where one is named."""
+    if layout not in (None, FREQTRADE):
+        raise UsageError(f"--layout {layout} is none", hint=f"there is {FREQTRADE}")
+    known = FORMATS if layout is None else FREQTRADE_FORMATS
+    if form is None:
+        endings = {ending: name for name, ending in FORMATS.items()}
+        return endings.get(Path(out).suffix.lower(), "csv") if layout is None else next(iter(known))
+    if form in known:
+        return form
+    guess = nearest(form, list(known))
+    raise UsageError(
+        f"--format {form} is none{'' if layout is None else f' that {layout} reads'}",
+        hint=f"{f'did you mean {guess}? ' if guess else ''}there is {', '.join(known)}",
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
