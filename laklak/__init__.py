@@ -13,38 +13,96 @@ from laklak._version import __version__
 from laklak.errors import LaklakError
 
 if TYPE_CHECKING:
-    from laklak.api import aread_candles, backfill, copy, coverage, read_candles
-    from laklak.report.copied import CopySummary
+    from laklak.api import (
+        aread_candles,
+        backfill,
+        certificate,
+        copy,
+        coverage,
+        digest,
+        explain,
+        export,
+        fill,
+        import_,
+        read_candles,
+        resample,
+        runs,
+        verify,
+    )
+    from laklak.audit.coverage import CoverageReport
+    from laklak.audit.digest import DigestReport
+    from laklak.audit.explain import Explanation
+    from laklak.audit.paper import Certificate
+    from laklak.audit.verify import VerifyReport
+    from laklak.model.records import RunRecord
+    from laklak.report.copied import CopySummary, ImportSummary, ResampleSummary
     from laklak.report.progress import Progress
     from laklak.report.summary import Estimate, Summary
+    from laklak.transfer.export import ExportReport
 
 __all__ = [
+    "Certificate",
     "CopySummary",
+    "CoverageReport",
+    "DigestReport",
     "Estimate",
+    "Explanation",
+    "ExportReport",
+    "ImportSummary",
     "LaklakError",
     "Progress",
+    "ResampleSummary",
+    "RunRecord",
     "Summary",
+    "VerifyReport",
     "__version__",
     "aread_candles",
     "backfill",
+    "certificate",
     "copy",
     "coverage",
+    "digest",
+    "explain",
+    "export",
+    "fill",
+    "import_",
     "read_candles",
+    "resample",
+    "runs",
+    "verify",
 ]
 
 # A library is silent until its user listens; without this, logging would print warnings on stderr by itself.
 logging.getLogger("laklak").addHandler(logging.NullHandler())
 
 _HOMES = {
+    "Certificate": "laklak.audit.paper",
     "CopySummary": "laklak.report.copied",
+    "CoverageReport": "laklak.audit.coverage",
+    "DigestReport": "laklak.audit.digest",
     "Estimate": "laklak.report.summary",
+    "Explanation": "laklak.audit.explain",
+    "ExportReport": "laklak.transfer.export",
+    "ImportSummary": "laklak.report.copied",
     "Progress": "laklak.report.progress",
+    "ResampleSummary": "laklak.report.copied",
+    "RunRecord": "laklak.model.records",
     "Summary": "laklak.report.summary",
+    "VerifyReport": "laklak.audit.verify",
     "aread_candles": "laklak.api",
     "backfill": "laklak.api",
+    "certificate": "laklak.api",
     "copy": "laklak.api",
     "coverage": "laklak.api",
+    "digest": "laklak.api",
+    "explain": "laklak.api",
+    "export": "laklak.api",
+    "fill": "laklak.api",
+    "import_": "laklak.api",
     "read_candles": "laklak.api",
+    "resample": "laklak.api",
+    "runs": "laklak.api",
+    "verify": "laklak.api",
 }
 
 

@@ -14,7 +14,7 @@ from laklak.audit.verify import Verified, VerifyReport, as_object
 from laklak.engine import Resample
 from laklak.errors import LaklakError, in_short
 from laklak.model.series import Series
-from laklak.report.copied import CopySummary, ResampleSummary
+from laklak.report.copied import ResampleSummary
 from laklak.report.observer import Observer
 from laklak.settings.load import Settings
 from laklak.sources.resampled import ResampleJob
@@ -68,7 +68,7 @@ class VerifiedResample(Resample):
         if self._venues is not None:
             self._venues.cancel()
 
-    async def run(self) -> CopySummary:
+    async def run(self) -> ResampleSummary:
         """See Resample; the summary is a VerifiedSummary where venues were asked."""
         summary = await super().run()
         made = [plan.series for plan in self.planned if plan.wanted_count]

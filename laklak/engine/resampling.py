@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from typing import cast
 
 from anyio import to_thread
 
@@ -16,7 +17,7 @@ from laklak.model.provenance import RESAMPLE, given_by
 from laklak.model.revisions import Revision
 from laklak.model.series import Series, TimeRange
 from laklak.model.spans import overlap, union
-from laklak.report.copied import CopySummary, ResampleSummary, incomplete_of
+from laklak.report.copied import ResampleSummary, incomplete_of
 from laklak.report.ledger import Ledger
 from laklak.report.observer import Observer
 from laklak.sources.resampled import ResampleJob, ResamplePlan, made_of, parts_of, plan_resample
@@ -50,9 +51,9 @@ class Resample(Copy):
         """What is to be made of each series, by name."""
         return sorted(self._planned.values(), key=lambda one: str(one.series))
 
-    async def run(self) -> CopySummary:
-        """See Copy; the summary is a ResampleSummary."""
-        summary = await super().run()
+    async def run(self) -> ResampleSummary:
+        """See Copy."""
+        summary = cast(ResampleSummary, await super().run())  # of `kind`
         for series, number in sorted(self._others.items(), key=lambda item: str(item[0])):
             if number:
                 self._observer.warn(
@@ -64,7 +65,7 @@ class Resample(Copy):
             for series, making in sorted(self._making.items(), key=lambda item: str(item[0]))
             if making.buckets.lacking or making.buckets.quiet
         ]
-        return replace(summary, incomplete=told) if isinstance(summary, ResampleSummary) else summary
+        return replace(summary, incomplete=told)
 
     def _check_two(self, source: Store, destination: Store) -> None:
         if source.identity == destination.identity:

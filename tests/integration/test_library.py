@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import inspect
 from datetime import UTC, date, datetime
+from pathlib import Path
 
 import polars
 import pytest
@@ -24,17 +26,35 @@ def run(work):
 
 def test_the_public_names_are_there_and_no_others():
     assert sorted(laklak.__all__) == [
+        "Certificate",
         "CopySummary",
+        "CoverageReport",
+        "DigestReport",
         "Estimate",
+        "Explanation",
+        "ExportReport",
+        "ImportSummary",
         "LaklakError",
         "Progress",
+        "ResampleSummary",
+        "RunRecord",
         "Summary",
+        "VerifyReport",
         "__version__",
         "aread_candles",
         "backfill",
+        "certificate",
         "copy",
         "coverage",
+        "digest",
+        "explain",
+        "export",
+        "fill",
+        "import_",
         "read_candles",
+        "resample",
+        "runs",
+        "verify",
     ]
     assert all(getattr(laklak, name) is not None for name in laklak.__all__)
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
@@ -301,3 +321,93 @@ def test_reading_what_is_not_there_raises(store, series, start, error, venue):
     run(laklak.backfill("LTCUSDT", days=1))
     with pytest.raises(error):
         laklak.read_candles(store, series, start)
+
+
+@pytest.fixture
+def filled(archive):
+    archive()
+    assert run(laklak.fill("LTCUSDT", lookback="48h", store="c.db")).exit == 0
+    return "c.db"
+
+
+def objects_of(one):
+    """A result and all that it holds."""
+    yield one
+    if dataclasses.is_dataclass(one):
+        for field in dataclasses.fields(one):
+            yield from objects_of(getattr(one, field.name))
+    elif isinstance(one, list | tuple):
+        for part in one:
+            yield from objects_of(part)
+
+
+def test_each_function_gives_a_frozen_object_and_prints_nothing(filled, capfd):
+    whole = {"store": filled}
+    given = {
+        laklak.ExportReport: run(laklak.export("LTCUSDT", out="ltc.csv", days=1, **whole)),
+        laklak.ImportSummary: run(laklak.import_("ltc.csv", series="binance:LTCUSDT:1m", store="back.db")),
+        laklak.ResampleSummary: run(laklak.resample(["1h", "1d"], "longer.db", "LTCUSDT", **whole)),
+        laklak.CoverageReport: run(laklak.coverage(**whole)),
+        laklak.DigestReport: run(laklak.digest(**whole)),
+        laklak.VerifyReport: run(laklak.verify(sample=1, **whole)),
+        laklak.Certificate: run(laklak.certificate(out="ltc.json", **whole)),
+        laklak.Explanation: run(laklak.explain("LTCUSDT", datetime(2026, 2, 28, 4, 5, tzinfo=UTC), **whole)),
+        laklak.RunRecord: run(laklak.runs(**whole))[0],
+    }
+
+    for kind, result in given.items():
+        assert isinstance(result, kind)
+        for part in objects_of(result):
+            assert not dataclasses.is_dataclass(part) or part.__dataclass_params__.frozen, type(part)
+    assert capfd.readouterr() == ("", "")
+    assert (given[laklak.ExportReport].candles, given[laklak.ImportSummary].written) == (1440, 1440)
+    assert (given[laklak.ResampleSummary].written, given[laklak.CoverageReport].total.held) == (50, 2880)
+    assert (given[laklak.VerifyReport].exit, given[laklak.Certificate].complete) == (0, True)
+    assert given[laklak.Explanation].verdict == "held"
+
+
+def test_what_the_functions_give_is_what_the_commands_print(filled, here):
+    printed = here("digest", "--store", filled, "--json").json
+    assert run(laklak.digest(store=filled)).root.hex() == printed["root"]
+    paper = run(laklak.certificate(out="own.json", store=filled))
+    assert here("certificate", "check", "own.json", "--store", filled).exit == 0
+    assert paper.data == Path("own.json").read_bytes()
+    assert run(laklak.verify(against="own.json", store=filled)).exit == 0
+
+
+def test_made_candles_are_held_against_the_venues_own_for_programs_too(filled):
+    summary = run(laklak.resample("1h", "longer.db", store=filled, verify="all"))
+    (one,) = summary.verified.series
+    assert (summary.exit, one.verdict, len(one.sampled)) == (0, "sound", 2)
+
+
+@pytest.mark.parametrize(
+    ("work", "error"),
+    [
+        (lambda: laklak.export("LTCUSDT", out="-", store="c.db"), UsageError),
+        (lambda: laklak.export("LTCUSDT", format="xls", store="c.db"), UsageError),
+        (lambda: laklak.export([], store="c.db"), UsageError),
+        (lambda: laklak.export("DOTUSDT", store="c.db"), SymbolError),
+        (lambda: laklak.import_([], store="c.db"), UsageError),
+        (lambda: laklak.import_("none.csv", series="binance:LTCUSDT:1m", store="c.db"), UsageError),
+        (lambda: laklak.import_("none.csv", columns={"time": "ts"}, store="c.db"), UsageError),
+        (lambda: laklak.resample([], "b.db", store="c.db"), UsageError),
+        (lambda: laklak.resample("7m", "b.db", store="c.db"), UsageError),
+        (lambda: laklak.resample("1h", "c.db", store="c.db"), UsageError),
+        (lambda: laklak.resample("1h", "b.db", store="c.db", verify=0), UsageError),
+        (lambda: laklak.verify(depth="deep", store="c.db"), UsageError),
+        (lambda: laklak.verify(mend=True, store="c.db"), UsageError),
+        (lambda: laklak.verify(against="none.json", store="c.db"), UsageError),
+        (lambda: laklak.certificate(sign="key", store="c.db"), UsageError),
+        (lambda: laklak.explain("LTCUSDT", "2026-02-28T00:00:30", store="c.db"), UsageError),
+        (lambda: laklak.runs(0, store="c.db"), UsageError),
+        (lambda: laklak.runs(series="DOTUSDT", store="c.db"), SymbolError),
+        (lambda: laklak.digest(store="none.db"), StoreUnavailable),
+        (lambda: laklak.fill("LTCUSDT", lookback="0", store="c.db"), UsageError),
+    ],
+)
+def test_what_is_wrong_raises_and_ends_no_program(work, error, filled, capfd):
+    with pytest.raises(error) as raised:
+        run(work())
+    assert isinstance(raised.value, laklak.LaklakError)
+    assert capfd.readouterr() == ("", "")

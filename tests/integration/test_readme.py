@@ -345,3 +345,19 @@ def test_what_a_day_a_week_and_a_month_take_of_each_venue_is_what_its_quotas_and
             rows.append(f"| `{name}` | {page:,} | {times} |\n")
 
     assert "".join(rows) in README
+
+
+def test_a_program_of_the_readme_does_what_it_says(archive, here, capfd):
+    archive()
+    assert here("backfill", "LTCUSDT", "--days", "2", "--store", "candles.db", "-q").exit == 0
+    told = block_after("where the command ends with an error:", "python").replace("BTCUSDT", "LTCUSDT")
+
+    exec(f"import asyncio\nimport laklak\n{told}", {})  # noqa: S102
+
+    printed = capfd.readouterr().out
+    digest = here("digest", "--store", "candles.db", "--json").json["root"]
+    assert printed == f"(True, '{digest}')\n"
+    assert {path.name for path in Path.cwd().glob("*") if path.suffix in (".parquet", ".json")} == {
+        "btc.parquet",
+        "btc.json",
+    }
