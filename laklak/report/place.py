@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import os
 import re
 import tempfile
@@ -14,6 +15,7 @@ from typing import Final, TextIO
 from laklak.errors import OutputError, UsageError
 
 _LOOKED_AT_BYTES: Final = 4096
+_WAITING_END: Final = ".laklak"
 
 
 def check_place(path: Path, flag: str, begins: re.Pattern[bytes], what: str) -> None:
@@ -52,7 +54,10 @@ def could_not_write(path: Path, flag: str, error: OSError) -> OutputError:
 
 
 class Place:
-    """The file at `path`: what was there stays until the new one is complete."""
+    """The file at `path`: what was there stays until the new one is complete.
+
+    The new one waits beside it, locked by its process. One that nobody has locked is what a killed process has left.
+    """
 
     def __init__(self, path: Path, flag: str) -> None:
         self.path = path
@@ -66,15 +71,17 @@ class Place:
         """
         target = Path(os.path.realpath(self.path))
         try:
-            handle, self._waiting = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+            _take_leftovers_away(target)
+            handle, self._waiting = _waiting_beside(target)
             try:
                 os.fchmod(handle, target.stat().st_mode & 0o777 if target.exists() else 0o666 & ~_umask())
                 yield self._waiting
                 os.fsync(handle)
+                os.replace(self._waiting, target)
+                self._waiting = None
             finally:
+                # Only now is it unlocked: nobody else takes it away before.
                 os.close(handle)
-            os.replace(self._waiting, target)
-            self._waiting = None
         except OSError as exc:
             raise could_not_write(self.path, self._flag, exc) from exc
         finally:
@@ -86,6 +93,40 @@ class Place:
         if waiting is not None:
             with contextlib.suppress(OSError):
                 os.unlink(waiting)
+
+
+def _waiting_beside(target: Path) -> tuple[int, str]:
+    """A new file beside `target`, open, locked, and still under its name."""
+    while True:
+        handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=_WAITING_END, dir=target.parent)
+        # Where a file system knows no locks nobody can lock a leftover either, so that none is taken away.
+        with contextlib.suppress(OSError):
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        if _is_named(handle, name):
+            return handle, name
+        # Another process took it for a leftover before it was locked.
+        os.close(handle)
+
+
+def _take_leftovers_away(target: Path) -> None:
+    """Remove the files that killed processes have left waiting for this place."""
+    name = re.compile(re.escape(f".{target.name}.") + r"[a-z0-9_]{8}" + re.escape(_WAITING_END))
+    for path in [Path(one) for one in os.scandir(target.parent) if name.fullmatch(one.name)]:
+        with contextlib.suppress(OSError):
+            handle = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK)
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if _is_named(handle, str(path)):
+                    os.unlink(path)
+            finally:
+                os.close(handle)
+
+
+def _is_named(handle: int, name: str) -> bool:
+    try:
+        return os.path.samestat(os.fstat(handle), os.lstat(name))
+    except OSError:
+        return False
 
 
 def emit_nowhere(stream: TextIO) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import signal
@@ -211,16 +212,14 @@ def run_export():
     return run
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
-def test_an_export_that_is_killed_leaves_nothing_under_the_name(number, clean_room):
+@pytest.fixture
+def under_way(clean_room):
+    """An export into btc.csv in a process of its own that has written, and goes on writing; gives the process."""
     fill("candles.db", candles(BTC, range(50_000)))
-    os.mkfifo("held")
-    # It waits for a reader of the first file, with the second still to come.
     slow = (
-        "import os,sys,time; from laklak.transfer import sheets; write = sheets.Lines.write\n"
+        "import sys, time; from laklak.transfer import sheets; write = sheets.Lines.write\n"
         "def slowly(sheet, columns):\n"
-        "    write(sheet, columns); sheet.close() if hasattr(sheet, 'close') else None\n"
-        "    open('begun', 'w').close(); time.sleep(60)\n"
+        "    write(sheet, columns); sheet.close(); open('begun', 'w').close(); time.sleep(60)\n"
         "sheets.Lines.write = slowly\n"
         "from laklak.cli import run; sys.exit(run(sys.argv[1:]))"
     )
@@ -229,16 +228,57 @@ def test_an_export_that_is_killed_leaves_nothing_under_the_name(number, clean_ro
     try:
         while not Path("begun").exists():
             assert program.poll() is None
-        program.send_signal(number)
-        _, said = program.communicate(timeout=30)
+        yield program
     finally:
         program.kill()
+        program.communicate()
 
-    assert not Path("btc.csv").exists()
-    if number == signal.SIGINT:
-        assert program.returncode == 130
-        assert b"Traceback" not in said
-        assert not [name for name in os.listdir() if "btc" in name]
+
+def waiting():
+    return [name for name in os.listdir() if name.startswith(".btc.csv.")]
+
+
+def test_an_export_that_is_interrupted_leaves_nothing(under_way):
+    under_way.send_signal(signal.SIGINT)
+    _, said = under_way.communicate(timeout=30)
+
+    assert under_way.returncode == 130
+    assert b"Traceback" not in said
+    assert not [name for name in os.listdir() if "btc" in name]
+
+
+def test_what_a_killed_export_has_left_goes_with_the_next_one_and_what_is_in_use_stays(under_way, here):
+    Path(".btc.csv.backup").write_text("mine")
+    Path(".btc.csv.abcd1234.part").write_text("mine, too")
+    mine = {".btc.csv.backup", ".btc.csv.abcd1234.part"}
+    (in_use,) = set(waiting()) - mine
+
+    assert export(here, "candles.db", "BTCUSDT", "--out", "btc.csv").exit == 0
+    assert set(waiting()) == {in_use, *mine}
+
+    under_way.kill()
+    under_way.wait()
+    Path("btc.csv").unlink()
+    assert set(waiting()) == {in_use, *mine}
+    assert export(here, "candles.db", "BTCUSDT", "--out", "btc.csv").exit == 0
+    assert set(waiting()) == mine
+    assert len(read(Path("btc.csv"))) == 50_000
+
+
+def test_a_waiting_file_that_another_process_takes_away_before_it_is_locked_is_made_anew(filled, here, monkeypatch):
+    lock = fcntl.flock
+    taken = []
+
+    def lock_late(handle, how):
+        if not taken:
+            taken.extend(waiting())
+            os.unlink(taken[0])
+        lock(handle, how)
+
+    monkeypatch.setattr("fcntl.flock", lock_late)
+
+    assert export(here, filled, "BTCUSDT", "--out", "btc.csv").exit == 0
+    assert (len(taken), len(read(Path("btc.csv"))), waiting()) == (1, 20, [])
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="only Linux tells the peak of a process so")
