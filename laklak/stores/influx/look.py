@@ -13,6 +13,7 @@ from typing import Any, Final, Literal
 
 from laklak.errors import StoreDown, StoreError
 from laklak.model.series import TimeRange, ms_of
+from laklak.stores.base import CONTRADICTS, DaySums
 from laklak.stores.influx.lines import FIELDS
 from laklak.stores.influx.v1 import influxql
 from laklak.stores.influx.v1.client import Rows
@@ -22,6 +23,7 @@ _SHARDS: Final = re.compile(r"NUMBER OF SHARDS: (\d+)")
 _PLANS_PER_QUERY: Final = 50
 # No series has it, so nothing but the shards is counted.
 _NO_TAG: Final = "laklak_nothing"
+_BY_DAY: Final = "GROUP BY time(1d) fill(none)"
 _COUNTED_AS_FLOATS: Final = ("integer", "unsigned")
 
 Ask = Callable[[str], Awaitable[list[list[Rows]]]]
@@ -150,6 +152,22 @@ class Look:
             for tags, rows in firsts.items()
             if tags in lasts
         ]
+
+    async def sums(self, measurement: str, condition: str, span: TimeRange) -> dict[int, DaySums]:
+        """Of the points in each UTC day: how many have a close, and the sum of each number."""
+        count, *sums = [f"count({influxql.name('close')})", *(f"sum({influxql.name(field)})" for field in FIELDS)]
+        asked = [
+            influxql.select(what, self._source(measurement), condition, influxql.within(span), more, then=_BY_DAY)
+            for what, more in ((", ".join([count, *sums]), ""), (count, f"({CONTRADICTS})"))
+        ]
+        summed, contradicting = await self._ask("; ".join(asked))
+        wrong = {day_ms for rows in contradicting for day_ms, many in rows.values if many}
+        return {
+            day_ms: DaySums(int(many), tuple(float(one or 0.0) for one in found), day_ms in wrong)
+            for rows in summed
+            for day_ms, many, *found in rows.values
+            if many
+        }
 
     async def count(self, measurement: str, condition: str, policy: str | None = None) -> int:
         """The points that a condition leaves, in another policy if one is named."""

@@ -31,6 +31,7 @@ from laklak.stores.base import (
     AbsenceCount,
     ClosedSpan,
     Columns,
+    DaySums,
     Delivery,
     Oddities,
     Origin,
@@ -274,6 +275,9 @@ class InfluxStore(StoreBase):
 
     async def count_by_day(self, series: Series, span: TimeRange) -> dict[int, int]:
         return {} if self._nothing else await self._reader.count_by_day(series, clipped(span))
+
+    async def sums_by_day(self, series: Series, span: TimeRange) -> dict[int, DaySums]:
+        return {} if self._nothing else await self._reader.sums_by_day(series, clipped(span))
 
     async def open_times(self, series: Series, span: TimeRange) -> list[int]:
         return [] if self._nothing else await self._reader.open_times(series, clipped(span))
