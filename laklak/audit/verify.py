@@ -43,7 +43,7 @@ class Fault:
     """
 
     time_ms: int
-    what: Literal["not_whole", "off_grid", "rule", "differs", "not_stored", "not_given", "day"]
+    what: Literal["not_whole", "off_grid", "foreign", "rule", "differs", "not_stored", "not_given", "day"]
     detail: str
     stored: Values | None = None
     other: Values | None = None
@@ -54,7 +54,8 @@ class Verified:
     """One series: its candles in `span`, the days that have some, and the first of so many faults.
 
     `sampled`: days that sources were asked for, of so many `askable` ones.  `unasked`: why not all of them could be;
-    empty where they were.  `mended`: faults that are overwritten by now.
+    empty where they were.  `mended`: faults that are overwritten by now.  `fields`: what other programs have put into
+    its points, which is no fault; None where the store could not be asked what they put beside it.
     """
 
     series: Series
@@ -67,6 +68,7 @@ class Verified:
     askable: int = 0
     unasked: str = ""
     mended: int = 0
+    fields: Mapping[str, int] | None = field(default_factory=dict)
 
     @property
     def verdict(self) -> Literal["sound", "differs", "unsure"]:
@@ -161,6 +163,8 @@ async def _as_it_stands(
     if odd.strays.count:
         first_ms = span.start_ms if odd.strays.first_ns is None else odd.strays.first_ns // 1_000_000
         faults.append(Fault(first_ms, "off_grid", f"{odd.strays.count:,} off the grid of {series.interval}"))
+    foreign = await store.foreign(series, span)
+    faults += [Fault(time_ms, "foreign", told) for time_ms, told in (foreign.points if foreign else ())]
     count, rows = len(faults), 0
 
     async def read(part: TimeRange) -> AsyncGenerator[Columns]:
@@ -194,7 +198,7 @@ async def _as_it_stands(
             count += 1
     candles = rows if depth == "full" else sum(day.rows for day in days.values())
     found = Verified(series, span, candles, tuple(sorted(days))).also(faults)
-    return replace(found, count=count), days
+    return replace(found, count=count, fields=None if foreign is None else foreign.fields), days
 
 
 def _day(day_ms: int, rows: int, as_of_ms: int, sums: tuple[float, ...] = ()) -> DayDigest:
@@ -369,6 +373,7 @@ def _series_object(one: Verified) -> dict[str, Any]:
         "sampled": [iso(day_ms)[:10] for day_ms in one.sampled],
         "unasked": one.unasked or None,
         "mended": one.mended,
+        "foreign_fields": None if one.fields is None else dict(one.fields),
         "faults_found": one.count,
         "faults": [
             {

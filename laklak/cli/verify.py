@@ -62,7 +62,8 @@ def verify(
 ) -> int:
     """Read what is stored back, and name what is not as it has to be.
 
-    Every row on the grid, five finite numbers that agree with each other. Digests that were kept (--against FILE) name
+    Every row on the grid, five finite numbers that agree with each other, in InfluxDB no points beside them that mean
+    the same series by other tags. Digests that were kept (--against FILE) name
     the days that are other ones by now, another store in their place the rows too. A sample of days (--sample N) is
     fetched again and held against the stored rows, to the last digit, and a line says what that proves; --mend writes
     what differs and keeps the old rows as revisions. Without a sample no venue is asked.
@@ -186,7 +187,7 @@ def show_verified(report: VerifyReport, *, everything: bool) -> None:
     from laklak.text import counted
 
     for one in report.series:
-        if one.verdict == "sound" and not everything:
+        if one.verdict == "sound" and not one.fields and not everything:
             continue
         tell(f"{one.verdict}  {one.series}  {_figures(one)}", sys.stdout)
         for fault in one.faults[:_SHOWN]:
@@ -194,10 +195,15 @@ def show_verified(report: VerifyReport, *, everything: bool) -> None:
             for name, row in (("stored", fault.stored), ("other ", fault.other)):
                 if row is not None:
                     tell(f"    {name} {', '.join(map(repr, row))}", sys.stdout)
+        if one.fields:
+            named = ", ".join(f"{name} ({counted(many, 'point')})" for name, many in one.fields.items())
+            tell(f"  its points have fields of other programs, which is no fault: {named}", sys.stdout)
         if one.unasked:
             tell(f"  not all asked: {one.unasked}", sys.stdout)
         if one.count > _SHOWN:
             tell(f"  and {one.count - _SHOWN:,} more; --json names {len(one.faults):,}", sys.stdout)
+    if any(one.fields is None for one in report.series):
+        tell("what other programs put beside candles could not be asked: laklak check says why", sys.stdout)
     wrong = sum(one.count for one in report.series)
     candles = sum(one.candles for one in report.series)
     against = "" if report.against is None else f", against {report.against}"

@@ -167,6 +167,21 @@ class Oddities:
     strays: Strays = NO_STRAYS
 
 
+@dataclass(frozen=True, slots=True)
+class Foreign:
+    """What other programs have put beside the candles of a series.
+
+    `points`: those that mean it by other tags, as the time of the first and a sentence for each kind.  `fields`: what
+    its own points have beside the five numbers, and in how many of them.
+    """
+
+    points: tuple[tuple[int, str], ...] = ()
+    fields: Mapping[str, int] = field(default_factory=dict)
+
+
+NOTHING_FOREIGN: Final = Foreign()
+
+
 def held_span(interval: Interval, times: Collection[int]) -> TimeRange:
     """From the first to the end of the last of these open_times, on the grid; empty where none can lie on it."""
     if not times:
@@ -244,6 +259,10 @@ class Store(Protocol):
 
         With `anew` all of it is looked at, and what was noted about it before is not believed.
         """
+        ...
+
+    async def foreign(self, series: Series, span: TimeRange) -> Foreign | None:
+        """What other programs have put beside a series in `span`; None where that cannot be asked."""
         ...
 
     async def count(self, series: Series, span: TimeRange) -> int:

@@ -68,13 +68,30 @@ class Look:
 
     async def kinds(self, measurement: str) -> dict[str, set[str]]:
         """The types that each field of a candle has in some shard."""
+        kinds: dict[str, set[str]] = {}
+        for field, kind in await self._fields(measurement):
+            if field in FIELDS:
+                kinds.setdefault(field, set()).add(kind)
+        return kinds
+
+    async def other_fields(self, measurement: str) -> list[str]:
+        """The fields that no candle has."""
+        return sorted({field for field, _ in await self._fields(measurement)}.difference(FIELDS))
+
+    async def _fields(self, measurement: str) -> list[list[Any]]:
         place = f"{influxql.name(self.policy)}.{influxql.name(measurement)}"
         (found,) = await self._ask(f"SHOW FIELD KEYS ON {influxql.name(self.database)} FROM {place}")
-        kinds: dict[str, set[str]] = {}
-        for row in _rows(found, "fieldKey", "fieldType"):
-            if row[0] in FIELDS:
-                kinds.setdefault(row[0], set()).add(row[1])
-        return kinds
+        return _rows(found, "fieldKey", "fieldType")
+
+    async def count_fields(
+        self, measurement: str, condition: str, fields: Sequence[str], span: TimeRange
+    ) -> dict[str, int]:
+        """How many points have each of these fields, of those that some have."""
+        what = ", ".join(f"count({influxql.name(field)}::field)" for field in fields)
+        select = influxql.select(what, self._source(measurement), condition, influxql.within(span))
+        (found,) = await self._ask(select)
+        counts = [row[1:] for rows in found for row in rows.values]
+        return {field: int(many) for row in counts for field, many in zip(fields, row, strict=True) if many}
 
     async def kinds_in(self, measurement: str, fields: Sequence[str], span: TimeRange) -> dict[str, str]:
         """The types of these fields in the shards that `span` touches, also where their points have been deleted.

@@ -31,11 +31,13 @@ from laklak.model.revisions import Revision, row_values
 from laklak.model.series import DAY_MS, MINUTE_MS, Interval, Series, TimeRange, iso
 from laklak.stores.base import (
     CONTRADICTS,
+    NOTHING_FOREIGN,
     AbsenceCount,
     ClosedSpan,
     Columns,
     DaySums,
     Delivery,
+    Foreign,
     Oddities,
     Origin,
     StoreBase,
@@ -310,6 +312,10 @@ class SqliteStore(StoreBase):
         if self._nothing or not span:
             return Oddities()
         return await self._ask(partial(_odd, self.path, series, span))
+
+    async def foreign(self, series: Series, span: TimeRange) -> Foreign | None:
+        """Nothing: a table has the columns that it has, and a row one series."""
+        return NOTHING_FOREIGN
 
     async def count(self, series: Series, span: TimeRange) -> int:
         return 0 if self._nothing else await self._ask(partial(_count, series, span))

@@ -105,3 +105,42 @@ def test_a_sample_of_days_asks_for_so_many_and_says_what_that_proves(filled, her
     assert ended.exit == 0, ended.err
     assert len(ended.json["series"][0]["sampled"]) == 1
     assert "1 of 3 days" in ended.json["proof"]
+
+
+@pytest.mark.parametrize(
+    "tags",
+    [
+        "exchange=binance,symbol=LTCUSDT,timeframe=1m,source=old",
+        "exchange=Binance,symbol=LTCUSDT,timeframe=1m",
+        "exchange=binance,symbol=LTC/USDT,timeframe=1min",
+        "exchange=binance,symbol=LTCUSDT",
+    ],
+)
+@pytest.mark.parametrize("fields", ["open=1,high=1,low=1,close=1,volume=1", 'signal="buy"'])
+def test_points_of_another_program_that_mean_the_series_by_other_tags_are_a_fault(filled, verify, tags, fields):
+    filled.put(f"binance_ohlc,{tags} {fields} {AT_MS}\n")
+
+    for depth in ("counts", "sums", "full"):
+        (fault,) = verify("--depth", depth, exit_status=1)["faults"]
+        assert (fault["what"], fault["time"]) == ("foreign", "2026-02-27T14:40Z")
+        assert tags.partition("symbol=")[2].partition(",")[0] in fault["detail"]
+
+
+def test_points_of_another_program_that_mean_another_series_are_none(filled, verify):
+    for tags in ("exchange=binance,symbol=XRPUSDT,timeframe=1m", "exchange=bybit,symbol=LTCUSDT,timeframe=1m,source=x"):
+        filled.put(f"binance_ohlc,{tags} signal=1 {AT_MS}\n")
+
+    assert verify(exit_status=0)["faults"] == []
+
+
+def test_points_of_another_program_count_in_the_range_alone(filled, verify):
+    filled.put(f"binance_ohlc,exchange=Binance,symbol=LTCUSDT,timeframe=1m close=1 {AT_MS}\n")
+
+    assert verify("--start", "2026-02-28", exit_status=0)["faults"] == []
+
+
+def test_further_fields_of_its_points_are_named_and_no_fault(filled, verify, here):
+    filled.put(f'{TAGS} trades=7i,note="x" {AT_MS}\n{TAGS} trades=8i {AT_MS + MINUTE_MS}\n')
+
+    assert verify(exit_status=0)["foreign_fields"] == {"trades": 2, "note": 1}
+    assert "note (1 point), trades (2 points)" in here("verify", "--store", filled.url).out
