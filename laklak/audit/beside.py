@@ -40,6 +40,10 @@ async def verify_beside(
     sample: Sample | None = None,
 ) -> VerifyReport:
     """See `verify`: `known` digests, or those of a store `against`; then of a `sample` of days what venues say."""
+    if depth == "sums" and known is not None and not known.has_sums:
+        raise UsageError(
+            f"{against} keeps no sums of days", hint="laklak digest --out FILE keeps them; or choose another --depth"
+        )
     access = replace(settings.store_access, refusal_wait_s=0.0, max_wait_s=1.0)
     async with AsyncExitStack() as stores:
         store = await stores.enter_async_context(open_store(access, create=False))

@@ -6,10 +6,11 @@ from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from hashlib import sha256
+from math import isfinite
 
 from laklak.audit.coverage import Range, as_of_of, chosen_of
 from laklak.engine.store_work import each
-from laklak.model.digest import FORMAT, ROW, DayDigest, DayRows, leaf, root
+from laklak.model.digest import FORMAT, ROW, DayDigest, DayRows, leaf, root, sums_of_packed
 from laklak.model.series import DAY_MS, Interval, Series, TimeRange, iso
 from laklak.model.spans import overlap
 from laklak.stores.base import Columns, Store
@@ -45,18 +46,25 @@ class DigestReport:
 
 
 async def digest_of(
-    store: Store, asked: Sequence[Series], wanted: Range, *, typed: bool, interval: Interval | None = None
+    store: Store,
+    asked: Sequence[Series],
+    wanted: Range,
+    *,
+    typed: bool,
+    interval: Interval | None = None,
+    sums: bool = False,
 ) -> DigestReport:
     """The digests of `asked`, or of all that the store has (of an `interval`), of whole days; every row is read.
 
-    `typed` ones that the store has never heard of are an error, those of a list have no days.
+    `typed` ones that the store has never heard of are an error, those of a list have no days. `sums`: those too.
     """
     knowledge, held, chosen = await chosen_of(store, asked, typed=typed, interval=interval)
     as_of = as_of_of(chosen, knowledge, held)
 
     async def one(series: Series) -> SeriesDigest:
         span = whole_days_of(wanted, held.get(series), as_of[series.venue])
-        return SeriesDigest(series, tuple([day async for day in days_of(store, series, span, as_of[series.venue])]))
+        days = days_of(store, series, span, as_of[series.venue], sums=sums)
+        return SeriesDigest(series, tuple([day async for day in days]))
 
     return DigestReport(store.display, as_of, tuple(sorted(await each(chosen, one), key=lambda one: str(one.series))))
 
@@ -73,12 +81,20 @@ def whole_days_of(wanted: Range, held: TimeRange | None, as_of_ms: int) -> TimeR
     return cut.clip(TimeRange(held.start_ms // DAY_MS * DAY_MS, -(-held.end_ms // DAY_MS) * DAY_MS))
 
 
-async def days_of(store: Store, series: Series, span: TimeRange, as_of_ms: int) -> AsyncIterator[DayDigest]:
-    """The digest of each day of `span` that has candles, oldest first."""
+async def days_of(
+    store: Store,
+    series: Series,
+    span: TimeRange,
+    as_of_ms: int,
+    *,
+    sums: bool = False,
+    found: AsyncGenerator[Columns] | None = None,
+) -> AsyncIterator[DayDigest]:
+    """The digest of each day of `span` that has candles, oldest first. `found`: these candles, read by the caller."""
     if not span:
         return
     unsure = [one.span for one in await store.provenance(series, span) if one.state == "provisional"]
-    async for day_ms, rows in by_day(store.batches(series, span)):
+    async for day_ms, rows in by_day(store.batches(series, span) if found is None else found):
         day = TimeRange(day_ms, day_ms + DAY_MS)
         yield DayDigest(
             day_ms,
@@ -86,6 +102,7 @@ async def days_of(store: Store, series: Series, span: TimeRange, as_of_ms: int) 
             sha256(rows).digest(),
             unfinished=day.end_ms > as_of_ms,
             provisional=any(True for _ in overlap([day], unsure)),
+            sums=sums_of_packed(rows) if sums else (),
         )
 
 
@@ -127,6 +144,8 @@ def _series_object(one: SeriesDigest) -> dict[str, object]:
                 "sha256": day.sha256.hex(),
                 "unfinished": day.unfinished,
                 "provisional": day.provisional,
+                # JSON spells no infinite number.
+                **({"sums": list(day.sums)} if day.sums and all(map(isfinite, day.sums)) else {}),
             }
             for day in one.days
         ],

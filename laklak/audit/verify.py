@@ -1,17 +1,20 @@
 """What stands in a store held against what has to be so: the rules of candles, digests kept before, another store.
 
-Counts alone are asked of the store as coverage asks them; to be sure every row is read.  A sum that a server makes is
-no depth of its own: it is rounded on the way, differs between servers, and takes as long as the rows do.
+Counts are asked of the store as coverage asks them, sums are made where the candles are; to be sure every row is read.
+
+A sum is rounded on its way, and where and when is the server's affair.  n numbers that are not below zero, added up one
+by one in whatever order, differ from their sum by n times 2^-53 of it at most; so two sums say that days differ where
+they are further apart than both may be, and nothing where they are not: what is smaller or cancels out is not seen.
 """
 
 from __future__ import annotations
 
 import json
 from array import array
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
-from math import isfinite
+from math import isclose, isfinite
 from typing import Any, Final, Literal
 
 from laklak.audit.coverage import Range, as_of_of, chosen_of
@@ -24,10 +27,12 @@ from laklak.model.series import DAY_MS, Interval, Series, TimeRange, iso
 from laklak.settings.times import parse_time
 from laklak.stores.base import Columns, Store
 
-Depth = Literal["counts", "full"]
-DEPTHS: Final[tuple[Depth, ...]] = ("counts", "full")
+Depth = Literal["counts", "sums", "full"]
+DEPTHS: Final[tuple[Depth, ...]] = ("counts", "sums", "full")
 FAULTS_KEPT: Final = 1_000
 """So many faults of a series are named: a store may have millions."""
+_ROUNDING: Final = 2.0**-52
+_COLUMNS: Final = ("open", "high", "low", "close", "volume")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +43,7 @@ class Fault:
     """
 
     time_ms: int
-    what: Literal["not_whole", "off_grid", "rule", "differs", "not_stored", "not_given", "day"]
+    what: Literal["not_whole", "off_grid", "foreign", "rule", "differs", "not_stored", "not_given", "day"]
     detail: str
     stored: Values | None = None
     other: Values | None = None
@@ -49,7 +54,8 @@ class Verified:
     """One series: its candles in `span`, the days that have some, and the first of so many faults.
 
     `sampled`: days that sources were asked for, of so many `askable` ones.  `unasked`: why not all of them could be;
-    empty where they were.  `mended`: faults that are overwritten by now.
+    empty where they were.  `mended`: faults that are overwritten by now.  `fields`: what other programs have put into
+    its points, which is no fault; None where the store could not be asked what they put beside it.
     """
 
     series: Series
@@ -62,6 +68,7 @@ class Verified:
     askable: int = 0
     unasked: str = ""
     mended: int = 0
+    fields: Mapping[str, int] | None = field(default_factory=dict)
 
     @property
     def verdict(self) -> Literal["sound", "differs", "unsure"]:
@@ -97,6 +104,11 @@ class Known:
     store: str
     series: Mapping[Series, Mapping[int, DayDigest]] = field(default_factory=dict)
 
+    @property
+    def has_sums(self) -> bool:
+        """Whether there is a sum of every day."""
+        return all(day.sums for days in self.series.values() for day in days.values())
+
 
 async def verify(
     store: Store,
@@ -121,12 +133,18 @@ async def verify(
         chosen = sorted({*chosen, *(one for one in more if interval in (None, one.interval))}, key=str)
     as_of = as_of_of(chosen, knowledge, held)
 
+    compared = against is not None or other is not None
+
     async def one(series: Series) -> Verified:
-        spans = [whole_days_of(wanted, one.get(series), as_of[series.venue]) for one in (held, there)]
-        found = await _as_it_stands(store, series, spans[0], depth)
-        if against is not None or other is not None:
-            before = None if against is None else against.series.get(series, {})
-            found = await _against(found, store, wanted, depth, before, other, spans[1], as_of[series.venue])
+        as_of_ms = as_of[series.venue]
+        spans = [whole_days_of(wanted, one.get(series), as_of_ms) for one in (held, there)]
+        found, own = await _as_it_stands(store, series, spans[0], depth, as_of_ms, digested=compared)
+        if compared:
+            known = {} if against is None else against.series.get(series, {})
+            if against is None and other is not None:
+                known = await _days(other, series, spans[1], as_of_ms, depth)
+            known = {day_ms: day for day_ms, day in known.items() if _asked(wanted, day_ms, as_of_ms)}
+            found = await _against(found, store, own, known, other, depth)
         return found
 
     found = await each(sorted(chosen, key=str), one)
@@ -134,26 +152,58 @@ async def verify(
     return VerifyReport(store.display, as_of, tuple(found), depth, name)
 
 
-async def _as_it_stands(store: Store, series: Series, span: TimeRange, depth: Depth) -> Verified:
+async def _as_it_stands(
+    store: Store, series: Series, span: TimeRange, depth: Depth, as_of_ms: int, *, digested: bool
+) -> tuple[Verified, Mapping[int, DayDigest]]:
+    """What is found in a series, and its days as far as that depth knows them; every row is read once at most."""
     if not span:
-        return Verified(series, span, 0, ())
+        return Verified(series, span, 0, ()), {}
     odd = await store.odd(series, span, anew=depth == "full")
     faults = [Fault(time_ms, "not_whole", "it has no five finite numbers") for time_ms in odd.not_whole]
     if odd.strays.count:
         first_ms = span.start_ms if odd.strays.first_ns is None else odd.strays.first_ns // 1_000_000
         faults.append(Fault(first_ms, "off_grid", f"{odd.strays.count:,} off the grid of {series.interval}"))
-    counts = await store.count_by_day(series, span)
-    rows = sum(counts.values())
-    if depth == "full":
-        rows = 0
-        async with aclosing(store.batches(series, span)) as batches:
+    foreign = await store.foreign(series, span)
+    faults += [Fault(time_ms, "foreign", told) for time_ms, told in (foreign.points if foreign else ())]
+    count, rows = len(faults), 0
+
+    async def read(part: TimeRange) -> AsyncGenerator[Columns]:
+        nonlocal count, rows
+        async with aclosing(store.batches(series, part)) as batches:
             async for columns in batches:
                 rows += len(columns.open_times)
-                faults += broken_rules(columns)
+                broken = broken_rules(columns)
+                count += len(broken)
+                faults.extend(broken[: max(0, FAULTS_KEPT - len(faults))])
+                yield columns
+
+    if depth == "sums":
+        sums = await store.sums_by_day(series, span)
+        days = {day: _day(day, one.rows, as_of_ms, one.sums) for day, one in sums.items()}
+        for day in (day for day, one in sums.items() if one.contradicts):
+            async for _ in read(TimeRange(day, day + DAY_MS)):
+                pass
+    else:
+        counts = await store.count_by_day(series, span)
+        days = {day: _day(day, many, as_of_ms) for day, many in counts.items()}
+    if depth == "full":
+        if digested:
+            days = {day.day_ms: day async for day in days_of(store, series, span, as_of_ms, found=read(span))}
+        else:
+            async for _ in read(span):
+                pass
         if rows != sum(counts.values()):
             said = f"{rows:,} candles can be read, and {sum(counts.values()):,} are counted"
             faults.append(Fault(span.start_ms, "day", said))
-    return Verified(series, span, rows, tuple(sorted(counts))).also(faults)
+            count += 1
+    candles = rows if depth == "full" else sum(day.rows for day in days.values())
+    found = Verified(series, span, candles, tuple(sorted(days))).also(faults)
+    return replace(found, count=count, fields=None if foreign is None else foreign.fields), days
+
+
+def _day(day_ms: int, rows: int, as_of_ms: int, sums: tuple[float, ...] = ()) -> DayDigest:
+    """A day that was not digested."""
+    return DayDigest(day_ms, rows, b"", unfinished=day_ms + DAY_MS > as_of_ms, sums=sums)
 
 
 def broken_rules(columns: Columns) -> list[Fault]:
@@ -207,29 +257,25 @@ def known_from(answer: Mapping[str, Any], name: str) -> Known:
 
 def _read_day(entry: Mapping[str, Any]) -> DayDigest:
     digest = bytes.fromhex(entry["sha256"])
-    return DayDigest(parse_time(entry["day"]), int(entry["rows"]), digest, entry["unfinished"], entry["provisional"])
+    marks = (entry["unfinished"], entry["provisional"])
+    return DayDigest(
+        parse_time(entry["day"]), int(entry["rows"]), digest, *marks, tuple(map(float, entry.get("sums", ())))
+    )
 
 
 async def _against(
     found: Verified,
     store: Store,
-    wanted: Range,
-    depth: Depth,
-    known: Mapping[int, DayDigest] | None,
+    own: Mapping[int, DayDigest],
+    known: Mapping[int, DayDigest],
     other: Store | None,
-    span: TimeRange,
-    as_of_ms: int,
+    depth: Depth,
 ) -> Verified:
     """Name the days that differ, and of another store the rows in them."""
-    series = found.series
-    if known is None:
-        known = {} if other is None else await _days(other, series, span, as_of_ms, depth)
-    known = {day_ms: day for day_ms, day in known.items() if _asked(wanted, day_ms, as_of_ms)}
-    own = await _days(store, series, found.span, as_of_ms, depth)
     faults: list[Fault] = []
     for day_ms, before, now in differing(known, own, depth):
         day = TimeRange(day_ms, day_ms + DAY_MS)
-        rows = [] if other is None else await _rows_that_differ(store, other, series, day)
+        rows = [] if other is None else await _rows_that_differ(store, other, found.series, day)
         faults += rows or [other_day(day_ms, before, now)]
     return found.also(faults)
 
@@ -247,14 +293,24 @@ def differing(
 
 def other_day(day_ms: int, before: DayDigest | None, now: DayDigest | None) -> Fault:
     """A day that is another one than it was there."""
-    counts = f"{now.rows if now else 0:,} candles, and {before.rows if before else 0:,} there"
-    return Fault(day_ms, "day", f"the day is another one: {counts}")
+    told = f"{now.rows if now else 0:,} candles, and {before.rows if before else 0:,} there"
+    if before is not None and now is not None and before.rows == now.rows and (place := _sum_apart(before, now)) >= 0:
+        told = f"the sum of {_COLUMNS[place]} is {now.sums[place]!r}, and {before.sums[place]!r} there"
+    return Fault(day_ms, "day", f"the day is another one: {told}")
 
 
 def _same(before: DayDigest | None, now: DayDigest | None, depth: Depth) -> bool:
     if before is None or now is None:
         return before is now
-    return before.rows == now.rows and (depth == "counts" or before.sha256 == now.sha256)
+    if before.rows != now.rows or depth == "counts":
+        return before.rows == now.rows
+    return before.sha256 == now.sha256 if depth == "full" else _sum_apart(before, now) < 0
+
+
+def _sum_apart(before: DayDigest, now: DayDigest) -> int:
+    """The first column whose sums are further apart than rounding may bring them; -1 where none is."""
+    pairs = enumerate(zip(before.sums, now.sums, strict=False))
+    return next((place for place, pair in pairs if not isclose(*pair, rel_tol=now.rows * _ROUNDING)), -1)
 
 
 def _asked(wanted: Range, day_ms: int, as_of_ms: int) -> bool:
@@ -264,8 +320,11 @@ def _asked(wanted: Range, day_ms: int, as_of_ms: int) -> bool:
 async def _days(store: Store, series: Series, span: TimeRange, as_of_ms: int, depth: Depth) -> Mapping[int, DayDigest]:
     if depth == "full":
         return {day.day_ms: day async for day in days_of(store, series, span, as_of_ms)}
+    if depth == "sums":
+        sums = await store.sums_by_day(series, span) if span else {}
+        return {day: _day(day, one.rows, as_of_ms, one.sums) for day, one in sums.items()}
     counts = await store.count_by_day(series, span) if span else {}
-    return {day: DayDigest(day, rows, b"", unfinished=day + DAY_MS > as_of_ms) for day, rows in counts.items()}
+    return {day: _day(day, rows, as_of_ms) for day, rows in counts.items()}
 
 
 async def _rows_that_differ(store: Store, other: Store, series: Series, day: TimeRange) -> list[Fault]:
@@ -314,6 +373,7 @@ def _series_object(one: Verified) -> dict[str, Any]:
         "sampled": [iso(day_ms)[:10] for day_ms in one.sampled],
         "unasked": one.unasked or None,
         "mended": one.mended,
+        "foreign_fields": None if one.fields is None else dict(one.fields),
         "faults_found": one.count,
         "faults": [
             {

@@ -50,7 +50,7 @@ def digest(
     async def work(opened: Store) -> DigestReport:
         from laklak.audit.digest import digest_of
 
-        return await digest_of(opened, chosen, wanted, typed=bool(series), interval=of)
+        return await digest_of(opened, chosen, wanted, typed=bool(series), interval=of, sums=True)
 
     report = look(in_store(settings, work), json_of="digest" if as_json else None)
     if out is not None:

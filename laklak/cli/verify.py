@@ -29,7 +29,12 @@ def verify(
     assets: Annotated[str | None, option("assets")] = None,
     stored: Stored = False,
     depth: Annotated[
-        str, typer.Option(metavar="counts|full", help="Count candles, or read each of them.", rich_help_panel=HOW)
+        str,
+        typer.Option(
+            metavar="counts|sums|full",
+            help="Count candles, sum them up where they are kept, or read each.",
+            rich_help_panel=HOW,
+        ),
     ] = "full",
     against: Annotated[
         str | None,
@@ -52,10 +57,13 @@ def verify(
 ) -> int:
     """Read what is stored back, and name what is not as it has to be.
 
-    Every row on the grid, five finite numbers that agree with each other. Digests that were kept (--against FILE) name
+    Every row on the grid, five finite numbers that agree with each other, in InfluxDB no points beside them that mean
+    the same series by other tags. Digests that were kept (--against FILE) name
     the days that are other ones by now, another store in their place the rows too. A sample of days (--sample N) is
     fetched again and held against the stored rows, to the last digit, and a line says what that proves; --mend writes
     what differs and keeps the old rows as revisions. Without a sample no venue is asked.
+    --depth sums is the quick look: no row is sent. Two changes that cancel each other out it does not see, nor one
+    that is lost in the rounding of a day's sum; counts sees no changed number at all.
     Exit status: 0 all is sound, 1 something is not, 2 wrong usage or a store that cannot be read.
     """
     from laklak.audit.beside import known_of, verify_beside
@@ -111,7 +119,7 @@ def _depth_of(text: str) -> Depth:
     for depth in DEPTHS:
         if text == depth:
             return depth
-    raise UsageError(f"--depth {text} is none", hint=f"there is {' and '.join(DEPTHS)}")
+    raise UsageError(f"--depth {text} is none", hint=f"there is {', '.join(DEPTHS)}")
 
 
 def _as_object(report: VerifyReport) -> dict[str, Any]:
@@ -132,7 +140,7 @@ def show_verified(report: VerifyReport, *, everything: bool) -> None:
     from laklak.text import counted
 
     for one in report.series:
-        if one.verdict == "sound" and not everything:
+        if one.verdict == "sound" and not one.fields and not everything:
             continue
         tell(f"{one.verdict}  {one.series}  {_figures(one)}", sys.stdout)
         for fault in one.faults[:_SHOWN]:
@@ -140,14 +148,19 @@ def show_verified(report: VerifyReport, *, everything: bool) -> None:
             for name, row in (("stored", fault.stored), ("other ", fault.other)):
                 if row is not None:
                     tell(f"    {name} {', '.join(map(repr, row))}", sys.stdout)
+        if one.fields:
+            named = ", ".join(f"{name} ({counted(many, 'point')})" for name, many in one.fields.items())
+            tell(f"  its points have fields of other programs, which is no fault: {named}", sys.stdout)
         if one.unasked:
             tell(f"  not all asked: {one.unasked}", sys.stdout)
         if one.count > _SHOWN:
             tell(f"  and {one.count - _SHOWN:,} more; --json names {len(one.faults):,}", sys.stdout)
+    if any(one.fields is None for one in report.series):
+        tell("what other programs put beside candles could not be asked: laklak check says why", sys.stdout)
     wrong = sum(one.count for one in report.series)
     candles = sum(one.candles for one in report.series)
     against = "" if report.against is None else f", against {report.against}"
-    how = "read" if report.depth == "full" else "counted"
+    how = {"counts": "counted", "sums": "summed up", "full": "read"}[report.depth]
     mended = sum(one.mended for one in report.series)
     verdict = counted(wrong, "fault") if wrong else "all is sound" if not report.exit else "not all could be asked"
     verdict += f", {mended:,} mended" if mended else ""

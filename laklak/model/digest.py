@@ -17,9 +17,10 @@ import struct
 import sys
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
+from math import fsum
 from typing import Final
 
 from laklak.model.series import DAY_MS, Series, iso
@@ -33,6 +34,7 @@ class DayDigest:
     """The digest of a UTC day that has `rows` candles.
 
     `unfinished`: it had not ended when it was looked at.  `provisional`: some of it is streamed and not confirmed yet.
+    `sums`: those of open, high, low, close and volume, where they were made; no part of the digest.
     """
 
     day_ms: int
@@ -40,6 +42,7 @@ class DayDigest:
     sha256: bytes
     unfinished: bool = False
     provisional: bool = False
+    sums: tuple[float, ...] = ()
 
     @property
     def day(self) -> str:
@@ -57,6 +60,26 @@ def packed(open_times: Sequence[int], values: Sequence[Sequence[float]]) -> byte
     if sys.byteorder == "big":
         rows.byteswap()
     return rows.tobytes()
+
+
+def sums_of(values: Iterable[Sequence[float]]) -> tuple[float, ...]:
+    """The sum of each column, rounded once; infinite where it is larger than any double."""
+    return tuple(map(_sum, values))
+
+
+def sums_of_packed(rows: bytes) -> tuple[float, ...]:
+    """The same of packed rows."""
+    cells = array("d", rows)
+    if sys.byteorder == "big":
+        cells.byteswap()
+    return sums_of(cells[number::6] for number in range(1, 6))
+
+
+def _sum(column: Sequence[float]) -> float:
+    try:
+        return fsum(column)
+    except OverflowError:
+        return sum(column)
 
 
 def leaf(series: Series, day: DayDigest) -> bytes:

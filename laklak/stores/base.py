@@ -14,6 +14,7 @@ from typing import Final, Literal, Protocol, Self
 
 from laklak.model.absences import Absence, AbsenceKind
 from laklak.model.candles import Candles
+from laklak.model.digest import sums_of
 from laklak.model.findings import Finding
 from laklak.model.provenance import Stretch
 from laklak.model.records import Note, RunRecord
@@ -129,6 +130,34 @@ class Strays:
 
 NO_STRAYS: Final = Strays()
 
+CONTRADICTS: Final = " OR ".join(
+    ('"high" < "open"', '"high" < "close"', '"low" > "open"', '"low" > "close"', '"low" <= 0', '"volume" < 0')
+)
+"""The numbers of a candle contradict each other: a condition that SQL and InfluxQL read alike."""
+
+
+@dataclass(frozen=True, slots=True)
+class DaySums:
+    """Of the whole candles of a UTC day: how many, and the sums of open, high, low, close and volume.
+
+    `contradicts`: the numbers of one of them do.
+    """
+
+    rows: int
+    sums: tuple[float, ...]
+    contradicts: bool = False
+
+    @classmethod
+    def of(cls, columns: Columns) -> DaySums:
+        rows = zip(*columns.values, strict=True)
+        wrong = any(low > min(o, c) or high < max(o, c) or low <= 0 or volume < 0 for o, high, low, c, volume in rows)
+        return cls(len(columns.open_times), sums_of(columns.values), wrong)
+
+    def also(self, more: DaySums) -> DaySums:
+        """This, and another part of the same day."""
+        sums = tuple(one + other for one, other in zip(self.sums, more.sums, strict=True))
+        return DaySums(self.rows + more.rows, sums, self.contradicts or more.contradicts)
+
 
 @dataclass(frozen=True, slots=True)
 class Oddities:
@@ -136,6 +165,21 @@ class Oddities:
 
     not_whole: Sequence[int] = ()
     strays: Strays = NO_STRAYS
+
+
+@dataclass(frozen=True, slots=True)
+class Foreign:
+    """What other programs have put beside the candles of a series.
+
+    `points`: those that mean it by other tags, as the time of the first and a sentence for each kind.  `fields`: what
+    its own points have beside the five numbers, and in how many of them.
+    """
+
+    points: tuple[tuple[int, str], ...] = ()
+    fields: Mapping[str, int] = field(default_factory=dict)
+
+
+NOTHING_FOREIGN: Final = Foreign()
 
 
 def held_span(interval: Interval, times: Collection[int]) -> TimeRange:
@@ -217,12 +261,20 @@ class Store(Protocol):
         """
         ...
 
+    async def foreign(self, series: Series, span: TimeRange) -> Foreign | None:
+        """What other programs have put beside a series in `span`; None where that cannot be asked."""
+        ...
+
     async def count(self, series: Series, span: TimeRange) -> int:
         """Candles stored in `span`."""
         ...
 
     async def count_by_day(self, series: Series, span: TimeRange) -> dict[int, int]:
         """The same per UTC day: day start in ms -> count. Days without candles are left out."""
+        ...
+
+    async def sums_by_day(self, series: Series, span: TimeRange) -> dict[int, DaySums]:
+        """The same with sums, worked out where the candles are kept: rounded after each of them, in any order."""
         ...
 
     async def open_times(self, series: Series, span: TimeRange) -> list[int]:

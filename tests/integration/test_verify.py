@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import os
 import sqlite3
 from contextlib import closing
@@ -59,7 +60,7 @@ def faults(answer):
 
 
 def test_what_is_sound_is_sound_at_every_depth(filled, here):
-    for depth in ("counts", "full"):
+    for depth in ("counts", "sums", "full"):
         ended = here("verify", "--store", filled, "--depth", depth)
         assert ended.exit == 0
         assert "8,640 candles" in ended.out
@@ -71,7 +72,7 @@ def test_a_point_that_is_no_candle_and_one_off_the_grid_are_found_at_every_depth
     sql("UPDATE candle SET high = 9e999 WHERE series_id = {BTC} AND open_time = ?", at)
     sql("INSERT INTO candle VALUES ({ETH}, ?, 1, 1, 1, 1, 1)", at + 1)
 
-    for depth in ("counts", "full"):
+    for depth in ("counts", "sums", "full"):
         ended = here("verify", "--store", filled, "--depth", depth, "--json")
         assert ended.exit == 1
         assert faults(ended.json) == [(BTC, iso(at), "not_whole"), (ETH, iso(at + 1), "off_grid")]
@@ -93,10 +94,10 @@ def test_numbers_that_contradict_each_other_are_found_by_reading(filled, here, c
     at = START_MS + 2000 * MINUTE_MS
     sql(f"UPDATE candle SET {column} = ? WHERE series_id = {{ETH}} AND open_time = ?", value, at)
 
-    ended = here("verify", "--store", filled, "--json")
-
-    assert faults(ended.json) == [(ETH, iso(at), "rule")]
-    assert told in ended.json["series"][1]["faults"][0]["detail"]
+    for depth in ("sums", "full"):
+        ended = here("verify", "--store", filled, "--depth", depth, "--json")
+        assert faults(ended.json) == [(ETH, iso(at), "rule")]
+        assert told in ended.json["series"][1]["faults"][0]["detail"]
     assert here("verify", "--store", filled, "--depth", "counts").exit == 0
 
 
@@ -125,7 +126,7 @@ def test_a_store_that_has_not_changed_is_what_its_digests_say(filled, kept, here
 @pytest.mark.parametrize(
     "change",
     [
-        "UPDATE candle SET volume = volume + 1e-9 WHERE series_id = {BTC} AND open_time = ?",
+        "UPDATE candle SET volume = volume + 1e-3 WHERE series_id = {BTC} AND open_time = ?",
         "DELETE FROM candle WHERE series_id = {BTC} AND open_time = ?",
     ],
 )
@@ -133,13 +134,41 @@ def test_the_day_of_one_changed_candle_is_named_and_no_other(filled, kept, here,
     at = START_MS + 2000 * MINUTE_MS
     sql(change, at)
 
-    ended = here("verify", "--store", filled, "--against", kept, "--json")
-
-    assert ended.exit == 1
-    assert faults(ended.json) == [(BTC, iso(START_MS + DAY_MS), "day")]
+    for depth in ("sums", "full"):
+        ended = here("verify", "--store", filled, "--against", kept, "--depth", depth, "--json")
+        assert ended.exit == 1
+        assert faults(ended.json) == [(BTC, iso(START_MS + DAY_MS), "day")]
     assert here("verify", "--store", filled, "--against", kept, "--start", iso(START_MS + 2 * DAY_MS)).exit == 0
     lost = change.startswith("DELETE")
     assert here("verify", "--store", filled, "--against", kept, "--depth", "counts").exit == lost
+
+
+def test_sums_do_not_see_what_cancels_out_nor_what_rounding_may_do(filled, kept, here):
+    for minute, change in ((10, 1), (20, -1), (30, 1e-9)):
+        sql(
+            "UPDATE candle SET volume = volume + ? WHERE series_id = {BTC} AND open_time = ?",
+            change,
+            START_MS + minute * MINUTE_MS,
+        )
+
+    assert here("verify", "--store", filled, "--against", kept, "--depth", "sums").exit == 0
+    assert here("verify", "--store", filled, "--against", kept).exit == 1
+
+
+def test_the_sums_of_a_day_in_a_file_are_those_of_its_rows_rounded_once(filled, kept):
+    with open(kept) as file:
+        day = json.load(file)["series"][0]["days"][1]
+
+    assert day["sums"] == [math.fsum(column[DAY : 2 * DAY]) for column in sound(BTC).values]
+
+
+def test_sums_cannot_be_held_against_digests_without_sums(filled, here):
+    assert here("certificate", "--store", filled, "--out", "paper.json").exit == 0
+
+    ended = here("verify", "--store", filled, "--against", "paper.json", "--depth", "sums")
+
+    assert (ended.exit, ended.out) == (2, "")
+    assert "paper.json keeps no sums" in ended.err
 
 
 def test_what_has_come_since_and_days_that_had_not_ended_differ_from_nothing(here):
@@ -161,8 +190,9 @@ def test_a_series_that_is_gone_is_missed(filled, kept, here):
     assert len(faults(ended.json)) == 3
 
 
+@pytest.mark.parametrize("depth", ["sums", "full"])
 @pytest.mark.parametrize("kind", ["sqlite", "influxdb"])
-def test_another_store_tells_the_rows_that_differ(filled, here, kind, request):
+def test_another_store_tells_the_rows_that_differ(filled, here, kind, depth, request):
     other = "other.db" if kind == "sqlite" else request.getfixturevalue("influxd").url(new_name())
     fill(other, sound(BTC), sound(ETH))
     put_clock(other)
@@ -170,7 +200,7 @@ def test_another_store_tells_the_rows_that_differ(filled, here, kind, request):
     sql("UPDATE candle SET volume = volume + 1 WHERE series_id = {BTC} AND open_time = ?", changed)
     sql("DELETE FROM candle WHERE series_id = {ETH} AND open_time = ?", gone)
 
-    ended = here("verify", "--store", filled, "--against", other, "--json")
+    ended = here("verify", "--store", filled, "--against", other, "--depth", depth, "--json")
 
     assert (ended.exit, faults(ended.json)) == (1, [(BTC, iso(changed), "differs"), (ETH, iso(gone), "not_stored")])
     (fault,) = ended.json["series"][0]["faults"]

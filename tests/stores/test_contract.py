@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import re
 import sqlite3
 from dataclasses import replace
@@ -112,6 +113,38 @@ def test_deliveries_of_one_series_may_come_in_any_order(use, series, deliver):
         return await stored_rows(store, series)
 
     assert use(work) == [row for part in parts for row in rows(part)]
+
+
+def test_the_sums_of_a_day_are_those_of_its_candles_but_for_the_rounding(use, series, deliver):
+    delivery = deliver(series, 3000)
+    span = TimeRange(START + 100 * MINUTE_MS, START + 5 * DAY_MS)
+
+    async def work(store):
+        await store.write([delivery])
+        return await store.sums_by_day(series, span)
+
+    found = use(work)
+    by_day = {}
+    for row in rows(delivery)[100:]:
+        by_day.setdefault(row[0] // DAY_MS * DAY_MS, []).append(row[1:])
+    assert {day: one.rows for day, one in found.items()} == {day: len(some) for day, some in by_day.items()}
+    for day, some in by_day.items():
+        for column, summed in zip(zip(*some, strict=True), found[day].sums, strict=True):
+            assert math.isclose(summed, math.fsum(column), rel_tol=len(some) * 2.0**-53)
+
+
+def test_the_day_of_a_candle_that_contradicts_itself_is_marked_and_no_other(use, series, deliver):
+    sound = deliver(series, 3 * 1440).candles
+    low, volume, *between, high = zip(*map(sorted, zip(*sound.values, strict=True)), strict=True)
+    values = [between[0], high, low, between[1], volume]
+    values[2] = [high[i] + 1 if i == 2000 else price for i, price in enumerate(low)]
+    batch = CandleBatch(series, sound.open_times, tuple([repr(one) for one in some] for some in values), tuple(values))
+
+    async def work(store):
+        await store.write([Delivery(series, batch)])
+        return await store.sums_by_day(series, DAYS)
+
+    assert [one.contradicts for one in use(work).values()] == [False, True, False]
 
 
 @pytest.mark.parametrize("symbol", ["币安人生USDT", "^GSPC", "BTC=F", "1000PEPE.x", "é%_"])

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Final
 
 from laklak.model.series import Series, TimeRange, iso
+from laklak.stores.base import Foreign
 from laklak.stores.influx.database import GAP_FILLS, Edges, Place
-from laklak.stores.influx.doubles import Doubles, find_doubles
-from laklak.stores.influx.lines import FIELDS, TAGS, series_of
+from laklak.stores.influx.doubles import Doubles, find_doubles, strangers_beside
+from laklak.stores.influx.lines import FIELDS, TAGS, series_of, tags_of
 from laklak.stores.influx.look import Look, Tagged
 from laklak.stores.influx.reader import CandleReader
 from laklak.stores.influx.types import Closed, FieldTypes
+from laklak.stores.influx.v1 import influxql
 from laklak.text import some_of
 
 OWN_PREFIX: Final = "laklak_"
@@ -30,6 +33,7 @@ class Contents:
         self._reader = reader
         self._types = types
         self._lists: dict[str, list[Tagged]] = {}
+        self._beside: dict[str, tuple[Mapping[Series, Sequence[Tagged]], Sequence[str]]] = {}
         pieces = [re.escape(piece) for piece in measurement.split("{venue}")]
         self._ours = re.compile(".+".join(pieces))
 
@@ -118,6 +122,28 @@ class Contents:
             series = await self._listed(look, measurement)
             found += [(measurement, one, series) for one in find_doubles(series, read)]
         return found
+
+    async def foreign_beside(self, series: Series, span: TimeRange) -> Foreign | None:
+        """See Store.foreign."""
+        look = await self._place.look()
+        if look is None:
+            return None
+        measurement = self._reader.measurement_of(series.venue)
+        if measurement not in self._beside:
+            found = await self._listed(look, measurement)
+            read = partial(self._is_read, measurement=measurement)
+            self._beside[measurement] = strangers_beside(found, read), await look.other_fields(measurement)
+        strangers, fields = self._beside[measurement]
+        points = [
+            (max(one.first_ms, span.start_ms), f"points of {measurement} mean it by other tags: {one.name}")
+            for one in strangers.get(series, ())
+            if one.first_ms < span.end_ms and one.last_ms >= span.start_ms
+        ]
+        counts: Mapping[str, int] = {}
+        if fields and span:
+            condition = influxql.tagged(tags_of(series), await self.foreign_tags(measurement))
+            counts = await look.count_fields(measurement, condition, fields, span)
+        return Foreign(tuple(points), counts)
 
     async def _listed(self, look: Look, measurement: str) -> list[Tagged]:
         """What is in a measurement, asked once for all that looks at it: a second for thousands of series."""

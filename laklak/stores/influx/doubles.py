@@ -9,7 +9,7 @@ exchange=binance,symbol=BTCUSDT                           a tag less
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -75,19 +75,9 @@ class Doubles:
 
 def find_doubles(found: Sequence[Tagged], is_read: Callable[[Series], bool]) -> list[Doubles]:
     """All doubles in a measurement whose series are `found`, the largest groups first."""
-    ours = _ours(found, is_read)
-    by_symbol: dict[str, list[Series]] = {}
-    for series in ours:
-        by_symbol.setdefault(plain_symbol(series.symbol), []).append(series)
     groups: dict[tuple[tuple[str, str], ...], list[tuple[Tagged, list[Series]]]] = {}
-    own_tags = {frozenset(tags_of(series).items()) for series in ours}
-    for one in found:
-        if one.like_candles and frozenset(one.tags.items()) not in own_tags:
-            symbol = one.tags.get("symbol")
-            near = ours if symbol is None else by_symbol.get(plain_symbol(symbol), [])
-            beside = [series for series in near if _means(one.tags, series)]
-            if beside:
-                groups.setdefault(_difference(one.tags, beside[0]), []).append((one, beside))
+    for one, beside in _strangers([one for one in found if one.like_candles], _ours(found, is_read)):
+        groups.setdefault(_difference(one.tags, beside[0]), []).append((one, beside))
     having: dict[tuple[str, str], list[Tagged]] = {}
     for one in found:
         for tag in one.tags.items():
@@ -98,6 +88,31 @@ def find_doubles(found: Sequence[Tagged], is_read: Callable[[Series], bool]) -> 
         near_these = min((having[tag] for tag in apart if tag[1]), key=len, default=found)
         doubles += _told_apart(dict(apart), group, near_these)
     return sorted(doubles, key=lambda made: (-len(made.series), made.like))
+
+
+def strangers_beside(found: Sequence[Tagged], is_read: Callable[[Series], bool]) -> dict[Series, list[Tagged]]:
+    """What beside each series of ours means it by other tags and has a symbol; it need not be like candles."""
+    named = [one for one in found if "symbol" in one.tags]
+    beside: dict[Series, list[Tagged]] = {}
+    for one, near in _strangers(named, _ours(found, is_read)):
+        for series in near:
+            beside.setdefault(series, []).append(one)
+    return beside
+
+
+def _strangers(found: Iterable[Tagged], ours: Sequence[Series]) -> Iterator[tuple[Tagged, list[Series]]]:
+    """What has not just the tags of one of ours, with those of ours that it means."""
+    by_symbol: dict[str, list[Series]] = {}
+    for series in ours:
+        by_symbol.setdefault(plain_symbol(series.symbol), []).append(series)
+    own_tags = {frozenset(tags_of(series).items()) for series in ours}
+    for one in found:
+        if frozenset(one.tags.items()) not in own_tags:
+            symbol = one.tags.get("symbol")
+            near = ours if symbol is None else by_symbol.get(plain_symbol(symbol), [])
+            beside = [series for series in near if _means(one.tags, series)]
+            if beside:
+                yield one, beside
 
 
 def _ours(found: Iterable[Tagged], is_read: Callable[[Series], bool]) -> list[Series]:

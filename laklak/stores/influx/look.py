@@ -13,6 +13,7 @@ from typing import Any, Final, Literal
 
 from laklak.errors import StoreDown, StoreError
 from laklak.model.series import TimeRange, ms_of
+from laklak.stores.base import CONTRADICTS, DaySums
 from laklak.stores.influx.lines import FIELDS
 from laklak.stores.influx.v1 import influxql
 from laklak.stores.influx.v1.client import Rows
@@ -22,6 +23,7 @@ _SHARDS: Final = re.compile(r"NUMBER OF SHARDS: (\d+)")
 _PLANS_PER_QUERY: Final = 50
 # No series has it, so nothing but the shards is counted.
 _NO_TAG: Final = "laklak_nothing"
+_BY_DAY: Final = "GROUP BY time(1d) fill(none)"
 _COUNTED_AS_FLOATS: Final = ("integer", "unsigned")
 
 Ask = Callable[[str], Awaitable[list[list[Rows]]]]
@@ -66,13 +68,30 @@ class Look:
 
     async def kinds(self, measurement: str) -> dict[str, set[str]]:
         """The types that each field of a candle has in some shard."""
+        kinds: dict[str, set[str]] = {}
+        for field, kind in await self._fields(measurement):
+            if field in FIELDS:
+                kinds.setdefault(field, set()).add(kind)
+        return kinds
+
+    async def other_fields(self, measurement: str) -> list[str]:
+        """The fields that no candle has."""
+        return sorted({field for field, _ in await self._fields(measurement)}.difference(FIELDS))
+
+    async def _fields(self, measurement: str) -> list[list[Any]]:
         place = f"{influxql.name(self.policy)}.{influxql.name(measurement)}"
         (found,) = await self._ask(f"SHOW FIELD KEYS ON {influxql.name(self.database)} FROM {place}")
-        kinds: dict[str, set[str]] = {}
-        for row in _rows(found, "fieldKey", "fieldType"):
-            if row[0] in FIELDS:
-                kinds.setdefault(row[0], set()).add(row[1])
-        return kinds
+        return _rows(found, "fieldKey", "fieldType")
+
+    async def count_fields(
+        self, measurement: str, condition: str, fields: Sequence[str], span: TimeRange
+    ) -> dict[str, int]:
+        """How many points have each of these fields, of those that some have."""
+        what = ", ".join(f"count({influxql.name(field)}::field)" for field in fields)
+        select = influxql.select(what, self._source(measurement), condition, influxql.within(span))
+        (found,) = await self._ask(select)
+        counts = [row[1:] for rows in found for row in rows.values]
+        return {field: int(many) for row in counts for field, many in zip(fields, row, strict=True) if many}
 
     async def kinds_in(self, measurement: str, fields: Sequence[str], span: TimeRange) -> dict[str, str]:
         """The types of these fields in the shards that `span` touches, also where their points have been deleted.
@@ -150,6 +169,22 @@ class Look:
             for tags, rows in firsts.items()
             if tags in lasts
         ]
+
+    async def sums(self, measurement: str, condition: str, span: TimeRange) -> dict[int, DaySums]:
+        """Of the points in each UTC day: how many have a close, and the sum of each number."""
+        count, *sums = [f"count({influxql.name('close')})", *(f"sum({influxql.name(field)})" for field in FIELDS)]
+        asked = [
+            influxql.select(what, self._source(measurement), condition, influxql.within(span), more, then=_BY_DAY)
+            for what, more in ((", ".join([count, *sums]), ""), (count, f"({CONTRADICTS})"))
+        ]
+        summed, contradicting = await self._ask("; ".join(asked))
+        wrong = {day_ms for rows in contradicting for day_ms, many in rows.values if many}
+        return {
+            day_ms: DaySums(int(many), tuple(float(one or 0.0) for one in found), day_ms in wrong)
+            for rows in summed
+            for day_ms, many, *found in rows.values
+            if many
+        }
 
     async def count(self, measurement: str, condition: str, policy: str | None = None) -> int:
         """The points that a condition leaves, in another policy if one is named."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from array import array
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import compress, pairwise
 from math import isnan
@@ -13,9 +13,9 @@ from typing import Any, Final
 import anyio
 
 from laklak.model.series import DAY_MS, Series, TimeRange
-from laklak.stores.base import Columns, Oddities, Strays
+from laklak.stores.base import Columns, DaySums, Oddities, Strays
 from laklak.stores.influx.database import Days, Edges, Layout, Place, parts, whole_days
-from laklak.stores.influx.lines import FIELDS
+from laklak.stores.influx.lines import FIELDS, tags_of
 from laklak.stores.influx.proof import (
     DayProof,
     bits_of,
@@ -28,6 +28,7 @@ from laklak.stores.influx.proof import (
 )
 from laklak.stores.influx.seals import SealBook
 from laklak.stores.influx.types import FieldTypes
+from laklak.stores.influx.v1 import influxql
 
 _CANDLES_PER_QUERY: Final = 50_000
 _REMEMBERED_S: Final = 5.0
@@ -123,14 +124,49 @@ class CandleReader:
         """The same per UTC day; days without candles are left out."""
         return dict(await self._counts(series, span, "days"))
 
-    async def _counts(self, series: Series, span: TimeRange, question: str) -> Mapping[int, int]:
+    async def sums_by_day(self, series: Series, span: TimeRange) -> dict[int, DaySums]:
+        """The same with sums by the server, but for days in which something stands that is no candle."""
         if not span:
             return {}
+        look = await self._seen(series, span, "sums")
+        mixed = {day for day, proof in look.proofs.items() if proof.broken or proof.strays_ns}
+        found = await self._sums(series, stretches(sorted(set(look.counts) - mixed)), span)
+        for day in sorted(mixed & set(look.counts)):
+            found.update(await self._sums_of_rows(series, TimeRange(day, day + DAY_MS).clip(span)))
+        return dict(sorted(found.items()))
+
+    async def _sums(self, series: Series, spans: Iterable[TimeRange], span: TimeRange) -> dict[int, DaySums]:
+        measurement, server = self.measurement_of(series.venue), await self._place.look()
+        condition = influxql.tagged(tags_of(series), (await self.layout(measurement)).foreign_tags)
+        found: dict[int, DaySums] = {}
+        for part in [opened for one in spans for opened in await self.open_parts(series, one.clip(span))]:
+            if server is None:
+                sums = await self._sums_of_rows(series, part)
+            else:
+                sums = await server.sums(measurement, condition, part)
+            for day, one in sums.items():
+                # A day may be cut by a shard in which there are no candles.
+                found[day] = found[day].also(one) if day in found else one
+        return found
+
+    async def _sums_of_rows(self, series: Series, span: TimeRange) -> dict[int, DaySums]:
+        return {
+            day: found
+            for part in span.days()
+            if (found := DaySums.of(await self.candles(series, part))).rows
+            for day in [part.start_ms // DAY_MS * DAY_MS]
+        }
+
+    async def _counts(self, series: Series, span: TimeRange, question: str) -> Mapping[int, int]:
+        return (await self._seen(series, span, question)).counts if span else {}
+
+    async def _seen(self, series: Series, span: TimeRange, question: str) -> _Look:
+        """A look at `span`: the last one where it may still answer that question."""
         look = self._looks.get(series)
         if look is None or look.span != span or not look.gives(question):
             look = await self._look(series, span)
             look.given.add(question)
-        return look.counts
+        return look
 
     def changed(self, series: Series) -> None:
         """Forget what was seen of a series that is written to."""

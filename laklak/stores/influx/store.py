@@ -28,10 +28,13 @@ from laklak.model.revisions import Revision
 from laklak.model.series import DAY_MS, Series, TimeRange, iso
 from laklak.model.spans import overlap, runs, without
 from laklak.stores.base import (
+    NOTHING_FOREIGN,
     AbsenceCount,
     ClosedSpan,
     Columns,
+    DaySums,
     Delivery,
+    Foreign,
     Oddities,
     Origin,
     StoreBase,
@@ -269,11 +272,17 @@ class InfluxStore(StoreBase):
     async def odd(self, series: Series, span: TimeRange, *, anew: bool = False) -> Oddities:
         return Oddities() if self._nothing else await self._reader.odd(series, clipped(span), anew=anew)
 
+    async def foreign(self, series: Series, span: TimeRange) -> Foreign | None:
+        return NOTHING_FOREIGN if self._nothing else await self._contents.foreign_beside(series, clipped(span))
+
     async def count(self, series: Series, span: TimeRange) -> int:
         return 0 if self._nothing else await self._reader.count(series, clipped(span))
 
     async def count_by_day(self, series: Series, span: TimeRange) -> dict[int, int]:
         return {} if self._nothing else await self._reader.count_by_day(series, clipped(span))
+
+    async def sums_by_day(self, series: Series, span: TimeRange) -> dict[int, DaySums]:
+        return {} if self._nothing else await self._reader.sums_by_day(series, clipped(span))
 
     async def open_times(self, series: Series, span: TimeRange) -> list[int]:
         return [] if self._nothing else await self._reader.open_times(series, clipped(span))

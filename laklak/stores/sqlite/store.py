@@ -30,10 +30,14 @@ from laklak.model.records import Note, RunRecord
 from laklak.model.revisions import Revision, row_values
 from laklak.model.series import DAY_MS, MINUTE_MS, Interval, Series, TimeRange, iso
 from laklak.stores.base import (
+    CONTRADICTS,
+    NOTHING_FOREIGN,
     AbsenceCount,
     ClosedSpan,
     Columns,
+    DaySums,
     Delivery,
+    Foreign,
     Oddities,
     Origin,
     StoreBase,
@@ -77,6 +81,13 @@ SELECT group_concat(day || ':' || candles) FROM (
     WHERE series_id = (SELECT id FROM series WHERE venue = ? AND symbol = ? AND interval = ?)
     AND open_time >= ? AND open_time < ? AND open_time % ? = 0
     GROUP BY day)"""
+
+# A day at a time: a group by the day takes twice as long.
+_SUMS: Final = f"""
+SELECT count(*), sum(open), sum(high), sum(low), sum(close), sum(volume), sum({CONTRADICTS}) FROM candle
+WHERE series_id = (SELECT id FROM series WHERE venue = ? AND symbol = ? AND interval = ?)
+AND open_time >= ? AND open_time < ? AND open_time % ? = 0"""  # noqa: S608, made of constants
+_SUMS_AMONG_ODD: Final = f"{_SUMS} AND typeof(open_time) = 'integer' AND {SOUND}"
 
 _OPEN_TIMES: Final = """
 SELECT group_concat(open_time) FROM candle
@@ -302,11 +313,18 @@ class SqliteStore(StoreBase):
             return Oddities()
         return await self._ask(partial(_odd, self.path, series, span))
 
+    async def foreign(self, series: Series, span: TimeRange) -> Foreign | None:
+        """Nothing: a table has the columns that it has, and a row one series."""
+        return NOTHING_FOREIGN
+
     async def count(self, series: Series, span: TimeRange) -> int:
         return 0 if self._nothing else await self._ask(partial(_count, series, span))
 
     async def count_by_day(self, series: Series, span: TimeRange) -> dict[int, int]:
         return {} if self._nothing else await self._ask(partial(_count_by_day, series, span))
+
+    async def sums_by_day(self, series: Series, span: TimeRange) -> dict[int, DaySums]:
+        return {} if self._nothing else await self._ask(partial(_sums_by_day, series, span))
 
     async def open_times(self, series: Series, span: TimeRange) -> list[int]:
         return [] if self._nothing else await self._ask(partial(_open_times, series, span))
@@ -608,6 +626,19 @@ def _count_by_day(series: Series, span: TimeRange, turn: Turn) -> dict[int, int]
     counts = Counter({int(day) * DAY_MS: int(rows) for day, _, rows in days})
     counts.subtract(int(time_ms) // DAY_MS * DAY_MS for time_ms in _odd_among_counted(series, span, turn))
     return {day: count for day, count in counts.items() if count}
+
+
+def _sums_by_day(series: Series, span: TimeRange, turn: Turn) -> dict[int, DaySums]:
+    found: dict[int, DaySums] = {}
+    odd = {int(time_ms) // DAY_MS * DAY_MS for time_ms in _odd_among_counted(series, span, turn)}
+    for part in span.days():
+        turn.check()
+        day_ms = part.start_ms // DAY_MS * DAY_MS
+        sql = _SUMS_AMONG_ODD if day_ms in odd else _SUMS
+        rows, *sums, contradicting = turn.connection.execute(sql, _on_grid(series, part)).fetchone()
+        if rows:
+            found[day_ms] = DaySums(rows, tuple(map(float, sums)), bool(contradicting))
+    return found
 
 
 def _open_times(series: Series, span: TimeRange, turn: Turn) -> list[int]:
