@@ -83,8 +83,9 @@ _NONE: Final[Mapping[str, Unlisted]] = MappingProxyType({})
 class Target:
     """One series to fill: the wanted range is on the grid and may be empty.
 
-    `first_ms`: its first candle, if one has shown it. `newest_ms`: a candle that it is known to have. `asked_start_ms`
-    and `asked_end_ms`: the range that was asked for, before `wanted` was cut. `doubtful_first`: see SeriesPlan.
+    `first_ms`: its first candle, if one has shown it. `newest_ms`: a candle that it is known to have.
+    `asked_start_ms` and `asked_end_ms`: the range that was asked for, before `wanted` was cut.
+    `doubtful_first`: see SeriesPlan.
     """
 
     series: Series

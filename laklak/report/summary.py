@@ -29,7 +29,8 @@ class Summary(Accounted):
     `not_whole`: minutes where something stood that was no candle when the run began.
 
     `exit` is the exit status, `seconds` the whole run, `weight` what the run paid, `error` a short word and a sentence
-    if the run did not end by itself. `refetched` is None without --refetch.
+    if the run did not end by itself.
+    `refetched` is None without --refetch.
     """
 
     exit: int

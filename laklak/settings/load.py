@@ -51,13 +51,16 @@ _ALIASED: Final = {
 class VenueSettings:
     """The settings of one venue.
 
-    `url`: its address, http or https, without a slash at the end; it may hold a password, so show it masked. `budget`:
-    units to spend there, a share such as "50%", or "max" for all that the venue advertises. `chunk`: candles asked at
-    once, "auto" for the venue's most candles per weight. `archive_url`: where its bulk files are; None if it has none,
-    or if only `url` was changed: the real venue's files are not those of a simulator or a mirror. `budget_is_default`:
-    nobody chose it, so a venue that allows less may lower it. `firewall_wait_s`: how long to stay away after a
-    firewall's 403. Binance says no duration; it is said to clear after roughly 5 minutes (unverified). `enabled`:
-    whether to ask it for anything at all. `optional`: its failures are told and do not change the exit status.
+    `url`: its address, http or https, without a slash at the end; it may hold a password, so show it masked.
+    `budget`: units to spend there, a share such as "50%", or "max" for all that the venue advertises.
+    `chunk`: candles asked at once, "auto" for the venue's most candles per weight.
+    `archive_url`: where its bulk files are; None if it has none, or if only `url` was changed: the real venue's files
+    are not those of a simulator or a mirror.
+    `budget_is_default`: nobody chose it, so a venue that allows less may lower it.
+    `firewall_wait_s`: how long to stay away after a firewall's 403. Binance says no duration; it is said to clear after
+    roughly 5 minutes (unverified).
+    `enabled`: whether to ask it for anything at all.
+    `optional`: its failures are told and do not change the exit status.
     """
 
     url: str = field(repr=False)
@@ -82,20 +85,23 @@ class Unnamed:
 class Settings:
     """Everything that can be set.
 
-    `store`: a SQLite file or a URL; it may hold a password, so show it masked. `influxdb_password`, `influxdb_token`
-    and `influxdb_org`: for an InfluxDB store whose address lacks them. `influxdb_measurement`: where candles are kept
-    there, with `{venue}` for the venue's name; one request has `influxdb_batch_lines` lines, packed if `influxdb_gzip`.
+    `store`: a SQLite file or a URL; it may hold a password, so show it masked.
+    `influxdb_password`, `influxdb_token` and `influxdb_org`: for an InfluxDB store whose address lacks them.
+    `influxdb_measurement`: where candles are kept there, with `{venue}` for the venue's name; one request has
+    `influxdb_batch_lines` lines, packed if `influxdb_gzip`.
     `assets`: the asset list, None to look for one. `venue`: the venue of bare symbols. `interval`: candle length.
     `days`, `start`, `end`: the range asked for, None if not given; times are valid text for `parse_time`, and `days`
     and `start` are never both set. `max_wait_s`: longest wait for a ban or a limit. `start_wait_s`: wait for a network
     that is not up yet, at the start. `settle_s`: how long after its close a candle counts as final, and is wanted.
-    `log_file`: None is off. `source`: the API, the bulk files, or for every stretch the better one. `workers`: requests
-    at once, per venue. `archive_connections`: files fetched at once. `archive_files`: months of minutes that bulk files
-    may take in memory, unpacked. `batch_size`: rows written at once, at most. `in_flight`: chunks taken from the plan
-    and not yet acknowledged by the store. `keep_runs_days`: how long runs are remembered. `state_dir`: the folder for
-    what outlives a run. `venues`: by venue name, one for each venue that is built. `origins`: dotted key -> where its
-    value came from. `unnamed`: by dotted key, values given without a venue. `config_folder`: the folder of the settings
-    file in use; without one, where the user's own would be.
+    `log_file`: None is off.
+    `source`: the API, the bulk files, or for every stretch the better one. `workers`: requests at once, per venue.
+    `archive_connections`: files fetched at once. `archive_files`: months of minutes that bulk files may take in memory,
+    unpacked. `batch_size`: rows written at once, at most. `in_flight`: chunks taken from the plan and not yet
+    acknowledged by the store. `keep_runs_days`: how long runs are remembered. `state_dir`: the folder for what outlives
+    a run.
+    `venues`: by venue name, one for each venue that is built. `origins`: dotted key -> where its value came from.
+    `unnamed`: by dotted key, values given without a venue.
+    `config_folder`: the folder of the settings file in use; without one, where the user's own would be.
     """
 
     store: str = field(repr=False)

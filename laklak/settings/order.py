@@ -33,8 +33,9 @@ class Order(Modes):
     """The settings in force, and what to fill by them.
 
     `sample`: a refetch fetches only these parts of series, in order and disjoint; the rest counts as stored.
-    `untouched`: write nothing, only compare what comes with the store. `every`: taken beside `asked`. `refused`:
-    entries of an asset list that are left out, and why. `notes` and `warnings`: for the user to read before it starts.
+    `untouched`: write nothing, only compare what comes with the store.
+    `every`: taken beside `asked`. `refused`: entries of an asset list that are left out, and why. `notes` and
+    `warnings`: for the user to read before it starts.
     """
 
     settings: Settings

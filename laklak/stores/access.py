@@ -10,9 +10,10 @@ from pathlib import Path
 class StoreAccess:
     """A store as a user names it, and how to use it. Files ignore what is only for servers.
 
-    `where`: a SQLite file or a URL; it may hold a password, so show it masked. `password`, `token` and `org`: for an
-    InfluxDB address without them. `measurement`: where candles are kept, with `{venue}` for the venue's name.
-    `batch_lines`: lines in one request. `state_dir`: where a server's store has its lock; a file's lock is beside it.
+    `where`: a SQLite file or a URL; it may hold a password, so show it masked.
+    `password`, `token` and `org`: for an InfluxDB address without them.
+    `measurement`: where candles are kept, with `{venue}` for the venue's name. `batch_lines`: lines in one request.
+    `state_dir`: where a server's store has its lock; a file's lock is beside it.
     `max_wait_s`: how long to wait for a server that is down. At the start the waits are shorter: `start_wait_s` for a
     network that is not up yet, `refusal_wait_s` for a server that refuses the connection.
     """

@@ -148,8 +148,9 @@ class Store(Protocol):
     """Where candles live. One event loop may call all methods, several at once.
 
     A candle is held only if it is whole: five finite numbers in one row or point, on the grid of its interval.
-    Everything that counts, lists or reads candles here leaves out the rest. It translates foreign exceptions: StoreFull
-    when there is no room, StoreUnavailable when it cannot be used, StoreError for anything else.
+    Everything that counts, lists or reads candles here leaves out the rest.
+    It translates foreign exceptions: StoreFull when there is no room, StoreUnavailable when it cannot be used,
+    StoreError for anything else.
     """
 
     @property
@@ -249,9 +250,10 @@ class Store(Protocol):
 
         A candle replaces what was stored under its identity.  It removes an absence of its minute, and the whole of a
         `before_first` or `after_last` that it disproves; no absence is recorded where a candle is stored. Provenance is
-        noted for stored candles and replaces earlier notes. Revisions add to the stored ones, except for refused
-        candles.  When it raises, a store without transactions may have stored a part; it writes revisions first, so no
-        old row is ever lost, and if the overwriting did not happen, the next attempt's revision replaces this one.
+        noted for stored candles and replaces earlier notes.
+        Revisions add to the stored ones, except for refused candles.  When it raises, a store without transactions may
+        have stored a part; it writes revisions first, so no old row is ever lost, and if the overwriting did not
+        happen, the next attempt's revision replaces this one.
         """
         ...
 

@@ -34,8 +34,8 @@ _DOUBLED_MOST: Final = 30
 class Ban:
     """A ban as written down; times in ms UTC.
 
-    `until_ms` and `noted_at_ms` are by this machine's clock, `venue_ms` is the venue's time of noting. `in_a_row`: the
-    refusals in a row that made the ban this long; 0 if the venue set its length.
+    `until_ms` and `noted_at_ms` are by this machine's clock, `venue_ms` is the venue's time of noting.
+    `in_a_row`: the refusals in a row that made the ban this long; 0 if the venue set its length.
     """
 
     origin: str
@@ -74,8 +74,8 @@ def believed(ban: Ban, now_ms: int, longest_ms: int) -> Believed | None:
 class BanBook:
     """The ban of one venue at one origin (scheme://host:port), in a file. Times are UTC wall time, ms.
 
-    `longest_s` is the longest ban that the venue documents. A file that cannot be written or read is logged: the run
-    goes on without the memory.
+    `longest_s` is the longest ban that the venue documents.
+    A file that cannot be written or read is logged: the run goes on without the memory.
     """
 
     def __init__(

@@ -121,7 +121,8 @@ def generate(
 
     BTCUSDT and ETHUSDT come first, 币安人生USDT is the sixth, the others are SIM0003USDT and so on; `names` replace the
     first ones. Tick sizes differ; now and then a volume has 17 significant digits, is 0.00000001, is beyond 2^53, or is
-    0 in a flat minute. The candles go on after `end_ms` for a clock that ticks.
+    0 in a flat minute.
+    The candles go on after `end_ms` for a clock that ticks.
     """
     return GeneratedSource(symbols=symbols, days=days, seed=seed, end_ms=end_ms, names=names)
 

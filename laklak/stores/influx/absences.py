@@ -2,9 +2,9 @@
 
 `laklak_holes`: holes and rejects, a point for each candle. Fields: `kind` (`hole` or `rejected`; `stored` once a candle
 came after all), `confirmed_at` (ms), `reason`, `row`, `venue_at` and `file_at` (ms by the venue's clock, 0 for none),
-`sources`; older points have fewer. `laklak_absences`: stretches of longer-lived kinds, a point at the start of each
-(see laklak.stores.influx.stretches). A point that is no longer true is overwritten, not deleted, because a DELETE of
-1.x cannot name the retention policy.
+`sources`; older points have fewer.
+`laklak_absences`: stretches of longer-lived kinds, a point at the start of each (see laklak.stores.influx.stretches). A
+point that is no longer true is overwritten, not deleted, because a DELETE of 1.x cannot name the retention policy.
 """
 
 from __future__ import annotations

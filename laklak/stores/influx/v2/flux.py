@@ -6,8 +6,8 @@
         |> aggregateWindow(every: 1d, fn: count, createEmpty: false, timeSrc: "_start")
 
 After a filter made only of `==`, `and` and `or`, storage itself does count, first, last, and those by window, without
-handing out points (PushDownWindowAggregate in the planner's rules of 2.7.12, seen in the time it takes). `not exists
-r.tag` would prevent that; so the question includes points with more tags, and their columns tell them.
+handing out points (PushDownWindowAggregate in the planner's rules of 2.7.12, seen in the time it takes).
+`not exists r.tag` would prevent that; so the question includes points with more tags, and their columns tell them.
 
 Source: https://docs.influxdata.com/flux/v0/spec/ (read 2026-02), tried on 2.7.12.
 """
