@@ -87,7 +87,7 @@ class StoreDown(StoreError):
 
 
 class StoreBusy(StoreError):
-    """Another run holds the store, since `since_s` (UTC wall time) where that is known."""
+    """Another run holds the store, since `since_s` (UTC wall time) if that is known."""
 
     exit_code = 75
     reason = "store_busy"
@@ -111,7 +111,7 @@ class VenueError(LaklakError):
 
 
 class TransientError(VenueError):
-    """A passing fault: the same request may work later."""
+    """A temporary fault: the same request may work later."""
 
     reason = "fetch_failed"
 
@@ -125,7 +125,7 @@ class PermanentError(VenueError):
 
 
 class OutOfReach(PermanentError):
-    """The venue has no candles of a time for anybody to ask; of other times it may."""
+    """The venue offers nobody candles of that time; it may offer other times."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message, reason="out_of_reach")

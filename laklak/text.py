@@ -12,29 +12,29 @@ from pathlib import Path
 
 from laklak.errors import UsageError
 
-# A scheme with its slashes, also with the colon forgotten, or the slashes alone.
+# A scheme with its slashes, also without the colon, or the slashes alone.
 _URL_HEAD = re.compile(r"(?:[A-Za-z][A-Za-z0-9+.-]*:?)?//")
-# What stands before the host of these is no user.
+# No user stands before the host of these.
 _TOKEN_HEAD = re.compile(r"influxdb[23]\b", re.IGNORECASE)
 _SECRET_PARAMETER = re.compile(
     r"([?&;](?:p|[^=&;]*(?:token|passw|pwd|secret|api_?key)[^=&;]*)=)[^&]*", re.IGNORECASE | re.DOTALL
 )
-# Of `stretch before a first candle`, the word that has a plural.
+# The word of `stretch before a first candle` that has a plural.
 _BEFORE_PREPOSITION = re.compile(r".+?(?= (?:before|after|beyond) )")
 
 MOVES_STORE = "--store or LAKLAK_STORE puts the store elsewhere"
-"""What to do where the place of a store cannot be written."""
+"""What to do if the store's place cannot be written."""
 MOVES_STATE = "LAKLAK_STATE_DIR names another folder"
-"""What to do where the state folder cannot be written."""
+"""What to do if the state folder cannot be written."""
 MOVES_LOG = "--log-file or LAKLAK_LOG_FILE puts it elsewhere, none switches it off"
-"""What to do where the log cannot be written."""
+"""What to do if the log cannot be written."""
 
 
 def mask_url(text: str) -> str:
-    """Give `text`, one URL or what was meant to be one, as it may be shown: no password, no token.
+    """Return `text`, one URL or an attempt at one, as it may be shown: no password, no token.
 
-    `influxdb://me:pw@host/db?token=t` becomes `influxdb://me:***@host/db?token=***`. Where a bad URL leaves doubt
-    about how far the password goes, too much is hidden rather than too little.
+    `influxdb://me:pw@host/db?token=t` becomes `influxdb://me:***@host/db?token=***`. If a bad URL leaves it open how
+    far the password goes, it hides too much rather than too little.
     """
     found = _URL_HEAD.match(text)
     head, rest = (text[: found.end()], text[found.end() :]) if found else ("", text)
@@ -48,18 +48,18 @@ def mask_url(text: str) -> str:
 
 
 def quoted(text: str, limit: int = 80) -> str:
-    """Give `text` in quotes for an error: at most `limit` of its characters, control characters escaped."""
+    """Return `text` in quotes for an error: at most `limit` of its characters, control characters escaped."""
     return repr(text if len(text) <= limit else f"{text[:limit]}...")
 
 
 def one_line(text: str) -> str:
-    """Foreign text as one line that the terminal and the log can show: what cannot be printed becomes `?`."""
+    """Return foreign text as one line for the terminal and the log: unprintable characters become `?`."""
     return "".join(char if char.isprintable() else "?" for char in " ".join(text.split()))
 
 
 def json_text(value: object, most: int) -> str:
-    """A value of JSON as it is spelled, at most so many characters of it, whatever it is."""
-    # Not before it is needed: `laklak --help` loads this module.
+    """Return a value of JSON as spelled, at most `most` characters, whatever it is."""
+    # Imported late, because `laklak --help` loads this module.
     import orjson
 
     try:
@@ -71,15 +71,15 @@ def json_text(value: object, most: int) -> str:
 
 
 def nearest(word: str, choices: Iterable[str]) -> str | None:
-    """Give the choice that `word` is most likely a slip of, whatever its case; None when none is near."""
+    """Return the choice that `word` most likely misspells, whatever its case; None if none is near."""
     by_lower = {choice.lower(): choice for choice in choices}
     found = difflib.get_close_matches(word.lower()[:80], by_lower, n=1, cutoff=0.6)
     return by_lower[found[0]] if found else None
 
 
 def shown_path(path: Path) -> str:
-    """Give `path` for people: from the working directory where it lies below it, control characters escaped."""
-    # It may lie elsewhere, or the working directory may be gone: then it is shown as it is.
+    """Return `path` for people: from the working directory if it lies below that, control characters escaped."""
+    # It may lie elsewhere, or the working directory may be gone: then show it as it is.
     with contextlib.suppress(ValueError, OSError):
         path = path.relative_to(Path.cwd())
     text = str(path)
@@ -87,7 +87,7 @@ def shown_path(path: Path) -> str:
 
 
 def size_text(size_bytes: int) -> str:
-    """Give a size for people: `4.1 GiB`."""
+    """Return a size for people: `4.1 GiB`."""
     size = float(size_bytes)
     for unit in ("B", "KiB", "MiB", "GiB"):
         if size < 1024:
@@ -97,7 +97,7 @@ def size_text(size_bytes: int) -> str:
 
 
 def counted(count: int, noun: str) -> str:
-    """Give `1 request`, `1,234 requests`, `2 looks beyond an end`; `series` is both."""
+    """Return `1 request`, `1,234 requests`, `2 looks beyond an end`; `series` is both."""
     if count == 1 or noun == "series":
         return f"{count:,} {noun}"
     head = _BEFORE_PREPOSITION.match(noun)
@@ -106,15 +106,15 @@ def counted(count: int, noun: str) -> str:
 
 
 def some_of(items: Sequence[str], most: int = 8) -> str:
-    """Give the first items of a list that may be long: `a, b and 539 more`."""
+    """Return the first items of a list that may be long: `a, b and 539 more`."""
     more = f" and {len(items) - most} more" if len(items) > most else ""
     return ", ".join(items[:most]) + more
 
 
 def folded(text: str, width: int | None, *, head: int = 0) -> list[str]:
-    """Break a line between words so that each piece takes at most `width` columns; later ones are indented further.
+    """Break a line between words into pieces of at most `width` columns; later ones are indented further.
 
-    `head` columns are taken on the first of them already. A word that is longer than a line stays whole.
+    The first of them has `head` columns taken already. A word longer than a line stays whole.
     """
     if width is None or head + columns_of(text) <= width:
         return [text]
@@ -132,7 +132,7 @@ def folded(text: str, width: int | None, *, head: int = 0) -> list[str]:
 
 
 def columns_of(text: str) -> int:
-    """How many columns of a terminal a text takes: some letters take two, marks on letters none."""
+    """Return how many terminal columns a text takes: some letters take two, marks on letters none."""
     if text.isascii():
         return len(text)
     return sum(
@@ -141,7 +141,7 @@ def columns_of(text: str) -> int:
 
 
 def duration_text(seconds: float) -> str:
-    """Give a time span for people: `0.4 s`, `45 s`, `12 min`, `4 h 53 min`."""
+    """Return a time span for people: `0.4 s`, `45 s`, `12 min`, `4 h 53 min`."""
     if seconds < 10:
         return f"{seconds:.1f} s"
     if seconds < 90:
@@ -151,17 +151,17 @@ def duration_text(seconds: float) -> str:
 
 
 def share_text(share: float | None) -> str:
-    """A percentage that is 100 only where nothing lacks."""
+    """Return a percentage that is 100 only if nothing is missing."""
     if share is None:
         return "-"
     return "100%" if share == 100 else f"{int(share * 100) / 100:.2f}%"
 
 
 def read_text(path: Path, *, limit_bytes: int, error: type[UsageError]) -> str:
-    """Give the text of a small UTF-8 file, without a byte order mark; line ends are left as they are.
+    """Return the text of a small UTF-8 file, without a byte order mark; line ends stay as they are.
 
-    Raises `error`, naming the file (and the line, where bytes are not UTF-8), when it cannot be read, is not text
-    or is larger than `limit_bytes`.
+    Raises `error`, naming the file (and the line, if bytes are not UTF-8), if it cannot be read, is not text or is
+    larger than `limit_bytes`.
     """
     data = read_bytes(path, limit_bytes=limit_bytes, error=error).removeprefix(codecs.BOM_UTF8)
     try:
@@ -173,7 +173,7 @@ def read_text(path: Path, *, limit_bytes: int, error: type[UsageError]) -> str:
 
 
 def read_bytes(path: Path, *, limit_bytes: int, error: type[UsageError]) -> bytes:
-    """Give what is in a file; `error` where it cannot be read or is larger than `limit_bytes`."""
+    """Return the bytes of a file; `error` if it cannot be read or is larger than `limit_bytes`."""
     name = shown_path(path)
     try:
         with path.open("rb") as file:
@@ -193,6 +193,6 @@ def read_bytes(path: Path, *, limit_bytes: int, error: type[UsageError]) -> byte
 
 
 def per_window(name: str, seconds: float) -> str:
-    """How much of what in which time: `weight a minute`, `requests in 5 s`."""
+    """Return the unit of a quota with its time: `weight a minute`, `requests in 5 s`."""
     spans = {1.0: "a second", 60.0: "a minute", 3600.0: "an hour", 86_400.0: "a day"}
     return f"{name} {spans.get(seconds, f'in {seconds:g} s')}"

@@ -1,4 +1,4 @@
-"""The registry of archives: a venue that publishes its candles as files too has one line here."""
+"""The registry of archives: one line for each venue that also publishes its candles as files."""
 
 from __future__ import annotations
 

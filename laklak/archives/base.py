@@ -1,7 +1,7 @@
 """The protocol of an archive: a pure description of a venue's bulk files. No I/O, no clock, no retry.
 
-An archive publishes the candles of a series a second time, as one zip a day and one a month.  Its files need no
-weight.  They may be late, absent or bad: nothing here is more than a description of what is expected.
+An archive publishes the candles of a series a second time, as one zip a day and one a month.  Its files need no weight.
+They may be late, absent or bad: this only describes what to expect.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from laklak.model.series import DAY_MS, Series, TimeRange
 FileKind = Literal["day", "month"]
 BadReason = Literal["checksum", "zip", "csv"]
 
-# The longest plausible row: twelve cells, of which the longest that may be stored has 38 characters.
+# The longest plausible row: twelve cells, of which the longest storable one has 38 characters.
 _ROW_BYTES_MAX: Final = 512
 _HEADER_BYTES_MAX: Final = 4096
 _ZIP_FRAME_BYTES: Final = 4096
@@ -24,10 +24,10 @@ _ZIP_FRAME_BYTES: Final = 4096
 
 @dataclass(frozen=True, slots=True)
 class ArchiveFile:
-    """One file of an archive: the candles of `series` in `span`, which is a whole UTC day or month.
+    """One file of an archive: the candles of `series` in `span`, a whole UTC day or month.
 
-    `path` and `checksum_path` follow the archive's address, percent-encoded; `name` is the zip's own name and
-    `member` that of the one file in it, both as they are spelled inside.
+    `path` and `checksum_path` follow the archive's address, percent-encoded; `name` is the zip's own name and `member`
+    that of the one file in it, both as spelled inside.
     """
 
     series: Series
@@ -40,17 +40,17 @@ class ArchiveFile:
 
     @property
     def candles(self) -> int:
-        """How many candles it has when none is absent."""
+        """The candles that it has if none is absent."""
         return self.span.count(self.series.interval)
 
     @property
     def csv_bytes_max(self) -> int:
-        """Nothing longer than this can be the CSV of the file: 23 MB for a month of minutes, five times the usual."""
+        """The longest possible CSV of the file: 23 MB for a month of minutes, five times the usual."""
         return _HEADER_BYTES_MAX + self.candles * _ROW_BYTES_MAX
 
     @property
     def zip_bytes_max(self) -> int:
-        """Nothing longer than this is worth a download: what the CSV takes when it is not packed at all."""
+        """The longest download that makes sense: the CSV without any packing."""
         return self.csv_bytes_max + _ZIP_FRAME_BYTES
 
     def __str__(self) -> str:
@@ -58,10 +58,10 @@ class ArchiveFile:
 
 
 class BadFile(ValueError):
-    """A file that cannot be trusted, as a whole: none of its rows may be stored.
+    """A file that cannot be trusted as a whole: none of its rows may be stored.
 
-    `reason` says which check it failed, the text what was found.  A wrong `checksum` may be a cut-off download and is
-    worth another one; a file with a right one is what was published and will not get better.
+    `reason` names the failed check, the text what was found.  A wrong `checksum` may be a cut-off download, so try once
+    more; a file with a right one is what was published and will not get better.
     """
 
     def __init__(self, reason: BadReason, message: str) -> None:
@@ -73,47 +73,47 @@ class Archive(Protocol):
     """The members stand in this order in every file."""
 
     name: str
-    """The venue whose candles these are."""
+    """The venue of these candles."""
     default_url: str
     intervals: tuple[str, ...]
     first_ms: int
-    """The archive has no file of a day before this one."""
+    """The archive has no file of an earlier day."""
     bytes_per_candle: int
-    """What a candle takes in a zip, about: for choosing and foretelling."""
+    """Bytes of a candle in a zip, about: for choosing and forecasting."""
     columns: Sequence[str]
     """The columns of a file, as its header names them."""
     cells: Sequence[int]
-    """Where among them open_time, open, high, low, close and the volume in the base asset stand, rising from 0."""
+    """The places of open_time, open, high, low, close and the volume in the base asset among them, rising from 0."""
     times: Sequence[int]
     """Which columns are times, counted from 0."""
     integers: Sequence[int]
-    """Which columns are integers where the venue answers in JSON, the times among them; all others are texts there."""
+    """Which columns the venue's JSON has as integers, the times among them; all others are texts there."""
 
     def day_file(self, series: Series, time_ms: int) -> ArchiveFile:
-        """The file of the UTC day that `time_ms` lies in."""
+        """Return the file of the UTC day of `time_ms`."""
         ...
 
     def month_file(self, series: Series, time_ms: int) -> ArchiveFile:
-        """The file of the UTC month that `time_ms` lies in."""
+        """Return the file of the UTC month of `time_ms`."""
         ...
 
     def landmark(self, series: Series) -> ArchiveFile:
-        """A file of the interval of `series` that the archive is known to have, whatever it has of the series."""
+        """Return a file of the interval of `series` that the archive surely has, whatever it has of the series."""
         ...
 
     def expected_ms(self, file: ArchiveFile) -> int:
-        """From when on the file can be expected. It may be there earlier, later or never."""
+        """Return from when on to expect the file, in ms. It may be there earlier, later or never."""
         ...
 
 
 def day_of(time_ms: int) -> TimeRange:
-    """The UTC day that a moment lies in."""
+    """Return the UTC day of a moment."""
     start_ms = time_ms - time_ms % DAY_MS
     return TimeRange(start_ms, start_ms + DAY_MS)
 
 
 def month_of(time_ms: int) -> TimeRange:
-    """The UTC month that a moment lies in."""
+    """Return the UTC month of a moment."""
     first = datetime.fromtimestamp(time_ms // 1000, UTC).replace(day=1, hour=0, minute=0, second=0)
     after = first.replace(year=first.year + first.month // 12, month=first.month % 12 + 1)
     return TimeRange(int(first.timestamp()) * 1000, int(after.timestamp()) * 1000)

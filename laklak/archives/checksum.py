@@ -1,4 +1,4 @@
-"""The checksum beside a file, and whether the file has it.
+"""The checksum beside a file, and whether it fits the file.
 
     9b8f...e1  BTCUSDT-1m-2024-05.zip
 
@@ -20,7 +20,7 @@ _LINE: Final = re.compile(rb"([0-9a-fA-F]{64}) [ *]([^\r\n]+)\r?\n?")
 
 
 def parse_checksum(body: bytes, file: ArchiveFile) -> str:
-    """Give the SHA-256 that `body` states for `file`, as 64 lower-case digits; BadFile if it states none."""
+    """Return the SHA-256 that `body` states for `file`, as 64 lower-case digits; BadFile if it states none."""
     found = _LINE.fullmatch(body) if len(body) <= CHECKSUM_BYTES_MAX else None
     if found is None:
         raise BadFile("checksum", f"the checksum of {file.name} is not one line of 64 digits and a name")
@@ -31,7 +31,7 @@ def parse_checksum(body: bytes, file: ArchiveFile) -> str:
 
 
 def verify(body: bytes, file: ArchiveFile, checksum: str) -> None:
-    """Raise BadFile when `body` is not the file that `checksum` was made of. Lets other threads run meanwhile."""
+    """Raise BadFile if `checksum` does not fit `body`. Lets other threads run meanwhile."""
     came = hashlib.sha256(body).hexdigest()
     if came != checksum:
         raise BadFile("checksum", f"{file.name} has the SHA-256 {came[:12]}..., not {checksum[:12]}...")

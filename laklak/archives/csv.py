@@ -1,16 +1,16 @@
 """The CSV of a file -> candles, in columns.  Hostile until checked; never a wrong row.
 
-What breaks the form of the file makes all of it untrusted (BadFile): fewer cells, or columns in another order; rows of
-different lengths, or cut off; times that are no integers, off the grid, out of order, doubled or of another period;
-quotes, control characters, anything but ASCII; no row in a form that is known.  Columns behind the known ones are left
-alone.  What breaks a rule of laklak.plan.rows for one row refuses that minute only, with the row as the API of
-the venue would have sent it, so that the two sources can be compared.
+A broken form makes the whole file untrusted (BadFile): fewer cells, or columns in another order; rows of different
+lengths, or cut off; times that are no integers, off the grid, out of order, doubled or of another period; quotes,
+control characters, anything but ASCII; no row in a known form.  Columns behind the known ones are ignored. A row that
+breaks a rule of laklak.plan.rows refuses just its minute, with the row as the venue's API would have sent it, so that
+the two sources can be compared.
 
 Small files of a series are read together: a pass has its price, which a day of 1440 rows does not earn.  Each is
-checked as if it were alone, and where anything is wrong with one of them, each is read alone.
+checked as if it were alone, and if anything is wrong with one of them, each is read alone.
 
-The work is done by passes over whole columns in polars, which let other threads run.  CPU seconds per million rows:
-form 0.06, split 0.16, floats 0.06, decimals 0.05, the rest 0.03.
+Passes over whole columns in polars do the work, and let other threads run.  CPU seconds per million rows: form 0.06,
+split 0.16, floats 0.06, decimals 0.05, the rest 0.03.
 """
 
 from __future__ import annotations
@@ -41,17 +41,17 @@ _PRINTABLE: Final = bytes(range(32, 127)) + b"\n"
 _DIGITS: Final = frozenset(b"0123456789")
 _PLAIN: Final = f"^{DECIMAL}$"
 _SHORT_CHARACTERS: Final = 18
-"""So many digits and a point have not too many digits for DECIMAL, and what is below one does not round to it."""
+"""With at most this many characters a number fits DECIMAL, and one below 1 does not round to 1."""
 # A time of 1973 in microseconds, of the year 5138 in milliseconds.
 _MICROSECONDS_ABOVE: Final = 100_000_000_000_000
 _INTEGER_DIGITS_MAX: Final = 18
 _CELLS_MAX: Final = 64
-"""No row has so many; the columns of a file may get more, but not as many as a hostile one likes."""
+"""No row has more; a file may gain columns, but not as many as a hostile one likes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Downloaded:
-    """A file as it came over the wire, and the checksum that was stated for it."""
+    """A file as it came over the wire, and the checksum stated for it."""
 
     file: ArchiveFile
     body: bytes
@@ -59,9 +59,9 @@ class Downloaded:
 
 
 def read_files(files: Sequence[Downloaded], archive: Archive) -> list[tuple[Sequence[ArchiveFile], Checked | BadFile]]:
-    """Check downloaded zips of one series and give their candles, of several in one table where nothing is wrong.
+    """Check downloaded zips of one series and return their candles; several sound files become one table.
 
-    Every file is in one of the results, which hold what `read_file` gives for each of them.
+    Every file is in one of the results, which hold what `read_file` returns for it.
     """
     if len(files) > 1:
         files = sorted(files, key=lambda one: one.file.span)
@@ -78,7 +78,7 @@ def read_files(files: Sequence[Downloaded], archive: Archive) -> list[tuple[Sequ
 
 
 def _together(files: Sequence[Downloaded], archive: Archive) -> Checked | None:
-    """The candles of files (oldest first) by one pass over all their rows; None unless every row keeps every rule."""
+    """Return the candles of files (oldest first) by one pass over all rows; None unless every row keeps every rule."""
     last = files[-1].file
     pieces, ends, numerals, cells = [], [0], True, None
     try:
@@ -107,9 +107,9 @@ def _together(files: Sequence[Downloaded], archive: Archive) -> Checked | None:
 
 
 def read_file(body: bytes, file: ArchiveFile, archive: Archive, checksum: str) -> Checked:
-    """Check a downloaded zip and give its candles; BadFile when it cannot be trusted.
+    """Check a downloaded zip and return its candles; BadFile if it cannot be trusted.
 
-    Takes 25 ms of CPU for a month of minutes and belongs into a thread.
+    Takes 25 ms of CPU for a month of minutes, so call it in a thread.
     """
     verify(body, file, checksum)
     return read_csv(unpack(body, file), file, archive)
@@ -118,9 +118,9 @@ def read_file(body: bytes, file: ArchiveFile, archive: Archive, checksum: str) -
 def read_csv(csv: bytes, file: ArchiveFile, archive: Archive) -> Checked:
     """Split the rows of a file into candles and refusals.
 
-    The candles rise strictly on the grid inside `file.span`; values equal float(text), bit for bit.  Minutes that are
-    absent are no error.  The days in which every volume is zero although prices move are left out, as if absent: such
-    a file has lost its volumes (Binance's BTCUSDT of 2025-01-29).
+    The candles rise strictly on the grid inside `file.span`; values equal float(text), bit for bit.  Absent minutes are
+    no error.  Days in which every volume is zero although prices move are dropped, as if absent: the file has lost its
+    volumes (Binance's BTCUSDT of 2025-01-29).
     """
     form = _check_form(csv, file, archive)
     texts = _split(csv, form, file, archive)
@@ -140,7 +140,7 @@ def read_csv(csv: bytes, file: ArchiveFile, archive: Archive) -> Checked:
 
 @dataclass(frozen=True, slots=True)
 class _Form:
-    """Where the rows begin, how many there are, and of how many cells; whether those are digits and points alone."""
+    """Where the rows begin, their number and cells; `numerals`: the cells are digits and points alone."""
 
     rows_at: int
     rows: int
@@ -156,7 +156,7 @@ def _check_form(csv: bytes, file: ArchiveFile, archive: Archive) -> _Form:
     header = csv[:rows_at].translate(None, _NUMERALS)
     line = b"," * (cells - 1) + b"\n"
     count = (len(separators) - len(header)) // len(line)
-    # Compared only where it is not too long, for nothing made of a hostile file may be large.
+    # Compare only if it is not too long, because nothing made of a hostile file may be large.
     well_formed = count <= file.candles and separators == header + line * count
     if not well_formed:
         count = csv.count(b"\n", rows_at)
@@ -168,7 +168,7 @@ def _check_form(csv: bytes, file: ArchiveFile, archive: Archive) -> _Form:
 
 
 def _rows_at(csv: bytes, file: ArchiveFile, archive: Archive) -> tuple[int, int]:
-    """Where the rows begin, and how many cells they have; the first line is a header unless it begins with a digit.
+    """Return where the rows begin, and their cells; the first line is a header unless it begins with a digit.
 
     Columns may have been added behind the known ones.
     """
@@ -191,7 +191,7 @@ def _rows_at(csv: bytes, file: ArchiveFile, archive: Archive) -> tuple[int, int]
 
 
 def _check_close_times(csv: bytes, form: _Form, file: ArchiveFile, archive: Archive) -> None:
-    """Raise BadFile unless a row has its close_time where it was: the cells before it are others, where none has."""
+    """Raise BadFile unless some row has its close_time in its place: else the cells before it have moved, too."""
     first = csv[form.rows_at : csv.index(b"\n", form.rows_at)]
     if not _closes(first, file, archive) and not any(
         _closes(line, file, archive) for line in csv[form.rows_at : -1].split(b"\n")
@@ -210,13 +210,13 @@ def _closes(line: bytes, file: ArchiveFile, archive: Archive) -> bool:
 
 
 def _check_understood(refusals: Sequence[Refusal], rows: int, file: ArchiveFile) -> None:
-    """Raise BadFile where all rows are of a form that is not known: it is the reader who does not understand them."""
+    """Raise BadFile if all rows are of an unknown form: then the reader is at fault."""
     if len(refusals) == rows and all(refusal.unknown_form for refusal in refusals):
         raise _bad(file, f"none of its rows can be read ({refusals[0].reason}): {refusals[0].row[:100]}")
 
 
 def _look_closely(rows: bytes, file: ArchiveFile, cells: int) -> None:
-    """The same for a file with other characters than numerals, and what is wrong with a broken one."""
+    """Check a file with other characters than numerals, and say what is wrong with a broken one."""
     if rows.translate(None, _PRINTABLE) or b'"' in rows:
         raise _bad(file, "it has quotes, control characters or others that no number has")
     for number, row in enumerate(rows[:-1].split(b"\n"), 1):
@@ -225,7 +225,7 @@ def _look_closely(rows: bytes, file: ArchiveFile, cells: int) -> None:
 
 
 def _split(csv: bytes, form: _Form, file: ArchiveFile, archive: Archive) -> DataFrame:
-    """The six columns of all rows that are a candle, as text; what is empty is null."""
+    """Return the six columns of a candle for all rows, as text; null for an empty cell."""
     import polars as pl
 
     names = dict(zip(archive.cells, (OPEN_TIME, *TEXTS), strict=True))
@@ -247,14 +247,14 @@ def _split(csv: bytes, form: _Form, file: ArchiveFile, archive: Archive) -> Data
 
 
 def _open_times(texts: Column, file: ArchiveFile) -> Column:
-    """The times in ms; BadFile unless all of them are plain integers."""
+    """Return the times in ms; BadFile unless all are plain integers."""
     import polars as pl
 
     times = texts.cast(pl.Int64, strict=False)
     if times.null_count():
         raise _bad(file, "an open_time is not an integer")
     # polars takes signs and leading zeros too, which make a text longer than its number; that all numbers are as long
-    # as the first one is settled when they turn out to be of one period.
+    # as the first follows once they turn out to be of one period.
     if texts.str.len_bytes().max() != len(str(times[0])):
         raise _bad(file, "an open_time is not spelled as an integer is")
     if times[0] <= _MICROSECONDS_ABOVE:
@@ -265,7 +265,7 @@ def _open_times(texts: Column, file: ArchiveFile) -> Column:
 
 
 def _check_period(first: int, last: int, file: ArchiveFile) -> None:
-    """Raise BadFile unless the first and the last time lie in the period of the file."""
+    """Raise BadFile unless the first and the last time lie in the file's period."""
     if first < file.span.start_ms or last >= file.span.end_ms:
         raise _bad(file, f"it has rows of another period: {_shown(first)} to {_shown(last)}")
 
@@ -285,7 +285,7 @@ def _shown(time_ms: int) -> str:
 
 
 def _with_values(texts: DataFrame, times: Column) -> DataFrame:
-    """The frame of a CandleTable: integers for the times, floats beside the texts; what is no number is null."""
+    """Return the frame of a CandleTable: integers for the times, floats beside the texts; null for no number."""
     import polars as pl
 
     columns = [texts[name] for name in TEXTS]
@@ -296,15 +296,15 @@ def _with_values(texts: DataFrame, times: Column) -> DataFrame:
 def _all_plain(frame: DataFrame, *, numerals: bool) -> bool:
     """Whether all texts of a frame without nulls are plain decimals.
 
-    One expression on all of them, as each has its price.
+    One expression over all of them, because each has its price.
     """
     import polars as pl
 
     texts = pl.concat([frame[name] for name in TEXTS])
     if not numerals or (texts.str.len_bytes() > _SHORT_CHARACTERS).any():
         return texts.str.contains(_PLAIN).all()
-    # A number made of digits and a point is plain unless it has a zero before other digits or the point at an end;
-    # what is below one begins with its zero, and nothing else does.
+    # A number made of digits and a point is plain unless it has a zero before other digits or the point at an end; a
+    # number below one begins with a zero, and no other does.
     values = pl.concat([frame[name] for name in VALUES])
     return not (
         (texts.str.starts_with("0") != (values < 1)).any()
@@ -323,7 +323,7 @@ def _all_agree(frame: DataFrame) -> bool:
 
 
 def _rules() -> Expr:
-    """Whether a row may be stored: the rules of laklak.plan.rows. The sign of a volume is settled by its spelling."""
+    """The rules of laklak.plan.rows for a storable row. The spelling settles the sign of a volume."""
     import polars as pl
 
     opening, high, low, close, _ = (pl.col(name) for name in VALUES)
@@ -333,7 +333,7 @@ def _rules() -> Expr:
 
 
 def _refusals(rows: bytes, times: Column, good: Column, file: ArchiveFile, archive: Archive) -> Sequence[Refusal]:
-    """The rows that broke a rule, each as the venue's API would have sent it, with the reason it is given there."""
+    """Return the rows that broke a rule, each as the venue's API would have sent it, with its reason."""
     lines = rows.split(b"\n")
     bad = [_as_answered(lines[i].decode(), times[i], archive) for i in (~good).arg_true()]
     columns = tuple(zip(*bad, strict=True))
@@ -342,7 +342,7 @@ def _refusals(rows: bytes, times: Column, good: Column, file: ArchiveFile, archi
 
 
 def _as_answered(line: str, time_ms: int, archive: Archive) -> list[Any]:
-    """A line as the row of an answer: times in ms and counts are integers there, everything else is text."""
+    """Return a line as the row of an answer: times in ms and counts are integers there, everything else is text."""
     cells: list[Any] = line.split(",")[: len(archive.columns)]
     unit = 1 if cells[0] == str(time_ms) else 1000
     for index in archive.integers:
@@ -352,7 +352,7 @@ def _as_answered(line: str, time_ms: int, archive: Archive) -> list[Any]:
 
 
 def _without_lost_volumes(table: CandleTable, files: Sequence[ArchiveFile]) -> CandleTable:
-    """The candles but for the UTC days in which every volume is zero although prices move."""
+    """Drop the UTC days in which every volume is zero although prices move."""
     if not (table.frame[VALUES[-1]] == 0).any():
         return table
     kept = []

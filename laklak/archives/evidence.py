@@ -1,20 +1,20 @@
-"""What bulk files say of minutes that the API lacks: which of them is to be asked, and what it said.  Pure.
+"""What bulk files say of minutes that the API lacks: which file to ask, and what it said.  Pure.
 
 Files have candles that the API has lost, and the other way round, so a minute is remembered as a hole, and a bad row as
-rejected, only when the file of its day has been asked too:
+rejected, only once the file of its day has been asked too:
 
     the file of the day            the minute
-    is not to be expected yet      is remembered; a hole is held against the file later, see `is_due`,
+    is not due yet                 is remembered; a hole is checked against the file later, see `is_due`,
                                    a bad row only by a recheck
     has it, and the row is sound   is stored
     lacks it                       is remembered, with the file's answer
-    is not there, or not sound     is held against the file of its month, where one is to be expected by now; what that
-                                   one does not have either is remembered, with both answers: a file that is not sound
+    is not there, or not sound     is checked against the file of its month, if that is due by now; if that
+                                   does not have it either, it is remembered, with both answers: an unsound file
                                    cannot know, and does not get better
-    cannot be had now              stays missing, or the known hole that it was
+    cannot be fetched now          stays missing, or the known hole that it was
 
-A file that was read for other minutes counts as asked, so none is asked twice in a run, and what it has of holes that
-are known, due or not, and of known rejects is stored.  Only a month that has nothing of a whole day says nothing about
+A file that was read for other minutes counts as asked, so none is asked twice in a run, and its candles for known
+holes, due or not, and for known rejects are stored.  Only a month that has nothing of a whole day says nothing about
 it: such months are published while the file of the day is there.
 """
 
@@ -35,12 +35,11 @@ from laklak.model.spans import gaps, runs
 from laklak.plan.rows import Checked
 
 LATE_MS: Final = 7 * DAY_MS
-"""Files come late and are replaced: so long after the first day on which one is expected it is asked once more."""
+"""Files come late and are replaced: ask once more this long after the day the file was due."""
 CLOCKS_APART_MS: Final = DAY_MS
-"""The clocks of two runs may differ by so much, which is less than LATE_MS: one of two goes to a published file."""
+"""The clocks of two runs may differ by this, which is less than LATE_MS: one of the two asks a published file."""
 FILES_A_RUN: Final = 500
-"""So many files are asked in a run for holes that are known, at most: an old store is held against them little by
-little."""
+"""Files to ask in a run for known holes, at most: an old store is checked against them little by little."""
 
 
 _NOT_THERE: Final = "is not there"
@@ -48,18 +47,18 @@ _NOT_SOUND: Final = "is not sound"
 
 
 def silence(file: ArchiveFile, unsound: str | None) -> str:
-    """What is said of a file that has answered and gives nothing: it is not there, or `unsound`, for that reason."""
+    """Say that a file has nothing to give: it is not there, or it is `unsound`, for that reason."""
     return f"{file.name} {_NOT_THERE if unsound is None else f'{_NOT_SOUND} ({unsound})'}"
 
 
 def is_due(hole: Absence, expected_ms: int, now_ms: int) -> bool:
-    """Whether a known hole is to be held against the file of its day, which is expected at `expected_ms`.
+    """Whether to check a known hole against the file of its day, which is expected at `expected_ms`.
 
-    Once when it is expected, and once LATE_MS after that.  What was noted before a file could be expected, or by a
-    clock that was more than CLOCKS_APART_MS ahead of `now_ms`, says nothing.  Example, for a file that is expected on
-    the 2nd at 9:00:
+    Check once when it is expected, and once LATE_MS after that.  A note from before a file could be expected, or by a
+    clock more than CLOCKS_APART_MS ahead of `now_ms`, does not count.  Example, for a file that is expected on the 2nd
+    at 9:00:
 
-        held on         never     2nd, 9:30   5th       9th, 9:00 or later
+        checked on      never     2nd, 9:30   5th       9th, 9:00 or later
         is due from     2nd, 9:00 9th, 9:00   9th, 9:00 never again
     """
     if hole.file_ms is None or not expected_ms <= hole.file_ms <= now_ms + CLOCKS_APART_MS:
@@ -69,7 +68,7 @@ def is_due(hole: Absence, expected_ms: int, now_ms: int) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class DueDay:
-    """Known holes of one UTC day that are due, and when the oldest note of them was taken."""
+    """Due known holes of one UTC day, and when the oldest note of them was taken."""
 
     day_ms: int
     holes: int
@@ -78,7 +77,7 @@ class DueDay:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """The days whose known holes are held against files in a run, and what is left for later ones."""
+    """The days whose known holes a run checks against files, and what is left for later runs."""
 
     days: Mapping[Series, frozenset[int]]
     holes: int
@@ -111,7 +110,7 @@ def choose(
 
 
 def touched_days(days: Iterable[int], parts: Sequence[TimeRange]) -> frozenset[int]:
-    """Those of `days` that `parts` (in order, disjoint) have a minute of."""
+    """Return those of `days` of which `parts` (in order, disjoint) have a minute."""
     ends = [part.end_ms for part in parts]
     found = []
     for day_ms in days:
@@ -123,7 +122,7 @@ def touched_days(days: Iterable[int], parts: Sequence[TimeRange]) -> frozenset[i
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What is known now: minutes that a file has, to be stored; absences to remember; those that nothing proves."""
+    """What is known now: minutes that a file has, to store; absences to remember; absences that nothing proves."""
 
     found: Sequence[TimeRange] = ()
     proven: Sequence[Absence] = ()
@@ -134,7 +133,7 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class _Said:
-    """What a file said of a day. `lacks` is None where it is not there or not sound: then it lacks everything."""
+    """What a file said of a day. `lacks` None: it is not there or not sound, so it lacks everything."""
 
     at_ms: int
     words: str
@@ -147,7 +146,7 @@ class _Said:
         return lacks is not None and not any(part.start_ms <= time_ms < part.end_ms for part in lacks)
 
     def about(self, absence: Absence) -> Absence:
-        """The absence with what the file said, instead of what one said before."""
+        """Return the absence with what the file said, in place of what an earlier one said."""
         row = self.refused.get(absence.open_time_ms)
         words = self.words if row is None else f"{self.words}: {row}"
         reason = f"{absence.reason.partition('; ')[0]}; {words}"
@@ -155,16 +154,16 @@ class _Said:
         return replace(absence, file_ms=self.at_ms, reason=reason, sources=sources)
 
     def together(self, other: _Said) -> _Said:
-        """What two files say that have nothing."""
+        """Join what two files say that have nothing."""
         return _Said(max(self.at_ms, other.at_ms), f"{self.words}, {other.words}", reached=other.reached)
 
 
 @dataclass(slots=True)
 class _OfSeries:
-    """What waits for a file, by day and open_time, which of it is known already, and what files have said, by day.
+    """The minutes that wait for a file, by day and open_time, those known before, and what files have said, by day.
 
-    `riding`: open_times of known holes and rejects, by day, for which nothing is asked. `silent`: what is to be said of
-    files that gave nothing, by kind and first moment; of a month also where it lacks whole days.
+    `riding`: open_times of known holes and rejects, by day, for which nothing is asked. `silent`: why files gave
+    nothing, by kind and first moment; a month stands there, too, if it lacks whole days.
     """
 
     waiting: dict[int, dict[int, Absence]] = field(default_factory=dict)
@@ -178,8 +177,8 @@ class Evidence:
     """The minutes of one venue's series that wait for what files say, during a run.
 
     Args:
-        archive: whose files there are; None where none may be asked: then nothing waits.
-        now_ms: gives the venue's clock.
+        archive: whose files to ask; None if none may be asked: then nothing waits.
+        now_ms: returns the venue's clock.
     """
 
     def __init__(self, archive: Archive | None, now_ms: Callable[[], int]) -> None:
@@ -188,7 +187,7 @@ class Evidence:
         self._series: dict[Series, _OfSeries] = {}
 
     def sift(self, series: Series, absences: Sequence[Absence]) -> Verdict:
-        """Take what the API has settled, in order: what may be remembered comes back, the rest waits for its file."""
+        """Take what the API has settled, in order; return what may be remembered, let the rest wait for its file."""
         proven: list[Absence] = []
         unproven: list[Absence] = []
         why = ""
@@ -209,7 +208,7 @@ class Evidence:
         return Verdict((), proven, unproven, why)
 
     def due_days(self, series: Series, known: Iterable[Absence]) -> tuple[DueDay, ...]:
-        """The days of known absences (in order) with holes that are to be held against a file now."""
+        """Return the days of known absences (in order) with holes that are due."""
         found = []
         for day_ms, of_day in groupby(known, key=_day_of):
             due = self._due(series, day_ms, self._absent(series, day_ms, of_day))
@@ -219,16 +218,15 @@ class Evidence:
         return tuple(found)
 
     def hole_days(self, series: Series, known: Iterable[Absence]) -> list[int]:
-        """The days of known absences (in order) with holes or rejects that a file may have, due or not."""
+        """Return the days of known absences (in order) with holes or rejects that a file may have, due or not."""
         return [day_ms for day_ms, of_day in groupby(known, key=_day_of) if self._absent(series, day_ms, of_day)]
 
     def reopen(
         self, series: Series, known: Iterable[Absence], days: frozenset[int], riding: frozenset[int] = frozenset()
     ) -> set[int]:
-        """Let the known holes (in order) of these days that are due wait for their files; gives their open_times.
+        """Let the due ones of these days' known holes (in order) wait for their files; return their open_times.
 
-        Those of `riding` days that are not due, and known rejects, are stored where a file has them that is read
-        anyway.
+        Of `riding` days, holes that are not due and known rejects are stored if a file that is read anyway has them.
         """
         own = self._series.setdefault(series, _OfSeries())
         reopened: set[int] = set()
@@ -247,7 +245,7 @@ class Evidence:
         return reopened
 
     def parts(self, series: Series) -> list[FilePart]:
-        """The files to ask for what waits, oldest first. Not to be called while one of them is under way."""
+        """Return the files to ask for what waits, oldest first. Do not call it while one of them is on its way."""
         own = self._series.get(series)
         if own is None or self._archive is None:
             return []
@@ -265,7 +263,7 @@ class Evidence:
         times = checked.candles.open_times
         whole = len(times) == sum(part.file.candles for part in parts)
         own = self._series.get(series)
-        # What is whole lacks nothing that anybody could ask for later; of most files that is all there is to say.
+        # A whole file lacks nothing that a later question could ask for; for most files that is all.
         if whole and (own is None or not (own.waiting or own.riding)):
             return Verdict()
         own = self._series.setdefault(series, _OfSeries())
@@ -293,7 +291,7 @@ class Evidence:
         return Verdict(runs(sorted(found), series.interval), proven)
 
     def not_heard(self, part: FilePart, words: str, *, reached: bool) -> Verdict:
-        """Take that a file gives nothing, and why: see `silence`, or it could not be `reached`."""
+        """Note that a file gives nothing, and why: see `silence`, or it could not be `reached`."""
         file = part.file
         own = self._series.setdefault(file.series, _OfSeries())
         own.silent[file.kind, file.span.start_ms] = _Said(self._now_ms(), words, reached=reached)
@@ -307,7 +305,7 @@ class Evidence:
         )
 
     def _said(self, own: _OfSeries, series: Series, day_ms: int) -> _Said | None:
-        """What files have said of a day, or why they say nothing; None while one is still to be asked."""
+        """Return what files have said of a day, or why they say nothing; None while there is one to ask."""
         if day_ms in own.said:
             return own.said[day_ms]
         of_day = own.silent.get(("day", day_ms))
@@ -320,7 +318,7 @@ class Evidence:
         return None if of_month is None else of_day.together(of_month) if of_month.reached else of_month
 
     def _settled(self, own: _OfSeries, series: Series, day_ms: int) -> Verdict:
-        """What becomes of what waits for a day of which no file has anything; nothing while one is to be asked."""
+        """Settle what waits for a day that no file has anything of; nothing while there is one to ask."""
         said = self._said(own, series, day_ms)
         if said is None or day_ms in own.said:
             return Verdict()
@@ -330,13 +328,13 @@ class Evidence:
         return Verdict((), (), [one for one in absences if one.open_time_ms not in own.known], said.words)
 
     def _absent(self, series: Series, day_ms: int, known: Iterable[Absence]) -> list[Absence]:
-        """The holes and rejects of a day that a file may have by now."""
+        """Return the holes and rejects of a day that a file may have by now."""
         if self._published(series, day_ms) is None:
             return []
         return [one for one in known if one.kind in ("hole", "rejected") and not one.open_time_ms % series.interval.ms]
 
     def _due(self, series: Series, day_ms: int, absent: Iterable[Absence]) -> list[Absence]:
-        """The holes among them that are due; of rejects only what is read anyway tells."""
+        """Return the due holes among them; for rejects no file is asked."""
         holes = [one for one in absent if one.kind == "hole"]
         if self._archive is None:
             return []
@@ -356,7 +354,7 @@ class Evidence:
         )
 
     def _published(self, series: Series, day_ms: int) -> ArchiveFile | None:
-        """The file of a day, where there is to be one by now."""
+        """Return the file of a day, if it is due by now."""
         archive = self._archive
         if archive is None or series.interval.name not in archive.intervals or day_ms < archive.first_ms:
             return None
@@ -365,7 +363,7 @@ class Evidence:
 
 
 def _waits_for_month(hole: Absence, expected_ms: int, now_ms: int) -> bool:
-    """Whether the file of the day gave nothing when that of the month was not to be expected yet, which it is now."""
+    """Whether the day's file gave nothing at a time when the month's file was not due yet, as it is now."""
     words = hole.reason.partition("; ")[2]
     gave_nothing = _NOT_THERE in words or _NOT_SOUND in words
     return gave_nothing and hole.file_ms is not None and hole.file_ms < expected_ms <= now_ms

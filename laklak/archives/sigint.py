@@ -1,8 +1,8 @@
 """Ctrl-C and polars.
 
-polars listens for SIGINT beside everybody else: what it is doing then, in whichever thread, ends with
+polars listens for SIGINT beside everybody else: its work at that moment, in whichever thread, ends with
 KeyboardInterrupt (pola-rs/polars#20961; it cannot be switched off).  How a run stops is decided elsewhere, and until
-then rows that are in memory are still to be stored.
+then it still stores the rows in memory.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Result = TypeVar("Result")
 
 
 def uninterrupted(work: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
-    """Make `work`, which must change nothing, begin again when polars has given it up."""
+    """Begin `work`, which must change nothing, again when polars has given it up."""
 
     @wraps(work)
     def until_done(*args: Parameters.args, **options: Parameters.kwargs) -> Result:
@@ -25,7 +25,7 @@ def uninterrupted(work: Callable[Parameters, Result]) -> Callable[Parameters, Re
             try:
                 return work(*args, **options)
             except KeyboardInterrupt as exc:
-                # Python's own comes in the main thread alone, and with nothing to say.
+                # Python's own comes in the main thread alone, and without arguments.
                 if threading.current_thread() is threading.main_thread() and not exc.args:
                     raise
 

@@ -1,15 +1,15 @@
-"""Which source for which stretch: what is missing of a series -> files, and what is left for the venue's API.  Pure.
+"""Which source for which stretch: what is missing of a series -> files, and the rest for the venue's API.  Pure.
 
-    month   a monthly file, where it is cheaper than its days
+    month   a monthly file, if it is cheaper than its days
     day     a daily file, also for a part of a day: unwanted rows are dropped
     rest    what is not published yet (today), what is older than the archive, and bits that one small page holds
 
-What a stretch costs is counted in bytes.  A file costs what it weighs and FILE_BYTES for itself; a weight of the API
-costs WEIGHT_BYTES, for a weight is what is scarce.  Of a month of minutes that makes the monthly file the cheaper one
-from 16 missing days on; of a month of hours from the 5th.
+The cost of a stretch counts in bytes.  A file costs its size and FILE_BYTES; a weight of the API costs WEIGHT_BYTES,
+because weight is scarce.  For a month of minutes the monthly file is cheaper from 16 missing days on; for a month of
+hours from the 5th.
 
-Files may turn out to be absent or bad.  `instead` says what then takes their place: for a month that is not there its
-days, for a day and for whatever cannot be trusted the API.  So every chain ends after two files.
+Files may turn out to be absent or bad.  `instead` says what then takes their place: the days for an absent month, the
+API for an absent day and for every untrusted file.  So every chain ends after two files.
 """
 
 from __future__ import annotations
@@ -25,21 +25,21 @@ from laklak.model.spans import merge
 from laklak.plan.chunks import Tiers, best_page, page_weight, plan_chunks
 
 Preference = Literal["auto", "archive"]
-"""`auto` asks the API for what it gives cheaply; `archive` takes from files whatever is published."""
+"""`auto` asks the API for what it gives cheaply; `archive` takes everything published from files."""
 
 FILE_BYTES: Final = 65_536
 """What a file costs beside its bytes: two requests and opening it take as long as 64 KiB of it (1.5 ms of CPU)."""
 WEIGHT_BYTES: Final = 65_536
-"""What a weight of the API costs: at 1200 a minute it stands for 50 ms, in which several files come in."""
+"""What a weight of the API costs: at 1200 a minute it stands for 50 ms, time for several files."""
 
 
 @dataclass(frozen=True, slots=True)
 class FilePart:
     """A file to fetch, and what is wanted of it: in order, disjoint, inside its span.
 
-    Nothing is wanted of it where it is not known yet whether it has candles (see laklak.engine.beyond).
+    Nothing is wanted while it is unknown whether the file has candles (see laklak.engine.beyond).
 
-    `proof`: the API has settled what is wanted of it, but for what the file says (see laklak.archives.evidence).
+    `proof`: the API has settled what is wanted, except for what the file says (see laklak.archives.evidence).
     """
 
     file: ArchiveFile
@@ -60,7 +60,7 @@ class Split:
 
     @property
     def candles(self) -> int:
-        """How many candles the files are to give."""
+        """How many candles the files should give."""
         return sum(item.wanted_count for item in self.files)
 
 
@@ -69,10 +69,10 @@ class Solver:
     """Splits what is missing, for one archive at one moment.
 
     Args:
-        archive: whose files there are to choose from.
-        now_ms: the venue's clock; it decides which files can be expected.
+        archive: whose files to choose from.
+        now_ms: the venue's clock; it decides which files are due.
         tiers: the price steps of the venue's API (see laklak.plan.chunks).
-        preference: `auto`, or `archive` to take all that is published from files.
+        preference: `auto`, or `archive` to take everything published from files.
     """
 
     archive: Archive
@@ -102,11 +102,11 @@ class Solver:
         return Split((), part.wanted)
 
     def bytes_of(self, file: ArchiveFile) -> int:
-        """How many bytes a file will have, about."""
+        """Return the size of a file in bytes, about."""
         return file.candles * self.archive.bytes_per_candle
 
     def _days(self, series: Series, parts: Iterable[TimeRange]) -> Split:
-        """The same without monthly files."""
+        """Split without monthly files."""
         files: list[FilePart] = []
         rest: list[TimeRange] = []
         for wanted in _by_day(parts):
@@ -130,7 +130,7 @@ class Solver:
 
 
 def _by_month(ranges: Iterable[TimeRange]) -> Iterator[tuple[TimeRange, list[TimeRange]]]:
-    """The ranges cut at the ends of months: each month they touch once, oldest first, with its parts."""
+    """Yield each month that the ranges touch, oldest first, with its parts."""
     month = TimeRange(0, 0)
     parts: list[TimeRange] = []
     for whole in merge(ranges):
@@ -147,6 +147,6 @@ def _by_month(ranges: Iterable[TimeRange]) -> Iterator[tuple[TimeRange, list[Tim
 
 
 def _by_day(ranges: Iterable[TimeRange]) -> Iterator[tuple[TimeRange, ...]]:
-    """The parts of each UTC day that the ranges touch, oldest first."""
+    """Yield the parts of each UTC day that the ranges touch, oldest first."""
     for _, parts in groupby((day for part in ranges for day in part.days()), key=lambda part: part.start_ms // DAY_MS):
         yield tuple(merge(parts))

@@ -25,10 +25,9 @@ VALUES: Final = ("open_value", "high_value", "low_value", "close_value", "volume
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CandleTable:
-    """Candles in a frame (see laklak.model.candles.Candles); `open_times` is a `range` wherever no minute is absent.
+    """Candles in a frame (see laklak.model.candles.Candles); `open_times` is a `range` if no minute is absent.
 
-    `texts` makes its lists anew each time it is asked for; `values` are memoryviews of format `d`, without an
-    object for each number.
+    `texts` makes new lists at each call; `values` are memoryviews of format `d`, without an object for each number.
     """
 
     series: Series
@@ -64,7 +63,7 @@ class CandleTable:
         if parts == [slice(0, len(self))]:
             return self
         if len(parts) == 1:
-            # Of one piece nothing is copied.
+            # One piece needs no copy.
             return CandleTable(self.series, self.open_times[parts[0]], self.frame[parts[0]])
         import polars as pl
 
@@ -86,7 +85,7 @@ class CandleTable:
 
 
 def flat(column: Column) -> memoryview:
-    """The numbers of a column: a list of them takes 0.02 CPU s a million, and the interpreter lock as long."""
+    """Return the numbers of a column: a list takes 0.02 CPU s a million, and the interpreter lock as long."""
     from nanoarrow import c_array_stream
 
     (whole,) = c_array_stream(column.rechunk())

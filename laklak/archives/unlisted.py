@@ -1,10 +1,9 @@
 """Symbols that a venue does not list (any more): what klines and bulk files have shown of them.  Pure.
 
 What was found is remembered as a note `unlisted` of the series (a Trace), and looked for again a week later; klines
-that have nothing are asked in a second run before.  Of a
-series that only bulk files have, the monthly files that are there say roughly of what time it is, and what is in them
-says it exactly: minutes before the first row and after the last one are *outside*, minutes that lack in between are
-holes.
+that have nothing are asked in a second run before.  If only bulk files have a series, the monthly files that exist tell
+roughly when it lived, and their rows exactly: minutes before the first row and after the last one are *outside*,
+minutes that lack in between are holes.
 """
 
 from __future__ import annotations
@@ -19,24 +18,23 @@ from laklak.model.series import DAY_MS, Series, TimeRange
 from laklak.model.spans import union
 
 LOOK_AGAIN_AFTER_MS: Final = 7 * DAY_MS
-"""What was found of a symbol that is not listed is looked for again after so long, by the venue's clock."""
+"""Look again for a symbol that is not listed after this long, by the venue's clock."""
 ENDED_FOR_GOOD_AFTER_MS: Final = DAY_MS
-"""Where the newest candle closed so long before a look, there are no more to be expected before the next one."""
+"""If the newest candle closed this long before a look, expect no more before the next one."""
 ENOUGH_REFUSALS: Final = 2
-"""In so many runs klines have to have nothing of a series before that is remembered: one answer may be wrong."""
+"""Klines must have nothing of a series in this many runs before that is remembered: one answer may be wrong."""
 CLOCK_SLACK_MS: Final = 60 * 60_000
 FILES_LATE_BY_MS: Final = 7 * DAY_MS
-"""A file that is not there so long after it was expected will not come."""
+"""A file that is missing this long after it was due will not come."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trace:
     """What the sources asked so far have of one series.
 
-    `asked`: klines have answered, with the first and the newest candle, or (None) that there is none, which they have
-    said in so many runs in a row (`refusals`, counted up to ENOUGH_REFUSALS).  `found` and `lacking`: months, by their
-    first moment, whose files are there and are not.  `outside`: stretches that files were found to have nothing of,
-    before their first row or after their last one.
+    `asked`: klines have answered, with the first and the newest candle, or (None) that there is none; `refusals` counts
+    the runs in a row that heard that, up to ENOUGH_REFUSALS.  `found` and `lacking`: months, by their first moment,
+    whose files exist and do not.  `outside`: stretches before the first row of files or after their last one.
     """
 
     asked: bool = False
@@ -49,11 +47,11 @@ class Trace:
 
     @classmethod
     def of(cls, value: Any) -> Trace:
-        """Read what `as_json` gave; an empty one where it is something else."""
+        """Read what `as_json` wrote; an empty one if it is something else."""
         try:
             trace = cls(
                 asked=value["asked"] is True,
-                # Who wrote it before they were counted had one answer.
+                # Versions that did not count them had one answer.
                 refusals=_count(value.get("refusals", int(value["asked"] is True and value["first"] is None))),
                 first_ms=_moment(value["first"]),
                 newest_ms=_moment(value["newest"]),
@@ -79,16 +77,16 @@ class Trace:
 
     @property
     def is_settled(self) -> bool:
-        """Whether what klines have said counts for a week: a first candle, or nothing, often enough."""
+        """Whether what klines have said counts for a week: a first candle, or nothing often enough."""
         return self.first_ms is not None or self.refusals >= ENOUGH_REFUSALS
 
     def refused(self, before: int) -> Trace:
-        """The same with one answer more that klines have nothing, after so many of the runs `before`."""
+        """Add one answer that klines have nothing, after `before` runs with the same."""
         return replace(self, asked=True, first_ms=None, newest_ms=None, refusals=min(before + 1, ENOUGH_REFUSALS))
 
 
 def is_fresh(looked_ms: int | None, now_ms: int) -> bool:
-    """Whether a look still counts: both by the venue's clock; one in the future does not, for a clock was wrong."""
+    """Whether a look still counts, by the venue's clock; one from the future does not, because a clock was wrong."""
     return looked_ms is not None and -CLOCK_SLACK_MS <= now_ms - looked_ms < LOOK_AGAIN_AFTER_MS
 
 
@@ -101,10 +99,10 @@ class Shelf:
     now_ms: int
 
     def to_ask(self, span: TimeRange, trace: Trace) -> list[ArchiveFile]:
-        """The monthly files to ask for, to know which there are for `span`.
+        """Return the monthly files to ask for, to learn which exist for `span`.
 
-        Months that are over, and, where the range goes on after the newest one that can be expected, also that one:
-        whether there may be daily files after it is seen by it.
+        Months that are over, and, if the range goes on after the newest month that is due, also that one: it shows
+        whether daily files may follow it.
         """
         months = [month for month in self._months(span) if month.end_ms <= self.now_ms]
         before = self._before_unpublished(span)
@@ -114,13 +112,13 @@ class Shelf:
         return [self._file(month) for month in months if month.start_ms not in known]
 
     def will_not_come(self, file: ArchiveFile) -> bool:
-        """Whether a file that is not there was expected already."""
+        """Whether a missing file was due already."""
         return self.archive.expected_ms(file) <= self.now_ms
 
     def life(self, trace: Trace, span: TimeRange) -> TimeRange | None:
-        """Of what time there are files, as their months say; None where there is none for `span` or around it.
+        """Return the time of which there are files, by their months; None if there is none for `span` or around it.
 
-        It ends with the newest day whose file can be expected, for nothing else is asked for what comes later.
+        It ends with the newest day whose file is due, because no other source has later candles.
         """
         months = [month_of(start_ms) for start_ms in sorted(trace.found)]
         before = self._before_unpublished(span)
@@ -138,7 +136,7 @@ class Shelf:
         return self.archive.expected_ms(file) + FILES_LATE_BY_MS > self.now_ms
 
     def _before_unpublished(self, span: TimeRange) -> TimeRange | None:
-        """The newest month whose file can be expected, where `span` goes on after it."""
+        """Return the newest month whose file is due, if `span` goes on after it."""
         unpublished = [month for month in self._months(span) if not self.will_not_come(self._file(month))]
         if not unpublished:
             return None
@@ -165,7 +163,7 @@ class Shelf:
 
 
 def without_outside(wanted: TimeRange, outside: Sequence[TimeRange]) -> TimeRange:
-    """Cut off the ends of `wanted` that are outside; empty, and inside of it, when nothing is left."""
+    """Cut off the ends of `wanted` that are outside; empty, and inside of it, if nothing is left."""
     start_ms, end_ms = wanted.start_ms, wanted.end_ms
     for part in sorted(outside):
         if part.start_ms <= start_ms < part.end_ms:
@@ -178,14 +176,14 @@ def without_outside(wanted: TimeRange, outside: Sequence[TimeRange]) -> TimeRang
 
 @dataclass(slots=True)
 class FilesRead:
-    """What the files of one series have shown in a run: the first and the last row of all, and which were not there."""
+    """What the files of one series have shown in a run: the first and the last row of all, and absent files."""
 
     first_ms: int | None = None
     last_ms: int | None = None
     absent: list[TimeRange] = field(default_factory=list)
 
     def saw(self, open_times: Sequence[int]) -> None:
-        """Take notice of the rows of files, unwanted ones too."""
+        """Note the rows of files, unwanted ones too."""
         if len(open_times):
             self.first_ms = min(open_times[0], open_times[0] if self.first_ms is None else self.first_ms)
             self.last_ms = max(open_times[-1], open_times[-1] if self.last_ms is None else self.last_ms)
@@ -195,7 +193,7 @@ class FilesRead:
 class Settled:
     """What becomes of minutes that files lack: they lie `outside`, or are `holes`, or their file may be `late`.
 
-    `proven` is what will stay outside, for no file of it is late.
+    `proven` will stay outside, because no file of it is late.
     """
 
     outside: tuple[TimeRange, ...]
@@ -205,9 +203,9 @@ class Settled:
 
 
 def settle_files(read: FilesRead, lacking: Iterable[TimeRange], wanted: TimeRange, shelf: Shelf) -> Settled:
-    """Decide on the minutes of `wanted` that are not in the files that were read (`lacking`), or whose file is absent.
+    """Decide on the minutes of `wanted` that files lack (`lacking`), or whose file is absent.
 
-    What they lack at the start of what is wanted, with no row before it, is outside; at the end likewise.
+    Those at the start of what is wanted, with no row before them, are outside; at the end likewise.
     """
     late = [day for part in read.absent for day in part.days() if shelf.came_late(day)]
     inside = union([*lacking, *read.absent])
@@ -229,7 +227,7 @@ def settle_files(read: FilesRead, lacking: Iterable[TimeRange], wanted: TimeRang
 
 
 def _minus(parts: Iterable[TimeRange], others: Iterable[TimeRange]) -> list[TimeRange]:
-    """What of `parts` is in none of `others`."""
+    """Return the parts of `parts` outside `others`."""
     left = list(parts)
     for other in others:
         pieces = [(TimeRange(part.start_ms, other.start_ms), TimeRange(other.end_ms, part.end_ms)) for part in left]

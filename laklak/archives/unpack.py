@@ -1,10 +1,10 @@
 """A zip as it came over the wire -> the CSV in it.  Hostile until checked.
 
-A published zip is one local header, one member, one entry in the directory and the end of the directory; that is read
-here, and anything else is no file of ours.  (The standard library's zipfile reads whatever calls itself a zip, makes
-an object of every entry of a directory, and takes 0.1 ms longer, which is a third of unpacking a day.)  Nothing is
-written, no name from inside is used as a path, and unpacking stops at what the file can hold at most and at RATIO_MAX
-times what was packed.
+A published zip is one local header, one member, one entry in the directory and the end of the directory; this reads
+just that and refuses anything else.  (The standard library's zipfile reads whatever calls itself a zip, makes an object
+of every entry of a directory, and takes 0.1 ms longer, which is a third of unpacking a day.)  Nothing is written, no
+name from inside is used as a path, and unpacking stops at the most that the file can hold and at RATIO_MAX times the
+packed size.
 
 Source: PKWARE's APPNOTE.TXT 6.3.10, sections 4.3.7, 4.3.12 and 4.3.16.
 """
@@ -42,7 +42,7 @@ _DEFLATED: Final = 8
 
 @dataclass(frozen=True, slots=True)
 class _Member:
-    """The one entry of a directory: what it says of the member, still to come true."""
+    """The one entry of a directory: its claims about the member, to be checked."""
 
     name: bytes
     flags: int
@@ -53,7 +53,7 @@ class _Member:
 
 
 def unpack(body: bytes, file: ArchiveFile) -> bytes:
-    """Give the CSV in the zip `body`: the one member, of the expected name, complete and with the right CRC.
+    """Return the CSV in the zip `body`: the one member, of the expected name, complete and with the right CRC.
 
     Raises BadFile for anything else.  Never unpacks more than `file.csv_bytes_max` bytes.  Most of the time other
     threads can run.
@@ -78,7 +78,7 @@ def unpack(body: bytes, file: ArchiveFile) -> bytes:
 
 
 def _directory(body: bytes, file: ArchiveFile) -> tuple[_Member, int]:
-    """The entry of the directory, if there is exactly one, and where the directory begins."""
+    """Return the entry of the directory, if it has exactly one, and where the directory begins."""
     end_at = len(body) - _END.size
     if end_at < 0 or body[end_at : end_at + len(_END_MARK)] != _END_MARK:
         raise _bad(file, "it does not end as a zip does: it is cut off, no zip, or has something behind it")
@@ -95,7 +95,7 @@ def _directory(body: bytes, file: ArchiveFile) -> tuple[_Member, int]:
 
 
 def _packed(body: bytes, end: int, member: _Member, file: ArchiveFile) -> memoryview:
-    """The bytes of the member as they are packed, uncopied; the directory begins at `end`."""
+    """Return the packed bytes of the member, uncopied; the directory begins at `end`."""
     if end < _LOCAL.size or body[: len(_LOCAL_MARK)] != _LOCAL_MARK:
         raise _bad(file, "it does not begin with its member")
     _, flags, method, name_bytes, extra_bytes = _LOCAL.unpack_from(body)
@@ -110,7 +110,7 @@ def _packed(body: bytes, end: int, member: _Member, file: ArchiveFile) -> memory
 
 
 def _inflated(packed: memoryview, file: ArchiveFile) -> bytes:
-    """What deflated bytes stand for, but never more than one byte above the bounds."""
+    """Inflate the bytes, but never more than one byte above the bounds."""
     bound = min(file.csv_bytes_max, RATIO_MAX * len(packed))
     stream = isal_zlib.decompressobj(-isal_zlib.MAX_WBITS)
     try:

@@ -16,7 +16,7 @@ AbsenceKind = MinuteKind | SpanKind
 MINUTE_KINDS: Final[tuple[MinuteKind, ...]] = ("hole", "rejected")
 """Kinds that are kept one by one, so that a person can forget a single one."""
 SPAN_KINDS: Final[tuple[SpanKind, ...]] = ("quiet", "closed", "before_first", "after_last")
-"""Kinds that may last for years, and are kept as one row."""
+"""Kinds that may last for years, kept as one row."""
 UNWANTED_KINDS: Final[tuple[SpanKind, ...]] = ("closed", "before_first", "after_last")
 """Kinds of which no candle is wanted; a quiet minute is wanted, and known to have none."""
 EDGE_KINDS: Final[tuple[SpanKind, ...]] = ("before_first", "after_last")
@@ -25,15 +25,15 @@ EDGE_KINDS: Final[tuple[SpanKind, ...]] = ("before_first", "after_last")
 
 @dataclass(frozen=True, slots=True)
 class Absence:
-    """A stretch without usable candles, remembered as data and not asked again.
+    """A stretch without usable candles, remembered as data and not asked for again.
 
     `hole`: two complete answers lack it. `rejected`: one candle whose row broke the rules twice; `row` is that row as
     JSON. `quiet`: a venue that leaves out minutes without trades lacks it in one complete answer. `closed`: the venue
     did not trade then. `before_first`, `after_last`: the series had not begun, or had ended.
 
     The evidence: `confirmed_at_ms` is this machine's clock, `venue_ms` the venue's at that moment; `file_ms`, also by
-    the venue's clock, when the bulk file that should have it was last found to lack it; None is never, or not noted.
-    `sources` are those that were asked (see laklak.model.provenance).  Of stretches that were joined the oldest counts.
+    the venue's clock, is when its bulk file last lacked it; None means never, or not noted.  `sources` are the ones
+    asked (see laklak.model.provenance).  Joined stretches keep the oldest evidence.
     """
 
     span: TimeRange
@@ -58,7 +58,7 @@ class Absence:
         file_ms: int | None = None,
         sources: tuple[str, ...] = (),
     ) -> Absence:
-        """The absence of one candle."""
+        """Make the absence of one candle."""
         span = TimeRange(open_time_ms, open_time_ms + interval.ms)
         return cls(span, kind, confirmed_at_ms, reason, row, venue_ms, file_ms, sources)
 
@@ -69,15 +69,15 @@ class Absence:
 
     @property
     def is_span(self) -> bool:
-        """Whether it is of a kind that is kept as one row, however long it is."""
+        """Whether its kind is kept as one row, however long."""
         return self.kind in SPAN_KINDS
 
     def over(self, span: TimeRange) -> Absence:
-        """The same of another stretch."""
+        """The same for another stretch."""
         return self if span == self.span else replace(self, span=span)
 
     def candles(self, interval: Interval) -> Iterator[Absence]:
-        """One absence for each candle that would be there."""
+        """Return one absence for each candle that would be there."""
         if self.span.count(interval) == 1:
             yield self
             return
@@ -85,11 +85,11 @@ class Absence:
             yield self.over(TimeRange(open_time_ms, open_time_ms + interval.ms))
 
     def joins(self, other: Absence) -> bool:
-        """Whether both say the same but for where and when."""
+        """Whether both say the same, apart from where and when."""
         return (self.kind, self.reason, self.row, self.sources) == (other.kind, other.reason, other.row, other.sources)
 
     def joined(self, other: Absence) -> Absence:
-        """Both as one, as old as the older one; one that is told again is as old as what tells it."""
+        """Join both, as old as the older one; if one repeats all of the other, it replaces it."""
         if self.span.clip(other.span) == other.span:
             return self
         return replace(
@@ -101,9 +101,10 @@ class Absence:
         )
 
     def left_by(self, stored: Sequence[int], interval: Interval) -> list[Absence]:
-        """What is still true where candles are stored at these times, which are rising.
+        """Return what is still true once candles are stored at these times, which are rising.
 
-        One candle disproves an end of the series: all of it is asked for again. It takes its own minute from others.
+        One candle disproves an end of the series: all of it is asked for again. From other kinds it takes its own
+        minute.
         """
         inside = [time_ms for time_ms in stored if self.span.start_ms <= time_ms < self.span.end_ms]
         if not inside:
@@ -112,13 +113,13 @@ class Absence:
 
 
 def minutes(absences: Iterable[Absence], kinds: Iterable[AbsenceKind], interval: Interval) -> int:
-    """How many candles are absent in these ways."""
+    """Count the candles that are absent in these ways."""
     chosen = frozenset(kinds)
     return sum(absence.span.count(interval) for absence in absences if absence.kind in chosen)
 
 
 def outside_of(spans: Sequence[Absence], others: Iterable[Absence]) -> list[Absence]:
-    """Those of `others` that lie outside of `spans` (in order, disjoint): what a span covers it says itself."""
+    """Drop the `others` that lie inside `spans` (in order, disjoint), which already cover them."""
     if not spans:
         return list(others)
     covered = [one.span for one in spans]

@@ -1,4 +1,4 @@
-"""What became of the candles that are wanted: the one sum that everything else shows."""
+"""What became of the wanted candles: the one sum that everything else shows."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from typing import Final, Protocol
 class Account:
     """wanted = stored_before + written + holes + rejected + quiet + missing, in candles.
 
-    Of the missing so many are `blocked`: no other run gets them before something is mended.  Beside the sum:
-    `out_of_reach`, which no source reaches any more; `corrected` of those stored before, which were written again
-    with other values; `holes_filled` of the written ones, which were known holes until bulk files had them.
+    `blocked` are missing until something is mended: no run gets them before.  Beside the sum: `out_of_reach`, which
+    no source reaches any more; `corrected`: stored before, and written again with other values; `holes_filled`: written
+    ones that were known holes until bulk files had them.
     """
 
     wanted: int = 0
@@ -30,32 +30,32 @@ class Account:
 
     @property
     def missing(self) -> int:
-        """What is left, so that the sum always holds."""
+        """The rest, so that the sum always holds."""
         return self.wanted - self.stored_before - self.written - self.holes - self.rejected - self.quiet
 
     @property
     def coverage(self) -> float | None:
-        """What is held of what there can be, in percent; None where there can be nothing."""
+        """What is held of what there can be, in percent; None if there can be nothing."""
         whole = self.wanted - self.holes - self.quiet
         return None if whole <= 0 else 100 * (self.stored_before + self.written) / whole
 
     @property
     def done(self) -> int:
-        """Candles of which it is known what became of them."""
+        """Candles whose fate is known."""
         return self.wanted - self.missing
 
     def __add__(self, other: Account) -> Account:
         return Account(*map(add, _figures(self), _figures(other)))
 
     def named(self, names: Iterable[str]) -> dict[str, int]:
-        """Some of the figures by their names."""
+        """Return some of the figures by their names."""
         return {name: getattr(self, name) for name in names}
 
 
 _figures = attrgetter(*(one.name for one in fields(Account)))
 
 SUM: Final[Sequence[str]] = ("wanted", "stored_before", "written", "holes", "rejected", "quiet", "missing", "blocked")
-"""The names of the sum, in the order in which it is said."""
+"""The names of the sum, in the order of telling."""
 
 
 class _HasAccount(Protocol):
@@ -64,7 +64,7 @@ class _HasAccount(Protocol):
 
 
 class _Figure:
-    """A figure of the account of whatever carries one."""
+    """A figure of its carrier's account."""
 
     def __set_name__(self, owner: type, name: str) -> None:
         self._name = name
@@ -75,7 +75,7 @@ class _Figure:
 
 
 class Accounted:
-    """Carries an `account` and gives its figures as if they were its own."""
+    """Carries an `account` and offers its figures as attributes."""
 
     __slots__ = ()
 

@@ -14,15 +14,15 @@ from laklak.model.series import Series, TimeRange
 Cell = TypeVar("Cell")
 
 Cut = Literal["newest", "oldest"]
-"""Which rows an answer lacks that was cut."""
+"""The end of an answer at which a cut removes rows."""
 
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
     """One request's worth of a series: `range` is asked, `wanted` (inside it) is what is not stored yet.
 
-    Ranges are on the grid, `wanted` is in order, disjoint and never empty.  Usually it is just `(range,)`;
-    asking a little more than is wanted is sometimes cheaper than asking twice.
+    Ranges are on the grid, `wanted` is in order, disjoint and never empty.  Usually it is just `(range,)`; asking for a
+    little more than is wanted can be cheaper than asking twice.
     """
 
     series: Series
@@ -31,7 +31,7 @@ class Chunk:
 
     @property
     def limit(self) -> int:
-        """Candles the range can hold: what the request asks for."""
+        """Candles that the range can hold: what the request asks for."""
         return self.range.count(self.series.interval)
 
     @property
@@ -39,13 +39,13 @@ class Chunk:
         return sum(part.count(self.series.interval) for part in self.wanted)
 
     def until(self, end_ms: int) -> Chunk:
-        """The part of it before `end_ms`, on the grid; it may want nothing."""
+        """The part before `end_ms`, on the grid; it may want nothing."""
         before = TimeRange(self.range.start_ms, max(self.range.start_ms, self.series.interval.floor(end_ms)))
         wanted = (part.clip(before) for part in self.wanted)
         return Chunk(self.series, self.range.clip(before), tuple(part for part in wanted if part))
 
     def since(self, start_ms: int) -> Chunk:
-        """The part of it from `start_ms` on, on the grid; it may want nothing."""
+        """The part from `start_ms` on, on the grid; it may want nothing."""
         after = TimeRange(min(self.range.end_ms, self.series.interval.ceil(start_ms)), self.range.end_ms)
         wanted = (part.clip(after) for part in self.wanted)
         return Chunk(self.series, self.range.clip(after), tuple(part for part in wanted if part))
@@ -57,11 +57,11 @@ class Chunk:
 
 
 class Candles(Protocol):
-    """Checked candles of one series, oldest first, in columns of equal length: what is settled, counted and stored.
+    """Checked candles of one series, oldest first, in columns of equal length, to settle, count and store.
 
-    `open_times` rises strictly.  `texts` and `values` are (open, high, low, close, volume): the venue's own digits,
-    and float(text) of each.  A CandleBatch holds them, a table of an archive makes them when they are asked for; of
-    candles that a store has packed or given, the digits are the shortest that mean the same double.
+    `open_times` rises strictly.  `texts` and `values` are (open, high, low, close, volume): the venue's own digits, and
+    float(text) of each.  A CandleBatch holds them, an archive's table makes them when asked; candles that a store has
+    packed or given have the shortest digits that mean the same double.
     """
 
     @property
@@ -76,21 +76,21 @@ class Candles(Protocol):
     def __len__(self) -> int: ...
 
     def only(self, wanted: Sequence[TimeRange]) -> Candles:
-        """The candles whose open_time lies in one of `wanted`."""
+        """Return the candles whose open_time lies in one of `wanted`."""
         ...
 
     def encode(self, around: Sequence[str], start: int = 0, stop: int | None = None) -> bytes:
-        """The candles `start` to `stop` as one text, in UTF-8.
+        """Return the candles `start` to `stop` as one text, in UTF-8.
 
-        Each is its five texts and its open_time with the seven pieces of `around` before, between and after them:
-        a, open, b, high, c, low, d, close, e, volume, f, open_time, g.
+        Each is its five texts and its open_time with the seven pieces of `around` before, between and after them: a,
+        open, b, high, c, low, d, close, e, volume, f, open_time, g.
         """
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class CandleBatch:
-    """Candles in plain sequences: what a page of rows gives (see Candles)."""
+    """Candles in plain sequences, as a page of rows gives them (see Candles)."""
 
     series: Series
     open_times: Sequence[int]
@@ -132,7 +132,7 @@ class PackedCandles(ABC):
 
     @abstractmethod
     def unpacked(self) -> CandleBatch:
-        """The same candles in plain sequences."""
+        """Return the same candles in plain sequences."""
 
     @property
     def texts(self) -> tuple[Sequence[str], ...]:
@@ -153,7 +153,7 @@ class PackedCandles(ABC):
 
 
 def places(open_times: Sequence[int], ranges: Sequence[TimeRange]) -> list[slice]:
-    """Where in `open_times` (rising) the candles of `ranges` lie: slices in order, none empty, none touching."""
+    """Return where in `open_times` (rising) the candles of `ranges` lie: slices in order, none empty, none touching."""
     found: list[slice] = []
     done = 0
     for part in sorted(ranges):
@@ -177,11 +177,11 @@ def _picked(column: Sequence[Cell], parts: Sequence[slice]) -> list[Cell]:
 class Page:
     """An answer's rows before any check: six columns of equal length (open_time, open, high, low, close, volume).
 
-    Cells are whatever the venue sent; a row that is too short has None where cells are missing. `rows` are the
-    rows as they came, for the record of a refused one. `close_times`, where an adapter gives them, stand behind those
-    columns in every row: by them it shows that the cells still mean what they did. `final_ms`, of a delayed feed: what
-    closes after that may still change. `sessions`: when there was trade in the span asked for, as the answer tells, in
-    order; None where it tells nothing of that.
+    Cells are whatever the venue sent; a row that is too short has None in place of missing cells. `rows` are the rows
+    as they came, for the record of a refused one. `close_times`, if the adapter gives them, stand behind those columns
+    in every row and show that the cells still mean what they did. `final_ms`, for a delayed feed: candles that close
+    later may still change. `sessions`: when the market traded in the span asked for, in order; None if the answer does
+    not tell.
     """
 
     columns: tuple[Sequence[Any], ...]

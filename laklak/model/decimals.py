@@ -1,6 +1,6 @@
-"""Numbers as venues send them, texts or JSON numbers, in columns: which of them may be stored, and their doubles.
+"""Numbers as venues send them, texts or JSON numbers, in columns: which of them to store, and their doubles.
 
-A text is taken where it is a plain decimal, whatever a float could be made of; a JSON number where it is no longer.
+A text counts if it is a plain decimal, whatever a float could be made of; a JSON number if it is no longer than one.
 """
 
 from __future__ import annotations
@@ -11,26 +11,26 @@ from typing import Any, Final
 
 import orjson
 
-# No possessive quantifiers, though they would be a quarter faster: Python 3.11.2 takes "5." for a decimal with them.
+# No possessive quantifiers, though a quarter faster: with them Python 3.11.2 takes "5." for a decimal.
 DECIMAL: Final = r"(?:0|[1-9][0-9]{0,18})(?:\.[0-9]{1,18})?"
 """The language of prices and volumes, for every way in."""
 _TOO_LARGE: Final = 10**19
-"""The same of JSON numbers: what has more digits before its point is none that a venue means."""
+"""The limit for JSON numbers: no venue means one with more digits before its point."""
 _ONE_DECIMAL: Final = re.compile(DECIMAL)
-# Every byte as what it is in a list of decimals: a digit, a point, a comma, or nothing that belongs there.
+# What each byte is in a list of decimals: a digit, a point, a comma, or out of place.
 _OTHER: Final = b"?"
 _KINDS: Final = bytes(48 if byte in b"0123456789" else byte if byte in b".," else _OTHER[0] for byte in range(256))
 _LONG: Final = b"0" * 19
-"""So many digits in a row may be too many; which of them are is left to DECIMAL."""
+"""This many digits in a row may be too many; DECIMAL decides."""
 _TOO_LONG: Final = 10**18
 """A longer whole number may not have come back as one."""
 _TINY: Final = b"0.0000"
-"""So orjson begins numbers that Python spells with an exponent."""
+"""How orjson begins numbers that Python spells with an exponent."""
 _NUMBERS: Final = frozenset({int, float})
 
 
 def wholes(texts: Sequence[Any]) -> list[int] | None:
-    """int(text) of every cell; None if one of them is, or may be, something else than digits."""
+    """Return int(text) of every cell; None if a cell is not, or may not be, just digits."""
     try:
         text = ",".join(texts).encode()
     except (TypeError, UnicodeEncodeError):
@@ -45,7 +45,7 @@ def wholes(texts: Sequence[Any]) -> list[int] | None:
 
 
 def cells_of(columns: Sequence[Sequence[Any]]) -> tuple[tuple[Sequence[str], ...], tuple[list[float], ...]] | None:
-    """The texts and the floats of cells, column by column; None if one of them breaks a rule, or may break one."""
+    """Return the texts and the floats of cells, column by column; None if a cell breaks a rule, or may break one."""
     values = decimals(columns)
     if values is not None:
         return tuple(columns), values
@@ -68,10 +68,10 @@ def cells_of(columns: Sequence[Sequence[Any]]) -> tuple[tuple[Sequence[str], ...
 
 
 def decimals(columns: Sequence[Sequence[Any]]) -> tuple[list[float], ...] | None:
-    """float(text) of every cell, column by column; None if one of them is, or may be, no plain decimal text.
+    """Return float(text) of every cell, column by column; None if a cell is not, or may not be, a plain decimal text.
 
-    What JSON takes of digits, points and commas is a list of numbers of the language of DECIMAL, only longer ones too.
-    That is a third of what a regular expression costs.
+    Digits, points and commas that parse as JSON are a list of numbers in the language of DECIMAL, apart from their
+    length. That takes a third of the time of a regular expression.
     """
     try:
         text = ",".join([",".join(column) for column in columns]).encode()
@@ -92,9 +92,9 @@ def decimals(columns: Sequence[Sequence[Any]]) -> tuple[list[float], ...] | None
 
 
 def _spelled(numbers: Sequence[int | float]) -> Sequence[str] | None:
-    """repr() of every number, the shortest digits that mean the same double; None if one is too large, or not finite.
+    """Return repr() of every number, the shortest digits of its double; None if one is too large, or not finite.
 
-    orjson finds the same digits three times as fast, but has exponents at other sizes, and in another spelling.
+    orjson finds the same digits three times as fast, but writes exponents at other sizes and in another spelling.
     """
     try:
         text = orjson.dumps(numbers)
@@ -111,5 +111,5 @@ def _spelled(numbers: Sequence[int | float]) -> Sequence[str] | None:
 def decimal_text(cell: object) -> str | None:
     if isinstance(cell, str):
         return cell if _ONE_DECIMAL.fullmatch(cell) else None
-    # No number that is none is smaller than another one.
+    # NaN and infinity fail the comparison.
     return repr(cell) if isinstance(cell, int | float) and type(cell) in _NUMBERS and abs(cell) < _TOO_LARGE else None

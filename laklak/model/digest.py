@@ -1,4 +1,4 @@
-"""What the candles of a UTC day are, as 32 bytes that anyone can recompute from the rows, and a tree above the days.
+"""The candles of a UTC day as 32 bytes that anyone can recompute from the rows, and a tree above the days.
 
     row     <q5d: open_time in ms UTC, open, high, low, close, volume; little-endian, -0.0 as 0.0
     day     SHA-256 of the rows of a UTC day, rising: the digest of a day, which says nothing of series and day
@@ -7,7 +7,7 @@
     root    of a series: of the leaves of its days that have candles, rising
             of all: of the roots of the series that have one, by name
 
-The first byte keeps a leaf from being taken for a node, and a child goes up alone so that no two lists of days have the
+The first byte keeps a leaf from passing for a node, and a child goes up alone so that no two lists of days have the
 same root (RFC 6962, section 2.1, does both).  It is a function of the rows and the range, whatever the store.
 """
 
@@ -33,8 +33,8 @@ ROW: Final = struct.Struct("<q5d")
 class DayDigest:
     """The digest of a UTC day that has `rows` candles.
 
-    `unfinished`: it had not ended when it was looked at.  `provisional`: some of it is streamed and not confirmed yet.
-    `sums`: those of open, high, low, close and volume, where they were made; no part of the digest.
+    `unfinished`: the day had not ended at the time.  `provisional`: some candles were streamed and are not confirmed
+    yet.  `sums`: those of open, high, low, close and volume, where they were made; no part of the digest.
     """
 
     day_ms: int
@@ -50,9 +50,9 @@ class DayDigest:
 
 
 def packed(open_times: Sequence[int], values: Sequence[Sequence[float]]) -> bytes:
-    """Rows as they are digested."""
+    """Return rows in the form that is digested."""
     count = len(open_times)
-    # Laid between each other as doubles, which moves bits and makes no object: 0.05 CPU s a million.
+    # Interleaved as doubles, which moves bits and makes no object: 0.05 CPU s a million.
     rows = array("d", bytes(count * ROW.size))
     rows[0::6] = array("d", array("q", open_times).tobytes())
     for number, column in enumerate(values, 1):
@@ -87,7 +87,7 @@ def leaf(series: Series, day: DayDigest) -> bytes:
 
 
 def root(nodes: Sequence[bytes]) -> bytes | None:
-    """The top of the tree above these; None of none."""
+    """Return the top of the tree above `nodes`; None if there are none."""
     level = list(nodes)
     while len(level) > 1:
         pairs = [sha256(b"\1" + level[i] + level[i + 1]).digest() for i in range(0, len(level) - 1, 2)]
@@ -154,6 +154,6 @@ def _ends_of_days(open_times: Sequence[int]) -> Sequence[tuple[int, int]]:
 
 
 def _without_negative_zero(column: array[float]) -> array[float]:
-    # By its highest byte: few candles have one that is less than zero at all.
+    # By the highest byte: few columns have a value below zero.
     highest = column.tobytes()[0 if sys.byteorder == "big" else 7 :: 8]
     return array("d", [value + 0.0 for value in column]) if b"\x80" in highest else column

@@ -27,17 +27,18 @@ class Finding:
 
     @classmethod
     def of(cls, error: LaklakError) -> Finding:
-        """The problem that a run would end with."""
+        """Make the problem that a run would end with."""
         return cls("problem", str(error), error.hint, {"reason": error.reason})
 
 
 @dataclass(frozen=True, slots=True)
 class Checkup:
-    """All that was found, in the order to be shown.
+    """All findings, in the order to show them.
 
-    `versions`: program -> version. `settings`: (key, value as it may be shown, where it came from).
-    `findings`: (what it is about, finding). `cut_short`: something did not answer in time and may still be waited
-    for by a thread that cannot be ended. `ended_by`: what kept the look from its end, if anything; it is a finding too.
+    `versions`: program -> version. `settings`: (key, value as it may be shown, origin).  `findings`: (subject,
+    finding).
+    `cut_short`: something did not answer in time, and a thread that cannot be ended may still wait for it. `ended_by`:
+    the error that ended the look early, if any; it is a finding, too.
     """
 
     versions: Mapping[str, str]
@@ -49,7 +50,7 @@ class Checkup:
 
     @classmethod
     def without_look(cls, versions: Mapping[str, str], error: LaklakError) -> Checkup:
-        """What is left to say when this error kept the look from its beginning or its end."""
+        """Return what is left to say when this error kept the look from its beginning or its end."""
         about = "settings" if isinstance(error, SettingsError) else "check"
         return cls(versions, (), [(about, Finding.of(error))], ended_by=error)
 
@@ -58,13 +59,13 @@ class Checkup:
 
     @property
     def exit(self) -> int:
-        """The exit status: 0, 2 when a backfill could not run, or that of the error that ended the look."""
+        """The exit status: 0, 2 if a backfill could not run, or that of the error that ended the look."""
         if self.ended_by is not None:
             return self.ended_by.exit_code
         return 2 if self.count("problem") else 0
 
     def as_json(self) -> dict[str, Any]:
-        """What --json prints."""
+        """Return what --json prints."""
         return {
             "schema": SCHEMA,
             "version": self.versions["laklak"],

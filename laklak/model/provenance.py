@@ -11,7 +11,7 @@ from laklak.model.series import Interval, TimeRange
 from laklak.model.spans import laid_over, overlap
 
 Source = Literal["rest", "archive", "copy", "live", "import", "resample"]
-"""A venue's API, its bulk files, another store that does not know, a stream, a file of the user's, shorter candles."""
+"""A venue's API, its bulk files, another store that does not know, a stream, the user's file, shorter candles."""
 State = Literal["confirmed", "provisional"]
 """A streamed candle is provisional until the venue's API has given the same."""
 
@@ -26,7 +26,7 @@ RESAMPLE: Final[Source] = "resample"
 class Stretch:
     """A stretch of a series whose candles one source gave, in runs that began from `first_run_ms` to `last_run_ms`.
 
-    A run is known by when it began, by this machine's clock; so it is in laklak_runs.
+    A run is known by its start, by this machine's clock, as in laklak_runs.
     """
 
     span: TimeRange
@@ -36,7 +36,7 @@ class Stretch:
     last_run_ms: int
 
     def over(self, span: TimeRange) -> Stretch:
-        """The same of another stretch."""
+        """The same for another stretch."""
         return self if span == self.span else replace(self, span=span)
 
     def joins(self, other: Stretch) -> bool:
@@ -44,7 +44,7 @@ class Stretch:
         return (self.source, self.state) == (other.source, other.state)
 
     def joined(self, other: Stretch) -> Stretch:
-        """Both as one, from the first run to the last."""
+        """Join both, from the first run to the last."""
         return Stretch(
             TimeRange(min(self.span, other.span).start_ms, max(self.span.end_ms, other.span.end_ms)),
             self.source,
@@ -55,19 +55,19 @@ class Stretch:
 
 
 def given_by(source: Source, open_times: Sequence[int], interval: Interval, run_ms: int) -> tuple[Stretch, ...]:
-    """What a source gave in a run: candles at these times, which are rising, confirmed."""
+    """Return what a source gave in a run: candles at these times, which are rising, confirmed."""
     return tuple(Stretch(span, source, "confirmed", run_ms, run_ms) for span in _neighbours(open_times, interval.ms))
 
 
 def carried(known: Iterable[Stretch], copied: Sequence[Stretch]) -> list[Stretch]:
-    """What is said of `copied` stretches (in order, disjoint), where another store knows some of it."""
+    """Return the provenance of `copied` stretches (in order, disjoint), overlaid with what the other store knows."""
     spans = [stretch.span for stretch in copied]
     parts = (stretch.over(part) for stretch in known for part in overlap([stretch.span], spans))
     return reduce(laid_over, parts, list(copied))
 
 
 def _neighbours(open_times: Sequence[int], step_ms: int) -> list[TimeRange]:
-    """Rising times as ranges, each found by halving: a month without a gap takes one look."""
+    """Join rising times to ranges, each found by halving: a month without a gap takes one look."""
     found: list[TimeRange] = []
     first, count = 0, len(open_times)
     while first < count:

@@ -12,10 +12,10 @@ from laklak.model.series import Series
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """What a store remembers beside candles, one of each `kind` about a venue or a series.
+    """What a store remembers beside candles: one note of each `kind` about a venue or a series.
 
-    `about`: `binance` or `binance:BTCUSDT:1m`. `value`: JSON; empty when it has been forgotten. `noted_at_ms`: this
-    machine's clock, `venue_ms`: the venue's at that moment, for either may be wrong.
+    `about`: `binance` or `binance:BTCUSDT:1m`. `value`: JSON; empty once forgotten. `noted_at_ms`: this machine's
+    clock, `venue_ms`: the venue's at that moment, because either may be wrong.
     """
 
     about: str
@@ -26,16 +26,15 @@ class Note:
 
 
 EVERY_SYMBOL: Final = "*"
-"""The symbol of what became of all series of a venue at once."""
+"""Stands for all series of a venue at once."""
 
 
 @dataclass(frozen=True, slots=True)
 class GapFill:
-    """What a run filled of a series that was older than the end of the last one, or what of it failed.
+    """What a run filled of a series before the end of the last run, or what of it failed.
 
-    `symbol` EVERY_SYMBOL is said of a venue that ended early.  `start_ms` to `end_ms` was wanted; `before` and `after`
-    are its coverage in percent, None where nothing can be held. So many `requests` and files were asked for, so many
-    `rows` written.
+    `symbol` EVERY_SYMBOL is for a venue that ended early.  `start_ms` to `end_ms` was wanted; `before` and `after` are
+    its coverage in percent, None if nothing can be held. `requests` counts files, too; `rows` were written.
     """
 
     venue: str
@@ -49,7 +48,7 @@ class GapFill:
     error: str | None
 
     def is_about(self, series: Series) -> bool:
-        """Whether it tells of this series, of the interval of its run."""
+        """Whether it is about this series, if its run had the interval."""
         return self.venue == series.venue and self.symbol in (series.symbol, EVERY_SYMBOL)
 
 
@@ -76,7 +75,7 @@ class RunRecord:
     fills: Sequence[GapFill] = ()
 
     def with_fills(self, fills: Sequence[GapFill]) -> RunRecord:
-        """The same run with what it filled."""
+        """The same run with these fills."""
         return replace(self, fills=tuple(fills))
 
     @property
@@ -86,7 +85,7 @@ class RunRecord:
 
     @property
     def facts(self) -> dict[str, str | int | None]:
-        """Everything but its times and fills, under the names that it is stored by, with `result`."""
+        """Everything but its times and fills, under the names in the store, with `result`."""
         beside = ("account", "fills")
         names = [one.name for one in fields(self) if not one.name.endswith("_ms") and one.name not in beside]
         account = self.account.named(_REMEMBERED) | {"stored_after": self.account.stored_before + self.account.written}
@@ -94,9 +93,9 @@ class RunRecord:
 
     @classmethod
     def of(cls, started_ms: int, ended_ms: int, start_ms: int, end_ms: int, facts: Mapping[str, Any]) -> RunRecord:
-        """The run of which a store remembers these times and, by the names in FACTS, these facts."""
+        """Make the run of which a store remembers these times and, by the names in FACTS, these facts."""
         known = {name: facts[name] for name in _REMEMBERED if name != "missing"}
-        # What is in no field of its own is what the sum leaves.
+        # No field holds the quiet candles: they are the rest of the sum.
         quiet = facts["wanted"] - sum(facts[name] for name in _REMEMBERED[1:])
         names = [one.name for one in fields(cls) if one.name in FACTS]
         return cls(
@@ -114,4 +113,4 @@ FACTS: Final[Mapping[str, type[str] | type[int]]] = {
     **dict.fromkeys(("version", "interval", "error"), str),
     **dict.fromkeys(("series", *_REMEMBERED, "requests", "weight", "exit_code"), int),
 }
-"""What of a run is read back, and what it is."""
+"""What is read back of a run, and its types."""

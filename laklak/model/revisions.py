@@ -1,4 +1,4 @@
-"""Stored candles that got other values: what was there and what took its place."""
+"""Stored candles that got other values: the old and the new ones."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Why = Literal["refetch", "corrected", "repair", "remade"]
 there was no whole candle; the shorter candles of which it was made have other values by now."""
 
 Values = tuple[float, ...]
-"""Open, high, low, close and volume; NaN for a number that was missing."""
+"""Open, high, low, close and volume; NaN for a missing number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,12 +31,12 @@ class Revision:
 
 
 def row_text(values: Values) -> str:
-    """Values as JSON that means the same doubles: a missing one is null, an infinite one a number that is too large."""
+    """Return values as JSON that means the same doubles: null for a missing one, a too large number for infinity."""
     return "[" + ",".join(map(_cell_text, values)) + "]"
 
 
 def row_values(text: str) -> Values:
-    """The values that `row_text` has spelled."""
+    """Return the values that `row_text` has spelled."""
     return tuple(math.nan if cell is None else float(cell) for cell in json.loads(text))
 
 

@@ -19,10 +19,10 @@ _FORBIDDEN_IN_SYMBOLS: Final = frozenset("\"'`\\/")
 
 
 def check_symbol(text: str) -> str:
-    """Give back `text` if it can be a symbol, else raise ValueError saying what is wrong with it.
+    """Return `text` if it can be a symbol, else raise ValueError saying what is wrong with it.
 
-    1 to 40 printable characters without white space, control characters, quotes, backslash, `/` or `..`;
-    `^GSPC`, `BTC=F` and `币安人生USDT` are real ones.
+    1 to 40 printable characters without white space, control characters, quotes, backslash, `/` or `..`; `^GSPC`,
+    `BTC=F` and `币安人生USDT` are real ones.
     """
     if not text:
         raise ValueError("a symbol cannot be empty")
@@ -40,14 +40,14 @@ def check_symbol(text: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """The length of a candle: `1m` to `1d`. All of them divide the day, so every grid starts at the epoch."""
+    """The length of a candle: `1m` to `1d`. All divide the day, so every grid starts at the epoch."""
 
     name: str
     ms: int
 
     @classmethod
     def parse(cls, text: str) -> Interval:
-        """Give the interval called `text`; ValueError names the ones there are."""
+        """Return the interval called `text`; ValueError names the known ones."""
         ms = _INTERVAL_MS.get(text)
         if ms is not None:
             return cls(text, ms)
@@ -113,7 +113,7 @@ class TimeRange:
         return self.end_ms > self.start_ms
 
     def count(self, interval: Interval) -> int:
-        """How many candles a range on the grid holds."""
+        """Count the candles in a range on the grid."""
         return max(0, self.end_ms - self.start_ms) // interval.ms
 
     def clip(self, other: TimeRange) -> TimeRange:
@@ -135,8 +135,9 @@ class TimeRange:
 class Instrument:
     """What a venue says of a symbol: its `status`, when it was listed and when trading ends.
 
-    All of it is a hint: such dates have been weeks off, and a status can outlive the candles.  None is no date.
-    `quote`: what prices are in. `kind`: `perpetual`, or in the venue's word another. `underlying`: likewise, of what.
+    All of it is a hint: such dates have been weeks off, and a status can outlive the candles.  None means no date.
+    `quote`: the currency of prices. `kind`: `perpetual`, or another in the venue's word. `underlying`: in its word,
+    too.
     """
 
     symbol: str
@@ -149,17 +150,17 @@ class Instrument:
 
     @property
     def trades(self) -> bool:
-        """Whether candles are to be expected; also where nothing is said."""
+        """Whether to expect candles; also if the venue says nothing."""
         return self.status.upper() in ("TRADING", "UNKNOWN", "")
 
 
 def ms_of(text: str) -> int:
-    """The moment that UTC text with Z means."""
+    """Return the moment of a UTC text with Z, in ms."""
     return round(datetime.fromisoformat(text).timestamp() * 1000)
 
 
 def iso(time_ms: int) -> str:
-    """UTC text with Z: minutes where that says all, else seconds, else milliseconds."""
+    """Return UTC text with Z: minutes if that says all, else seconds, else milliseconds."""
     moment = datetime.fromtimestamp(time_ms // 1000, UTC)
     if time_ms % 1000:
         return f"{moment:%Y-%m-%dT%H:%M:%S}.{time_ms % 1000:03d}Z"

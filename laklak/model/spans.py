@@ -10,21 +10,21 @@ from laklak.model.series import Interval, TimeRange
 
 
 class Row(Protocol):
-    """Something that is said of a stretch of a series."""
+    """A statement about a stretch of a series."""
 
     @property
     def span(self) -> TimeRange: ...
 
     def over(self, span: TimeRange) -> Self:
-        """The same of another stretch."""
+        """The same for another stretch."""
         ...
 
     def joins(self, other: Self) -> bool:
-        """Whether the two can be one where they touch."""
+        """Whether the two can become one where they touch."""
         ...
 
     def joined(self, other: Self) -> Self:
-        """Both as one, from the first start to the last end."""
+        """Join both, from the first start to the last end."""
         ...
 
 
@@ -38,7 +38,7 @@ def on_grid(span: TimeRange, interval: Interval) -> TimeRange:
 
 
 def newest_held(wanted: TimeRange, not_held: Sequence[TimeRange], interval: Interval) -> int | None:
-    """The open_time of the newest candle of `wanted` outside of `not_held` (in order, disjoint); None if none is."""
+    """Return the open_time of the newest candle of `wanted` outside `not_held` (in order, disjoint), or None."""
     end_ms = wanted.end_ms
     for part in reversed(not_held):
         if part.end_ms < end_ms:
@@ -48,7 +48,7 @@ def newest_held(wanted: TimeRange, not_held: Sequence[TimeRange], interval: Inte
 
 
 def gaps(span: TimeRange, present: Iterable[int], interval: Interval) -> list[TimeRange]:
-    """The parts of `span` without the open_times in `present`, which are on the grid and rising."""
+    """Return the parts of `span` without the open_times in `present`, which are on the grid and rising."""
     found = []
     at = span.start_ms
     for time in present:
@@ -76,7 +76,7 @@ def merge(ranges: Iterable[TimeRange]) -> list[TimeRange]:
 
 
 def union(ranges: Iterable[TimeRange]) -> list[TimeRange]:
-    """Join ranges that come in any order and may overlap; empty ones are left out."""
+    """Join ranges that come in any order and may overlap; drop empty ones."""
     joined: list[TimeRange] = []
     for part in sorted((part for part in ranges if part), key=lambda part: part.start_ms):
         if joined and part.start_ms <= joined[-1].end_ms:
@@ -87,7 +87,7 @@ def union(ranges: Iterable[TimeRange]) -> list[TimeRange]:
 
 
 def parted(ranges: Iterable[TimeRange], closed: Sequence[TimeRange]) -> tuple[list[TimeRange], list[TimeRange]]:
-    """The parts of ranges outside of the `closed` ones, and those inside; each list is in order and disjoint."""
+    """Part ranges into those outside of the `closed` ones, and those inside; each list is in order and disjoint."""
     outside: list[TimeRange] = []
     inside: list[TimeRange] = []
     for part in ranges:
@@ -104,12 +104,12 @@ def parted(ranges: Iterable[TimeRange], closed: Sequence[TimeRange]) -> tuple[li
 
 
 def runs(times: Iterable[int], interval: Interval) -> list[TimeRange]:
-    """The open_times (rising) as ranges: neighbours on the grid become one."""
+    """Return open_times (rising) as ranges: neighbours on the grid become one."""
     return merge(TimeRange(time, time + interval.ms) for time in times)
 
 
 def oldest_held(wanted: TimeRange, not_held: Sequence[TimeRange]) -> int | None:
-    """The same for the oldest one."""
+    """Return the open_time of the oldest candle of `wanted` outside `not_held`, or None."""
     start_ms = wanted.start_ms
     for part in not_held:
         if part.start_ms > start_ms:
@@ -119,7 +119,7 @@ def oldest_held(wanted: TimeRange, not_held: Sequence[TimeRange]) -> int | None:
 
 
 def overlap(these: Sequence[TimeRange], those: Sequence[TimeRange]) -> list[TimeRange]:
-    """What two lists of ranges have in common; each is in order, disjoint, and has no empty range."""
+    """Return what two lists of ranges have in common; each is in order, disjoint, and has no empty range."""
     found = []
     for part in these:
         place = bisect_right(those, part.start_ms, key=lambda other: other.end_ms)
@@ -130,7 +130,7 @@ def overlap(these: Sequence[TimeRange], those: Sequence[TimeRange]) -> list[Time
 
 
 def without(span: TimeRange, ranges: Iterable[TimeRange]) -> list[TimeRange]:
-    """The parts of `span` outside of `ranges`, which are in order, disjoint and inside it."""
+    """Return the parts of `span` outside of `ranges`, which are in order, disjoint and inside it."""
     found = []
     start_ms = span.start_ms
     for part in ranges:
@@ -141,12 +141,12 @@ def without(span: TimeRange, ranges: Iterable[TimeRange]) -> list[TimeRange]:
 
 
 def count(ranges: Iterable[TimeRange], interval: Interval) -> int:
-    """How many minutes ranges on the grid hold."""
+    """Count the candles of ranges on the grid."""
     return sum(part.count(interval) for part in ranges)
 
 
 def laid_over(rows: Sequence[R], new: R) -> list[R]:
-    """`rows` (rising, disjoint) with `new` laid over them: it counts where they overlap, and like neighbours join."""
+    """Lay `new` over `rows` (rising, disjoint): it counts where they overlap, and like neighbours join."""
     if not new.span:
         return list(rows)
     start_ms, end_ms = new.span.start_ms, new.span.end_ms

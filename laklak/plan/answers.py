@@ -1,7 +1,7 @@
 """What an answer settles and what it leaves in doubt: holes and rejects.  Pure.
 
-A minute that a first answer lacks, or whose row it had to refuse, is in *doubt* and is asked once more, at least
-2 s later, with the smallest pages that cover it.  The second answer decides:
+A minute that a first answer lacks, or whose row is refused, is in *doubt*: ask for it once more, at least 2 s later,
+with the smallest pages that cover it.  The second answer decides:
 
     second answer      lacked before                                refused before
     good row           stored                                       stored
@@ -10,15 +10,15 @@ A minute that a first answer lacks, or whose row it had to refuse, is in *doubt*
     same row refused   undecided                                    rejected, kept with its row
     other row refused  undecided                                    undecided
 
-A row of a form that is not known is rejected only where the answer shows the known one beside it (Checked.proves).
-Rows outside the range suggest an answer to another question: what it lacks must be lacking, or refused, in two further
-answers.  Undecided minutes stay missing, and the next run asks for them again.
+A row of an unknown form is rejected only if the answer shows the known form beside it (Checked.proves).  Rows outside
+the range suggest the wrong answer: what it lacks must be lacking, or refused, in two further answers.  Undecided
+minutes stay missing, and the next run asks for them again.
 
-Of a venue that may cut an answer without a word, minutes beyond the outermost row on that side prove nothing: they are
-asked again in windows no wider than the rows that it gave, of which two have to lack them (`Narrow`).
+If the venue may silently cut an answer, minutes beyond the outermost row on the cut side prove nothing: ask for them
+again in windows no wider than the rows that came; two such windows must lack them (`Narrow`).
 
-No second answer settles what lies beyond the ends of a series: before its first candle nothing is wanted, and after its
-newest one nothing has come yet.  Where doubts hang on an end, the venue is asked for that end (`open_edges`).
+A second answer does not settle what lies beyond the ends of a series: before its first candle nothing is wanted, and
+after its newest one nothing has come yet.  If doubts hang on an end, ask the venue for that end (`open_edges`).
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from laklak.plan.rows import Checked, Refusal
 
 HOLE_CLOSED_FOR_MS: Final = 10 * 60_000
 LAGS_FOR_MS: Final = DAY_MS
-"""Candles of a range may come later than those after it, by so much: a hole that was noted earlier is asked again."""
+"""A candle may come up to this much later than those after it: ask again for a hole noted sooner after its close."""
 
 
 Edge = Literal["first", "newest"]
@@ -46,7 +46,7 @@ Edge = Literal["first", "newest"]
 
 @dataclass(frozen=True, slots=True)
 class Narrow:
-    """Minutes beyond the outermost row of an answer of so many `rows`; `lacked`: one window lacks them already."""
+    """Minutes beyond the outermost row of an answer of `rows` rows; `lacked`: one window already lacks them."""
 
     span: TimeRange
     rows: int
@@ -55,9 +55,9 @@ class Narrow:
 
 @dataclass(frozen=True, slots=True)
 class Doubts:
-    """Minutes of one series to ask again: ranges that were lacking, and refused rows by open_time.
+    """Minutes of one series to ask again: ranges that an answer lacks, and refused rows by open_time.
 
-    `unproven` ranges were lacking in an answer that proves nothing: they need two complete answers still.
+    `unproven`: an answer that proves nothing lacks these ranges; they still need two complete answers.
     """
 
     absent: tuple[TimeRange, ...] = ()
@@ -70,14 +70,15 @@ class Doubts:
 
     @property
     def lacking(self) -> Sequence[TimeRange]:
-        """All that was lacking, whatever it proved."""
+        """Everything that an answer lacked, whatever it proved."""
         return [*self.absent, *self.unproven, *(one.span for one in self.narrow)]
 
 
 def may_have_come(hole: Absence, interval: Interval, now_ms: int) -> bool:
-    """Whether a known hole was noted so soon after its close that the venue is to be asked for it once more by now.
+    """Whether a hole was noted so soon after its close that it is time to ask the venue for it once more.
 
-    Each time when it is twice as old: a hole of 10 minutes after 20, one of 20 after 40, until it is LAGS_FOR_MS old.
+    Ask each time the hole's age has doubled: a hole of 10 minutes after 20, one of 20 after 40, until it is LAGS_FOR_MS
+    old.
     """
     if hole.kind != "hole" or hole.venue_ms is None:
         return False
@@ -88,14 +89,14 @@ def may_have_come(hole: Absence, interval: Interval, now_ms: int) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class FirstQuestion:
-    """A question for candles that are missing."""
+    """A question for missing candles."""
 
     chunk: Chunk
 
 
 @dataclass(frozen=True, slots=True)
 class SecondQuestion:
-    """A question that settles `doubts`, which are its chunk's wanted minutes."""
+    """A question that settles `doubts`, its chunk's wanted minutes."""
 
     chunk: Chunk
     doubts: Doubts
@@ -103,7 +104,7 @@ class SecondQuestion:
 
 @dataclass(frozen=True, slots=True)
 class EdgeQuestion:
-    """A question for the first or the newest candle that the venue has of a series; the chunk hangs on it."""
+    """A question for the first or the newest candle that the venue has of a series; the chunk depends on it."""
 
     chunk: Chunk
     edge: Edge
@@ -114,7 +115,7 @@ Question = FirstQuestion | SecondQuestion | EdgeQuestion
 
 @dataclass(frozen=True, slots=True)
 class SecondRound:
-    """A question that failed all its tries once, and comes again at the end of the run; `failure` says why."""
+    """A question whose tries all failed; it comes again at the end of the run. `failure` says why."""
 
     question: Question
     failed_at_s: float
@@ -137,7 +138,7 @@ class Outcome:
 
 
 def first_answer(chunk: Chunk, checked: Checked, cut: Cut | None = None) -> Outcome:
-    """Take the first complete answer to a chunk; `cut`: which rows it may lack without a word."""
+    """Take the first complete answer to a chunk; `cut`: which rows it may silently lack."""
     candles = checked.candles.only(chunk.wanted)
     refused = {
         refusal.open_time_ms: refusal
@@ -164,8 +165,8 @@ def second_answer(
 ) -> Outcome:
     """Take the second complete answer: every doubt becomes a candle, a hole, a reject, or stays undecided.
 
-    `venue_now_ms` is the venue's clock, `confirmed_at_ms` the stamp of what is remembered.  `newest_ms` is the newest
-    candle that the series is known to have: what it lacks after that has not come yet, and is no hole.
+    `venue_now_ms` is the venue's clock, `confirmed_at_ms` this machine's, stamped on absences.  `newest_ms` is the
+    newest known candle of the series: later ones have not come yet and are no holes.
     """
     refused = {one.open_time_ms: one for one in checked.refusals if one.open_time_ms is not None}
     absent = _absent(chunk, checked.candles.open_times, refused)
@@ -180,7 +181,7 @@ def second_answer(
 
 
 class _Settling:
-    """What becomes of the doubts about a chunk while its second answer is read, a minute at a time."""
+    """Decides the doubts about a chunk while its second answer is read, a minute at a time."""
 
     def __init__(
         self,
@@ -206,7 +207,7 @@ class _Settling:
         self._repeated = 0
 
     def lacks(self, time: int) -> None:
-        """Take a minute that this answer lacks, too: a hole where both prove it, else one more doubt."""
+        """Take a minute that this answer lacks, too: a hole if both prove it, else one more doubt."""
         narrow, interval = self._asked_narrow, self._chunk.series.interval
         closed = time + interval.ms + HOLE_CLOSED_FOR_MS <= self._venue_now_ms
         if self._checked.strays or time >= self._newest_ms or not closed:
@@ -221,11 +222,11 @@ class _Settling:
             self._remember(time, "hole", "two complete answers lack it")
 
     def refuses(self, time: int, refusal: Refusal) -> None:
-        """Take a row that is no candle: a reject where both answers have the same one, else one more doubt."""
+        """Take a row that is no candle: a reject if both answers have the same one, else one more doubt."""
         before = self._doubts.refused.get(time)
         same = before is not None and before.row == refusal.row
         if not _wanted(time, self._chunk):
-            # What was taken along is no matter of this question.
+            # The question did not ask for this minute, its page only covers it.
             self._repeated += 1
             return
         self._repeated += same
@@ -256,10 +257,10 @@ class _Settling:
 def open_edges(
     series: Series, doubts: Doubts, *, start_ms: int, first_known: bool, newest_ms: int
 ) -> Iterator[tuple[Edge, TimeRange]]:
-    """Which ends of a series have to be known before these doubts can be settled, and the range that hangs on each.
+    """Name the ends of a series that must be known to settle these doubts, each with the range that hangs on it.
 
-    A minute after the newest candle that is known of (`newest_ms`) may be one that has not come yet; a lacking one
-    where the range begins (`start_ms`) may lie before the first candle, as long as that is not known.
+    A minute after the newest known candle (`newest_ms`) may not have come yet; if the first candle is unknown, a
+    lacking minute at the start of the range (`start_ms`) may lie before it.
     """
     lacking = merge(sorted(doubts.lacking))
     if lacking and lacking[-1].end_ms - series.interval.ms > newest_ms:
@@ -269,7 +270,7 @@ def open_edges(
 
 
 def doubts_within(doubts: Doubts, life: TimeRange) -> Doubts:
-    """The doubts about minutes of a range; rows that were refused are doubts wherever they are."""
+    """Keep the doubts about minutes of `life`, and all refused rows, wherever they are."""
     absent, unproven = (
         tuple(part for part in (one.clip(life) for one in parts) if part) for parts in (doubts.absent, doubts.unproven)
     )
@@ -296,7 +297,7 @@ def second_questions(series: Series, doubts: Doubts, tiers: Tiers, page: int) ->
 def _parted_by_cut(
     chunk: Chunk, checked: Checked, absent: tuple[TimeRange, ...], cut: Cut | None
 ) -> tuple[tuple[TimeRange, ...], tuple[Narrow, ...]]:
-    """What an answer lacks between its rows, and what it lacks beyond the outermost one where it may be cut.
+    """Part what an answer lacks: between its rows, and beyond the outermost one where it may be cut.
 
     An answer without rows was not cut.
     """
@@ -314,7 +315,7 @@ def _parted_by_cut(
 
 
 def _joined(narrow: Iterable[Narrow]) -> tuple[Narrow, ...]:
-    """Neighbours of the same kind as one, in order."""
+    """Join neighbours of the same kind; `narrow` is in order."""
     joined: list[Narrow] = []
     for one in narrow:
         last = joined[-1] if joined else None
@@ -334,11 +335,11 @@ def _incomplete(chunk: Chunk, candles: Candles) -> bool:
 
 
 def _absent(chunk: Chunk, present: Sequence[int], refused: Mapping[int, object]) -> tuple[TimeRange, ...]:
-    """The wanted minutes that are neither present (rising) nor refused, as ranges."""
+    """Return the wanted minutes that are neither in `present` (rising) nor refused, as ranges."""
     known = sorted({*present, *refused}) if refused else present
     absent: list[TimeRange] = []
     for part in chunk.wanted:
-        # A file's candles are many, and so can be the parts that are wanted: each looks only at its own.
+        # A file has many candles, and may have many wanted parts: search only each part's own.
         inside = known[bisect_left(known, part.start_ms) : bisect_left(known, part.end_ms)]
         absent += gaps(part, inside, chunk.series.interval)
     return tuple(absent)

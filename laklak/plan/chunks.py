@@ -1,10 +1,10 @@
 """What is missing, cut into requests.  Pure.
 
-    wanted   the range asked for, from the first candle of the series to its last   on the grid of the interval
-    missing  the parts of it that are neither stored nor known to be absent
-    chunk    one request; every chunk stands alone, so they are fetched in any order, many at a time
+    wanted   the range asked for, from the series' first candle to its last, on the grid of the interval
+    missing  its parts that are neither stored nor known to be absent
+    chunk    one request; chunks are independent, so they are fetched in any order, many at a time
 
-Page tiers are the venue's price steps, ((candles, weight), ...) rising: up to so many candles cost so much.
+Page tiers are the venue's price steps, ((candles, weight), ...) rising: a page of up to `candles` costs `weight`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Tiers = Sequence[tuple[int, int]]
 
 
 def page_weight(candles: int, tiers: Tiers) -> int:
-    """What one request for so many candles costs; ValueError above the largest page."""
+    """Return the cost of a request for `candles`; ValueError above the largest page."""
     for limit, weight in tiers:
         if candles <= limit:
             return weight
@@ -27,15 +27,15 @@ def page_weight(candles: int, tiers: Tiers) -> int:
 
 
 def best_page(tiers: Tiers) -> int:
-    """The page size with the most candles for a weight (the larger one when two are equal)."""
+    """The page size with the most candles per weight; of two equal ones the larger."""
     return max(tiers, key=lambda tier: (tier[0] / tier[1], tier[0]))[0]
 
 
 def plan_chunks(series: Series, missing: Iterable[TimeRange], tiers: Tiers, page: int) -> Iterator[Chunk]:
     """Cut missing ranges (in order, disjoint) into requests of at most `page` candles.
 
-    The chunks' `wanted` parts are exactly the missing ranges, each minute once.  Neighbouring parts share a request
-    where that costs no more than asking apart: 1440 scattered minutes are two pages, not 1440 requests.
+    The chunks' `wanted` parts are exactly the missing ranges, each minute once.  Neighbouring parts share a request if
+    that costs no more than asking apart: 1440 scattered minutes are two pages, not 1440 requests.
     """
     interval = series.interval
     together: list[TimeRange] = []

@@ -11,19 +11,19 @@ from laklak.plan.chunks import Tiers, page_weight, plan_chunks
 from laklak.plan.missing import SeriesPlan
 
 PACE: Final = 0.98
-"""The share of a budget that is used: the rest is slack for requests that arrive late and bunched."""
+"""The share of a budget that we use: the rest is slack for requests that arrive late and bunched."""
 
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """What may be spent of one quota: `units` in any `seconds`."""
+    """What we may spend of one quota: `units` in any `seconds`."""
 
     units: int
     seconds: float
 
     @property
     def units_a_second(self) -> float:
-        """The pace at which they are spent."""
+        """The pace of spending."""
         return PACE * self.units / self.seconds
 
 
@@ -36,9 +36,9 @@ class Cost:
     beside: Mapping[str, int] = field(default_factory=dict)
 
     def seconds(self, budgets: Mapping[str, Budget]) -> float:
-        """How long that takes at the venue's budgets, the first quota's first, if nothing else holds it up.
+        """How long that takes at the venue's `budgets` (its first quota first) if nothing else delays it.
 
-        The slowest of them counts.
+        The slowest quota counts.
         """
         first, *others = budgets.items()
         slowest = [self.weight / first[1].units_a_second]
@@ -55,7 +55,7 @@ def cost_of(
 ) -> Cost:
     """Count the requests of all plans with pages of `page` candles; each costs units of other quotas `beside`.
 
-    `rows_of`: how many candles of a series come at once, where that may be fewer.
+    `rows_of`: the candles of a series that come at once, if fewer than a page.
     """
     requests = weight = 0
     most = page
@@ -75,7 +75,7 @@ def cost_of(
 
 @dataclass(frozen=True, slots=True)
 class Alternative:
-    """One line of a venue's table `chunk x budget -> time`; `now`: what the run would use."""
+    """One line of a venue's table `chunk x budget -> time`; `now`: the line that the run would use."""
 
     venue: str
     chunk: int
@@ -96,9 +96,9 @@ def alternatives(
     beside: Mapping[str, int] | None = None,
     rows_of: Callable[[Series], int] | None = None,
 ) -> list[Alternative]:
-    """What a venue's part would take with other page sizes and budgets; the first quota's is what a line names.
+    """What a venue's part would take with other page sizes and budgets; a line names the first quota's budget.
 
-    `now` are the page and the budget that the run would use.
+    `now`: the page and the budget that the run would use.
     """
     by_first = {next(iter(some.values())).units: some for some in budgets}
     table = []

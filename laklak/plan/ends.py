@@ -1,8 +1,8 @@
-"""Where a series begins or ends, found by looking at pages: for venues that cannot be asked for such a candle.  Pure.
+"""Where a series begins or ends, found by looking at pages: for venues without a question for such a candle.  Pure.
 
-A search walks back from the end of the span until a page has candles, then halves what is left.  A page without
-candles is taken to say that the series is not alive there: a silence longer than a page can hide what lies beyond it,
-so the pages are best those of the longest interval.
+A search walks back from the end of the span until a page has candles, then halves the rest.  It takes a page without
+candles to mean that the series is not alive there, so a silence longer than a page hides what lies beyond it: use the
+pages of the longest interval.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from laklak.model.series import Interval, TimeRange
 from laklak.plan.answers import Edge
 
 _WALKED: Final = 32
-"""So many pages are looked at one by one; of more, ever larger steps are taken."""
+"""Up to this many pages are looked at one by one; of more, in ever larger steps."""
 
 
 @dataclass(frozen=True, slots=True)
 class EdgeSearch:
-    """A search for the first or the newest candle. `span`, on the grid, is where it still can be.
+    """A search for the first or the newest candle. `span`, on the grid, is where it can still be.
 
-    `found_ms`: the best candle that a page has shown. `looked_ms`: the start of the last page that had none.
+    `found_ms`: the best candle that a page has shown. `looked_ms`: the start of the last page without candles.
     """
 
     edge: Edge
@@ -37,7 +37,7 @@ class EdgeSearch:
 
     @classmethod
     def over(cls, edge: Edge, interval: Interval, span: TimeRange, page: int, cut: Cut | None = None) -> Self:
-        """A search of `span` with pages of so many candles; `cut`: which of its rows one may lack without a word."""
+        """Search `span` with pages of `page` candles; `cut`: which rows an answer may silently lack."""
         return cls(edge, interval, span, page * interval.ms, span.end_ms, cut=cut)
 
     def window(self) -> TimeRange | None:
@@ -54,7 +54,7 @@ class EdgeSearch:
         return TimeRange(max(span.start_ms, middle_ms - page_ms), middle_ms)
 
     def heard(self, window: TimeRange, times: Sequence[int]) -> Self:
-        """The search after a page showed these open times, oldest first."""
+        """Narrow the search after a page showed these open times, oldest first."""
         start_ms, end_ms = self.span.start_ms, self.span.end_ms
         if not times:
             if self.found_ms is None:

@@ -1,7 +1,7 @@
 """Longer candles made of shorter ones.  Pure.
 
-bucket    a candle of the longer interval, on its grid, which starts in 1970 as that of every venue
-complete  each shorter candle of it is held or quiet, and at least one is held
+    bucket    a candle of the longer interval, on its grid, which starts in 1970 as every venue's does
+    complete  each of its shorter candles is held or quiet, and at least one is held
 
 Open is that of the first one, high and low are the largest and the smallest, close is that of the last one.  The volume
 is the exact sum of the decimals that the venue has given, rounded once: the shortest text of a double is that of the
@@ -33,7 +33,7 @@ _EXACT: Final = Context(prec=1_000)
 class Buckets:
     """The buckets of a range, each in one of these lists, which are in order and disjoint.
 
-    `quiet`: nothing was traded in all of it, so there is no candle. `lacking`: some of it is neither held nor quiet.
+    `quiet`: nothing traded in the whole bucket, so it has no candle. `lacking`: part of it is neither held nor quiet.
     """
 
     complete: tuple[TimeRange, ...]
@@ -51,7 +51,7 @@ def around(span: TimeRange, longer: Interval) -> TimeRange:
 
 
 def buckets_of(span: TimeRange, quiet: Iterable[TimeRange], unknown: Iterable[TimeRange], longer: Interval) -> Buckets:
-    """Sort the buckets of `span`, which is on their grid; what is neither `quiet` nor `unknown` of it is held."""
+    """Sort the buckets of `span`, which is on their grid; what is neither `quiet` nor `unknown` is held."""
     lacking = union(around(part, longer) for part in unknown)
     inside = (TimeRange(longer.ceil(part.start_ms), longer.floor(part.end_ms)) for part in union(quiet))
     silent = [part for part in inside if part]
@@ -59,9 +59,9 @@ def buckets_of(span: TimeRange, quiet: Iterable[TimeRange], unknown: Iterable[Ti
 
 
 class LongerCandles:
-    """Takes shorter candles, oldest first, in parts cut anywhere, and gives one candle of each complete bucket.
+    """Takes shorter candles, oldest first, in parts cut anywhere, and makes one candle of each complete bucket.
 
-    `quiet` (in order, disjoint): when nothing was traded. Of the shorter ones no more is kept than one bucket has.
+    `quiet` (in order, disjoint): when nothing traded. It keeps at most one bucket of shorter candles.
     """
 
     def __init__(self, longer: Interval, of: Interval, quiet: Sequence[TimeRange] = ()) -> None:
@@ -85,7 +85,7 @@ class LongerCandles:
         self._rest = times[done:], tuple(column[done:] for column in columns)
 
     def end(self) -> None:
-        """There are no more."""
+        """Close the last bucket."""
         times, columns = self._rest
         self._rest = ((), ((),) * 5)
         self._make(times, columns)

@@ -1,4 +1,4 @@
-"""What became of one candle, from what a store keeps about it and its like.  Pure.
+"""What became of one candle, from what a store keeps about it and others.  Pure.
 
 it is there                                 held
 an absence is remembered                    rejected, quiet, outside_sessions, before_listing, after_end, hole,
@@ -6,7 +6,7 @@ an absence is remembered                    rejected, quiet, outside_sessions, b
 before the first candle, after the last     before_listing, after_end
 it had not closed when last asked           beyond_clock
 no source reaches back to it any more       out_of_reach
-else it is missing                          failed where an attempt at it is known to have, or not_fetched
+else it is missing                          failed if an attempt at it is known to have failed, or not_fetched
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ Verdict = Literal[
 ]
 
 MISSING: Final[frozenset[Verdict]] = frozenset({"not_fetched", "failed"})
-"""What another run could change."""
+"""Verdicts that another run could change."""
 LACKING: Final[frozenset[AbsenceKind]] = frozenset({"hole", "quiet"})
 """How a series lacks a candle that its venue does not have."""
 
@@ -53,7 +53,7 @@ _OF_ABSENCE: Final[Mapping[AbsenceKind, Verdict]] = {
 
 @dataclass(frozen=True, slots=True)
 class Outage:
-    """The candles of `span` are lacking in most series of a venue; that in question in so many `of` those known."""
+    """A stretch that most series of a venue lack; `lacking` of the `of` known ones lack the candle in question."""
 
     span: TimeRange
     lacking: int
@@ -62,7 +62,7 @@ class Outage:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """An attempt at a candle that failed: when that was noted, by this machine's clock, and the error."""
+    """A failed attempt at a candle: when it was noted, by this machine's clock, and the error."""
 
     at_ms: int
     error: str
@@ -72,8 +72,9 @@ class Failure:
 class Evidence:
     """What is known about the candle of `series` that opens at `open_ms`.
 
-    `values`: open to volume, where it is held. `begins_ms`, `ends_ms`: where the series lives, None is not known; it
-    reaches back to `reach_ms`. What had closed by `as_of_ms` was wanted when the venue was last asked.
+    `values`: open to volume, if it is held. `begins_ms`, `ends_ms`: where the series lives, None if unknown.
+    `reach_ms`: how far back sources reach. `as_of_ms`: when the venue was last asked; that run wanted everything that
+    had closed by then.
     """
 
     series: Series
@@ -89,7 +90,7 @@ class Evidence:
 
 
 def judge_minute(known: Evidence) -> Verdict:
-    """The one thing that a candle is."""
+    """Return the one verdict on a candle."""
     if known.values is not None:
         return "held"
     if known.absence is not None:
@@ -107,9 +108,9 @@ def judge_minute(known: Evidence) -> Verdict:
 
 
 def find_outage(open_ms: int, lacking: Iterable[Sequence[TimeRange]], of: int) -> Outage | None:
-    """The stretch around a candle that more than half of so many series lack, if there is one.
+    """Return the stretch around a candle that more than half of `of` series lack, or None.
 
-    `lacking`: what each of them lacks, disjoint. A single series has nothing to be compared with.
+    `lacking`: what each of them lacks, disjoint. A single series has nothing to compare with.
     """
     changes: Counter[int] = Counter()
     here = 0

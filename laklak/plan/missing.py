@@ -10,46 +10,46 @@ from laklak.model.series import Series, TimeRange
 
 @dataclass(frozen=True, slots=True)
 class SeriesPlan:
-    """One series of a run: what is wanted, what the store has, what is to fetch.
+    """One series of a run: what it wants, what the store has, what to fetch.
 
-    Its account is what is known before anything is fetched; what is `absent` or `out_of_reach` is not in its sum, and
-    the candles in `missing` and in `blocked` are what it lacks.
+    Its account is what is known before fetching; its sum leaves out `absent` and `out_of_reach`, and lacks the candles
+    in `missing` and in `blocked`.
     """
 
     series: Series
     wanted: TimeRange
     first_ms: int | None
-    """The open_time of the first candle of the series, where candles have shown it."""
+    """The open_time of the first candle of the series, if candles have shown it."""
     stored: int
     holes: int
     rejected: int
     missing: tuple[TimeRange, ...]
     known_rejected: frozenset[int] = frozenset()
-    """Minutes asked again although they are remembered as rejected."""
+    """Minutes to ask again although they are remembered as rejected."""
     newest_ms: int | None = None
-    """The open_time of the newest candle that is known of so far: the series has gone on until there."""
+    """The open_time of the newest known candle: the series has gone on until there."""
     oldest_ms: int | None = None
-    """The open_time of the oldest candle of `wanted` that is known of so far."""
+    """The open_time of the oldest known candle of `wanted`."""
     asked_start_ms: int | None = None
-    """Where the range that was asked for begins; `wanted` may begin later."""
+    """Where the range asked for begins; `wanted` may begin later."""
     asked_end_ms: int | None = None
     """Where it ends; `wanted` may end earlier."""
     doubtful_first: bool = False
-    """`wanted` begins where one answer says, and something else says that there are earlier candles."""
+    """`wanted` begins where one answer says, but something else tells of earlier candles."""
     blocked: tuple[TimeRange, ...] = ()
-    """What is not there either, and is not asked for, since the store could not take it."""
+    """Missing, too, but not to fetch, because the store could not take it."""
     absent: int = 0
-    """So many of `wanted` are known to be closed, before the first candle or after the last."""
+    """Candles of `wanted` known to be closed, before the first candle or after the last."""
     quiet: int = 0
-    """In so many minutes nothing was traded, of a venue that leaves these out."""
+    """Candles of `wanted` without trades, of a venue that leaves these out."""
     not_whole: tuple[TimeRange, ...] = ()
-    """Of `missing`, where something stands that is no candle."""
+    """The parts of `missing` where something stands that is no candle."""
     out_of_reach: tuple[TimeRange, ...] = ()
-    """What is not there, and no source reaches any more."""
+    """Missing, and no source reaches it any more."""
     reach_ms: int = 0
-    """From where on there is a source, where something is out of reach."""
+    """From where on there is a source, if something is out of reach."""
     files_only: bool = False
-    """Only bulk files have the series: the API is not asked for what they lack."""
+    """Only bulk files have the series: do not ask the API for what they lack."""
 
     @property
     def asked(self) -> TimeRange:

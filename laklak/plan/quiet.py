@@ -1,8 +1,8 @@
 """Minutes without trades, of a venue that leaves these out: one complete answer settles them.  Pure.
 
-Between candles that the series is known to have, a lacking minute is no end of it, and nothing else that a second
-answer could clear up; near the venue's clock it may still come.  What is asked a second time, for nothing was known yet
-around it, is quiet then, where another venue would have a hole.
+A lacking minute between known candles is not the end of the series, and a second answer could clear up nothing else;
+only near the venue's clock it may still come.  If a second question was needed because nothing around the minute was
+known yet, it makes the minute quiet, where another venue would have a hole.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ LACKS_IT = "a complete answer lacks it"
 def with_quiet(
     outcome: Outcome, interval: Interval, known: TimeRange, *, venue_now_ms: int, confirmed_at_ms: int
 ) -> Outcome:
-    """The same outcome, with quiet stretches in place of doubts and holes.
+    """Turn settled doubts and holes of an outcome into quiet stretches.
 
-    `known` is from the oldest to the newest candle that the series is known to have.
+    `known` spans the oldest to the newest known candle of the series.
     """
     final_ms = (venue_now_ms - HOLE_CLOSED_FOR_MS) // interval.ms * interval.ms
     settled = TimeRange(known.start_ms, min(known.end_ms, final_ms))

@@ -1,18 +1,18 @@
-"""A page of rows -> the candles that may be stored, and the rows that may not, each with its reason.  Pure.
+"""A page of rows -> the candles to store, and the refused rows, each with its reason.  Pure.
 
-The rules: open_time is an integer on the grid and inside the range asked, strictly rising; no number is taken unless
-its text is a plain decimal, whatever a float could be made of (JSON numbers are taken where they are no longer);
-high >= max(open, close, low), low <= min(open, close), prices > 0, volume >= 0.  Of identical doubles one is kept,
-a minute with differing doubles is refused.  A row that tells no time is of the minute that lacks between its
-neighbours, if they leave no doubt about it.
+The rules: open_time is an integer on the grid and inside the range asked, strictly rising; a number counts only if its
+text is a plain decimal, whatever a float could be made of (a JSON number if it is no longer than one); high >=
+max(open, close, low), low <= min(open, close), prices > 0, volume >= 0.  Of rows with identical doubles one is kept, a
+minute with differing doubles is refused.  A row without a time belongs to the minute missing between its neighbours, if
+they leave no doubt about it.
 
-A row can break a rule by what it says (its prices, its time), or be of a *form* that is not known: a cell less, another
-type, a spelling that is no number.  The first is about that row, the second may be about the reader: see Checked.
+A row can break a rule by what it says (its prices, its time), or have an unknown *form*: a cell less, another type, a
+spelling that is no number.  The first is about that row, the second may be about the reader: see Checked.
 
 A page that keeps all rules is checked in columns; only a page that breaks one is walked row by row.
 
-A page whose times fall is one that its adapter should have turned: nothing of it is taken, and none of its rows is
-refused, for they are sound.
+If a page's times fall, its adapter should have turned it: nothing of it is taken, and no row is refused, because the
+rows are sound.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ _NEIGHBOURS: Final = 2
 _OFF_GRID: Final = "open_time is not on the grid of the interval"
 _OUT_OF_ORDER: Final = "out of order"
 _ENOUGH_FOR_AN_ORDER: Final = 3
-"""Of two rows that fall, one may be out of order, or both come newest first."""
+"""Two falling rows may be one out of order, or both newest first."""
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """A row that may not be stored. `open_time_ms` is None when the row occupies no minute of the range asked.
+    """A row not to store. `open_time_ms` is None if the row occupies no minute of the range asked.
 
     `unknown_form`: it cannot be read, whatever it says.
     """
@@ -56,16 +56,16 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """The outcome: candles in order, and what was refused. No minute is in both.
+    """The outcome: candles in order, and refusals. No minute is in both.
 
-    `strays`: some rows are of no minute that was asked. Then the answer may be one to another question (a cache that
-    drops the query, times in another unit), and what it lacks proves nothing.
+    `strays`: some rows lie outside the range asked.  Then the answer may belong to another question (a cache that drops
+    the query, times in another unit), and what it lacks proves nothing.
 
-    `final_ms`: what closes later is not told yet, as the answer says.
+    `final_ms`: the answer does not tell yet what closes later.
 
-    `sessions`: when there was trade, as the answer tells (see Page).
+    `sessions`: when the market traded, as the answer tells (see Page).
 
-    `newest_first`: the rows come in the wrong order throughout, so none was looked at; it proves nothing either.
+    `newest_first`: all rows come in the wrong order, so none was read; this, too, proves nothing.
     """
 
     candles: Candles
@@ -77,19 +77,19 @@ class Checked:
 
     @property
     def unread(self) -> Sequence[Refusal]:
-        """The rows of a form that is not known."""
+        """The rows of an unknown form."""
         return [refusal for refusal in self.refusals if refusal.unknown_form]
 
     @property
     def not_understood(self) -> bool:
-        """There are rows, and none of them has the form that is known: what they say is not known either."""
+        """Whether no row has the known form: then what they say is unknown, too."""
         return bool(self.refusals) and not len(self.candles) and len(self.unread) == len(self.refusals)
 
     def proves(self, refusal: Refusal) -> bool:
-        """Whether a row of this answer, refused a second time, is broken, and not the reader of the venue's new rows.
+        """Whether a row of this answer, refused a second time, is broken itself, rather than new to the reader.
 
-        It is by what it says.  By its form it is where most rows of the answer have the known one, a later one too: a
-        venue that changes the form of its rows at some moment does not go back.
+        A row that breaks a rule by what it says is broken.  One of an unknown form is if most rows of the answer have
+        the known one, a later row among them: a venue that changes its form does not go back.
         """
         if not refusal.unknown_form:
             return True
@@ -102,8 +102,8 @@ class Checked:
 def check_page(page: Page, series: Series, span: TimeRange) -> Checked:
     """Split the rows of an answer to `span` into candles and refusals.
 
-    Rows may be any JSON; nothing raises for their content.  `candles.open_times` is strictly rising and inside
-    `span`; `candles.values` equals float(text) of `candles.texts`, bit for bit.
+    Rows may be any JSON; nothing raises for their content.  `candles.open_times` is strictly rising and inside `span`;
+    `candles.values` equals float(text) of `candles.texts`, bit for bit.
     """
     if not page.rows:
         return Checked(_batch(series, []), ())
@@ -117,9 +117,9 @@ def check_page(page: Page, series: Series, span: TimeRange) -> Checked:
 
 
 def _falls(times: Sequence[Any]) -> bool:
-    """Whether these are times of rows that come newest first, a broken one among them or not.
+    """Whether rows come newest first, maybe with a broken one among them.
 
-    One row out of order makes one fall, so there have to be two, and more falls than rises.
+    One row out of order makes one fall, so there must be two, and more falls than rises.
     """
     told = [time for time in times if type(time) is int]
     falls = sum(later < time for time, later in pairwise(told))
@@ -128,9 +128,9 @@ def _falls(times: Sequence[Any]) -> bool:
 
 
 def _cells_moved(page: Page, series: Series) -> bool:
-    """Whether no row has its close_time where it was: then the cells before it are not what they were either.
+    """Whether no row has its close_time in its place: then the cells before it have moved, too.
 
-    One is enough, for a candle that ended early may have its own.
+    One in its place is enough, because a candle that ended early may have another close_time.
     """
     closes, times, step = page.close_times, page.columns[0], series.interval.ms
     if closes is None or _closes(times[0], closes[0], step):
@@ -139,7 +139,7 @@ def _cells_moved(page: Page, series: Series) -> bool:
 
 
 def _is_uneven(page: Page) -> bool:
-    """Whether rows with a close_time differ in length: each of them has to have it where it was, then."""
+    """Whether rows with a close_time differ in length: then each row must have it in its place."""
     if page.close_times is None:
         return False
     rows = page.rows if set(map(type, page.rows)) == {list} else [row for row in page.rows if isinstance(row, list)]
@@ -147,21 +147,21 @@ def _is_uneven(page: Page) -> bool:
 
 
 def _closes(opened: object, closed: object, step: int) -> bool:
-    """Whether this is a close_time of a candle that opened then."""
+    """Whether `closed` can be the close_time of a candle that opened at `opened`."""
     if isinstance(closed, str) and closed.isascii() and closed.isdecimal() and len(closed) < _LONG_TIME:
         closed = int(closed)
     return type(opened) is int and type(closed) is int and 0 <= closed - opened <= step
 
 
 def _check_columns(page: Page, series: Series, span: TimeRange) -> CandleBatch | None:
-    """The whole page as one batch if every row keeps every rule; None if one does not, or if that is not certain."""
+    """Return the page as one batch if every row surely keeps every rule, else None."""
     times, *columns = page.columns
     if set(map(type, times)) != {int}:
         return None
     step = series.interval.ms
     if times[0] < span.start_ms or times[-1] >= span.end_ms:
         return None
-    # A page without holes is one arithmetic run; anything else has to be rising and on the grid.
+    # A page without holes is one arithmetic run; any other must be rising and on the grid.
     if not _is_run(times, step) and not (
         all(map(operator.lt, times, times[1:])) and not any(time % step for time in times)
     ):
@@ -195,9 +195,9 @@ def _prices_agree(
 
 
 class _RowCheck:
-    """A page looked at row by row, because not all of it is plain: which minute each row speaks of, and what it is.
+    """Checks a page row by row, because not all of it is plain: which minute each row is about, and what it is.
 
-    `moved`: every row has the form that another column is where we read ours.
+    `moved`: every row has the form in which another column stands where we read ours.
     """
 
     def __init__(self, page: Page, series: Series, span: TimeRange, *, moved: bool, uneven: bool) -> None:
@@ -211,7 +211,7 @@ class _RowCheck:
         self._off_grid: dict[int, Any] = {}
         self._timeless: list[int] = []
         self._newest: int | None = None
-        # Where all there is are two rows, more have to tell whether one is in the wrong place, or the reader is wrong.
+        # Two rows alone do not tell whether one is in the wrong place, or the reader is wrong.
         self._no_order = sum(type(time) is int for time in page.columns[0]) < _ENOUGH_FOR_AN_ORDER
         self._uneven = uneven
 
@@ -225,13 +225,13 @@ class _RowCheck:
             self._refuse(minute, _NO_TIME, self._page.rows[index], form=True)
         strays = any(refusal.open_time_ms is None for refusal in self._refusals)
         for began, row in self._off_grid.items():
-            # It stands for the minute it began in, unless that has a row of its own.
+            # It stands for the minute it began in, unless another row does.
             self._refuse(None if self._has(began) else began, _OFF_GRID, row, form=self._moved)
         rows = [(time, *self._good[time]) for time in sorted(self._good)]
         return Checked(_batch(self._series, rows), self._refusals, strays)
 
     def _place(self, index: int, row: Any) -> None:
-        """Find the minute of a row; what has none, or one of others, waits or is refused."""
+        """Find the minute of a row; a row without one, or of another, waits or is refused."""
         open_time = self._page.columns[0][index]
         reason = _misplaced(open_time, self._series, self._span)
         if reason is None:
@@ -244,7 +244,7 @@ class _RowCheck:
             self._refuse(None, reason, row, form=self._moved)
 
     def _take(self, open_time: int, index: int, row: Any) -> None:
-        """Judge a row that speaks of a minute of the span."""
+        """Judge a row about a minute of the span."""
         cells = [column[index] for column in self._page.columns[1:]]
         others = self._moved or (self._uneven and not self._closes(index))
         candle = _candle(cells)
@@ -283,9 +283,9 @@ class _RowCheck:
 
 
 def _between_candles(times: Sequence[Any], index: int, good: Container[int], step: int) -> int | None:
-    """The minute of a row that tells none, where its neighbours leave no doubt; else None.
+    """Return the minute of a row without a time if its neighbours leave no doubt; else None.
 
-    Two candles before it and two after it, in a row but for one minute, and nothing in its time that says another.
+    The two candles before it and the two after it must leave just this minute, and its time cell must not tell another.
     """
     places = range(index - _NEIGHBOURS, index + _NEIGHBOURS + 1)
     if places[0] < 0 or places[-1] >= len(times) or type(times[places[0]]) is not int:
@@ -299,7 +299,7 @@ def _between_candles(times: Sequence[Any], index: int, good: Container[int], ste
 
 
 def _time_said(cell: object) -> float | None:
-    """The number that a cell spells which is no integer; None if it spells none."""
+    """Return the number that a non-integer cell spells; None if it spells none."""
     try:
         number = float(cell) if isinstance(cell, str | float) else math.nan
     except ValueError:
@@ -308,7 +308,7 @@ def _time_said(cell: object) -> float | None:
 
 
 def _misplaced(open_time: object, series: Series, span: TimeRange) -> str | None:
-    """Why a row occupies no minute of the range, or None if it does."""
+    """Say why a row occupies no minute of the range, or None if it does."""
     if type(open_time) is not int:
         return _NO_TIME
     if open_time % series.interval.ms:
@@ -319,7 +319,7 @@ def _misplaced(open_time: object, series: Series, span: TimeRange) -> str | None
 
 
 def _candle(cells: Sequence[Any]) -> tuple[tuple[str, ...], tuple[float, ...]] | str:
-    """The texts and floats of one row, or the rule it breaks."""
+    """Return the texts and floats of one row, or the rule it breaks."""
     texts = []
     for name, cell in zip(("open", "high", "low", "close", "volume"), cells, strict=True):
         text = decimal_text(cell)
@@ -339,7 +339,7 @@ def _candle(cells: Sequence[Any]) -> tuple[tuple[str, ...], tuple[float, ...]] |
 
 
 def _is_number(cell: object) -> bool:
-    """Whether a cell is a number in a spelling that is known, one below zero too: what it says is another matter."""
+    """Whether a cell is a number in a known spelling, also a negative one, whatever it says."""
     return decimal_text(cell.removeprefix("-") if isinstance(cell, str) else cell) is not None
 
 

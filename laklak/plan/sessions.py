@@ -1,10 +1,10 @@
-"""What an answer leaves open of a venue that trades in sessions and leaves out minutes without trades.  Pure.
+"""What an answer leaves open, if its venue trades in sessions and leaves out minutes without trades.  Pure.
 
-    outside of the sessions that the answer tells   closed
-    inside, or where it tells none                  quiet, once it is final
-    it has neither sessions nor rows                nothing of minutes younger than three days; later quiet
+    outside of the answer's sessions                closed
+    inside, or if the answer tells no sessions      quiet, once it is final
+    the answer has neither sessions nor rows        minutes younger than three days stay open; older ones quiet
 
-One complete answer settles all of it: what the feed has not published yet is not looked at.
+One complete answer settles all of it, except what the feed has not published yet.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ PROVES_NOTHING_FOR_MS: Final = 3 * DAY_MS
 
 
 class Settled(NamedTuple):
-    """Of what an answer lacks: what is to be remembered, and what may still come."""
+    """Of what an answer lacks: what to remember, and what may still come."""
 
     absences: Sequence[Absence]
     not_yet: Sequence[TimeRange]
@@ -34,7 +34,7 @@ class Settled(NamedTuple):
 def settle_lacking(
     chunk: Chunk, lacking: Iterable[TimeRange], checked: Checked, *, venue_now_ms: int, confirmed_at_ms: int
 ) -> Settled:
-    """Say of all that an answer lacks of a chunk what it is; `lacking` is in order and disjoint."""
+    """Settle everything that an answer to a chunk lacks; `lacking` is in order and disjoint."""
     interval = chunk.series.interval
     final_ms = venue_now_ms if checked.final_ms is None else min(checked.final_ms, venue_now_ms)
     closed: list[TimeRange] = []
@@ -55,9 +55,9 @@ def settle_lacking(
 
 
 def _between(sessions: Sequence[TimeRange], asked: TimeRange, interval: Interval, final_ms: int) -> Sequence[TimeRange]:
-    """The candles of which no part lies in a session.
+    """Return the candles of which no part lies in a session.
 
-    After the last session that is told there may be another one by now, so there only what is final counts.
+    After the last session that the answer tells, another may have begun: there only final minutes count.
     """
     open_ = union(TimeRange(interval.floor(one.start_ms), interval.ceil(one.end_ms)) for one in sessions)
     end_ms = min(asked.end_ms, max(open_[-1].start_ms, interval.floor(max(0, final_ms))))

@@ -1,4 +1,4 @@
-"""From the symbols asked for to series with a wanted range, held against what the venue lists.  Pure."""
+"""From the symbols asked for to series with a wanted range, checked against the venue's listing.  Pure."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from laklak.model.spans import on_grid
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A symbol of a venue as the user gave it; `typed` by hand, or read from a list, maybe the `packaged` one.
+    """A symbol of a venue as the user gave it: `typed` by hand, or read from a list, maybe the `packaged` one.
 
-    `held`: it was not named, and the store holds it.
+    `held`: nobody named it, but the store holds it.
     """
 
     symbol: str
@@ -29,14 +29,14 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Every:
-    """All that a venue trades in its `market`, of one `quote` or of any, and what the store holds of it."""
+    """Everything that a venue trades in its `market`, in one `quote` or in any, and what the store holds of it."""
 
     venue: str
     quote: str | None = None
     market: str = "perpetual"
 
     def asked(self, instruments: Iterable[Instrument], held: Iterable[str]) -> list[Asked]:
-        """Give what trades, then what else is held; SymbolError where nothing trades."""
+        """Return what trades, then what else is held; SymbolError if nothing trades."""
         by_symbol = {one.symbol: one for one in instruments}
         traded = traded_now(by_symbol.values(), self.venue, self.market, self.quote)
         return [Asked(symbol, self.venue, typed=False) for symbol in traded] + [
@@ -44,7 +44,7 @@ class Every:
         ]
 
     def held(self, instruments: Mapping[str, Instrument], held: Iterable[str]) -> list[Asked]:
-        """Give what is held of the quote; where the venue does not say it any more, the symbol does."""
+        """Return the held symbols of the quote; for an unlisted one the spelling tells the quote."""
         symbols = sorted(symbol for symbol in set(held) if self._is_quoted(symbol, instruments.get(symbol)))
         return [Asked(symbol, self.venue, typed=False, held=True) for symbol in symbols]
 
@@ -58,10 +58,10 @@ class Every:
 
 @dataclass(frozen=True, slots=True)
 class Unlisted:
-    """What was found of a symbol that its venue does not list.
+    """What is known of a symbol that its venue does not list.
 
-    `life`: the time of which candles were found, on the grid; None where no source knows the symbol (`why`: which were
-    asked), or, with `undecided`, where one could not be asked.  `first_ms` and `newest_ms`: its candles, by klines;
+    `life`: the time in which candles were found, on the grid; None if no source knows the symbol (`why`: the sources
+    asked), or, with `undecided`, if one could not be asked.  `first_ms` and `newest_ms`: its candles, by klines;
     `ended`: no more will come.  `files_only`: only the bulk files have it.
     """
 
@@ -75,7 +75,7 @@ class Unlisted:
 
 
 NOT_LISTED: Final = "not listed"
-"""What is said in place of a status."""
+"""Shown in place of a status."""
 _NONE: Final[Mapping[str, Unlisted]] = MappingProxyType({})
 
 
@@ -83,7 +83,7 @@ _NONE: Final[Mapping[str, Unlisted]] = MappingProxyType({})
 class Target:
     """One series to fill: the wanted range is on the grid and may be empty.
 
-    `first_ms`: its first candle, where one has shown it. `newest_ms`: a candle that it is known to have.
+    `first_ms`: its first candle, if one has shown it. `newest_ms`: a candle that it is known to have.
     `asked_start_ms` and `asked_end_ms`: the range that was asked for, before `wanted` was cut.
     `doubtful_first`: see SeriesPlan.
     """
@@ -97,21 +97,21 @@ class Target:
     asked_end_ms: int | None = None
     doubtful_first: bool = False
     settled: bool = False
-    """It is not listed, and `wanted` is cut to what was found: nothing more is to be asked about where it lives."""
+    """The venue does not list it, and `wanted` is cut to what was found: do not ask where it lives."""
     files_only: bool = False
     """Only the bulk files have it."""
     refused: bool = False
-    """It is listed as not trading, and klines do not answer for it: at most the bulk files have it."""
+    """The venue lists it as not trading, and klines refuse it: at most the bulk files have it."""
 
     @property
     def trades(self) -> bool:
-        """Whether the venue says that candles are to be expected."""
+        """Whether the venue lets us expect candles."""
         return self.instrument.trades
 
 
 @dataclass(frozen=True, slots=True)
 class FailedSeries:
-    """A series with something missing for a reason of its own: a short stable word and a sentence."""
+    """A series that lacks something for a reason apart: a short stable word and a sentence."""
 
     series: str
     reason: str
@@ -120,7 +120,7 @@ class FailedSeries:
 
 @dataclass(frozen=True, slots=True)
 class EndedSeries:
-    """A series that has no candles from `ended_ms` on (None: none at all), and what the venue says of it."""
+    """A series without candles from `ended_ms` on (None: without any), and the venue's status of it."""
 
     series: str
     ended_ms: int | None
@@ -129,7 +129,7 @@ class EndedSeries:
 
 @dataclass(frozen=True, slots=True)
 class BegunSeries:
-    """A series whose first candle lies in the range that was asked for: nothing is wanted before it."""
+    """A series whose first candle lies in the range asked for: nothing is wanted before it."""
 
     series: str
     first_ms: int
@@ -137,7 +137,7 @@ class BegunSeries:
 
 @dataclass(frozen=True, slots=True)
 class ReachedSeries:
-    """A series of which nobody gives what opens before `reach_ms`: so many `candles` of the range."""
+    """A series of which no source has what opens before `reach_ms`: `candles` of the range."""
 
     series: str
     reach_ms: int
@@ -146,26 +146,26 @@ class ReachedSeries:
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
-    """What symbols turned out to be."""
+    """The outcome of resolving symbols."""
 
     targets: tuple[Target, ...]
     failed: tuple[FailedSeries, ...]
     unknown: tuple[str, ...] = ()
-    """Series that no source knows and that were not asked for by name (`packaged`, `held`): no failure."""
+    """Series that no source knows and nobody asked for by name (`packaged`, `held`): no failure."""
     typed_unknown: tuple[SymbolError, ...] = ()
-    """Of the failed ones, those that were typed: an error of the run where nothing else that was typed is known."""
+    """The typed ones among the failed: an error of the run if no typed symbol is known."""
 
 
 class EmptyRange(SettingsError):
-    """Nothing is left of the range that was asked for, by the clock of a venue."""
+    """By a venue's clock nothing is left of the range asked for."""
 
 
 def clip_to_clock(
     start_ms: int | None, end_ms: int | None, days: int | None, clock_ms: int, interval: Interval, settle_s: float = 0.0
 ) -> TimeRange:
-    """The range of a run: `end` is exclusive, and no candle of it closed less than `settle_s` before the venue's clock.
+    """Return the range of a run: `end` is exclusive, its candles closed at least `settle_s` ago by the venue's clock.
 
-    `days` counts back from the end.  EmptyRange when nothing is left.
+    `days` counts back from the end.  EmptyRange if nothing is left.
     """
     now_ms = interval.floor(clock_ms - round(settle_s * 1000))
     last_ms = now_ms if end_ms is None else min(end_ms, now_ms)
@@ -195,10 +195,10 @@ def resolve(
     *,
     example: str = "BTCUSDT",
 ) -> Resolved:
-    """Hold one venue's symbols against its listing, each once, and against what was found of those `unlisted`.
+    """Check one venue's symbols, each once, against its listing and against what was found of the `unlisted` ones.
 
-    A symbol that no source knows fails alone; one typed by hand gives an error, weighed over all venues.  `example`:
-    a symbol as the venue spells it, for that.
+    A symbol that no source knows fails alone; a typed one gives an error, weighed over all venues.  `example`: a symbol
+    in the venue's spelling, for its message.
     """
     targets: list[Target] = []
     failed: list[FailedSeries] = []
@@ -235,9 +235,9 @@ def resolve(
 def traded_now(
     instruments: Iterable[Instrument], venue: str, market: str = "perpetual", quote: str | None = None
 ) -> list[str]:
-    """Give the symbols of a venue's instruments of a kind that trade, sorted; with `quote`, of those quoted in it.
+    """Return the sorted symbols that trade, of the kind `market` and, if given, the `quote`.
 
-    SymbolError where there is none.
+    SymbolError if there are none.
     """
     listed = list(instruments)
     traded = [one for one in listed if one.kind == market and one.trades]
@@ -267,7 +267,7 @@ def _not_known(one: Asked, suggestion: str | None, why: str, example: str) -> Sy
 
 
 def found_target(series: Series, span: TimeRange, found: Unlisted, life: TimeRange, instrument: Instrument) -> Target:
-    """What is wanted of a series that was found elsewhere to have a life; empty, inside of `span`, where nothing is."""
+    """Return what to fill of a series whose life was found elsewhere; empty, inside of `span`, if they do not meet."""
     wanted = on_grid(span, series.interval)
     start_ms = min(max(wanted.start_ms, life.start_ms), wanted.end_ms)
     end_ms = max(start_ms, min(wanted.end_ms, life.end_ms))

@@ -21,7 +21,7 @@ _OF_A_COPY: Final = ("wanted", "stored_before", "written", "holes", "rejected", 
 
 @dataclass(slots=True)
 class CopyReport(Report):
-    """The counters of a running copy. `store` is the destination; nothing is requested of a venue."""
+    """The counters of a running copy. `store` is the destination; no venue is asked."""
 
     source: str = ""
     source_missing: int = 0
@@ -32,10 +32,10 @@ class CopyReport(Report):
 class CopySummary(Accounted):
     """The outcome of a copy; `as_json()` is what --json prints.
 
-    It has the figures of its `account`: what the source knows, as it is at the destination now. `failed_series` says
-    what the blocked ones wait for. `source_missing` is what the source itself lacks between its first and its last
-    candles. `series` counts also those of `failed_series` that the source does not have, and those
-    `outside_retention`, of which the destination would keep nothing: no candle of either is wanted.
+    Its `account`: what the source knows, as it is at the destination now. `failed_series` says what the blocked ones
+    wait for. `source_missing`: what the source itself lacks between its first and its last candles. `series` also
+    counts those of `failed_series` that the source does not have, and those `outside_retention`, of which the
+    destination would keep nothing: no candle of either is wanted.
     """
 
     exit: int
@@ -67,7 +67,7 @@ class CopySummary(Accounted):
 
 @dataclass(frozen=True, slots=True)
 class ImportSummary(CopySummary):
-    """The same of an import: files are the source. `corrected` are stored ones that were replaced."""
+    """The same for an import: files are the source. `corrected`: stored ones that were replaced."""
 
     figures: ClassVar[tuple[str, ...]] = (*_OF_A_COPY, "corrected")
     nothing: ClassVar[str] = "nothing to import"
@@ -80,8 +80,9 @@ class ImportSummary(CopySummary):
 
 @dataclass(frozen=True, slots=True)
 class Incomplete:
-    """Buckets of a series of which no candle was made: `buckets` lack candles `of` the shorter series, and in `quiet`
-    ones nothing was traded. `first` and `last` begin the first and the last of those that lack some.
+    """Buckets without a candle: `buckets` lack candles `of` the shorter series, nothing traded in `quiet` ones.
+
+    `first` and `last` are the starts of the first and the last of the lacking ones.
     """
 
     series: str
@@ -134,7 +135,7 @@ def summarise_copy(
     exit_code: int | None = None,
     kind: type[Kind] = CopySummary,  # type: ignore[assignment]
 ) -> Kind:
-    """Close the account. The exit status is `exit_code`, else the error's, else 1 when another copy has work left."""
+    """Close the account. The exit status is `exit_code`, else the error's, else 1 if another copy has work left."""
     account = report.account
     failures = report.failures()
     if exit_code is None:

@@ -1,4 +1,4 @@
-"""The account of one series while a run goes."""
+"""The account of one series during a run."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ NOT_YET: Final = "not_yet"
 NO_SOURCE: Final = "no_source"
 """No source that this run may ask has it."""
 UNPROVEN: Final = "unproven"
-"""No source is known to have it, and one that may have it could not be asked."""
+"""No known source has it, and one that may have it could not be asked."""
 MENDED_FIRST: Final = ("other_types", "store_refused", "source_unsound")
 """Reasons that last until a store is mended."""
 NEVER_MS: Final = 1 << 62
 
 
 class Ledger:
-    """Counts only what the store has acknowledged; `missing` is what is left, so the sum always holds."""
+    """Counts only what the store has acknowledged; `missing` is the rest, so the sum always holds."""
 
     def __init__(self, plan: SeriesPlan) -> None:
         self.plan = plan
@@ -36,48 +36,48 @@ class Ledger:
         self.new_rejected = 0
         self.new_quiet = 0
         self.newly_rejected = 0
-        """Of those, the ones that were not remembered as rejected before."""
+        """The new rejects that were not remembered as rejected before."""
         self.missed = 0
         """Of `written`, candles that had closed before the end of the last run; see `turned_ms`."""
         self.turned_ms = 0
-        """Up to where candles reached in the last run: what closed before was missing for longer than since then."""
+        """Up to where candles reached in the last run: a missing one that closed before was missing then, too."""
         self.requests = 0
-        """Questions and files that were asked for."""
+        """Questions and files asked for."""
         self.kept = 0
         self.corrected: set[int] = set()
         """Candles stored before for which the venue has other values now; written, and beside the sum."""
         self.outside = 0
-        """Minutes that turned out not to be wanted, beside those outside of `life`; negative where there are more."""
+        """Minutes that turned out not to be wanted, beside those outside of `life`; negative if more are wanted."""
         self.out_of_reach = plan.out_of_reach_count
         """What no source reaches any more; beside the sum."""
         self.reach_start_ms = 0
-        """The venue refuses what opens before this: it does not reach back further."""
+        """The venue refuses candles that open before this: it does not reach back further."""
         self.published_ms: int | None = None
-        """Up to where a delayed feed has told what there is, where that was not all."""
+        """Up to where a delayed feed has published, if that was not all."""
         self.life = TimeRange(-NEVER_MS, NEVER_MS)
         """From the first candle to the end of the last one, as far as this run has learned; else without end."""
-        # Where the range begins with the first candle that is known of, and that one is lacking, it is not known.
+        # If the range begins with the known first candle, and that is lacking, the first candle is unknown.
         self.first_known = plan.first_ms is not None and plan.first_ms < plan.wanted.start_ms
         self.newest_ms: int = -1 if plan.newest_ms is None else plan.newest_ms
-        """The newest candle that is known of, from whatever answer: the series has gone on until there."""
+        """The newest known candle, from any answer: the series has gone on until there."""
         self.oldest_ms: int = NEVER_MS if plan.oldest_ms is None else plan.oldest_ms
-        """The oldest candle of what is wanted that is known of: the first one cannot be later."""
+        """The oldest known candle of what is wanted: the first one cannot be later."""
         self._planned_ms = plan.wanted.start_ms
         self._planned_end_ms = plan.wanted.end_ms
         self.unproven_ends: dict[str, str] = {}
-        """What may lie beyond an end of what is wanted, for a file that may have it could not be read; by its side."""
+        """What may lie beyond an end of what is wanted, because a file could not be read; by its side."""
         self.waited = False
-        """A question about an end took the time that has to pass between two answers."""
+        """A question about an end took the time that must pass between two answers."""
         self.newest_answered = False
-        """The venue has been asked for its newest candle in this run: what is lacking later has not come yet."""
+        """The venue has told its newest candle in this run: later ones have not come yet."""
         self.edges_asked: set[Edge] = set()
         self._beyond_life = 0
         self.reopened: set[int] = set()
-        """Known holes and rejects that are held against bulk files in this run: still so, unless a file has them."""
+        """Known holes and rejects that this run checks against bulk files: still so, unless a file has them."""
         self.rejected_before: set[int] = set()
-        """Of those, the rejects."""
+        """The rejects among them."""
         self.filled = 0
-        """Of the holes among those, the ones that a file had."""
+        """The holes among them that a file had."""
         self.exhausted = False
         """Every first question has been handed out."""
         self.open_questions = 0
@@ -88,11 +88,11 @@ class Ledger:
 
     @property
     def wanted_count(self) -> int:
-        """What is wanted, by what is known of the series by now; `outside` is negative where it is longer."""
+        """Candles wanted, by what is known of the series now; `outside` is negative if it is longer."""
         return self.plan.wanted_count - self.outside - self._beyond_life
 
     def saw(self, open_ms: int, oldest_ms: int | None = None) -> None:
-        """Take notice of a candle that the venue has, the newest one of several; `oldest_ms`: the oldest of them."""
+        """Note a candle that the venue has, the newest of several; `oldest_ms`: the oldest of them."""
         self.newest_ms = max(self.newest_ms, open_ms)
         self.oldest_ms = min(self.oldest_ms, open_ms if oldest_ms is None else oldest_ms)
         if open_ms >= self.life.end_ms:
@@ -100,9 +100,9 @@ class Ledger:
             self.ends(NEVER_MS)
 
     def begins(self, first_ms: int) -> TimeRange:
-        """Nothing is wanted before the first candle; give the range before the planned one that is wanted now, if any.
+        """Want nothing before the first candle; return the range before the planned one that is wanted now, if any.
 
-        Of several that have been shown the earliest counts.
+        Of several first candles the earliest counts.
         """
         if self.first_known:
             first_ms = min(first_ms, self.start_ms)
@@ -128,7 +128,7 @@ class Ledger:
         return min(self._planned_end_ms, self.life.end_ms)
 
     def goes_on(self, end_ms: int) -> None:
-        """The series has ended later than was thought: what was asked for until then is wanted too."""
+        """Note that the series ends later than thought: what was asked for until then is wanted, too."""
         more = TimeRange(self._planned_end_ms, min(end_ms, self.plan.asked.end_ms))
         if more:
             self.outside -= more.count(self.plan.series.interval)
@@ -137,7 +137,7 @@ class Ledger:
             self.ends(end_ms)
 
     def ends(self, end_ms: int) -> None:
-        """Nothing is wanted from `end_ms` on."""
+        """Want nothing from `end_ms` on."""
         self._live(TimeRange(self.life.start_ms, end_ms))
 
     def _live(self, life: TimeRange) -> None:
@@ -147,7 +147,7 @@ class Ledger:
 
     @property
     def account(self) -> Account:
-        """What has become of the series by now; a refetched one has before only what the venue does not have."""
+        """What has become of the series so far; if refetched, only candles that the venue lacks count as before."""
         known = self.plan.account
         account = Account(
             wanted=self.wanted_count,
@@ -179,14 +179,14 @@ class Ledger:
             )
 
     def take_doubts(self) -> Doubts:
-        """All doubts collected, once: they are asked again now."""
+        """Return all collected doubts, once, to ask again now."""
         collected = self._doubts
         doubts = Doubts(tuple(self._absent), collected.refused, collected.unproven, collected.narrow)
         self._absent, self._doubts = [], Doubts()
         return doubts
 
     def acknowledged(self, delivery: Delivery, refused: Collection[int] = ()) -> None:
-        """The store holds this now, but for the candles that it refused (their open_times)."""
+        """Count what the store holds now, without the candles that it refused (their open_times)."""
         corrected = delivery.corrected.difference(refused)
         self.corrected |= corrected
         if delivery.candles:
@@ -204,7 +204,7 @@ class Ledger:
         self.new_holes += sum(one.kind == "hole" and one.open_time_ms not in self.reopened for one in single)
         stretches = [absence.over(absence.span.clip(self.life)) for absence in delivery.absences if absence.is_span]
         quiet = [one.span for one in stretches if one.span and one.kind == "quiet"]
-        # When there was nothing to have, nothing is wanted.
+        # Where there was nothing to have, nothing is wanted.
         others = [one.span for one in stretches if one.span and one.kind != "quiet"]
         self.new_quiet += count(overlap(self.plan.missing, quiet), interval)
         self.outside += count(overlap(self.plan.missing, others), interval)
@@ -218,18 +218,18 @@ class Ledger:
         self.missed += missed - (sum(time_ms <= last_ms for time_ms in beside) if missed else 0)
 
     def not_yet(self, candles: int) -> None:
-        """So many wanted candles lie after the newest one that the venue has."""
+        """Note wanted candles after the newest one that the venue has."""
         since = "no candles" if self.newest_ms < 0 else f"no candles after {iso(self.newest_ms)}"
         self.trouble(NOT_YET, candles, f"{since} yet")
 
     def not_published(self, parts: Sequence[TimeRange]) -> None:
-        """A delayed feed has not told these minutes yet, which are in order: the next run asks for them."""
+        """Note minutes, in order, that a delayed feed has not published: the next run asks for them."""
         if parts:
             self.published_ms = min(parts[0].start_ms, NEVER_MS if self.published_ms is None else self.published_ms)
         self.not_wanted(parts)
 
     def not_wanted(self, parts: Iterable[TimeRange], *, out_of_reach: bool = False) -> None:
-        """These minutes were planned, and are not wanted: not final yet, or nobody has them any more to be asked."""
+        """Drop planned minutes that are not wanted: not final yet, or no source has them any more."""
         alive = [part.clip(self.life) for part in parts]
         candles = sum(part.count(self.plan.series.interval) for part in alive)
         self.outside += candles
@@ -237,7 +237,7 @@ class Ledger:
 
     @property
     def reached(self) -> ReachedSeries | None:
-        """How far back the series reaches, where that leaves something out."""
+        """How far back the series reaches, if that leaves something out."""
         if not self.out_of_reach:
             return None
         return ReachedSeries(str(self.plan.series), max(self.plan.reach_ms, self.reach_start_ms), self.out_of_reach)
@@ -249,28 +249,28 @@ class Ledger:
 
     @property
     def unexplained(self) -> int:
-        """Of `missing`, so many that are in no trouble that is known."""
+        """Missing candles without a known trouble."""
         return max(0, self.missing - sum(candles for candles, _ in self._troubles.values()))
 
     def trouble(self, reason: str, candles: int, detail: str) -> None:
-        """So many wanted candles were not got, and why (the last detail of each reason is kept)."""
+        """Note wanted candles that did not come, and why (the last detail of each reason stays)."""
         if candles:
             self._troubles[reason] = (self._troubles.get(reason, (0, ""))[0] + candles, detail)
 
     def refuse(self, reason: str, detail: str) -> None:
-        """The venue refuses this series for good; nothing more of it is asked."""
+        """Note that the venue refuses this series for good: ask no more of it."""
         self.refused = FailedSeries(str(self.plan.series), reason, detail)
 
     @property
     def reasons(self) -> frozenset[str]:
-        """Every reason for which something is missing, not the gravest alone; empty for what nothing explains."""
+        """Every reason for which something is missing, not the gravest alone; empty if nothing explains it."""
         ends = [UNPROVEN] if self.unproven_ends else []
         if self.refused is not None:
             return frozenset([self.refused.reason, *ends])
         return frozenset([*(self._troubles if self.missing else ()), *ends])
 
     def failure(self, *, but: str = "") -> FailedSeries | None:
-        """Why something is missing, if the series itself is the reason; the gravest one, but for one reason."""
+        """Return why something is missing, if the series itself is the reason: the gravest, except `but`."""
         if self.refused is not None:
             return self.refused
         ends = "; ".join(self.unproven_ends.values())

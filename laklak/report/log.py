@@ -22,7 +22,7 @@ class _QuietHandler(RotatingFileHandler):
 
 
 def open_log(path: str | None, *, verbose: bool) -> str | None:
-    """Send the log to `path` (None: nowhere) and give the reason if that does not work."""
+    """Send the log to `path` (None: nowhere) and return the reason if that fails."""
     logger = logging.getLogger("laklak")
     logger.propagate = False
     logger.setLevel(logging.DEBUG if verbose else logging.INFO)
@@ -46,7 +46,7 @@ def open_log(path: str | None, *, verbose: bool) -> str | None:
 
 
 def _is_database(path: str) -> bool:
-    # A slip of the tongue must not append to a store, or rotate it away.
+    # A typing slip must not append to a store, or rotate it away.
     if not os.path.isfile(path):
         return False
     with open(path, "rb") as file:

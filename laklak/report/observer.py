@@ -1,4 +1,4 @@
-"""Who is told what happens in a run."""
+"""Who hears what happens in a run."""
 
 from __future__ import annotations
 

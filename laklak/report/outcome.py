@@ -1,8 +1,8 @@
-"""What a run comes to as a whole: its exit status, and the error that decides it.
+"""The outcome of a run as a whole: its exit status, and the error that decides it.
 
 In this order: an error of the whole run (wrong usage, the store) as that error says; everything complete 0; bans or
-limits that outlast the run as the only cause 75; no venue that could be started 2; anything else missing 1.  Optional
-venues decide nothing.
+limits that outlast the run as the only cause 75; no venue could be started 2; anything else missing 1.  Optional venues
+decide nothing.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from laklak.report.progress import Report
 
 
 def exit_status(report: Report, error: LaklakError | None) -> int:
-    """The exit status of a run that was not stopped; `error` ended all of it, if there is one."""
+    """Return the exit status of a run that was not stopped; `error` ended all of it, if there is one."""
     if error is not None:
         return error.exit_code
     causes = _causes(report)
@@ -26,7 +26,7 @@ def exit_status(report: Report, error: LaklakError | None) -> int:
 
 
 def exit_of_plan(report: Report) -> int:
-    """The exit status of a dry run: nothing but a venue that could not be asked is wrong with it."""
+    """Return the exit status of a dry run: only a venue that could not be asked fails it."""
     ends = [venue.end for venue in report.venues.values() if venue.end is not None and not venue.optional]
     bans = [end for end in ends if isinstance(end, TryLater)]
     if not ends:
@@ -35,7 +35,7 @@ def exit_of_plan(report: Report) -> int:
 
 
 def deciding_error(report: Report) -> LaklakError | None:
-    """The end of a venue that an incomplete run is told for: a ban is the least of them."""
+    """Return the end of a venue that an incomplete run reports; a ban comes last."""
     if not _causes(report):
         return None
     ends = [venue.end for venue in report.venues.values() if venue.end is not None and not venue.optional]
@@ -44,7 +44,7 @@ def deciding_error(report: Report) -> LaklakError | None:
 
 
 def _causes(report: Report) -> set[str]:
-    """The reasons for which something is missing, or to be looked at."""
+    """Return the reasons for which something is missing, or needs a look."""
     optional = {name for name, venue in report.venues.items() if venue.optional}
     causes = {one.reason for one in report.failed if one.series.partition(":")[0] not in optional}
     for ledger in report.ledgers:

@@ -1,4 +1,4 @@
-"""Where a file goes that is to be there whole or not at all."""
+"""Where a file goes that must be whole or absent."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _WAITING_END: Final = ".laklak"
 
 
 def check_place(path: Path, flag: str, begins: re.Pattern[bytes], what: str) -> None:
-    """UsageError where no file can be put at `path`, which `flag` has named: before a minute of work for it.
+    """Raise UsageError if no file can be put at `path`, which `flag` has named: before a minute of work for it.
 
-    What is there may be taken away if it begins as `begins` says, so that it is `what`, or is empty: a store, for one,
+    An existing file may be replaced if it is empty or begins as `begins` says, so that it is `what`: a store, for one,
     stays as it is.
     """
     folder = path.absolute().parent
@@ -46,7 +46,7 @@ def _is_such(path: Path, begins: re.Pattern[bytes]) -> bool:
 
 
 def could_not_write(path: Path, flag: str, error: OSError) -> OutputError:
-    """What is told of a file that an error of the system has cut short."""
+    """Make the error for a file that an error of the system has cut short."""
     hint = "make room, or name another place"
     if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         hint = "name another place"
@@ -54,9 +54,9 @@ def could_not_write(path: Path, flag: str, error: OSError) -> OutputError:
 
 
 class Place:
-    """The file at `path`: what was there stays until the new one is complete.
+    """The file at `path`: the old one stays until the new one is complete.
 
-    The new one waits beside it, locked by its process. One that nobody has locked is what a killed process has left.
+    The new one waits beside it, locked by its process. An unlocked one was left by a killed process.
     """
 
     def __init__(self, path: Path, flag: str) -> None:
@@ -66,8 +66,9 @@ class Place:
 
     @contextlib.contextmanager
     def whole(self) -> Iterator[str]:
-        """Give the name of an empty file beside it, and put that one in its place if all goes well; else OutputError
-        of an error of the system.
+        """Yield the name of an empty file beside it, and put that in its place if all goes well.
+
+        OutputError for an error of the system.
         """
         target = Path(os.path.realpath(self.path))
         try:
@@ -88,7 +89,7 @@ class Place:
             self.discard()
 
     def discard(self) -> None:
-        """Take away what is not complete; idempotent."""
+        """Remove an incomplete file; idempotent."""
         waiting, self._waiting = self._waiting, None
         if waiting is not None:
             with contextlib.suppress(OSError):
@@ -130,7 +131,7 @@ def _is_named(handle: int, name: str) -> bool:
 
 
 def emit_nowhere(stream: TextIO) -> None:
-    """From now on what is written to a stream gets lost: its reader has gone away, or the disk behind it is full."""
+    """Drop what is written to a stream from now on: its reader has gone away, or the disk behind it is full."""
     with contextlib.suppress(OSError, ValueError):
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, stream.fileno())

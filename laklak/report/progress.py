@@ -21,8 +21,9 @@ _NAMED_AT_MOST: Final = 100
 
 @dataclass(slots=True)
 class FileTally:
-    """What came of bulk files: `read` gave `candles`, `absent` are not there, `failed` could not be got or are not
-    sound, by reason; `troubles` says what was wrong with the first of those.
+    """The results of bulk files: `read` ones gave `candles`, `absent` are not there, `failed` by reason.
+
+    A failed file could not be fetched or is not sound; `troubles` says what was wrong with the first of those.
     """
 
     planned: int = 0
@@ -57,7 +58,7 @@ class FileTally:
 class WriterTally:
     """Where the pressure is: `busy_s`, seconds spent in `Store.write`, of `of_s`, seconds of fetching.
 
-    Where they are nearly equal, the store holds the run up; else the source or the budget does.  `writes` took `rows`;
+    If they are nearly equal, the store holds the run up; else the source or the budget does.  `writes` took `rows`;
     `queued` answers waited on average.
     """
 
@@ -69,7 +70,7 @@ class WriterTally:
     """Answers waiting x seconds: the area under the queue."""
 
     def wrote(self, rows: int, seconds: float, queued_before: int, queued_after: int) -> None:
-        """Count one write; the queue is taken to have grown evenly while it lasted, and is empty between writes."""
+        """Count one write; assumes that the queue grew evenly meanwhile, and is empty between writes."""
         self.writes += 1
         self.rows += rows
         self.busy_s += seconds
@@ -87,9 +88,9 @@ class WriterTally:
 
 @dataclass(frozen=True, slots=True)
 class VenueFigures:
-    """What came of one venue: what was asked of it and what that cost, by quota, and what has ended it, if anything.
+    """The results of one venue: what was asked of it, the cost by quota, and what has ended it, if anything.
 
-    `optional`: its failures do not change the exit status; `started`: it has taken us in.
+    `optional`: its failures do not change the exit status; `started`: it has let us in.
     """
 
     requests: int = 0
@@ -116,17 +117,17 @@ class VenueFigures:
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """What of a venue's first quota is ours, how much of it is spent, and what is still to be spent of it.
+    """Our part of a venue's first quota, how much of it is spent, and what is still to spend.
 
-    `budget`: so many units in `window_s`. `used`: units in the window that ends now. What is planned and not sent yet:
-    so many `requests` of together so many `units`, for which all quotas take `seconds` at least.
+    `budget`: units in `window_s`. `used`: units in the window that ends now. Planned and not sent yet: `requests` of
+    `units` together, for which all quotas take at least `seconds`.
     """
 
     unit: str
     budget: int
     window_s: float
     pool: str = ""
-    """Venues that name the same one wait for each other."""
+    """Venues of one pool wait for each other."""
     used: int = 0
     requests: int = 0
     units: int = 0
@@ -150,12 +151,12 @@ class Pace:
 
 @dataclass(slots=True)
 class Report(Accounted):
-    """The counters of a running backfill, for progress: the engine fills them, a display reads them."""
+    """The counters of a running backfill: the engine fills them, a display reads them."""
 
     store: str = ""
     started_s: float = 0.0
     started_ms: int = 0
-    """When the run began, by this machine's clock: by that it is known."""
+    """When the run began, by this machine's clock: that identifies it."""
     start_ms: int | None = None
     end_ms: int | None = None
     ledgers: list[Ledger] = field(default_factory=list)
@@ -177,7 +178,7 @@ class Report(Accounted):
     """How much of each venue's budget is used."""
     requests_planned: int = 0
     seconds_planned: float | None = None
-    """What the plan says that fetching takes at least; None where there is none."""
+    """The least time for fetching, by the plan; None without a plan."""
     files: FileTally = field(default_factory=FileTally)
     venues: Mapping[str, VenueFigures] = field(default_factory=dict)
     writer: WriterTally = field(default_factory=WriterTally)
@@ -185,7 +186,7 @@ class Report(Accounted):
     on_the_wire: int = 0
     paused_for_s: float = 0.0
     waiting: Waiting | None = None
-    """What keeps the store from answering, while something does."""
+    """What keeps the store from answering, if anything."""
     banned_until_ms: int | None = None
     dead_letter: str | None = None
     fetching_since_s: float | None = None
@@ -201,7 +202,7 @@ class Report(Accounted):
 
     @property
     def account(self) -> Account:
-        """The sum of all series by now; take it once for more than one figure."""
+        """The sum of all series so far; take it once for more than one figure."""
         return sum((ledger.account for ledger in self.ledgers), Account())
 
     @property
@@ -210,17 +211,17 @@ class Report(Accounted):
         return round(self.written / self.seconds, 1) if self.seconds else 0.0
 
     def failures(self) -> list[FailedSeries]:
-        """Every series with something missing for a reason of its own."""
+        """Return every series that lacks something for a reason apart."""
         own = (ledger.failure() for ledger in self.ledgers)
         return [*self.failed, *(failure for failure in own if failure is not None)]
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a backfill or a copy has come: candles, series, files and requests of so many; for a callback.
+    """How far a backfill or a copy has come, in candles, series, files and requests; for a callback.
 
-    `candles_per_second` since fetching began, `seconds` since the run did; `seconds_left` None is not known yet.
-    `waiting`: what is being waited for, if anything: a pause that the venue orders, or a store that does not answer.
+    `candles_per_second` since fetching began, `seconds` since the run began; `seconds_left` None: not known yet.
+    `waiting`: a pause that the venue orders, or a store that does not answer, if any.
     """
 
     wanted: int

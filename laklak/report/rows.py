@@ -16,7 +16,7 @@ CANDLE_FIELDS: Final = ("open_time", "time", "open", "high", "low", "close", "vo
 
 
 def candle_lines(series: Series, columns: Columns) -> Iterable[str]:
-    """Stored candles as a table, oldest first."""
+    """Yield stored candles as a table, oldest first."""
     head = ("open_time", "open", "high", "low", "close", "volume")
     rows = zip(_isos(columns.open_times), *map(_numbers, columns.values), strict=True)
     yield str(series)
@@ -24,7 +24,7 @@ def candle_lines(series: Series, columns: Columns) -> Iterable[str]:
 
 
 def provenance_lines(series: Series, stretches: Sequence[Stretch]) -> Iterable[str]:
-    """Who gave the candles of a series, as a table, oldest first."""
+    """Yield who gave the candles of a series, as a table, oldest first."""
     table: list[tuple[str, ...]] = [("from", "until", "source", "state", "first_run", "last_run")]
     table += [tuple(map(str, one.values())) for one in provenance_objects(stretches)]
     yield str(series)
@@ -32,7 +32,7 @@ def provenance_lines(series: Series, stretches: Sequence[Stretch]) -> Iterable[s
 
 
 def provenance_objects(stretches: Sequence[Stretch]) -> list[dict[str, str]]:
-    """The same for JSON."""
+    """Return the same for JSON."""
     return [
         {
             "from": iso(one.span.start_ms),
@@ -54,7 +54,7 @@ def _table(rows: Sequence[Sequence[str]]) -> Iterable[str]:
 
 
 def csv_lines(columns: Columns, *, header: bool = True) -> Iterable[str]:
-    """Stored candles as CSV, with the columns that the view `candles` of a file has for them; nothing needs quotes."""
+    """Yield stored candles as CSV, with the columns of the view `candles`; nothing needs quotes."""
     if header:
         yield ",".join(CANDLE_FIELDS)
     times = columns.open_times
@@ -62,7 +62,7 @@ def csv_lines(columns: Columns, *, header: bool = True) -> Iterable[str]:
 
 
 def candle_objects(columns: Columns) -> list[dict[str, int | str | float]]:
-    """Stored candles for JSON."""
+    """Return stored candles for JSON."""
     return [
         dict(zip(CANDLE_FIELDS, (time_ms, iso(time_ms), *values), strict=True))
         for time_ms, *values in zip(columns.open_times, *columns.values, strict=True)
@@ -70,7 +70,7 @@ def candle_objects(columns: Columns) -> list[dict[str, int | str | float]]:
 
 
 def _isos(times: Sequence[int]) -> Iterable[str]:
-    """The same as `iso` of each, which spells a date anew for every minute of a day."""
+    """Yield `iso` of each, but spell the date only once a day."""
     day, date = None, ""
     for time_ms in times:
         if time_ms % MINUTE_MS:
@@ -84,7 +84,7 @@ def _isos(times: Sequence[int]) -> Iterable[str]:
 
 
 def _numbers(column: Sequence[float]) -> Sequence[str]:
-    """All digits of stored doubles, without an exponent."""
-    # A third of the time that repr() takes; the digits are the same, the shortest that mean the same double.
+    """Return all digits of stored doubles, without an exponent."""
+    # A third of the time of repr(), with the same digits: the shortest that mean the same double.
     texts = orjson.dumps(list(column))[1:-1].decode().split(",") if len(column) else []
     return [format(Decimal(text), "f") if "e" in text else text for text in texts]

@@ -17,7 +17,7 @@ _MEASURED_AFTER_S: Final = 10.0
 
 
 def status_line(report: Report) -> str:
-    """Everything on one line, for a log or a pipe."""
+    """Return everything on one line, for a log or a pipe."""
     figures = figures_of(report)
     done = report.wanted - report.missing
     paused = f", waiting {duration_text(report.paused_for_s)} as told" if report.paused_for_s else ""
@@ -29,14 +29,14 @@ def status_line(report: Report) -> str:
 
 
 def waiting_line(waiting: Waiting, now_s: float) -> str:
-    """A store that does not answer, for a warning: what is wrong, since when, what comes next; `now_s` is monotonic."""
+    """Say, as a warning, that a store does not answer: what is wrong, since when, what next; `now_s` is monotonic."""
     again = "" if waiting.next_try_s is None else f", next try at {_moment(waiting.next_try_s - now_s)}"
     since, until = _moment(waiting.since_s - now_s), _moment(waiting.give_up_s - now_s)
     return f"waiting for the store since {since}{again}, giving up at {until}: {waiting.what}"
 
 
 def waiting_words(waiting: Waiting, now_s: float) -> str:
-    """The same for a line of progress, in spans of time."""
+    """Say the same for a line of progress, in spans of time."""
     next_s = None if waiting.next_try_s is None else max(0.0, waiting.next_try_s - now_s)
     again = "" if next_s is None else f", next try in {duration_text(next_s)}"
     return (
@@ -50,7 +50,7 @@ def _moment(seconds_from_now: float) -> str:
 
 
 def copy_status_line(report: CopyReport) -> str:
-    """Everything about a copy on one line, for a log or a pipe."""
+    """Return everything about a copy on one line, for a log or a pipe."""
     figures = figures_of(report)
     done = report.wanted - report.missing
     return (
@@ -64,7 +64,7 @@ def _waiting_end(report: Report) -> str:
 
 
 def progress_of(report: Report) -> Progress:
-    """What a running backfill or copy has come to, in numbers."""
+    """Return the progress of a running backfill or copy, in numbers."""
     elapsed_s = _elapsed_s(report)
     waiting = None if report.waiting is None else waiting_words(report.waiting, time.monotonic())
     if report.paused_for_s:
@@ -92,7 +92,7 @@ def _elapsed_s(report: Report) -> float:
 
 
 def figures_of(report: Report) -> dict[str, str]:
-    """What a running backfill or copy has come to, in words, by name."""
+    """Return the progress of a running backfill or copy, in words, by name."""
     elapsed_s = _elapsed_s(report)
     left_s = _foretold_s(report, elapsed_s)
     rate = report.written / elapsed_s
@@ -110,7 +110,7 @@ def figures_of(report: Report) -> dict[str, str]:
 
 
 def _budget(report: Report, elapsed_s: float) -> str:
-    """How much of the budget is used; while files are read and nothing is asked beside them, that is what it says."""
+    """Say how much of the budget is used, or that files are read while nothing else is asked."""
     shares = {venue: _used(pace, elapsed_s) for venue, pace in report.paces.items()}
     if not any(map(round, shares.values())) and report.files.done < report.files.planned:
         return "reading files"
@@ -125,7 +125,7 @@ def _per(pace: Pace) -> str:
 
 
 def venue_lines(report: Report) -> Iterable[str]:
-    """How far each of several venues is: its candles, requests and budget, and its pause or end."""
+    """Yield how far each of several venues is: its candles, requests and budget, and its pause or end."""
     if len(report.paces) < 2:
         return
     elapsed_s = _elapsed_s(report)
@@ -150,17 +150,17 @@ def venue_lines(report: Report) -> Iterable[str]:
 
 
 def _used(pace: Pace, elapsed_s: float) -> float:
-    """The part of a budget that is used, in percent."""
-    # In the first seconds a single request is more than these seconds' share.
+    """Return the used part of a budget, in percent."""
+    # In the first seconds a single request exceeds these seconds' share.
     allowed = pace.budget * min(pace.window_s, elapsed_s) / pace.window_s
     return min(100.0, 100 * pace.used / allowed) if allowed else 0.0
 
 
 def _foretold_s(report: Report, elapsed_s: float) -> float | None:
-    """How long it may still take: what the plan says at first, then more and more what the measured rate says.
+    """Return how long it may still take: by the plan at first, then more and more by the measured rate.
 
-    A plan knows what the budget takes, and nothing of the line and the store; after a tenth of its time, and not before
-    10 s, what was measured counts alone.
+    A plan knows the budget, but not the line and the store; after a tenth of its time, and at least 10 s, the
+    measurement counts alone.
     """
     measured_s = _seconds_left(report, elapsed_s)
     planned_s = report.seconds_planned
@@ -172,15 +172,15 @@ def _foretold_s(report: Report, elapsed_s: float) -> float | None:
     if measured_s is None:
         return of_plan_s if elapsed_s < settled_s else None
     weight = min(1.0, max(elapsed_s / settled_s, report.written / to_fetch))
-    # Less than what the budgets take it is never, however much quicker others were.
+    # Never less than what the budgets take, however much quicker others were.
     return max(_api_seconds_left(report), (1 - weight) * of_plan_s + weight * measured_s)
 
 
 def _seconds_left(report: Report, elapsed_s: float) -> float | None:
-    """How long it may still take; None while nothing has come yet.
+    """Return how long it may still take; None while nothing has come yet.
 
-    Files and the API go side by side, so what is left of the slower one counts: a rate of both together foretells
-    minutes for the few candles that the budget spreads over an hour.
+    Files and the API go side by side, so the slower one counts: a rate of both together would predict minutes for the
+    few candles that the budget spreads over an hour.
     """
     if not report.written:
         return None
@@ -195,9 +195,9 @@ def _seconds_left(report: Report, elapsed_s: float) -> float | None:
 
 
 def _api_seconds_left(report: Report) -> float:
-    """How long the budgets take for the requests that were planned and not sent yet: the slowest venue counts.
+    """Return how long the budgets take for the planned requests not sent yet: the slowest venue counts.
 
-    Venues of one pool wait for each other.  Each request wants a candle at least.
+    Venues of one pool wait for each other.  Each request wants at least one candle.
     """
     left: defaultdict[str, float] = defaultdict(float)
     for venue, pace in report.paces.items():
@@ -207,7 +207,7 @@ def _api_seconds_left(report: Report) -> float:
 
 
 def _share(done: int, wanted: int) -> str:
-    """Rounded down: 100 % is all of it and nothing less."""
+    """Return the share, rounded down: 100 % is all of it and nothing less."""
     tenths = 1000 * done // wanted if wanted else 1000
     return f"{tenths // 10}.{tenths % 10} %"
 

@@ -26,10 +26,10 @@ class Summary(Accounted):
     """The outcome of a backfill; `as_json()` is what --json prints.
 
     It has the figures of its `account` (see laklak.model.account); `failed_series` says what the blocked ones wait for.
-    So many were `not_whole` when the run began: something stood there that is no candle.
+    `not_whole`: minutes where something stood that was no candle when the run began.
 
     `exit` is the exit status, `seconds` the whole run, `weight` what the run paid, `error` a short word and a sentence
-    when the run did not end by itself.
+    if the run did not end by itself.
     `refetched` is None without --refetch.
     """
 
@@ -74,8 +74,9 @@ class Summary(Accounted):
 
 
 def summarise(report: Report, *, error: LaklakError | None = None, exit_code: int | None = None) -> Summary:
-    """Close the account. `error` has ended the run as a whole; the exit status is `exit_code`, else what is wrong with
-    it (see laklak.report.outcome).
+    """Close the account. `error` has ended the run as a whole.
+
+    The exit status is `exit_code`, else by what is wrong (see laklak.report.outcome).
     """
     account = report.account
     failures = report.failures()
@@ -117,7 +118,7 @@ def summarise(report: Report, *, error: LaklakError | None = None, exit_code: in
 
 
 def when(time_ms: int | None) -> str | None:
-    """A moment as summaries give it, if there is one."""
+    """Return a moment as summaries show it, if there is one."""
     return None if time_ms is None else iso(time_ms)
 
 
@@ -125,13 +126,13 @@ def when(time_ms: int | None) -> str | None:
 class Estimate(Accounted):
     """What --dry-run says: the plan, its price and what it would cost otherwise. Nothing was fetched or stored.
 
-    `to_fetch` = `file_candles` of bulk files + what is asked of the API + `no_source`, which none gives that may be
-    used; `blocked` are missing too and are not asked for, since the store could not take them.  `out_of_reach` are
-    beside the sum.  `requests` to `seconds_auto` are those of the API; `file_bytes` is about what the files will have,
-    `file_seconds` what they take where the line and the store keep up.  `holes_held` of the `holes` are held against
-    `hole_files` daily files that may have them by now, `holes_later` more in later runs.  `paces`: what is asked of the
-    API of each venue, and how long its budget takes for that.  `at_most`: some of what is to fetch may lie in time that
-    is closed at its venue, which only its answers tell.
+    `to_fetch` = `file_candles` of bulk files + what the API is asked for + `no_source`, which no allowed source has;
+    `blocked` are missing too and not asked for, because the store could not take them.  `out_of_reach` are beside the
+    sum.  `requests` to `seconds_auto` are the API's; `file_bytes` is about the size of the files, `file_seconds` what
+    they take if the line and the store keep up.  `holes_held` of the `holes` are checked against `hole_files` daily
+    files that may have them by now, `holes_later` more in later runs.  `paces`: what each venue's API is asked for, and
+    how long its budget takes for that.  `at_most`: some of what is to fetch may lie in time when its venue is closed,
+    which only its answers tell.
     """
 
     store: str
@@ -178,7 +179,7 @@ def _venues_json(venues: Mapping[str, VenueFigures]) -> dict[str, Any]:
 
 
 def fields_of(carrier: Any, figures: Sequence[str]) -> dict[str, Any]:
-    """The fields of what carries an account by name, with some of its figures where the account stands."""
+    """Return the carrier's fields by name, with figures in place of its account."""
     values: dict[str, Any] = {}
     for one in fields(carrier):
         value = getattr(carrier, one.name)

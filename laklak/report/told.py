@@ -1,4 +1,4 @@
-"""What a quiet run has told already: the next one tells it again when it has changed, not every half an hour."""
+"""What a quiet run has told already: the next one tells it again when it changes, not every half an hour."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from pathlib import Path
 log = logging.getLogger(__name__)
 
 
-# What differs from turn to turn while nothing has changed: moments, spans of time, room on a disk.
+# What differs from turn to turn although nothing has changed: moments, spans of time, room on a disk.
 _MOVES = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+Z?|\d[\d.,:]*(?= ?(?:ms|s|min|h|d|days?|[kKMGT]i?B)\b)")
 
 
 class Told:
-    """The warnings of the turn before, in a process that takes many; a time in one of them that moves is no news."""
+    """The warnings of the turn before, in a process that takes many; a moved time in one of them is no news."""
 
     def __init__(self, before: Iterable[str] = ()) -> None:
         self._before = frozenset(before)
         self._now: list[str] = []
         self.held_back: list[str] = []
-        """What was the same the last time and was not told in this one."""
+        """Lines that were the same the last time and were not told now."""
 
     def is_news(self, line: str) -> bool:
-        """Whether the last time did not tell this."""
+        """Whether the last time did not tell this line."""
         line = self._compared(line)
         self._now.append(line)
         if line not in self._before:
@@ -46,9 +46,9 @@ class Told:
 
 
 class ToldBook(Told):
-    """The same of the last run of one job, in a file of its own; `job` is whatever makes it the same job.
+    """The same for the last run of one job, in a file; `job` is whatever makes it the same job.
 
-    A file that cannot be written or read costs the memory: then things are told once more, never once too little.
+    If the file cannot be written or read, things are told once too often, never once too little.
     """
 
     def __init__(self, folder: Path, job: Iterable[str]) -> None:

@@ -1,6 +1,6 @@
-"""What runs, copies and looks have to say, as lines of text for people.
+"""What runs, copies and looks say, as lines of text for people.
 
-What came from outside is in them as it came: laklak.cli.terminal makes it harmless.
+They show foreign text as it came: laklak.cli.terminal makes it harmless.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ _NARROWEST: Final = 30
 
 
 def plan_line(estimate: Estimate) -> str:
-    """One line before fetching: what is to be done, how long that takes, what other pages would save."""
+    """Say in one line before fetching what to do, how long that takes, what other pages would save."""
     return f"{_to_fetch(estimate)}{_held_holes(estimate)}"
 
 
 def _held_holes(estimate: Estimate) -> str:
-    """How many known holes are held against bulk files, if any are."""
+    """Say how many known holes are checked against bulk files, if any."""
     if not estimate.holes_held:
         return ""
     are = "is" if estimate.holes_held == 1 else "are"
@@ -75,7 +75,7 @@ def _to_fetch(estimate: Estimate) -> str:
 
 
 def _by_api(estimate: Estimate) -> str:
-    """What is asked of APIs and how long that takes; of several venues the slowest counts, and each is told."""
+    """Say what APIs are asked for and how long that takes; of several venues the slowest counts, and each is told."""
     asked = {venue: pace for venue, pace in estimate.paces.items() if pace.requests}
     if len(asked) == 1:
         (pace,) = asked.values()
@@ -91,19 +91,19 @@ def _at_pace(pace: Pace, least: str = "") -> str:
 
 
 def _costs(cost: Mapping[str, int]) -> str:
-    """What requests cost beside their number: `, weight 3,466`."""
+    """Return what requests cost beside their number: `, weight 3,466`."""
     return "".join(f", {unit} {units:,}" for unit, units in cost.items() if unit != "requests")
 
 
 def _asked_of(figures: VenueFigures) -> str:
-    """What was asked of a venue: `706 requests (0 retried), weight 3,466`."""
+    """Return what was asked of a venue: `706 requests (0 retried), weight 3,466`."""
     limited = f", {figures.rate_limited} times told to wait" if figures.rate_limited else ""
     retried = f"({figures.retries} retried{limited})"
     return f"{counted(figures.requests, 'request')} {retried}{_costs(figures.cost)}"
 
 
 def begun_lines(begun: Sequence[BegunSeries]) -> Iterable[str]:
-    """Where nothing is wanted at the beginning of a range: `BTCUSDT: first candle ...: nothing is wanted before`."""
+    """Say where nothing is wanted at the start of a range: `BTCUSDT: first candle ...: nothing is wanted before`."""
     texts = [f"{Series.parse(one.series).symbol} {iso(one.first_ms)}" for one in begun]
     if len(texts) == 1:
         symbol, _, first = texts[0].partition(" ")
@@ -113,7 +113,7 @@ def begun_lines(begun: Sequence[BegunSeries]) -> Iterable[str]:
 
 
 def reached_lines(reached: Sequence[ReachedSeries]) -> Iterable[str]:
-    """What no source gives any more: `yfinance: 1m of ^GSPC reaches back to ..., 61 days are out of reach`."""
+    """Say what no source reaches any more: `yfinance: 1m of ^GSPC reaches back to ..., 61 days are out of reach`."""
     venues: defaultdict[str, list[tuple[Series, ReachedSeries]]] = defaultdict(list)
     for one in reached:
         series = Series.parse(one.series)
@@ -143,7 +143,7 @@ def _reached(venue: str, what: str, back_to: str, own: Sequence[tuple[Series, Re
 
 
 def estimate_lines(estimate: Estimate) -> Iterable[str]:
-    """The plan of a dry run with its alternatives."""
+    """Yield the plan of a dry run with its alternatives."""
     yield plan_line(estimate)
     yield from (f"  {line}" for line in [*begun_lines(estimate.begun_series), *reached_lines(estimate.reached_series)])
     yield (
@@ -154,7 +154,7 @@ def estimate_lines(estimate: Estimate) -> Iterable[str]:
     tables = [(venue, own) for venue, own in tables if estimate.paces[venue].requests]
     for venue, own in tables:
         pace = estimate.paces[venue]
-        # What a budget is in, each venue says for itself.
+        # Each venue names the unit of its budget.
         unit = "" if pace.unit == "requests" else pace.unit
         of = f"   {venue}, budget in {per_window(pace.unit, pace.window_s)}" if len(tables) > 1 else ""
         yield f"  chunk   budget   requests {unit:>11}   time{of}"
@@ -166,7 +166,7 @@ def estimate_lines(estimate: Estimate) -> Iterable[str]:
 
 
 def summary_lines(summary: Summary) -> Iterable[str]:
-    """The end of a run, for people."""
+    """Yield the end of a run, for people."""
     if summary.start is None:
         yield f"{_verdict(summary)} before the plan was made"
         return
@@ -208,7 +208,7 @@ def summary_lines(summary: Summary) -> Iterable[str]:
 
 
 def turn_line(summary: Summary, now_s: float) -> str:
-    """One of many turns, for people: when it ended, how, and what it did."""
+    """Say of one of many turns, for people, when it ended, how, and what it did."""
     word = (summary.error or "").partition(":")[0]
     end = f"not done ({word})" if summary.start is None and word else _verdict(summary)
     return (
@@ -218,7 +218,7 @@ def turn_line(summary: Summary, now_s: float) -> str:
 
 
 def _quiet(account: Account) -> str:
-    """Minutes without trades, where there are any: most venues give every minute."""
+    """Say how many minutes had no trades, if any: most venues give every minute."""
     return f", quiet {account.quiet:,}" if account.quiet else ""
 
 
@@ -227,7 +227,7 @@ def _and_blocked(count: int) -> str:
 
 
 def copy_plan_line(report: CopyReport, verb: str = "copy") -> str:
-    """One line before candles move: what is to be done."""
+    """Say in one line before candles move what to do."""
     span = f"{iso(report.start_ms or 0)} to {iso(report.end_ms or 0)}"
     head = f"plan: {len(report.ledgers)} series, {span}:"
     account = report.account
@@ -238,7 +238,7 @@ def copy_plan_line(report: CopyReport, verb: str = "copy") -> str:
 
 
 def copy_summary_lines(summary: CopySummary) -> Iterable[str]:
-    """The end of a copy, for people."""
+    """Yield the end of a copy, for people."""
     if summary.start is None:
         yield summary.nothing if summary.complete else "stopped before the plan was made"
         return
@@ -275,7 +275,7 @@ def _incomplete_line(one: Incomplete) -> str:
 
 
 def _advice(summary: Summary) -> str:
-    """The command that fetches what is missing; the same one again is no help where no source is left."""
+    """Return the command that fetches what is missing; repeating the same one is no help without a source."""
     reasons = {failed.reason for failed in summary.failed_series}
     if reasons == {NO_SOURCE}:
         return (
@@ -291,7 +291,7 @@ def _advice(summary: Summary) -> str:
 
 
 def _again(summary: Summary | CopySummary, advice: str) -> Iterable[str]:
-    """What to do about what is missing; a run that cannot help is not advised."""
+    """Say what to do about missing candles; never advise a run that cannot help."""
     if not summary.missing or summary.error is not None:
         return
     if summary.missing > summary.blocked:
@@ -311,7 +311,7 @@ def _verdict(summary: Summary | CopySummary) -> str:
 
 
 def _ended_lines(summary: Summary) -> Iterable[str]:
-    """Which of several venues has ended early, and why; of a single one that is the error of the run."""
+    """Say which of several venues has ended early, and why; for a single one that is the run's error."""
     for name, venue in summary.venues.items():
         if venue.end is not None and len(summary.venues) > 1:
             waiting = [failed for failed in summary.failed_series if _is_venues(summary, failed, name)]
@@ -321,14 +321,14 @@ def _ended_lines(summary: Summary) -> Iterable[str]:
 
 
 def _is_venues(summary: Summary, failed: FailedSeries, name: str | None = None) -> bool:
-    """Whether a series fails for the end of its venue, and not for a reason of its own."""
+    """Whether a series fails because its venue ended, not for a reason apart."""
     own = failed.series.partition(":")[0]
     venue = summary.venues.get(own)
     return name in (None, own) and venue is not None and venue.end is not None and failed.reason == venue.end.reason
 
 
 def _not_yet_lines(summary: Summary) -> tuple[list[str], list[FailedSeries]]:
-    """What most series of a venue lack alike at their end, said once for each venue; and the other failures."""
+    """Return what most series of a venue lack alike at their end, said once for each venue; and the other failures."""
     alike: dict[tuple[str, str], list[FailedSeries]] = {}
     for failed in summary.failed_series:
         if failed.reason == NOT_YET:
@@ -350,7 +350,7 @@ def _failed_lines(failed_series: Sequence[FailedSeries]) -> Iterable[str]:
 
 
 def outcome_lines(outcome: Summary | Estimate | CopySummary) -> Iterable[str]:
-    """What a run or a dry run ends with."""
+    """Yield what a run or a dry run ends with."""
     if isinstance(outcome, CopySummary):
         return copy_summary_lines(outcome)
     return estimate_lines(outcome) if isinstance(outcome, Estimate) else summary_lines(outcome)
@@ -359,7 +359,7 @@ def outcome_lines(outcome: Summary | Estimate | CopySummary) -> Iterable[str]:
 def settings_block(
     versions: Mapping[str, str], settings: Sequence[tuple[str, str, str]], width: int | None
 ) -> Iterable[str]:
-    """The versions on a line, then the settings: key, value, and where it came from."""
+    """Yield the versions on a line, then the settings: key, value, and origin."""
     yield from _folded("", ", ".join(f"{name} {version}" for name, version in versions.items()), width)
     if settings:
         yield "settings in force:"
@@ -370,9 +370,9 @@ def settings_block(
 
 
 def finding_lines(checkup: Checkup, width: int | None) -> Iterable[str]:
-    """One line a finding: verdict, what it is about, what was found, what to do; then how it all stands.
+    """Yield one line a finding: verdict, subject, what was found, what to do; then how it all stands.
 
-    With `width` lines are broken there, for a terminal.
+    With `width` break lines there, for a terminal.
     """
     column = max((len(about) for about, _ in checkup.findings), default=0)
     for about, finding in checkup.findings:
@@ -394,7 +394,7 @@ def _folded(head: str, text: str, width: int | None) -> Iterable[str]:
 
 
 def _file_lines(summary: Summary) -> Iterable[str]:
-    """What came of bulk files, and what was wrong with some."""
+    """Say what came of bulk files, and what was wrong with some."""
     files = summary.files
     if not files.planned:
         return

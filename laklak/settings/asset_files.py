@@ -1,6 +1,6 @@
-"""Asset lists written anew: what a venue trades now, and tables of other programs as lists.
+"""Asset lists written anew: what a venue trades now, and other programs' tables as lists.
 
-Pure but for `replace_text`.
+Pure except `replace_text`.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ class Refreshed:
 
 
 def refreshed(text: str, venue: str, symbols: Sequence[str], venues: Collection[str], spelled: Spelled) -> Refreshed:
-    """Give a list in which exactly `symbols` of `venue` are left; every other line stays as it is, comments too.
+    """Return a list with exactly `symbols` of `venue`; every other line stays as it is, comments too.
 
-    Lines that are kept stay where they are, new ones follow the last line of the venue.
+    Kept lines stay where they are, new ones follow the last line of the venue.
     """
     wanted, there, removed = set(symbols), set[str](), list[str]()
     lines: list[str] = []
@@ -65,7 +65,7 @@ def _with_lines(lines: list[str], place: int | None, symbols: Sequence[str], ven
 
 
 def _without(row: Row, venue: str) -> str:
-    """A line without one of its venues; empty where it has no other."""
+    """Return a line without one of its venues; empty if it has no other."""
     entry = COMMENT.sub("", row.raw)
     words = entry.split()
     venues = [name for name in words[-1].split("+") if name != venue] if len(words) == 2 else []
@@ -74,7 +74,7 @@ def _without(row: Row, venue: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Converted:
-    """A table as a list: `bad` are lines that are left out, `bare` the symbols that were given a venue.
+    """A table as a list: `bad` lines are left out, `bare` symbols were given a venue.
 
     `idle` rows ask for no candles.
     """
@@ -87,7 +87,7 @@ class Converted:
 
 
 def converted(text: str, bare_venue: str, venues: Collection[str], spelled: Spelled, *, table: bool) -> Converted:
-    """Give a table, or a list, as a list with one entry a line; a symbol without a venue gets `bare_venue`."""
+    """Return a table, or a list, as a list with one entry a line; a symbol without a venue gets `bare_venue`."""
     lines: list[str] = []
     bad: list[BadLine] = []
     bare: list[str] = []
@@ -121,8 +121,8 @@ def _drop_empty_end(lines: list[str]) -> None:
 
 
 def replace_text(path: Path, text: str, *, error: type[UsageError] = AssetsError) -> None:
-    """Write a file so that it is there whole, old or new, whatever happens; `error` where it cannot be written."""
-    # A link stays a link: what it points to is replaced.
+    """Write a file so that it is whole, old or new, whatever happens; `error` if it cannot be written."""
+    # A link stays a link: its target is replaced.
     target = Path(os.path.realpath(path))
     waiting: str | None = None
     try:

@@ -1,9 +1,9 @@
 """Asset lists: which symbols of which venues.
 
 A line is `SYMBOL VENUE`, with + between several venues, or `VENUE:SYMBOL`; `#` starts a comment at the start of a line
-or after white space. A table with the columns `symbol` and `ohlc_exchanges`, commas between them, is read as well.
-A line that is sound and names no venue there is, or the spot market, is left out and named; one that says nothing that
-could be meant ends the reading of a list, and is left out of a table, which other programs write.
+or after white space. A table with the columns `symbol` and `ohlc_exchanges`, commas between them, is read as well. A
+sound line with an unknown venue, or of the spot market, is left out and named; a line without any meaning ends the
+reading of a list, and is left out of a table, which other programs write.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _VENUE_COLUMNS: Final = ("ohlc_exchanges", "ohlc_exchange", "exchanges", "exchan
 _OF_A_LIST: Final = ", expected 'SYMBOL VENUE'"
 
 Spelled = Mapping[str, Callable[[str], str]]
-"""By venue: what reads a symbol as other tools spell it; OtherMarket or another ValueError for what is none."""
+"""By venue: reads a symbol as other tools spell it; OtherMarket or another ValueError if it is none."""
 _AS_WRITTEN: Final[Spelled] = MappingProxyType({})
 
 
@@ -67,14 +67,14 @@ class Row:
     assets: Sequence[Asset] = ()
     bad: Sequence[BadLine] = ()
     bare: str = ""
-    """A symbol without a venue: then that is what is bad."""
+    """A symbol without a venue, which makes the line bad."""
 
 
 @dataclass(frozen=True, slots=True)
 class Assets:
     """What a list says: each symbol of a venue once, in the order of the file; `doubled` are the repetitions.
 
-    `name` is the file as it is shown.
+    `name` is the file as shown.
     """
 
     name: str
@@ -85,7 +85,7 @@ class Assets:
 
 @dataclass(frozen=True, slots=True)
 class AssetList:
-    """The list to use, in words too; `packaged`: it came with laklak and was not chosen."""
+    """The list to use, in words too; `packaged`: laklak's own, which nobody chose."""
 
     path: Path
     words: str
@@ -93,9 +93,7 @@ class AssetList:
 
 
 def find_assets(folder: Path, given: str | None, beside: Path | None = None) -> AssetList:
-    """Give the list to use: `given`, else assets.txt in `folder`, else the one `beside` the settings file in use, else
-    the packaged list.
-    """
+    """Return the list to use: `given`, else assets.txt in `folder`, else `beside` the settings file, else laklak's."""
     if given is not None:
         return AssetList(Path(given), f"{shown_path(Path(given))} (given)")
     for place, words in ((folder, "found in this folder"), (beside, "found in the folder of the settings file")):
@@ -107,7 +105,7 @@ def find_assets(folder: Path, given: str | None, beside: Path | None = None) -> 
 
 
 def _packaged_assets() -> Path:
-    # A wheel carries the list inside of the package, a checkout keeps it at the top, where people look for it.
+    # A wheel carries the list inside the package, a checkout keeps it at the top, where people look for it.
     inside = Path(str(importlib.resources.files("laklak") / "assets.txt"))
     for path in (inside, inside.parent.parent / "assets.txt"):
         if path.is_file():
@@ -118,7 +116,7 @@ def _packaged_assets() -> Path:
 def read_assets(path: Path, venues: Collection[str], spelled: Spelled = _AS_WRITTEN) -> Assets:
     """Read a list. `venues` are the names a line may use, `spelled` reads the symbols of those it has.
 
-    AssetsError names file and line, `assets.txt:17: ...`; also where nothing is left.
+    AssetsError names file and line, `assets.txt:17: ...`; also if nothing is left.
     """
     name = shown_path(path)
     text = read_text(path, limit_bytes=MAX_BYTES, error=AssetsError)
@@ -133,7 +131,7 @@ def read_assets(path: Path, venues: Collection[str], spelled: Spelled = _AS_WRIT
 
 
 def in_short(name: str, rows: Iterable[Row], *, strict: bool = True) -> Assets:
-    """What rows say together; if `strict`, AssetsError for one that could mean nothing."""
+    """Join what rows say; if `strict`, AssetsError for a line without any meaning."""
     assets: dict[tuple[str, str], Asset] = {}
     bad: list[BadLine] = []
     doubled: list[Asset] = []
@@ -152,7 +150,7 @@ def is_table(path: Path, text: str) -> bool:
 
 
 def read_rows(text: str, venues: Collection[str], spelled: Spelled, *, table: bool) -> Iterator[Row]:
-    """Every line of a list or of a `table`, comments and empty ones too."""
+    """Yield every line of a list or of a `table`, comments and empty ones too."""
     reading = _Reading(venues, spelled)
     if not table:
         for number, raw in enumerate(text.split("\n"), 1):
@@ -168,7 +166,7 @@ def read_rows(text: str, venues: Collection[str], spelled: Spelled, *, table: bo
 
 @dataclass(frozen=True, slots=True)
 class _Head:
-    """Where a table says what: the line of its names (0: none), what separates columns, and two of them from 0."""
+    """Where a table says what: the line of its names (0: none), the separator, and two columns from 0."""
 
     line: int
     separator: str
@@ -206,7 +204,7 @@ class _Reading:
     _bad: list[BadLine] = field(default_factory=list)
 
     def row(self, line: int, raw: str, words: Sequence[str]) -> Row:
-        """A line of a list."""
+        """Read a line of a list."""
         self._assets, self._bad = [], []
         bare = ""
         shown = quoted(" ".join(words))
@@ -228,7 +226,7 @@ class _Reading:
         return Row(line, raw, tuple(self._assets), tuple(self._bad), bare)
 
     def table_row(self, line: int, raw: str, head: _Head) -> Row:
-        """A line of a table. Without venues nothing is asked for (a row may be there for another purpose)."""
+        """Read a line of a table. Without venues it asks for nothing (a row may serve another purpose)."""
         self._assets, self._bad = [], []
         bare = ""
         cells = [cell.strip() for cell in _cells(raw, head.separator)]
@@ -279,7 +277,7 @@ class _Reading:
 
 
 def _joined(words: Sequence[str]) -> str:
-    """A symbol in one word: `AI USDT` is base and quote."""
+    """Return a symbol in one word: `AI USDT` is base and quote."""
     return "".join(words) if len(words) == 2 and words[1].upper() in QUOTES else " ".join(words)
 
 

@@ -2,7 +2,7 @@
 
     flags > LAKLAK_* environment > .env > laklak.toml > INFLUXDB_*, INFLUX_* of other tools > defaults
 
-One table (`SPECS`) says what there is. A key has one spelling: `[binance] budget` in laklak.toml is
+One table (`SPECS`) has all of them. A key has one spelling: `[binance] budget` in laklak.toml is
 `LAKLAK_BINANCE_BUDGET` in the environment and `binance.budget` here.
 """
 
@@ -49,17 +49,17 @@ _ALIASED: Final = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VenueSettings:
-    """What is set for one venue.
+    """The settings of one venue.
 
-    `url`: where it is, http or https, without a slash at the end; it may hold a password, so show it masked.
+    `url`: its address, http or https, without a slash at the end; it may hold a password, so show it masked.
     `budget`: units to spend there, a share such as "50%", or "max" for all that the venue advertises.
     `chunk`: candles asked at once, "auto" for the venue's most candles per weight.
-    `archive_url`: where its bulk files are; None where it has none, or where only `url` was changed: the files of the
-    real venue are not those of a simulator or a mirror.
-    `budget_is_default`: it was not chosen, so a venue that allows less may lower it.
-    `firewall_wait_s`: how long to stay away after a firewall's 403. Binance says no duration; it is said to clear
-    after roughly 5 minutes (unverified).
-    `enabled`: whether it is asked for anything at all.
+    `archive_url`: where its bulk files are; None if it has none, or if only `url` was changed: the real venue's files
+    are not those of a simulator or a mirror.
+    `budget_is_default`: nobody chose it, so a venue that allows less may lower it.
+    `firewall_wait_s`: how long to stay away after a firewall's 403. Binance says no duration; it is said to clear after
+    roughly 5 minutes (unverified).
+    `enabled`: whether to ask it for anything at all.
     `optional`: its failures are told and do not change the exit status.
     """
 
@@ -86,22 +86,22 @@ class Settings:
     """Everything that can be set.
 
     `store`: a SQLite file or a URL; it may hold a password, so show it masked.
-    `influxdb_password`, `influxdb_token` and `influxdb_org`: for an InfluxDB store whose address has none of its own.
-    `influxdb_measurement`: where candles are kept there, with `{venue}` for the venue's name; `influxdb_batch_lines`
-    lines go into one request, packed where `influxdb_gzip`.
+    `influxdb_password`, `influxdb_token` and `influxdb_org`: for an InfluxDB store whose address lacks them.
+    `influxdb_measurement`: where candles are kept there, with `{venue}` for the venue's name; one request has
+    `influxdb_batch_lines` lines, packed if `influxdb_gzip`.
     `assets`: the asset list, None to look for one. `venue`: the venue of bare symbols. `interval`: candle length.
-    `days`, `start`, `end`: what was asked for, None where it was not; times are valid text for `parse_time`, and
-    `days` and `start` are never both set. `max_wait_s`: longest wait for a ban or a limit. `start_wait_s`: wait for a
-    network that is not up yet, at the start. `settle_s`: how long after its close a candle is taken for final, and
-    wanted. `log_file`: None is off.
+    `days`, `start`, `end`: the range asked for, None if not given; times are valid text for `parse_time`, and `days`
+    and `start` are never both set. `max_wait_s`: longest wait for a ban or a limit. `start_wait_s`: wait for a network
+    that is not up yet, at the start. `settle_s`: how long after its close a candle counts as final, and is wanted.
+    `log_file`: None is off.
     `source`: the API, the bulk files, or for every stretch the better one. `workers`: requests at once, per venue.
-    `archive_connections`: files fetched at once. `archive_files`: months of minutes that bulk files may
-    take in memory, unpacked. `batch_size`: rows written at once, at most. `in_flight`: chunks taken from the
-    plan and not yet acknowledged by the store. `keep_runs_days`: how long runs are remembered. `state_dir`: what
-    outlives a run.
-    `venues`: by venue name, one for each that is built. `origins`: dotted key -> where its value came from.
-    `unnamed`: by dotted key, what was given without saying for which venue.
-    `config_folder`: where the settings file in use is; where there is none, where the user's own would be.
+    `archive_connections`: files fetched at once. `archive_files`: months of minutes that bulk files may take in memory,
+    unpacked. `batch_size`: rows written at once, at most. `in_flight`: chunks taken from the plan and not yet
+    acknowledged by the store. `keep_runs_days`: how long runs are remembered. `state_dir`: the folder for what outlives
+    a run.
+    `venues`: by venue name, one for each venue that is built. `origins`: dotted key -> where its value came from.
+    `unnamed`: by dotted key, values given without a venue.
+    `config_folder`: the folder of the settings file in use; without one, where the user's own would be.
     """
 
     store: str = field(repr=False)
@@ -144,7 +144,7 @@ class Settings:
 
     @property
     def store_access(self) -> StoreAccess:
-        """The store, with what is set about its use."""
+        """The store, with the settings about its use."""
         influxdb = {key.partition("_")[2]: getattr(self, key) for key in SPECS if key.startswith("influxdb_")}
         return StoreAccess(
             where=self.store,
@@ -152,7 +152,7 @@ class Settings:
             state_dir=self.state_dir,
             max_wait_s=self.max_wait_s,
             start_wait_s=self.start_wait_s,
-            # Who sits before it learns of a wrong port at once; a timer may have been faster than the server.
+            # A person learns of a wrong port at once; a timer may have been faster than the server.
             refusal_wait_s=0.0 if is_attended() else self.start_wait_s,
         )
 
@@ -160,12 +160,12 @@ class Settings:
 def load_settings(
     flags: Mapping[str, object], *, environment: Mapping[str, str], folder: Path, user_config: Path | None = None
 ) -> Settings:
-    """Give the settings in force; SettingsError names what is wrong and where it was written.
+    """Return the settings in force; SettingsError names what is wrong and where it was written.
 
-    `flags` are by dotted key, None for not given; `config` is the settings file.  `budget` and `chunk` are for venues
-    that they name, or for the one that is asked for (see `check_unnamed`).  `.env` and `laklak.toml` are looked for in
-    `folder`; `user_config` is the settings file used when there is none, by default laklak.toml in the user's
-    configuration folder.
+    `flags` are by dotted key, None for not given; `config` is the settings file.  `budget` and `chunk` are for the
+    venues that they name, or for the one asked for (see `check_unnamed`).  `.env` and `laklak.toml` are looked for in
+    `folder`; without one, `user_config` is the settings file, by default laklak.toml in the user's configuration
+    folder.
     """
     names = environment_names(environment)
     file_names = dotenv_names(folder / ".env")
@@ -209,7 +209,7 @@ def load_settings(
 
 
 def _by_own_name(layer: dict[str, Given]) -> dict[str, Given]:
-    """What a layer says of venues, by their own names: these count before others."""
+    """Key a layer's settings by the venues' own names, which count before others."""
     renamed = {_ALIASED[key]: given for key, given in layer.items() if key in _ALIASED}
     return renamed | {key: given for key, given in layer.items() if key not in _ALIASED}
 
@@ -241,7 +241,7 @@ def _in_use(written: list[dict[str, Given]]) -> object:
 
 
 def _spread(layer: dict[str, Given]) -> list[Given]:
-    """Put `budget = binance=1200,bybit=50%` of a layer where it belongs; what names no venue is given, and for all.
+    """Put `budget = binance=1200,bybit=50%` of a layer where it belongs; return and spread one without a venue.
 
     What the layer says of one venue in its own place counts before both.
     """
@@ -286,7 +286,7 @@ def _example(word: str) -> str:
 def check_unnamed(settings: Settings, venues: Collection[str]) -> None:
     """Raise SettingsError for a bare budget or chunk that the `venues` asked for cannot all take.
 
-    A bare number is in the venue's own unit, so that it can be meant for one venue only.
+    A bare number is in the venue's own unit, so it can mean only one venue.
     """
     for word in OF_VENUES:
         for venue in venues:
@@ -336,7 +336,7 @@ def _drop_what_a_stronger_source_replaces(written: list[dict[str, Given]]) -> No
 
 
 def _place(given: Given) -> str:
-    # ~ is the home folder, and what a file says relatively starts from that file.
+    # ~ is the home folder, and a relative path in a file starts from that file.
     prefix = "sqlite:///" if given.text.startswith("sqlite:///") else ""
     path = given.text.removeprefix(prefix)
     if not prefix and "://" in path:
@@ -364,7 +364,7 @@ def _check_order(values: Mapping[str, Any], origins: Mapping[str, str]) -> None:
 
 
 def check_typed_store(store: str, origin: str) -> None:
-    """Raise SettingsError for a store with a secret in it that was typed: shells and lists of processes remember it."""
+    """Raise SettingsError for a typed store with a secret in it: shells and lists of processes remember it."""
     if mask_url(store) == store:
         return
     what, advice = "a password", "keep it in LAKLAK_INFLUXDB_PASSWORD, .env or laklak.toml, and the user in the address"
@@ -379,7 +379,7 @@ def _settings(
     values: dict[str, Any], origins: Mapping[str, str], unnamed: Mapping[str, Unnamed], *, config_folder: Path
 ) -> Settings:
     for name in ARCHIVES:
-        # A setting of the venue's address alone means another venue than the one whose files are known.
+        # A changed address alone means another venue than the one whose files are known.
         if origins[f"{name}.archive_url"] == "default" and values[f"{name}.url"] != VENUES[name].url:
             values[f"{name}.archive_url"] = None
     fields = {_field(key): value for key, value in values.items() if "." not in key}
@@ -400,7 +400,7 @@ def _field(key: str) -> str:
 
 
 def shown_settings(settings: Settings) -> list[tuple[str, str, str]]:
-    """Give every setting as (key, value as it may be shown, where it came from), in order, secrets masked."""
+    """Return every setting as (key, value as it may be shown, origin), in order, secrets masked."""
     shown = []
     for key, spec in SPECS.items():
         venue = key.rpartition(".")[0]
@@ -422,5 +422,5 @@ def _shown(spec: Spec, value: object) -> str:
 
 
 def settings_lines(settings: Settings) -> list[str]:
-    """Give the configuration block of the log: `key = value (origin)`, one a line."""
+    """Return the configuration block of the log: `key = value (origin)`, one a line."""
     return [f"{key} = {value} ({origin})" for key, value, origin in shown_settings(settings)]

@@ -1,6 +1,6 @@
-"""config.py of the scripts that people come from: which InfluxDB it names, as the lines for .env.
+"""config.py of the scripts that people come from: which InfluxDB it names, as lines for .env.
 
-It is read as text and never run: what is no plain value in it is left out.
+It is read as text and never run: anything but plain values is ignored.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ _OTHER_NAMES: Final[Mapping[str, str]] = MappingProxyType(
     }
 )
 _SECRETS: Final = ("PASSWORD", "TOKEN")
-# Without one of these nothing is named that could be filled.
+# Without one of these the file names no server to fill.
 _HOSTS: Final = frozenset({"INFLUXDB_HOST", "INFLUX_HOST", "INFLUXDB_V2_URL"})
 
 
 def lines_for_dotenv(folder: Path) -> list[str]:
-    """Give the lines that say in .env what config.py of `folder` says of an InfluxDB; none where it names none.
+    """Return the lines that say in .env what config.py of `folder` says of an InfluxDB; none if it names none.
 
-    The value of a password or token is left for the user to fill in: a screen is no place for it.
+    The user fills in the value of a password or token: a screen is no place for it.
     """
     path = folder / FILE_NAME
     if not os.path.isfile(path):
@@ -44,7 +44,7 @@ def lines_for_dotenv(folder: Path) -> list[str]:
     try:
         tree = ast.parse(read_text(path, limit_bytes=_MAX_BYTES, error=UsageError))
     except (UsageError, SyntaxError, ValueError, RecursionError, MemoryError):
-        # It may be anything: nothing says that it concerns us.
+        # It may be any file: nothing says that it concerns us.
         return []
     found = {name: value for name, value in _assigned(tree) if value is not None}
     if not _HOSTS & set(found):
@@ -53,8 +53,9 @@ def lines_for_dotenv(folder: Path) -> list[str]:
 
 
 def _assigned(tree: ast.Module) -> Iterator[tuple[str, str | None]]:
-    """Every name of an InfluxDB tool that is given a plain value, wherever in the file: in a class, as a key of a dict,
-    or shorter in a dict of that name (`INFLUXDB = {"host": ...}`).
+    """Yield every name of an InfluxDB tool with its plain value, wherever in the file.
+
+    In a class, as a key of a dict, or shorter in a dict of that name (`INFLUXDB = {"host": ...}`).
     """
     for node in ast.walk(tree):
         pairs: list[tuple[str, ast.expr]] = []
@@ -83,7 +84,7 @@ def _named(word: str, value: ast.expr) -> Iterator[tuple[str, str | None]]:
 
 
 def _plain(value: ast.expr) -> str | None:
-    """A text or a number, also as the default of `os.getenv("NAME", default)`, or inside of `int(...)`."""
+    """Return a text or a number, also as the default of `os.getenv("NAME", default)`, or inside `int(...)`."""
     if isinstance(value, ast.Constant) and isinstance(value.value, str | int) and not isinstance(value.value, bool):
         return str(value.value)
     if isinstance(value, ast.Call) and value.args:

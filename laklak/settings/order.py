@@ -1,4 +1,4 @@
-"""What a run is to do, as one value: settings and symbols already read and checked."""
+"""What a run should do, as one value: settings and symbols already read and checked."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from laklak.tasks.timing import Timing
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Modes:
-    """How a run differs from the everyday one. Said for this run alone, so that none of it is a setting."""
+    """How a run differs from the everyday one. For one run only, so none of these is a setting."""
 
     refetch: bool = False
     recheck: bool = False
@@ -30,12 +30,12 @@ MODES: Final = frozenset(field.name for field in fields(Modes))
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order(Modes):
-    """The settings in force, and what is to be filled by them.
+    """The settings in force, and what to fill by them.
 
-    `sample`: of a refetch only these parts of series are fetched, in order and disjoint; all else counts as stored.
-    `untouched`: nothing is written, what comes is only held against the store.
-    `every`: what is taken beside `asked`. `refused`: what of an asset list is left out, and why. `notes` and
-    `warnings`: what the user should know before it starts.
+    `sample`: a refetch fetches only these parts of series, in order and disjoint; the rest counts as stored.
+    `untouched`: write nothing, only compare what comes with the store.
+    `every`: taken beside `asked`. `refused`: entries of an asset list that are left out, and why. `notes` and
+    `warnings`: for the user to read before it starts.
     """
 
     settings: Settings

@@ -1,7 +1,7 @@
 """Where settings are written down: environment variables, .env, laklak.toml, and the variables of other InfluxDB tools.
 
-Each reader gives what is set as dotted key -> Given, still as text, and knows only the names it may meet; what the
-values mean is decided in settings.py.  An empty text counts as not set, everywhere.
+Each reader returns dotted key -> Given, still as text, and knows only the names it may meet; laklak.settings.table and
+load decide what the values mean.  An empty text counts as not set, everywhere.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from laklak.errors import SettingsError
 from laklak.text import mask_url, nearest, quoted, read_text, shown_path
 
 PREFIX: Final = "LAKLAK_"
-# What older installations (INFLUXDB_*, 1.x), the official tools (INFLUX_*, 2.x) and influxdb-client (INFLUXDB_V2_*)
-# read; the first name that is set counts.
+# Older installations (INFLUXDB_*, 1.x), the official tools (INFLUX_*, 2.x) and influxdb-client (INFLUXDB_V2_*) read
+# these; the first name that is set counts.
 _INFLUX_ACCOUNT: Final = {
     "influxdb_password": ("INFLUXDB_PASSWORD",),
     "influxdb_token": ("INFLUX_TOKEN", "INFLUXDB_TOKEN", "INFLUXDB_V2_TOKEN"),
@@ -57,7 +57,7 @@ _INFLUX_URL = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """One value as written; `folder` is what a relative path in it starts from, None for the working directory."""
+    """One value as written; relative paths in it start from `folder`, None for the working directory."""
 
     text: str
     origin: str
@@ -65,7 +65,7 @@ class Given:
 
 
 def as_text(value: object, key: str, origin: str, *, switch: bool = False) -> str:
-    """Give `value` as a person would write it; SettingsError for what is neither text, number nor time.
+    """Return `value` as a person would write it; SettingsError if it is neither text, number nor time.
 
     A `switch` may be true or false, too.
     """
@@ -85,8 +85,8 @@ def as_text(value: object, key: str, origin: str, *, switch: bool = False) -> st
 
 
 def nearest_key(word: str, keys: Iterable[str]) -> str | None:
-    """Give the dotted key that `word` is most likely a slip of, also when it stands in the wrong table."""
-    # Only the last parts are compared: tables in common make keys look alike that are not.
+    """Return the dotted key that `word` most likely misspells, also if it stands in the wrong table."""
+    # Compare only the last parts: common tables make different keys look alike.
     names: dict[str, str] = {}
     for key in keys:
         names.setdefault(key.rpartition(".")[2], key)
@@ -98,7 +98,7 @@ def nearest_key(word: str, keys: Iterable[str]) -> str | None:
 
 
 def environment_names(environment: Mapping[str, str]) -> dict[str, Given]:
-    """Give the variables of the environment that concern laklak, by name."""
+    """Return the variables of the environment that concern laklak, by name."""
     links = service_links(environment)
     return {
         name: Given(as_text(value, name, "environment"), f"environment {name}")
@@ -108,9 +108,9 @@ def environment_names(environment: Mapping[str, str]) -> dict[str, Given]:
 
 
 def dotenv_names(path: Path) -> dict[str, Given]:
-    """Give the lines of a .env file that concern laklak, by name; nothing when there is no such file.
+    """Return the lines of a .env file that concern laklak, by name; nothing if there is no such file.
 
-    The file may belong to other programs too: what is theirs is neither read nor judged.
+    The file may belong to other programs too: their lines are neither read nor judged.
     """
     # Some people call the folder of their virtual environment .env.
     if not os.path.exists(path) or os.path.isdir(path):
@@ -126,7 +126,7 @@ def dotenv_names(path: Path) -> dict[str, Given]:
         blank = statement[: len(statement) - len(statement.lstrip())]
         line = binding.original.line + len(_LINE_END.findall(blank))
         origin = f"{shown_path(path)}:{line}"
-        # A statement that cannot be read has no key; its own first word then says whose it is.
+        # An unreadable statement has no key; its own first word then says whose it is.
         name = binding.key or re.split(r"[=\s]", statement.strip().removeprefix("export").lstrip())[0]
         if not _concerns_us(name) or name in links:
             continue
@@ -141,7 +141,7 @@ def dotenv_names(path: Path) -> dict[str, Given]:
 
 
 def service_links(variables: Mapping[str, str | None]) -> set[str]:
-    """Give the names that a platform has set to tell of services called like us, `laklak` or `influxdb` with more.
+    """Return the names that a platform has set to tell of services called like us, `laklak` or `influxdb` with more.
 
     Kubernetes puts them into every pod of a namespace, Docker into linked containers:
 
@@ -150,7 +150,7 @@ def service_links(variables: Mapping[str, str | None]) -> set[str]:
         LAKLAK_PORT_8080_TCP_ADDR=10.96.12.7   LAKLAK_PORT_8080_TCP_PORT=8080, ..._PROTO=tcp
         LAKLAK_NAME=/web/laklak                LAKLAK_ENV_PATH=... (Docker)
 
-    A service `laklak-web` has LAKLAK_WEB_ in place of LAKLAK_.  Where a name alone could be a slip for a setting, the
+    A service `laklak-web` has LAKLAK_WEB_ in place of LAKLAK_.  If a name alone could be a slip for a setting, the
     value decides.
     """
     links = {
@@ -178,7 +178,7 @@ def _concerns_us(name: str) -> bool:
 
 
 def variables(names: Mapping[str, Given], keys: Collection[str]) -> dict[str, Given]:
-    """Give the settings among `names`: `LAKLAK_BINANCE_BUDGET` is binance.budget; SettingsError for an unknown one."""
+    """Return the settings among `names`: `LAKLAK_BINANCE_BUDGET` is binance.budget; SettingsError if unknown."""
     by_name = {variable_name(key): key for key in keys}
     found: dict[str, Given] = {}
     for name, given in names.items():
@@ -197,12 +197,12 @@ def variables(names: Mapping[str, Given], keys: Collection[str]) -> dict[str, Gi
 
 
 def variable_name(key: str) -> str:
-    """Give the environment variable of a dotted key."""
+    """Return the environment variable of a dotted key."""
     return PREFIX + key.upper().replace(".", "_")
 
 
 def influx_store(names: Mapping[str, Given]) -> dict[str, Given]:
-    """Give `store` as the variables of other InfluxDB tools name it; nothing where they name none.
+    """Return `store` as the variables of other InfluxDB tools name it; nothing if they name none.
 
     INFLUXDB_HOST, which means 1.x, counts before INFLUX_HOST with INFLUX_BUCKET, which mean 2.x: a host alone is set
     for many other reasons.  No password, token or organization is part of the URL.
@@ -249,7 +249,7 @@ def _influx_2(name: str, host: Given, bucket: Given) -> Given:
 
 
 def influx_account(names: Mapping[str, Given]) -> dict[str, Given]:
-    """Give password, token and organization as other InfluxDB tools name them, for a store that lacks its own."""
+    """Return password, token and organization as other InfluxDB tools name them, for a store that lacks its own."""
     return {key: names[name] for key, known in _INFLUX_ACCOUNT.items() if (name := _first_set(known, names))}
 
 
@@ -257,7 +257,7 @@ def influx_account(names: Mapping[str, Given]) -> dict[str, Given]:
 
 
 def toml_values(path: Path, keys: Collection[str], switches: Collection[str] = ()) -> dict[str, Given]:
-    """Give the settings of a laklak.toml; SettingsError names file and line, or file and table."""
+    """Return the settings of a laklak.toml; SettingsError names file and line, or file and table."""
     name = shown_path(path)
     tables = {key.partition(".")[0] for key in keys if "." in key}
     found: dict[str, Given] = {}

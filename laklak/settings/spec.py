@@ -12,7 +12,7 @@ from laklak.venues import VENUES, Venue
 
 
 def units_of(budget: int | str, units: int) -> int:
-    """What a budget comes to of a quota of so many units; a number is what it is."""
+    """Return the units that a budget means for a quota of `units`; a number stands for itself."""
     if isinstance(budget, int):
         return budget
     return units if budget == "max" else max(1, int(units * float(budget.removesuffix("%")) / 100))
@@ -35,7 +35,7 @@ def _venue_specs() -> dict[str, Spec]:
         )
         specs[f"{name}.chunk"] = Spec(
             parse=whole(1, page, "auto"),
-            # Where all pages cost the same, the largest is the best.
+            # If all pages cost the same, the largest is the best.
             default="auto" if venue.page.smaller else str(page if len(venue.page.steps) == 1 else min(1000, page)),
             help="candles asked at once, or auto for the most candles per weight",
         )

@@ -1,8 +1,8 @@
 """Symbols as other tools spell them, for venues that write base and quote in one word, as in BTCUSDT.  Pure.
 
-What means the perpetual elsewhere is understood (`BTC/USDT:USDT`, `BTCUSDT.P`, `BTC-USDT-SWAP`, lower case). What means
-the spot market elsewhere (`BTC/USDT`, `BTC-USDT`, `BINANCE:BTCUSDT`) is answered and never guessed: its candles would
-be those of another market.  Of a venue that is a spot market it is the other way round; it is called NAME_spot.
+Other spellings of the perpetual are understood (`BTC/USDT:USDT`, `BTCUSDT.P`, `BTC-USDT-SWAP`, lower case). Those of
+the spot market (`BTC/USDT`, `BTC-USDT`, `BINANCE:BTCUSDT`) get an error and never a guess: their candles would be those
+of another market.  For a spot venue, called NAME_spot, it is the other way round.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ _QUOTES: Final = ("USDT", "USDC", "BUSD", "FDUSD", "USD", "BTC", "ETH")
 QUOTES: Final = frozenset(_QUOTES)
 
 ALIASES: Final[Mapping[str, str]] = {"yahoo": "yfinance"}
-"""Other names of venues, taken wherever one is named."""
+"""Other names of venues, accepted wherever a venue is named."""
 
 _ANY_QUOTE = "|".join(_QUOTES)
-# ccxt: BTC/USDT is spot, what stands behind the colon is what a contract is settled in, then the day it ends.
+# ccxt: BTC/USDT is spot; behind the colon stands the currency that settles a contract, then the day it ends.
 _SLASHED = re.compile(r"(\w[^/:]*)/(\w[^/:-]*)(?::([^/:-]+)(?:-([0-9]{6}))?)?")
 # TradingView: BTCUSDT.P, once BTCUSDTPERP; NautilusTrader: BTCUSDT-PERP.BINANCE; cryptofeed and OKX in three parts.
 _MARKED = re.compile(rf"(.+)\.P|(.+)-(?:PERP|SWAP)(?:\.[A-Z]+)?|(.+(?:{_ANY_QUOTE}))PERP")
@@ -29,7 +29,7 @@ _PAIR = re.compile(r"(\w[^-_/:]*)[-_/]([^\W\d_][^-_/:]*)")
 
 
 class OtherMarket(ValueError):
-    """What was written means another market; `hint` says how this one's is written, `reason` is a word for programs."""
+    """The text means another market; `hint` says how this one's is written, `reason` is a word for programs."""
 
     def __init__(self, message: str, hint: str, reason: str = "spot_symbol") -> None:
         super().__init__(message)
@@ -38,7 +38,7 @@ class OtherMarket(ValueError):
 
 
 def one_word_symbol(text: str) -> str:
-    """Give the symbol of the perpetual that `text` means; OtherMarket for spot, ValueError for what is no symbol."""
+    """Return the symbol of the perpetual that `text` means; OtherMarket for spot, ValueError if it is no symbol."""
     upper = _upper(text)
     if slashed := _SLASHED.fullmatch(upper):
         return check_symbol(_of_slashed(text, *slashed.groups()))
@@ -52,7 +52,7 @@ def one_word_symbol(text: str) -> str:
 
 
 def pair_symbol(text: str) -> str:
-    """Give the symbol of the pair that `text` means in a spot market; OtherMarket for a contract."""
+    """Return the symbol of the pair that `text` means in a spot market; OtherMarket for a contract."""
     upper = _upper(text)
     if pair := _PAIR.fullmatch(upper):
         if not _MARKED.fullmatch(upper):
@@ -68,7 +68,7 @@ def _upper(text: str) -> str:
 
 
 def _as_it_is(text: str) -> str:
-    # What has other characters than names of coins have is spelled as its venue does.
+    # A symbol with other characters than coins have is in its venue's own spelling.
     return _upper(text) if all(char.isalnum() or char in "_." for char in text) else text
 
 
@@ -86,9 +86,9 @@ def _spot(text: str, base: str, quote: str) -> OtherMarket:
 
 
 def known_venue(venue: str, symbol: str, venues: Collection[str]) -> str:
-    """Give the venue that a prefix means: in capitals, as TradingView writes it, only before what is no spot symbol.
+    """Return the venue that a prefix means; one in capitals, as TradingView writes it, only if the symbol is not spot.
 
-    What is no venue is given back as it is.
+    Return an unknown venue as it is.
     """
     venue = ALIASES.get(venue, venue)
     lower = venue.lower()
@@ -104,7 +104,7 @@ def known_venue(venue: str, symbol: str, venues: Collection[str]) -> str:
 
 
 def parts_of(text: str) -> tuple[str | None, str, str | None]:
-    """Give (venue, symbol, interval) of what was typed; None is not given. `BTC/USDT:USDT` is a symbol with a colon."""
+    """Return (venue, symbol, interval) as typed; None for not given. `BTC/USDT:USDT` is a symbol with a colon."""
     pieces = text.split(":")
     slash = next((place for place, piece in enumerate(pieces) if "/" in piece), None)
     if slash is not None:

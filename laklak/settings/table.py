@@ -1,7 +1,7 @@
 """Every setting but those of each venue: its key, its default, how its text is read, what it means, its flag.
 
-One row here is a setting everywhere: in the environment, .env, laklak.toml and on the command line. For programs it
-is a keyword of `laklak.backfill` besides, and README has a line on it; tests hold both against this table.
+One row here is a setting everywhere: in the environment, .env, laklak.toml and on the command line. For programs it is
+also a keyword of `laklak.backfill`, and README has a line on it; tests check both against this table.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from laklak.errors import UsageError
 
-# The help of the program reads this table: what only reading a value needs is imported there.
+# The program's help reads this table: imports that only reading a value needs stand there.
 if TYPE_CHECKING:
     from laklak.model.series import Interval
 
@@ -27,7 +27,7 @@ _SELDOM: Final = "Settings that are seldom needed"
 
 
 class Flag(NamedTuple):
-    """How the help of `laklak backfill` shows a setting: below which words, what to write, and what for."""
+    """How the help of `laklak backfill` shows a setting: under which heading, what to write, and what for."""
 
     panel: Literal["What", "Where", "Output", "Source and speed", "Settings that are seldom needed"]
     metavar: str
@@ -38,9 +38,9 @@ class Flag(NamedTuple):
 class Spec:
     """One setting. `parse` reads its text or raises ValueError saying what is expected, without the text.
 
-    `default` is text as anyone would write it, None for not set. `unit` is the end of the field's name. Text of a
-    path is taken relative to the file it stands in; the word `off` sets None. A `secret` is shown as ***. Without
-    `flag` it is not on the command line; a flag without words has those of `help`.
+    `default` is text as anyone would write it, None for not set. `unit` is the end of the field's name. A relative path
+    starts from the file it stands in; the word `off` sets None. A `secret` is shown as ***. Without `flag` it is not on
+    the command line; a flag without words has those of `help`.
     """
 
     parse: Callable[[str], object]
@@ -83,7 +83,7 @@ def whole(low: int, high: int, word: str | None = None) -> Callable[[str], int |
 
 
 def budget(text: str) -> int | str:
-    """A number of units, `max`, or a share such as `50%`."""
+    """Read a number of units, `max`, or a share such as `50%`."""
     text = text.strip()
     share = _SHARE.fullmatch(text)
     if share is not None and 0 < float(share[1]) <= 100:

@@ -30,7 +30,7 @@ _SECONDS = re.compile(r"\d{1,9}(?:\.\d{1,9})?", re.ASCII)
 def parse_time(text: str) -> int:
     """Read a moment as ms UTC: a date is midnight UTC, no offset means UTC, other offsets are converted.
 
-    What is finer than a millisecond is cut off. UsageError names the text and the forms there are.
+    Fractions of a millisecond are cut off. UsageError names the text and the known forms.
     """
     found = _TIME.fullmatch(text.strip())
     try:
@@ -53,7 +53,7 @@ def _offset(text: str | None) -> str:
 
 
 def parse_duration(text: str) -> float:
-    """Read a duration as seconds, 0 to 30 days; UsageError names the text and the forms there are."""
+    """Read a duration as seconds, 0 to 30 days; UsageError names the text and the known forms."""
     word = text.strip()
     parts = _DURATION.fullmatch(word)
     if word and parts is not None:

@@ -41,7 +41,7 @@ def typed_symbol(text: str, venue: str, interval: str) -> Asked:
 
 
 def full_series(text: str) -> Series:
-    """Read a series like `binance:BTCUSDT:1m`; UsageError for what is none."""
+    """Read a series like `binance:BTCUSDT:1m`; UsageError if it is none."""
     venue, symbol, interval = parts_of(text)
     try:
         if not venue or not symbol or not interval:
@@ -55,7 +55,7 @@ def full_series(text: str) -> Series:
 
 
 def typed_series(text: str, settings: Settings) -> Series:
-    """Read a series like `binance:BTCUSDT:1m`, or a symbol: then venue and interval are those of the settings."""
+    """Read a series like `binance:BTCUSDT:1m`, or a symbol with the venue and interval of the settings."""
     venue, _, interval = parts_of(text)
     if venue is not None and interval is not None:
         series = full_series(text)
@@ -67,7 +67,7 @@ def typed_series(text: str, settings: Settings) -> Series:
 
 
 def check_venue(venue: str) -> None:
-    """UsageError for a venue that is not built."""
+    """Raise UsageError for a venue that is not built."""
     if venue in VENUES:
         return
     if venue in PLANNED:
@@ -83,7 +83,7 @@ def _other_market(said: OtherMarket, venue: str) -> UsageError:
 
 
 def _hint_of_symbol(text: str) -> str | None:
-    """What a user may have meant by a text that is no symbol of any venue."""
+    """Say what a user may have meant by a text that is no venue's symbol."""
     if "," in text:
         return "separate symbols with spaces"
     if text.endswith((".txt", ".csv")):

@@ -1,6 +1,6 @@
-"""A faithful local venue on a socket, Binance USD-M with its public archive: real or generated candles, its own rules.
+"""A faithful local venue on a socket, with Binance's public archive: real or generated candles, the venue's own rules.
 
-Shipped as `laklak simulate`, and the server the tests and benchmarks talk to.
+Shipped as `laklak simulate`; tests and benchmarks use it as their server.
 """
 
 from laklak.simulator.archive.faults import ARCHIVE_KINDS

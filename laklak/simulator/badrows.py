@@ -12,10 +12,10 @@ from laklak.simulator.rows import CLOSE, CLOSE_TIME, HIGH, LOW, OPEN, OPEN_TIME,
 
 
 def break_row(rows: Sequence[bytes], index: int, kind: str) -> list[bytes]:
-    """Give `rows` with the one at `index` broken as `kind` says; doubled kinds add a row."""
+    """Return `rows` with the one at `index` broken as `kind` says; doubled kinds add a row."""
     broken = list(rows)
     if kind == "swapped":
-        # With its neighbour: the next one, or the one before where the page ends.
+        # With its neighbour: the next one, or the one before at the end of the page.
         other = index + 1 if index + 1 < len(broken) else max(0, index - 1)
         broken[index], broken[other] = broken[other], broken[index]
     elif kind == "doubled_same":
@@ -79,4 +79,4 @@ _CHANGES: Final[dict[str, Callable[[list[Any]], None]]] = {
 BAD_ROW_KINDS: Final = (*_CHANGES, "doubled_same", "doubled_differing", "swapped")
 
 STICKY_KINDS: Final = tuple(kind for kind in BAD_ROW_KINDS if kind not in ("off_grid", "doubled_same", "swapped"))
-"""The kinds that make exactly the row's own minute unusable, whatever page it comes in."""
+"""The kinds that make exactly the row's own minute unusable, on whatever page it comes."""

@@ -25,7 +25,7 @@ def parse_fault(text: str) -> Fault:
     """Read one fault as the command line writes it; ValueError names the text.
 
     `5xx=5%` on candle requests, `5xx=5%@all` on every request; `slow=2%:0.5s` and `badrow=1%:off_grid` say more;
-    `hole=BTCUSDT@2026-02-10T12:00Z+5` takes five minutes away, `late=BTCUSDT@2026-02-10` all rows before a time.
+    `hole=BTCUSDT@2026-02-10T12:00Z+5` removes five minutes, `late=BTCUSDT@2026-02-10` all rows before a time.
     `archive-cut=5%` is for files of the archive, `archive-cut=BTCUSDT@2026-02-10` and `...@2026-02` for one of them.
     """
     kind, _, rest = text.partition("=")

@@ -13,19 +13,18 @@ from laklak.simulator.badrows import BAD_ROW_KINDS, STICKY_KINDS, break_row
 from laklak.simulator.rows import open_time_of
 
 ANSWER_FAULTS: Final = ("5xx", "429", "418", "403", "451", "reset", "cut", "html", "hang", "slow")
-"""Faults of a whole answer: at most one of them happens to a request."""
+"""Faults of a whole answer: at most one of them hits a request."""
 
 ROW_FAULTS: Final = ("flicker", "badrow", "badrow-sticky")
-"""Faults of single rows of an answer that is otherwise fine."""
+"""Faults of single rows in an otherwise sound answer."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
     """One fault. Chances go with `probability`, `everywhere` and `detail`; hole and late with a symbol and a time.
 
-    `everywhere` makes it happen on every path of the REST venue, not only on that of candles. `detail` is the kind of
-    bad row, or the seconds of `slow`. A fault of one file of the archive has its symbol and its `period`, 2026-02-25 or
-    2026-02.
+    `everywhere` extends it from the path of candles to every path of the REST venue. `detail` is the kind of bad row,
+    or the seconds of `slow`. A fault of one file of the archive has its symbol and its `period`, 2026-02-25 or 2026-02.
     """
 
     kind: str
@@ -40,7 +39,7 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class Override:
-    """What a script answers instead of the venue: a reply of its own, or a named fault on the true one.
+    """What a script answers in place of the venue: a reply of its own, or a named fault on the true one.
 
     A fault is a kind of ANSWER_FAULTS, `flicker`, or `badrow`; `badrow:KIND` chooses the kind.
     """
@@ -67,14 +66,14 @@ class Dice:
         self._touched: set[tuple[str, int]] = set()
 
     def fault_of_answer(self, *, is_candles: bool) -> Fault | None:
-        """The fault that happens to the next request, if any."""
+        """Return the fault that hits the next request, if any."""
         for fault in self._answer_faults:
             if (is_candles or fault.everywhere) and self._random.random() < fault.probability:
                 return fault
         return None
 
     def spoil(self, symbol: str, rows: list[bytes], faults: Counter[str]) -> list[bytes]:
-        """Give the rows of an answer as the row faults leave them, and count what happened in `faults`."""
+        """Return the rows of an answer after the row faults, and count what happened in `faults`."""
         for fault in self._row_faults:
             if fault.kind == "badrow-sticky":
                 rows = self._spoil_for_good(symbol, rows, fault, faults)
@@ -97,7 +96,7 @@ class Dice:
         return break_row(rows, index, kind)
 
     def sticky_kind(self, symbol: str, open_time_ms: int) -> str | None:
-        """How `badrow-sticky` breaks a minute, whoever asks and whenever; None for a sound one."""
+        """Return how `badrow-sticky` breaks a minute, whoever asks and whenever; None for a sound one."""
         for fault in self._row_faults:
             if fault.kind == "badrow-sticky":
                 lot = zlib.crc32(f"{self._seed}:{symbol}:{open_time_ms}".encode())

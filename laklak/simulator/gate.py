@@ -13,8 +13,10 @@ _MINUTE_S: Final = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What the gate says to a request: 200, 429 (too many) or 418 (banned), whatever the venue's words for them are;
-    the weight used by then, and when to come back."""
+    """The gate's answer to a request: 200, 429 (too many) or 418 (banned), whatever the venue's words for them are;
+
+    the weight used by then, and when to come back.
+    """
 
     status: int
     used: int
@@ -24,9 +26,9 @@ class Decision:
 class Gate:
     """Counts weight in windows of `window_s` that begin with the calendar (as Binance's minutes do) or that slide.
 
-    Refused requests count too. More than `patience` refusals in a window begin a ban of `ban_s`; when it ends the
-    count starts anew. `neighbour_weight_per_minute` is spent evenly by another program on the same address, one
-    weight at a time from the moment `start_s` on; what it was refused is in `neighbour_refusals`.
+    Refused requests count too. More than `patience` refusals in a window begin a ban of `ban_s`; when it ends the count
+    starts anew. Another program on the same address spends `neighbour_weight_per_minute` evenly, one weight at a time
+    from the moment `start_s` on; `neighbour_refusals` counts its refusals.
     """
 
     def __init__(
@@ -58,7 +60,7 @@ class Gate:
         return f"<Gate used={self._used}/{self.budget} refused={self._refused} banned_until_s={self.banned_until_s}>"
 
     def charge(self, now_s: float, weight: int) -> Decision:
-        """Count a request of `weight` at `now_s` (epoch seconds, never falling) and say what it is answered."""
+        """Count a request of `weight` at `now_s` (epoch seconds, never falling) and return its answer."""
         self._let_neighbour_spend(now_s)
         return self._charge(now_s, weight)
 

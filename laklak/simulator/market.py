@@ -1,4 +1,4 @@
-"""What the venue shows of its candles: up to its clock, the forming one included, without what was taken away."""
+"""What the venue shows of its candles: up to its clock, the forming one included, without removed ones."""
 
 from __future__ import annotations
 
@@ -29,10 +29,9 @@ class SymbolOverride:
 
     `onboard_ms`, `delivery_ms` and `status` show in the listing; there are no rows before `onboard_ms` or from
     `delivery_ms` on. `first_ms` is a late listing: no rows before it, whatever the listing says. `holes` are minutes
-    that do not exist; `archive_holes` are open times that only the files of the archive lack. `bad_rows` are 1m rows
-    that are always broken, by open_time: a kind of BAD_ROW_KINDS or the raw JSON to send instead. `delisted` refuses
-    to give candles; the archive keeps the files. `kept_from_ms`: minutes before are not given any more, longer candles
-    are.
+    that do not exist; `archive_holes` are open times that only the archive's files lack. `bad_rows` are 1m rows that
+    are always broken, by open_time: a kind of BAD_ROW_KINDS or the raw JSON to send instead. `delisted` refuses
+    candles; the archive keeps the files. Before `kept_from_ms` the venue has no minutes any more, only longer candles.
     """
 
     onboard_ms: int | None = None
@@ -51,7 +50,7 @@ class UnknownSymbolError(LookupError):
 
 
 class DelistedError(LookupError):
-    """The venue knows the symbol and does not trade it any more."""
+    """The venue knows the symbol but no longer trades it."""
 
 
 class SimulatedClock:
@@ -94,7 +93,7 @@ class Market:
             self.override(symbol, override)
 
     def override(self, symbol: str, override: SymbolOverride) -> None:
-        """Change how `symbol` differs from the source from now on; ValueError when the source has no such symbol."""
+        """Change how `symbol` differs from the source from now on; ValueError if the source has no such symbol."""
         self.check_symbol(symbol)
         self._listings[symbol] = self._listing(symbol, override)
         # A new one, because a thread may be putting a candle of the old market into the old one.
@@ -102,12 +101,12 @@ class Market:
         self.changes += 1
 
     def check_symbol(self, symbol: str) -> None:
-        """ValueError when the source has no such symbol."""
+        """Raise ValueError if the source has no such symbol."""
         if symbol not in self._listings:
             raise ValueError(f"the simulator has no symbol {symbol}")
 
     def overridden(self, symbol: str) -> SymbolOverride:
-        """How `symbol` differs from the source at present."""
+        """Return how `symbol` differs from the source at present."""
         return self._listings[symbol].override if symbol in self._listings else SymbolOverride()
 
     def change(self, symbol: str, **changes: Any) -> None:
@@ -116,7 +115,7 @@ class Market:
 
     @property
     def instruments(self) -> list[Instrument]:
-        """What is listed at present, as it is overridden."""
+        """The listing at present, with its overrides."""
         return [listing.instrument for listing in self._listings.values()]
 
     @property
@@ -124,9 +123,9 @@ class Market:
         return self._source.recorded_listing
 
     def candles(self, query: CandlesQuery) -> list[bytes]:
-        """The rows of a request, oldest first; UnknownSymbolError or DelistedError where there can be none.
+        """Return the rows of a request, oldest first; UnknownSymbolError or DelistedError if there can be none.
 
-        Bounds are inclusive and filter the rows that exist, up to the clock.
+        Bounds are inclusive and filter the existing rows, up to the clock.
         """
         listing = self._listings.get(query.symbol)
         if listing is None:
@@ -143,9 +142,9 @@ class Market:
         return _with_bad_rows(rows, listing.override.bad_rows)
 
     def archived(self, symbol: str, interval: Interval, start_ms: int, end_ms: int) -> list[bytes]:
-        """The rows of `[start_ms, end_ms)`, a time that is over, as the archive has them; none of an unknown symbol.
+        """Return the rows of `[start_ms, end_ms)`, a past time, as the archive has them; none of an unknown symbol.
 
-        Can be called in any thread.
+        Any thread may call it.
         """
         listing = self._listings.get(symbol)
         if listing is None:
@@ -161,7 +160,7 @@ class Market:
         return _with_bad_rows(rows, listing.override.bad_rows) if interval.ms == MINUTE_MS else rows
 
     def first_row_ms(self, symbol: str) -> int | None:
-        """When the first closed minute of a symbol begins; None when there is none."""
+        """Return when the first closed minute of a symbol begins; None if there is none."""
         rows = self._existing(symbol, self._listings[symbol].first_ms, self.clock.now_ms(), 1, oldest_first=True)
         return open_time_of(rows[0]) if rows else None
 
@@ -177,7 +176,7 @@ class Market:
         return _Listing(instrument, override, first_ms, _NEVER_MS if instrument.ends_ms is None else instrument.ends_ms)
 
     def _minutes(self, symbol: str, start_ms: int, after_ms: int, limit: int, oldest_first: bool) -> list[bytes]:
-        # Closed candles end where the forming one begins; that one comes with the values it has so far.
+        # Closed candles end where the forming one begins; that one comes with its values so far.
         listing = self._listings[symbol]
         forming_ms = self.clock.now_ms() // MINUTE_MS * MINUTE_MS
         start_ms, after_ms = max(start_ms, listing.first_ms), min(after_ms, listing.after_ms)
@@ -191,7 +190,7 @@ class Market:
         return [*self._existing(symbol, start_ms, closed_after_ms, limit - 1, oldest_first=False), forming]
 
     def _existing(self, symbol: str, start_ms: int, after_ms: int, limit: int, *, oldest_first: bool) -> list[bytes]:
-        # Holes do not shorten a page: the filter is over the rows that exist.
+        # Holes do not shorten a page: the limit counts existing rows.
         holes = self._listings[symbol].override.holes
         ask = self._source.oldest if oldest_first else self._source.newest
         if not holes:
@@ -225,7 +224,7 @@ class Market:
     def _buckets(
         self, symbol: str, interval: Interval, start_ms: int, after_ms: int, limit: int, oldest_first: bool
     ) -> list[bytes]:
-        # A longer candle exists where at least one of its minutes does.
+        # A longer candle exists if at least one of its minutes does.
         rows: list[bytes] = []
         first_ms = interval.ceil(start_ms)
         last_ms = interval.floor(after_ms - 1)
@@ -275,7 +274,7 @@ def _half_made(row: bytes, price_at: int, minute_ms: int) -> bytes:
 
 
 def _joined(minutes: list[bytes], bucket_ms: int, interval: Interval) -> bytes:
-    # Prices keep the text of the minute they come from; sums are exact, with the digits of the finest part.
+    # Prices keep the text of their minute; sums are exact, with the digits of the finest part.
     rows = orjson.loads(b"[" + b",".join(minutes) + b"]")
     joined = rows[-1]
     joined[OPEN_TIME], joined[CLOSE_TIME] = bucket_ms, bucket_ms + interval.ms - 1

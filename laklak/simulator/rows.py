@@ -21,20 +21,21 @@ TAKER_VOLUME: Final = 9
 TAKER_QUOTE_VOLUME: Final = 10
 
 CELLS: Final = 12
-"""So many there are. Times are ms, prices and amounts are texts, the count is a number, the last cell says nothing."""
+"""Cells in a row. Times are ms, prices and amounts are texts, the count is a number, the last cell says nothing."""
 
 AMOUNTS: Final = (VOLUME, QUOTE_VOLUME, TAKER_VOLUME, TAKER_QUOTE_VOLUME)
-"""The texts that a longer candle has the sums of."""
+"""The texts that a longer candle sums up."""
 
 
 def open_time_of(row: bytes) -> int:
-    """The open time of a row without decoding the rest of it."""
+    """Return the open time of a row without decoding the rest."""
     return int(row[1 : row.index(b",")])
 
 
 def in_contracts(row: bytes) -> bytes:
-    """A row as a market in contracts of 100 of the quote has it: these are counted where the volumes stood, and the
-    volumes in the base asset stand in place of those in the quote.  One that is broken stays as it is.
+    """Return a row as a market in contracts of 100 of the quote has it; a broken one stays as it is.
+
+    Contracts are counted in place of the volumes, and the base volumes stand in place of the quote's.
     """
     cells = row.split(b",")
     if len(cells) == CELLS:
@@ -46,7 +47,7 @@ def in_contracts(row: bytes) -> bytes:
 
 
 def index_of(rows: Sequence[bytes], open_time_ms: int) -> int | None:
-    """Where the row of a minute is, if it is there."""
+    """Return the index of a minute's row, if there is one."""
     for index, row in enumerate(rows):
         if open_time_of(row) == open_time_ms:
             return index

@@ -28,7 +28,7 @@ from laklak.simulator.stats import Hit, Stats
 
 SIMULATOR_HEADER: Final = "X-Laklak-Simulator"
 
-# What stands before a venue says these, not the venue.
+# Not the venue says these, but a server before it.
 _HTML: Final = Reply(
     200, b"<html><head><title>Service</title></head><body>We will be back soon.</body></html>\n", "text/html"
 )
@@ -45,11 +45,11 @@ class Simulator:
         async with Simulator(load_recorded(folder), SimulatorSettings(budget=1200)) as simulator:
             ... simulator.url ... simulator.stats ...
 
-    Leaving it is quick: answers that hang are cut off.
+    Leaving it is quick: hanging answers are cut off.
     """
 
     def __init__(self, source: CandleSource, settings: SimulatorSettings | None = None) -> None:
-        """ValueError when a fault or an override names a symbol the source does not have."""
+        """Raise ValueError if a fault or an override names a symbol that the source does not have."""
         self.settings = settings = settings or SimulatorSettings()
         self.stats = Stats()
         self._dialect = settings.dialect
@@ -84,7 +84,7 @@ class Simulator:
         runner = web.ServerRunner(server, shutdown_timeout=0.1)
         await runner.setup()
         try:
-            # A port that is taken is told before anything is prepared.
+            # Report a taken port before preparing anything.
             await web.TCPSite(runner, self.settings.host, self.settings.port).start()
             if self.settings.archive_prepared:
                 await self.archive.prepare()
@@ -106,7 +106,7 @@ class Simulator:
         await self.archive.close()
 
     def spend(self, weight: int) -> int:
-        """Use weight as another program on the same address would; gives the status it would have got."""
+        """Use weight as another program on the same address would; return the status it would have got."""
         return self.gate.charge(self.settings.wall_clock(), weight).status
 
     def ban(self, seconds: float) -> None:
@@ -232,7 +232,7 @@ class Simulator:
         return dialect.unknown_path(request.method, path)
 
     def _listing(self, query: Mapping[str, str]) -> bytes:
-        # The entries are spelled anew only when one has changed: there are hundreds.
+        # Spell the entries anew only after a change: there are hundreds.
         market, changes = self.market, self.market.changes
         if self._entries_of != changes:
             self._entries = [self._dialect.entry(instrument) for instrument in market.instruments]
@@ -291,7 +291,7 @@ class Simulator:
 
 
 def _or_nothing(response: web.StreamResponse | None) -> web.StreamResponse:
-    # A connection that is gone needs no answer, but aiohttp wants one to drop.
+    # A lost connection needs no answer, but aiohttp wants one to drop.
     return web.Response() if response is None else response
 
 

@@ -15,7 +15,7 @@ from laklak.simulator.gate import Window
 from laklak.simulator.market import ClockKind, SymbolOverride
 
 SETTLE_MS: Final = 5_000
-"""A candle is wanted so long after its close, where nothing is set: a clock at their end would hide the last one."""
+"""A candle is wanted this long after its close by default: a clock at the candles' end would hide the last one."""
 
 Script = Callable[[str, Mapping[str, str], int], Override | None]
 
@@ -24,14 +24,14 @@ Script = Callable[[str, Mapping[str, str], int], Override | None]
 class SimulatorSettings:
     """How the simulated venue behaves.
 
-    dialect: the venue whose words it speaks. port: 0 takes a free one. budget: weight a window it grants (a minute of
-    Binance). advertised: what the listing says it grants; None says the truth. retry_after: whether 429 and 418 carry
-    Retry-After (futures do not promise it). patience: refused requests in a window before the ban of ban_s. clock_ms:
-    where the venue's clock stands; None is SETTLE_MS after the end of the candles. clock_speed: how much faster than
-    real time it goes where it is ticking. latency_s: what every answer takes. hang_s: how long a hanging answer holds
-    on. script: called with path, query and the running number of the request (from 1); what it gives is answered
-    instead, after the gate. record_hits: keep every request in stats.hits. wall_clock: epoch seconds, what the weight
-    windows and bans run on.
+    dialect: the venue whose words it speaks. port: 0 takes a free one. budget: weight it grants in a window (a minute
+    of Binance). advertised: what the listing says it grants; None says the truth. retry_after: whether 429 and 418
+    carry Retry-After (futures do not promise it). patience: refused requests in a window before the ban of ban_s.
+    clock_ms: where the venue's clock stands; None is SETTLE_MS after the end of the candles. clock_speed: how much
+    faster than real time a ticking clock goes. latency_s: delay of every answer. hang_s: how long a hanging answer
+    holds on. script: called with path, query and the running number of the request (from 1); its result is the answer,
+    after the gate. record_hits: keep every request in stats.hits. wall_clock: epoch seconds, for the weight windows and
+    bans.
 
     archive_day_delay_ms, archive_month_delay_ms: how long after its end a day or month is published. archive_header:
     whether files begin with the names of the columns, as newer ones do. archive_zlib_level: 6 as published.
@@ -70,6 +70,6 @@ class SimulatorSettings:
 
     @classmethod
     def of(cls, dialect: Dialect, **settings: Any) -> Self:
-        """Settings of a venue that grants and punishes as it says it does, but for `settings`."""
+        """Settings of a venue that grants and punishes as it documents, except for `settings`."""
         own = {name: getattr(dialect, name) for name in ("budget", "window", "patience", "ban_s")}
         return cls(**{"dialect": dialect, **own, **settings})

@@ -19,14 +19,14 @@ class Hit(NamedTuple):
 
 @dataclass(slots=True)
 class Stats:
-    """Counts since the start. `refusals` are the gate's own 429 and 418; `faults` are those injected, by kind.
+    """Counts since the start. `refusals` are the gate's own 429 and 418; `faults` are the injected ones, by kind.
 
     `neighbour_requests` and `neighbour_refusals` are those of the other program on the address, up to the last hit.
-    `hits` are in order of arrival; they are kept unless the settings say otherwise.
+    `hits` are in order of arrival, kept unless the settings say otherwise.
 
     All but `faults` and `hits` are of the REST venue. `archive` counts the archive's requests by what was asked for
     (`daily zip`, `daily checksum`, `monthly zip`, `monthly checksum`, `other`) and status (0: no answer at all),
-    `archive_bytes` what it sent of bodies.
+    `archive_bytes` the bytes of bodies that it sent.
     """
 
     requests: Counter[str] = field(default_factory=Counter)
@@ -42,11 +42,11 @@ class Stats:
     hits: list[Hit] = field(default_factory=list)
 
     def settle_hit(self, place: int, status: int) -> None:
-        """Say what the hit at `place` was answered."""
+        """Note the answer to the hit at `place`."""
         self.hits[place] = self.hits[place]._replace(status=status)
 
     def weight_in_any(self, span_s: float) -> int:
-        """The most weight that arrived within any span of `span_s` seconds, refused requests included."""
+        """Return the most weight that arrived within any span of `span_s` seconds, refused requests included."""
         most = inside = 0
         span: deque[Hit] = deque()
         for hit in self.hits:

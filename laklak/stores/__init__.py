@@ -1,4 +1,4 @@
-"""Stores: where candles live. `open_store` gives the right one for what the user wrote."""
+"""Stores: where candles live. `open_store` returns the right one for what the user wrote."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ _SPELLING: Final = (
 
 
 def open_store(access: StoreAccess | str, *, create: bool = True) -> Store:
-    """Give the store that `access` names, to be entered with `async with`; nothing is opened or made before that.
+    """Return the store that `access` names, to enter with `async with`; before that nothing is opened or made.
 
     Args:
-        access: its `where` alone will do: `candles.db`, `~/candles.db`, `sqlite:///FILE` (relative to the working
-            folder), `sqlite:////FILE`, `influxdb://[user@]host[:8086]/database[?rp=NAME]` for InfluxDB 1.x, or
+        access: a StoreAccess, or just its `where`: `candles.db`, `~/candles.db`, `sqlite:///FILE` (relative to the
+            working folder), `sqlite:////FILE`, `influxdb://[user@]host[:8086]/database[?rp=NAME]` for InfluxDB 1.x, or
             `influxdb2://host[:8086]/BUCKET?org=ORG` for 2.x (`influxdb+https://`, `influxdb2+https://` for TLS).
-        create: make the store where there is none. Without it a missing store gives nothing and takes nothing.
+        create: make a missing store. Without it a missing store returns nothing and takes nothing.
 
     Raises:
-        StoreUnavailable: no store is spelled like that. No part of `where` but its scheme is in the message, since
-            there may be a password in it.
+        StoreUnavailable: no store is spelled like that. The message shows only the scheme of `where`, which may hold a
+            password.
     """
     if isinstance(access, str):
         access = StoreAccess(where=access)
@@ -52,7 +52,7 @@ def open_store(access: StoreAccess | str, *, create: bool = True) -> Store:
 
 
 def shown_store(where: str) -> str:
-    """Give a store as it may be shown before it is opened: a file with its full path, an address without secrets."""
+    """Return a store as it may be shown before it is opened: a file's full path, an address without secrets."""
     if not where or _INFLUX.match(where):
         return mask_url(where)
     try:

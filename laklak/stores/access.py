@@ -1,4 +1,4 @@
-"""A store as a user names it, and how it is used."""
+"""A store as a user names it, and how to use it."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreAccess:
-    """A store as a user names it, and how it is used. What is only for servers means nothing to a file.
+    """A store as a user names it, and how to use it. Files ignore what is only for servers.
 
     `where`: a SQLite file or a URL; it may hold a password, so show it masked.
-    `password`, `token` and `org`: for an InfluxDB address that has none of its own.
+    `password`, `token` and `org`: for an InfluxDB address without them.
     `measurement`: where candles are kept, with `{venue}` for the venue's name. `batch_lines`: lines in one request.
-    `state_dir`: where the lock of a store on a server is kept; a file's is beside it.
-    `max_wait_s`: how long a server that is down is waited for. At the start that is shorter: `start_wait_s` for a
+    `state_dir`: where a server's store has its lock; a file's lock is beside it.
+    `max_wait_s`: how long to wait for a server that is down. At the start the waits are shorter: `start_wait_s` for a
     network that is not up yet, `refusal_wait_s` for a server that refuses the connection.
     """
 

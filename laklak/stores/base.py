@@ -1,6 +1,6 @@
-"""The protocol of a store, and how any store is asked what it already holds.
+"""The protocol of a store: what is there, and how to add to it.
 
-A store is the only truth about what is there: there is no checkpoint file beside it.
+A store is the only truth about what is there: no checkpoint file stands beside it.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Origin = Literal["real", "simulated"]
 
 @dataclass(frozen=True, slots=True)
 class StoreInfo:
-    """What a store holds, for the line printed first. `free_bytes` is None where the store cannot tell."""
+    """What a store holds, for the line printed first. `free_bytes` is None if the store cannot tell."""
 
     holds: str
     free_bytes: int | None
@@ -42,9 +42,9 @@ class Columns:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """What one answer gave: candles to store, and what is confirmed absent. Either may be empty.
+    """What one answer gave: candles to store, and confirmed absences. Either may be empty.
 
-    `corrected` are those of its candles that were stored before with other values. `revisions` are the known
+    `corrected`: the open_times of its candles that were stored before with other values. `revisions`: the known
     differences between its candles and what they overwrite. `provenance`: who gave the candles, if known.
     """
 
@@ -62,10 +62,10 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What became of a write: everything is stored but the refused candles.
+    """The result of a write: everything is stored except the refused candles.
 
-    `refused[i]` are the open_times, rising, of the candles of delivery i that a server would not take whatever is
-    done; they are in the file `dead_letter`, with the reason, and are missing as if they had never been fetched.
+    `refused[i]`: the open_times, rising, of the candles of delivery i that a server never takes; the file `dead_letter`
+    has them with the reason, and they are missing as if they had never been fetched.
     """
 
     refused: Mapping[int, Sequence[int]] = field(default_factory=dict)
@@ -74,7 +74,7 @@ class Written:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """A store that is waited for: `what` is wrong, as a sentence. Times are those of the monotonic clock, in s.
+    """A store that a call waits for: `what` is wrong, as a sentence. Times are of the monotonic clock, in s.
 
     `next_try_s` None: a try is under way.  At `give_up_s` the waiting call raises an error instead.
     """
@@ -87,9 +87,9 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True)
 class AbsenceCount:
-    """So many absences of a kind at a venue, and when the oldest and the newest were confirmed (this machine's clock).
+    """The absences of a kind at a venue, counted, and when the oldest and newest were confirmed (this machine's clock).
 
-    Holes and rejects are counted by the candle, all others by the stretch.
+    Holes and rejects count by the candle, all others by the stretch.
     """
 
     venue: str
@@ -116,9 +116,8 @@ class ClosedSpan:
 class Strays:
     """Points of a series off the grid of its interval: no candles, and never deleted by us.
 
-    `first_ns` and `last_ns` are the times of the first and the last one, where those are told. `statements` remove
-    exactly those that they name: all of them, or the first of very many.  `remark` says where to run them, and what
-    else they take.
+    `first_ns` and `last_ns`: the first and the last time, if known. `statements` remove exactly the points that they
+    name: all of them, or the first of very many.  `remark`: where to run them, and what else they remove.
     """
 
     count: int = 0
@@ -161,7 +160,7 @@ class DaySums:
 
 @dataclass(frozen=True, slots=True)
 class Oddities:
-    """What stands in a series and is no candle: minutes on the grid without five finite numbers, rising, and strays."""
+    """What stands in a series but is no candle: minutes on the grid without five finite numbers, rising; strays."""
 
     not_whole: Sequence[int] = ()
     strays: Strays = NO_STRAYS
@@ -183,51 +182,50 @@ NOTHING_FOREIGN: Final = Foreign()
 
 
 def held_span(interval: Interval, times: Collection[int]) -> TimeRange:
-    """From the first to the end of the last of these open_times, on the grid; empty where none can lie on it."""
+    """From the first to the end of the last of these open_times, on the grid; empty if none can lie on it."""
     if not times:
         return TimeRange(0, 0)
     return TimeRange(interval.ceil(min(times)), interval.floor(max(times)) + interval.ms)
 
 
 class Store(Protocol):
-    """Where candles live. All methods may be called from one event loop, several at once.
+    """Where candles live. One event loop may call all methods, several at once.
 
     A candle is held only if it is whole: five finite numbers in one row or point, on the grid of its interval.
-    Whatever counts, lists or reads candles here leaves out what is not.
-
-    Foreign exceptions are translated here: StoreFull when there is no room, StoreUnavailable when it cannot be
-    used, StoreError for anything else.
+    Everything that counts, lists or reads candles here leaves out the rest.
+    It translates foreign exceptions: StoreFull when there is no room, StoreUnavailable when it cannot be used,
+    StoreError for anything else.
     """
 
     @property
     def display(self) -> str:
-        """The store's URL as it may be shown: no secret in it."""
+        """The store's URL as it may be shown, without secrets."""
         ...
 
     @property
     def exists(self) -> bool:
-        """Once entered: whether there is a store; False only when it was opened without making one."""
+        """Once entered: whether there is a store; False only if it was opened without making one."""
         ...
 
     @property
     def identity(self) -> str:
-        """The same for two spellings of one store, as far as that can be told without asking it."""
+        """The same for two spellings of one store, as far as that shows without asking it."""
         ...
 
     @property
     def heard_s(self) -> float | None:
-        """When anything last came of it (monotonic): from its server, or of a file; None while nothing has."""
+        """When its server or file last answered (monotonic); None before that."""
         ...
 
     @property
     def waiting(self) -> Waiting | None:
-        """What is being waited for, None while the store answers; may be read at any time."""
+        """What it waits for, None while the store answers; may be read at any time."""
         ...
 
     bytes_per_candle: int
-    """What a candle takes on the disk, to tell beforehand whether there is room."""
+    """Bytes of a candle on the disk, to tell beforehand whether there is room."""
     writes_at_once: int
-    """Calls of `write` that are worth having under way side by side; no two of them hold the same minute."""
+    """How many calls of `write` may usefully run side by side; no two of them hold the same minute."""
 
     async def __aenter__(self) -> Self: ...
     async def __aexit__(
@@ -237,27 +235,27 @@ class Store(Protocol):
     def exclusive(self) -> AbstractContextManager[object]:
         """Hold the store for one backfill on this machine; StoreBusy says who holds it and since when.
 
-        Dies with its process. Readers and other writers are not kept out.
+        The lock dies with its process. It does not keep out readers and other writers.
         """
         ...
 
     async def describe(self) -> StoreInfo: ...
 
     async def examine(self) -> Sequence[Finding]:
-        """What else to know before a backfill: what keeps the store, the right to write, retention, who fills it.
+        """Say what else to know before a backfill: what keeps the store, the right to write, retention, who fills it.
 
-        Where there is no store: whether a run could make it.  Nothing is made, written or changed.
+        For a missing store: whether a run could make it.  It makes, writes and changes nothing.
         """
         ...
 
     async def holdings(self) -> dict[Series, TimeRange]:
-        """Every series with a candle, hole or reject: from its first to the end of its last, on the grid."""
+        """Return every series with a candle, hole or reject: from its first to the end of its last, on the grid."""
         ...
 
     async def odd(self, series: Series, span: TimeRange, *, anew: bool = False) -> Oddities:
-        """What stands in `span` and is no candle, rising.
+        """Return what stands in `span` without being a candle, rising.
 
-        With `anew` all of it is looked at, and what was noted about it before is not believed.
+        With `anew` look at all of it, and ignore earlier notes about it.
         """
         ...
 
@@ -266,11 +264,11 @@ class Store(Protocol):
         ...
 
     async def count(self, series: Series, span: TimeRange) -> int:
-        """Candles stored in `span`."""
+        """Count the candles stored in `span`."""
         ...
 
     async def count_by_day(self, series: Series, span: TimeRange) -> dict[int, int]:
-        """The same per UTC day: day start in ms -> count. Days without candles are left out."""
+        """Count them per UTC day: day start in ms -> count, without days that have none."""
         ...
 
     async def sums_by_day(self, series: Series, span: TimeRange) -> dict[int, DaySums]:
@@ -278,18 +276,18 @@ class Store(Protocol):
         ...
 
     async def open_times(self, series: Series, span: TimeRange) -> list[int]:
-        """The open_times stored in `span`, rising."""
+        """Return the open_times stored in `span`, rising."""
         ...
 
     async def absences(self, series: Series, span: TimeRange) -> list[Absence]:
-        """What is known to be absent in `span`, rising, disjoint and cut to it, without what is stored after all.
+        """Return the known absences in `span`, rising, disjoint and cut to it, without minutes stored after all.
 
-        Holes and rejects come one by one. What a longer-lived kind covers is told by that alone.
+        Holes and rejects come one by one. A longer-lived kind hides the others that it covers.
         """
         ...
 
     async def absence_counts(self) -> Sequence[AbsenceCount]:
-        """How much is remembered to be absent at each venue, by kind."""
+        """Count the remembered absences at each venue, by kind."""
         ...
 
     def pack(self, candles: Candles) -> Candles:
@@ -300,94 +298,94 @@ class Store(Protocol):
         ...
 
     async def write(self, deliveries: Sequence[Delivery]) -> Written:
-        """Store all of it but what is given back as refused, and return when it is acknowledged; idempotent.
+        """Store everything except what it returns as refused, and return once it is acknowledged; idempotent.
 
-        A candle replaces what was stored under its identity and removes an absence of the same minute, and the whole
-        of a `before_first` or `after_last` that it disproves; an absence is not recorded where a candle is stored.
-        Provenance is noted of candles that are stored, and counts in place of what was noted before.
-        Revisions are added to those that there are, but for candles that are refused.  When it raises, a store without
-        transactions may have stored a part; revisions come first then, so that no old row is ever lost, and one whose
-        overwriting did not happen gives its place to that of the next attempt.
+        A candle replaces what was stored under its identity.  It removes an absence of its minute, and the whole of a
+        `before_first` or `after_last` that it disproves; no absence is recorded where a candle is stored. Provenance is
+        noted for stored candles and replaces earlier notes.
+        Revisions add to the stored ones, except for refused candles.  When it raises, a store without transactions may
+        have stored a part; it writes revisions first, so no old row is ever lost, and if the overwriting did not
+        happen, the next attempt's revision replaces this one.
         """
         ...
 
     async def provenance(self, series: Series, span: TimeRange) -> list[Stretch]:
-        """Who gave the candles in `span`, as far as that was noted: rising, disjoint, cut to it.
+        """Return who gave the candles in `span`, as far as noted: rising, disjoint, cut to it.
 
         Neighbours of one source and state are one stretch.
         """
         ...
 
     async def revisions(self, series: Series, span: TimeRange) -> list[Revision]:
-        """How candles in `span` were overwritten with other values, in the order in which that was."""
+        """Return how candles in `span` were overwritten with other values, in the order of overwriting."""
         ...
 
     async def read(self, series: Series, span: TimeRange, *, last: int | None = None, whole: bool = True) -> Columns:
-        """Stored candles in `span`, oldest first; with `last`, only the newest so many.
+        """Return the stored candles in `span`, oldest first; with `last`, only the newest `last`.
 
-        Without `whole` also what stands on the grid and is not whole: a number that is missing is NaN.
+        Without `whole` include what stands on the grid without being whole: a missing number is NaN.
         """
         ...
 
     def batches(self, series: Series, span: TimeRange) -> AsyncGenerator[Columns]:
-        """Stored candles in `span`, oldest first, as fast as the store gives them: in parts of some ten thousand.
+        """Return the stored candles in `span`, oldest first, as fast as the store can: in parts of some ten thousand.
 
-        None is empty, and the memory they take does not grow with the span.  Close it where it is not read to its end
+        No part is empty, and their memory does not grow with the span.  If you do not read to the end, close it
         (contextlib.aclosing).
         """
         ...
 
     async def origin(self) -> Origin | None:
-        """Whether the candles here came from a real venue or a simulator; None while there are none."""
+        """Whether the candles here came from a real venue or a simulator; None without candles."""
         ...
 
     async def set_origin(self, origin: Origin) -> None: ...
 
     async def notes(self) -> list[Note]:
-        """The newest note of each kind about each thing; forgotten ones are left out."""
+        """Return the newest note of each kind about each thing, without forgotten ones."""
         ...
 
     async def put_notes(self, notes: Sequence[Note]) -> None:
-        """Remember these instead of the ones of the same kind about the same thing."""
+        """Remember these notes in place of those of the same kind about the same thing."""
         ...
 
     def check_range(self, span: TimeRange) -> None:
-        """Raise StoreUnavailable when the store would not keep all of `span`; names what it would."""
+        """Raise StoreUnavailable if the store would not keep all of `span`; it names what it would keep."""
         ...
 
     def within_retention(self, span: TimeRange) -> TimeRange:
-        """`span` without what the store would not keep; may be empty."""
+        """Return the part of `span` that the store would keep; may be empty."""
         ...
 
     async def closed_spans(self, venue: str, span: TimeRange) -> Sequence[ClosedSpan]:
-        """Where in `span` no candle of a venue can be written before something is mended: in order, disjoint.
+        """Return where in `span` no candle of a venue can be written before something is mended: in order, disjoint.
 
-        What is there counts as not stored.  Raises StoreUnavailable when that is all of `span`.
+        Candles there count as not stored.  Raises StoreUnavailable if that is all of `span`.
         """
         ...
 
     async def record_run(self, run: RunRecord, *, keep_days: int | None = None) -> None:
-        """Remember a run and what it filled; runs that ended more than so many days before it are forgotten."""
+        """Remember a run and what it filled; forget runs that ended more than `keep_days` days before it."""
         ...
 
     async def runs(self, last: int, *, series: Series | None = None, failed: bool = False) -> list[RunRecord]:
-        """The newest so many runs, the newest first, with what they filled; times are as exact as the store keeps them.
+        """Return the newest `last` runs, newest first, with what they filled; times as exact as the store keeps them.
 
-        With a series only those that filled something of it or failed at it, with that alone.  With `failed` only
-        those that did not end with 0, or failed at the series.
+        With a series only runs that filled some of it or failed at it, with just that.  With `failed` only runs that
+        did not end with 0, or failed at the series.
         """
         ...
 
 
 class StoreBase(ABC):
-    """What the stores here do alike: entering opens, leaving closes, and so does an opening that fails."""
+    """What all stores here share: entering opens, leaving closes, and a failed opening closes, too."""
 
     # The store does not exist, and was opened with `create=False`.
     _nothing = False
 
     @property
     def exists(self) -> bool:
-        """Once entered: whether there is a store; False only when it was opened without making one."""
+        """Once entered: whether there is a store; False only if it was opened without making one."""
         return not self._nothing
 
     async def __aenter__(self) -> Self:
@@ -408,4 +406,4 @@ class StoreBase(ABC):
 
     @abstractmethod
     async def close(self) -> None:
-        """Let go of everything that was opened, also after half an opening. Idempotent."""
+        """Release everything that was opened, also after half an opening. Idempotent."""

@@ -1,8 +1,8 @@
-"""What a store lacks of a range, recognised from counts: never from seventy million timestamps.
+"""What a store lacks of a range, found from counts, never from seventy million timestamps.
 
-Over the whole range first; where that and the known absences do not make it whole, per day; by timestamps only inside
-the days that are neither full nor empty.  A stale hole and a missing minute cannot cancel out: a store counts only
-minutes on the grid and gives no absence of a minute that is stored, so the two never overlap.
+Count over the whole range first; if that and the known absences do not fill it, count per day; read timestamps only
+inside the days that are neither full nor empty.  A stale hole and a missing minute cannot cancel out: a store counts
+only minutes on the grid and returns no absence of a stored minute, so the two never overlap.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from laklak.stores.base import NO_STRAYS, Store, Strays
 class Presence:
     """candles in the range = stored + those in `absences` + those in `missing`.
 
-    In the part `not_whole` of the missing something stands that is no candle, and where an absence is known in the
-    part `not_whole_absent`. `strays` are off the grid.
+    `not_whole`: the part of the missing where something stands that is no candle; `not_whole_absent`: the same where an
+    absence is known. `strays` are off the grid.
     """
 
     stored: int
@@ -36,9 +36,9 @@ class Presence:
 async def take_stock(store: Store, series: Series, span: TimeRange, *, recheck: bool = False) -> Presence:
     """Say what `store` holds of `span`, a range on the grid, and what else stands there.
 
-    With `recheck` known absences count as missing, and nothing that was noted about what is stored is believed.
+    With `recheck` known absences count as missing, and earlier notes about what is stored are ignored.
     """
-    # First: what counts as a candle is found out with it.
+    # First, because it finds out what counts as a candle.
     odd = await store.odd(series, span, anew=recheck)
     presence = await survey(store, series, span, recheck=recheck)
     missing, absent = parted_by_absences(series, odd.not_whole, presence.absences)
@@ -48,7 +48,7 @@ async def take_stock(store: Store, series: Series, span: TimeRange, *, recheck: 
 def parted_by_absences(
     series: Series, open_times: Sequence[int], absences: Iterable[Absence]
 ) -> tuple[tuple[TimeRange, ...], tuple[TimeRange, ...]]:
-    """These minutes, rising, as ranges: those that are missing, and those that are known to be absent."""
+    """Return these minutes, rising, as ranges: the missing ones, and the known absent ones."""
     missing, absent = parted(runs(open_times, series.interval), [absence.span for absence in absences])
     return tuple(missing), tuple(absent)
 
@@ -81,7 +81,7 @@ async def survey(store: Store, series: Series, span: TimeRange, *, recheck: bool
 
 
 def absences_on_grid(absences: Iterable[Absence], interval: Interval) -> list[Absence]:
-    """Absences by the candles that would open in them; what a person has put off the grid is none."""
+    """Put absences on the grid of candles; drop a single one that a person has put off it."""
     found = []
     for absence in absences:
         if not absence.is_span and absence.open_time_ms % interval.ms:

@@ -1,7 +1,7 @@
 """What a store remembers about venues and series beside candles and absences, during one run.
 
-A note is a hint with its date, never the truth: who needs a fact asks the venue where the note is too old, and
-`--recheck` asks again for all of it.  Everything is read once, and what has changed is written together.
+A note is a hint with its date, never the truth: if it is too old, the reader asks the venue, and `--recheck` asks again
+for everything.  All notes are read at once, and the changed ones are written together.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _CLOCK_SLACK_MS: Final = 60 * 60_000
 
 
 class Knowledge:
-    """The notes of a store, by what they are about and their kind."""
+    """The notes of a store, by their subject and kind."""
 
     def __init__(self, notes: Iterable[Note] = ()) -> None:
         self._notes = {(note.about, note.kind): note for note in notes}
@@ -33,12 +33,12 @@ class Knowledge:
         return cls(await store.notes())
 
     def note(self, about: str | Series, kind: str) -> Note | None:
-        """The note itself, with the times at which it was taken."""
+        """Return the note with its times; None if there is none or it was forgotten."""
         note = self._notes.get((str(about), kind))
         return note if note is not None and note.value else None
 
     def value(self, about: str | Series, kind: str) -> Any:
-        """What a note says, read from its JSON; None where there is none, or none that can be read."""
+        """Return what a note says, read from its JSON; None if there is none, or it is unreadable."""
         note = self.note(about, kind)
         try:
             return None if note is None else json.loads(note.value)
@@ -46,7 +46,7 @@ class Knowledge:
             return None
 
     def fact(self, about: str | Series, kind: str, venue_now_ms: int) -> Any:
-        """The same, but None for what was noted in the future: one of the clocks was wrong then, or is wrong now."""
+        """The same, but None for a note from the future: one of the clocks was wrong then, or is wrong now."""
         note = self.note(about, kind)
         if note is None:
             return None
@@ -56,11 +56,11 @@ class Knowledge:
         return self.value(about, kind) if noted_ms <= now_ms + _CLOCK_SLACK_MS else None
 
     def all(self) -> list[Note]:
-        """Every note that has not been forgotten."""
+        """Return every note that has not been forgotten."""
         return [note for note in self._notes.values() if note.value]
 
     def take(self, note: Note) -> None:
-        """Remember a note of another store, with the times at which it was taken."""
+        """Remember a note of another store with its times."""
         self._notes[note.about, note.kind] = note
         self._changed.add((note.about, note.kind))
 
@@ -69,16 +69,16 @@ class Knowledge:
         self._set(str(about), kind, json.dumps(value, ensure_ascii=False, separators=(",", ":")), venue_ms)
 
     def forget(self, about: str | Series, kind: str) -> None:
-        """Remember nothing of that kind any more."""
+        """Forget the note of that kind."""
         if self.note(about, kind) is not None:
             self._set(str(about), kind, "", None)
 
     async def save(self, store: Store) -> None:
-        """Write what has changed since it was read or saved; raises StoreError."""
+        """Write what has changed since the last reading or saving; raises StoreError."""
         changed = sorted(self._changed)
         if not changed:
             return
-        # What changes while it is being written is written the next time, and so is what could not be.
+        # The next save writes what changes during this one, and what this one could not write.
         self._changed.clear()
         try:
             await store.put_notes([self._notes[key] for key in changed])
@@ -92,9 +92,10 @@ class Knowledge:
 
 
 def note_clock(knowledge: Knowledge, venue: str, clock_ms: int | None, settle_s: float) -> None:
-    """Remember where the clock of a venue stood when a run held it against the store; None: it has not been read.
+    """Remember where a venue's clock stood when a run compared it with the store; None if it was not read.
 
-    What had closed by `ms` was wanted then, unless an end was given: so a store can be looked at without its venue.
+    Candles that had closed by `ms` were wanted then, unless an end was given: so one can look at a store without its
+    venue.
     """
     if clock_ms is not None:
         final_ms = clock_ms - round(settle_s * 1000)
@@ -103,7 +104,7 @@ def note_clock(knowledge: Knowledge, venue: str, clock_ms: int | None, settle_s:
 
 
 def note_turn(knowledge: Knowledge, venue: str, interval: Interval, newest_end_ms: int) -> None:
-    """Remember how far the candles of an interval reached in a run that has noted the clock of their venue."""
+    """Remember how far candles of an interval reached in a run that has noted their venue's clock."""
     clock, fact = knowledge.note(venue, CLOCK), knowledge.value(venue, CLOCK)
     turns = _turns(knowledge, venue)
     if clock is not None and newest_end_ms > turns.get(interval.name, 0):
@@ -112,7 +113,7 @@ def note_turn(knowledge: Knowledge, venue: str, interval: Interval, newest_end_m
 
 
 def note_published(knowledge: Knowledge, venue: str, published: Mapping[Series, int]) -> None:
-    """Remember up to where a delayed feed had told each series in a run that has noted the clock of the venue."""
+    """Remember up to where a delayed feed had published each series in a run that has noted the venue's clock."""
     clock, fact = knowledge.note(venue, CLOCK), knowledge.value(venue, CLOCK)
     if clock is not None and published:
         told = {str(series): time_ms for series, time_ms in published.items()}
@@ -120,7 +121,7 @@ def note_published(knowledge: Knowledge, venue: str, published: Mapping[Series, 
 
 
 def known_published(knowledge: Knowledge, series: Series) -> int | None:
-    """Up to where the last run was told of a series by a delayed feed; nothing after it is missing yet."""
+    """Return up to where a delayed feed had published a series in the last run; later candles are not missing yet."""
     fact = knowledge.value(series.venue, CLOCK)
     told = fact.get("published") if isinstance(fact, dict) else None
     time_ms = told.get(str(series)) if isinstance(told, dict) else None
@@ -128,9 +129,9 @@ def known_published(knowledge: Knowledge, series: Series) -> int | None:
 
 
 def known_turn(knowledge: Knowledge, venue: str, interval: Interval) -> int | None:
-    """Up to where candles reached in the last run over an interval of a venue; None where no run has told.
+    """Return how far candles reached in the last run over an interval of a venue; None if no run has told.
 
-    What closed before and is missing was missed: what closed after is the tail that every run fetches.
+    A missing candle that closed before that was missed; later ones are the tail that every run fetches.
     """
     return _turns(knowledge, venue).get(interval.name)
 
@@ -142,7 +143,7 @@ def _turns(knowledge: Knowledge, venue: str) -> dict[str, int]:
 
 
 def known_clock(knowledge: Knowledge, venue: str) -> int | None:
-    """Up to when the last run wanted candles of a venue, by its clock; None where no run has told."""
+    """Return up to when, by its clock, the last run wanted candles of a venue; None if no run has told."""
     fact = knowledge.value(venue, CLOCK)
     final_ms = fact.get("ms") if isinstance(fact, dict) else None
     return final_ms if type(final_ms) is int else None

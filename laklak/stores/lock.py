@@ -1,4 +1,4 @@
-"""One backfill per store at a time on a machine: a lock that dies with the process that holds it."""
+"""One backfill per store at a time on a machine: a lock that dies with its process."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from laklak.text import MOVES_STORE
 class StoreLock:
     """An exclusive lock beside a store file, as a context manager: `with StoreLock.for_file(path): ...`.
 
-    The lock is an flock on `<real path>.lock`, so two names of one file share it, readers and other writers are
-    free, and it is gone the moment its process is, however that ended. The lock file stays; while it is held it
-    says who holds it, as JSON: `{"pid": 4711, "since": "2026-02-10T12:00:07Z"}`.
+    The lock is an flock on `<real path>.lock`, so two names of one file share it, readers and other writers stay free,
+    and it ends with its process, however that ends. The lock file stays; while held it says who holds it, as JSON:
+    `{"pid": 4711, "since": "2026-02-10T12:00:07Z"}`.
 
     Raises:
         StoreBusy: another process (or another lock in this one) holds it; names its pid and since when.
@@ -40,7 +40,7 @@ class StoreLock:
 
     @classmethod
     def for_file(cls, path: str | Path) -> StoreLock:
-        """The lock of the store file `path`; the file itself is not touched and need not exist."""
+        """The lock of the store file `path`; the file itself need not exist and is not touched."""
         return cls(os.path.realpath(path) + ".lock", str(path))
 
     @property
@@ -49,7 +49,7 @@ class StoreLock:
         return self._path
 
     def examine(self) -> Finding:
-        """Whether the lock could be taken now, and who holds it; makes and changes nothing."""
+        """Return whether the lock could be taken now, and who holds it; makes and changes nothing."""
         refusal = self._refusal()
         return Finding.of(refusal) if refusal else Finding("ok", "no other backfill is filling it")
 
@@ -66,8 +66,8 @@ class StoreLock:
         except OSError as exc:
             return self._unavailable(exc)
         try:
-            # Who holds it has signed it. The lock itself is tried only then, to tell a holder from one that was killed:
-            # trying holds it for a moment, in which a backfill that starts would be turned away.
+            # A holder has signed it. Only then try the lock, to tell a holder from a killed one: trying holds the lock
+            # for a moment, which would turn away a backfill that starts.
             holder = _read_holder(handle)
             if holder is not None:
                 _lock(handle, shared=True)
@@ -112,7 +112,7 @@ class StoreLock:
     @staticmethod
     def _sign(handle: int) -> None:
         holder = {"pid": os.getpid(), "since": iso(int(time.time()) * 1000)}
-        # A full disk must not keep anybody from the lock: it is held whether the note could be written or not.
+        # A full disk must not keep anybody from the lock: it holds even without the note.
         with contextlib.suppress(OSError):
             os.ftruncate(handle, 0)
             os.pwrite(handle, json.dumps(holder).encode() + b"\n", 0)
@@ -134,7 +134,7 @@ class StoreLock:
 
 
 def _lock(handle: int, *, shared: bool) -> None:
-    """Take the lock at once or raise BlockingIOError; OSError with the reason where the system has no such locks."""
+    """Take the lock at once or raise BlockingIOError; OSError with the reason if the system has no such locks."""
     try:
         import fcntl
     except ImportError:
@@ -150,7 +150,7 @@ def _seconds(moment: str) -> float | None:
 
 
 def _read_holder(handle: int) -> tuple[int, str] | None:
-    # Between taking the lock and signing it the file is empty or tells of an earlier holder that was killed.
+    # Between locking and signing the file is empty or names an earlier, killed holder.
     try:
         note = json.loads(os.pread(handle, 1000, 0))
         return int(note["pid"]), str(note["since"])

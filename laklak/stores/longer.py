@@ -1,4 +1,4 @@
-"""Longer candles made of the shorter ones that a store holds: which can be, and they themselves."""
+"""Longer candles made of the shorter ones in a store: which can be made, and the candles."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from laklak.stores.coverage import Presence, take_stock
 
 @dataclass(frozen=True, slots=True)
 class Making:
-    """Of what a series is made: `quiet` is when nothing was traded of it."""
+    """What a series is made of: `quiet` is when nothing traded."""
 
     of: Series
     buckets: Buckets
@@ -23,14 +23,14 @@ class Making:
 
 
 def making_of(of: Series, stock: Presence, span: TimeRange, longer: Interval) -> Making:
-    """What can be made of the `stock` of `span`, which is on the grid of the longer ones."""
+    """Return what can be made of the `stock` of `span`, which is on the longer candles' grid."""
     quiet = tuple(union(one.span for one in stock.absences if one.kind == "quiet"))
     absent = [on_grid(one.span, of.interval) for one in stock.absences if one.kind != "quiet"]
     return Making(of, buckets_of(span, quiet, [*stock.missing, *absent], longer), quiet)
 
 
 async def read_made(store: Store, making: Making, span: TimeRange, longer: Interval) -> Columns:
-    """The longer candles of `span`, which is on their grid; the shorter ones are read in batches."""
+    """Return the longer candles of `span`, which is on their grid; reads the shorter ones in batches."""
     candles = LongerCandles(longer, making.of.interval, making.quiet)
     async with aclosing(store.batches(making.of, span)) as batches:
         async for columns in batches:
@@ -40,7 +40,7 @@ async def read_made(store: Store, making: Making, span: TimeRange, longer: Inter
 
 
 def shortest_of(series: Series, held: Mapping[Series, TimeRange]) -> Series | None:
-    """The shortest stored candles of which a series can be made that is not stored itself."""
+    """Return the shortest stored series from which to make a series that is not stored; None if there is none."""
     shorter = [
         one
         for one in held
@@ -52,9 +52,9 @@ def shortest_of(series: Series, held: Mapping[Series, TimeRange]) -> Series | No
 async def make_on_reading(
     store: Store, series: Series, span: TimeRange, *, first: int | None, last: int | None
 ) -> tuple[Series, Columns] | None:
-    """Candles of a series that the store does not have, and of what they are made; None where that cannot be.
+    """Return candles of a series that the store does not have, and the series they are made of; None if impossible.
 
-    Of `span` all, the oldest `first` or the newest `last`: no more is read than they are made of.
+    All of `span`, its oldest `first` or its newest `last`: reads only what they are made of.
     """
     held = await store.holdings()
     of = shortest_of(series, held)
@@ -78,7 +78,7 @@ async def make_on_reading(
 
 
 def _after(complete: Sequence[TimeRange], number: int, interval: Interval) -> int:
-    """Where the first so many end of what is in these ranges; the end of all where there are fewer."""
+    """Return where the first `number` candles of these ranges end; the end of all if there are fewer."""
     for one in complete:
         if number <= one.count(interval):
             return one.start_ms + number * interval.ms

@@ -29,12 +29,12 @@ async def stored_candles(
     last: int | None = None,
     made_of: Callable[[Series], None] = lambda of: None,
 ) -> Columns:
-    """Read the columns of a series from an existing store, of the oldest `first` or the newest `last` candles.
+    """Read a series from an existing store, all its candles, the oldest `first` or the newest `last`.
 
-    Where it has only shorter candles of the symbol they are made of these, and `made_of` is told of which.
-    StoreUnavailable when there is none, UnknownSeries when it does not have the series; none in `span` is no error.
+    If it has only shorter candles of the symbol, make them of these and tell `made_of` which. StoreUnavailable for a
+    missing store, UnknownSeries if it does not have the series; none in `span` is no error.
     """
-    # Whoever reads waits for the answer: nothing is waited for that may come up one day.
+    # A reader wants the answer now: do not wait for a server that may come up one day.
     async with open_store(replace(store, refusal_wait_s=0.0), create=False) as opened:
         must_exist(opened)
         if first is not None:
@@ -54,7 +54,7 @@ async def stored_candles(
 
 
 async def stored_provenance(store: StoreAccess, series: Series, span: TimeRange = ALWAYS) -> list[Stretch]:
-    """Who gave the candles of a series, as far as an existing store knows; raises as stored_candles."""
+    """Return who gave the candles of a series, as far as an existing store knows; raises as stored_candles."""
     async with open_store(replace(store, refusal_wait_s=0.0), create=False) as opened:
         must_exist(opened)
         found = await opened.provenance(series, span)
@@ -64,7 +64,7 @@ async def stored_provenance(store: StoreAccess, series: Series, span: TimeRange 
 
 
 async def joined(batches: AsyncGenerator[Columns]) -> Columns:
-    """All of it in one piece."""
+    """Join all batches."""
     columns: list[array[Any]] = [array("q"), *(array("d") for _ in range(5))]
     async with aclosing(batches):
         async for batch in batches:
@@ -74,7 +74,7 @@ async def joined(batches: AsyncGenerator[Columns]) -> Columns:
 
 
 def must_exist(store: Store) -> None:
-    """StoreUnavailable for a store that was opened without making one, and is not there."""
+    """Raise StoreUnavailable if the store does not exist."""
     if not store.exists:
         raise StoreUnavailable(
             f"there is no store {store.display}", hint="name an existing one with --store, or fill it: laklak backfill"
@@ -82,20 +82,20 @@ def must_exist(store: Store) -> None:
 
 
 async def _oldest(store: Store, series: Series, span: TimeRange, count: int) -> Columns:
-    """The oldest `count` candles in `span`: little by little, since a series may have millions."""
+    """Return the oldest `count` candles in `span`, read little by little, because a series may have millions."""
     part = (await store.holdings()).get(series, TimeRange(0, 0)).clip(span)
     found = Columns((), ((),) * 5)
     step_ms = count * series.interval.ms
     end_ms = part.start_ms
     while len(found.open_times) < count and end_ms < part.end_ms:
-        # Where candles are missing the oldest so many reach further than so many minutes.
+        # With missing candles among them, the oldest ones reach further than their number of minutes.
         end_ms, step_ms = min(part.end_ms, end_ms + step_ms), 4 * step_ms
         found = await store.read(series, TimeRange(part.start_ms, end_ms))
     return Columns(found.open_times[:count], tuple(column[:count] for column in found.values))
 
 
 async def _held(store: Store, series: Series) -> TimeRange:
-    """What time the store's candles of a series span; UnknownSeries names near ones where it has none."""
+    """Return the time that the store's candles of a series span; UnknownSeries names near ones if it has none."""
     held = await store.holdings()
     if series in held:
         return held[series]
@@ -108,7 +108,7 @@ async def _held(store: Store, series: Series) -> TimeRange:
 
 
 def near_series(series: Series, held: Iterable[Series]) -> list[str]:
-    """The names of a few series that may be meant by one that is not there: another interval, or a like symbol."""
+    """Return the names of a few series that the user may mean: another interval, or a like symbol."""
     names = {str(one): one.symbol.upper() for one in held}
     word = series.symbol.upper()
     same = [name for name, symbol in names.items() if symbol == word]

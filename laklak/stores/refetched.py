@@ -1,7 +1,7 @@
-"""What a refetch finds: its candles held against the stored ones, bit by bit.  Decides only.
+"""What a refetch finds: its candles compared with the stored ones, bit by bit.  Decides only.
 
-A candle that is the same is not written again, but where the store may not have what it shows (stores.unconfirmed).
-One that is stored by half differs: what is missing of it is NaN, and no candle has that.
+An equal candle is not written again, unless the store may not have what it shows (stores.unconfirmed). A half-stored
+one differs: its missing numbers are NaN, which no candle has.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ SHOWN_OF_A_RUN: Final = 50
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """How fetched candles stand against the stored ones: `write` are those that are not there as they are.
+    """Fetched candles compared with the stored ones: `write` are those that the store does not have as they are.
 
     `changes` are all that differ: (open_time, what was stored, what was fetched).
     """
@@ -41,9 +41,9 @@ class Compared:
 
 
 def compare(stored: Columns, candles: Candles, unsure: Sequence[TimeRange]) -> Compared:
-    """Hold `candles` against what is stored of their time; what is in `unsure` may not be stored, and counts as new.
+    """Compare `candles` with the stored ones of their time; those in `unsure` may not be stored, and count as new.
 
-    A page takes a millisecond, a month of minutes 2 ms where all is the same, else some 50 and a thread.
+    A page takes a millisecond, a month of minutes 2 ms if all are equal, else some 50 and a thread.
     """
     times, values = candles.open_times, candles.values
     fetched, before = [_bits(column) for column in values], [_bits(column) for column in stored.values]
@@ -80,7 +80,7 @@ def compare(stored: Columns, candles: Candles, unsure: Sequence[TimeRange]) -> C
 
 
 def revisions_of(compared: Compared, source: str, why: Why, at_ms: int) -> list[Revision]:
-    """What is to be remembered of the candles that differ; what was no whole candle is repaired, whatever else."""
+    """Return revisions of the candles that differ; the old row of a `repair` was no whole candle."""
     return [
         Revision(time_ms, old, new, source, why if all(map(isfinite, old)) else "repair", at_ms)
         for time_ms, old, new in compared.changes
@@ -89,7 +89,7 @@ def revisions_of(compared: Compared, source: str, why: Why, at_ms: int) -> list[
 
 @dataclass(slots=True)
 class Refetched:
-    """What came of a run with --refetch: candles that were the same, others than stored, or not stored."""
+    """Counts of a run with --refetch: candles that were the same, others than stored, or not stored."""
 
     same: int = 0
     changed: int = 0
@@ -97,7 +97,7 @@ class Refetched:
     _told: Counter[Series] = field(default_factory=Counter)
 
     def add(self, series: Series, compared: Compared) -> None:
-        """Count, and write the first changes of a series and of the run into the log."""
+        """Count, and log the first changes of a series and of the run."""
         self.same += compared.same
         self.changed += compared.changed
         self.new += compared.new
@@ -110,7 +110,7 @@ class Refetched:
             )
 
     def not_given(self, series: Series, open_times: Sequence[int]) -> None:
-        """These are stored, and the source does not have them: they stay."""
+        """Log candles that are stored and that the source does not have: they stay."""
         log.info("not given series=%s open_times=%d first=%s", series, len(open_times), iso(open_times[0]))
 
     def as_json(self) -> dict[str, int]:
@@ -118,7 +118,7 @@ class Refetched:
 
 
 def _bits(column: Sequence[float]) -> memoryview:
-    """The doubles as 64-bit integers: bit-equal ones are equal, and nothing else."""
+    """Return the doubles as 64-bit integers: equal only if bit-equal."""
     flat = column if isinstance(column, memoryview) else memoryview(array("d", column))
     return flat.cast("B").cast("q")
 

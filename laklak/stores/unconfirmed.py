@@ -1,8 +1,8 @@
-"""Candles sent to a server whose disk was full: it may show them, and lose them when it restarts.
+"""Candles sent to a server whose disk was full: it may show them and still lose them on restart.
 
-An InfluxDB server whose disk is full answers with an error, and shows the points of that write from its memory until
-it is restarted (seen on 1.6.7 and 2.7.12).  Counting them as stored would be a silent hole.  So they are
-remembered in the state folder, and the next run writes them again, whatever the store shows.
+An InfluxDB server whose disk is full answers with an error, and shows the points of that write from its memory until it
+restarts (seen on 1.6.7 and 2.7.12).  Counting them as stored would be a silent hole.  So the state folder remembers
+them, and the next run writes them again, whatever the store shows.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ _IF_NOT_ADDED: Final = (
 _IF_NOT_SETTLED: Final = "the next run writes again what is safe by now"
 
 RANGES_AT_MOST: Final = 10_000
-"""How many ranges of a series are told apart: 300 kB of the file."""
+"""Ranges to tell apart in a series: 300 kB of the file."""
 
 
 class UnsureBook:
-    """The unsure ranges of one store, in a file of its own.  Make it while the store is locked: runs share the file.
+    """The unsure ranges of one store, in a file.  Make it while the store is locked: runs share the file.
 
-    A file that cannot be written or read costs the memory, never the run, and is told to `warn`.
+    If the file cannot be written or read, the run goes on without the memory and tells `warn`.
     """
 
     def __init__(self, folder: Path, identity: str, warn: Callable[[str], None] = log.warning) -> None:
@@ -55,11 +55,11 @@ class UnsureBook:
         return bool(self._ranges)
 
     def of(self, series: Series) -> list[TimeRange]:
-        """The ranges that are unsure, in order and disjoint; more than was added, rather than less."""
+        """Return the unsure ranges, in order and disjoint; more than were added, rather than fewer."""
         return list(self._ranges.get(str(series), ()))
 
     def add(self, sent: Iterable[tuple[Series, TimeRange]]) -> None:
-        """Remember what was sent and not taken."""
+        """Remember candles that were sent and not taken."""
         added: dict[str, list[TimeRange]] = {}
         for series, span in sent:
             added.setdefault(str(series), []).append(span)
@@ -69,9 +69,9 @@ class UnsureBook:
             self._write(_IF_NOT_ADDED)
 
     def settle(self, written: Iterable[tuple[Series, Iterable[TimeRange]]]) -> None:
-        """All candles of these spans have been written and acknowledged since: forget what was unsure of them.
+        """Forget the unsure candles of these spans, which have been written and acknowledged since.
 
-        The file is written once, however many series there are; without anything unsure nothing is looked at.
+        Writes the file once, however many series there are; without unsure ranges it looks at nothing.
         """
         if not self:
             return
@@ -105,7 +105,7 @@ class UnsureBook:
             self._tell("read", exc, _IF_UNREAD)
             return
         for name, spans in entries.items():
-            # What is sound of a spoiled file still counts.
+            # The sound entries of a spoiled file still count.
             try:
                 self._keep(name, [_span(one) for one in spans])
             except (ValueError, TypeError) as exc:
@@ -142,7 +142,7 @@ def _span(entry: object) -> TimeRange:
 
 
 def _at_most(ranges: Sequence[TimeRange], most: int) -> list[TimeRange]:
-    """At most so many ranges that hold all of these (in order, disjoint): the narrowest gaps are counted in."""
+    """Return at most `most` ranges that hold all of these (in order, disjoint): fill the narrowest gaps."""
     if len(ranges) <= most:
         return list(ranges)
     gaps = [TimeRange(one.end_ms, other.start_ms) for one, other in pairwise(ranges)]
@@ -151,7 +151,7 @@ def _at_most(ranges: Sequence[TimeRange], most: int) -> list[TimeRange]:
 
 
 def _minus(these: Iterable[TimeRange], those: Sequence[TimeRange]) -> list[TimeRange]:
-    """The parts of these ranges that are in none of those; both are in order and disjoint."""
+    """Return the parts of `these` ranges outside `those`; both are in order and disjoint."""
     rest: list[TimeRange] = []
     place = 0
     for part in these:

@@ -1,4 +1,4 @@
-"""Task groups from which one expected error comes out as itself."""
+"""Task groups that raise one expected error as itself."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from laklak.tasks.stopping import Stopped
 
 @asynccontextmanager
 async def task_group() -> AsyncIterator[TaskGroup]:
-    """A task group from which a single expected error comes out as itself, not wrapped in a group."""
+    """Open a task group that raises a single expected error as itself, not wrapped in a group."""
     try:
         async with anyio.create_task_group() as group:
             yield group

@@ -6,7 +6,7 @@ import asyncio
 
 
 class Memory:
-    """Room for so many unpacked candles. One file always fits; who comes first is served first."""
+    """Room for `candles` unpacked candles. One file always fits; first come, first served."""
 
     def __init__(self, candles: int) -> None:
         self._most = candles

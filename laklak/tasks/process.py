@@ -1,6 +1,6 @@
-"""This program as a process: what signals do to it before, during and after its work, its streams, its event loop.
+"""This program as a process: signals before, during and after its work, its streams, its event loop.
 
-asyncio is imported where it is used: it takes a third of the time that `laklak --help` has.
+asyncio is imported where it is used: it takes a third of the time of `laklak --help`.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from typing import Any, Final, TypeVar
 from laklak.errors import LaklakError
 
 STOPS: Final = {signal.SIGINT: (130, 30.0), signal.SIGTERM: (143, 8.0)}
-"""The signals that stop a run: the exit status, and the seconds to finish what is on the wire."""
+"""The signals that stop a run: exit status, and seconds to finish what is on the wire."""
 
 Result = TypeVar("Result")
 
 
 def unsupported_system() -> str | None:
-    """Why laklak cannot run here; None where it can. It needs POSIX: its locks, its signals."""
+    """Say why laklak cannot run here; None if it can. It needs POSIX: its locks, its signals."""
     try:
         import fcntl  # noqa: F401
     except ImportError:
@@ -36,7 +36,7 @@ def unsupported_system() -> str | None:
 
 
 class StoppedEarly(BaseException):
-    """A signal with no run there to be told. Not a KeyboardInterrupt: of that typer makes an exit without a word."""
+    """A signal without a run to tell. Not a KeyboardInterrupt: typer turns that into an exit without a word."""
 
     def __init__(self, exit_code: int) -> None:
         super().__init__(exit_code)
@@ -60,9 +60,9 @@ class _Stop:
 
 
 def heed_signals(*, once: bool = False) -> None:
-    """Before and after a run, too, a signal ends the program with the exit status that it has in the middle of it.
+    """Let a signal before or after a run end the program with the exit status that it has during one.
 
-    With `once`, others that come while the program cleans up after the first one are ignored.
+    With `once`, ignore further signals while the program cleans up after the first.
     """
     _Stop.exit_code = None
 
@@ -74,29 +74,29 @@ def heed_signals(*, once: bool = False) -> None:
 
     for number in STOPS:
         signal.signal(number, stop)
-    # Those that came while the program was being loaded come now.
+    # Deliver the signals that came while the program was loading.
     signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
 
 
 def ignore_signals() -> None:
-    """The exit status is settled: a signal on the way out would change it."""
+    """Ignore signals once the exit status is settled: one on the way out would change it."""
     for number in STOPS:
         signal.signal(number, signal.SIG_IGN)
 
 
 def cores() -> int:
-    """Those that this process may use; a container often has fewer than the machine."""
+    """The cores that this process may use; a container often has fewer than the machine."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def is_attended() -> bool:
-    """Whether a person at a terminal is told what happens; a timer or a container has none."""
+    """Whether a person at a terminal reads the messages; a timer or a container has none."""
     return sys.stderr is not None and sys.stderr.isatty()
 
 
 @contextlib.contextmanager
 def at_signals(call: Callable[[int, float], None]) -> Iterator[None]:
-    """Inside of it a signal calls `call` with its exit status and its seconds of grace; needs a running loop."""
+    """Let signals call `call` with their exit status and seconds of grace; needs a running loop."""
     import asyncio
 
     loop = asyncio.get_running_loop()
@@ -113,7 +113,7 @@ def at_signals(call: Callable[[int, float], None]) -> Iterator[None]:
 
 @contextlib.contextmanager
 def open_streams() -> Iterator[None]:
-    """Streams that the parent process closed lead nowhere, instead of being None."""
+    """Let streams that the parent process closed lead nowhere, instead of being None."""
     with contextlib.ExitStack() as stack:
         for name in ("stdout", "stderr"):
             if getattr(sys, name) is None:
@@ -131,11 +131,11 @@ def run_loop(work: Coroutine[Any, Any, Result]) -> Result:
         # It was raised where Python only mentions exceptions and goes on, as in a callback of the import system.
         work.close()
         raise StoppedEarly(_Stop.exit_code)
-    # Pages are many short-lived lists and nothing here is cyclic: looking for cycles less often saves a tenth of the
-    # time a backfill needs.
+    # Pages are many short-lived lists and nothing here is cyclic: looking for cycles less often saves a tenth of a
+    # backfill's time.
     gc.freeze()
     gc.set_threshold(100_000, 20, 50)
-    # Files are read side by side already; polars' own threads beside that cost a fifth more for the same.
+    # Files are read side by side already; polars' own threads would cost a fifth more for the same.
     os.environ.setdefault("POLARS_MAX_THREADS", "1")
     try:
         import uvloop

@@ -13,8 +13,9 @@ class Stopped(Exception):
 
 
 class Stopper:
-    """A stop flag, of a run or of a part of it. `interruptible()` marks a wait that a stop cuts short; everything else
-    runs on.
+    """A stop flag, of a run or of a part.
+
+    `interruptible()` marks a wait that a stop cuts short; everything else runs on.
     """
 
     def __init__(self) -> None:
@@ -23,7 +24,7 @@ class Stopper:
         self._parts: list[Stopper] = []
 
     def part(self) -> Stopper:
-        """A stopper that stops with this one, and can be stopped alone."""
+        """Return a stopper that stops with this one, and can be stopped alone."""
         part = Stopper()
         part.requested = self.requested
         self._parts.append(part)

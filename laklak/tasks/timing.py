@@ -1,4 +1,4 @@
-"""How long a run waits where neither a venue nor a setting says so."""
+"""How long a run waits where neither a venue nor a setting says."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ class Timing:
     """The waits of one run, as one value; tests hand in shorter ones."""
 
     silence_s: float = 20.0
-    """An attempt is given up when nothing comes for so long, however long all of it takes."""
+    """Give an attempt up after this long a silence, however long the whole takes."""
 
     longest_answer_s: float = 900.0
     longest_file_s: float = 3600.0
     slow_answer_s: float = 10.0
-    """An answer that is still coming after so long is told of."""
+    """Tell of an answer that takes longer than this."""
 
     network_pause_s: float = 1.0
     """Between two tries while the network is not up yet."""
@@ -23,13 +23,13 @@ class Timing:
     backoff_first_s: float = 0.5
     backoff_most_s: float = 10.0
     dead_archive_after_s: float = 30.0
-    """Without a good answer for so long, files that fail one after the other show that their archive is down."""
+    """If files fail in a row and no answer was good for this long, their archive is down."""
 
     second_answer_after_s: float = 2.0
-    """What a first answer lacks is asked for again so much later."""
+    """Ask again this much later for what a first answer lacks."""
 
     other_venues_within_s: float = 5.0
-    """So long after the first venue the others are waited for; one that comes later joins the run then."""
+    """Wait this long after the first venue for the others; a later one joins the run then."""
 
     def backoff_s(self, attempt: int, share: float) -> float:
         """Seconds to wait after the n-th failed attempt (from 1): full jitter, `share` in [0, 1) is the dice.

@@ -1,4 +1,4 @@
-"""Turns of one thing by the clock: one after the other, none beside another, none made up for."""
+"""Turns of one thing by the clock: in order, never two at once, none made up for."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import anyio
 
 from laklak.tasks.stopping import Stopped, Stopper
 
-# A clock may be set, and a machine may sleep: what is waited for is looked up again after so long.
+# Someone may set the clock, and a machine may sleep: check the time again after this.
 _LOOK_AGAIN_S: Final = 30.0
 _MOST_JITTER_S: Final = 30.0
 
@@ -21,7 +21,7 @@ _MOST_JITTER_S: Final = 30.0
 class Rhythm:
     """A turn belongs to each whole multiple of `every_s` since 1970, UTC: half hours are those of the clock.
 
-    It begins a little later, by chance: not all machines are to ask in the same second.
+    It begins a little later, by chance, so that machines do not ask in the same second.
     """
 
     every_s: float
@@ -33,11 +33,11 @@ class Rhythm:
         return min(_MOST_JITTER_S, self.every_s / 10)
 
     def next_s(self) -> float:
-        """When the next turn begins; those that have passed meanwhile are left out."""
+        """When the next turn begins; turns that have passed are left out."""
         return (self.now() // self.every_s + 1) * self.every_s + self.chance() * self.jitter_s
 
     async def wait(self) -> None:
-        """Wait for the next turn by the wall clock, however that is set meanwhile."""
+        """Wait for the next turn by the wall clock, even if someone sets it meanwhile."""
         due_s = self.next_s()
         while (left_s := due_s - self.now()) > 0:
             if left_s > self.every_s + self.jitter_s:
@@ -48,7 +48,7 @@ class Rhythm:
 
 
 async def take_turns(turn: Callable[[], Awaitable[None]], rhythm: Rhythm, stopper: Stopper) -> None:
-    """Take the first turn now and the others in their rhythm, until stopped; a turn under way is not cut short here."""
+    """Take the first turn now and the others in their rhythm, until stopped; a running turn is not cut short here."""
     while not stopper.requested:
         await turn()
         try:

@@ -19,7 +19,7 @@ VENUES: Final[dict[str, Venue]] = {
     for venue in (Binance(), BinanceSpot(), BinanceCoinM(), Bybit(), Bitunix(), Blofin(), Deribit(), YFinance())
 }
 
-# Names that asset lists in use already carry; their lines are skipped with a warning until the adapter exists.
+# Names that asset lists in use already carry: their lines are skipped with a warning until the adapter exists.
 PLANNED: Final = frozenset({"hyperliquid", "okx"})
 
 __all__ = ["PLANNED", "VENUES", "Venue"]

@@ -1,18 +1,18 @@
-"""The protocol of a venue: a pure description. Adapters do no I/O, never wait, never retry, never write.
+"""The protocol of a venue: a pure description. Adapters do no I/O and never wait, retry or write.
 
-How to write one.  A venue is one class in one file of this folder, and one line in laklak.venues.  It derives from
-`Venue`, has its members in the order in which they stand here, and leaves out those whose default is right.  It says
+How to write one.  A venue is one class in one file of this folder, and one line in laklak.venues.  The class derives
+from `Venue`, keeps the order of its members, and omits those whose default fits.  It says
 
-    what there is       name, url, intervals, quotas, page, example
-    how to ask          `*_request`: a path, a query in order, and what it costs
-    how to read         `read_*`: an Answer -> values; DecodeError where it is not the answer asked for
-    what an answer means   `judge`: any answer, of status 200 too
+    what the venue offers  name, url, intervals, quotas, page, example
+    how to ask             `*_request`: path, query in order, cost
+    how to read            `read_*`: Answer -> values; DecodeError if it does not answer the question
+    what an answer means   `judge`, also for status 200
 
-laklak.venues.reading has what reading needs.  tests/venues/example_venue.py is a whole one to copy, with a strict
-server in tests/servers/example_server.py; tests/venues/test_contract.py holds every venue against what the engine
-relies on.  A relative of a venue that is there derives from that and says what differs (binance_spot).  Bulk files are
-described in laklak.archives, the simulator's answers in laklak.simulator.dialects.  The beginning of the example, and
-what it does not leave out:
+laklak.venues.reading has the helpers.  Copy tests/venues/example_venue.py, a complete adapter, and its strict server,
+tests/servers/example_server.py; tests/venues/test_contract.py checks every venue against what the engine relies on. To
+add a relative of an existing venue, derive from it and override what differs (binance_spot).  laklak.archives describes
+bulk files, laklak.simulator.dialects the simulator's answers.  The example begins like this, with the three methods
+that every venue defines:
 
     class Example(Venue):
         name = "example"
@@ -45,20 +45,20 @@ from laklak.model.series import Instrument, Interval, Series, TimeRange, iso
 from laklak.text import one_line
 
 LAST_MS: Final = 253_402_300_800_000
-"""The end of the year 9999: no calendar spells what comes later."""
+"""The end of the year 9999: calendars spell nothing later."""
 _SHOWN: Final = 200
 
 REGION: Final = "region"
-"""The reason of a Verdict that is BLOCKED for where the address is: waiting does not help."""
+"""The reason of a BLOCKED Verdict when the venue refuses the address's region: waiting does not help."""
 
 
 @dataclass(frozen=True, slots=True)
 class Quota:
     """A budget that a venue grants an address: at most `units` in any `seconds`.
 
-    `share`: the part that is ours unless the user says otherwise; other programs on the address need the rest.
-    `window`: whether the venue counts in windows that slide, or in ones that start with its own clock (whoever keeps
-    to a sliding one keeps to both).  `burst`: units that it documents to take at once, None where it says nothing.
+    `share`: our part by default, from 0 to 1; other programs on the address need the rest.  `window`: whether the venue
+    counts in sliding windows or in ones that its clock starts (a program that respects a sliding window respects both).
+    `burst`: units that the venue documents as available at once, None if undocumented.
     """
 
     units: int
@@ -69,13 +69,13 @@ class Quota:
 
     @property
     def ours(self) -> int:
-        """The units in a window that are ours."""
+        """Our units in a window."""
         return int(self.units * self.share)
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One GET as the venue spells it: path, query in order, and what it costs: quota -> units."""
+    """One GET as the venue spells it: path, query in order, and cost (quota -> units)."""
 
     path: str
     query: tuple[tuple[str, str], ...]
@@ -83,12 +83,12 @@ class Request:
 
 
 class DecodeError(ValueError):
-    """A body that is not the answer asked for: cut off, not JSON, or of another shape."""
+    """A body that does not answer the question: cut off, not JSON, or of another shape."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back: `headers` are found in any case of letters, `came_ms` is by this machine's clock."""
+    """An HTTP answer: `headers` ignore case, `came_ms` is by this machine's clock."""
 
     status: int
     headers: Mapping[str, str]
@@ -97,7 +97,7 @@ class Answer:
 
     @cached_property
     def json(self) -> Any:
-        """The body, decoded once; DecodeError where it is no JSON."""
+        """The body, decoded once; DecodeError if it is not JSON."""
         try:
             return orjson.loads(self.body)
         except orjson.JSONDecodeError as exc:
@@ -105,12 +105,12 @@ class Answer:
 
     @property
     def shown(self) -> str:
-        """The beginning of the body in one line, for messages."""
+        """The start of the body in one line, for messages."""
         return one_line(self.body[:_SHOWN].decode("utf-8", "replace"))[: _SHOWN // 2]
 
     @property
     def date_ms(self) -> int | None:
-        """The Date header: the venue's clock, cut to the second; None where there is none that can be read."""
+        """The Date header in ms: the venue's clock, cut to the second; None if absent or unreadable."""
         try:
             return int(parsedate_to_datetime(self.headers.get("Date", "")).timestamp() * 1000)
         except (ValueError, TypeError, OverflowError, IndexError):
@@ -119,9 +119,9 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What is asked for: candles of a series that open in `span`, which is on the grid.
+    """A question for the candles of a series that open in `span`, which is on the grid.
 
-    `anywhere`: or, by the questions for the first, the newest and the last candles, some that lie elsewhere.
+    `anywhere`: the question for the first, the newest or the last candles, which may lie outside the span.
     """
 
     series: Series
@@ -131,12 +131,12 @@ class Asked:
 
     @property
     def count(self) -> int:
-        """How many candles there can be: never more than a page has rows."""
+        """The most candles the span can hold: at most a page."""
         return self.span.count(self.series.interval)
 
     @property
     def last_ms(self) -> int:
-        """The open_time of the last candle: what venues want whose ends are inclusive."""
+        """The open_time of the last candle, for venues with inclusive ends."""
         return self.span.end_ms - self.series.interval.ms
 
 
@@ -145,27 +145,26 @@ class Meaning(Enum):
 
     OK = "ok"
     LIMITED = "limited"
-    """Too much was asked; the quota, or the pool, pauses."""
+    """We asked too much; the quota, or the whole pool, pauses."""
     BANNED = "banned"
-    """The address is shut out for a time, which is remembered beyond the run."""
+    """The venue shuts the address out for a time, which outlasts the run in memory."""
     BLOCKED = "blocked"
-    """A firewall refuses this address, or (the reason is REGION) where it is."""
+    """A firewall refuses this address, or its region (reason REGION)."""
     PASSING = "passing"
-    """A fault that passes: the same request may work later."""
+    """A temporary fault: the same request may work later."""
     REFUSED = "refused"
-    """Refused for good: the series is not asked for again in this run."""
+    """Refused for good: this run does not ask for the series again."""
     OUT_OF_REACH = "out_of_reach"
-    """The venue has no candles of that time for anybody to ask; of other times it may."""
+    """The venue offers nobody candles of that time; it may offer other times."""
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """What an answer means. `wait_s` counts from the answer, `until_ms` is a moment on the venue's clock.
 
-    `quota`: which one is exceeded, None for the whole pool.  `slower_s`: of a limit, for how long half the pace has to
-    do after the pause, for a venue that does not count as it documents, or punishes by rules that it keeps to itself.
-    `grows_to_s`: of a limit, `wait_s` is what the first of several refusals in a row pauses; each further one pauses
-    twice as long, up to this.
+    `quota`: the exceeded quota, None for the whole pool.  `slower_s`: after a limit's pause, go at half the pace for so
+    many seconds, because the venue counts differently than documented or keeps its penalties to itself.  `grows_to_s`:
+    `wait_s` is the pause after the first of several refusals in a row; each further one doubles it, up to this.
     """
 
     meaning: Meaning
@@ -179,7 +178,7 @@ class Verdict:
 
 
 def unlisted(symbol: str) -> Instrument:
-    """An instrument of which nothing is said."""
+    """An instrument of which the venue says nothing."""
     return Instrument(symbol, "", None, None)
 
 
@@ -188,16 +187,15 @@ OK: Final = Verdict(Meaning.OK)
 
 @dataclass(frozen=True, slots=True)
 class PageRule:
-    """How candles come: `rows` at most in an answer.
+    """How candles come: at most `rows` in an answer.
 
-    `steps` are (rows, units) of each price step in the venue's first quota, rising: asking for up to `rows` at once
-    costs `units`; one unit whatever is asked for, where nothing is said.
+    `steps`: (rows, units) of each price step in the venue's first quota, rising: asking for up to `rows` costs `units`.
+    By default every request costs one unit.
 
-    `cut`: which of its rows an answer may lack where there were more than the venue gives at once, without a word; None
-    where it gives what was asked for, or says so.
+    `cut`: which rows a too long answer silently lacks; None if the venue returns all that was asked for, or says so.
 
-    `smaller`: falling, what else is said of how many rows come at once, where nobody knows.  The first answers tell
-    then, unless the user does: a cut one by its rows, a refused question by the next smaller size that is not refused.
+    `smaller`: other documented page sizes, falling, where the sources disagree.  Unless the user sets one, the first
+    answers decide: a cut answer by its rows, a refused question by the next smaller size that the venue accepts.
     """
 
     rows: int
@@ -210,16 +208,16 @@ class PageRule:
             object.__setattr__(self, "steps", ((self.rows, 1),))
 
     def units(self, rows: int) -> int:
-        """What a request for so many rows costs."""
+        """Return the cost of a request for `rows` candles."""
         return next(units for most, units in self.steps if rows <= most)
 
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """What a venue lists, and the units that it advertises, by quota (nothing where it does not say).
+    """What a venue lists, and the units that it advertises, by quota (empty if it does not say).
 
-    `more`: what to ask for the rest of a listing that comes in pages.  `odd` says of single instruments what in their
-    entries is no fact and was left out; `unreadable` entries name no symbol that there can be.
+    `more`: requests for the remaining pages of the listing.  `odd`: symbol -> which impossible fact of its entry was
+    left out.  `unreadable`: entries without a possible symbol.
     """
 
     instruments: Mapping[str, Instrument]
@@ -229,7 +227,7 @@ class Listing:
     more: Sequence[Request] = ()
 
     def with_page(self, page: Listing) -> Listing:
-        """The same listing with another page of it; of two entries with the same symbol the first one counts."""
+        """Add a page of the same listing; of two entries with one symbol the first counts."""
         return Listing(
             {**page.instruments, **self.instruments},
             {**self.quotas, **page.quotas},
@@ -238,7 +236,7 @@ class Listing:
         )
 
     def together(self, other: Listing) -> Listing:
-        """What either of two answers lists; where both do, as `other` says it."""
+        """Merge two listings; where both name a symbol, `other` counts."""
         return Listing(
             {**self.instruments, **other.instruments},
             {**self.quotas, **other.quotas},
@@ -247,7 +245,7 @@ class Listing:
         )
 
     def by_clock(self, now_ms: int) -> Listing:
-        """The same without listings in the future, which are no dates; of what is said to trade that is odd."""
+        """Drop listing dates in the future, which cannot be true; for instruments that trade, report them as odd."""
         early = {
             symbol: one
             for symbol, one in self.instruments.items()
@@ -269,63 +267,63 @@ def _shown(time_ms: int) -> str:
 
 
 class Venue(Protocol):
-    """The members stand in this order in every adapter file; one that is left out is as it is here."""
+    """The members stand in this order in every adapter file; omit those whose default fits."""
 
     name: str
     url: str
     headers: Mapping[str, str] = MappingProxyType({})
-    """Sent with every request, in place of ours where they have the same name."""
+    """Sent with every request; they override ours of the same name."""
     intervals: Mapping[str, str]
-    """Our name of each -> the venue's, rising."""
+    """Our name -> the venue's, rising."""
     lacks: Mapping[str, str] = MappingProxyType({})
-    """Of intervals that it lacks: why, for the error message."""
+    """Missing interval -> why, for the error message."""
     pool: str
-    """Venues that name the same one share limits, pauses and bans; as a rule the venue's own name."""
+    """Venues of one pool share limits, pauses and bans; usually the venue's own name."""
     quotas: Mapping[str, Quota]
-    """The first one is what a page's price steps are in."""
+    """A page's price steps count in the first one."""
     page: PageRule
     gapless: bool = True
-    """Whether a minute without trades has a candle, too."""
+    """Whether minutes without trades have candles, too."""
     trades_in_sessions: bool = False
-    """Whether it is closed at times, of which its answers tell (`Page.sessions`): one answer settles all that it lacks.
+    """Whether the venue closes at times that its answers tell (`Page.sessions`): one answer settles all that it lacks.
 
-    Such a venue leaves out minutes without trades, too.
+    Such a venue also omits minutes without trades.
     """
     example: str
-    """A symbol as the venue spells it, for messages."""
+    """A symbol in the venue's spelling, for messages."""
     one_word_symbols: bool = False
-    """Whether symbols are base and quote in capitals and in one word, so that other tools' spellings can be read."""
+    """Whether symbols are base and quote in capitals and one word, so that other tools' spellings can be read."""
     market: str = "perpetual"
-    """The kind of instruments that `--all` and asset lists take; what other tools write for another one is refused."""
+    """The kind of instruments that `--all` and asset lists take; other tools' spellings of another kind are refused."""
     longest_ban_s: float = 86_400.0
-    """The longest ban it documents: nothing that it says about waiting, and nothing remembered, counts for longer."""
+    """The longest documented ban: cap for every wait that the venue asks for or that is remembered."""
     firewall_wait_s: float = 300.0
-    """How long to stay away after an answer that is BLOCKED and does not say, unless the user says otherwise."""
+    """Seconds to stay away after a BLOCKED answer that names no time, unless the user says otherwise."""
     firewall_again_s: float | None = None
-    """The same where it blocks again within this time after the last one was over; None: no longer than before."""
+    """The same if it blocks again within this time after the last block ended; None: no longer than before."""
 
     reach_is_unsaid: bool = False
-    """Whether intervals shorter than the longest one may reach back less than that, and nobody says how far.
+    """Whether shorter intervals may reach back less than the longest one, without the venue saying how far.
 
-    Then an empty page before the oldest candle says nothing of what there was: its time is out of reach.
+    Then an empty page before the oldest candle proves nothing: that time is out of reach.
     """
 
     def intervals_of(self, symbol: str) -> Mapping[str, str]:
-        """The intervals of one symbol, where it lacks some of the venue's."""
+        """The intervals of one symbol, if it lacks some of the venue's."""
         return self.intervals
 
     def rows_of(self, series: Series) -> int:
-        """How many rows of one series come at once, where that is fewer than a page of the venue."""
+        """The rows of one series that come at once, if fewer than the venue's page."""
         return self.page.rows
 
     def reach_ms(self, interval: Interval) -> int | None:
-        """How far back from now its candles reach; None for all that there are."""
+        """How far back from now candles reach, in ms; None if all of them are available."""
         return None
 
     def listing_requests(self, symbols: Collection[str]) -> Sequence[Request]:
-        """What to ask for the instruments: all that there are, whoever is asked for, or some for each of `symbols`.
+        """Requests for the instruments: either for the whole listing, or some for each of `symbols`.
 
-        With nothing to ask the symbols are taken as they are spelled, and their candles decide.
+        Without any the symbols are taken as spelled, and their candles decide.
         """
         return ()
 
@@ -333,45 +331,45 @@ class Venue(Protocol):
         return Listing({})
 
     def clock_request(self) -> Request | None:
-        """What to ask for the venue's time; None where the Date header of its answers has to do."""
+        """The request for the venue's time; None to use the Date header of its answers."""
         return None
 
     def read_clock(self, answer: Answer) -> int:
-        """The venue's time in ms UTC."""
+        """Return the venue's time in ms UTC; DecodeError if the answer has none."""
         raise DecodeError("the venue has no clock to read")
 
     def candles_request(self, asked: Asked) -> Request: ...
 
     def read_candles(self, answer: Answer, asked: Asked) -> Page:
-        """The rows oldest first, volume in the base asset.
+        """Return the rows oldest first, volume in the base asset; DecodeError if the answer has no such rows.
 
-        Rows that the venue adds as a rule (the candle before, the live price) are left out; others stay: that they
-        are not what was asked for has to show.  A delayed feed gives `Page.final_ms`, where its answers tell.
+        Drop rows that the venue adds by habit (the candle before, the live price) and keep all others: an answer to
+        another question has to show.  A delayed feed sets `Page.final_ms` where its answers tell it.
         """
         ...
 
     def first_candle_request(self, asked: Asked) -> Request | None:
-        """Ask for one candle: the first at or after the start of the span. None: it is looked for with pages."""
+        """Ask for one candle: the first at or after the span's start. None: the engine searches with pages."""
         return None
 
     def newest_candle_request(self, asked: Asked) -> Request | None:
-        """Ask for one candle: the newest, which may be forming. None: it is looked for with pages."""
+        """Ask for one candle: the newest, which may be forming. None: the engine searches with pages."""
         return None
 
     def candles_until_request(self, asked: Asked) -> Request | None:
-        """Ask for as many candles as the span has, the newest that open before its end, however far back they lie.
+        """Ask for the newest candles that open before the span's end, as many as it has, however far back they lie.
 
-        None: a page that ends there has to do.
+        None: the engine asks for a page that ends there.
         """
         return None
 
     def used(self, answer: Answer) -> Mapping[str, int]:
-        """What all programs of this address have used by now, by quota, where the headers say so.
+        """The units that all programs of this address have used by now, by quota, if the headers tell.
 
-        Asked when the headers are there; the body is not.
+        Called as soon as the headers are there, before the body.
         """
         return {}
 
     def judge(self, answer: Answer) -> Verdict:
-        """Say what an answer means, of whatever status and with whatever body; raises nothing."""
+        """Say what an answer of any status and any body means; raises nothing."""
         ...

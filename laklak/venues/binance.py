@@ -3,13 +3,13 @@
 Sources, read 2026-11: developers.binance.com, USD-M futures, pages Kline-Candlestick-Data, general-info, error-code,
 Exchange-Information, Check-Server-Time; the official client binance-connector-python (2026-08).
 
-Facts that the rest of the program builds on:
-* klines: startTime and endTime are inclusive on the open time, rows come oldest first, and when more match than
-  `limit` (at most 1500) the oldest are kept.  A gap does not shorten a page.
+Facts that the program relies on:
+* klines: startTime and endTime are inclusive on the open time, rows come oldest first, and if more than `limit` (at
+  most 1500) match, the oldest are kept.  A gap does not shorten a page.
 * weight by limit: 1-99 -> 1, 100-499 -> 2, 500-1000 -> 5, 1001-1500 -> 10; everything else used here costs 1.
-* X-MBX-USED-WEIGHT-1M: what this address has used in the running calendar minute, by all programs.
-* 429 over the limit, 418 banned (2 minutes to 3 days) with the end in the text; Retry-After is documented for the
-  spot API only, so it is used where it comes and not relied on.
+* X-MBX-USED-WEIGHT-1M: the weight that all programs of this address used in the current calendar minute.
+* 429 over the limit, 418 banned (2 minutes to 3 days) with the end in the text; only the spot API documents
+  Retry-After, so it is used if it comes and not relied on.
 """
 
 from __future__ import annotations

@@ -1,17 +1,17 @@
-"""Binance COIN-M futures (dapi), public market data: as USD-M futures but for what stands here.
+"""Binance COIN-M futures (dapi), public market data: like USD-M futures except for what stands here.
 
 Sources, read 2026-11: developers.binance.com, COIN-M futures, pages Kline-Candlestick-Data, Exchange-Information and
 general-info; binance-public-data, README and issue 267.
 
-* a contract is so many dollars, so klines count in contracts; the base volume has its own cell, the eighth.
-* klines: a question spans at most 200 days (else -4088, python-binance#1265), and of more rows than `limit` the newest
-  come.  With one end alone the other is 200 days away.  So a question says both ends and never asks for more than one
-  answer can hold, and the first and the last candle are looked for with pages.
+* a contract is worth a fixed number of dollars, so klines count contracts; the base volume is the eighth cell.
+* klines: a question spans at most 200 days (else -4088, python-binance#1265), and if more than `limit` rows match, the
+  newest come.  With one end alone the other is 200 days away.  So a question names both ends and never more than one
+  answer can hold, and pages find the first and the last candle.
 * exchangeInfo says contractStatus where USD-M says status.  A contract that ends is called BTCUSD_260327.
 
-Unverified: whether its weight is counted together with that of USD-M (since 2026 the official client says so: one
-account of 2400 serves both, and more is not believed whatever exchangeInfo advertises; 6000 was recorded in 2020), and
-whether 1500 rows come at once (what an answer lacks of its oldest is asked for again).
+Unverified: whether its weight counts together with that of USD-M (the official client says so since 2026: one account
+of 2400 for both, so a larger number in exchangeInfo is ignored; 6000 was recorded in 2020), and whether 1500 rows come
+at once (the oldest rows that an answer lacks are asked for again).
 """
 
 from __future__ import annotations

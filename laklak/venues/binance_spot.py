@@ -1,19 +1,19 @@
-"""Binance spot (api/v3), public market data: as USD-M futures but for what stands here.
+"""Binance spot (api/v3), public market data: like USD-M futures except for what stands here.
 
 Sources, read 2026-11: binance/binance-spot-api-docs, rest-api.md (2026-07-21).
 
-* klines: at most 1000 rows, weight 2 whatever the limit; 6000 weight a minute of an account of its own, as the host is
-  another.  Times are milliseconds unless a header asks for others.
+* klines: at most 1000 rows, weight 2 whatever the limit; 6000 weight a minute in an account apart from the futures',
+  since the host is another.  Times are milliseconds unless a header asks for others.
 * exchangeInfo has no date of a listing or an end: the first and the last candle are the evidence.  HALT, BREAK and the
-  like are said of what does not trade.
+  like mark what does not trade.
 * Retry-After comes with 429 and 418, in seconds.
-* a minute without trades has a candle, too (binance-public-data#153).  Where the whole venue was shut there is none, as
+* a minute without trades has a candle, too (binance-public-data#153).  While the whole venue was shut there is none, as
   in the hour of 2020-11-30T06:00 (ccxt#8068): that is a hole.
 
-Unverified: the weight of exchangeInfo (20 in newer tables, 10 in older ones: the dearer one is paid, and the header of
-used weight believed), the number of requests in five minutes, a limit beside the weight (at most 3000 a minute can be
-paid for, and a 429 pauses), and whether klines of a pair that is no longer listed are answered (their refusal is taken
-at its word, and bulk files are looked for).
+Unverified: the weight of exchangeInfo (20 in newer tables, 10 in older ones: we pay 20 and trust the header of used
+weight), the number of requests in five minutes, a limit beside the weight (the weight pays for at most 3000 a minute,
+and a 429 pauses), and whether klines answers for a pair that is no longer listed (a refusal counts, and bulk files are
+looked for).
 """
 
 from __future__ import annotations

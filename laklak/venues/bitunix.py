@@ -1,20 +1,20 @@
 """Bitunix futures, public market data.
 
-Sources, read 2026-11: www.bitunix.com/api-docs/futures (get_kline, get_trading_pairs, error codes), and what public
-clients report of live answers.
+Sources, read 2026-11: www.bitunix.com/api-docs/futures (get_kline, get_trading_pairs, error codes), and live answers as
+public clients report them.
 
-Facts that the rest of the program builds on:
-* kline: rows come newest first, at most 200, the forming one included, and nothing in it says so; endTime is exclusive
-  on the open time.
-* The names of the volumes are swapped: `quoteVol` is the amount of coins, `baseVol` what was paid for it.  A page whose
-  numbers say otherwise is refused.
+Facts that the program relies on:
+* kline: rows come newest first, at most 200, with the forming one unmarked among them; endTime is exclusive on the open
+  time.
+* The names of the volumes are swapped: `quoteVol` is the amount of coins, `baseVol` the price paid for it.  A page
+  whose numbers contradict that is refused.
 * Errors come with HTTP 200 and a code, over the limit too (10005, 10006).  No server clock, no listing dates.
-* 10 requests in a second of an address.
+* 10 requests a second per address.
 
-Unverified: whether startTime is inclusive (a millisecond less is asked for, which is right either way), which rows of a
-window wider than a page are cut (the oldest are taken to be; no window is wider), how far back short intervals reach
-(learned by their candles), what kline says of an unknown symbol (20001, 20012, 20015 are taken as that), what comes to
-an address over the limit (half the pace for a minute), and 3m (known for the stream only, so not offered).
+Unverified: whether startTime is inclusive (we ask a millisecond earlier, which is right either way), which rows of a
+window wider than a page are cut (we assume the oldest; no window is wider), how far back short intervals reach (their
+candles tell), what kline says of an unknown symbol (we take 20001, 20012, 20015 as that), what an address over the
+limit gets (half the pace for a minute), and 3m (known for the stream only, so not offered).
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ _CELLS: Final = itemgetter(*_KEYS)
 _PAUSE_S: Final = 1.0
 _SLOWER_S: Final = 60.0
 _ROUNDED: Final = 1e-6
-"""What sums of floats, and prices cut to a few digits, may be apart."""
+"""Relative tolerance for sums of floats and for prices cut to a few digits."""
 _MEANINGS: Final = {
     1: (Meaning.PASSING, "network"),
     2: (Meaning.PASSING, "system"),
@@ -93,7 +93,7 @@ class Bitunix(Venue):
             symbol = symbol_of(entry)
             if symbol is not None:
                 status = word(entry, "symbolStatus")
-                # What trades is called by one word everywhere.
+                # One word everywhere for what trades.
                 status = "TRADING" if status == "OPEN" else status
                 one = Instrument(symbol, status, None, None, word(entry, "quote"), "perpetual")
                 instruments.setdefault(symbol, one)
@@ -104,7 +104,7 @@ class Bitunix(Venue):
         return self._kline(asked, ("startTime", str(max(0, span.start_ms - 1))), ("endTime", str(span.end_ms)))
 
     def read_candles(self, answer: Answer, asked: Asked) -> Page:
-        """Read kline: rows are objects, newest first, their values texts (numbers in the documentation)."""
+        """Read kline: rows are objects, newest first, their values text (numbers in the documentation)."""
         rows = list_part(answer, "data")
         try:
             cells = list(map(_CELLS, rows))
@@ -113,7 +113,7 @@ class Bitunix(Venue):
             cells = [tuple(map(row.get, _KEYS)) if isinstance(row, dict) else (None,) * len(_KEYS) for row in rows]
         *candles, paid = zip(*cells, strict=True) if cells else [()] * len(_KEYS)
         if not asked.anywhere:
-            # A single candle that is forming says little, and nothing of it but its time is used.
+            # A single forming candle says little, and only its time is used.
             _, _, highs, lows, _, coins = candles
             _check_volumes(coins, paid, lows, highs)
         return page_of_columns(candles, rows=rows, newest_first=True, text_times=True, trim=asked)
@@ -151,26 +151,26 @@ class Bitunix(Venue):
 
 
 def _check_volumes(coins: Sequence[Any], paid: Sequence[Any], lows: Sequence[Any], highs: Sequence[Any]) -> None:
-    """DecodeError where what was paid is not what so many coins cost, by all of the page.
+    """Raise DecodeError unless the amounts paid are possible prices of the coins, summed over the page.
 
-    Nothing is said by a page without volume.
+    A page without volume passes.
     """
     columns = (coins, paid, lows, highs)
     try:
-        # A third of what float() takes for each.
+        # Takes a third of the time of float() for each cell.
         numbers = [orjson.loads(f"[{','.join(column)}]") for column in columns]
         if set(map(len, numbers)) != {len(coins)}:
             raise ValueError("not each of them is one number")
         least, most, total = _sums(*numbers)
     except (TypeError, ValueError):
-        # A row that cannot be read is refused by itself; the others say what the names mean.
+        # An unreadable row is refused later on its own; the others show what the names mean.
         rows = list(_readable(zip(*columns, strict=True)))
         numbers = list(map(list, zip(*rows, strict=True))) if rows else [[]] * 4
         least, most, total = _sums(*numbers)
     coin, cost, low, high = numbers
     if not (sum(coin) and total) or least * (1 - _ROUNDED) <= total <= most * (1 + _ROUNDED):
         return
-    # Amounts are rounded: each by half of its last digit, or cut by all of it.
+    # Amounts are rounded by half of their last digit, or cut by up to all of it.
     of_coin = _last_digit(coins) * sum(high)
     of_cost = _last_digit(paid) * len(cost)
     if not least * (1 - _ROUNDED) - of_coin - of_cost <= total <= most * (1 + _ROUNDED) + of_coin + of_cost:
@@ -183,7 +183,7 @@ def _check_volumes(coins: Sequence[Any], paid: Sequence[Any], lows: Sequence[Any
 def _sums(
     coin: Sequence[float], cost: Sequence[float], low: Sequence[float], high: Sequence[float]
 ) -> tuple[float, float, float]:
-    """What so many coins cost at least and at most, and what was paid."""
+    """Return the least and the most that the coins can have cost, and the amount paid."""
     return sum(map(mul, coin, low)), sum(map(mul, coin, high)), sum(cost)
 
 
@@ -198,6 +198,6 @@ def _readable(rows: Iterable[Sequence[Any]]) -> Iterable[Sequence[float]]:
 
 
 def _last_digit(amounts: Sequence[Any]) -> float:
-    """What the last digit is worth of the amount that is spelled with the most; what is none is not looked at."""
+    """Return the value of the last digit of the amount spelled with the most digits; other types are ignored."""
     spelled = (str(amount) for amount in amounts if isinstance(amount, str | int | float))
     return float(10.0 ** -max(len(text.partition(".")[2]) for text in spelled))

@@ -2,19 +2,19 @@
 
 Sources, read 2026-11: docs.blofin.com, pages market data (candlesticks, instruments), rate limits, error codes.
 
-Facts that the rest of the program builds on:
+Facts that the program relies on:
 * candles: `after` brings rows older than a moment and `before` newer ones, both exclusive; together they are an open
-  window.  Both lie a millisecond beside the grid here, so that it does not matter whether they are.  Rows come newest
-  first, and of a window with more than the venue gives at once the newest are kept without a word.
+  window.  We set both a millisecond off the grid, which is right even if they were inclusive.  Rows come newest first,
+  and if a window has more than the venue gives at once, the newest are kept without a word.
 * A row has nine texts.  Field 5 is volume in contracts, 6 in the base coin, 7 in the quote coin; 8 tells whether the
-  candle is closed.  What is still forming is no candle yet and is left out.
-* Errors come with HTTP 200 and a code, a text of digits.  There is no clock but the Date header.
-* 500 requests a minute of an address, then 5 minutes of suspension; 1500 in five minutes, then an hour.  403 is the
-  firewall, and also the answer to countries that are not served; its text tells which, or what came before.
+  candle is closed.  Forming candles are left out.
+* Errors come with HTTP 200 and a code, a text of digits.  The only clock is the Date header.
+* 500 requests a minute per address, then 5 minutes of suspension; 1500 in five minutes, then an hour.  403 is the
+  firewall, and also answers countries that are not served; its text tells which, or what came before.
 
 Unverified: how many rows come at once (1440 in the documentation of 2026, 300 and 100 in programs that use it: see
-PageRule.smaller), how a larger number is refused where it is, what candles say of a delisted symbol (152014 is taken as
-for an unknown one), how long a 403 lasts (five minutes are believed, an hour where it comes again).
+PageRule.smaller), how the venue refuses a larger number, what candles say of a delisted symbol (152014 is taken as for
+an unknown one), how long a 403 lasts (we assume five minutes, an hour if it comes again).
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ class Blofin(Venue):
         return [Request("/api/v1/market/instruments", (), _ONE)]
 
     def read_listing(self, answer: Answer) -> Listing:
-        """Read instruments: only those that are open; listTime is a text of ms."""
+        """Read instruments, which lists only open ones; listTime is a text of ms."""
         instruments, odd, unreadable = {}, {}, 0
         for entry in list_part(answer, "data"):
             symbol = symbol_of(entry, "instId")
@@ -89,7 +89,7 @@ class Blofin(Venue):
         return self._candles(asked, ("before", str(asked.span.start_ms - 1)), ("after", str(asked.last_ms + 1)))
 
     def read_candles(self, answer: Answer, asked: Asked) -> Page:
-        """Read candles: [ts, open, high, low, close, contracts, base, quote, confirm], newest first, all of it text."""
+        """Read candles: [ts, open, high, low, close, contracts, base, quote, confirm], newest first, all text."""
         rows = list_part(answer, "data")
         if not (asked.anywhere or _are_closed(rows)):
             rows = [row for row in rows if not _is_forming(row)]
@@ -127,7 +127,7 @@ class Blofin(Venue):
 
 
 def _are_closed(rows: Sequence[Any]) -> bool:
-    """Whether all rows say that their candles are closed, at a glance."""
+    """Whether all rows say that their candles are closed: the fast check."""
     try:
         return {row[_CONFIRM] for row in rows} <= {"1"}
     except (LookupError, TypeError):
@@ -135,7 +135,7 @@ def _are_closed(rows: Sequence[Any]) -> bool:
 
 
 def _is_forming(row: object) -> bool:
-    """Whether a row says that its candle is not closed; DecodeError where it says neither."""
+    """Whether a row says that its candle is not closed; DecodeError if it says neither."""
     if not isinstance(row, list) or len(row) <= _CONFIRM:
         return False
     if row[_CONFIRM] not in (_FORMING, "1"):
@@ -144,7 +144,7 @@ def _is_forming(row: object) -> bool:
 
 
 def _instrument(symbol: str, entry: Mapping[str, Any]) -> Instrument:
-    """An instrument; expireTime is left out: it is a moment in 2024 of contracts that trade."""
+    """Make an instrument without expireTime, which is a moment in 2024 for contracts that trade."""
     return Instrument(
         symbol=symbol,
         status={"live": "TRADING"}.get(state := word(entry, "state"), state),

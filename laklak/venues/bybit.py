@@ -1,18 +1,17 @@
 """Bybit v5, linear contracts (USDT and USDC perpetuals, and futures), public market data.
 
-Sources, read 2026-11: bybit-exchange.github.io/docs/v5, pages market/kline, market/instrument, market/time,
-rate-limit, error, guide.
+Sources, read 2026-11: bybit-exchange.github.io/docs/v5, pages market/kline, market/instrument, market/time, rate-limit,
+error, guide.
 
-Facts that the rest of the program builds on:
-* kline: `start` and `end` are inclusive on the open time, rows come newest first, and when more match than `limit` (at
-  most 1000) the newest are kept without a word, so a window is never wider than a page.  A `start` inside an interval
+Facts that the program relies on:
+* kline: `start` and `end` are inclusive on the open time, rows come newest first, and if more than `limit` (at most
+  1000) match, the newest are kept without a word, so a window is never wider than a page.  A `start` inside an interval
   brings the candle that contains it.  Times under any other name are ignored, and the newest rows come.
-* The row that is still forming comes with the others, and nothing in it says so.  Volume is in the base coin for linear
-  contracts.
+* The forming row comes with the others, unmarked.  Volume is in the base coin for linear contracts.
 * Errors come with HTTP 200 and a retCode.
-* 600 requests in 5 seconds of an address, whatever they are.  Over that: 403 "access too frequent" for ten minutes, to
-  everything that this address sends, so little of it is ours unless the user says otherwise.  403 is also the answer to
-  countries that are not served; its text tells which, or what came before.
+* 600 requests of any kind in 5 seconds per address.  Over that: 403 "access too frequent" for ten minutes to everything
+  that this address sends, so our default share is small.  403 also answers countries that are not served; its text
+  tells which, or what came before.
 
 Unverified: whether the listing of closed contracts is complete (candles decide), what klines says of a delisted symbol
 (10001 is taken as for an unknown one), whether a 403 grows with repetition (nothing is published), and whether 10006, a
@@ -56,10 +55,10 @@ _ONE: Final = {"requests": 1}
 _LINEAR: Final = ("category", "linear")
 _KLINE: Final = "/v5/market/kline"
 _TOO_FREQUENT_S: Final = 600.0
-"""At least ten minutes are documented after a 403."""
+"""The documentation says at least ten minutes after a 403."""
 _REGION_WORDS: Final = ("country", "region", "jurisdiction", "location", "forbidden area")
 _STATUSES: Final = ("", "PreLaunch", "Delivering", "Closed")
-"""What the listing is asked for; without a status it gives what trades."""
+"""The statuses to list; without one the venue lists what trades."""
 _MEANINGS: Final = {
     10000: (Meaning.PASSING, "timeout"),
     10002: (Meaning.PASSING, "clock"),
@@ -111,7 +110,7 @@ class Bybit(Venue):
                 if entry.get(key) not in (None, "", "0", 0) and moment(entry, key, text=True) is None:
                     odd[symbol] = f"has a {key} that is no time"
         cursor = part(answer, "result").get("nextPageCursor")
-        # A page says nothing of what was asked for; all its entries have the status that was.
+        # A page does not repeat the question; all its entries have the status that was asked for.
         status = word(entries[0], "status") if entries else ""
         more = [_listing("" if status == "Trading" else status, cursor)] if cursor and isinstance(cursor, str) else []
         unreadable = sum(1 for entry in entries if symbol_of(entry) is None)
@@ -124,11 +123,11 @@ class Bybit(Venue):
         return time_part(answer, "time")
 
     def candles_request(self, asked: Asked) -> Request:
-        """Ask exactly the span: `limit` is what it can hold, so the answer is complete."""
+        """Ask exactly the span: `limit` equals its candles, so the answer is complete."""
         return self._kline(asked, ("start", str(asked.span.start_ms)), ("end", str(asked.last_ms)), limit=asked.count)
 
     def read_candles(self, answer: Answer, asked: Asked) -> Page:
-        """Read kline: rows are [start, open, high, low, close, volume, turnover], newest first, all of it text."""
+        """Read kline: rows are [start, open, high, low, close, volume, turnover], newest first, all text."""
         rows = list_part(answer, "result", "list")
         for key, wanted in (("symbol", asked.series.symbol), ("category", "linear")):
             found = part(answer, "result").get(key, wanted)

@@ -3,21 +3,20 @@
 Sources, read 2026-11: docs.deribit.com (get_tradingview_chart_data, get_volatility_index_data, get_instruments,
 errors), support.deribit.com (rate limits).
 
-Facts that the rest of the program builds on:
-* chart data: columns, oldest first, JSON numbers; start and end are milliseconds, both required; nothing to show is
-  the status `no_data`.  There is no limit to ask for: of more than 5000 rows the oldest lack without a word, so a
-  window is never wider than a page.  A minute without trades has a candle of volume 0.  `volume` is in base coin for
-  inverse and linear contracts, `cost` in the quote.  The row that is still forming comes with the others.
-* DVOL: rows of (time, open, high, low, close), at most 1000 newest of a window; `continuation` says that older ones
-  are left, of which there are none in windows of a thousand rows.  What a shorter answer lacks is asked for again like
-  what any cut answer lacks, so all of it comes.  Its symbols stand in no listing; a currency has the symbol BTC-DVOL,
-  and its volume is 0.
-* A request costs 500 of a pool of 50,000 credits that is refilled by 10,000 a second; the listing has its own.
-* Errors are JSON-RPC, mostly with HTTP 400: 10028 over the limit; an instrument that is not known is -32602.
+Facts that the program relies on:
+* chart data: columns, oldest first, JSON numbers; start and end are milliseconds, both required; an empty answer has
+  the status `no_data`.  There is no limit parameter: an answer has at most 5000 rows and silently lacks the oldest, so
+  a window is never wider than a page.  A minute without trades has a candle of volume 0.  `volume` is in base coin for
+  inverse and linear contracts, `cost` in the quote.  The forming row comes with the others.
+* DVOL: rows of (time, open, high, low, close), at most the 1000 newest of a window; `continuation` says that older ones
+  are left, which windows of a thousand rows never have.  What a shorter answer lacks is asked for again, as after any
+  cut answer, so all of it comes.  No listing has its symbols; a currency's is BTC-DVOL, and its volume is 0.
+* A request costs 500 of a pool of 50,000 credits that is refilled by 10,000 a second; the listing has a pool apart.
+* Errors are JSON-RPC, mostly with HTTP 400: 10028 over the limit; -32602 for an unknown instrument.
 
-Unverified: what an address without a login is granted (half of what an account has is ours), the HTTP status of 10028
-(the code decides, and a short pause), whether bounds are inclusive (the end is asked a millisecond before the next
-candle, and a candle before the start is left out), whether a day begins at midnight (rows beside it are refused).
+Unverified: the credits of an address without a login (we take half of an account's), the HTTP status of 10028 (the code
+decides, and a short pause), whether bounds are inclusive (we end a millisecond before the next candle and drop a candle
+before the start), whether a day begins at midnight (rows off the grid are refused).
 """
 
 from __future__ import annotations
@@ -66,7 +65,7 @@ _INDEXES: Final = ("BTC-DVOL", "ETH-DVOL")
 _INDEX_ROWS: Final = 1000
 _RESOLUTIONS: Final = {"1m": "60", "1h": "3600", "12h": "43200", "1d": "1D"}
 _LIMITED_S: Final = 2.0
-"""By then an empty pool pays for twenty requests a second again."""
+"""After this an empty pool pays for twenty requests a second again."""
 _DETAIL_MAX: Final = 200
 _LIMITED: Final = frozenset({10028, 10066})
 _PASSING: Final = frozenset({10040, 10041, 10047, 11051, 11094, 13028, 13888, -32603})
@@ -103,7 +102,7 @@ class Deribit(Venue):
         return _INDEX_ROWS if series.symbol.endswith(_DVOL) else self.page.rows
 
     def listing_requests(self, symbols: Collection[str]) -> Sequence[Request]:
-        """What trades first, then what has expired lately; options, thousands of them, are left out."""
+        """First what trades, then what expired lately; options, thousands of them, are left out."""
         asked = (("currency", "any"), ("kind", "future"))
         return [
             Request("/public/get_instruments", (*asked, ("expired", expired)), _LISTING)
@@ -159,7 +158,7 @@ class Deribit(Venue):
         return page_of_columns(columns, trim=asked)
 
     def judge(self, answer: Answer) -> Verdict:
-        """Say what an answer means: by the code of its error, whatever its status is."""
+        """Say what an answer means, by the code of its error whatever its status."""
         status = answer.status
         code, text, about = _error(answer)
         detail = f"HTTP {status} {text}".strip()[:_DETAIL_MAX]
@@ -202,7 +201,7 @@ def _has_result(answer: Answer) -> bool:
 
 
 def _error(answer: Answer) -> tuple[int | None, str, object]:
-    """The code of an error, its words, and the parameter that it is about; no code where there is none of Deribit's."""
+    """Return the error's code, its words and the parameter at fault; no code if Deribit did not write it."""
     try:
         error = part(answer, "error")
     except DecodeError:

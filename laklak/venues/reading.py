@@ -1,4 +1,4 @@
-"""What adapters need to read answers: parts of them by keys, pages of rows or of columns, headers, errors in words."""
+"""Helpers for reading answers: parts of JSON, pages of rows or columns, headers, error texts."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from laklak.venues.base import LAST_MS, Answer, Asked, DecodeError
 _DETAIL_MAX: Final = 200
 _WORD_MAX: Final = 40
 _SPACED: Final = 10
-"""Of a text that much more is looked at, for the spaces that may be in it, and not all that a venue may send."""
+"""Look at this many times the wanted length of a text, for spaces in it; the venue may send any length."""
 _LONGEST_TIME: Final = 18
 
 _LAST_MS: Final = 4_133_404_800_000
-"""2100-12-25: no clock shows what comes later."""
+"""2100-12-25: no clock shows a later time."""
 
 _MOST: Final = 100_000
-"""No page has so many rows, no listing so many entries: what has is no answer, and would cost much memory."""
+"""No page has more rows and no listing more entries: anything longer is not an answer and would cost memory."""
 
 Key = str | int
 Beside = tuple[int, int]
@@ -36,7 +36,7 @@ _ONE_EACH: Final = (1, 1)
 
 
 def part(answer: Answer, *keys: Key) -> Any:
-    """What stands in the JSON under the keys; DecodeError where one of them leads nowhere."""
+    """Return the JSON under the keys; DecodeError if a key leads nowhere."""
     found = answer.json
     for key in keys:
         try:
@@ -47,7 +47,7 @@ def part(answer: Answer, *keys: Key) -> Any:
 
 
 def list_part(answer: Answer, *keys: Key) -> list[Any]:
-    """The same of what has to be a list."""
+    """Return the list under the keys; DecodeError if it is no list."""
     found = part(answer, *keys)
     if not isinstance(found, list):
         raise DecodeError(f"expected a list{_under(keys)}, got {answer.shown}")
@@ -57,7 +57,7 @@ def list_part(answer: Answer, *keys: Key) -> list[Any]:
 
 
 def time_part(answer: Answer, *keys: Key, scale_ms: int = 1, text: bool = False) -> int:
-    """A moment, in ms: a whole number of units of `scale_ms`, or with `text` its digits."""
+    """Return a moment in ms, given as a whole number of `scale_ms` or, with `text`, as its digits; else DecodeError."""
     told = whole(part(answer, *keys), text=text)
     if told is None or not 0 < told * scale_ms < _LAST_MS:
         raise DecodeError(f"expected a time{_under(keys)}, got {answer.shown}")
@@ -69,26 +69,26 @@ def _under(keys: Sequence[Key]) -> str:
 
 
 def whole(value: object, *, text: bool = False) -> int | None:
-    """A whole number, or with `text` the digits of one; None for anything else, a truth too."""
+    """Return a whole number, with `text` also from its digits; None for anything else, also for true and false."""
     if text and isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= _LONGEST_TIME:
         return int(value)
     return value if type(value) is int else None
 
 
 def moment(entry: Mapping[str, Any], key: str, *, text: bool = False) -> int | None:
-    """A date of an entry in ms, or with `text` its digits; None where there is none that a calendar has."""
+    """Return an entry's date in ms, with `text` from its digits; None if no calendar has it."""
     value = whole(entry.get(key), text=text)
     return value if value is not None and 0 < value < LAST_MS else None
 
 
 def word(entry: object, key: str, most: int = _WORD_MAX) -> str:
-    """A text of an entry in one line of at most so many characters; empty where there is none."""
+    """Return an entry's text in one line of at most `most` characters; empty if there is none."""
     value = entry.get(key) if isinstance(entry, dict) else None
     return one_line(value[: _SPACED * most])[:most] if isinstance(value, str) else ""
 
 
 def symbol_of(entry: object, key: str = "symbol") -> str | None:
-    """The symbol of an entry of a listing; None where it has none that there can be."""
+    """Return the symbol of a listing's entry; None if it has no possible one."""
     value = entry.get(key) if isinstance(entry, dict) else None
     try:
         return check_symbol(value) if isinstance(value, str) else None
@@ -111,21 +111,21 @@ def page_of_rows(
     trim: Asked | None = None,
     beside: Beside = _ONE_EACH,
 ) -> Page:
-    """A page of rows that are lists.
+    """Make a page of rows that are lists.
 
     Args:
-        rows: what may be rows; one that is none, or too short, is kept, to be refused by itself.
-        cells: where in a row open_time, open, high, low, close and volume stand.
-        least: a row has so many cells, or more, and all rows of a page equally many; what a venue adds behind them
-            changes nothing of the first ones.
-        close_time: where the close_time stands, in a venue that sends it.
-        newest_first: how the venue sends them; a page has the oldest first.
-        scale_ms: what one of the venue's units of time is.
+        rows: the rows as sent; an entry that is no list, or too short, stays, to be refused later on its own.
+        cells: the positions of open_time, open, high, low, close and volume in a row.
+        least: the fewest cells of a row; all rows of a page have equally many.  Cells that a venue appends do not
+            move the first ones.
+        close_time: the position of the close_time, if the venue sends it.
+        newest_first: whether the venue sends the newest first; a page has the oldest first.
+        scale_ms: ms in the venue's unit of time.
         text_times: whether times are digits as text.
-        trim: rows beside the minutes of this question are left out, at the ends of the page (not where it asks for
-            candles that may lie anywhere).
-        beside: how many of them the venue may add (before, after).  Where there are more at an end, these stay: the
-            answer may be one to another question, and what it lacks proves nothing.
+        trim: drop rows at the ends of the page that lie outside this question's span (unless the question takes
+            candles from anywhere).
+        beside: how many such rows the venue may add (before, after).  If an end has more, they stay: the answer may
+            belong to another question, so what it lacks proves nothing.
     """
     least = max(least, 1 + max(*cells, close_time or 0))
     places = [*cells] if close_time is None else [*cells, close_time]
@@ -138,8 +138,8 @@ def page_of_rows(
         turned = tuple(zip(*rows, strict=True))
         columns = [turned[place] for place in places]
     else:
-        # Rows of another shape are refused one by one later; here they only have to fit into columns.  Of a row that
-        # is longer than most, a close_time tells whether the cells before it are where they were; else nothing does.
+        # Rows of another shape are refused one by one later; here they only have to fit into columns.  In a row longer
+        # than most, only a close_time can tell whether the cells before it moved.
         told = close_time is not None and max(cells) < close_time
         most = None if told else _usual_length(rows, least)
         picked = [_cells_of(row, places, least, most) for row in rows]
@@ -159,9 +159,9 @@ def page_of_columns(
     trim: Asked | None = None,
     beside: Beside = _ONE_EACH,
 ) -> Page:
-    """A page of six columns (see Page.columns, page_of_rows); DecodeError where they are not of one length.
+    """Make a page of six columns (see Page.columns, page_of_rows); DecodeError if their lengths differ.
 
-    `rows`: where the columns were taken from rows, these, in the order of the venue.
+    `rows`: the rows that the columns were taken from, in the venue's order, if there were any.
     """
     if len(columns) != 6 or not all(isinstance(column, list | tuple) for column in columns):
         raise DecodeError("expected six columns of candles")
@@ -180,7 +180,7 @@ def page_of_columns(
 
 
 def _usual_length(rows: Sequence[Any], least: int) -> int:
-    """How many cells most rows have that have enough; of two such numbers the smaller one."""
+    """Return the most frequent length of rows with at least `least` cells; on a tie the smaller."""
     lengths = Counter(len(row) for row in rows if isinstance(row, list) and len(row) >= least)
     return min(lengths, key=lambda length: (-lengths[length], length), default=least)
 
@@ -188,7 +188,7 @@ def _usual_length(rows: Sequence[Any], least: int) -> int:
 def _cells_of(row: object, places: Sequence[int], least: int, most: int | None) -> list[Any]:
     if isinstance(row, list) and least <= len(row) and (most is None or len(row) == most):
         return [row[place] for place in places]
-    # Of a row of another length the time may be known, and with it which minute is in doubt.
+    # A row of another length may still tell its time, and so which minute is in doubt.
     known = isinstance(row, list) and len(row) > places[0]
     return [row[places[0]] if known else None, *[None] * (len(places) - 1)]  # type: ignore[index]
 
@@ -207,7 +207,7 @@ def _times(column: Sequence[Any], scale_ms: int, text: bool) -> Sequence[Any]:
 
 
 def _trimmed(page: Page, span: TimeRange, beside: Beside) -> Page:
-    """The page without the rows beside the span that a venue adds."""
+    """Drop the rows outside the span that the venue adds by habit."""
     times = page.columns[0]
     before = _count_while(lambda time: time < span.start_ms, times)
     after = _count_while(lambda time: time >= span.end_ms, reversed(times))
@@ -225,7 +225,7 @@ def _trimmed(page: Page, span: TimeRange, beside: Beside) -> Page:
 
 
 def _count_while(holds: Callable[[int], bool], times: Iterable[Any]) -> int:
-    """For how many of the times it holds, up to the first for which it does not, or that cannot be read."""
+    """Count the leading times for which `holds` is true; stop at the first unreadable one."""
     return sum(1 for _ in takewhile(lambda time: type(time) is int and holds(time), times))
 
 
@@ -235,9 +235,9 @@ def _count_while(holds: Callable[[int], bool], times: Iterable[Any]) -> int:
 def error_words(
     answer: Answer, code_key: str = "code", text_key: str = "msg", *, text: bool = False
 ) -> tuple[int | None, str]:
-    """The (code, words) of an error in JSON; (None, a piece of the body) where it is none of the venue's.
+    """Return the (code, words) of a JSON error, or (None, the start of the body) if the venue did not write it.
 
-    With `text` codes are digits as text, too.
+    With `text` a code may also be digits as text.
     """
     try:
         found = answer.json
@@ -250,12 +250,12 @@ def error_words(
 
 
 def retry_after_s(headers: Mapping[str, str]) -> float | None:
-    """The seconds of Retry-After; None where there are none."""
+    """Return the seconds of Retry-After; None if it has none."""
     text = headers.get("Retry-After", "").strip()
     return float(text) if text.isascii() and text.isdigit() and len(text) < 8 else None
 
 
 def number_header(headers: Mapping[str, str], name: str) -> int | None:
-    """A header that is a whole number; None where it is none."""
+    """Return a header's whole number; None if it has none."""
     text = headers.get(name, "")
     return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else None

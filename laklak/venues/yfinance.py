@@ -1,23 +1,23 @@
 """Yahoo Finance, the chart endpoint: unofficial, undocumented, and delayed data.
 
-Nothing of it is published; what stands here is by recorded answers and by what its clients found out until 2026-11.
+Yahoo publishes nothing about it; this comes from recorded answers and from what its clients found out until 2026-11.
 
-Facts that the rest of the program builds on:
-* v8/finance/chart/{symbol}: `period1` is inclusive, in seconds; of `period2` both have been seen, so a row that opens
-  with it is left out here.  1m comes for at most 7 days a request and 29 days back, 5m to 30m for 59, 1h for 729.
-* Columns of JSON numbers, oldest first, prices being float32 in more digits.  A slot without a trade is null in every
-  column; the last row may be the live price, beside the grid or, with volume 0, where a session ends.  Without rows
+Facts that the program relies on:
+* v8/finance/chart/{symbol}: `period1` is inclusive, in seconds; `period2` has been seen both ways, so a row that opens
+  at it is dropped here.  1m comes for at most 7 days a request and 29 days back, 5m to 30m for 59, 1h for 729.
+* Columns of JSON numbers, oldest first; prices are float32 written with more digits.  A slot without a trade is null in
+  every column; the last row may be the live price, off the grid or, with volume 0, at a session's end.  Without rows
   there is no `timestamp`.
-* It trades in sessions.  `tradingPeriods` are those of the span asked for, where they are there, and
-  `currentTradingPeriod` is the one that is on, or the next.
-* The feed is delayed: what closes after `regularMarketTime` may still change, or has not come yet.
-* An unknown symbol and a delisted one are both 404.  A 429 is plain text, without a time, and lasts minutes to
-  hours: each further one in a row pauses twice as long.
+* It trades in sessions.  `tradingPeriods`, if present, are those of the span asked for; `currentTradingPeriod` is the
+  running one, or the next.
+* The feed is delayed: candles that close after `regularMarketTime` may still change or come later.
+* An unknown symbol and a delisted one are both 404.  A 429 is plain text, names no time, and lasts minutes to hours:
+  each further one in a row doubles the pause.
 
 Unverified: every number of the limits (so two requests a second, a setting), whether `tradingPeriods` are complete in
-every answer that has them (a row outside of them is kept, and beats them), and whether 1h stamps lie on whole hours for
-all currencies and futures; those of stocks and indexes begin with their session, so they have no 1h here.
-Days open with each exchange's session, never at one time: there is no 1d.
+every answer that has them (a row outside of them is kept and overrides them), and whether 1h stamps lie on whole hours
+for all currencies and futures; those of stocks and indexes begin with their session, so these have no 1h here. Days
+open with each exchange's session, at different times: there is no 1d.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ _PAUSE_S: Final = 300.0
 _PAUSE_MOST_S: Final = 6 * 3600.0
 _SLOWER_S: Final = 3600.0
 _AROUND_THE_CLOCK: Final = ("=F", "=X", "-USD")
-"""What the symbols of futures, currencies and coins end with; their sessions begin on whole hours."""
+"""Suffixes of futures, currencies and coins; their sessions begin on whole hours."""
 _OUT_OF_REACH_WORDS: Final = ("must be within the last", "data doesn't exist for startdate")
 
 
@@ -87,7 +87,7 @@ class YFinance(Venue):
         return days * DAY_MS
 
     def listing_requests(self, symbols: Collection[str]) -> Sequence[Request]:
-        """There is no listing; a chart of a day says whether there is such a symbol, and since when."""
+        """There is no listing; a chart of a day tells whether a symbol exists, and since when."""
         return [_chart(symbol, ("interval", "1d"), ("range", "1d")) for symbol in symbols]
 
     def read_listing(self, answer: Answer) -> Listing:
@@ -96,7 +96,7 @@ class YFinance(Venue):
         if symbol is None:
             raise DecodeError(f"expected a symbol, got {answer.shown}")
         first_s = whole(meta.get("firstTradeDate"))
-        # Before 1970 is before everything that can be asked for.
+        # Before 1970 is before every range.
         first_ms = None if first_s is None or first_s >= _LAST_S else max(1, first_s * _SECOND_MS)
         kind = word(meta, "instrumentType")
         return Listing({symbol: Instrument(symbol, "TRADING", first_ms, None, word(meta, "currency"), kind.lower())})
@@ -165,7 +165,7 @@ def _meta(answer: Answer) -> Mapping[str, Any]:
 
 
 def _error(answer: Answer) -> Mapping[str, Any] | None:
-    """What the venue says is wrong; None where it says nothing, or nothing of its own."""
+    """Return the venue's own error; None if there is none."""
     try:
         found = part(answer, "chart", "error")
     except DecodeError:
@@ -174,7 +174,7 @@ def _error(answer: Answer) -> Mapping[str, Any] | None:
 
 
 def _column(holder: Mapping[str, Any], name: str) -> list[Any]:
-    """A column of the chart, which is not there where there are no rows."""
+    """Return a column of the chart, which lacks it when it has no rows."""
     column = holder.get(name)
     if column is not None and not isinstance(column, list):
         raise DecodeError(f"expected a column under {name}, got {one_line(json_text(column, _SHOWN))}")
@@ -182,9 +182,9 @@ def _column(holder: Mapping[str, Any], name: str) -> list[Any]:
 
 
 def _traded(columns: Sequence[Any], asked: Asked, sessions: Sequence[TimeRange]) -> Sequence[Sequence[Any]]:
-    """The columns without slots that are null throughout, and without the live price at their end."""
+    """Drop the slots that are null throughout, and the live price at the end."""
     if not all(isinstance(column, list) for column in columns) or len(set(map(len, columns))) != 1:
-        # The caller, which makes a page of them, says so.
+        # The caller makes a page of them and raises.
         return columns
     prices = columns[1:5]
     if any(None in column for column in prices):
@@ -201,7 +201,7 @@ def _traded(columns: Sequence[Any], asked: Asked, sessions: Sequence[TimeRange])
 
 
 def _sessions(meta: Mapping[str, Any]) -> tuple[TimeRange, ...] | None:
-    """The times of trade that an answer tells, in order; None where it tells none of the span."""
+    """Return an answer's trading times in order; None if it tells none of the span."""
     told = meta.get("tradingPeriods")
     spans = _periods(told.get("regular") if isinstance(told, dict) else told)
     if not spans:
@@ -211,9 +211,9 @@ def _sessions(meta: Mapping[str, Any]) -> tuple[TimeRange, ...] | None:
 
 
 def _periods(told: Any) -> list[TimeRange]:
-    """The periods of a list of them, of a list of such lists, or a single one.
+    """Return the periods of a list, of a list of lists, or of a single one.
 
-    DecodeError where one cannot be read: without it, time in which there was trade would be closed.
+    DecodeError if one is unreadable: without it, minutes with trades would count as closed.
     """
     days = told if isinstance(told, list) else [] if told is None else [told]
     periods = (_period(one) for day in days for one in (day if isinstance(day, list) else [day]))

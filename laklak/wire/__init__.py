@@ -1,1 +1,1 @@
-"""HTTP: pace, bans, clocks, and requests that are sent until they are answered."""
+"""HTTP: pace, bans, clocks, and requests that are sent until an answer comes."""

@@ -1,13 +1,13 @@
-"""Bans outlive the process: the state folder remembers until when a venue must not be asked from here.
+"""Bans outlive the process: the state folder remembers until when not to ask a venue from here.
 
-So do pauses that grow with each refusal in a row: how many there were, until the venue answers again.
+It also counts refusals in a row, whose pauses grow, until the venue answers again.
 
-A file beside it marks that the venue has answered from here at all: it does serve this region.  The mark lies in the
-state folder and not in a store, because a store may be filled from several machines and be copied to others; and it is
-of the origin with its proxy, because another way out is another address.
+A second file marks that the venue has answered from here at all, so it serves this region.  The mark lies in the state
+folder and not in a store, because several machines may fill one store and stores are copied; it is kept for each origin
+with its proxy, because another way out is another address.
 
-What is remembered counts for no longer than the venue bans anybody, and carries when it was noted, by this machine's
-clock and by the venue's: either may be wrong, then or now, and must not lock anybody out for years.
+A remembered ban counts at most for the venue's longest ban, and carries the time of noting by this machine's clock and
+by the venue's: either may be wrong, then or now, and must lock nobody out for years.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ _DOUBLED_MOST: Final = 30
 
 @dataclass(frozen=True, slots=True)
 class Ban:
-    """A ban as it was written down; times in ms UTC.
+    """A ban as written down; times in ms UTC.
 
-    `until_ms` and `noted_at_ms` are by this machine's clock, `venue_ms` is what the venue's said when it was noted.
-    `in_a_row`: how many refusals in a row have made it as long as it is; 0 where the venue has said how long.
+    `until_ms` and `noted_at_ms` are by this machine's clock, `venue_ms` is the venue's time of noting.
+    `in_a_row`: the refusals in a row that made the ban this long; 0 if the venue set its length.
     """
 
     origin: str
@@ -48,7 +48,7 @@ class Ban:
 
 @dataclass(frozen=True, slots=True)
 class Believed:
-    """What counts of a ban now: its end, and why that is not what was written down, if so."""
+    """What counts of a ban now: its end, and why it differs from what was written down, if it does."""
 
     ban: Ban
     until_ms: int
@@ -58,8 +58,8 @@ class Believed:
 def believed(ban: Ban, now_ms: int, longest_ms: int) -> Believed | None:
     """Say until when `ban` counts at `now_ms`, by this machine's clock; None when it is over.
 
-    Its length, at most `longest_ms`, is counted from when it was noted.  Where that lies in the future, this clock was
-    wrong then or is wrong now: the venue's clock may know better, else the length is counted from now on.
+    Its length, at most `longest_ms`, counts from its noting.  If that lies in the future, this clock was wrong then or
+    is wrong now: use the venue's clock if it helps, else count from now.
     """
     told_ms = ban.until_ms - ban.noted_at_ms
     length_ms = min(told_ms, longest_ms)
@@ -72,10 +72,10 @@ def believed(ban: Ban, now_ms: int, longest_ms: int) -> Believed | None:
 
 
 class BanBook:
-    """The ban of one venue at one origin (scheme://host:port), in a file of its own. Times are UTC wall time, ms.
+    """The ban of one venue at one origin (scheme://host:port), in a file. Times are UTC wall time, ms.
 
     `longest_s` is the longest ban that the venue documents.
-    A file that cannot be written or read is logged and costs only the memory, never the run.
+    A file that cannot be written or read is logged: the run goes on without the memory.
     """
 
     def __init__(
@@ -91,25 +91,25 @@ class BanBook:
         self._has_answered = False
 
     def current(self) -> Believed | None:
-        """The ban that still lasts, else None."""
+        """The ban in force, else None."""
         ban = _read(self._path)
         return None if ban is None else believed(ban, self.now_ms(), self._longest_ms)
 
     def until_ms(self) -> int | None:
-        """The end of a ban that still lasts, else None."""
+        """The end of the ban in force, else None."""
         found = self.current()
         return None if found is None else found.until_ms
 
     def last_ended(self, within_s: float) -> bool:
-        """Whether the last ban is over, and has been for no longer than this."""
+        """Whether the last ban ended within the last `within_s` seconds."""
         ban, now_ms = _read(self._path), self.now_ms()
         return ban is not None and ban.until_ms <= now_ms < ban.until_ms + within_s * 1000
 
     def grown(self, first_s: float, most_s: float) -> tuple[float, int]:
-        """How long a refusal pauses whose pauses grow, and the how many-eth in a row it is.
+        """Return the pause in seconds after a refusal whose pauses grow, and the number of refusals in a row.
 
-        What is refused while a pause lasts was sent before it began, and is refused for the same reason.  What nobody
-        has tried to end for as long as the longest ban is no row any more.
+        A refusal during a pause answers a request sent before it, so it has the same reason and does not count again.
+        A row ends when nobody has asked for as long as the longest ban.
         """
         lasting = self.current()
         if lasting is not None:
@@ -120,14 +120,14 @@ class BanBook:
 
     @property
     def has_answered(self) -> bool:
-        """Whether the venue has ever answered from here, in this run or in an earlier one."""
+        """Whether the venue has ever answered from here, in this run or an earlier one."""
         return self._has_answered or self._mark.exists()
 
     def answered(self) -> None:
-        """Take notice that the venue answers: it serves this address, and the next refusal is the first in a row."""
+        """Note that the venue answers: it serves this address, and the next refusal is the first in a row."""
         if not self._has_answered:
             self._has_answered = True
-            # Only where there is a state folder already: a look (`check`) makes none.
+            # Only in an existing state folder: a look (`check`) makes none.
             with contextlib.suppress(OSError):
                 self._mark.touch()
         if not self._may_be_in_a_row:
@@ -138,20 +138,17 @@ class BanBook:
             if self.current() is None:
                 self._write(replace(last, in_a_row=0))
             else:
-                # It was sent before the pause began.
+                # The request was sent before the pause began.
                 self._may_be_in_a_row = True
 
     def remember(self, until_ms: int, reason: str, *, venue_ms: int | None = None, in_a_row: int = 0) -> None:
-        """Write it down, with the time by both clocks; an earlier and longer ban stays."""
+        """Write a ban down with the time by both clocks; an earlier, longer ban stays."""
         self._may_be_in_a_row = True
         if until_ms > (self.until_ms() or 0):
             self._write(Ban(self.origin, until_ms, reason, self.now_ms(), venue_ms, in_a_row))
 
     def settle(self) -> Believed | None:
-        """Write down again, as noted now, what was noted in the future: else it would begin anew with each reading.
-
-        Gives what was written down again.
-        """
+        """Note a ban from the future again as of now, else it would begin anew with each reading; return it."""
         found = self.current()
         if found is None or found.ban.noted_at_ms <= self.now_ms():
             return None
@@ -159,7 +156,7 @@ class BanBook:
         return found
 
     def forget(self) -> Ban | None:
-        """Remember no ban any more; gives the one that was remembered and lasted."""
+        """Forget the ban; return it if it was still in force."""
         found = self.current()
         try:
             self._path.unlink(missing_ok=True)
@@ -189,7 +186,7 @@ class BanBook:
 
 
 def lasting_bans(folder: Path, venue: str, *, longest_s: float) -> Sequence[Believed]:
-    """All bans of a venue that the folder remembers and that still last, whatever address they are of."""
+    """All remembered bans of a venue that are still in force, for any address."""
     with contextlib.suppress(OSError):
         bans = [_read(path) for path in sorted(folder.glob(f"{_PREFIX}{venue}-*.json"))]
         found = [believed(ban, _now_ms(), int(longest_s * 1000)) for ban in bans if ban is not None]
@@ -214,7 +211,7 @@ def _read(path: Path) -> Ban | None:
         origin=str(entry.get("origin", "")),
         until_ms=until_ms,
         reason=str(entry.get("reason", "")),
-        # Older versions did not say when: then the file does, by the same clock.
+        # Older versions wrote no time of noting: use the file's, which is by the same clock.
         noted_at_ms=noted_at_ms if _is_moment(noted_at_ms) else written_ms,
         venue_ms=venue_ms if _is_moment(venue_ms) else None,
         in_a_row=in_a_row if type(in_a_row) is int and in_a_row > 0 else 0,
@@ -222,7 +219,7 @@ def _read(path: Path) -> Ban | None:
 
 
 def _is_moment(value: Any) -> bool:
-    """A time of the years 1970 to 9999 in ms."""
+    """Whether `value` is a time of the years 1970 to 9999 in ms."""
     return type(value) is int and 0 <= value < 253_402_300_800_000
 
 

@@ -1,4 +1,4 @@
-"""What every HTTP client here needs: waits between tries, the proxy of the environment, faults in words."""
+"""What every HTTP client here shares: connections, the proxy of the environment, faults in words."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from laklak.wire import tls
 from laklak.wire.noproxy import NoProxy
 
 SIMULATOR_HEADER: Final = "X-Laklak-Simulator"
-"""In every answer of `laklak simulate`, so that its candles and real ones are not mixed."""
+"""Every answer of `laklak simulate` carries it, so that its candles and real ones never mix."""
 
-# What passes when the network comes up; also a route that is still to come.
+# Faults that end when the network comes up, a route not set up yet among them.
 _NO_NETWORK_YET: Final = {
     errno.ENETUNREACH,
     errno.EHOSTUNREACH,
@@ -39,11 +39,11 @@ _ERRNO = re.compile(r"\[Errno (\d+)\]")
 
 
 class Said(aiohttp.ClientError):
-    """A fault whose own text is for people."""
+    """A fault whose text is written for people."""
 
 
 def host_text(url: URL) -> str:
-    """The host of `url` for people, with the port where one is written."""
+    """The host of `url` for people, with the port if the URL names one."""
     return f"{url.host}:{url.port}" if url.explicit_port else str(url.host)
 
 
@@ -51,7 +51,7 @@ def host_text(url: URL) -> str:
 
 
 def what_failed(exc: BaseException) -> str:
-    """A fault of a connection in a few words, without the URL of a proxy, which may hold a password."""
+    """Describe a connection's fault in a few words, without the URL of a proxy, which may hold a password."""
     cause = _cause(exc)
     if isinstance(cause, Said):
         return str(cause)
@@ -84,7 +84,7 @@ def _words_of_kind(exc: BaseException) -> str:
 
 
 def is_not_yet(exc: BaseException) -> bool:
-    """Whether it is what a machine sees whose network is not up yet: no name server, no route."""
+    """Whether the fault is what a machine sees before its network is up: no name server, no route."""
     cause = _cause(exc)
     if isinstance(cause, socket.gaierror):
         return _is_again(cause)
@@ -93,23 +93,23 @@ def is_not_yet(exc: BaseException) -> bool:
 
 
 def is_refused(exc: BaseException) -> bool:
-    """Whether the machine answers, and nothing listens at the port."""
+    """Whether the machine answers, but nothing listens at the port."""
     return errno.ECONNREFUSED in _numbers(_cause(exc))
 
 
 def _cause(exc: BaseException) -> BaseException:
-    """What the system said, where aiohttp has wrapped it."""
+    """Return the system's error inside aiohttp's."""
     inner = getattr(exc, "certificate_error", None) or getattr(exc, "os_error", None)
     return inner if isinstance(inner, BaseException) else exc
 
 
 def _numbers(exc: BaseException) -> list[int]:
-    """The numbers of what failed: several where a host has several addresses."""
+    """Return the error numbers: several if a host has several addresses."""
     if not isinstance(exc, OSError) or isinstance(exc, socket.gaierror | ssl.SSLError):
         return []
     if exc.errno:
         return [exc.errno]
-    # Tried one after the other, they come as one error whose text alone has the numbers.
+    # Attempts on several addresses come as one error; only its text has the numbers.
     return [int(number) for number in _ERRNO.findall(str(exc))]
 
 
@@ -118,11 +118,11 @@ def _is_again(exc: socket.gaierror) -> bool:
 
 
 def connector_to(url: URL, *, connections: int) -> aiohttp.TCPConnector:
-    """A pool of connections to the host of `url`, `connections` at most."""
+    """Make a pool of at most `connections` connections to the host of `url`."""
     return aiohttp.TCPConnector(
         limit=connections,
         ttl_dns_cache=300,
-        # Whatever else is installed: only the system's resolver tells an unknown name from no answer.
+        # Whatever else is installed, only the system's resolver tells an unknown name from a silent name server.
         resolver=aiohttp.ThreadedResolver(),
         ssl=tls.context() if url.scheme == "https" else True,
     )
@@ -132,10 +132,10 @@ def connector_to(url: URL, *, connections: int) -> aiohttp.TCPConnector:
 
 
 def proxy_for(url: URL) -> URL | None:
-    """The proxy that HTTPS_PROXY, HTTP_PROXY and NO_PROXY set for `url`; SettingsError when it can be none."""
+    """The proxy that HTTPS_PROXY, HTTP_PROXY and NO_PROXY set for `url`; SettingsError if it is no address."""
     set_here = urllib.request.getproxies_environment()
     if not set_here:
-        # Some systems keep proxies elsewhere, with exceptions of their own.
+        # Some systems keep proxies and their exceptions elsewhere.
         if urllib.request.proxy_bypass(f"{url.host}:{url.port}"):
             return None
     elif NoProxy(set_here.get("no", "")).covers([url.host or "", url.raw_host or ""], url.port):
@@ -157,7 +157,7 @@ def proxy_for(url: URL) -> URL | None:
 
 
 def no_proxy_warning() -> str | None:
-    """What in NO_PROXY means nothing, where there is a proxy that it could be about; None where all is clear."""
+    """Say which words of NO_PROXY mean nothing, if a proxy is set; None if all is clear."""
     set_here = urllib.request.getproxies_environment()
     doubtful = NoProxy(set_here.get("no", "")).doubtful
     if not doubtful or not {"http", "https"}.intersection(set_here):

@@ -15,10 +15,10 @@ class VenueClock:
         self._offset_ms = time.time_ns() // 1_000_000 - _monotonic_ms()
         self._read = False
         self.behind_ms = 0
-        """How far it was set back, since the venue's time was not known better."""
+        """How far it was set back, because the venue's time is only known that well."""
 
     def set(self, venue_ms: int, *, behind_ms: int = 0) -> None:
-        """Take the venue's time as of now, the moment its answer arrived; so far behind it."""
+        """Set the venue's time as of now, when its answer arrived, less `behind_ms`."""
         self.behind_ms = behind_ms
         self._offset_ms = venue_ms - behind_ms - _monotonic_ms()
         self._read = True
@@ -29,13 +29,13 @@ class VenueClock:
 
     @property
     def read_ms(self) -> int | None:
-        """The venue's time, for what is noted; None until it has been read."""
+        """The venue's time, for notes; None until it has been read."""
         return self.now_ms() if self._read else None
 
     def next_window_s(self, seconds: float) -> float:
-        """Seconds until a new window of so many has begun, by the venue's clock and this machine's (the later one).
+        """Seconds until the next window of `seconds` has begun by both clocks, the venue's and this machine's.
 
-        Such windows are counted from the epoch: a minute of them is one of the clock.
+        Windows count from the epoch: a window of 60 s is a minute of the clock.
         """
         return max(seconds - now_s % seconds for now_s in (self.now_ms() / 1000, time.time()))
 

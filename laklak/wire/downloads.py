@@ -1,4 +1,4 @@
-"""Files of a public archive over HTTP: a pool of kept connections, no weight, passing faults tried again.
+"""Files of a public archive over HTTP: a pool of kept connections, no weight, temporary faults tried again.
 
 The other HTTP client, laklak.wire.venue_api, belongs to a venue and its rate budget; nothing here draws on that.
 """
@@ -31,23 +31,23 @@ log = logging.getLogger(__name__)
 
 TRIES: Final = 6
 _LOOK_BYTES: Final = 65_536
-# So small a body goes beside the others: a file is worth nothing without its checksum.
+# Small bodies skip the line: a file is worth nothing without its checksum.
 _SMALL_BYTES: Final = 65_536
 _ABSENT: Final = (404, 410)
 _PASSING: Final = (408, 425, 429)
-# The API has the same candles: an archive that has not answered once is given up early.
+# The API has the same candles: give up early on an archive that has never answered.
 _TRIES_BEFORE_ANY_ANSWER: Final = 3
-# After so many failed files in a row, and no good answer for long, the archive is down.
+# After this many failed files in a row, and no good answer for long, the archive is down.
 _FAILURES_IN_A_ROW_MAX: Final = 8
 
 
 class TooLarge(PermanentError):
-    """A file came that is larger than any that would be sound."""
+    """A file larger than any sound one."""
 
 
 @dataclass(slots=True)
 class Downloads:
-    """What went over the wire: requests of any kind, those that were tried again, and bytes of bodies."""
+    """Counts of the wire: requests of any kind, retries, and bytes of bodies."""
 
     requests: int = 0
     retries: int = 0
@@ -77,9 +77,9 @@ class Downloader:
         self._answered = False
         self._last_good_s = -math.inf
         self.dead = False
-        """Nothing more need be tried: it cannot be reached, or so many files have failed one after the other."""
+        """Stop trying: the archive cannot be reached, or too many files failed in a row."""
         self.simulated = False
-        """Whether an answer has told that this is a simulator's archive."""
+        """Whether an answer came from a simulator's archive."""
         self.traffic = Downloads()
 
     async def __aenter__(self) -> Self:
@@ -98,21 +98,21 @@ class Downloader:
         return host_text(self._base)
 
     async def renew(self) -> None:
-        """Drop every connection and start with new ones, as after a sleep of the machine."""
+        """Drop every connection and open new ones, as after a sleep of the machine."""
         old, self._session = self._session, self._new_session()
         if old is not None:
             await old.close()
 
     async def look(self) -> None:
-        """Ask for anything at all, to learn whether a server answers, and which."""
+        """Ask for anything, to learn whether a server answers, and which."""
         with contextlib.suppress(TransientError, PermanentError):
             await self.get("/", most_bytes=_LOOK_BYTES)
 
     async def get(self, path: str, *, most_bytes: int) -> bytes | None:
-        """Give the body at `path`, which is percent-encoded; None where the archive has no such file.
+        """Return the body at `path`, which is percent-encoded; None if the archive has no such file.
 
         Raises TransientError after the last try, PermanentError when the archive refuses or the body is larger than
-        `most_bytes`, Stopped when the run stops: a file that is under way is given up, nothing of it is stored yet.
+        `most_bytes`, Stopped when the run stops: it gives up the file, of which nothing is stored yet.
         """
         for attempt in itertools.count(1):
             try:
@@ -135,7 +135,7 @@ class Downloader:
         raise TransientError(f"{self.host} does not answer")
 
     def _failed(self) -> None:
-        """Count a file that failed all its tries."""
+        """Count a file whose tries all failed."""
         self._failures_in_a_row += 1
         silent_s = time.monotonic() - self._last_good_s
         if self._failures_in_a_row >= _FAILURES_IN_A_ROW_MAX and silent_s >= self._timing.dead_archive_after_s:
@@ -169,7 +169,7 @@ class Downloader:
         except (aiohttp.ClientError, TimeoutError, OSError, UnicodeError) as exc:
             raise self._translated(exc) from exc
         except asyncio.CancelledError as exc:
-            # Closing a session cancels its look-ups of names, and with them every call that waits for one.
+            # Closing a session cancels its name look-ups, and with them every call that waits for one.
             task = asyncio.current_task()
             if task is None or task.cancelling():
                 raise
@@ -193,7 +193,7 @@ class Downloader:
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def _translated(self, exc: Exception) -> TransientError:
-        """A foreign exception as ours; no such host, no TLS and no way through the proxy are for good at the start."""
+        """Turn a foreign exception into ours; without any answer yet, a name, TLS or proxy fault ends all downloads."""
         for_good = (
             aiohttp.ClientConnectorDNSError,
             aiohttp.ClientSSLError,
@@ -213,10 +213,10 @@ class Downloader:
     def _new_session(self) -> aiohttp.ClientSession:
         return aiohttp.ClientSession(
             connector=connector_to(self._base, connections=self._connections),
-            # How long to wait is the line's to say.
+            # The line decides how long to wait.
             timeout=aiohttp.ClientTimeout(total=None),
             cookie_jar=aiohttp.DummyCookieJar(),
             headers={"User-Agent": f"laklak/{__version__}", "Accept-Encoding": "identity"},
-            # What is packed is packed already; unpacking is bounded elsewhere.
+            # The files are packed; unpacking is bounded elsewhere.
             auto_decompress=False,
         )

@@ -1,16 +1,16 @@
-"""What may be sent to one pool of quotas: a venue, or several that count together, as seen from this address.
+"""What this address may send to one pool of quotas: a venue, or several that count together.
 
-Every request on the wire is paid for here first, all quotas that it costs at once.  Requests for the same
-quota are served in order of arrival, whatever they cost.  A payment passes, for each quota:
+Every request pays here before it is sent, all its quotas at once.  Requests for the same quota go in order of arrival,
+whatever they cost.  A payment must pass, for each quota:
 
 * the pace: a leaky bucket (aiolimiter) of rate 0.98 x share / window that starts with nothing in it;
-* the account: no window at the venue holds more than the share (laklak.wire.quota has the proof), with what other
-  laklak processes of this user have spent of it (laklak.wire.shared);
-* the address, where the venue counts in windows of its own and says what is used: what its header says, plus own units
-  in flight, plus this one, stays within 0.99 x what the venue allows, and leaves room for what other programs here
+* the account: no window at the venue exceeds the share (laklak.wire.quota has the proof), including what other laklak
+  processes of this user have spent of it (laklak.wire.shared);
+* the address, if the venue counts in windows that its clock starts and reports the use: the reported units, plus own
+  units in flight, plus this request, stay within 0.99 x what the venue allows, less what other programs on the address
   will likely still use in this window.
 
-A 429 pauses the quota that was exceeded, or the whole pool, as a ban does; never one worker.
+A 429 pauses the exceeded quota, or like a ban the whole pool; never one worker.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ from laklak.wire.shared import SharedWindow
 _FLUSH_AFTER_S: Final = 0.1
 _AHEAD_PARTS: Final = 64
 _AHEAD_REQUESTS: Final = 16
-"""What is taken ahead of others: units for so many requests, at most that part of what we may spend in a window."""
+"""Units to take ahead of others: for this many requests, but at most this part of our share of a window."""
 
 
 class PausedTooLong(Exception):
-    """What a request costs is paused for longer than it may wait: `seconds` from now."""
+    """A quota of the request is paused for longer than it may wait: `seconds` from now."""
 
     def __init__(self, seconds: float) -> None:
         super().__init__(seconds)
@@ -43,10 +43,10 @@ class PausedTooLong(Exception):
 
 
 class Meter:
-    """One quota of a limiter: its account, its pace, and what the address uses where the venue says so."""
+    """One quota of a limiter: its account, its pace, and the address's use if the venue reports it."""
 
     def __init__(self, name: str, share: Share, share_window: Callable[[str, float], SharedWindow] | None) -> None:
-        """`share_window` gives what other processes have spent of a window, by the quota's name and seconds."""
+        """`share_window` returns what other processes have spent of a window, by the quota's name and seconds."""
         self.name = name
         self._share_window = share_window
         self.shared: dict[float, SharedWindow] = {}
@@ -56,7 +56,7 @@ class Meter:
             AddressGauge(share.quota.units, share.quota.seconds) if share.quota.window == "calendar" else None
         )
         self.queue: deque[asyncio.Event] = deque()
-        """Whose turn it is, and who comes after."""
+        """Whose turn it is, then those behind in order."""
         self.configure(share)
 
     def configure(self, share: Share) -> None:
@@ -76,12 +76,12 @@ class Meter:
         self._drawn = 0
 
     def check(self, units: int) -> None:
-        """ValueError for units that can never be paid."""
+        """Raise ValueError for units that can never be paid."""
         if not 0 < units <= self._at_once:
             raise ValueError(f"a request of {self.name} {units} can never be paid from a bucket of {self._at_once}")
 
     async def draw(self, units: int) -> None:
-        """Wait until the pace allows so many; what is drawn and not taken is left to the next one."""
+        """Wait until the pace allows `units`; units drawn and not taken stay for the next request."""
         if self._empty:
             await self._pace.acquire(self._at_once)
             self._empty = False
@@ -90,16 +90,16 @@ class Meter:
             self._drawn = units
 
     def wait_s(self, units: int, now: float) -> float | None:
-        """None when they may go now; else seconds after which to look again."""
+        """None when `units` may go now; else seconds after which to look again."""
         wait_s = self.account.wait_s(units, now)
         if wait_s is None and self.address is not None and not self.address.room(units, self.account.in_flight, now):
             return 0.25
         return wait_s
 
     def wait_for_others_s(self, units: int, since: float, now: float) -> float | None:
-        """None when other processes leave room for them, too; else seconds after which to look again.
+        """None when other processes leave room for `units`, too; else seconds after which to look again.
 
-        Inside the locks of `shared`.  Who has waited since before `since` goes first.
+        Call it inside the locks of `shared`.  A process that has waited since before `since` goes first.
         """
         windows = self.shared.values()
         others = [window.others() for window in windows]
@@ -113,11 +113,11 @@ class Meter:
         return min(window.again_s for window in windows)
 
     def covers(self, units: int) -> bool:
-        """Whether other processes leave room for them without a look."""
+        """Whether `units` may go without a look at other processes."""
         return all(window.covers(units) for window in self.shared.values())
 
     def take(self, units: int) -> None:
-        """They are sent; inside the locks of `shared`, or where it `covers` them."""
+        """Count `units` as sent; call it inside the locks of `shared`, or if it `covers` them."""
         self._drawn -= units
         self.account.take(units)
         for window in self.shared.values():
@@ -127,7 +127,7 @@ class Meter:
                 window.take(units, self._ahead)
 
     def answered(self, units: int, payment: Payment, used: int | None, now: float) -> None:
-        """Their request ended; `used` is what the venue's header says that the address has used."""
+        """Note that their request ended; `used` is the address's use according to the venue's header."""
         self.account.answered(units, now)
         for window in self.shared.values():
             window.answered(units, now)
@@ -139,8 +139,8 @@ class Meter:
 class Limiter:
     """What we may spend of the quotas of one pool. Not for several event loops.
 
-    `next_window_s` gives the seconds to the start of the next window of so many seconds by the venue's clock.  Where
-    reports speak of one figure, it is that of the first quota.
+    `next_window_s` returns the seconds until the next window of the given length starts by the venue's clock.  A report
+    with one figure shows the first quota.
     """
 
     def __init__(
@@ -151,9 +151,10 @@ class Limiter:
         by: str = "",
         share_window: Callable[[str, float], SharedWindow] | None = None,
     ) -> None:
-        """SettingsError for a share that is more than the venue allows, or less than a request costs.
+        """Raise SettingsError for a share above what the venue allows, or below the cost of a request.
 
-        `by` names the venue whose shares they are; `share_window` is where other processes say what they have spent.
+        `by` names the venue that sets the shares; through `share_window` processes tell each other what they have
+        spent.
         """
         self._share_window = share_window
         self._flushing: asyncio.TimerHandle | None = None
@@ -170,13 +171,13 @@ class Limiter:
     def configure(self, shares: Mapping[str, Share], by: str = "") -> None:
         """Set what may be spent from now on; the pace starts empty. SettingsError as above.
 
-        Where venues of the pool say different things of a quota, the smaller counts.
+        If venues of the pool set different shares of a quota, the smallest counts.
         """
         self._shares[by] = shares
         self._configure(shares)
 
     def slow(self, seconds: float) -> None:
-        """Let everything go at half the pace for so long from now."""
+        """Let everything go at half the pace for the next `seconds`."""
         if self._slowed is not None:
             self._slowed.cancel()
         is_new = self._slowed is None
@@ -201,7 +202,7 @@ class Limiter:
 
     @property
     def first(self) -> Meter:
-        """The quota that a page's price steps are in, and that reports speak of."""
+        """The quota of a page's price steps, which reports show."""
         return next(iter(self.meters.values()))
 
     @property
@@ -224,15 +225,15 @@ class Limiter:
 
     @property
     def paused_for_s(self) -> float:
-        """Seconds until all may go on after a 429 or a ban; 0 when it may."""
+        """Seconds until everything may go on after a 429 or a ban; 0 if nothing is paused."""
         now = self._now()
         return max(0.0, self._paused_until - now, *(meter.account.paused_for_s(now) for meter in self.meters.values()))
 
     async def pay(self, cost: Mapping[str, int], *, longest_pause_s: float = math.inf) -> Payment:
-        """Wait for this request's turn and give the payment to hand back to `answered`.
+        """Wait for this request's turn and return the payment to pass to `answered`.
 
-        ValueError at once for a cost that can never be paid, and for one of no quota that there is; PausedTooLong when
-        a pause of what it costs lasts for more than `longest_pause_s` from now.
+        ValueError at once for a cost that can never be paid or that names an unknown quota; PausedTooLong if one of its
+        quotas is paused for more than `longest_pause_s` from now.
         """
         parts = self._parts(cost)
         turn = asyncio.Event()
@@ -259,7 +260,7 @@ class Limiter:
                     meter.queue[0].set()
 
     def answered(self, payment: Payment, used: Mapping[str, int] | None = None) -> None:
-        """The request ended, with an answer or without; `used` is what headers say, by quota. Once per payment."""
+        """Note that the request ended, answered or not; `used` is the use from headers, by quota. Once per payment."""
         if payment.answered_at is not None:
             return
         now = self._now()
@@ -282,7 +283,7 @@ class Limiter:
                 window.close()
 
     def pause(self, seconds: float, quota: str | None = None) -> None:
-        """Let nothing through for so long (never shortens a pause), or nothing of one quota."""
+        """Let nothing through for `seconds`, or nothing of one quota; never shortens a pause."""
         until = self._now() + seconds
         if quota is not None and quota in self.meters:
             self.meters[quota].account.pause(until)
@@ -291,7 +292,7 @@ class Limiter:
         self._changed.set()
 
     def next_window_s(self, quota: str | None = None) -> float:
-        """Seconds until there is room again for sure: how long a 429 without Retry-After stops a quota, or all."""
+        """Seconds until there is room for sure: how long a 429 without Retry-After stops a quota, or all."""
         quotas = [meter.account.share.quota for name, meter in self.meters.items() if quota in (None, name)]
         return max(self._next_window_s(one.seconds) if one.window == "calendar" else one.seconds for one in quotas)
 
@@ -304,7 +305,7 @@ class Limiter:
         return parts
 
     def _take_or_wait_s(self, parts: Sequence[tuple[Meter, int]], since: float) -> float | None:
-        """Why not now: seconds after which to look again; None when all of it is taken."""
+        """Take all of it and return None, or return the seconds after which to look again."""
         now = self._now()
         if now < self._paused_until:
             return self._paused_until - now
@@ -320,7 +321,7 @@ class Limiter:
                 entered.append(window)
             wait_s = _longest(meter.wait_for_others_s(units, since, now) for meter, units in to_ask)
             if wait_s is None:
-                # All at once, and only now: a waiter cancelled before leaves what it drew from the paces to the next.
+                # All at once, and only now: a waiter cancelled earlier leaves what it drew from the paces to the next.
                 for meter, units in parts:
                     meter.take(units)
             return wait_s
@@ -340,7 +341,7 @@ class Limiter:
         return max(self._paused_until - now, *(meter.account.paused_for_s(now) for meter, _ in parts))
 
     async def _change_or(self, seconds: float) -> None:
-        """Wait until an answer or a pause changes the picture, at most so long."""
+        """Wait for the next answer or pause, at most `seconds`."""
         self._changed.clear()
         try:
             async with asyncio.timeout(seconds):

@@ -1,8 +1,8 @@
 """The line to one host: how many answers it carries at once, and whether it still carries any.
 
-A line that is slow is no fault.  An answer is given up when nothing of it comes for a while, not when the whole of it
-takes long; and where it is the line that is full, fewer answers are asked for side by side, since each takes as many
-times as long as there are others beside it, and the last of them would look like silence.
+A slow line is no fault.  Give up an answer when nothing of it comes for a while, not when the whole takes long.  When
+the line is full, ask for fewer answers side by side: each takes as many times as long as there are others beside it,
+and the last of them would look like silence.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Final, Self
 
 GOOD_ANSWER_S: Final = 5.0
-"""Where answers side by side would take longer than that, more of them only wait for each other."""
+"""If answers side by side would take longer than this, more of them only wait for each other."""
 _AT_FIRST: Final = 4
 _USUAL_BYTES: Final = 130_000.0  # a page of 1000 candles
 _TELLING_BYTES: Final = 16_384
@@ -21,7 +21,7 @@ _TELLING_S: Final = 5.0
 _GROWTH: Final = 1.4
 _LOSS: Final = 0.5
 _TRIED_EVERY: Final = 4
-# Between two pieces of an answer that a line really carries there is less; more is a server that has stopped.
+# The pieces of a flowing answer come closer together; a longer gap means that the server has stopped.
 _LONGEST_GAP_S: Final = 3.0
 _SHORTEST_S: Final = 0.001
 _MOST_PATIENCE: Final = 10
@@ -30,14 +30,14 @@ _MOST_PATIENCE: Final = 10
 class LineGauge:
     """How many answers may be under way at once (`width`, at most `most`).  Pure: `now_s` comes in.
 
-    What counts is the time in which bodies come in, be it one or many, so that a venue that thinks for long is not
-    taken for a slow line.  In that time the line carries `rate` bytes a second:
+    Only the time in which bodies come in counts, one or many, so that a venue that thinks for long does not look like a
+    slow line.  In that time the line carries `rate` bytes a second:
 
-    * as many answers fit as it carries within GOOD_ANSWER_S, and one more, so that it never waits for a question;
-    * where twice as many carry almost twice as much, it is not the line that is full: a server may give each
-      connection its share.  So from time to time the width is doubled, as long as that pays, and what has paid is kept.
+    * the width is what the line carries within GOOD_ANSWER_S, and one more, so that it never waits for a question;
+    * if twice the width carries almost twice as much, the line is not full: a server may give each connection its
+      share. So from time to time the width doubles, as long as that pays, and keeps what has paid.
 
-    On a fast line that is `most`, from the first pieces of the first large answer on.
+    On a fast line the width is `most`, from the first pieces of the first large answer on.
     """
 
     def __init__(self, most: int) -> None:
@@ -47,11 +47,11 @@ class LineGauge:
         self._rate: float | None = None
         self._coming = 0
         self._now_s = 0.0
-        # Since it was last judged:
+        # Since the last judgement:
         self._busy_s = 0.0
         self._bytes = 0
         self._answers = 0
-        # The width for which the rate was worth it, that rate, and the width that is tried.
+        # The width that last paid, its rate, and the width under trial.
         self._proven = 1
         self._proven_rate = 0.0
         self._tried = 1
@@ -59,30 +59,30 @@ class LineGauge:
 
     @property
     def rate(self) -> float | None:
-        """What the line carries, in bytes a second; None while that is not known."""
+        """Bytes a second that the line carries; None while unknown."""
         return self._rate if self._bytes < _TELLING_BYTES else self._bytes / max(_SHORTEST_S, self._busy_s)
 
     def began(self, now_s: float) -> None:
-        """A body begins to come."""
+        """Note that a body begins."""
         self._pass(now_s)
         self._coming += 1
 
     def took(self, size: int, now_s: float) -> None:
-        """So many bytes of a body came."""
+        """Note `size` bytes of a body."""
         self._pass(now_s)
         self._bytes += size
         if self._rate is None or self._busy_s >= _TELLING_S:
             self._judge()
 
     def ended(self, size: int, now_s: float) -> None:
-        """A body has come, or will not go on; all of it was `size` bytes."""
+        """Note that a body of `size` bytes has come, or broke off."""
         self._pass(now_s)
         self._coming -= 1
         self._answers += 1
         # Small ones beside large ones say nothing about the large ones.
         self.answer_bytes = max(1.0, size, 0.8 * self.answer_bytes + 0.2 * size)
         if self._answers >= _AT_FIRST and self._rate is None:
-            # All of them were small, and such do no harm.
+            # All of them were small, which does no harm.
             self.width = self._most
         if self._answers >= self.width:
             self._judge()
@@ -98,7 +98,7 @@ class LineGauge:
         rate = self._bytes / max(_SHORTEST_S, self._busy_s)
         self._judged += 1
         if self._rate is None or rate < _LOSS * self._proven_rate:
-            # The first time it is not known for how many at once it was.
+            # The first time it is unknown how many answers made the rate.
             self._proven, self._proven_rate, self._tried = 1, rate, 1
         elif rate >= _GROWTH * self._proven_rate:
             self._proven, self._proven_rate, self._tried = self.width, rate, 2 * self.width
@@ -115,10 +115,9 @@ class LineGauge:
 
 
 class Line:
-    """Who may ask now, and who has waited in vain. For one event loop.
+    """Decides who may ask now, and who has waited in vain. For one event loop.
 
-    `silence_s`: how long nothing of an answer may come; `longest_s`: how long all of it may take, against a server
-    that lets it trickle.
+    `silence_s`: the longest silence within an answer; `longest_s`: the longest answer, against a server that trickles.
     """
 
     def __init__(self, most: int, *, silence_s: float, longest_s: float) -> None:
@@ -127,12 +126,12 @@ class Line:
         self.longest_s = longest_s
         self.in_flight = 0
         self.heard_s = time.monotonic()
-        """When anything last came (monotonic); its making while nothing has."""
+        """When anything last came (monotonic); until then, when the line was made."""
         self._turn = asyncio.Lock()
         self._changed = asyncio.Event()
 
     async def enter(self) -> None:
-        """Wait for a place; first come, first served. `leave` is due for each."""
+        """Wait for a place; first come, first served. Call `leave` after each."""
         async with self._turn:
             while self.in_flight >= self.gauge.width:
                 self._changed.clear()
@@ -145,7 +144,7 @@ class Line:
         self._changed.set()
 
     def took(self, size: int, now_s: float) -> None:
-        """A piece of an answer has come; there may be more places by what it tells."""
+        """Note a piece of an answer; it may show that there is room for more."""
         before = self.gauge.width
         self.gauge.took(size, now_s)
         if self.gauge.width > before:
@@ -161,12 +160,12 @@ class Line:
         return min(self.silence_s + others_s, _MOST_PATIENCE * self.silence_s)
 
     def answer(self) -> Reception:
-        """One answer to come: `async with line.answer() as answer: ...`, TimeoutError where it does not come."""
+        """Guard one answer: `async with line.answer() as answer: ...`, TimeoutError if it does not come."""
         return Reception(self)
 
 
 class Reception:
-    """One answer while it comes: told of its beginning and of every piece, it cuts off a silent or endless one."""
+    """One answer while it comes: hears of its beginning and of every piece, and cuts off a silent or endless one."""
 
     def __init__(self, line: Line) -> None:
         self._line = line
@@ -197,13 +196,13 @@ class Reception:
             raise TimeoutError(f"not all of an answer within {self._line.longest_s:.0f} s") from exc
 
     def begins(self) -> None:
-        """The body comes next."""
+        """Note that the body comes next."""
         self._begun = True
         self._hear()
         self._line.gauge.began(self._heard_s)
 
     def takes(self, size: int) -> None:
-        """A piece of the body has come."""
+        """Note a piece of the body."""
         self._size += size
         self._hear()
         self._line.took(size, self._heard_s)
@@ -216,7 +215,7 @@ class Reception:
         self._timer = self._loop.call_at(min(when_s, self._end_s), self._look)
 
     def _look(self) -> None:
-        """It may have been silent for too long; by now more may be known of the line than when it was asked for."""
+        """Cut the answer off after too long a silence; the patience may have changed since it was asked for."""
         now_s = self._loop.time()
         patient_until_s = self._heard_s + self._line.patience_s
         if now_s < min(patient_until_s, self._end_s):

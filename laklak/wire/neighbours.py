@@ -23,8 +23,8 @@ _LEARN_AFTER_S: Final = 3.0
 class Payment:
     """One request paid for. Times are loop time in seconds; `answered_at` is None while it is in flight.
 
-    `cost` is in units, by quota; `answered_before` are all own units of a quota that had been answered when this was
-    sent, for quotas with a gauge.
+    `cost`: units by quota.  `answered_before`: own units of each quota with a gauge that were answered before this was
+    sent.
     """
 
     cost: Mapping[str, int]
@@ -34,16 +34,16 @@ class Payment:
 
 
 class AddressGauge:
-    """What all programs on this address use, read off the venue's header.  Decides only; `now` comes in.
+    """What all programs on this address use, from the venue's header.  Decides only; `now` comes in.
 
-    The venue counts in windows of `seconds` that start at its own moment, and answers come in any order, so nothing
-    here may take the order of answers for the order of arrival:
+    The venue counts in windows of `seconds` that start at its own moment, and answers come in any order, so the order
+    of answers proves nothing about the order of arrival:
 
     * within a window the count only rises, so the highest header counts, or one on a request sent after that was read;
-    * a header shows a new window when it is less than half of what was read before, even if everything that was on
-      its way beside it arrived later.  From then on a window is as long as documented, until a header shows the next;
-    * of a window's count, own units are at most what is in flight or was answered since its first request was sent.
-      Only what is above that is surely of others, so own requests are never taken for a neighbour.
+    * a header shows a new window if it is less than half of the last reading, even if everything in flight arrived
+      later. From then on a window is as long as documented, until a header shows the next;
+    * own units in a window's count are at most those in flight or answered since its first request was sent.  Only the
+      rest surely belongs to others, so own requests never look like a neighbour.
     """
 
     def __init__(self, advertised: int, seconds: float) -> None:
@@ -56,24 +56,24 @@ class AddressGauge:
         self._read_at: float | None = None
         self._first_read_at = 0.0
         self._first_foreign = 0
-        # The window: when it was first seen, None while none was seen to begin.
+        # The window: when it was first seen; None if none was seen to begin.
         self._window_at: float | None = None
         self._answered_before = 0
         self._foreign = 0
         self._burst = 0
-        # The one before: what it came to, and until when requests may have been sent into it.
+        # The window before: its last count, and until when requests may have been sent into it.
         self._left = 0
         self._left_at = 0.0
         self._past: deque[tuple[int, int]] = deque(maxlen=3)
 
     def advertise(self, advertised: int) -> None:
-        """Set the units a window that the venue allows to the address."""
+        """Set the units that the venue allows the address in a window."""
         self.allowed = ADDRESS_SHARE * advertised
 
     def read(
         self, units: int, sent_at: float, answered_before: int, used: int | None, *, in_flight: int, now: float
     ) -> None:
-        """Take the header of an answer to what was sent for `units`; `in_flight` are own units still unanswered."""
+        """Read the header of the answer to a request of `units`; `in_flight` are own units still unanswered."""
         beside = self.answered - answered_before + in_flight
         self.answered += units
         if used is None or (sent_at < self._left_at and used * 2 >= self._left):
@@ -94,7 +94,7 @@ class AddressGauge:
         self._read_at = now
 
     def room(self, units: int, in_flight: int, now: float) -> bool:
-        """Whether a request of so many units may be sent now."""
+        """Whether a request of `units` may be sent now."""
         if self._read_at is None:
             return True
         self._roll(self._read_at, now)
@@ -103,11 +103,11 @@ class AddressGauge:
             return False
         if load + self._reserve(now) <= self.allowed:
             return True
-        # Kept back for others: look again with one request from time to time, for only an answer tells.
+        # Kept back for others: from time to time send one request, because only an answer tells.
         return not in_flight and now - self._read_at >= _PROBE_AFTER_S
 
     def _roll(self, read_at: float, now: float) -> None:
-        """A window ends its length after it was seen to begin; one that was not, after the last header."""
+        """End a window its length after it began, or after the last header if its beginning was not seen."""
         if self._window_at is None:
             ended = now - read_at >= self._seconds
         else:
@@ -118,7 +118,7 @@ class AddressGauge:
             self._read_at = now
 
     def _begin(self, now: float, answered_before: int) -> None:
-        """Count a new window; own units answered before are not of it."""
+        """Begin to count a new window, without own units answered before."""
         self._past.append((self._foreign, self._burst))
         self._left, self._left_at = self.used, now
         self._answered_before = answered_before

@@ -1,4 +1,4 @@
-"""NO_PROXY: the hosts that are asked directly, in the spellings that curl, Go and Python take.  Pure.
+"""NO_PROXY: the hosts to ask directly, in the spellings that curl, Go and Python take.  Pure.
 
 localhost,10.0.0.0/8 .example.com *.corp [fd00::]/8 db:8086 *
 """
@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 _SEPARATORS = re.compile(r"[,;\s]+")
-# Labels of a name, with one dot or a star and a dot before them or none.
+# A name's labels, with a dot, a star and a dot, or nothing before them.
 _NAME = re.compile(r"(?:\*?\.)?[\w-]+(?:\.[\w-]+)*\.?")
 _WITH_PORT = re.compile(r"(?P<rest>\[[^\]]*\](?:/[0-9.]+)?|[^:]*):(?P<port>[0-9]{1,5})")
 
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
-    """A network, or a name and all below it; both None is every host. `port` None is any."""
+    """A network, or a name and all below it; with neither, every host. `port` None is any."""
 
     network: IPv4Network | IPv6Network | None = None
     name: str | None = None
@@ -33,7 +33,7 @@ class _Entry:
 
 
 class NoProxy:
-    """What a text of NO_PROXY means; `doubtful` are the words in it that mean nothing."""
+    """The meaning of a NO_PROXY text; `doubtful` are its words without a meaning."""
 
     def __init__(self, text: str) -> None:
         self._entries: list[_Entry] = []
@@ -46,9 +46,9 @@ class NoProxy:
                 self._entries.append(entry)
 
     def covers(self, hosts: Iterable[str], port: int | None) -> bool:
-        """Whether a host, in one of its spellings (it may be an address), is asked directly.
+        """Whether to ask a host directly, given its spellings (addresses too).
 
-        A name is only compared by name, never looked up.
+        Names are compared, never looked up.
         """
         names = [host.lower().rstrip(".") for host in hosts]
         address = next((found for name in names if (found := _address(name)) is not None), None)
@@ -70,14 +70,14 @@ def _read(word: str) -> _Entry | None:
         network = _network(word)
     if network is not None or word == "*":
         return _Entry(network, port=port)
-    # Numbers alone were meant to be an address.
+    # Bare numbers were meant to be an address.
     if _NAME.fullmatch(word) is None or not re.search(r"[^\W\d]", word):
         return None
     return _Entry(name=word.removeprefix("*").lstrip(".").rstrip(".").lower(), port=port)
 
 
 def _network(word: str) -> IPv4Network | IPv6Network | None:
-    """`10.0.0.0/8`, `10.1.2.3`, `fd00::/8`, `[::1]`, as one network; None for what is none."""
+    """Read `10.0.0.0/8`, `10.1.2.3`, `fd00::/8` or `[::1]` as a network; None for anything else."""
     try:
         network = ip_network(re.sub(r"^\[([^\]]*)\](?=/|$)", r"\1", word), strict=False)
     except ValueError:

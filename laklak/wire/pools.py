@@ -1,7 +1,7 @@
 """The pools of a run: venues that a provider counts together share a limiter, pauses and bans.
 
-A pool is kept per address that requests come from, which is this machine's or a proxy's, and per place that they go
-to: a simulator or a mirror has quotas of its own.
+There is one pool for each address that requests come from (this machine's or a proxy's) and each place they go to: a
+simulator or a mirror has quotas apart.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ class Pool:
 
 
 class Pools:
-    """The pools of one run, made as its venues join them. A context manager: at its end others learn what was spent.
+    """The pools of one run, made as its venues join. A context manager: on exit it tells others what was spent.
 
-    `make`: whether files by which processes share are made where there are none.
+    `make`: whether to make the missing files through which processes share.
     """
 
     def __init__(self, state_dir: Path, *, make: bool = True) -> None:
@@ -59,7 +59,7 @@ class Pools:
     def join(
         self, venue: Venue, url: str, shares: Mapping[str, Share], next_window_s: Callable[[float], float]
     ) -> Pool:
-        """The pool of `venue` at `url`, with what it may spend there; SettingsError for shares that cannot be."""
+        """Return the pool of `venue` at `url` and set its shares; SettingsError for impossible shares."""
         name, origin = pool_of(venue), _origin(venue, url)
         pool = self._pools.get((name, origin))
         if pool is None:
@@ -86,9 +86,9 @@ def pool_of(venue: Venue) -> str:
 
 
 def _origin(venue: Venue, url: str) -> str:
-    """Where requests go to, and through which proxy; SettingsError for a host that cannot be put on the wire.
+    """Where requests go, and through which proxy; SettingsError for a host that cannot be put on the wire.
 
-    Venues of a pool are at hosts of their own: where none is set, that of the first one stands for all.
+    Venues of one pool have different hosts: by default the first venue's stands for all.
     """
     if url == venue.url:
         url = next((one.url for one in VENUES.values() if pool_of(one) == pool_of(venue)), url)

@@ -1,13 +1,13 @@
 """The account of one quota: may this go now, else when to look again.  Pure: `now` comes in, in seconds of one clock.
 
-What was sent and not answered, plus what was answered within the window, plus what is to go, stays within our share.
-A request reaches the venue some time between sending and answer, so no window *at the venue* can hold more than the
-share, however late or bunched requests arrive: take any such window and the request in it that was sent last; when it
-was sent, each of the others was still unanswered or answered within the length of the window.
+Units in flight, plus units answered within the window, plus the request, stay within our share.  A request reaches the
+venue some time between sending and answer, so no window *at the venue* can hold more than the share, however late or
+bunched requests arrive: take any such window and the request in it that was sent last; when it was sent, each of the
+others was still unanswered or had been answered within the length of the window.
 
-A share that holds in sliding windows holds in those that start with the venue's clock, too.  A venue with a bucket (so
-many units at once, refilled at a rate) never holds more of ours than our share of any window: a bucket smaller than
-the window is therefore an account of shorter windows, beside the one of the whole.
+A share that holds in sliding windows also holds in windows that the venue's clock starts.  A venue with a bucket (some
+units at once, refilled at a rate) never holds more of ours than our share of any window: a bucket smaller than the
+window is therefore an account of shorter windows, beside the one of the whole.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from laklak.plan.cost import PACE, Budget
 from laklak.text import per_window
 from laklak.venues.base import Quota
 
-_GRAIN_S: Final = 0.01  # What a timer oversleeps: no pace is finer.
+_GRAIN_S: Final = 0.01  # A timer may oversleep by this: no pace is finer.
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class Share:
     heaviest: int = 1
 
     def check(self, name: str) -> None:
-        """SettingsError for more than the venue allows, or less than a request costs."""
+        """Raise SettingsError for more than the venue allows, or less than a request costs."""
         quota = self.quota
         if self.units > quota.units:
             raise SettingsError(
@@ -50,16 +50,16 @@ class Share:
 
     @property
     def budget(self) -> Budget:
-        """The same without the quota that it is of."""
+        """The same without its quota."""
         return Budget(self.units, self.quota.seconds)
 
     @property
     def at_once(self) -> int:
-        """Units that may go without a pause after some quiet: our part of what the venue documents, else little.
+        """Units that may go at once after some quiet: our part of the documented burst, else a little.
 
-        Little is two of the heaviest requests where that is within the 2 % that the pace leaves free: with room for
-        just one, the time that every wait oversleeps would be lost, a percent or more of the budget.  Of a budget that
-        nothing can exhaust it is what no timer could tell apart.
+        A little is two of the heaviest requests, if that is within the 2 % that the pace leaves free: with room for
+        just one, every wait would lose the time it oversleeps, a percent or more of the budget.  If that is too few for
+        a large budget, it is what passes within a timer's grain.
         """
         if self.quota.burst is not None:
             return max(self.heaviest, min(self.units, self._of_burst(self.quota.burst)))
@@ -79,7 +79,7 @@ class Share:
 
 
 def together(shares: Sequence[Share]) -> Share:
-    """One share for several venues of a pool: the least that any of them may, for the heaviest of their requests."""
+    """Merge the shares of a pool's venues: the least that any of them may spend, the heaviest of their requests."""
     least = min(shares, key=lambda share: share.quota.units)
     return Share(least.quota, min(one.units for one in shares), max(one.heaviest for one in shares))
 
@@ -110,7 +110,7 @@ class Account:
     def wait_s(self, units: int, now: float, others: Sequence[int] = ()) -> float | None:
         """None when `units` may go now; else seconds after which to look again, unless an answer comes before.
 
-        `others`: what is spent beside this account, for each window of the share.
+        `others`: what others have spent, for each window of the share.
         """
         if now < self._paused_until:
             return self._paused_until - now
@@ -122,22 +122,22 @@ class Account:
         return max((wait for wait in waits if wait is not None), default=None)
 
     def take(self, units: int) -> None:
-        """They are sent."""
+        """Count `units` as sent."""
         self.in_flight += units
         self.paid += units
 
     def answered(self, units: int, now: float) -> None:
-        """Their request ended, with an answer or without."""
+        """Note that their request ended, answered or not."""
         self.in_flight -= units
         for window in self._windows:
             window.add(units, now)
 
     def pause(self, until: float) -> None:
-        """Let nothing go before (never shortens a pause)."""
+        """Let nothing go before `until`; never shortens a pause."""
         self._paused_until = max(self._paused_until, until)
 
     def paused_for_s(self, now: float) -> float:
-        """Seconds until it may go on after a pause; 0 when it may."""
+        """Seconds until the pause ends; 0 without one."""
         return max(0.0, self._paused_until - now)
 
     def spent(self, now: float) -> int:
@@ -146,7 +146,7 @@ class Account:
 
 
 class _Window:
-    """What was answered in the last `seconds`: with what is in flight at most `units`."""
+    """What was answered in the last `seconds`; together with units in flight at most `units`."""
 
     __slots__ = ("_answered", "_held", "seconds", "units")
 

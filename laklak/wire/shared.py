@@ -1,19 +1,19 @@
 """What all laklak processes of a user on a machine have spent of a quota's window, in a file of the state folder.
 
-Each process has a slot: what it has in flight, and what was answered, by small parts of the window.  Before something
-is sent the file is locked, the slots are summed up, and the own one is written: so all of them together keep to the
-proof of laklak.wire.quota.  A process is alive as long as it holds the lock of a file of its own.  What a dead one had
-in flight counts as answered when it is found dead, and what it had answered stays until its window has passed: both
-move to a slot of nobody's.  A process that waits for room notes since when, and the others let it go first.
+Each process has a slot: what it has in flight, and what was answered, by small parts of the window.  Before it sends, a
+process locks the file, sums up the slots and writes its own, so that all together keep the proof of laklak.wire.quota.
+A process lives as long as it holds the lock of its `.alive` file.  When another finds it dead, its units in flight
+count as answered then; these and its answered ones move to slot 0, nobody's, until their window has passed.  A process
+that waits for room notes since when, and the others let it go first.
 
-Times are those of the monotonic clock, which all processes of a machine share; one that lies ahead is from before the
-machine was started, and counts as its start.
+Times are those of the monotonic clock, which all processes of a machine share; one that lies ahead comes from before
+the machine started, and counts as its start.
 
-An answer is written with the next request, or a little later: until then it counts as in flight, which is the longer.
-Who sends often takes some units ahead, which count as in flight too, and needs no lock for the requests that they pay;
-what is left of them goes back with the next answers.
+An answer is written with the next request, or a little later: until then it counts as in flight, which is the longer. A
+process that sends often takes some units ahead, which count as in flight too, and needs no lock for the requests that
+they pay; the rest goes back with the next answers.
 
-Nothing here ever ends a run or holds it up: what cannot be read, written or locked is no longer shared, and the log
+Nothing here ends a run or holds it up: a file that cannot be read, written or locked is no longer shared, and the log
 says so.
 """
 
@@ -37,7 +37,7 @@ log = logging.getLogger(__name__)
 
 _MAGIC: Final = b"laklakq1"
 _SLOTS: Final = 16
-_PARTS: Final = 60  # of a window; what others have answered is forgotten by one of them too late
+_PARTS: Final = 60  # of a window; answers of others are forgotten one of them too late
 _RING: Final = _PARTS + 4
 _SLOT: Final = struct.Struct(f"<Qqqdd{2 * _RING}q")
 _SUM: Final = struct.Struct("<Q")
@@ -48,10 +48,10 @@ _LOOK_FOR_DEAD_EVERY_S: Final = 1.0
 _STILL_WAITS_S: Final = 1.0
 _NOTE_WAITING_EVERY_S: Final = 0.25
 _LOCKED_FOR_S: Final = 2.0
-"""A lock is held for microseconds: one that is held longer is that of a process that was stopped."""
+"""A lock is held for microseconds; if longer, its process was stopped."""
 _LOCKED_AGAIN_S: Final = 0.002
 _OLD_S: Final = 7 * 86_400.0
-"""Files left untouched for so long are removed; no window is longer."""
+"""Remove files untouched for so long; no window is longer."""
 
 
 class _Unusable(Exception):
@@ -62,8 +62,7 @@ class _Unusable(Exception):
 class _Slot:
     """What one process, or nobody any more (owner 0), has spent. `parts`: number of the part of time -> units.
 
-    `may`: how many units its user lets it spend in a window; of nobody, the most of those that were left to it at
-    `looked_at`.
+    `may`: the units that its user lets it spend in a window; for nobody, the largest of the dead at `looked_at`.
     """
 
     owner: int = 0
@@ -91,7 +90,7 @@ class _Slot:
 
 
 class Presence:
-    """That a run lives: a file in the state folder that is locked until the run, or its process, ends."""
+    """Shows that a run lives: a file in the state folder, locked until the run or its process ends."""
 
     def __init__(self, folder: Path) -> None:
         self.token = secrets.randbits(63) | 1
@@ -99,7 +98,7 @@ class Presence:
         self._handle: int | None = None
 
     def show(self) -> None:
-        """Make the file and lock it, anew where it was removed; OSError where that cannot be."""
+        """Make and lock the file, anew if it was removed; OSError if that fails."""
         if self._handle is not None and not os.fstat(self._handle).st_nlink:
             self.close()
         if self._handle is None:
@@ -120,8 +119,8 @@ class SharedWindow:
 
         take_from_ahead(units), or enter(), others(), take(units, ahead) or wait(since), leave()
 
-    `make`: whether the file is made where there is none.  `clock` is read inside the lock: what others have noted by
-    then cannot lie ahead of it, however long ago the loop has looked at its clock.
+    `make`: whether to make a missing file.  `clock` is read inside the lock, so nothing that others noted lies ahead of
+    it, however long ago the loop looked at its clock.
     """
 
     def __init__(
@@ -156,15 +155,15 @@ class SharedWindow:
 
     @property
     def is_shared(self) -> bool:
-        """Whether it still is."""
+        """Whether the window is still shared."""
         return not self._off
 
     # What we do
 
     def enter(self) -> bool:
-        """Lock and read what others have spent; False where another process is at it: look again in a moment.
+        """Lock and read what others have spent; False if another process holds the lock: look again in a moment.
 
-        Where nothing is shared any more there is nothing to lock.
+        Without sharing there is nothing to lock.
         """
         if self._off:
             return True
@@ -192,19 +191,19 @@ class SharedWindow:
         return True
 
     def leave(self) -> None:
-        """Let others at it."""
+        """Release the lock."""
         if self._handle is not None:
             with contextlib.suppress(OSError):
                 _unlock(self._handle)
 
     def may_spend(self, units: int) -> None:
-        """Set how many units we may spend in a window; others read it with the next that we send."""
+        """Set our units in a window; others read it with the next request that we send."""
         self._own.may = units
 
     def others(self) -> int:
-        """Units that others have in flight, or had answered within the window, less what they may beyond us.
+        """Units that others have in flight, or had answered within the window, less what they may spend beyond us.
 
-        All together keep to the most that any of them may: who may spend more than we has not taken it from us.
+        All together keep to the largest `may`: units above ours were not taken from us.
         """
         if self._off:
             return 0
@@ -222,13 +221,13 @@ class SharedWindow:
         return max(0, spent - max(0, most - self._own.may))
 
     def is_behind(self, since: float) -> bool:
-        """Whether another process has waited for longer than since then."""
+        """Whether another process has waited since before `since`."""
         return not self._off and any(
             0 < slot.waiting_since < since and self._now - slot.looked_at < _STILL_WAITS_S for slot in self._others
         )
 
     def covers(self, units: int) -> bool:
-        """Whether so many may be sent without a look at others."""
+        """Whether `units` may be sent without a look at others."""
         return self._off or self._ahead >= units
 
     def anybody_waits(self) -> bool:
@@ -236,24 +235,24 @@ class SharedWindow:
         return self.is_behind(math.inf)
 
     def take(self, units: int, ahead: int = 0) -> None:
-        """They are sent, and so many more may be without a look at others; inside the lock."""
+        """Count `units` as sent, and take `ahead` more to send later without a look; call it inside the lock."""
         self._own.in_flight += units + ahead - self._ahead
         self._ahead = ahead
         self._own.waiting_since = 0.0
         self._write()
 
     def take_from_ahead(self, units: int) -> None:
-        """They are sent, and `covers` has said that they may be."""
+        """Count `units` as sent, after `covers` allowed it."""
         self._ahead -= units
 
     def wait(self, since: float) -> None:
-        """Note that we wait for room; inside the lock."""
+        """Note that we wait for room; call it inside the lock."""
         if self._own.waiting_since != since or self._now - self._own.looked_at >= _NOTE_WAITING_EVERY_S:
             self._own.waiting_since, self._own.looked_at = since, self._now
             self._write()
 
     def answered(self, units: int, now: float) -> None:
-        """Their request ended. It is written with the next request, or by `flush`."""
+        """Note that their request ended; the next request, or `flush`, writes it."""
         own, number = self._own, int(now / self._part_s)
         own.in_flight -= units
         own.parts[number] = own.parts.get(number, 0) + units
@@ -262,7 +261,7 @@ class SharedWindow:
         self._dirty = True
 
     def flush(self) -> bool:
-        """Write what was answered, without what was taken ahead; False where that has to be tried again."""
+        """Write what was answered and give back what was taken ahead; False to try again."""
         if self._dirty and not self._off:
             if not self.enter():
                 return False
@@ -272,7 +271,7 @@ class SharedWindow:
         return True
 
     def close(self) -> None:
-        """Leave what was spent to nobody's slot, and be gone."""
+        """Leave what was spent to nobody's slot and end."""
         if self._handle is not None and not self._off and self.enter() and not self._off:
             with contextlib.suppress(OSError):
                 self._give_back()
@@ -293,7 +292,7 @@ class SharedWindow:
         return _open(self._path)
 
     def _is_removed(self, handle: int, now: float) -> bool:
-        """Whether the file was removed, looked at from time to time; it is made anew then."""
+        """Whether the file was removed, checked from time to time; then it is made anew."""
         if now - self._looked_for_dead_at < _LOOK_FOR_DEAD_EVERY_S or os.fstat(handle).st_nlink:
             return False
         os.close(handle)
@@ -301,7 +300,7 @@ class SharedWindow:
         return True
 
     def _read(self, handle: int, now: float) -> None:
-        """Take what the file says, and a slot in it; the file is locked."""
+        """Read the file, which is locked, and take a slot in it."""
         changed = self._take_slots(handle)
         if now - self._looked_for_dead_at >= _LOOK_FOR_DEAD_EVERY_S:
             self._looked_for_dead_at = now
@@ -316,7 +315,7 @@ class SharedWindow:
             self._note_others()
 
     def _take_slots(self, handle: int) -> bool:
-        """Read the slots, and say whether any has changed; a file that is broken begins anew."""
+        """Read the slots and say whether any changed; a broken file begins anew."""
         raw = os.pread(handle, _BYTES + 1, 0)
         if raw[: len(_MAGIC)] not in (_MAGIC, b"", bytes(len(_MAGIC))):
             raise _Unusable("it is no account of laklak; remove it")
@@ -351,7 +350,7 @@ class SharedWindow:
         slot, nobody = self._slots[place], self._slots[0]
         number = int(now / self._part_s)
         slot.parts[number] = slot.parts.get(number, 0) + slot.in_flight
-        # What lies ahead is from before the machine was started.
+        # A part that lies ahead is from before the machine started.
         parts: dict[int, int] = {}
         for one, units in (*nobody.parts.items(), *slot.parts.items()):
             at = one if one <= number + 1 else 0
@@ -403,13 +402,13 @@ class SharedWindow:
 
 
 def shared_path(folder: Path, pool: str, origin: str, quota: str, seconds: float) -> Path:
-    """The file of a window of a quota of a pool."""
+    """The file of a window of a pool's quota."""
     digest = hashlib.sha256(f"{origin} {quota} {seconds}".encode()).hexdigest()[:12]
     return folder / f"quota-{pool}-{digest}.spent"
 
 
 def sweep(folder: Path) -> None:
-    """Remove files of simulators, runs and machines that are long gone."""
+    """Remove old files of simulators, runs and machines."""
     for pattern in ("quota-*.spent", "quota-*.alive"):
         for path in folder.glob(pattern):
             with contextlib.suppress(OSError):
@@ -427,7 +426,7 @@ def _alive_path(folder: Path, token: int) -> Path:
 
 
 def _is_dead(folder: Path, token: int) -> bool:
-    """Whether the process is gone; its file goes as well."""
+    """Whether the process has ended; then its file goes, too."""
     path = _alive_path(folder, token)
     try:
         handle = os.open(path, os.O_RDWR | os.O_CLOEXEC)
@@ -451,7 +450,7 @@ def _open(path: Path) -> int:
 
 
 def _lock(handle: int) -> None:
-    """BlockingIOError where another process, or another handle, holds it."""
+    """Lock without waiting; BlockingIOError if another process, or another handle, holds the lock."""
     import fcntl
 
     fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

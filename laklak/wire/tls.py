@@ -1,6 +1,6 @@
 """TLS: what is trusted, and in words why a server is not.
 
-The roots are those of the system, or what SSL_CERT_FILE and SSL_CERT_DIR name, as OpenSSL has it.
+The roots are the system's, or those that SSL_CERT_FILE and SSL_CERT_DIR name, as in OpenSSL.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _NO_TLS: Final = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST"
 
 
 class _Witness(ssl.SSLObject):
-    """Remembers on the error whose signature the refused certificate bears: the error itself does not say."""
+    """Adds to the error who signed the refused certificate; the error itself does not say."""
 
     def do_handshake(self) -> None:
         try:
@@ -31,15 +31,15 @@ class _Witness(ssl.SSLObject):
 
 
 def context() -> ssl.SSLContext:
-    """What every connection here trusts; made when it is needed, from the variables as they are then."""
+    """What every connection here trusts, by the environment at the time of the call."""
     return _context(os.environ.get(CERT_FILE), os.environ.get("SSL_CERT_DIR"))
 
 
 @functools.lru_cache(maxsize=4)
 def _context(_cert_file: str | None, _cert_folder: str | None) -> ssl.SSLContext:
     made = ssl.create_default_context()
-    # The same certificates on every Python: since 3.13 it refuses roots that lack extensions, as those of companies do,
-    # and trusts a certificate that SSL_CERT_FILE has without whoever signed it.
+    # The same certificates on every Python: since 3.13 it refuses roots that lack extensions, as companies' roots do,
+    # and trusts a certificate in SSL_CERT_FILE without its signer.
     made.verify_flags &= ~ssl.VERIFY_X509_STRICT
     made.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
     made.set_alpn_protocols(("http/1.1",))
@@ -48,7 +48,7 @@ def _context(_cert_file: str | None, _cert_folder: str | None) -> ssl.SSLContext
 
 
 def fault_of(exc: BaseException) -> ssl.SSLError | None:
-    """The TLS error in an exception of aiohttp, or itself; None where it is another one."""
+    """Return the TLS error in an exception of aiohttp, or the exception itself if it is one; else None."""
     for one in (getattr(exc, "certificate_error", None), getattr(exc, "os_error", None), exc):
         if isinstance(one, ssl.SSLError):
             return one
@@ -56,14 +56,14 @@ def fault_of(exc: BaseException) -> ssl.SSLError | None:
 
 
 def is_untrusted(exc: BaseException) -> bool:
-    """Whether a certificate was refused that another root would make good."""
+    """Whether another root would make the refused certificate good."""
     fault = fault_of(exc)
     ours = isinstance(fault, ssl.SSLCertVerificationError)
     return ours and getattr(fault, "verify_code", 0) not in (_EXPIRED, _NOT_YET_VALID, *_WRONG_HOST)
 
 
 def why(exc: BaseException, host: str) -> str:
-    """Why there is no TLS with `host`, in words: `self-signed certificate in certificate chain, issued by Corp CA`."""
+    """Say why there is no TLS with `host`: `self-signed certificate in certificate chain, issued by Corp CA`."""
     fault = fault_of(exc)
     if not isinstance(fault, ssl.SSLCertVerificationError):
         reason = str(getattr(fault, "reason", None) or fault or exc)
@@ -79,7 +79,7 @@ def why(exc: BaseException, host: str) -> str:
 
 
 def hint(exc: BaseException) -> str | None:
-    """What to do about it; None where it is not about a certificate."""
+    """Say what to do; None if the fault is not about a certificate."""
     fault = fault_of(exc)
     if not isinstance(fault, ssl.SSLCertVerificationError):
         return None
@@ -94,7 +94,7 @@ def hint(exc: BaseException) -> str | None:
 
 
 def _problem_of_file(path: str | None) -> str | None:
-    # OpenSSL passes over a file that it cannot use, without a word.
+    # OpenSSL silently passes over a file that it cannot use.
     if not path:
         return None
     try:
@@ -107,14 +107,14 @@ def _problem_of_file(path: str | None) -> str | None:
 
 
 def _issuers(connection: ssl.SSLObject) -> tuple[str, ...]:
-    """Who signed the certificate that came, and who is at the top of what came with it; nothing where that is unknown.
+    """Return who signed the certificate, and the top of the chain that came with it; empty if unknown.
 
-    Only from Python 3.13 on there is a public way to the chain, and none to the names in it.
+    Python has a public way to the chain only since 3.13, and none to the names in it.
     """
     try:
         chain: Any = connection._sslobj.get_unverified_chain()  # type: ignore[attr-defined]
         names = [_name(one.get_info()["issuer"]) for one in (chain[0], chain[-1])]
-    except Exception:  # whatever a private way may do one day: it is the reason that counts
+    except Exception:  # a private way may raise anything one day; the reason alone must do then
         return ()
     return tuple(dict.fromkeys(name for name in names if name))
 

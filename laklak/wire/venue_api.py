@@ -1,8 +1,8 @@
 """The one HTTP seam: pay, send, judge, retry.
 
 One attempt on the wire is one payment to the limiter.  aiohttp repeats an idempotent request by itself when a reused
-connection turns out to be dead; a middleware refuses that second send, so the repeat is ours and is paid.
-Redirects are not followed.  Foreign exceptions end here as VenueError.
+connection is dead; a middleware refuses that second send, so we repeat the request ourselves and pay for it. Redirects
+are not followed.  Foreign exceptions end here as VenueError.
 """
 
 from __future__ import annotations
@@ -65,22 +65,22 @@ Read = TypeVar("Read")
 
 @dataclass(slots=True)
 class Traffic:
-    """What went over the wire: `requests` are attempts of any kind, `candle_requests` those for candles."""
+    """Counts of the wire: `requests` are attempts of any kind, `candle_requests` those for candles."""
 
     requests: int = 0
     candle_requests: int = 0
     retries: int = 0
     rate_limited: int = 0
     cost: Counter[str] = field(default_factory=Counter)
-    """What was paid, by quota."""
+    """Units paid, by quota."""
 
 
 class _Limited(Exception):
-    """The scope was paused; ask again, the limiter waits."""
+    """The quota or pool was paused; ask again, the limiter waits."""
 
 
 class _NotYet(TransientError):
-    """The network is not up yet, as far as can be seen, and nothing has been answered so far."""
+    """The network seems not to be up yet, and nothing has answered so far."""
 
 
 class _SentTwice(Said):
@@ -88,11 +88,11 @@ class _SentTwice(Said):
 
 
 class _TooLarge(Said):
-    """A body that no venue sends."""
+    """A body larger than any venue sends."""
 
 
 class _OneSend:
-    """Client middleware for one attempt: the second send of the same attempt is refused."""
+    """Client middleware for one attempt: refuses its second send."""
 
     __slots__ = ("_sent",)
 
@@ -159,7 +159,7 @@ class Transport:
         self.banned_until_ms: int | None = None
 
     async def __aenter__(self) -> Self:
-        """Open; a ban that an earlier run remembered is waited out first, or raises TryLater."""
+        """Open; wait out a ban that an earlier run remembered, or raise TryLater."""
         self._opened_s = time.monotonic()
         remembered = self._bans.current()
         if remembered is not None:
@@ -179,21 +179,21 @@ class Transport:
 
     @property
     def last_success_s(self) -> float:
-        """When an answer last was what it should be (monotonic); the opening while none was since then."""
+        """When the last good answer came since the opening (monotonic); without one, the opening."""
         return self._opened_s if self._last_success_s is None else max(self._opened_s, self._last_success_s)
 
     @property
     def silent_s(self) -> float:
-        """For how long questions have had no answer that is what it should be.
+        """For how long questions have had no good answer.
 
-        Time in which nothing was asked does not count: other sources may have had the candles.
+        Time without questions does not count: other sources may have had the candles.
         """
         return time.monotonic() - self.last_success_s - self._idle_s
 
     async def renew(self) -> None:
-        """Drop every connection and start with new ones; requests on the old ones fail and are repeated.
+        """Drop every connection and open new ones; requests on the old ones fail and are repeated.
 
-        How long nothing was answered counts from here: no venue answers a machine that sleeps.
+        The venue's silence counts from here: no venue answers a sleeping machine.
         """
         self._opened_s = time.monotonic()
         self._idle_s = 0.0
@@ -209,11 +209,12 @@ class Transport:
         candles: bool = False,
         tries: int = TRIES,
     ) -> Read:
-        """Send until there is an answer and give what `read` makes of it.
+        """Send until there is an answer and return what `read` makes of it.
 
-        Passing faults, and answers that `read` refuses with DecodeError, are tried `tries` times in all; waiting out
-        a rate limit or a ban uses up none of them.  Raises TransientError after the last try, PermanentError when
-        the venue refuses for good, VenueUnreachable or TryLater when the run cannot go on, Stopped when it stops.
+        Temporary faults, and answers that `read` refuses with DecodeError, get `tries` tries in all; waiting out a rate
+        limit or a ban uses up none.  Raises TransientError after the last try, PermanentError when the venue refuses
+        for good, OutOfReach when it offers no candles of that time, VenueUnreachable or TryLater when the run cannot go
+        on, Stopped when it stops.
         """
         if not self._asks_open:
             self._idle_s += time.monotonic() - max(self._idle_from_s, self.last_success_s)
@@ -244,7 +245,7 @@ class Transport:
             attempt += 1
 
     async def _wait_for_network(self, fault: _NotYet) -> None:
-        """Wait a moment before the next try; VenueUnreachable when the network has been waited for long enough.
+        """Wait a moment before the next try; VenueUnreachable after `start_wait_s` without a network.
 
         A timer may have started us before the network was there, at boot or after a sleep.
         """
@@ -298,7 +299,7 @@ class Transport:
         except (aiohttp.ClientError, TimeoutError, OSError, UnicodeError) as exc:
             raise self._translated(exc) from exc
         except asyncio.CancelledError as exc:
-            # Closing a session cancels its look-ups of names, and with them every call that waits for one.
+            # Closing a session cancels its name look-ups, and with them every call that waits for one.
             task = asyncio.current_task()
             if task is None or task.cancelling():
                 raise
@@ -340,7 +341,7 @@ class Transport:
             self._tell(f"{self._host} answers slowly, {rate} a second: going on as long as something comes")
 
     def _refused(self, verdict: Verdict) -> Exception:
-        """The exception for an answer that is no success; pauses the scope where the venue says so."""
+        """Make the exception for an answer that is no success; pause the quota or pool if the venue says so."""
         match verdict.meaning:
             case Meaning.LIMITED:
                 self.traffic.rate_limited += 1
@@ -377,15 +378,15 @@ class Transport:
                 return TransientError(f"{self._host} answered {verdict.detail}")
 
     def _has_served(self, verdict: Verdict) -> bool:
-        """Whether it has served this address before it blocked it: a firewall's block then passes.
+        """Whether the venue served this address before it blocked it: then a firewall's block passes.
 
-        A refusal that names the region is believed, also where another run was served; only where it has given
-        candles in this run is there something to go on with.
+        A refusal that names the region counts even if another run was served; only candles in this run give a reason to
+        go on.
         """
         return self._candles_served if verdict.reason == REGION else self._bans.has_answered
 
     def _blocked_s(self) -> float:
-        """How long a firewall's block is waited out: longer where it shut this address out a short time ago."""
+        """How long to wait out a firewall's block: longer if the last one ended a short time ago."""
         again_s = self._venue.firewall_again_s
         return max(self._firewall_wait_s, again_s if again_s and self._bans.last_ended(again_s) else 0.0)
 
@@ -399,7 +400,7 @@ class Transport:
         return max(_BAN_DEFAULT_S, self._limiter.paused_for_s)
 
     def _limited(self, wait_s: float, verdict: Verdict, in_a_row: int = 0) -> Exception:
-        """Stop the whole scope for so long; TryLater when that is longer than the run may wait."""
+        """Stop the quota or pool for `wait_s`; TryLater if the run may not wait that long."""
         # "Come back in 0 seconds" must not become knocking without a pause, nor a slip of the venue a ban for ever.
         why, longest_s = verdict.detail, self._venue.longest_ban_s
         if wait_s > longest_s:
@@ -410,7 +411,7 @@ class Transport:
             self.banned_until_ms = max(until_ms, self.banned_until_ms or 0)
         too_long = wait_s > self._max_wait_s or self.silent_s > self._max_wait_s
         if too_long or in_a_row or verdict.meaning in (Meaning.BANNED, Meaning.BLOCKED):
-            # What refuses us in the middle of a run refuses the next one too, and counts its knocking.
+            # A venue that refuses us in the middle of a run refuses the next run too, and counts its knocking.
             self._bans.remember(until_ms, why, venue_ms=self._clock.read_ms, in_a_row=in_a_row)
         if too_long:
             self._limiter.pause(wait_s, verdict.quota)
@@ -421,7 +422,7 @@ class Transport:
     def _pause(self, wait_s: float, why: str, quota: str | None = None) -> None:
         """Pause a quota, or the whole pool."""
         log.warning("scope paused host=%s seconds=%.0f reason=%s", self._host, wait_s, why)
-        # Requests that were under way beside the first refused one are refused for the same reason: one line for all.
+        # Requests in flight beside the first refused one are refused for the same reason: one line for all.
         if wait_s >= _WORTH_TELLING_S and wait_s > self._limiter.paused_for_s + _WORTH_TELLING_S:
             until = iso(self._bans.now_ms() + int(wait_s * 1000))
             self._tell(f"{self._host} tells us to wait {duration_text(wait_s)}, until {until}: {why}")
@@ -468,7 +469,7 @@ class Transport:
         return aiohttp.ClientSession(
             # One more than there are workers: the clock may be asked beside them.
             connector=connector_to(self._base, connections=self._connections + 1),
-            # How long to wait is the line's to say.
+            # The line decides how long to wait.
             timeout=aiohttp.ClientTimeout(total=None),
             cookie_jar=aiohttp.DummyCookieJar(),
             headers=headers,
@@ -476,7 +477,7 @@ class Transport:
 
     @property
     def proxy(self) -> str | None:
-        """The proxy that requests go through, as it may be shown: nothing of a login."""
+        """The proxy of requests as it may be shown, without its login."""
         if self._proxy is None:
             return None
         login = "***@" if self._proxy.user or self._proxy.password else ""

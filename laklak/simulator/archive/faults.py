@@ -1,7 +1,7 @@
 """Faults of the archive: their kinds, and the dice that decide which file and which request gets which.
 
-A file is wrong or sound for the whole life of the simulator, whoever asks first: chances are drawn from the seed, the
-kind and the path. Only the faults of REQUEST_KINDS befall single requests.
+A file stays wrong or sound for the whole life of the simulator, whoever asks first: its chance comes from the seed, the
+kind and the path. Only the faults of REQUEST_KINDS hit single requests.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ DETAILS: Final[dict[str, tuple[str, ...]]] = {
     "archive-columns": ("11", "6"),
     "archive-path": ("parent", "absolute"),
 }
-"""What the kinds that come in several forms take after a colon; without one the file's lot decides, or the first."""
+"""What the kinds with several forms take after a colon; without one the file's lot decides, or the first."""
 
 
 class ArchiveDice:
@@ -59,7 +59,7 @@ class ArchiveDice:
         self._seed = seed
 
     def of_file(self, file: ArchiveFile) -> Fault | None:
-        """What is wrong with a file: the first fault in the order of the settings that meets it."""
+        """Return what is wrong with a file: the first fault, in the order of the settings, that hits it."""
         for fault in self._file_faults:
             if fault.kind == "archive-missing-day" and file.kind != "monthly":
                 continue
@@ -68,7 +68,7 @@ class ArchiveDice:
         return None
 
     def of_request(self, file: ArchiveFile, *, is_checksum: bool, number: int) -> Fault | None:
-        """What happens to the `number`-th request for a zip or a checksum."""
+        """Return what happens to the `number`-th request for a zip or a checksum."""
         for fault in self._request_faults:
             lots = self.lots(fault.kind, file.path, "checksum" if is_checksum else "zip", number)
             if _is_meant(fault, file) or lots.random() < fault.probability:
@@ -76,13 +76,13 @@ class ArchiveDice:
         return None
 
     def lots(self, *names: object) -> random.Random:
-        """Random numbers that depend on the seed and the names only."""
+        """Return random numbers that depend only on the seed and the names."""
         return random.Random(":".join(map(str, (self._seed, *names))))
 
 
 def _is_meant(fault: Fault, file: ArchiveFile) -> bool:
     if fault.symbol != file.symbol:
         return False
-    # A day that is missing inside a month is named by its own date.
+    # The fault names a day missing inside a month by its own date.
     period = fault.period[:7] if fault.kind == "archive-missing-day" else fault.period
     return period == file.period

@@ -25,7 +25,7 @@ _MADE_AHEAD: Final = 8
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """What was made before serving: `files` of `wanted`, and their size; the rest had no room."""
+    """Files made before serving: `files` of the `wanted` ones, and their size; the rest had no room."""
 
     files: int
     wanted: int
@@ -33,7 +33,7 @@ class Prepared:
 
 
 class Archive:
-    """The files there are at the venue's time, each sound or wrong as the dice say."""
+    """The files that exist at the venue's time, each sound or wrong as the dice decide."""
 
     def __init__(self, market: Market, settings: SimulatorSettings) -> None:
         self.dice = ArchiveDice(settings.faults, settings.seed)
@@ -52,13 +52,13 @@ class Archive:
         self._stop_preparing = True
 
     def is_published(self, file: ArchiveFile) -> bool:
-        """Whether a file would be there by now, if it has any row."""
+        """Whether a file would exist by now, if it has any row."""
         settings = self._settings
         delay_ms = settings.archive_day_delay_ms if file.kind == "daily" else settings.archive_month_delay_ms
         return file.end_ms + delay_ms <= self._market.clock.now_ms()
 
     async def body(self, file: ArchiveFile, fault: Fault | None) -> Body | None:
-        """The zip of a published file, spoiled by `fault`; None when it has no row."""
+        """Return the zip of a published file, spoiled by `fault`; None if it has no row."""
         return await self._shelf.get(self._key(file, fault), partial(self._make, file, fault))
 
     async def prepare(self) -> Prepared:
@@ -66,13 +66,13 @@ class Archive:
 
         Ends early when the shelf is full or `stop_preparing` is called.
         """
-        # To know where each symbol begins, its first candles have to be made.
+        # To know where each symbol begins, make its first candles.
         found = await asyncio.to_thread(lambda: list(self._published_files()))
         files = iter(found)
         making = deque(self._start(file) for file in islice(files, _MADE_AHEAD))
         while making and not self._shelf.evictions and not self._stop_preparing:
             await making.popleft()
-            # What is done already is awaited without a turn of the loop, in which alone it comes onto the shelf.
+            # Awaiting a finished file takes no turn of the loop, but only a turn puts it onto the shelf.
             await asyncio.sleep(0)
             making.extend(self._start(file) for file in islice(files, 1))
         await asyncio.gather(*making)
@@ -96,7 +96,7 @@ class Archive:
         return self._shelf.start(self._key(file, fault), partial(self._make, file, fault))
 
     def _key(self, file: ArchiveFile, fault: Fault | None) -> tuple[int, ArchiveFile, Fault | None]:
-        # When the market is changed, what was made of it before is not asked for any more.
+        # After a change of the market nobody asks for what was made of the old one.
         return self._market.changes, file, fault
 
     def _make(self, file: ArchiveFile, fault: Fault | None) -> Body | None:

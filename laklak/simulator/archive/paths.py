@@ -1,4 +1,4 @@
-"""The layout of Binance's public archive: which path names which file, and the bytes of time it covers.
+"""The layout of Binance's public archive: which path names which file, and the time it covers.
 
 Source: the README of binance/binance-public-data and the files published at data.binance.vision (read 2026-11).
 """
@@ -16,16 +16,16 @@ from laklak.model.series import DAY_MS, MINUTE_MS, Interval
 ArchiveKind = Literal["daily", "monthly"]
 
 ARCHIVE_ROOT: Final = "/data/"
-"""What every path of the archive begins with, and no path of the REST venue."""
+"""The beginning of every path of the archive, and of none of the REST venue."""
 FUTURES: Final = f"{ARCHIVE_ROOT}futures/um/"
 COINS: Final = f"{ARCHIVE_ROOT}futures/cm/"
 SPOT: Final = f"{ARCHIVE_ROOT}spot/"
 
 DAY_DELAY_MS: Final = 520 * MINUTE_MS
-"""Daily files are there from 08:40 UTC of the next day on."""
+"""Daily files exist from 08:40 UTC of the next day on."""
 
 MONTH_DELAY_MS: Final = DAY_MS
-"""Monthly files are there from the second day of the next month on."""
+"""Monthly files exist from the second day of the next month on."""
 
 _PATH: Final = re.compile(
     r"(?P<kind>daily|monthly)/klines/(?P<symbol>[^/]+)/(?P<interval>[0-9]+[a-z]+)/"
@@ -62,9 +62,9 @@ class ArchiveFile:
 
 
 def read_path(path: str, root: str = FUTURES) -> tuple[ArchiveFile, bool] | None:
-    """What a decoded path below `root` names: the file, and whether its CHECKSUM is meant; None when nothing is there.
+    """Return the file that a decoded path below `root` names, and whether its CHECKSUM is meant; None if nothing.
 
-    Intervals beyond a day are not served, neither is any other folder of the archive.
+    The archive serves no interval beyond a day and no other folder.
     """
     match = _PATH.fullmatch(path.removeprefix(root)) if path.startswith(root) else None
     if match is None or (match["kind"] == "daily") != (len(match["period"]) == len("2026-02-25")):
@@ -78,7 +78,7 @@ def read_path(path: str, root: str = FUTURES) -> tuple[ArchiveFile, bool] | None
 
 
 def file_of(symbol: str, interval: Interval, period: str, root: str = FUTURES) -> ArchiveFile:
-    """The file of a day like 2026-02-25 or a month like 2026-02; ValueError when there is no such date."""
+    """Return the file of a day like 2026-02-25 or a month like 2026-02; ValueError if there is no such date."""
     if len(period) == len("2026-02"):
         begin = datetime.strptime(period, "%Y-%m").replace(tzinfo=UTC)
         return ArchiveFile("monthly", symbol, interval, _ms(begin), _ms(_next_month(begin)), root)
@@ -89,7 +89,7 @@ def file_of(symbol: str, interval: Interval, period: str, root: str = FUTURES) -
 def files_between(
     symbol: str, interval: Interval, start_ms: int, daily_end_ms: int, monthly_end_ms: int, root: str = FUTURES
 ) -> Iterator[ArchiveFile]:
-    """The fewest files from the day of `start_ms` on: months that lie whole before `monthly_end_ms`, days for the rest.
+    """Yield the fewest files from the day of `start_ms` on: whole months before `monthly_end_ms`, days for the rest.
 
     Days end by `daily_end_ms`. Every day is in one file.
     """
@@ -115,5 +115,5 @@ def _ms(moment: datetime) -> int:
 
 
 def _next_month(first: datetime) -> datetime:
-    # From the first of a month, 31 days on is always in the next one.
+    # From the first of a month, 31 days later is always in the next one.
     return (first + timedelta(days=31)).replace(day=1)

@@ -1,4 +1,4 @@
-"""Rows to the bytes of a published file: CSV, zip, digest; and the ways a file can be wrong inside."""
+"""Rows to the bytes of a published file: CSV, zip, digest; and the ways in which a file can be wrong inside."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ HEADER: Final = (
 )
 
 _MICROSECONDS_SINCE_MS: Final = 1_735_689_600_000
-"""2025-01-01: spot files that begin later have microseconds."""
+"""2025-01-01: later spot files have microseconds."""
 
 _AMOUNTS: Final = {VOLUME: "0", QUOTE_VOLUME: "0", COUNT: 0, TAKER_VOLUME: "0", TAKER_QUOTE_VOLUME: "0"}
 _EVIL_NAMES: Final = {"parent": "../evil.csv", "absolute": "/tmp/evil.csv"}  # noqa: S108
@@ -41,7 +41,7 @@ _EVIL_NAMES: Final = {"parent": "../evil.csv", "absolute": "/tmp/evil.csv"}  # n
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """A zip as it is sent, with its SHA-256 in hex and its MD5 as the ETag that S3 gives."""
+    """A zip as sent, with its SHA-256 in hex and its MD5 as the ETag that S3 returns."""
 
     data: bytes
     sha256: str
@@ -61,7 +61,7 @@ def etag_of(data: bytes) -> str:
 
 
 def csv_of(rows: Sequence[bytes], *, header: bool) -> bytes:
-    """Rows of JSON text as lines of CSV with the same digits: without brackets and quotes a row is one already."""
+    """Return rows of JSON text as lines of CSV with the same digits: a row without its brackets and quotes."""
     lines = b"\n".join((*rows, b"")).translate(None, b'[]"')
     return HEADER + lines if header else lines
 
@@ -69,7 +69,7 @@ def csv_of(rows: Sequence[bytes], *, header: bool) -> bytes:
 def render(
     file: ArchiveFile, rows: Sequence[bytes], fault: Fault | None, lots: random.Random, *, header: bool, level: int
 ) -> bytes:
-    """The zip of a file that has `rows` (at least one), spoiled by `fault`; `lots` decide where."""
+    """Return the zip of a file that has `rows` (at least one), spoiled by `fault`; `lots` decide where."""
     kind = "" if fault is None else fault.kind
     detail = None if fault is None else fault.detail
     if fault is not None and kind in _ROWS:
@@ -124,14 +124,14 @@ def _doubled(rows: Sequence[bytes], _fault: Fault, lots: random.Random) -> list[
 
 
 def _chosen_day(rows: Sequence[bytes], fault: Fault, lots: random.Random) -> int | None:
-    # The day the fault names, else one that has rows.
+    # The day that the fault names, else one that has rows.
     if len(fault.period) == len("2026-02-25"):
         return int(datetime.fromisoformat(fault.period).replace(tzinfo=UTC).timestamp()) * 1000 // DAY_MS
     return _day_of(rows[lots.randrange(len(rows))])
 
 
 def _day_of(row: bytes) -> int | None:
-    # A row that is broken on purpose may have no time.
+    # A row broken on purpose may have no time.
     text = row[1:].partition(b",")[0]
     return int(text) // DAY_MS if text.isdigit() else None
 

@@ -29,7 +29,7 @@ _HTML: Final = "text/html"
 _BYTES: Final = "binary/octet-stream"
 _ZIP: Final = "application/zip"
 
-# What S3 and the content network before it say when they cannot.
+# What S3 and the content network before it say when they cannot answer.
 _SERVER_ERRORS: Final = (
     (500, "InternalError", "We encountered an internal error. Please try again."),
     (503, "SlowDown", "Please reduce your request rate."),
@@ -51,7 +51,7 @@ class Wanted(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a request is answered. Of one that is reset a `share` of the data is sent (0 to 1), for None not a byte."""
+    """The answer to a request. If it is reset, a `share` of the data is sent (0 to 1), for None not a byte."""
 
     status: int
     data: bytes
@@ -62,7 +62,7 @@ class Answer:
 
 
 class ArchiveServer:
-    """Answers the paths below ARCHIVE_ROOT. Nothing here is metered, banned or closed to a region."""
+    """Answers the paths below ARCHIVE_ROOT. It meters and bans nobody, and serves every region."""
 
     def __init__(self, market: Market, settings: SimulatorSettings, stats: Stats) -> None:
         self.prepared: Prepared | None = None
@@ -81,14 +81,14 @@ class ArchiveServer:
         self.prepared = await self._archive.prepare()
 
     def stop_preparing(self) -> None:
-        """Serve with what is made by now, if it is still being prepared."""
+        """Serve with the files made so far, if they are still being prepared."""
         self._archive.stop_preparing()
 
     async def close(self) -> None:
         await self._archive.close()
 
     async def serve(self, request: web.BaseRequest, headers: Mapping[str, str]) -> web.StreamResponse | None:
-        """Answer a request, with `headers` too; None when its connection was reset without an answer."""
+        """Answer a request, adding `headers`; None if its connection was reset without an answer."""
         self._requests += 1
         number = self._requests
         if self._settings.latency_s:

@@ -1,4 +1,4 @@
-"""Files of the archive as they were made: each once, in threads, the latest used ones kept up to a size."""
+"""The archive's files once made: each made once, in threads; the last used ones are kept up to a size."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from typing import Final
 
 from laklak.simulator.archive.render import Body
 
-_OVERHEAD: Final = 512  # Bytes that an entry costs beside its data, so that files without rows count too.
+_OVERHEAD: Final = 512  # Bytes of an entry beside its data, so that files without rows count too.
 
 
 class Shelf:
-    """Holds at most `limit_bytes` of bodies; None is the body of a file that has no rows."""
+    """Holds at most `limit_bytes` of bodies; None is the body of a file without rows."""
 
     def __init__(self, limit_bytes: int) -> None:
         self.held_bytes = 0
@@ -33,15 +33,15 @@ class Shelf:
         return len(self._held)
 
     async def get(self, key: Hashable, make: Callable[[], Body | None]) -> Body | None:
-        """The body under `key`, made by `make` in a thread if it is not held; those who ask meanwhile share it."""
+        """Return the body under `key`, made by `make` in a thread unless held; callers in the meantime share it."""
         if key in self._held:
             self._held.move_to_end(key)
             return self._held[key]
-        # One who gives up must not take the file from the others.
+        # A caller who gives up must not take the file from the others.
         return await asyncio.shield(self.start(key, make))
 
     def start(self, key: Hashable, make: Callable[[], Body | None]) -> asyncio.Future[Body | None]:
-        """Begin to make the body under `key`, if nobody has."""
+        """Begin to make the body under `key`, unless that has begun."""
         future = self._making.get(key)
         if future is None:
             future = asyncio.get_running_loop().run_in_executor(self._pool, make)
@@ -50,7 +50,7 @@ class Shelf:
         return future
 
     async def close(self) -> None:
-        """Make nothing more; waits for the files that are half made."""
+        """Make nothing more; waits for half-made files."""
         if self._making:
             await asyncio.to_thread(self._pool.shutdown, cancel_futures=True)
         else:

@@ -1,4 +1,4 @@
-"""Zip archives byte by byte: the same bytes for the same content, and such as no honest tool would write."""
+"""Zip archives byte by byte: the same bytes for the same content, and zips that no honest tool would write."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from functools import cache
 from typing import Final
 
 BOMB_BYTES: Final = 2 * 1024**3
-"""What a bomb unpacks to."""
+"""The size of an unpacked bomb."""
 
 _LOCAL: Final = struct.Struct("<4sHHHHHLLLHH")
 _CENTRAL: Final = struct.Struct("<4sHHHHHHLLLHHHHHLL")
@@ -43,13 +43,13 @@ def member(name: str, content: bytes, level: int) -> Member:
 
 
 def bomb(name: str, *, declared: int = BOMB_BYTES) -> Member:
-    """A member of BOMB_BYTES zeros in two megabytes, whose headers declare `declared` bytes."""
+    """Make a member of BOMB_BYTES zeros in two megabytes, whose headers declare `declared` bytes."""
     deflated, crc = _zeros()
     return Member(name, deflated, crc, declared)
 
 
 def zip_of(members: Sequence[Member]) -> bytes:
-    """The zip of some members, in the form of the published ones: version 2.0, deflated, a Unix file, no comment."""
+    """Return a zip of members in the form of the published ones: version 2.0, deflated, a Unix file, no comment."""
     parts: list[bytes] = []
     directory: list[bytes] = []
     offset = 0

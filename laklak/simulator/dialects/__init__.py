@@ -1,4 +1,4 @@
-"""How each venue spells what the simulator answers: one file each, one line here."""
+"""How each venue spells the simulator's answers: one file each, one line here."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The protocol of a dialect: how one venue spells the requests it reads and the answers it gives.
 
-The candles, the budget, the clock and the faults are the simulator's and the same for all; a dialect is pure, keeps
-nothing and decides nothing else.
+The simulator has the candles, the budget, the clock and the faults, the same for all; a dialect is pure, keeps nothing
+and decides nothing else.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ JSON: Final = "application/json"
 
 
 class Subject(Enum):
-    """What a path is about."""
+    """The subject of a path."""
 
     CANDLES = "candles"
     LISTING = "listing"
@@ -29,9 +29,9 @@ class Subject(Enum):
 
 @dataclass(frozen=True, slots=True)
 class CandlesQuery:
-    """A request for candles as understood: bounds are open times in ms, inclusive at both ends, None where not sent.
+    """A request for candles as understood: bounds are open times in ms, inclusive at both ends, None if not sent.
 
-    Of more rows than `limit` those at the start are given if `oldest_first`, else those at the end.
+    If more than `limit` rows match, those at the start come if `oldest_first`, else those at the end.
     """
 
     symbol: str
@@ -43,7 +43,7 @@ class CandlesQuery:
 
 
 class Reply(NamedTuple):
-    """An answer as it is sent, apart from the headers that all answers have."""
+    """An answer as sent, without the headers that all answers have."""
 
     status: int
     body: bytes
@@ -62,7 +62,7 @@ class Dialect(Protocol):
     """The members stand in this order in every file of a venue."""
 
     window_s: float
-    """The time over which the venue counts what an address costs it."""
+    """The time over which the venue counts an address's cost, in s."""
     budget: int
     """What it grants in that time."""
     window: Window
@@ -71,25 +71,25 @@ class Dialect(Protocol):
     """How many refusals in a window it takes before it bans."""
     ban_s: float
     names: Sequence[str]
-    """The symbols that made-up candles have, as the venue spells them; none where it spells them like Binance."""
+    """The symbols of made-up candles in the venue's spelling; none if it spells them like Binance."""
     archive_root: str | None
-    """The folder of its bulk files, with the slashes around it; None where it publishes none."""
+    """The folder of its bulk files, with the slashes around it; None if it publishes none."""
     pong: bytes
     region: Reply
     """The answer to an address in a country that the venue does not serve."""
     server_errors: Sequence[Reply]
-    """The ways in which it says that it has trouble of its own."""
+    """The ways in which it says that it has trouble."""
 
     def subject_of(self, path: str) -> Subject | None:
-        """What a path is about, None where there is nothing."""
+        """Return the subject of a path, None if there is nothing."""
         ...
 
     def cost(self, path: str, query: Mapping[str, str]) -> int:
-        """What a request costs of the budget, one that is refused included."""
+        """Return what a request costs of the budget; refused ones cost, too."""
         ...
 
     def headers(self, used: int) -> dict[str, str]:
-        """What every answer of an address carries that has `used` so much of its budget."""
+        """Return the headers of every answer to an address that has `used` this much of its budget."""
         ...
 
     def read_candles(self, path: str, query: Mapping[str, str]) -> CandlesQuery:
@@ -97,15 +97,15 @@ class Dialect(Protocol):
         ...
 
     def candles(self, query: CandlesQuery, rows: Sequence[bytes], now_ms: int) -> bytes:
-        """The body with these rows, which come oldest first; one that is broken on purpose may lack cells.
+        """Return the body with these rows, which come oldest first; one broken on purpose may lack cells.
 
-        The last one may still be forming at `now_ms`, which some venues tell with it.  Raises Refusal for what the
-        venue does not reach back to by then.
+        The last one may still be forming at `now_ms`, which some venues tell.  Raises Refusal for a time that the venue
+        no longer reaches back to.
         """
         ...
 
     def entry(self, instrument: Instrument) -> Any:
-        """What the listing has of an instrument, as a value of JSON."""
+        """Return an instrument's entry in the listing, as a value of JSON."""
         ...
 
     def listing(
@@ -116,14 +116,14 @@ class Dialect(Protocol):
         budget: int,
         now_ms: int,
     ) -> bytes:
-        """The body that lists what is traded, or what `query` asks of it.
+        """Return the body that lists what is traded, or what `query` asks of it.
 
-        `recorded` is what the venue was recorded to say beside its entries.
+        `recorded`: what the venue was recorded to say beside its entries.
         """
         ...
 
     def clock(self, now_ms: int) -> bytes:
-        """The body that tells the time."""
+        """Return the body that tells the time."""
         ...
 
     def unknown_path(self, method: str, path: str) -> Reply: ...

@@ -29,7 +29,7 @@ _SUBJECTS: Final = {
     "ping": Subject.PING,
 }
 _NEVER_MS: Final = 4_133_404_800_000
-"""The deliveryDate of a perpetual that has no end."""
+"""The deliveryDate of a perpetual without an end."""
 
 _ADDRESS: Final = "203.0.113.1"
 _NUMBER: Final = re.compile(r"[0-9]{1,19}", re.ASCII)
@@ -65,7 +65,7 @@ class Binance:
         return _SUBJECTS.get(path.removeprefix(self.paths)) if path.startswith(self.paths) else None
 
     def cost(self, path: str, query: Mapping[str, str]) -> int:
-        """The weight; an unreadable limit costs what the default does."""
+        """Return the weight; an unreadable limit costs as much as the default."""
         if self.subject_of(path) is not Subject.CANDLES:
             return 1
         limit = query.get("limit", "")
@@ -75,7 +75,7 @@ class Binance:
         return {USED_WEIGHT_HEADER: str(used)}
 
     def read_candles(self, path: str, query: Mapping[str, str]) -> CandlesQuery:
-        """With a startTime the oldest rows from there on are meant, without one the newest."""
+        """With a startTime the oldest rows from there on come, without one the newest."""
         symbol = _mandatory(query, "symbol")
         if not all(char.isalnum() or char in "-_." for char in symbol):
             raise refusal(
@@ -96,7 +96,7 @@ class Binance:
         return CandlesQuery(symbol, interval, start_ms, end_ms, limit, oldest_first=start_ms is not None)
 
     def candles(self, query: CandlesQuery, rows: Sequence[bytes], now_ms: int) -> bytes:
-        # The simulator's rows are klines as they are, so nothing is made anew for a page.
+        # The simulator's rows are klines as they are, so a page needs no new rows.
         return b"[" + b",".join(rows) + b"]"
 
     def entry(self, instrument: Instrument) -> Any:
@@ -156,7 +156,7 @@ class Binance:
 
 
 def klines_weight(limit: int) -> int:
-    """What a klines request of `limit` rows costs."""
+    """Return the cost of a klines request of `limit` rows."""
     if limit < 100:
         return 1
     if limit < 500:
@@ -165,7 +165,7 @@ def klines_weight(limit: int) -> int:
 
 
 def instrument_of(entry: Mapping[str, Any]) -> Instrument:
-    """What an entry of exchangeInfo says."""
+    """Read an entry of exchangeInfo."""
     return Instrument(
         entry["symbol"],
         entry.get("baseAsset", ""),
@@ -178,7 +178,7 @@ def instrument_of(entry: Mapping[str, Any]) -> Instrument:
 
 
 def _minimal_entry(instrument: Instrument) -> dict[str, Any]:
-    # A USDT perpetual with the members that clients look at.
+    # A USDT perpetual with the members that clients read.
     price_decimals, quantity_decimals = instrument.price_decimals, instrument.quantity_decimals
     return {
         "symbol": instrument.symbol,
@@ -201,7 +201,7 @@ def _minimal_entry(instrument: Instrument) -> dict[str, Any]:
 
 
 def refusal(code: int, message: str) -> Refusal:
-    """A request that is refused with a code."""
+    """Make the refusal of a request with a code."""
     return Refusal(_error(400, code, message))
 
 

@@ -27,7 +27,7 @@ class BinanceCoinM(Binance):
     paths = "/dapi/v1/"
 
     def read_candles(self, path: str, query: Mapping[str, str]) -> CandlesQuery:
-        """The newest rows of at most 200 days are meant; an end that is not sent is so far from the other, or now."""
+        """The newest rows of at most 200 days come; an end that is not sent is that far from the other, or now."""
         asked = super().read_candles(path, query)
         start_ms, end_ms = asked.start_ms, asked.end_ms
         if start_ms is not None and end_ms is not None and end_ms - start_ms > _WIDEST_MS:

@@ -29,7 +29,7 @@ class BinanceSpot(Binance):
         return 1 if subject is None else _WEIGHTS.get(subject, 1)
 
     def entry(self, instrument: Instrument) -> Any:
-        """Without a date of any kind; what no longer trades has the status BREAK."""
+        """Without any date; what no longer trades has the status BREAK."""
         return {
             "symbol": instrument.symbol,
             "status": instrument.status or "TRADING",

@@ -1,6 +1,6 @@
 """Bitunix futures as the simulator speaks it: what it accepts, how it refuses, what its answers look like.
 
-Written down from the documentation and reports of live answers (2026-11): get_kline, get_trading_pairs, error codes.
+From the documentation and reports of live answers (2026-11): get_kline, get_trading_pairs, error codes.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class Bitunix:
         return {}
 
     def read_candles(self, path: str, query: Mapping[str, str]) -> CandlesQuery:
-        """The newest rows of the window, its end exclusive; wrong names are ignored."""
+        """The newest rows of the window come, its end exclusive; wrong names are ignored."""
         symbol = query.get("symbol", "")
         if not symbol:
             raise Refusal(_error(1, "Network Error"))
@@ -121,7 +121,7 @@ class Bitunix:
 
 
 def _row(cells: Sequence[Any]) -> Mapping[str, Any]:
-    """A row of texts; one that is broken on purpose stays as short as it is."""
+    """Return a row of texts; one broken on purpose stays as short as it is."""
     values = {key: cells[place] for key, place in _PLACES.items() if place < len(cells)}
     time = values["time"]
     return {**values, "time": str(time) if isinstance(time, int) else time, "type": "LAST_PRICE"}

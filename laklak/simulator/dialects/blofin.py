@@ -1,6 +1,6 @@
 """Blofin as the simulator speaks it: what it accepts, how it refuses, what its answers look like.
 
-Written down from the documentation (2026-11): market data, rate limits, error codes.
+From the documentation (2026-11): market data, rate limits, error codes.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _BARS: Final = {"1m", "3m", "5m", "15m", "30m", "1H", "2H", "4H", "6H", "8H", "1
 _DEFAULT_LIMIT: Final = 500
 _DOCUMENTED_LIMIT: Final = 1440
 _CONTRACTS: Final = "7"
-"""What it says in contracts: nobody may take that for a volume."""
+"""The amount in contracts: nobody may take it for a volume."""
 
 
 def _answer(data: Sequence[Any]) -> bytes:
@@ -36,7 +36,7 @@ def _error(code: int, message: str, status: int = 200) -> Reply:
 
 
 class Blofin:
-    """The dialect of Blofin: `rows` at most in an answer; with `refuses` it says so, else it cuts."""
+    """The dialect of Blofin: at most `rows` in an answer; with `refuses` it refuses larger limits, else it cuts."""
 
     window_s = 300.0
     budget = 1500
@@ -67,7 +67,7 @@ class Blofin:
         return {}
 
     def read_candles(self, path: str, query: Mapping[str, str]) -> CandlesQuery:
-        """The newest rows between two moments that belong to neither side; wrong names are ignored."""
+        """The newest rows between two exclusive moments come; wrong names are ignored."""
         symbol = query.get("instId", "")
         if not symbol:
             raise Refusal(_error(152001, "Parameter instId cannot be empty."))
@@ -113,7 +113,7 @@ class Blofin:
         budget: int,
         now_ms: int,
     ) -> bytes:
-        """What is open; contracts that have ended are gone."""
+        """List what is open; ended contracts are gone."""
         return _answer([entry for entry in entries if entry["state"] == "live"])
 
     def clock(self, now_ms: int) -> bytes:
@@ -136,7 +136,7 @@ class Blofin:
 
 
 def _row(cells: Sequence[Any], closed_ms: int) -> Sequence[Any]:
-    """A row of nine texts; one that is broken on purpose stays as short as it is."""
+    """Return a row of nine texts; one broken on purpose stays as short as it is."""
     time_ms = cells[OPEN_TIME]
     texts = [str(time_ms) if isinstance(time_ms, int) else time_ms]
     if len(cells) != CELLS:

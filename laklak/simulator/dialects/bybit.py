@@ -1,6 +1,6 @@
 """Bybit v5 linear as the simulator speaks it: what it accepts, how it refuses, what its answers look like.
 
-Written down from the documentation (2026-11): market/kline, market/instrument, rate-limit, error.
+From the documentation (2026-11): market/kline, market/instrument, rate-limit, error.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ class Bybit:
         return {}
 
     def read_candles(self, path: str, query: Mapping[str, str]) -> CandlesQuery:
-        """The newest rows of the window, the candle that contains its start included; wrong names are ignored."""
+        """The newest rows of the window come, with the candle that contains its start; wrong names are ignored."""
         if query.get("category", "linear") != "linear":
             raise Refusal(_error(10001, "Illegal category"))
         symbol = query.get("symbol", "")
@@ -119,7 +119,7 @@ class Bybit:
         budget: int,
         now_ms: int,
     ) -> bytes:
-        """A page of those with one status; the cursor is where the next one begins."""
+        """Return a page of the entries with one status; the cursor is where the next page begins."""
         status = query.get("status", "Trading")
         asked = [entry for entry in entries if entry["status"] == status]
         first = _number(query, "cursor") or 0
@@ -148,7 +148,7 @@ class Bybit:
 
 
 def _row(cells: Sequence[Any]) -> Sequence[Any]:
-    """A row of seven texts; one that is broken on purpose stays as short as it is."""
+    """Return a row of seven texts; one broken on purpose stays as short as it is."""
     texts = [str(cells[OPEN_TIME]) if isinstance(cells[OPEN_TIME], int) else cells[OPEN_TIME]]
     return texts + [cells[place] for place in _PLACES] if len(cells) == CELLS else texts + list(cells[1:6])
 

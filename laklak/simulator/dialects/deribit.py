@@ -1,7 +1,7 @@
 """Deribit as the simulator speaks it: chart data in columns, the volatility index in rows, JSON-RPC around both.
 
-Written down from the documentation (2026-11): get_tradingview_chart_data, get_volatility_index_data, get_instruments.
-Of its pools of credits there is one, and it slides: who keeps to that keeps to a bucket.
+From the documentation (2026-11): get_tradingview_chart_data, get_volatility_index_data, get_instruments. It has one of
+the venue's pools of credits, and that slides: a client that respects it respects a bucket, too.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def _invalid(param: str, reason: str) -> Reply:
 
 
 class Deribit:
-    """The dialect of Deribit; its paths are known with /api/v2 before them and without."""
+    """The dialect of Deribit; it knows its paths with /api/v2 before them and without."""
 
     window_s = 1.0
     budget = 10_000
@@ -82,7 +82,7 @@ class Deribit:
         return {}
 
     def read_candles(self, path: str, query: Mapping[str, str]) -> CandlesQuery:
-        """The newest rows of a window, of which both ends have to be sent; it never says that older ones lack."""
+        """The newest rows of a window come, whose two ends must be sent; it never says that older ones are left out."""
         of_index = path.removeprefix(_ROOT) == _INDEX
         key = "currency" if of_index else "instrument_name"
         resolutions = _INDEX_RESOLUTIONS if of_index else _CHART_RESOLUTIONS
@@ -132,7 +132,7 @@ class Deribit:
         budget: int,
         now_ms: int,
     ) -> bytes:
-        """What trades, or what has expired; the index is no instrument."""
+        """List what trades, or what has expired; the index is no instrument."""
         active = query.get("expired", "false") == "false"
         return _answer(
             [one for one in entries if one["is_active"] is active and not one["instrument_name"].endswith(_DVOL)]
@@ -160,7 +160,7 @@ class Deribit:
 
 
 def _numbers(cells: Sequence[Any]) -> Sequence[Any]:
-    """A row as JSON numbers; what is none, broken on purpose, stays."""
+    """Return a row as JSON numbers; cells broken on purpose stay."""
     return [float(cell) if isinstance(cell, str) and cell.replace(".", "", 1).isdigit() else cell for cell in cells]
 
 

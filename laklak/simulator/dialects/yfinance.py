@@ -1,6 +1,6 @@
 """Yahoo Finance's charts as the simulator speaks them: sessions, a holiday, a delayed feed, and its refusals.
 
-Nothing is documented; written down from recorded answers and from what clients of it found out (2026-11).
+Yahoo documents nothing; this comes from recorded answers and from what its clients found out (2026-11).
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ _OPENS_MS: Final = (14 * 60 + 30) * MINUTE_MS
 _CLOSES_MS: Final = 21 * 60 * MINUTE_MS
 
 DELAY_MS: Final = 15 * MINUTE_MS
-"""What comes later than this before now has not been published yet."""
+"""What closes later than this before now is not published yet."""
 HOLIDAY: Final = 17
-"""No index trades on the days of the month that have this number."""
+"""No index trades on the days with this number modulo 30, counted since 1970."""
 
 
 def sessions(symbol: str, start_ms: int, end_ms: int) -> Iterator[TimeRange]:
-    """When a symbol trades in a range: indexes on weekdays for six hours and a half, others always but on Saturdays."""
+    """Yield when a symbol trades in a range: indexes six hours and a half on weekdays, others except on Saturdays."""
     for day_ms in range(start_ms // DAY_MS * DAY_MS, end_ms, DAY_MS):
         weekday = (day_ms // DAY_MS + 3) % 7
         if symbol.startswith("^"):
@@ -78,7 +78,7 @@ class YFinance:
         return {}
 
     def read_candles(self, path: str, query: Mapping[str, str]) -> CandlesQuery:
-        """Everything between two seconds, or the last day."""
+        """Everything between two seconds comes, or the last day."""
         name = _INTERVALS.get(query.get("interval", "1d"))
         if name is None:
             said = f"Invalid input - interval={query['interval']} is not supported. Valid intervals: {_VALID}"
@@ -193,7 +193,7 @@ def _period(span: TimeRange) -> Mapping[str, Any]:
 
 
 def _number(cell: Any) -> Any:
-    """A cell as a JSON number; what is none, broken on purpose, stays."""
+    """Return a cell as a JSON number; one broken on purpose stays."""
     return float(cell) if isinstance(cell, str) and cell.replace(".", "", 1).isdigit() else cell
 
 

@@ -11,10 +11,10 @@ from typing import Any, Protocol
 
 @dataclass(frozen=True, slots=True)
 class Instrument:
-    """What is traded as a symbol: since when, until when (None: no end is known), and in what digits.
+    """What a symbol trades: since when, until when (None: no known end), and in what digits.
 
-    `status` is in the venue's own words, None for those of what trades as usual. `recorded` is what the venue was
-    recorded to say of it, all of it.
+    `status` is in the venue's own words, None if it trades as usual. `recorded`: all that the venue was recorded to say
+    of it.
     """
 
     symbol: str
@@ -33,20 +33,20 @@ class CandleSource(Protocol):
 
     symbols: Sequence[str]
     end_ms: int
-    """The first minute after the last candle; unless told otherwise the venue's clock stands a little later."""
+    """The first minute after the last candle; by default the venue's clock stands a little later."""
     recorded_listing: Mapping[str, Any] | None
-    """What the venue was recorded to say in its listing beside the instruments, None where nothing was recorded."""
+    """What the venue was recorded to say in its listing beside the instruments, None if nothing was recorded."""
 
     def instrument(self, symbol: str) -> Instrument:
-        """What is known of a symbol beside its candles."""
+        """Return what is known of a symbol beside its candles."""
         ...
 
     def oldest(self, symbol: str, start_ms: int, end_ms: int, limit: int) -> list[bytes]:
-        """The first `limit` rows with start <= open_time < end, oldest first."""
+        """Return the first `limit` rows with start <= open_time < end, oldest first."""
         ...
 
     def newest(self, symbol: str, start_ms: int, end_ms: int, limit: int) -> list[bytes]:
-        """The last `limit` rows with start <= open_time < end, oldest first."""
+        """Return the last `limit` rows with start <= open_time < end, oldest first."""
         ...
 
 
@@ -54,7 +54,7 @@ class RowTable:
     """Rows of one symbol, oldest first."""
 
     def __init__(self, times: Sequence[int], rows: Sequence[bytes]) -> None:
-        """Rows with the open_time of each, which must rise from row to row."""
+        """Take rows with the open_time of each, which must rise from row to row."""
         self.times = array("q", times)
         self._rows = list(rows)
 

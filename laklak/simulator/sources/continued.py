@@ -16,9 +16,9 @@ _QUANTITY_DECIMALS: Final = 1
 
 
 class ContinuedSource:
-    """`recorded`, and for every symbol that has candles in its last day a random walk that begins near its last price.
+    """Continues `recorded`: every symbol with candles in its last day walks on from near its last price.
 
-    The same candles for the same seed.
+    The same seed gives the same candles.
     """
 
     def __init__(self, recorded: CandleSource, *, seed: int) -> None:
@@ -55,13 +55,13 @@ class ContinuedSource:
 
 
 def last_open_ms(source: CandleSource, symbols: Sequence[str], end_ms: int) -> int | None:
-    """When the newest candle of any of `symbols` before `end_ms` begins; None when there is none."""
+    """Return when the newest candle of any of `symbols` before `end_ms` begins; None if there is none."""
     newest = [rows[0] for symbol in symbols if (rows := source.newest(symbol, 0, end_ms, 1))]
     return max(map(open_time_of, newest), default=None)
 
 
 def _profile(row: bytes, day: int) -> Profile:
-    """What the last row says of prices: as many digits, and the level."""
+    """Take the digits and the level of prices from the last row."""
     close = orjson.loads(row)[CLOSE]
     decimals = len(close.partition(".")[2])
     ticks = max(1, round(float(close) * 10**decimals))

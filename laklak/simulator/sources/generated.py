@@ -1,7 +1,7 @@
 """Generated candles: any number of symbols and days, the same for the same seed, made a day at a time on demand.
 
-Nothing is held but a few days, so half a thousand symbols over months cost no memory: each (symbol, day) has a
-random generator of its own, and its prices walk from the level of its midnight to the level of the next one.
+Only a few days are held, so half a thousand symbols over months cost no memory: each (symbol, day) has its random
+generator, and its prices walk from the level of its midnight to the level of the next one.
 """
 
 from __future__ import annotations
@@ -27,8 +27,10 @@ _DAYS_HELD: Final = 128
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """How the made-up candles of a symbol look: prices are whole ticks of 10^-price_decimals, volumes whole steps of
-    10^-quantity_decimals.  `begins`: a day (its number) and the level of its midnight, where that is given.
+    """How the made-up candles of a symbol look: prices are whole ticks, volumes whole steps.
+
+    A tick is 10^-price_decimals, a step 10^-quantity_decimals.  `begins`: a day (its number) and the level of its
+    midnight, if that is given.
     """
 
     price_decimals: int
@@ -48,7 +50,7 @@ class Walks:
         self._seed = seed
         self._profiles = profiles
         self._held: OrderedDict[tuple[str, int], list[bytes]] = OrderedDict()
-        # REST answers are made on the loop, files of the archive in threads.
+        # The loop makes REST answers, threads make files of the archive.
         self._lock = threading.Lock()
 
     def __repr__(self) -> str:
@@ -115,11 +117,11 @@ class GeneratedSource(Walks):
 def generate(
     *, symbols: int = 541, days: int = 90, seed: int = 1, end_ms: int = DEFAULT_END_MS, names: Sequence[str] = ()
 ) -> GeneratedSource:
-    """Candles of `symbols` USDT perpetuals listed `days` before `end_ms`, the same for the same seed.
+    """Make candles of `symbols` USDT perpetuals listed `days` before `end_ms`, the same for the same seed.
 
-    BTCUSDT and ETHUSDT come first, 币安人生USDT is the sixth, the others are SIM0003USDT and so on; `names` are those
-    of the first ones instead. Tick sizes differ; now and then a volume has 17 significant digits, is 0.00000001, is
-    beyond 2^53, or is 0 in a flat minute.
+    BTCUSDT and ETHUSDT come first, 币安人生USDT is the sixth, the others are SIM0003USDT and so on; `names` replace the
+    first ones. Tick sizes differ; now and then a volume has 17 significant digits, is 0.00000001, is beyond 2^53, or is
+    0 in a flat minute.
     The candles go on after `end_ms` for a clock that ticks.
     """
     return GeneratedSource(symbols=symbols, days=days, seed=seed, end_ms=end_ms, names=names)
@@ -187,5 +189,5 @@ def _volume_text(profile: Profile, word: int) -> str:
     rare = word >> 32 & 0x3FF
     if rare > 3:
         return profile.volume_form % (steps / profile.volume_step)
-    # One minute in 256 carries digits that are awkward for floats, and some have no trade at all.
+    # One minute in 256 has digits that are awkward for floats, and some have no trade at all.
     return ("0", "0.00000001", f"{2**53 + 1 + steps}", f"{10_000_000 + steps}.{word % 10**9:09d}")[rare]

@@ -42,12 +42,12 @@ class RecordedSource:
 
 
 def load_recorded(folder: Path) -> RecordedSource:
-    """Read every `SYMBOL-1m-*.csv.gz` in `folder`, and its exchangeInfo.json where there is one.
+    """Read every `SYMBOL-1m-*.csv.gz` in `folder`, and its exchangeInfo.json if there is one.
 
-    A file has the archive's 12 columns, or 6 (open_time, open, high, low, close, volume), with or without a header;
-    a time is in ms, or written like 2025-05-31 00:00:00+00:00 (without an offset it is UTC). Several files of a symbol
-    are joined, the same minute twice is kept once. FileNotFoundError when there is none, ValueError naming the file
-    for a row that cannot be read.
+    A file has the archive's 12 columns, or 6 (open_time, open, high, low, close, volume), with or without a header; a
+    time is in ms, or written like 2025-05-31 00:00:00+00:00 (UTC without an offset). Several files of a symbol are
+    joined, and a minute that comes twice is kept once. FileNotFoundError if there is none, ValueError naming the file
+    for an unreadable row.
     """
     rows_by_symbol: dict[str, dict[int, bytes]] = {}
     for path in sorted(folder.glob("*-1m-*.csv.gz")):

@@ -1,10 +1,10 @@
-"""What is known to be absent, with the tags of the candles that are not there.
+"""Known absences, with the tags of the missing candles.
 
 `laklak_holes`: holes and rejects, a point for each candle. Fields: `kind` (`hole` or `rejected`; `stored` once a candle
 came after all), `confirmed_at` (ms), `reason`, `row`, `venue_at` and `file_at` (ms by the venue's clock, 0 for none),
 `sources`; older points have fewer.
-`laklak_absences`: stretches of longer-lived kinds, a point at the start of each (see laklak.stores.influx.stretches).
-A point that is no longer true is overwritten and not deleted: a DELETE of 1.x cannot be told the retention policy.
+`laklak_absences`: stretches of longer-lived kinds, a point at the start of each (see laklak.stores.influx.stretches). A
+point that is no longer true is overwritten, not deleted, because a DELETE of 1.x cannot name the retention policy.
 """
 
 from __future__ import annotations
@@ -31,17 +31,17 @@ _FIELDS: Final[Mapping[str, type[str] | type[int]]] = {
 
 
 class AbsenceBook:
-    """What is known to be absent in one database; `oldest_ms` gives the first minute that the server would keep."""
+    """The known absences of one database; `oldest_ms` returns the first minute that the server would keep."""
 
     def __init__(self, place: Place, reader: CandleReader, oldest_ms: Callable[[], int | None]) -> None:
         self._place = place
         self._reader = reader
         self._spans = StretchBook(place, ABSENCES, _FIELDS, _absence, _fields_of, oldest_ms)
-        # Series that have ever had an entry: nothing is asked about the others.
+        # Series that ever had an entry: the others need no question.
         self._entered: set[Series] | None = None
 
     async def known(self, series: Series, span: TimeRange) -> list[Absence]:
-        """What is absent in `span`, rising, disjoint and cut to it, without what is stored after all."""
+        """Return the absences in `span`, rising, disjoint and cut to it, without what is stored after all."""
         spans = await self._true_spans(series, span)
         found = outside_of(spans, await self._entries(series, span))
         stored = await self._reader.stored_among(series, [absence.open_time_ms for absence in found])
@@ -49,15 +49,15 @@ class AbsenceBook:
         return sorted([*spans, *single], key=lambda absence: absence.span) if spans else single
 
     async def any(self) -> bool:
-        """Whether anything at all was ever known to be absent."""
+        """Whether any absence was ever known."""
         return bool(await self._series() or await self._spans.series())
 
     async def series(self) -> Edges:
-        """The first and the last open_time of every series that was ever known to have a hole or a reject."""
+        """Return the first and the last open_time of every series that ever had a known hole or reject."""
         return await self._place.series_edges(HOLES, "kind")
 
     async def record(self, series: Series, absences: Iterable[Absence], written: Collection[int]) -> None:
-        """Remember absences, but for minutes that were just `written` or are stored from before."""
+        """Remember absences, except for minutes that were just `written` or are stored from before."""
         given = list(absences)
         single = [one for absence in given if not absence.is_span for one in absence.candles(series.interval)]
         new = sorted(
@@ -113,7 +113,7 @@ class AbsenceBook:
         return absence.left_by(await self._reader.open_times(series, absence.span), series.interval)
 
     async def _entries(self, series: Series, span: TimeRange) -> list[Absence]:
-        """Holes and rejects that still hold, rising."""
+        """Return the holes and rejects that still hold, rising."""
         if not span or series not in await self._series():
             return []
         step_ms = series.interval.ms
@@ -126,7 +126,7 @@ class AbsenceBook:
     async def _series(self) -> set[Series]:
         if self._entered is None:
             found = await self.series()
-            # Another call may have been here meanwhile and have added to it.
+            # Another call may have set it meanwhile and have added to it.
             self._entered = (self._entered or set()).union(found)
         return self._entered
 
@@ -138,7 +138,7 @@ def _absence(span: TimeRange, cells: Sequence[Any]) -> Absence:
 
 
 def _fields_of(absence: Absence) -> Fields:
-    # Every field every time: a field that is left out keeps what it said before.
+    # Every field every time: a field that is left out keeps its old value.
     return {
         "kind": absence.kind,
         "confirmed_at": absence.confirmed_at_ms,

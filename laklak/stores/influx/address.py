@@ -3,7 +3,7 @@
     influxdb://[user@]host[:8086]/database[?rp=NAME]        1.x; influxdb+https:// for TLS
     influxdb2://host[:8086]/BUCKET?org=ORG                  2.x; influxdb2+https:// for TLS
 
-A password or token may be part of an address that stands in a file or in the environment: `influxdb://me:PASSWORD@...`,
+An address in a file or in the environment may hold a password or token: `influxdb://me:PASSWORD@...`,
 `influxdb2://:TOKEN@...`, percent-encoded.
 """
 
@@ -30,7 +30,7 @@ _LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Address(ABC):
-    """A database or bucket of a server; what is only of one version is in the two kinds below."""
+    """A database or bucket of a server; the two kinds below add what only one version has."""
 
     host: str
     port: int = _DEFAULT_PORT
@@ -38,18 +38,18 @@ class Address(ABC):
     tls: bool = False
 
     plain_scheme: ClassVar[str]
-    """What an address without TLS begins with; with TLS `+https` follows."""
+    """The beginning of an address without TLS; with TLS `+https` follows."""
     major: ClassVar[int]
-    """The first number of the versions that this is for."""
+    """The major version of these servers."""
     noun: ClassVar[str]
-    """What a server of this version calls a database."""
+    """The name that these servers give a database."""
     who: ClassVar[str]
-    """What it knows us by."""
+    """What the server knows us by."""
 
     @property
     @abstractmethod
     def display(self) -> str:
-        """The address as it may be shown: a password or token is three stars."""
+        """The address as it may be shown: three stars for a password or token."""
 
     @property
     @abstractmethod
@@ -63,12 +63,12 @@ class Address(ABC):
 
     @property
     def server(self) -> str:
-        """`host:port`, with the brackets that an IPv6 address needs."""
+        """`host:port`, with brackets around an IPv6 address."""
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
     @property
     def http_url(self) -> str:
-        """What requests go to; never with a user, password or token."""
+        """The URL for requests; never with a user, password or token."""
         return f"{'https' if self.tls else 'http'}://{self.server}"
 
     @property
@@ -78,14 +78,14 @@ class Address(ABC):
 
     @property
     def lock_name(self) -> str:
-        """A file name that all spellings of one database share, as far as they can be known."""
+        """A file name that all spellings of one database share, as far as we can know them."""
         host = "localhost" if self.host.lower() in _LOOPBACK else self.host.lower()
         return f"influxdb-{quote(f'{host}:{self.port}/{self.database}', safe='')[:200]}.lock"
 
     @property
     @abstractmethod
     def identity(self) -> str:
-        """The same for two spellings of one place, as far as that can be told without asking."""
+        """The same for two spellings of one place, as far as that shows without asking."""
 
     @property
     def scheme(self) -> str:
@@ -100,7 +100,7 @@ class Address(ABC):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Address1(Address):
-    """A database of an InfluxDB 1.x server. `retention_policy` None means the default one of the database."""
+    """A database of an InfluxDB 1.x server. `retention_policy` None means the database's default."""
 
     retention_policy: str | None = None
     user: str | None = None
@@ -172,11 +172,11 @@ class Address2(Address):
 def parse_address(
     text: str, *, password: str | None = None, token: str | None = None, org: str | None = None
 ) -> Address1 | Address2:
-    """Read an address; `password`, `token` and `org` count where it has none of its own.
+    """Read an address; `password`, `token` and `org` fill in what it lacks.
 
     Raises:
-        StoreUnavailable: it is not spelled like one. Nothing of `text` is in the message, since where it is misspelled
-            any part of it may be the secret.
+        StoreUnavailable: it is not spelled like one. The message shows nothing of `text`, because in a misspelled one
+            any part may be the secret.
     """
     scheme, colon, _ = text.partition("://")
     plain, plus, over = scheme.lower().partition("+")
@@ -232,7 +232,7 @@ def _read(text: str, kind: _Kind) -> _Parts:
         name = unquote(parts.path.removeprefix("/"), errors="strict")
         options = parse_qsl(parts.query, keep_blank_values=True, errors="strict") if parts.query else None
     except ValueError:
-        # Without its cause, which quotes what it could not read.
+        # Without its cause, which quotes the unreadable text.
         raise StoreUnavailable(f"the address of the InfluxDB {noun} cannot be read", hint=kind.encode) from None
     if "@" in parts.path + parts.query or "#" in text or parts.netloc.count("@") > 1:
         raise StoreUnavailable(f"the address of the InfluxDB {noun} has an @ or # where none can be", hint=kind.encode)
@@ -251,7 +251,7 @@ def _read(text: str, kind: _Kind) -> _Parts:
 
 
 def _account(text: str | None) -> str | None:
-    # `influxdb://@host/db` and `influxdb://user:@host/db` say no more than without the sign.
+    # In `influxdb://@host/db` and `influxdb://user:@host/db` the sign adds nothing.
     return unquote(text, errors="strict") if text else None
 
 

@@ -1,4 +1,4 @@
-"""How a request to an InfluxDB server is made: again while that may help, then one error that says what is wrong."""
+"""How to make a request to an InfluxDB server: again while that may help, then one error that says what is wrong."""
 
 from __future__ import annotations
 
@@ -31,27 +31,27 @@ T = TypeVar("T")
 
 USER_AGENT: Final = f"laklak/{__version__}"
 TIMEOUT: Final = aiohttp.ClientTimeout(total=None, sock_connect=20.0)
-"""How long a server may be silent is for the caller to say."""
+"""The caller decides how long a server may be silent."""
 
 SILENCE_S: Final = 60.0
-"""How long nothing may come of an answer, beside the time that what is sent needs on a slow line."""
+"""The longest silence within an answer, beside the time that a slow line needs to send."""
 
 OPENING_PATIENCE_S: Final = 10.0
 BODY_MAX: Final = 100_000
-"""Bytes of an answer that are read where it is an acknowledgement or an error."""
+"""Bytes to read of an answer that is an acknowledgement or an error."""
 
 _FIRST_PAUSE_S: Final = 0.25
 _LONGEST_PAUSE_S: Final = 5.0
 _SLOWEST_BYTES_PER_S: Final = 8_000.0
-"""What a line carries that is not known yet."""
+"""The speed of a line not yet measured."""
 _SILENT_S: Final = 10.0
-"""An answer that takes longer is worth a word: a person may take the program for dead."""
+"""Tell of an answer that takes longer: a person may think that the program hangs."""
 
 
 class Passing(Exception):
     """A fault that may be gone the next time.
 
-    `no_network`: what it looks like where the network is not up yet. `refused`: nothing listens at the port.
+    `no_network`: it looks as if the network is not up yet. `refused`: nothing listens at the port.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class Passing(Exception):
 
 
 class _Unreachable(Exception):
-    """No such host, or no TLS with it: trying again is no help at the start."""
+    """No such host, or no TLS with it: at the start another try is no help."""
 
     def __init__(self, reason: str, hint: str | None = None) -> None:
         super().__init__(reason)
@@ -74,13 +74,13 @@ class _Unreachable(Exception):
 class Caller:
     """Runs requests to one server.
 
-    `patience_s` is how long a passing fault (no connection, 429, 5xx) is waited out in one request.  While `opening`
-    it counts from the first try on, a server may be silent for OPENING_PATIENCE_S, and errors are StoreUnavailable;
-    later StoreRefused, StoreDown, StoreFull or StoreError.  At the start a network that is not up yet is waited for
-    `start_wait_s`, and a server that refuses the connection `refusal_wait_s`.  No error and no log line holds a
-    password or token, be it of a proxy.
+    `patience_s`: how long one request waits out temporary faults (no connection, 429, 5xx).  While `opening` it counts
+    from the first try on, a server may be silent for OPENING_PATIENCE_S, and errors are StoreUnavailable; later they
+    are StoreRefused, StoreDown, StoreFull or StoreError.  At the start it waits `start_wait_s` for a network that is
+    not up yet, and `refusal_wait_s` for a server that refuses the connection.  No error and no log line holds a
+    password or token, not even a proxy's.
 
-    Silence is limited, not the time that an answer takes: its reader calls `heard` for each piece.
+    It limits silence, not the time of an answer: its reader calls `heard` for each piece.
     """
 
     def __init__(self, address: Address) -> None:
@@ -99,10 +99,10 @@ class Caller:
 
     @property
     def waiting(self) -> Waiting | None:
-        """What keeps the server from answering, as far as the last answer to any request tells; None while it works."""
+        """What keeps the server from answering, by the last answer to any request; None while it works."""
         if self._waiting is not None:
             return self._waiting
-        # A slow line brings something all the time: waiting is not in vain.
+        # A slow line brings something all the time: the wait is not in vain.
         since_s = max(min(self._asked_s.values(), default=math.inf), self.heard_s or 0.0)
         if time.monotonic() - since_s < _SILENT_S:
             return None
@@ -113,7 +113,7 @@ class Caller:
         return f"<Caller {self.address.server} opening={self.opening} patience_s={self.patience_s}>"
 
     def heard(self) -> None:
-        """A piece of an answer has come: every call that waits for this server starts its patience anew."""
+        """Note a piece of an answer: every call that waits for this server starts its patience anew."""
         self.heard_s = time.monotonic()
         now_s = asyncio.get_running_loop().time()
         for timeout, silence_s in self._listening.items():
@@ -121,7 +121,7 @@ class Caller:
                 timeout.reschedule(now_s + silence_s)
 
     async def body_of(self, response: aiohttp.ClientResponse, most: int | None = None) -> bytes:
-        """The body of an answer, or its first `most` bytes, in however many pieces it comes."""
+        """Return the body of an answer, or its first `most` bytes, in however many pieces it comes."""
         parts = []
         size = 0
         async for part in response.content.iter_any():
@@ -133,9 +133,9 @@ class Caller:
         return b"".join(parts)[:most]
 
     async def persist(self, attempt: Callable[[], Awaitable[T]], *, sends: int = 0) -> T:
-        """Run `attempt` until it succeeds or fails for good, at most `patience_s` after its first passing fault.
+        """Run `attempt` until it succeeds or fails for good, at most `patience_s` after its first temporary fault.
 
-        `sends`: how many bytes it sends.  In the first try the server may be silent for SILENCE_S, in the others until
+        `sends`: the bytes that it sends.  In the first try the server may be silent for SILENCE_S, in the others until
         the patience ends.
         """
         # At the start a person waits, so the silence of a server that hangs counts too.
@@ -178,7 +178,7 @@ class Caller:
 
     @contextlib.contextmanager
     def _asking(self, asked_s: float) -> Iterator[None]:
-        """While a request is under way; whatever comes of it but a passing fault says that the server answers."""
+        """Track a request under way; any outcome except a temporary fault shows that the server answers."""
         request = object()
         self._asked_s[request] = asked_s
         try:
@@ -194,7 +194,7 @@ class Caller:
             del self._asked_s[request]
 
     def act_on(self, verdict: Verdict) -> Verdict:
-        """Give the verdict back if the one who asked has to act on it, else raise what it means."""
+        """Return the verdict if the caller must act on it, else raise what it means."""
         reason, server, noun = verdict.reason, self.address.server, self.address.noun
         match verdict.kind:
             case "passing":
@@ -203,7 +203,7 @@ class Caller:
                 raise StoreFull(
                     f"the disk of the InfluxDB server at {server} is full: {reason}",
                     # 1.6.7 and 2.7.12 show points that never reached the disk, and refuse a shard that failed once,
-                    # both until they are restarted.
+                    # both until they restart.
                     hint="make room there, restart the server and run again; until it is restarted it may show candles "
                     "that it has not kept",
                 )
@@ -222,13 +222,13 @@ class Caller:
         return verdict
 
     def refused(self, message: str, *, hint: str) -> StoreError:
-        """The error for a server that will not work for us."""
+        """Make the error for a server that will not work for us."""
         return StoreUnavailable(message, hint=hint) if self.opening else StoreRefused(message, hint=hint)
 
     def proxy(self) -> str | None:
-        """The proxy that the environment sets for this server; StoreUnavailable when it can be none."""
+        """The proxy that the environment sets for this server; StoreUnavailable if it cannot be one."""
         if not self.address.tls:
-            # A plain database is on the own network, where a proxy for the internet is no help.
+            # A plain database is on our own network, where a proxy for the internet is no help.
             return None
         try:
             found = proxy_for(URL(self.address.http_url))
@@ -238,9 +238,9 @@ class Caller:
 
     @asynccontextmanager
     async def _silence_limited(self, limit_s: float | None, sends: int) -> AsyncIterator[None]:
-        """TimeoutError when nothing comes from the server for `limit_s`; None for as long as is usual in a run."""
+        """Raise TimeoutError when nothing comes from the server for `limit_s`; None for the usual limit of a run."""
         self._sending_bytes += sends
-        # What is sent first has to get there, all of it that is on its way side by side.
+        # Everything on its way side by side must first get there.
         silence_s = SILENCE_S + 2 * self._sending_bytes / self._bytes_per_s if limit_s is None else limit_s
         began_s = time.monotonic()
         try:
@@ -261,7 +261,7 @@ class Caller:
             async with self._silence_limited(limit_s, sends):
                 return await attempt()
         except aiohttp.ClientHttpProxyError as exc:
-            # Without its own text, which holds the address of the proxy with the login in it.
+            # Without its own text, which holds the proxy's address and login.
             reason = f"the proxy in HTTPS_PROXY answers with HTTP status {exc.status}"
             raise (Passing(reason) if exc.status >= 500 else self._if_opening(reason)) from None
         except aiohttp.ClientConnectorError as exc:
@@ -284,7 +284,7 @@ class Caller:
         return Passing(who + reason[:1].upper() + reason[1:], no_network=no_network, refused=is_refused(exc))
 
     def _if_opening(self, reason: str, hint: str | None = None) -> Exception:
-        # At the start it is most likely a slip in the address; in a run, a name server that is down for a while.
+        # At the start most likely a slip in the address; in a run, a name server that is down for a while.
         return _Unreachable(reason, hint) if self.opening else Passing(reason)
 
     def _down(self, fault: Exception) -> StoreError:
@@ -299,7 +299,7 @@ class Caller:
 
 
 def clock_ahead_ms(headers: Any) -> int:
-    """The server's clock, from the date of an answer, less ours."""
+    """Return the server's clock, from the date of an answer, less ours."""
     try:
         return int((parsedate_to_datetime(headers.get("Date", "")).timestamp() - time.time()) * 1000)
     except ValueError:
@@ -307,7 +307,7 @@ def clock_ahead_ms(headers: Any) -> int:
 
 
 def gzipped(data: bytes) -> bytes:
-    """`data` packed at level 1, where most of the gain is for a tenth of the work."""
+    """Pack `data` at level 1: most of the gain for a tenth of the work."""
     packer = zlib.compressobj(1, wbits=31)
     return packer.compress(data) + packer.flush()
 

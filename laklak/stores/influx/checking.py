@@ -32,14 +32,14 @@ _BESIDE_SHOWN: Final = 3
 
 
 def server_finding(place: Place, version: str) -> Finding:
-    """What answers, and as whom it knows us."""
+    """Say what answers, and as whom it knows us."""
     address = place.address
     text = f"InfluxDB {version} at {address.server}, {address.account}"
     return Finding("ok", text, facts={"server_version": version})
 
 
 def clock_finding(clock_ahead_ms: int) -> Finding | None:
-    """A warning where the clocks of the server and of this machine are apart: the server's says what is too old."""
+    """Warn if the clocks of the server and of this machine are apart: the server's decides what is too old."""
     if abs(clock_ahead_ms) < _CLOCK_OFF_MS:
         return None
     side = "ahead of" if clock_ahead_ms > 0 else "behind"
@@ -52,7 +52,7 @@ def clock_finding(clock_ahead_ms: int) -> Finding | None:
 
 
 def retention_finding(retention: Retention) -> Finding | None:
-    """How long the server keeps what is written; None where it is for ever."""
+    """Say how long the server keeps what is written; None if for ever."""
     if retention.duration_ms is None:
         return None
     what = "it" if retention.policy is None else f"its retention policy {retention.policy}"
@@ -64,9 +64,9 @@ def retention_finding(retention: Retention) -> Finding | None:
 
 
 async def write_finding(place: Place) -> Finding:
-    """Whether candles can be written: a write of nothing proves the right.
+    """Say whether candles can be written: writing nothing proves the right.
 
-    1.6.7 and 2.7.12 look for the database and the rights of the user first; then there is no point to take.
+    1.6.7 and 2.7.12 check the database and the user's rights first; then there is no point to take.
     """
     try:
         verdict = await place.write(b"")
@@ -78,7 +78,7 @@ async def write_finding(place: Place) -> Finding:
 
 
 async def making_finding(place: Place) -> Finding:
-    """Whether a run could make the database that is not there."""
+    """Say whether a run could make the missing database."""
     address = place.address
     if await place.may_make():
         return Finding("ok", f"a backfill can make the {address.noun} {address.database}")
@@ -92,7 +92,7 @@ async def making_finding(place: Place) -> Finding:
 
 
 async def types_findings(place: Place, contents: Contents) -> list[Finding]:
-    """A warning for each stretch in which the server refuses candles, since fields are no floats there."""
+    """Warn of each stretch in which the server refuses candles because fields are no floats there."""
     unplaced: list[str] = []
     with anyio.move_on_after(_LOOK_S) as looking:
         await contents.find_closed()
@@ -122,7 +122,7 @@ def _closed_finding(place: Place, measurement: str, one: Closed) -> Finding:
 
 
 async def doubles_findings(place: Place, contents: Contents) -> list[Finding]:
-    """A warning for series that differ from ours in a tag and double what a query by symbol gives."""
+    """Warn of series that differ from ours in a tag and double the rows of a query by symbol."""
     found: list[Finding] = []
     look: Look | None = None
     doubles: list[tuple[str, Doubles, list[Tagged]]] = []
@@ -139,7 +139,7 @@ async def doubles_findings(place: Place, contents: Contents) -> list[Finding]:
                     found.append(await _double_finding(place, removal))
                 else:
                     more_points.append(await removal.points())
-    # However long the counting took, what was found is told.
+    # Tell what was found, however long the counting took.
     if rest := doubles[len(found) :] if look is not None else []:
         found.append(_more_doubles(rest, more_points, len(doubles)))
     return [*found, _unfinished("series that double ours")] if looking.cancelled_caught else found
@@ -148,7 +148,7 @@ async def doubles_findings(place: Place, contents: Contents) -> list[Finding]:
 def _more_doubles(
     rest: Sequence[tuple[str, Doubles, list[Tagged]]], points: Sequence[int | None], doubles: int
 ) -> Finding:
-    """So many kinds more, and as many of their points as there was time to count."""
+    """Tell of the other kinds, with their points as far as there was time to count."""
     names = [f"{measurement},{one.like}" for measurement, one, _ in rest]
     count = sum(one for one in points if one is not None)
     least = "" if len(points) == len(rest) and None not in points else "at least "

@@ -1,10 +1,10 @@
-"""Candles as a server spells them in MessagePack when it is asked in InfluxQL, as columns of numbers.  Pure.
+"""Candles in MessagePack, as a server spells its answers to InfluxQL, read as columns of numbers.  Pure.
 
     {"results": [{"statement_id": 0, "series": [{"name": .., "columns": ["time", "open", ..], "values": [[..], ..]}]}]}
 
-Doubles come as they are kept, so there are no digits to read; and a row whose five numbers are all there always takes
-the same 55 bytes, so columns are cut out of all rows at once.  Measured on 1.6.7 and 2.7.12, CPU seconds of the server
-for a million rows: 1.2, where CSV takes 1.7, JSON 2.1 (5 where it packs it) and Flux with a pivot 4.8; and of ours 0.4
+Doubles come as they are kept, so there are no digits to read; and a row with all five numbers always takes the same 55
+bytes, so columns are cut out of all rows at once.  Measured on 1.6.7 and 2.7.12, CPU seconds of the server for a
+million rows: 1.2, where CSV takes 1.7, JSON 2.1 (5 where it packs it) and Flux with a pivot 4.8; and of ours 0.4
 instead of 2 and 3.5.
 
 Source: https://github.com/msgpack/msgpack/blob/master/spec.md (read 2026-10), tried on 1.6.7 and 2.7.12.
@@ -42,7 +42,7 @@ _LENGTHS: Final = {0xD9: (1, "text"), 0xDA: (2, "text"), 0xDB: (4, "text"), 0xDC
 
 
 class FailedStatement(Exception):
-    """What was asked failed; the text is the server's sentence."""
+    """The statement failed; the text is the server's sentence."""
 
 
 @dataclass(slots=True)
@@ -60,7 +60,7 @@ class _Bytes:
         return taken
 
     def value(self) -> Any:
-        """The next value, whatever it is; the `values` of a map as an array of each column where all rows are alike."""
+        """Return the next value of any kind; `values` of like rows as an array for each column."""
         (mark,) = self.take(1)
         if mark < 0x80 or mark >= 0xE0:
             return mark if mark < 0x80 else mark - 0x100
@@ -83,7 +83,7 @@ class _Bytes:
         return self._alike(count) or [self.value() for _ in range(count)]
 
     def _alike(self, count: int) -> list[array[Any]] | None:
-        """Rows of candles as columns; None where one of them lacks a number, or they are no such rows."""
+        """Return rows of candles as columns; None if one lacks a number, or they are no such rows."""
         block = self.data[self.at : self.at + count * _ROW_BYTES]
         if (
             not block
@@ -106,10 +106,10 @@ def _column(kind: str, block: bytes, start: int) -> array[Any]:
 
 
 def read_columns(body: bytes, step_ms: int) -> Columns | None:
-    """The candles on the grid, in the order in which they come: NaN where one lacks a number.
+    """Return the candles on the grid, in the order in which they come: NaN for a missing number.
 
-    None where the server has answered in another language.  Raises FailedStatement when there is an error in it,
-    ValueError when it is cut off or no such answer.
+    None if the server answered in another format.  Raises FailedStatement if the answer holds an error, ValueError if
+    it is cut off or no such answer.
     """
     if body[:1] in (b"{", b"n", b"e", b""):
         return None
@@ -128,7 +128,7 @@ def read_columns(body: bytes, step_ms: int) -> Columns | None:
 
 
 def _series(body: bytes) -> Iterator[list[array[Any]]]:
-    """The rows of each piece as columns."""
+    """Yield the rows of each piece as columns."""
     read = _Bytes(body)
     unfinished = True
     while read.at < len(body):

@@ -1,4 +1,4 @@
-"""What a database holds: for the line that is printed first, and for a copy of it."""
+"""What a database holds: for the line printed first, and for a copy of it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from laklak.text import some_of
 
 OWN_PREFIX: Final = "laklak_"
 
-# Up to so many candles are counted: half a second.
+# Up to this many candles are counted: half a second.
 _COUNTED: Final = 5_000_000
 _NAMES_SHOWN: Final = 5
 
@@ -38,9 +38,9 @@ class Contents:
         self._ours = re.compile(".+".join(pieces))
 
     async def summary(self) -> tuple[str, ...]:
-        """`2 series`, `1,488 candles`, `2026-01-01T00:00Z to 2026-01-02T00:00Z`; nothing when there are no candles.
+        """Return `2 series`, `1,488 candles`, `2026-01-01T00:00Z to 2026-01-02T00:00Z`; nothing without candles.
 
-        Candles are counted only where that is quick.
+        It counts candles only if that is quick.
         """
         edges = await self.series()
         if not edges:
@@ -54,7 +54,7 @@ class Contents:
         return (*parts, f"{iso(first)} to {iso(end)}")
 
     async def foreign(self) -> str:
-        """What other programs have put here, in a few words; empty when there is nothing."""
+        """Say in a few words what other programs have put here; empty if nothing."""
         ours, others = await self._measurements()
         for measurement in ours:
             tags = (await self._reader.layout(measurement)).foreign_tags
@@ -63,7 +63,7 @@ class Contents:
         return some_of(others, _NAMES_SHOWN)
 
     async def series(self) -> Edges:
-        """The first and the last open_time of every series of candles that this store would read."""
+        """Return the first and the last open_time of every series of candles that this store would read."""
         ours, _ = await self._measurements()
         edges: dict[Series, tuple[int, int]] = {}
         for measurement in ours:
@@ -72,7 +72,7 @@ class Contents:
         return edges
 
     async def edges_of_points(self) -> Edges:
-        """The same by the first and the last point that has any of the five numbers."""
+        """Return the same by the first and the last point with any of the five numbers."""
         ours, _ = await self._measurements()
         found = [(name, await self._edges(name, *FIELDS)) for name in ours]
         return {one: times for name, edges in found for one, times in edges.items() if self._is_read(one, name)}
@@ -81,13 +81,13 @@ class Contents:
         look = await self._place.look() if await self._types.mixed(measurement) else None
         if look is None:
             return await self._place.series_edges(measurement, *fields)
-        # A 2.7.12 server asked in Flux leaves out series whose first points are of another type.
+        # Asked in Flux, a 2.7.12 server leaves out series whose first points are of another type.
         found = [one for one in await look.series(measurement) if one.like_candles and set(one.tags) == set(TAGS)]
         named = [(series_of(one.tags), (one.first_ms, one.last_ms)) for one in found]
         return {series: times for series, times in named if series is not None}
 
     async def find_closed(self) -> None:
-        """Look for shards where fields of candles are no floats, of deleted points as far as the server tells."""
+        """Find shards where fields of candles are no floats, also of deleted points as far as the server tells."""
         look = await self._place.look()
         for measurement in (await self._measurements())[0]:
             if look is not None and await self._types.mixed(measurement):
@@ -97,7 +97,7 @@ class Contents:
                 await self._types.look_at_all(measurement, span)
 
     def closed(self) -> list[tuple[str, Closed]]:
-        """What was found so far, with the measurements."""
+        """Return what was found so far, with the measurements."""
         return self._types.found()
 
     async def empty(self) -> bool:
@@ -105,14 +105,14 @@ class Contents:
         return not (await self._measurements())[0]
 
     async def unplaced_types(self) -> list[str]:
-        """The fields that are no floats somewhere, where the server cannot be asked where: `close is integer`."""
+        """Return the fields that are no floats somewhere, if the server cannot say where: `close is integer`."""
         if await self._place.look() is not None:
             return []
         ours, _ = await self._measurements()
         return [f"{name}: {one}" for name in ours for one in (await self._reader.layout(name)).conflicts]
 
     async def doubles(self) -> list[tuple[str, Doubles, list[Tagged]]]:
-        """The series that double what a query by symbol gives, with their measurement and all that is in it."""
+        """Return the series that double the rows of a query by symbol, with their measurement and all its series."""
         found: list[tuple[str, Doubles, list[Tagged]]] = []
         look = await self._place.look()
         if look is None:
@@ -146,13 +146,13 @@ class Contents:
         return Foreign(tuple(points), counts)
 
     async def _listed(self, look: Look, measurement: str) -> list[Tagged]:
-        """What is in a measurement, asked once for all that looks at it: a second for thousands of series."""
+        """Return a measurement's series, asked for once: a second for thousands of series."""
         if measurement not in self._lists:
             self._lists[measurement] = await look.series(measurement)
         return self._lists[measurement]
 
     async def foreign_tags(self, measurement: str) -> tuple[str, ...]:
-        """The tags of a measurement that no candle has."""
+        """Return the tags of a measurement that no candle has."""
         return (await self._reader.layout(measurement)).foreign_tags
 
     async def _count(self) -> int:

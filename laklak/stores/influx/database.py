@@ -1,4 +1,4 @@
-"""A database or bucket on a server: what a version of InfluxDB has to be able to do, and the facts that it gives."""
+"""A database or bucket on a server: what each version of InfluxDB implements, and the facts that it returns."""
 
 from __future__ import annotations
 
@@ -31,25 +31,25 @@ Edges = Mapping[Series, tuple[int, int]]
 """The times of the first and of the last point of each series."""
 
 Kinds = Mapping[str, type[str] | type[int] | type[float]]
-"""Fields of points of ours, and what they are."""
+"""Fields of our points, and their types."""
 
 NOTHING: Final[Mapping[str, str | int]] = MappingProxyType({})
 
 LAST_MS: Final = (2**63 - 10) // 1_000_000
-"""Times are kept as 64-bit nanoseconds; beyond that a server answers with an error or, worse, counts round."""
+"""Servers keep times as 64-bit nanoseconds; beyond that they answer with an error or, worse, wrap around."""
 
 _HOUR_MS: Final = 60 * MINUTE_MS
 _YEAR_1_MS: Final = (date(1970, 1, 1).toordinal() - 1) * DAY_MS
 
-# A server drops what has become too old while a run goes on, so the oldest hour is left to it.
+# A server drops what grows too old during a run, so leave it the oldest hour.
 _MARGIN_MS: Final = _HOUR_MS
 
 
 @dataclass(frozen=True, slots=True)
 class Retention:
-    """How long a server keeps points; `duration_ms` None means for ever. `policy`: its name, where it has one.
+    """How long a server keeps points; `duration_ms` None means for ever. `policy`: its name, if it has one.
 
-    `shard_ms`: how long a time the points of one shard span. `other_policies` are those of the same database.
+    `shard_ms`: the time span of one shard. `other_policies`: those of the same database.
     """
 
     database: str
@@ -59,15 +59,15 @@ class Retention:
     other_policies: tuple[str, ...] = ()
 
     def shard_of(self, time_ms: int) -> int:
-        """The number of the shard that a point goes to: servers count them from the year 1."""
+        """Return the number of a point's shard: servers count them from the year 1."""
         return (time_ms + _YEAR_1_MS) // self.shard_ms
 
     def shard_end_ms(self, time_ms: int) -> int:
-        """Where the shard ends that a point goes to."""
+        """Return where a point's shard ends."""
         return (self.shard_of(time_ms) + 1) * self.shard_ms - _YEAR_1_MS
 
     def oldest_ms(self, now_ms: int) -> int | None:
-        """The first minute that can be written now and is sure to be taken; None where nothing is ever dropped."""
+        """Return the first minute that the server surely takes now; None if it never drops anything."""
         if self.duration_ms is None:
             return None
         oldest_ms = now_ms - max(0, self.duration_ms - _MARGIN_MS)
@@ -83,7 +83,7 @@ class Retention:
 
     @property
     def keeper(self) -> str:
-        """What it is that keeps, for people."""
+        """The name of what keeps them, for people."""
         if self.policy is None:
             return f"the bucket {self.database}"
         return f"the retention policy {self.policy} of the database {self.database}"
@@ -101,7 +101,7 @@ class Retention:
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """What was found: the server, whether the database is there now, and whether it was made just now."""
+    """What opening found: the server, whether the database is there now, and whether it was made just now."""
 
     version: str
     clock_ahead_ms: int
@@ -121,8 +121,8 @@ class Layout:
 class Days:
     """What a server says of the whole UTC days that a range touches, by their start in ms.
 
-    `counts` are the points that have a `close`, wherever in the minute they lie; `parts` those of them in the range, of
-    the days that it cuts. `seals` are what laklak noted of days that it had proven: so many candles and nothing else.
+    `counts`: the points with a `close`, wherever in the minute they lie; `parts`: those inside the range, for the days
+    that it cuts. `seals`: laklak's notes of days that it had proven: so many candles and nothing else.
     """
 
     counts: Mapping[int, int]
@@ -140,7 +140,7 @@ class Points:
 
 @dataclass(frozen=True, slots=True)
 class StrayRemoval:
-    """Statements that remove points, and a remark: where they are run and what else they take."""
+    """Statements that remove points, and a remark: where to run them and what else they remove."""
 
     statements: tuple[str, ...]
     remark: str
@@ -150,8 +150,8 @@ class Place(Protocol):
     """Where candles are, in the language of its server; used inside one event loop, several calls at once.
 
     Times are ms UTC, spans are not empty and within LAST_MS.  A series is the points of a measurement with exactly its
-    three tags; `candles` and `times` give those on the grid of its interval.  Nothing here decides anything about
-    candles: that is in read.py and write.py.
+    three tags; `candles` and `times` return those on the grid of its interval.  Nothing here decides about candles:
+    reader and writer do.
     """
 
     @property
@@ -167,7 +167,7 @@ class Place(Protocol):
     def looks_past_ends(self) -> bool:
         """Whether a question also opens the shard that begins where its range ends.
 
-        2.7.12 does, and shows nothing of the others where the types of that one are not theirs.
+        2.7.12 does, and shows no points of the others if the types of that shard differ.
         """
         ...
 
@@ -182,16 +182,16 @@ class Place(Protocol):
         ...
 
     def replay_remarks(self, path: str) -> Sequence[str]:
-        """Remarks for the head of a file of lines, without `# `, that say how it is sent again."""
+        """Return remarks for the head of a file of lines, without `# `, that say how to send it again."""
         ...
 
     async def may_make(self) -> bool:
-        """Whether the database that is not there could be made by us; nothing is made."""
+        """Whether we could make the missing database; makes nothing."""
         ...
 
     @property
     def making_hint(self) -> str:
-        """Whom to ask for what, where it may not."""
+        """Whom to ask for what, if we may not make it."""
         ...
 
     # Candles of one series
@@ -199,26 +199,26 @@ class Place(Protocol):
     async def days(self, measurement: str, series: Series, span: TimeRange) -> Days: ...
 
     async def full_days(self, measurement: str, series: Series, span: TimeRange) -> set[int]:
-        """Days of a range of whole ones that surely have a whole candle at each place of the grid and nothing else.
+        """Return the days of `span`, all whole, that surely have a whole candle at each place of the grid and no more.
 
-        Others may be so too: what is not given here is to be looked at by its points.
+        Others may be full, too: look at the points of all days not returned.
         """
         ...
 
     async def points(self, measurement: str, series: Series, span: TimeRange) -> Points:
-        """When every point in `span` that has any of the five numbers is."""
+        """Return the time of every point in `span` with any of the five numbers."""
         ...
 
     async def edges(self, measurement: str, series: Series, span: TimeRange) -> TimeRange | None:
-        """From the first point in `span` to just after the last."""
+        """Return the range from the first point in `span` to just after the last; None without points."""
         ...
 
     async def times(self, measurement: str, series: Series, spans: Sequence[TimeRange]) -> list[int]:
-        """The times in each of `spans` at which there is a close, one after the other."""
+        """Return the times in each of `spans` at which there is a close, one span after the other."""
         ...
 
     async def candles(self, measurement: str, series: Series, span: TimeRange) -> Columns:
-        """What stands on the grid in `span`, oldest first; a field that is missing is NaN."""
+        """Return what stands on the grid in `span`, oldest first; NaN for a missing field."""
         ...
 
     # Whole measurements
@@ -226,31 +226,31 @@ class Place(Protocol):
     async def measurements(self) -> list[str]: ...
 
     async def layout(self, measurement: str) -> Layout:
-        """Which tags and field types a measurement has got so far; it need not exist."""
+        """Return the tags and field types that a measurement has so far; it need not exist."""
         ...
 
     async def look(self) -> Look | None:
-        """Questions in InfluxQL; None where the server takes none for this database."""
+        """Return questions in InfluxQL; None if the server takes none for this database."""
         ...
 
     def how_to_remove(self, removal: Removal) -> str:
-        """How a user removes doubles and nothing else; says so where that cannot be."""
+        """Say how a user removes doubles and nothing else, or that it is impossible."""
         ...
 
     def types_remedy(self, measurement: str, shard: Shard) -> str:
-        """What a user does about a shard in which fields of candles are no floats, and what that takes along."""
+        """Say what a user does about a shard in which fields of candles are no floats, and what that removes, too."""
         ...
 
     async def series_edges(self, measurement: str, *fields: str) -> Edges:
-        """Of every series with points that have one of the fields at least."""
+        """Return the edges of every series with points that have at least one of the fields."""
         ...
 
     async def series_counts(self, measurement: str) -> Mapping[Series, int]:
-        """The points of every series, wherever in the minute they lie."""
+        """Return the number of points of every series, wherever in the minute they lie."""
         ...
 
     def stray_removal(self, measurement: str, series: Series, times_ns: Sequence[int]) -> StrayRemoval:
-        """How a person removes the points of a series at these times."""
+        """Return how a person removes the points of a series at these times."""
         ...
 
     # What is known beside candles
@@ -258,16 +258,16 @@ class Place(Protocol):
     async def rows(
         self, measurement: str, fields: Mapping[str, type[str] | type[int]], series: Series, span: TimeRange
     ) -> list[tuple[int, tuple[Any, ...]]]:
-        """The points of a series in a measurement of ours, rising: their time and these fields.
+        """Return the points of a series in a measurement of ours, rising: their time and these fields.
 
-        A field that a point does not have is empty or 0, as its type says.
+        A field that a point lacks is empty or 0, by its type.
         """
         ...
 
     async def newest(
         self, measurement: str, fields: Mapping[str, type[str] | type[int]]
     ) -> Mapping[Series, tuple[int, tuple[Any, ...]]]:
-        """The last point of every series in a measurement of ours, whose points have all of these fields."""
+        """Return the last point of every series in a measurement of ours, whose points have all of these fields."""
         ...
 
     async def last_rows(
@@ -280,22 +280,22 @@ class Place(Protocol):
         series: Series | None = None,
         unless: Mapping[str, str | int] = NOTHING,
     ) -> list[tuple[int, tuple[Any, ...]]]:
-        """The newest so many points in a measurement of ours, the newest first; otherwise as `rows`.
+        """Return the newest `last` points of a measurement of ours, newest first; otherwise as `rows`.
 
-        Of a time, of a series, without those that have a field of such a value; among `fields` may be TAGS.
+        Restrict them to `span`, to `series`, and to points without the `unless` values; `fields` may include TAGS.
         """
         ...
 
     async def forget(self, measurement: str, span: TimeRange) -> None:
-        """Delete the points of a measurement of ours in a time."""
+        """Delete the points of a measurement of ours in `span`."""
         ...
 
     async def absence_counts(self) -> list[AbsenceCount]:
-        """How many entries of laklak_holes and laklak_absences still hold, by venue and kind."""
+        """Count the entries of laklak_holes and laklak_absences that still hold, by venue and kind."""
         ...
 
     async def notes(self) -> list[tuple[int, Note]]:
-        """The newest point of laklak_notes for each kind about each thing, with its time in ms."""
+        """Return the newest point of laklak_notes for each kind about each thing, with its time in ms."""
         ...
 
     async def newest_schema(self) -> int | None: ...
@@ -304,18 +304,18 @@ class Place(Protocol):
 
 
 def clipped(span: TimeRange) -> TimeRange:
-    """`span` without what no server can keep."""
+    """Return the part of `span` that servers can keep."""
     start_ms, end_ms = (min(max(edge_ms, -LAST_MS), LAST_MS) for edge_ms in (span.start_ms, span.end_ms))
     return TimeRange(start_ms, end_ms)
 
 
 def whole_days(span: TimeRange) -> TimeRange:
-    """The UTC days that a range, which is not empty, touches."""
+    """Return the UTC days that a range, which is not empty, touches."""
     return clipped(TimeRange(span.start_ms // DAY_MS * DAY_MS, -(-span.end_ms // DAY_MS) * DAY_MS))
 
 
 def cut_days(span: TimeRange) -> list[TimeRange]:
-    """The parts of a range in days of which it leaves out something: none, one or two."""
+    """Return the parts of a range in days that it does not contain whole: none, one or two."""
     first_end_ms = min(span.end_ms, (span.start_ms // DAY_MS + 1) * DAY_MS)
     last_start_ms = max(span.start_ms, span.end_ms // DAY_MS * DAY_MS)
     head, tail = TimeRange(span.start_ms, first_end_ms), TimeRange(last_start_ms, span.end_ms)
@@ -326,6 +326,6 @@ def cut_days(span: TimeRange) -> list[TimeRange]:
 
 
 def parts(span: TimeRange, step_ms: int) -> Iterator[TimeRange]:
-    """`span` in pieces of `step_ms`, the last one maybe shorter."""
+    """Cut `span` into pieces of `step_ms`, the last one maybe shorter."""
     for start_ms in range(span.start_ms, span.end_ms, step_ms):
         yield TimeRange(start_ms, min(start_ms + step_ms, span.end_ms))

@@ -18,9 +18,9 @@ FILE_NAME: Final = "laklak-dead-letter.lp"
 class DeadLetter:
     """Appends refused lines to a file, each lot after a remark that says when, where and why.
 
-    The file is line protocol with remarks; `remarks` begin each lot and say how it is sent again.  A file that cannot
-    be written is a warning in the log and no error: the lines are counted as refused anyway, and the next run tries
-    them again.
+    The file is line protocol with remarks; `remarks` begin each lot and say how to send it again.  If the file cannot
+    be written, the log warns and no error follows: the lines count as refused anyway, and the next run tries them
+    again.
     """
 
     def __init__(self, path: str, remarks: Sequence[str]) -> None:

@@ -1,4 +1,4 @@
-"""Series that mean one of ours and are spelled otherwise: a query by symbol gives their rows as well.  Pure.
+"""Series that mean one of ours in another spelling: a query by symbol returns their rows as well.  Pure.
 
 exchange=binance,symbol=BTCUSDT,timeframe=1m              ours
 exchange=Binance,symbol=BTCUSDT,timeframe=1m              another spelling of a value (BTC/USDT, 60, 1min, ...)
@@ -41,10 +41,10 @@ _UNITS_MS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Doubles:
-    """Series that differ from ours in the same way, and the ones of ours that they stand beside.
+    """Series that differ from ours in the same way, and our series beside them.
 
-    `apart` are the tags by which a condition tells exactly these from all others, empty for a tag that they lack;
-    series with any other tag more are no part of it.
+    `apart`: the tags by which a condition tells exactly these from all others, empty for a tag that they lack; it
+    excludes series with any further tag.
     """
 
     series: tuple[Tagged, ...]
@@ -58,7 +58,7 @@ class Doubles:
         return self.series[0].name + more
 
     def along(self, found: Iterable[Tagged]) -> list[Tagged]:
-        """What of a measurement a condition takes along that cannot say of a tag that it is not there."""
+        """Return what else of a measurement a condition matches that cannot require a tag to be absent."""
         told = [(key, value) for key, value in self.apart.items() if value]
         own = {id(one) for one in self.series}
         taken = (one for one in found if all(one.tags.get(key) == value for key, value in told))
@@ -74,7 +74,7 @@ class Doubles:
 
 
 def find_doubles(found: Sequence[Tagged], is_read: Callable[[Series], bool]) -> list[Doubles]:
-    """All doubles in a measurement whose series are `found`, the largest groups first."""
+    """Return all doubles in a measurement whose series are `found`, the largest groups first."""
     groups: dict[tuple[tuple[str, str], ...], list[tuple[Tagged, list[Series]]]] = {}
     for one, beside in _strangers([one for one in found if one.like_candles], _ours(found, is_read)):
         groups.setdefault(_difference(one.tags, beside[0]), []).append((one, beside))
@@ -84,7 +84,7 @@ def find_doubles(found: Sequence[Tagged], is_read: Callable[[Series], bool]) -> 
             having.setdefault(tag, []).append(one)
     doubles = []
     for apart, group in groups.items():
-        # Of thousands, only those are looked at that have the rarest of the tags.
+        # Of thousands, look only at those that have the rarest of the tags.
         near_these = min((having[tag] for tag in apart if tag[1]), key=len, default=found)
         doubles += _told_apart(dict(apart), group, near_these)
     return sorted(doubles, key=lambda made: (-len(made.series), made.like))
@@ -116,7 +116,7 @@ def _strangers(found: Iterable[Tagged], ours: Sequence[Series]) -> Iterator[tupl
 
 
 def _ours(found: Iterable[Tagged], is_read: Callable[[Series], bool]) -> list[Series]:
-    """The series that laklak reads; of several spellings of one, the venue's own: capitals without separators."""
+    """Return the series that laklak reads; of several spellings of one the venue's: capitals without separators."""
     named: dict[tuple[str, str, str], list[Series]] = {}
     for one in found:
         series = series_of(one.tags) if set(one.tags) == set(TAGS) else None
@@ -146,7 +146,7 @@ def _difference(tags: Mapping[str, str], series: Series) -> tuple[tuple[str, str
 def _told_apart(
     apart: Mapping[str, str], group: Sequence[tuple[Tagged, list[Series]]], found: Sequence[Tagged]
 ) -> list[Doubles]:
-    """One group where what they have in common tells them from all others, else each of them by all its tags."""
+    """Return one group if its common tags tell it from all others, else each of them by all its tags."""
     if len(group) > 1 and sum(_fits(one, apart) for one in found) == len(group):
         beside = dict.fromkeys(series for _, near in group for series in near)
         return [Doubles(tuple(one for one, _ in group), tuple(beside), apart)]
@@ -159,13 +159,13 @@ def _fits(one: Tagged, apart: Mapping[str, str]) -> bool:
 
 
 def plain_symbol(symbol: str) -> str:
-    """A symbol in capitals without separators: `btc/usdt:usdt` is BTCUSDT."""
+    """Return a symbol in capitals without separators: `btc/usdt:usdt` is BTCUSDT."""
     pair, _, settled = symbol.partition(":")
     return _SEPARATORS.sub("", pair if "/" in pair and settled else symbol).upper()
 
 
 def lengths_ms(timeframe: str) -> set[int]:
-    """The lengths of a candle that a tag may mean: `60` is an hour or a minute, `1M` a minute too."""
+    """Return the lengths of a candle that a tag may mean: `60` is an hour or a minute, `1M` a minute too."""
     # M1, H4 and D1 in the spelling of MetaTrader.
     text = _LETTER_FIRST.sub(r"\2\1", timeframe.strip().casefold())
     found = _LENGTH.fullmatch(text)

@@ -18,7 +18,7 @@ from laklak.model.candles import CandleBatch, Candles, PackedCandles
 from laklak.model.series import Series
 
 FIELDS: Final = ("open", "high", "low", "close", "volume")
-"""The fields of a candle, all of them floats."""
+"""The fields of a candle, all floats."""
 
 TAGS: Final = ("exchange", "symbol", "timeframe")
 """The tags of a candle, in the order in which a server keeps them."""
@@ -26,18 +26,18 @@ TAGS: Final = ("exchange", "symbol", "timeframe")
 _NAME_ESCAPES: Final = str.maketrans({",": r"\,", " ": r"\ "})
 _KEY_ESCAPES: Final = str.maketrans({",": r"\,", "=": r"\=", " ": r"\ "})
 NO_TEXT: Final = "-"
-"""A field without a text: 2.7.12 reads empty ones that stand between others back in another order."""
+"""Stands for an empty text: 2.7.12 returns empty fields between others in another order."""
 
 _TEXT_ESCAPES: Final = str.maketrans({'"': r"\"", "\\": r"\\"})
 
 
 def tags_of(series: Series) -> dict[str, str]:
-    """The tags that say which series a point belongs to; together with the measurement they are its identity."""
+    """Return the tags that say which series a point belongs to; with the measurement they are its identity."""
     return {"exchange": series.venue, "symbol": series.symbol, "timeframe": series.interval.name}
 
 
 def series_of(tags: Mapping[str, str]) -> Series | None:
-    """The series of a point with these tags; None for one that laklak cannot have written."""
+    """Return the series of a point with these tags; None for one that laklak cannot have written."""
     try:
         return Series.parse(":".join(tags[tag] for tag in TAGS))
     except (KeyError, ValueError):
@@ -45,10 +45,10 @@ def series_of(tags: Mapping[str, str]) -> Series | None:
 
 
 def key_of(measurement: str, tags: Mapping[str, str]) -> str:
-    """A line up to its first space: the escaped name and tags.
+    """Return a line up to its first space: the escaped name and tags.
 
-    Raises ValueError for what line protocol has no certain spelling for: empty texts, control characters, and a
-    backslash, which would take a separator after it along.
+    Raises ValueError for what line protocol cannot surely spell: empty texts, control characters, and a backslash,
+    which would swallow a separator after it.
     """
     parts = [_spelled(measurement, _NAME_ESCAPES)]
     parts += [f"{_spelled(key, _KEY_ESCAPES)}={_spelled(tags[key], _KEY_ESCAPES)}" for key in sorted(tags)]
@@ -58,17 +58,17 @@ def key_of(measurement: str, tags: Mapping[str, str]) -> str:
 
 
 def candle_lines(candles: Candles, key: str, start: int = 0, stop: int | None = None) -> bytes:
-    """One line for each of the candles `start` to `stop`, oldest first, each ended by a newline.
+    """Return one line for each of the candles `start` to `stop`, oldest first, each ended by a newline.
 
-    The digits are the venue's own; nothing is parsed.  How the text is made is the candles' own matter, for it is the
-    hot path: 0.24 CPU s per million candles that came as a page, 0.14 for those that came as a file.
+    The digits are the venue's own; nothing is parsed.  The candles make the text themselves, because it is the hot
+    path: 0.24 CPU s per million candles that came as a page, 0.14 for those that came as a file.
     """
-    # "open=" belongs to what stands before, so that each line is made of as few pieces as possible.
+    # "open=" belongs to the piece before, so that each line is made of as few pieces as possible.
     return candles.encode((f"{key} open=", ",high=", ",low=", ",close=", ",volume=", " ", "\n"), start, stop)
 
 
 def candle_lines_ns(candles: Candles, key: str) -> bytes:
-    """The same with times in nanoseconds, which is what a server takes a time for that comes without a unit."""
+    """Return the same with times in nanoseconds, a server's default unit."""
     return candles.encode((f"{key} open=", ",high=", ",low=", ",close=", ",volume=", " ", "000000\n"))
 
 
@@ -77,10 +77,10 @@ _VALUES: Final = re.compile(" " + ",".join(f"{name}=([0-9.eE+-]+)" for name in F
 
 @dataclass(slots=True, eq=False)
 class CandleLines(PackedCandles):
-    """Candles as the lines they will be sent as: a fraction of what cells of Python take.
+    """Candles as the lines to send: a fraction of the memory of Python's cells.
 
-    `parts` are lines, `lines_per_part` in each but the last. Cells are read back from them when they are asked for,
-    which is when a server refuses some.
+    `parts` are lines, `lines_per_part` in each but the last. Cells are read back from them when asked for, which is
+    when a server refuses some.
     """
 
     series: Series
@@ -97,7 +97,7 @@ class CandleLines(PackedCandles):
         return cls(candles.series, candles.open_times, parts, lines_per_part)
 
     def lines(self, start: int, stop: int) -> bytes:
-        """The lines of the candles `start` to `stop`; nothing is copied where that is one part."""
+        """Return the lines of the candles `start` to `stop`; copies nothing if that is one part."""
         first, last = start // self.lines_per_part, (stop - 1) // self.lines_per_part
         before = first * self.lines_per_part
         if first == last and start == before and stop in (before + self.lines_per_part, len(self)):
@@ -114,13 +114,13 @@ class CandleLines(PackedCandles):
 
 
 def point_line(key: str, fields: Mapping[str, str | int | float], time_ms: int) -> str:
-    """One line of named values, ended by a newline: texts quoted, integers as integers, floats as floats."""
+    """Return one line of named values, ended by a newline: texts quoted, integers as integers, floats as floats."""
     cells = ",".join(f"{_spelled(name, _KEY_ESCAPES)}={_value(value)}" for name, value in fields.items())
     return f"{key} {cells} {time_ms}\n"
 
 
 def cell_of(cell: Any, kind: type[str] | type[int] | type[float]) -> str | int | float:
-    """What a server gives for a field of a point of ours; nothing, and no text, as what is empty, or is no number."""
+    """Read a server's cell of a field of ours: a missing one as empty or 0 by its type, NaN for a float."""
     if cell in (None, "") and kind is float:
         return math.nan
     return kind() if cell is None or cell in ("", NO_TEXT) else kind(cell)
@@ -134,7 +134,7 @@ def _spelled(text: str, escapes: Mapping[int, str]) -> str:
 
 def _value(value: str | int | float) -> str:
     if isinstance(value, str):
-        # A line ends at a newline, so a text that holds one is given a space instead.
+        # A line ends at a newline, so in a text a space replaces it.
         value = value or NO_TEXT
         return f'"{" ".join(value.splitlines()).translate(_TEXT_ESCAPES)}"'
     return f"{value}i" if isinstance(value, int) else repr(value)

@@ -1,7 +1,7 @@
-"""What else is in a measurement than candles, asked in InfluxQL, which servers of 1.x and of 2.x both speak.
+"""What else a measurement holds, asked in InfluxQL, which servers of 1.x and of 2.x both speak.
 
-Flux cannot tell it: where the types of a field differ from shard to shard, a 2.7.12 server shows in Flux only the
-points of the first shards, and nothing shows the type of a field whose points were deleted.
+Flux cannot tell: if the types of a field differ from shard to shard, a 2.7.12 server shows in Flux only the points of
+the first shards, and nothing shows the type of a field whose points were deleted.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ from laklak.stores.influx.v1.client import Rows
 _TYPED: Final = re.compile(r"\b(" + "|".join(FIELDS) + r")::([a-z]+)")
 _SHARDS: Final = re.compile(r"NUMBER OF SHARDS: (\d+)")
 _PLANS_PER_QUERY: Final = 50
-# No series has it, so nothing but the shards is counted.
+# No series has it, so only the shards are counted.
 _NO_TAG: Final = "laklak_nothing"
 _BY_DAY: Final = "GROUP BY time(1d) fill(none)"
 _COUNTED_AS_FLOATS: Final = ("integer", "unsigned")
 
 Ask = Callable[[str], Awaitable[list[list[Rows]]]]
-"""Runs InfluxQL statements: what each of them gave, times in ms."""
+"""Runs InfluxQL statements; returns the result of each, times in ms."""
 
 
 @dataclass(frozen=True, slots=True)
 class Shard:
-    """A stretch of time that a server keeps apart, with types of fields of its own; `number` names it in DROP SHARD."""
+    """A stretch of time that a server keeps apart, with its own types of fields; `number` names it in DROP SHARD."""
 
     span: TimeRange
     number: int | None = None
@@ -94,14 +94,14 @@ class Look:
         return {field: int(many) for row in counts for field, many in zip(fields, row, strict=True) if many}
 
     async def kinds_in(self, measurement: str, fields: Sequence[str], span: TimeRange) -> dict[str, str]:
-        """The types of these fields in the shards that `span` touches, also where their points have been deleted.
+        """Return the types of these fields in the shards that `span` touches, also of deleted points.
 
-        Fields that are not there are left out.  Where the types of one differ inside `span` a server names one of
-        them, a float if it is among them; so ask about what lies in one shard.
+        Leaves out fields that do not exist.  If the types of one differ inside `span`, a server names one of them, a
+        float if it is among them; so ask about times in one shard.
         """
         found = await self._kinds_in(measurement, fields, span)
         if not found and len(fields) > 1:
-            # Next to a field that is not there a server does not look at the others.
+            # Next to a field that does not exist a server ignores the others.
             for field in fields:
                 found.update(await self._kinds_in(measurement, (field,), span))
         return found
@@ -123,7 +123,7 @@ class Look:
     async def may_be(self, measurement: str, field: str, kind: str, span: TimeRange) -> bool:
         """Whether a point in `span` may have a field as that type, which is no float.
 
-        Nothing shows an integer beside floats: any whole number may be one.
+        Nothing tells an integer beside floats: any whole number may be one.
         """
         name = influxql.name(field)
         if kind in _COUNTED_AS_FLOATS:
@@ -135,15 +135,15 @@ class Look:
         return bool(found)
 
     async def shards_in(self, measurement: str, spans: Sequence[TimeRange]) -> list[int]:
-        """How many shards a question about each of these has to look into, as EXPLAIN tells everybody who may read.
+        """Return how many shards a question about each of these opens, as EXPLAIN tells everybody who may read.
 
-        1 where there are none, and where the server does not say.
+        1 if there are none, or the server does not say.
         """
         counts: list[int] = []
         nothing = f"{influxql.name(_NO_TAG)}::tag = 'x'"
         what = influxql.name(FIELDS[0])
         for i in range(0, len(spans), _PLANS_PER_QUERY):
-            # Servers that look past the end of a range see no further then.
+            # Then servers that look past the end of a range see no further.
             some = [
                 TimeRange(one.start_ms, max(one.start_ms + 1, one.end_ms - 1)) for one in spans[i:][:_PLANS_PER_QUERY]
             ]
@@ -159,7 +159,7 @@ class Look:
         return counts
 
     async def series(self, measurement: str) -> list[Tagged]:
-        """Every series with points, whatever their fields."""
+        """Return every series with points, whatever their fields."""
         place = self._source(measurement)
         orders = (f"GROUP BY * ORDER BY time {order} LIMIT 1" for order in ("ASC", "DESC"))
         answers = await self._ask("; ".join(influxql.select("*", place, then=order) for order in orders))
@@ -187,18 +187,18 @@ class Look:
         }
 
     async def count(self, measurement: str, condition: str, policy: str | None = None) -> int:
-        """The points that a condition leaves, in another policy if one is named."""
+        """Count the points that a condition selects, in another policy if one is named."""
         place = influxql.source(self.database, policy or self.policy, measurement)
         (found,) = await self._ask(influxql.select("count(*)", place, condition))
         return max((int(cell or 0) for rows in found for row in rows.values for cell in row[1:]), default=0)
 
     async def policies(self) -> list[str]:
-        """The names of all retention policies of the database."""
+        """Return the names of all retention policies of the database."""
         (found,) = await self._ask(f"SHOW RETENTION POLICIES ON {influxql.name(self.database)}")
         return [row[0] for row in _rows(found, "name")]
 
     async def shards(self) -> list[Shard]:
-        """The shards of the policy; none where the server does not tell this user."""
+        """Return the shards of the policy; none if the server does not tell this user."""
         try:
             (found,) = await self._ask("SHOW SHARDS")
         except StoreDown:
@@ -227,7 +227,7 @@ def _number_of_shards(found: Sequence[Rows]) -> int:
 
 
 def _set(tags: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
-    # Grouped by all tags, a server gives those that a series does not have as empty texts.
+    # Grouped by all tags, a server returns those that a series lacks as empty texts.
     return tuple(sorted((key, value) for key, value in tags.items() if value))
 
 

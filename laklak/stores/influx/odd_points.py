@@ -1,7 +1,7 @@
 """What `laklak check` says of points that are no candles: off the grid of their series, or without five numbers.
 
-Looks as a backfill does, seals believed, at a month of a series at a time, the newest months of all series first, for a
-few seconds: a month of minutes that laklak has sealed takes up to 0.1 s, one that others wrote up to 1 s.
+It looks as a backfill does, trusting seals, at a month of a series at a time, the newest months of all series first,
+for a few seconds: a month of minutes that laklak has sealed takes up to 0.1 s, one that others wrote up to 1 s.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class _Odd:
 
 
 async def odd_points_findings(contents: Contents, reader: CandleReader, within_s: float) -> list[Finding]:
-    """A warning for each series with points that are no candles, and a word where there was no time for all of them."""
+    """Warn of each series with points that are no candles, and say if there was no time for all of them."""
     found: dict[Series, _Odd] = {}
     done = 0
     months: list[tuple[Series, TimeRange]] | None = None
@@ -52,13 +52,13 @@ async def odd_points_findings(contents: Contents, reader: CandleReader, within_s
     if looking.cancelled_caught:
         of_all = "" if months is None else f" ({done:,} of {len(months):,} months of series were)"
         text = f"not all points were looked at within {within_s:.0f} s{of_all}"
-        # No fault: of a large store it is always so.
+        # No fault: a large store always takes longer.
         findings.append(Finding("ok", text, "a backfill looks at all of its range, and names what is no candle"))
     return findings
 
 
 def _months(edges: Edges) -> list[tuple[Series, TimeRange]]:
-    """The days of all series in steps, the newest first."""
+    """Cut the days of all series into steps, the newest first."""
     days = ((series, whole_days(TimeRange(first_ms, last_ms + 1))) for series, (first_ms, last_ms) in edges.items())
     cut = [(series, month) for series, span in days for month in parts(span, _STEP_MS)]
     return sorted(cut, key=lambda one: (-one[1].end_ms, str(one[0])))

@@ -18,13 +18,13 @@ _CONNECTIONS = _IN_FLIGHT + 4
 def open_influx(
     access: StoreAccess, *, state_dir: str | Path, create: bool = True, dead_letter: str | Path = FILE_NAME
 ) -> InfluxStore:
-    """Give the store at an address like `influxdb://me@localhost/market_data`, to be entered with `async with`.
+    """Return the store at an address like `influxdb://me@localhost/market_data`, to enter with `async with`.
 
     Args:
-        access: where it is and how it is used.
-        state_dir: the folder of the lock that keeps a second backfill of this machine out.
-        create: make the database when it is missing and the rights allow. Without it reading gives nothing then, and
-            writing fails.
+        access: where it is and how to use it.
+        state_dir: the folder of the lock that keeps out a second backfill of this machine.
+        create: make a missing database if the rights allow. Without it reading returns nothing then, and writing
+            fails.
         dead_letter: the file for lines that the server refuses.
 
     Raises:

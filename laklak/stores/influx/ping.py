@@ -1,4 +1,4 @@
-"""What answers at an address, and the right spelling where it is not what the address says."""
+"""What answers at an address, and the right spelling if it differs from the address."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from laklak.stores.influx.address import Address
 
 @dataclass(frozen=True, slots=True)
 class Greeting:
-    """What /ping says: the version, None where the answer is not an InfluxDB's; the server's clock less ours, ms."""
+    """The answer to /ping: the version, None if it is no InfluxDB's; the server's clock less ours, ms."""
 
     version: str | None
     status: int
@@ -18,7 +18,7 @@ class Greeting:
 
 
 def check_greeting(address: Address, greeting: Greeting) -> str:
-    """Give the version of the server; StoreUnavailable when the address is not for it, saying which one is."""
+    """Return the version of the server; StoreUnavailable if the address does not fit it, saying which one does."""
     if greeting.version is None:
         if greeting.status == 400 and not address.tls:
             raise StoreUnavailable(

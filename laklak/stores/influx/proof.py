@@ -27,18 +27,18 @@ class DayProof:
     strays_ns: tuple[int, ...] = ()
 
     def also(self, other: DayProof) -> DayProof:
-        """This, and what was found in another part of the same day."""
+        """Add what was found in another part of the same day."""
         strays_ns = tuple(sorted({*self.strays_ns, *other.strays_ns}))
         return DayProof(self.whole | other.whole, self.broken | other.broken, strays_ns)
 
 
 def full_day(interval: Interval) -> int:
-    """The bits of a day without a gap."""
+    """Return the bits of a day without a gap."""
     return (1 << DAY_MS // interval.ms) - 1
 
 
 def bits_of(interval: Interval, day_ms: int, span: TimeRange) -> int:
-    """The places of a day that lie in `span`."""
+    """Return the places of a day that lie in `span`."""
     first, after = (
         min(max(-(-(edge_ms - day_ms) // interval.ms), 0), DAY_MS // interval.ms)
         for edge_ms in (span.start_ms, span.end_ms)
@@ -47,12 +47,12 @@ def bits_of(interval: Interval, day_ms: int, span: TimeRange) -> int:
 
 
 def times_of(interval: Interval, day_ms: int, bits: int) -> list[int]:
-    """The open_times of a day with these bits, rising."""
+    """Return the open_times of a day with these bits, rising."""
     return [day_ms + place * interval.ms for place, digit in enumerate(reversed(f"{bits:b}")) if digit == "1"]
 
 
 def bits_by_day(interval: Interval, open_times: Sequence[int]) -> Iterator[tuple[int, int]]:
-    """The open_times of candles, rising, as days with their bits."""
+    """Yield the days of rising open_times with their bits."""
     for day, first, after in _by_day(open_times, DAY_MS):
         places = [(open_times[edge] - day) // interval.ms for edge in (first, after - 1)]
         if places[1] - places[0] == after - first - 1:
@@ -62,7 +62,7 @@ def bits_by_day(interval: Interval, open_times: Sequence[int]) -> Iterator[tuple
 
 
 def prove(interval: Interval, points: Points) -> dict[int, DayProof]:
-    """What stands in the days that have any points: day start in ms -> what was found."""
+    """Return what stands in the days that have any points: day start in ms -> what was found."""
     whole = dict(_sorted_out(interval, points.whole_ns))
     broken = dict(_sorted_out(interval, points.broken_ns))
     nothing = (0, ())
@@ -77,7 +77,7 @@ def prove(interval: Interval, points: Points) -> dict[int, DayProof]:
 
 
 def stretches(days: Iterable[int], step_ms: int | None = None) -> Iterator[TimeRange]:
-    """Days, rising, as ranges: neighbours become one, of at most `step_ms`."""
+    """Join days, rising, to ranges of neighbours, each at most `step_ms` long."""
     start_ms = end_ms = 0
     for day in days:
         if day == end_ms and end_ms > start_ms and (step_ms is None or day - start_ms < step_ms):
@@ -91,7 +91,7 @@ def stretches(days: Iterable[int], step_ms: int | None = None) -> Iterator[TimeR
 
 
 def clipped_proof(interval: Interval, day_ms: int, found: DayProof, span: TimeRange) -> DayProof:
-    """What of a day lies in `span`."""
+    """Return what of a day lies in `span`."""
     inside = bits_of(interval, day_ms, span)
     start_ns, end_ns = span.start_ms * _NS_PER_MS, span.end_ms * _NS_PER_MS
     strays = tuple(time_ns for time_ns in found.strays_ns if start_ns <= time_ns < end_ns)
@@ -99,7 +99,7 @@ def clipped_proof(interval: Interval, day_ms: int, found: DayProof, span: TimeRa
 
 
 def counts_of(proofs: Mapping[int, DayProof]) -> dict[int, int]:
-    """Whole candles a day; days without any are left out."""
+    """Count whole candles a day, without days that have none."""
     return {day: found.whole.bit_count() for day, found in proofs.items() if found.whole}
 
 
@@ -116,7 +116,7 @@ def _sorted_out(interval: Interval, times_ns: Sequence[int]) -> Iterator[tuple[i
 
 
 def _by_day(times: Sequence[int], day: int) -> Iterator[tuple[int, int, int]]:
-    """Where the times, rising, of each day lie: its start, the first place and the one after the last."""
+    """Yield where the times, rising, of each day lie: its start, the first place and the one after the last."""
     first = 0
     while first < len(times):
         start = times[first] - times[first] % day
@@ -126,7 +126,7 @@ def _by_day(times: Sequence[int], day: int) -> Iterator[tuple[int, int, int]]:
 
 
 def _bits(places: Iterable[int]) -> int:
-    # Digits in a row are put together at once; shifting a number of 1,440 bits a minute would take ten times as long.
+    # All digits become a number at once; shifting a number of 1,440 bits a minute would take ten times as long.
     digits = bytearray(b"0" * _PLACES)
     for place in places:
         digits[_PLACES - 1 - place] = 49

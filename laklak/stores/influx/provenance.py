@@ -1,6 +1,6 @@
 """Who gave the candles of a database, in the measurement `laklak_provenance` (see laklak.stores.influx.stretches).
 
-Fields: `source`, `state`, `first_run` and `last_run` (ms: when those runs began, by the clock of their machine).
+Fields: `source`, `state`, `first_run` and `last_run` (ms: the start of those runs, by their machine's clock).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _FIELDS: Final[Mapping[str, type[str] | type[int]]] = {
 
 
 def provenance_book(place: Place, oldest_ms: Callable[[], int | None]) -> StretchBook[Stretch]:
-    """The provenance of one database."""
+    """Make the book of provenance of one database."""
     return StretchBook(place, PROVENANCE, _FIELDS, _stretch, _fields_of, oldest_ms)
 
 

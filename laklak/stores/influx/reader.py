@@ -33,16 +33,16 @@ from laklak.stores.influx.v1 import influxql
 _CANDLES_PER_QUERY: Final = 50_000
 _REMEMBERED_S: Final = 5.0
 _LOOKS_AT_MOST: Final = 16
-# Of more strays than a person will ever remove by hand, the next runs name the others.
+# Nobody removes more strays than this by hand; the next runs name the others.
 _STRAYS_NAMED: Final = 1_000
 _NS_PER_MS: Final = 1_000_000
-# Holes that are closer than this are looked up together.
+# Holes closer than this share a question.
 _NEAR_MS: Final = DAY_MS // 4
 
 
 @dataclass(slots=True)
 class _Look:
-    """What a look at a range has shown: candles a day, and of days that were looked at point by point all there is."""
+    """What a look at a range has shown: candles a day, and everything in days looked at point by point."""
 
     span: TimeRange
     counts: Mapping[int, int]
@@ -51,7 +51,7 @@ class _Look:
     given: set[str | int] = field(default_factory=set)
 
     def gives(self, what: str | int) -> bool:
-        """Whether it may still answer that question: soon, and once, for others write too."""
+        """Whether it may still answer that question: soon, and once, because others write too."""
         if what in self.given or time.monotonic() >= self.until_s:
             return False
         self.given.add(what)
@@ -61,9 +61,9 @@ class _Look:
 class CandleReader:
     """Reads the candles of one database.
 
-    A candle is a point with five numbers on the grid of its interval.  No server can count those, so a day whose seal
-    does not hold (see laklak.stores.influx.seals) is looked at point by point, and of the others the points with a
-    `close` are counted.  `oldest_ms` gives what the server still takes.
+    A candle is a point with five numbers on the grid of its interval.  No server can count those: in a day whose seal
+    does not hold (see laklak.stores.influx.seals) every point is looked at, and in the others the points with a `close`
+    are counted.  `oldest_ms` returns the first minute that the server still takes.
     """
 
     def __init__(
@@ -78,28 +78,28 @@ class CandleReader:
         self._measurement = measurement
         self._layouts: dict[str, Layout] = {}
         self.seals = SealBook(place, self.measurement_of, oldest_ms)
-        # The last few, for the questions that follow: a server takes as long for each of them as for the first.
+        # The last few, for the questions that follow: each costs a server as much as the first.
         self._looks: dict[Series, _Look] = {}
         self._other_edges: dict[str, Edges] = {}
         self._asking_edges = anyio.Lock()
 
     def measurement_of(self, venue: str) -> str:
-        """The measurement that keeps the candles of a venue."""
+        """Return the measurement that keeps the candles of a venue."""
         return self._measurement.replace("{venue}", venue)
 
     async def open_parts(self, series: Series, span: TimeRange) -> list[TimeRange]:
-        """`span` without the shards where fields are no floats: no candle is there, whatever can be counted."""
+        """Return `span` without the shards where fields are no floats: no candle is there, whatever can be counted."""
         return await self._types.open_parts(self.measurement_of(series.venue), span)
 
     async def layout(self, measurement: str) -> Layout:
-        """What is known about a measurement; looked up once."""
+        """Return what is known about a measurement; looked up once."""
         known = self._layouts.get(measurement)
         if known is None:
             known = self._layouts[measurement] = await self._place.layout(measurement)
         return known
 
     async def odd(self, series: Series, span: TimeRange, *, anew: bool = False) -> Oddities:
-        """What stands in `span` and is no candle. With `anew` no seal is believed."""
+        """Return what stands in `span` but is no candle. With `anew` trust no seal."""
         if not span:
             return Oddities()
         proofs = (await self._look(series, span, anew=anew)).proofs
@@ -110,18 +110,18 @@ class CandleReader:
         if not strays_ns:
             return Oddities(not_whole)
         measurement = self.measurement_of(series.venue)
-        # Which tags others have says what a statement has to leave out, or takes along.
+        # The tags of other points decide what a statement must leave out, or removes, too.
         await self.layout(measurement)
         removal = self._place.stray_removal(measurement, series, strays_ns[:_STRAYS_NAMED])
         strays = Strays(len(strays_ns), strays_ns[0], removal.statements, removal.remark, strays_ns[-1])
         return Oddities(not_whole, strays)
 
     async def count(self, series: Series, span: TimeRange) -> int:
-        """Candles in `span`."""
+        """Count the candles in `span`."""
         return sum((await self._counts(series, span, "count")).values())
 
     async def count_by_day(self, series: Series, span: TimeRange) -> dict[int, int]:
-        """The same per UTC day; days without candles are left out."""
+        """Count them per UTC day, without days that have none."""
         return dict(await self._counts(series, span, "days"))
 
     async def sums_by_day(self, series: Series, span: TimeRange) -> dict[int, DaySums]:
@@ -169,7 +169,7 @@ class CandleReader:
         return look
 
     def changed(self, series: Series) -> None:
-        """Forget what was seen of a series that is written to."""
+        """Forget the looks at a series that is written to."""
         self._looks.pop(series, None)
 
     async def _look(self, series: Series, span: TimeRange, *, anew: bool = False) -> _Look:
@@ -195,7 +195,7 @@ class CandleReader:
     async def _count_days(
         self, measurement: str, series: Series, span: TimeRange
     ) -> tuple[Days, Sequence[TimeRange], Sequence[TimeRange]]:
-        """What the server says of the days of a range that are open as a whole, those days, and the other parts."""
+        """Ask the server about days that are open as a whole; return its answer, those days, and the other parts."""
         counts: dict[int, int] = {}
         parts: dict[int, int] = {}
         seals: dict[int, int] = {}
@@ -214,7 +214,7 @@ class CandleReader:
         return Days(counts, parts, seals), days_asked, [part for part in fragments if part]
 
     async def _without_close(self, measurement: str, series: Series) -> TimeRange | None:
-        """The days of the points that have one of the other four numbers; asked once for all series."""
+        """Return the days of the points with one of the other four numbers; asked once for all series."""
         async with self._asking_edges:
             if measurement not in self._other_edges:
                 others = [field for field in FIELDS if field != "close"]
@@ -224,10 +224,10 @@ class CandleReader:
 
     @staticmethod
     def _doubtful(days: Days, asked: Sequence[TimeRange], others: TimeRange | None, *, anew: bool) -> list[int]:
-        """The days that are to be looked at point by point, rising.
+        """Return the days to look at point by point, rising.
 
-        Where nobody has ever looked, points may lack just the close, and those are not counted: `others` is where
-        points with another number are.
+        In a day that nobody has looked at, points may lack just the close, and the count leaves those out: `others` is
+        where points with another number are.
         """
         doubtful = [day for day, count in days.counts.items() if anew or days.seals.get(day) != count]
         if others is not None:
@@ -252,7 +252,7 @@ class CandleReader:
         return proofs
 
     async def open_times(self, series: Series, span: TimeRange) -> list[int]:
-        """The open_times in `span`, rising."""
+        """Return the open_times in `span`, rising."""
         if not span:
             return []
         measurement = self.measurement_of(series.venue)
@@ -262,7 +262,7 @@ class CandleReader:
         return [time_ms for part in span.days() for time_ms in await self._of_day(measurement, series, part, look)]
 
     async def _of_day(self, measurement: str, series: Series, part: TimeRange, look: _Look) -> list[int]:
-        """The open_times of a part of a day, the cheapest way."""
+        """Return the open_times of a part of a day, the cheapest way."""
         day_ms = part.start_ms - part.start_ms % DAY_MS
         proof = look.proofs.get(day_ms)
         if not look.gives(day_ms):
@@ -271,7 +271,7 @@ class CandleReader:
             return times_of(series.interval, day_ms, proof.whole & bits_of(series.interval, day_ms, part))
         if day_ms not in look.counts:
             return []
-        # Its seal holds: whatever has a close is a whole candle.
+        # Its seal holds: every close belongs to a whole candle.
         times = await self._place.times(measurement, series, [part])
         self.seals.learn(series, part, times)
         return times
@@ -284,13 +284,13 @@ class CandleReader:
                 yield [time_ns // _NS_PER_MS for time_ns in found.whole_ns if not time_ns % step_ns]
 
     async def stored_among(self, series: Series, open_times: Sequence[int]) -> set[int]:
-        """Which of these minutes, rising, have a candle."""
+        """Return which of these minutes, rising, have a candle."""
         if not open_times:
             return set()
         measurement = self.measurement_of(series.venue)
         spans = [part for run in _runs(open_times) for part in await self.open_parts(series, run)]
         found = set(await self._place.times(measurement, series, spans)).intersection(open_times)
-        # Few have anything there: those are looked at once more, for a close alone is no candle.
+        # Few minutes have anything: look at those again, because a close alone is no candle.
         whole: set[int] = set()
         for span in _runs(sorted(found)):
             async for times in self._whole(measurement, series, span):
@@ -298,13 +298,13 @@ class CandleReader:
         return whole & found
 
     async def candles(self, series: Series, span: TimeRange, last: int | None = None, *, whole: bool = True) -> Columns:
-        """Candles in `span`, oldest first; with `last` only the newest so many. See Store.read for `whole`."""
+        """Return candles in `span`, oldest first; with `last` only the newest `last`. See Store.read for `whole`."""
         if last is not None:
             return await self._newest(series, span, last, whole)
         return await self._gather(series, await self._slices(series, span), whole)
 
     async def batches(self, series: Series, span: TimeRange) -> AsyncGenerator[Columns]:
-        """Candles in `span`, oldest first, as they come."""
+        """Yield the candles in `span`, oldest first, as they come."""
         for part in await self._slices(series, span):
             found = await self._gather(series, [part], whole=True)
             if found.open_times:
@@ -316,7 +316,7 @@ class CandleReader:
         found = _joined([])
         width, end_ms = last, edges.end_ms if edges else 0
         while edges and len(found.open_times) < last and end_ms > edges.start_ms:
-            # Where candles are missing, the newest so many reach back further than so many minutes.
+            # With candles missing, the newest `last` reach back further than `last` minutes.
             width = min(width, _CANDLES_PER_QUERY)
             start_ms = max(edges.start_ms, end_ms - width * series.interval.ms)
             found = _joined([await self._gather(series, [TimeRange(start_ms, end_ms)], whole), found])
@@ -332,7 +332,7 @@ class CandleReader:
         return _only_whole(found) if whole else found
 
     async def _slices(self, series: Series, span: TimeRange) -> list[TimeRange]:
-        """`span` cut so that an answer is never large; what lies before the first and after the last is left out."""
+        """Cut `span` so that no answer is large, without what lies before the first and after the last point."""
         step_ms = _CANDLES_PER_QUERY * series.interval.ms
         if span.end_ms - span.start_ms <= step_ms:
             return [span] if span else []
@@ -352,7 +352,7 @@ def _runs(open_times: Sequence[int]) -> Iterator[TimeRange]:
 
 
 def _only_whole(columns: Columns) -> Columns:
-    # No number that a server keeps is infinite; a sum may be, but it is NaN only where a number is.
+    # No number that a server keeps is infinite; a sum may be, but it is NaN only if a number is.
     if not any(isnan(sum(column)) for column in columns.values):
         return columns
     kept = [not any(map(isnan, row)) for row in zip(*columns.values, strict=True)]

@@ -16,12 +16,12 @@ _COUNT_WITHIN_S: Final = 1.0
 
 
 class Removal:
-    """How doubles are removed, and what that takes: exactly their points, on 1.x in every retention policy."""
+    """How to remove doubles, and what that removes: exactly their points, on 1.x in every retention policy."""
 
     def __init__(
         self, look: Look, measurement: str, doubles: Doubles, found: Iterable[Tagged], foreign: Collection[str]
     ) -> None:
-        """`found` is all that the measurement has, `foreign` the tags of it that no candle has."""
+        """`found`: all series of the measurement; `foreign`: its tags that no candle has."""
         self.look = look
         self.measurement = measurement
         self.doubles = doubles
@@ -35,18 +35,18 @@ class Removal:
 
     @property
     def predicate(self) -> dict[str, str]:
-        """What can be said of it where a tag that is not there cannot be named."""
+        """Its tags for a predicate that cannot require a tag to be absent."""
         told = {key: value for key, value in self.doubles.apart.items() if value}
         return {"_measurement": self.measurement, **told}
 
     async def points(self) -> int | None:
-        """How many points they have; None where counting takes long."""
+        """Count their points; None if that takes long."""
         with anyio.move_on_after(_COUNT_WITHIN_S):
             return await self.look.count(self.measurement, self._condition)
         return None
 
     async def in_other_policies(self) -> list[str]:
-        """The retention policies that hold points of the same tags: a DELETE of 1.x takes those too."""
+        """Return the retention policies with points of the same tags: a DELETE of 1.x removes those too."""
         if self.look.deletes != "all":
             return []
         others = [name for name in await self.look.policies() if name != self.look.policy]

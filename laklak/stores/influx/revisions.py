@@ -1,13 +1,12 @@
 """Candles that were overwritten with other values, in the measurement `laklak_revisions` with the tags of the candles.
 
-A point stands at the candle's open_time, that of its second revision a millisecond later, and so on, so that it is
-dropped together with the candle.  Fields: `open_time` (ms), `old` and `new` (JSON: open, high, low, close, volume),
-`source`, `why` (empty where the overwriting was refused), `revised_at` (ms, by the clock of the machine that ran
-laklak).
+A point stands at the candle's open_time, that of its second revision a millisecond later, and so on, so that the server
+drops it together with the candle.  Fields: `open_time` (ms), `old` and `new` (JSON: open, high, low, close, volume),
+`source`, `why` (empty if the overwriting was refused), `revised_at` (ms, by the clock of the machine that ran laklak).
 
-A revision is written before its candle: afterwards the old values would be nowhere when the process is killed between
-the two.  So it is of an overwriting that may not have happened; where the old values still stand it has not, and the
-revision that the next attempt writes takes its point.
+A revision is written before its candle: if the process is killed between the two, the old values are not lost.  So the
+overwriting may not have happened; while the old values still stand it has not, and the next attempt's revision takes
+the same point.
 """
 
 from __future__ import annotations
@@ -35,14 +34,14 @@ Laid = Sequence[tuple[Series, Revision, int]]
 
 
 class RevisionBook:
-    """The revisions of one database; `oldest_ms` gives the first minute that can be written, if any is dropped."""
+    """The revisions of one database; `oldest_ms` returns the first minute that can be written, if any is dropped."""
 
     def __init__(self, place: Place, oldest_ms: Callable[[], int | None]) -> None:
         self._place = place
         self._oldest_ms = oldest_ms
 
     async def of(self, series: Series, span: TimeRange) -> list[Revision]:
-        """Those of candles in `span`: candle by candle, each one's in the order in which they were."""
+        """Return the revisions of candles in `span`: candle by candle, each one's in their order."""
         return [
             Revision(open_ms, row_values(old), row_values(new), source, why, at_ms)
             for _, (open_ms, old, new, source, why, at_ms) in await self._points(series, span)
@@ -50,7 +49,7 @@ class RevisionBook:
         ]
 
     async def add(self, given: Mapping[Series, Sequence[Revision]]) -> Laid:
-        """Remember these beside all others but those of overwritings that have not happened."""
+        """Add these to the known ones, in place of those whose overwriting has not happened."""
         laid: list[tuple[Series, Revision, int]] = []
         oldest_ms = self._oldest_ms()
         for series, some in given.items():
@@ -66,7 +65,7 @@ class RevisionBook:
             for one in revisions:
                 old = row_text(one.old)
                 time_ms, old_then = newest.get(one.open_time_ms, (one.open_time_ms, None))
-                # A point beyond its candle's time would take the place of another's: the last one is overwritten.
+                # A point beyond its candle's time would take another candle's place: overwrite the last one instead.
                 if old_then not in (None, old) and time_ms + 1 < one.open_time_ms + series.interval.ms:
                     time_ms += 1
                 newest[one.open_time_ms] = (time_ms, old)

@@ -1,7 +1,7 @@
 """The runs of a database, in the measurement `laklak_runs`, and what they filled, in `gap_fill_runs`.
 
-A run and what it filled are points at the time at which it ended; the latter have the tags of candles, and the symbol
-`*` where all series of a venue are meant.  A coverage that is not known is a field that is not there.
+A run and what it filled are points at the run's end; the latter have the tags of candles, and the symbol `*` for all
+series of a venue.  An unknown coverage has no field.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class RunBook:
             await self._forget(run.ended_ms - keep_days * DAY_MS)
 
     async def _forget(self, before_ms: int) -> None:
-        """Nothing is asked to be deleted where there is nothing: that would be work for a server at every run."""
+        """Delete runs before `before_ms`, if there are any: a DELETE at every run would be work for a server."""
         too_old = TimeRange(-LAST_MS, before_ms)
         for measurement, field in ((RUNS, "version"), (GAP_FILLS, "error")):
             if await self._place.last_rows(measurement, {field: str}, 1, span=too_old):
@@ -72,7 +72,7 @@ class RunBook:
     async def _runs(
         self, last: int, *, span: TimeRange | None = None, unless: Mapping[str, str | int] = NOTHING
     ) -> dict[int, RunRecord]:
-        """Runs by the time of their point, the newest first."""
+        """Return runs by the time of their point, newest first."""
         return {
             time_ms: RunRecord.of(ms_of(began), time_ms, ms_of(start), ms_of(end), dict(zip(FACTS, facts, strict=True)))
             for time_ms, (began, start, end, *facts) in await self._place.last_rows(
@@ -88,7 +88,7 @@ class RunBook:
         series: Series | None = None,
         unless: Mapping[str, str | int] = NOTHING,
     ) -> dict[int, list[GapFill]]:
-        """What was filled, by the time of the run, in the order of names."""
+        """Return what was filled, by the time of the run, in the order of names."""
         found: dict[int, list[GapFill]] = {}
         rows = await self._place.last_rows(GAP_FILLS, _FILL, last, span=span, series=series, unless=unless)
         for time_ms, cells in sorted(rows, key=lambda row: row[1][:2]):

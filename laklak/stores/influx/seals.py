@@ -1,11 +1,11 @@
-"""What laklak knows of whole days, noted in the measurement `laklak_seals` so that they are proven once.
+"""What laklak knows of whole days, noted in the measurement `laklak_seals`, so that each is proven once.
 
-A seal is a point at the start of a UTC day, with the tags of the series and `measurement`, and an integer `candles`: so
-many points of that day have a `close`, and all of them are whole candles on the grid.  As long as the server counts as
-many, nothing else has to be looked at.  A day is sealed when it was looked at point by point, or when this run has
-written what it lacked.  A seal too few costs another look and nothing else: where the number is not that of the
-server, nothing is believed.  So a seal that was true once must not stay beside a day that is odd by now, for a later
-deletion could make the numbers fit again: it is overwritten with one that never fits.
+A seal is a point at the start of a UTC day, with the tags of the series and `measurement`, and an integer `candles`:
+the number of points of that day with a `close`, all of them whole candles on the grid.  As long as the server counts as
+many, nothing else needs a look.  A day is sealed once every point was looked at, or once this run has written what it
+lacked.  A missing seal costs another look and nothing else: if its number differs from the server's count, it does not
+hold.  But an outdated seal must not stay beside a day that is odd by now, because a later deletion could make the
+numbers fit again: it is overwritten with one that never fits.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ log = logging.getLogger(__name__)
 
 _LINES_PER_WRITE: Final = 5_000
 _NEVER: Final = -1
-"""The seal of a day in which something stands that is no candle: no server counts so many."""
+"""The seal of a day that holds something else than candles: no server counts so many."""
 
 
 @dataclass(slots=True)
 class _Day:
     """A day that is not full: the candles known by their place, and `others` that are only counted.
 
-    `known`: the places of which it is known whether there is a candle. `sure`: there is nothing else in the day but
-    `broken` candles, which are written anew. `told`: what the seal on the server says.
+    `known`: the places known to have a candle or none. `sure`: nothing else is in the day but `broken` candles, which
+    are written anew. `told`: the seal on the server.
     """
 
     known: int
@@ -49,19 +49,19 @@ class _Day:
 
     @property
     def certain(self) -> bool:
-        """Whether all that stands in the day are so many whole candles."""
+        """Whether the day holds exactly `count` whole candles and nothing else."""
         return self.sure and not self.broken
 
     def learn(self, places: int, candles: int) -> None:
-        """Of these places just those with `candles` have one."""
+        """Note that of these places just those in `candles` have one."""
         if not self.known & places and candles.bit_count() <= self.others:
             self.known |= places
             self.candles |= candles
             self.others -= candles.bit_count()
 
     def wrote(self, candles: int) -> None:
-        """These candles are stored now."""
-        # Where nothing was known of a place, its candle may have been there before, counted among the others.
+        """Note that these candles are stored now."""
+        # A candle at an unknown place may have been there before, counted among the others.
         self.sure = self.sure and not (self.others and candles & ~self.known)
         self.known |= candles
         self.candles |= candles
@@ -69,7 +69,7 @@ class _Day:
 
 
 class _Series:
-    """The days of one series; of the full ones, and of the empty ones that were looked at, next to nothing is kept."""
+    """The days of one series; full days, and empty ones that were looked at, take next to no memory."""
 
     def __init__(self) -> None:
         self.looked = TimeRange(0, 0)
@@ -90,7 +90,7 @@ class _Series:
             self.full[(day_ms - self.looked.start_ms) // DAY_MS] = 1
 
     def day(self, interval: Interval, day_ms: int) -> _Day:
-        """What is known of a day; one that was looked at and is not kept is empty."""
+        """Return what is known of a day; one that was looked at and is not kept is empty."""
         if day_ms not in self.days:
             self.days[day_ms] = _Day(full_day(interval), sure=self._inside(day_ms))
         return self.days[day_ms]
@@ -100,7 +100,7 @@ class _Series:
 
 
 class SealBook:
-    """The days of the series that this run has looked at or written to. Notes nothing until it is `open`ed."""
+    """The days of the series that this run has looked at or written to. Notes nothing before `open`."""
 
     def __init__(self, place: Place, measurement_of: Callable[[str], str], oldest_ms: Callable[[], int | None]) -> None:
         self._place = place
@@ -115,7 +115,7 @@ class SealBook:
         self._open = True
 
     def stop(self) -> None:
-        """Note nothing more: what was not noted is looked at again by the next run."""
+        """Note nothing more: the next run looks again at what was not noted."""
         self._open = False
         self._series.clear()
         self._lines.clear()
@@ -156,7 +156,7 @@ class SealBook:
                 kept.days[day_ms] = day
 
     def learn(self, series: Series, span: TimeRange, open_times: Sequence[int]) -> None:
-        """Remember all open_times in `span`, of days that were only counted until now."""
+        """Remember all open_times in `span`, for days that were only counted until now."""
         if not self._open or series not in self._series:
             return
         found = dict(bits_by_day(series.interval, open_times))
@@ -167,7 +167,7 @@ class SealBook:
                 day.learn(bits_of(series.interval, day_ms, part), found.get(day_ms, 0))
 
     def wrote(self, series: Series, open_times: Sequence[int], refused: Collection[int] = ()) -> None:
-        """Count candles that the server has acknowledged, but for the refused ones among `open_times`."""
+        """Count the acknowledged candles, without the refused ones among `open_times`."""
         if not self._open or not len(open_times):
             return
         if refused:
@@ -179,13 +179,13 @@ class SealBook:
                 continue
             day = kept.day(series.interval, day_ms)
             day.wrote(candles)
-            # Where something else stands in the day, the server counts more than these.
+            # If something else stands in the day, the server counts more than these.
             if day.certain and day.count == full.bit_count():
                 self._seal(series, day_ms, _Day(full, full))
                 kept.fill(day_ms)
 
     async def send(self, *, least: int = _LINES_PER_WRITE) -> None:
-        """Note what is known, once that is `least` days; without those that begin before what the server keeps."""
+        """Note what is known, once that is `least` days; without days that begin before what the server keeps."""
         if not self._lines or len(self._lines) < least:
             return
         sealed, self._lines = self._lines, {}
@@ -201,12 +201,12 @@ class SealBook:
                 if verdict.kind != "ok":
                     log.warning("days not sealed reason=%s", verdict.reason)
         except StoreError as exc:
-            # The candles are stored: a memory that is lost costs the next run another look.
+            # The candles are stored: a lost seal costs the next run another look.
             log.warning("days not sealed error=%s", exc)
             self.stop()
 
     async def send_all(self) -> None:
-        """Note everything, at the end of a run: also the days that are not full."""
+        """Note everything, at the end of a run, also the days that are not full."""
         for series, kept in self._series.items():
             for day_ms, day in kept.days.items():
                 if day.certain:
@@ -223,7 +223,7 @@ class SealBook:
 
 
 def _others(span: TimeRange, parts: Sequence[TimeRange]) -> Iterator[TimeRange]:
-    """What of `span` is in none of `parts`, which are in order and disjoint."""
+    """Yield what of `span` is in none of `parts`, which are in order and disjoint."""
     start_ms = span.start_ms
     for part in parts:
         yield TimeRange(start_ms, part.start_ms)
@@ -232,7 +232,7 @@ def _others(span: TimeRange, parts: Sequence[TimeRange]) -> Iterator[TimeRange]:
 
 
 def _sealed(interval: Interval, day_ms: int, span: TimeRange, days: Days) -> _Day:
-    """A day whose seal holds: only counted, and what the counts say about places."""
+    """Make a day whose seal holds: only counted, and what the counts say about places."""
     count = days.counts[day_ms]
     day = _Day(known=0, others=count)
     asked = bits_of(interval, day_ms, span)
@@ -243,6 +243,6 @@ def _sealed(interval: Interval, day_ms: int, span: TimeRange, days: Days) -> _Da
 
 
 def _proven(interval: Interval, count: int, proof: DayProof) -> _Day:
-    """A day that was looked at point by point, of which the server has counted so many with a close."""
+    """Make a day that was looked at point by point; the server counted `count` points with a close."""
     sure = not proof.strays_ns and proof.whole.bit_count() + proof.broken.bit_count() >= count
     return _Day(known=full_day(interval), candles=proof.whole, broken=proof.broken, sure=sure)

@@ -2,8 +2,8 @@
 
 `binance_ohlc` (tags exchange, symbol, timeframe; float fields open, high, low, close, volume; time = open_time),
 `laklak_holes`, `laklak_absences`, `laklak_provenance`, `laklak_revisions`, `laklak_seals`, `laklak_runs`,
-`laklak_notes` and `laklak_meta`, all in one database and retention policy, or in one bucket.  Nothing else there is
-read or changed.
+`laklak_notes` and `laklak_meta`, all in one database and retention policy, or in one bucket.  The store reads and
+changes nothing else there.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ from laklak.stores.lock import StoreLock
 from laklak.text import MOVES_STATE
 
 SCHEMA_VERSION: Final = 1
-"""The version that a store is marked with; a store with a higher one is not touched."""
+"""The version of a store's mark; a store with a higher one is not touched."""
 
 _NOTES_PER_WRITE: Final = 1_000
 _SEALING_S: Final = 2.0
@@ -76,23 +76,23 @@ class InfluxStore(StoreBase):
 
     Args:
         place: the database, in the language of its server.
-        state_dir: the folder of the lock that keeps a second backfill of this machine out.
-        create: make the database when it is missing and the rights allow. Without it reading gives nothing then, and
-            writing fails.
-        max_wait_s: how long a server that is down or overloaded is waited for in a run; 10 s at most on entering.
+        state_dir: the folder of the lock that keeps out a second backfill of this machine.
+        create: make a missing database if the rights allow. Without it reading returns nothing then, and writing
+            fails.
+        max_wait_s: how long a run waits for a server that is down or overloaded; at most 10 s on entering.
         dead_letter: the file for lines that the server refuses.
-        lines_per_batch: lines in one request; `in_flight` of them are sent side by side.
+        lines_per_batch: lines in one request; `in_flight` requests go side by side.
         measurement: where candles are kept, with `{venue}` for the venue's name.
-        start_wait_s: how long a network that is not up yet is waited for on entering.
-        refusal_wait_s: how long a server that refuses the connection is waited for on entering.
+        start_wait_s: how long entering waits for a network that is not up yet.
+        refusal_wait_s: how long entering waits for a server that refuses the connection.
 
     Raises:
-        StoreUnavailable: on entering, when the server or the database cannot be used; one sentence says why.
+        StoreUnavailable: on entering, if the server or the database cannot be used; one sentence says why.
     """
 
     bytes_per_candle: int = 32
     """Measured: 32 bytes a candle on a 1.6.7 server with 541 series x 90 days x 1m, written half an hour before."""
-    # While the last requests of one write are under way, those of the next keep the server busy.
+    # While the last requests of one write are in flight, those of the next keep the server busy.
     writes_at_once: int = 2
 
     def __init__(
@@ -136,7 +136,7 @@ class InfluxStore(StoreBase):
 
     @property
     def identity(self) -> str:
-        """Server and database; a server that goes by several names cannot be told from others."""
+        """Server and database; several names of one server look like several servers."""
         return self._address.identity
 
     @property
@@ -151,7 +151,7 @@ class InfluxStore(StoreBase):
 
     @property
     def heard_s(self) -> float | None:
-        """When anything last came from the server (monotonic); None while nothing has."""
+        """When anything last came from the server (monotonic); None before that."""
         return self._place.caller.heard_s
 
     @property
@@ -193,10 +193,10 @@ class InfluxStore(StoreBase):
             )
 
     async def close(self) -> None:
-        """Close the connections. Everything that was acknowledged is on the server already. Idempotent."""
+        """Close the connections. Everything acknowledged is on the server already. Idempotent."""
         try:
             if self._opened is not None:
-                # The next run looks again at what is not noted; this one need not wait for it.
+                # The next run looks again at what is not noted; do not wait long for it.
                 with anyio.move_on_after(_SEALING_S):
                     await self._opened.seals.send_all()
                 self._opened.seals.stop()
@@ -204,7 +204,7 @@ class InfluxStore(StoreBase):
             await self._place.close()
 
     def exclusive(self) -> AbstractContextManager[object]:
-        """The lock that a backfill takes, so that there is one at a time on this machine; StoreBusy on entering.
+        """Return the lock that a backfill takes, one at a time on this machine; StoreBusy on entering.
 
         Readers and other writers need no lock.
         """
@@ -231,7 +231,7 @@ class InfluxStore(StoreBase):
     # What there is
 
     async def describe(self) -> StoreInfo:
-        """What the store holds; candles are counted only where that is quick. A server does not tell its free space."""
+        """Say what the store holds; counts candles only if that is quick. A server does not tell its free space."""
         if self._nothing:
             return StoreInfo(f"no such {self._address.noun}", None)
         kept = self.retention.summary
@@ -242,7 +242,7 @@ class InfluxStore(StoreBase):
         return StoreInfo(f"{holds}; neither read nor changed: {foreign}" if foreign else holds, None)
 
     async def examine(self) -> Sequence[Finding]:
-        """The server, its clock, the right to write or to make the database, retention, and who fills it."""
+        """Look at the server, its clock, the right to write or to make the database, retention, and who fills it."""
         found = [examine.server_finding(self._place, self._version), examine.clock_finding(self._clock_ahead_ms)]
         if self._nothing:
             found.append(await examine.making_finding(self._place))
@@ -258,7 +258,7 @@ class InfluxStore(StoreBase):
         return [*(finding for finding in found if finding), self._lock().examine()]
 
     async def holdings(self) -> dict[Series, TimeRange]:
-        """Every series with a candle, hole or reject: from its first to the end of its last, on the grid."""
+        """Return every series with a candle, hole or reject: from its first to the end of its last, on the grid."""
         if self._nothing:
             return {}
         found = (await self._contents.series(), await self._absences.series())
@@ -315,7 +315,7 @@ class InfluxStore(StoreBase):
                 yield part
 
     async def origin(self) -> Origin | None:
-        """Whether the candles here came from a real venue or a simulator; None while there are none."""
+        """Whether the candles here came from a real venue or a simulator; None without candles."""
         if self._nothing:
             return None
         origin = await self._place.last_origin()
@@ -327,7 +327,7 @@ class InfluxStore(StoreBase):
     # Retention
 
     def check_range(self, span: TimeRange) -> None:
-        """Raise StoreUnavailable when the server would drop a part of `span`; names the days it keeps."""
+        """Raise StoreUnavailable if the server would drop a part of `span`; names the days it keeps."""
         kept = self.within_retention(span)
         if kept.start_ms <= span.start_ms:
             return
@@ -342,14 +342,14 @@ class InfluxStore(StoreBase):
         )
 
     def within_retention(self, span: TimeRange) -> TimeRange:
-        """`span` without what the server would drop, to the minute; may be empty."""
+        """Return `span` without what the server would drop, to the minute; may be empty."""
         oldest_ms = None if self._nothing else self.retention.oldest_ms(self._now_ms())
         if oldest_ms is None:
             return span
         return TimeRange(max(span.start_ms, min(oldest_ms, span.end_ms)), span.end_ms)
 
     async def closed_spans(self, venue: str, span: TimeRange) -> Sequence[ClosedSpan]:
-        """The shards in which fields of candles are no floats; StoreUnavailable when they are all of `span`."""
+        """Return the shards in which fields of candles are no floats; StoreUnavailable if they are all of `span`."""
         span = clipped(span)
         if self._nothing or not span:
             return ()
@@ -376,17 +376,17 @@ class InfluxStore(StoreBase):
         return self.retention.oldest_ms(self._now_ms())
 
     def _now_ms(self) -> int:
-        # The server's clock: it is the one that drops.
+        # The server's clock, because the server drops.
         return time.time_ns() // 1_000_000 + self._clock_ahead_ms
 
     # Writing
 
     def pack(self, candles: Candles) -> Candles:
-        """The candles as lines."""
+        """Convert candles to lines."""
         return self._writer.pack(candles)
 
     async def write(self, deliveries: Sequence[Delivery]) -> Written:
-        """Write candles, then settle absences; on return all of it is acknowledged but what `refused` names.
+        """Write candles, then settle absences; on return everything is acknowledged except what `refused` names.
 
         Not one transaction: when it raises, a part may be stored. Writing again leaves one candle of each.
         """
@@ -412,7 +412,7 @@ class InfluxStore(StoreBase):
                 continue
             open_times = delivery.candles.open_times
             span = TimeRange(open_times[0], open_times[-1] + 1)
-            # The times of a month are many, and most series have no absence that one of them could end.
+            # A month has many times, and most series have no absence that one of them could end.
             if delivery.series in absent or await self._absences.may_end(delivery.series, span):
                 times = set(open_times).difference(refused.get(number, ()))
                 written.setdefault(delivery.series, set()).update(times)
@@ -425,7 +425,7 @@ class InfluxStore(StoreBase):
         return refused
 
     async def _write_candles(self, deliveries: Sequence[Delivery]) -> dict[int, list[int]]:
-        """Write the candles, the values that they overwrite first; give what was refused of each delivery."""
+        """Write the candles, but first the values that they overwrite; return what was refused of each delivery."""
         revised: dict[Series, list[Revision]] = {}
         for one in deliveries:
             if one.revisions:
@@ -449,12 +449,12 @@ class InfluxStore(StoreBase):
             await self._provenance.lay(given)
 
     async def set_origin(self, origin: Origin) -> None:
-        """Remember where the candles come from; StoreUnavailable when this user may not write."""
+        """Remember where the candles come from; StoreUnavailable if this user may not write."""
         self._must_exist()
         try:
             await self._put(META, {"origin": origin, "schema": SCHEMA_VERSION}, self._now_ms())
         except StoreRefused as exc:
-            # The first thing that is ever written: nothing has begun that a server could have begun to refuse.
+            # The first write of all: the server cannot have begun to refuse before.
             raise StoreUnavailable(str(exc), hint=exc.hint) from exc
 
     async def record_run(self, run: RunRecord, *, keep_days: int | None = None) -> None:
@@ -474,7 +474,7 @@ class InfluxStore(StoreBase):
     async def put_notes(self, notes: Sequence[Note]) -> None:
         """Add a point for each note, at the server's time: the newest one counts.
 
-        Its clock is known to a second only and may have been set back, so a point comes after those that were read.
+        Its clock is known to a second only and may have been set back, so each point comes after those that were read.
         """
         self._must_exist()
         now_ms = self._newest_note_ms = max(self._now_ms(), self._newest_note_ms + 1)

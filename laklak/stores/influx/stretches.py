@@ -1,8 +1,8 @@
 """Stretches of series as points of a measurement of ours: one at the start of each, with its end in a field.
 
-A point that is no longer true is overwritten and not deleted: a DELETE of 1.x cannot be told the retention policy.
-Where a server drops what has become too old, it drops whole shards: there stretches are cut where shards are, so that
-what is said of candles is dropped together with them, and not before.
+A point that is no longer true is overwritten, not deleted, because a DELETE of 1.x cannot name the retention policy. A
+server drops whole shards when they become too old: there, stretches are cut where shards are, so that the server drops
+them together with their candles, and not before.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ Fields = Mapping[str, str | int | float]
 class StretchBook(Generic[R]):
     """The stretches of one measurement, read once for each series and kept beside what is written.
 
-    `fields`: names and types, the one first that tells a true point from one that is gone; `read` makes a stretch of
-    its cells, `spell` the fields of one but for `end_time`; `oldest_ms`: the first minute that can be written, if the
-    server drops any.
+    `fields`: names and types, beginning with the one that tells a true point from a withdrawn one; `read` makes a
+    stretch of its cells, `spell` the fields of one except `end_time`; `oldest_ms`: the first minute that can be
+    written, if the server drops any.
     """
 
     def __init__(
@@ -51,15 +51,15 @@ class StretchBook(Generic[R]):
         self._oldest_ms = oldest_ms
         self._newest: dict[Series, R | None] | None = None
         self._rows: dict[Series, list[R]] = {}
-        # Two writes may be under way, and each begins with what the other has left.
+        # Two writes may be in flight, and each begins with what the other has left.
         self._changing = anyio.Lock()
 
     async def series(self) -> Collection[Series]:
-        """The series that ever had a stretch."""
+        """Return the series that ever had a stretch."""
         return (await self._last()).keys()
 
     async def rows(self, series: Series, *, anew: bool = False) -> list[R]:
-        """The stretches of a series, rising and disjoint; `anew` as the server has them by now."""
+        """Return the stretches of a series, rising and disjoint; with `anew` as the server has them now."""
         if series not in await self._last():
             return []
         if anew or series not in self._rows:
@@ -69,18 +69,18 @@ class StretchBook(Generic[R]):
         return self._rows[series]
 
     async def overlap(self, series: Series, span: TimeRange) -> bool:
-        """Whether a stretch of a series reaches into `span`; where all of them lie before it, nothing is asked."""
+        """Whether a stretch of a series reaches into `span`; asks nothing if all of them lie before it."""
         last = (await self._last()).get(series)
         if last is not None and last.span.end_ms <= span.start_ms:
             return False
         return any(row.span.clip(span) for row in await self.rows(series))
 
     async def lay(self, new: Mapping[Series, Iterable[R]]) -> None:
-        """Lay stretches over those that there are, in their order; on return all of it is acknowledged."""
+        """Lay stretches over the known ones, in their order; on return everything is acknowledged."""
         async with self._changing:
             changes = []
             for series, rows in new.items():
-                # Put together first: they come in any order, and most of them are neighbours.
+                # Join them first: they come in any order, and most are neighbours.
                 together: list[R] = reduce(laid_over, rows, [])
                 if together:
                     before = await self._before(series, together[0].span.start_ms)
@@ -94,20 +94,21 @@ class StretchBook(Generic[R]):
             await self._replace([(series, before, how(before))])
 
     async def _last(self) -> dict[Series, R | None]:
-        """The last stretch of every series that ever had one; None where it is not known, for its point is gone."""
+        """Return the last stretch of every series that ever had one; None if its point was withdrawn."""
         if self._newest is None:
             found = await self._place.newest(self._measurement, self._fields)
             newest: dict[Series, R | None] = {}
             for series, (start_ms, cells) in found.items():
                 span = TimeRange(start_ms, cells[-1])
                 newest[series] = self._read(span, cells[:-1]) if cells[0] else None
-            # Another call may have been here meanwhile.
+            # Another call may have set it meanwhile.
             self._newest = self._newest or newest
         return self._newest
 
     async def _before(self, series: Series, start_ms: int) -> list[R]:
-        """The stretches that others from `start_ms` on can touch, and maybe more: as a rule the last one, which is
-        known of every series, so that what is written every minute asks for nothing.
+        """Return the stretches that others from `start_ms` on can touch, and maybe more.
+
+        Usually just the last one, which is known of every series, so that writing every minute asks for nothing.
         """
         last = (await self._last()).get(series)
         if series not in self._rows and last is not None and last.span.start_ms < start_ms:
@@ -116,7 +117,7 @@ class StretchBook(Generic[R]):
 
     async def _replace(self, changes: Sequence[tuple[Series, Sequence[R], Sequence[R]]]) -> None:
         oldest_ms, newest = self._oldest_ms(), await self._last()
-        # Every field every time: a field that is left out keeps what it said before.
+        # Every field every time: a field that is left out keeps its old value.
         nothing = {name: kind() for name, kind in self._fields.items()}
         lines: list[str] = []
         for series, before, after in changes:
@@ -139,13 +140,13 @@ class StretchBook(Generic[R]):
         try:
             await send_lines(self._place, self._measurement, lines)
         except BaseException:
-            # What the server has of it is not known.
+            # What the server has of it is unknown.
             self._newest = None
             self._rows.clear()
             raise
 
     def _kept(self, rows: Iterable[R], before: Sequence[R], oldest_ms: int | None) -> list[R]:
-        """Stretches as they can be kept: in as many parts as shards drop them, and of new ones what may be written."""
+        """Cut stretches where shards are dropped, and new ones to what may be written."""
         if oldest_ms is None:
             return list(rows)
         known, kept = set(before), []
@@ -163,8 +164,9 @@ class StretchBook(Generic[R]):
             start_ms = end_ms
 
     def _disjoint(self, found: Iterable[tuple[int, Sequence[Any]]]) -> list[R]:
-        """The stretches of points, rising: where one reaches into the next, for it could not be overwritten any more,
-        the later one counts.
+        """Make disjoint stretches of points, rising; where two overlap, the later one counts.
+
+        They overlap if the first one could not be overwritten any more.
         """
         rows: list[R] = []
         for start_ms, cells in found:
@@ -177,7 +179,7 @@ class StretchBook(Generic[R]):
 
 
 async def send_lines(place: Place, measurement: str, lines: Iterable[str]) -> None:
-    """Write points of a measurement of ours; StoreError when the server does not take them."""
+    """Write points of a measurement of ours; StoreError if the server does not take them."""
     waiting = list(lines)
     for i in range(0, len(waiting), _LINES_PER_WRITE):
         verdict = await place.write("".join(waiting[i : i + _LINES_PER_WRITE]).encode())

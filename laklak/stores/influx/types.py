@@ -1,12 +1,12 @@
 """Where a server keeps the fields of candles as something else than floats: there it refuses every candle.
 
-A server keeps the types of fields per measurement and shard: a week by default, of all series.  What was written first
-in a shard says what can be written there from then on, also once it has been deleted (1.6.7 until the shard is dropped;
-2.7.12 forgets it and remembers it after a restart, when it cannot read what was written meanwhile).
+A server keeps the types of fields per measurement and shard: a week by default, of all series.  The first write to a
+shard sets its types from then on, also once its points are deleted (1.6.7 until the shard is dropped; 2.7.12 forgets
+them and remembers them after a restart, when it cannot read what was written meanwhile).
 
-Asked about a stretch with several shards, a server names one type of a field, a float before all others.  So types are
-asked where one shard is alone.  Where that is nowhere (on 1.6.7 a policy whose shards were made longer lays new ones
-over the old ones) the stretch is closed, unless no point in it can be of another type than a float.
+Asked about a stretch with several shards, a server names one type of a field, a float before all others.  So ask where
+one shard is alone.  If there is no such place (on 1.6.7 a policy whose shards were made longer lays new ones over the
+old ones), the stretch is closed, unless no point in it can be of another type than a float.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ _FLOAT: Final = "float"
 
 @dataclass(frozen=True, slots=True)
 class Closed:
-    """A stretch of a measurement where fields are no floats, or may be none: it lies in `shard`.
+    """A stretch of a measurement where fields are no floats, or may be none; it lies in `shard`.
 
-    `conflicts`: what they are there, as in `close is integer, volume may be string`.
+    `conflicts`: their types there, as in `close is integer, volume may be string`.
     """
 
     span: TimeRange
@@ -39,7 +39,7 @@ class Closed:
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """A shard and where its types are asked for; `alone`: no other shard shows there."""
+    """A shard and where to ask for its types; `alone`: no other shard shows there."""
 
     shard: Shard
     ask: TimeRange
@@ -47,7 +47,7 @@ class Cell:
 
 
 class FieldTypes:
-    """Finds the closed stretches of the measurements of one database; each shard is asked about once."""
+    """Finds the closed stretches of the measurements of one database; asks about each shard once."""
 
     def __init__(self, place: Place) -> None:
         self._place = place
@@ -58,7 +58,7 @@ class FieldTypes:
         self._found: dict[tuple[str, Cell], Closed | None] = {}
 
     async def mixed(self, measurement: str) -> Mapping[str, frozenset[str]]:
-        """The fields of a candle that are no floats somewhere in a measurement, with these types; looked up once."""
+        """Return a candle's fields that are no floats somewhere in a measurement, with these types; looked up once."""
         known = self._kinds.get(measurement)
         if known is None:
             look = await self._place.look()
@@ -68,7 +68,7 @@ class FieldTypes:
         return known
 
     async def closed(self, measurement: str, span: TimeRange) -> list[Closed]:
-        """The closed stretches that `span` touches, in order and disjoint; a shard of its own is given whole."""
+        """Return the closed stretches that `span` touches, in order and disjoint; a shard with a number comes whole."""
         kinds = await self.mixed(measurement)
         look = await self._place.look() if kinds and span else None
         if look is None:
@@ -84,7 +84,7 @@ class FieldTypes:
         return list(_joined(one for one in found if one is not None))
 
     def found(self) -> list[tuple[str, Closed]]:
-        """All closed stretches that were found so far, with their measurements."""
+        """Return all closed stretches found so far, with their measurements."""
         by_measurement: dict[str, list[Closed]] = {}
         for (measurement, _), one in self._found.items():
             if one is not None:
@@ -98,10 +98,10 @@ class FieldTypes:
         await self.closed(measurement, TimeRange(min(spans).start_ms, max(one.end_ms for one in spans)))
 
     async def open_parts(self, measurement: str, span: TimeRange) -> list[TimeRange]:
-        """`span` without what is closed.
+        """Return `span` without what is closed.
 
-        Where a server looks past the end of a range, a part before a closed one ends a millisecond early, where no
-        candle begins.
+        If a server looks past the end of a range, a part before a closed one ends a millisecond early, where no candle
+        begins.
         """
         if not await self.mixed(measurement):
             return [span] if span else []
@@ -129,7 +129,7 @@ class FieldTypes:
         return self._found[key]
 
     async def _cut(self, look: Look, measurement: str, span: TimeRange) -> list[Cell]:
-        """What `span` touches where the server does not tell of its shards: found by how many of them a piece has."""
+        """Cut what `span` touches by counting shards, for a server that does not tell of its shards."""
         pieces = list(self._by_policy(span))
         new = [piece for piece in pieces if (measurement, piece) not in self._pieces]
         self._pieces.update(((measurement, piece), []) for piece in new)
@@ -144,7 +144,7 @@ class FieldTypes:
             halves: list[tuple[TimeRange, TimeRange]] = []
             for i, (piece, part) in enumerate(parts):
                 length_ms = part.end_ms - part.start_ms
-                # Those that are at both its ends lie over all of it; of the others one may be alone in a half of it.
+                # Shards at both ends lie over all of the part; of the others one may be alone in a half.
                 if counts[i] <= 1 or i in over_all or length_ms <= MINUTE_MS:
                     self._pieces[measurement, piece].append(Cell(Shard(part), part, counts[i] <= 1))
                 else:
@@ -155,7 +155,7 @@ class FieldTypes:
         return [cell for piece in pieces for cell in self._pieces[measurement, piece] if cell.shard.span.clip(span)]
 
     def _by_policy(self, span: TimeRange) -> Iterator[TimeRange]:
-        """Whole days, cut where shards are by the policy of today."""
+        """Yield whole days, cut where shards are by today's policy."""
         retention = self._place.retention
         for day in TimeRange(span.start_ms - span.start_ms % DAY_MS, span.end_ms).days():
             start_ms = day.start_ms
@@ -167,7 +167,7 @@ class FieldTypes:
 
 
 def cells_of(shards: Sequence[Shard]) -> list[Cell]:
-    """The shards with a stretch where each is alone, if it is so anywhere; in order."""
+    """Return the shards with a stretch where each is alone, if there is one; in order."""
     alone: dict[int, TimeRange] = {}
     edges = [(edge_ms, i) for i, shard in enumerate(shards) for edge_ms in (shard.span.start_ms, shard.span.end_ms)]
     here: set[int] = set()
@@ -182,18 +182,18 @@ def cells_of(shards: Sequence[Shard]) -> list[Cell]:
 
 
 def _edges(span: TimeRange) -> tuple[TimeRange, TimeRange]:
-    """The first and the last moment that a candle can be at."""
+    """Return the first and the last moment that a candle can be at."""
     last_ms = max(span.start_ms, span.end_ms - 2)
     return TimeRange(span.start_ms, span.start_ms + 1), TimeRange(last_ms, last_ms + 1)
 
 
 def _joined(found: Iterable[Closed]) -> Iterator[Closed]:
-    """In order and disjoint; neighbours that are alike and have no number become one."""
+    """Put them in order and make them disjoint; like neighbours without a number become one."""
     before: Closed | None = None
     for one in sorted(found, key=lambda one: (one.span.start_ms, -one.span.end_ms)):
         span = one.span
         if before is not None:
-            # What lies in a closed shard is closed, whatever lies over it.
+            # Everything in a closed shard is closed, whatever lies over it.
             span = TimeRange(max(span.start_ms, before.span.end_ms), span.end_ms)
             alike = before.shard.number is None and before.conflicts == one.conflicts
             if span and alike and before.span.end_ms == span.start_ms:

@@ -1,4 +1,4 @@
-"""What an answer of an InfluxDB server means for the one who asked.  Pure.
+"""What an answer of an InfluxDB server means for the caller.  Pure.
 
 The texts are those of 1.6.7 and 2.7.12, looked up by asking real ones; other servers of a major version say the same.
 """
@@ -14,7 +14,9 @@ import orjson
 
 Kind = Literal["ok", "lines refused", "send less", "denied", "gone", "full", "passing", "foreign", "failed"]
 """What to do: go on; find out which lines are stored; try with fewer lines, for none is stored; log in; make the
-database; make room; try again; ask an address that is an InfluxDB; give up."""
+
+database; make room; try again; ask an address that is an InfluxDB; give up.
+"""
 
 _TEXT_MAX: Final = 300
 _FULL: Final = re.compile(r"no space left on device|disk quota exceeded|read-only file system", re.IGNORECASE)
@@ -29,7 +31,7 @@ _BUSY: Final = re.compile(r"timeout|timed out|max-concurrent-queries|limit excee
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What an answer means; `reason` is the server's own sentence, `retry_after_s` what it asked for, if anything."""
+    """What an answer means; `reason`: the server's own sentence, `retry_after_s`: the wait it asked for, if any."""
 
     kind: Kind
     reason: str = ""
@@ -40,9 +42,9 @@ OK: Final = Verdict("ok")
 
 
 def judge_write(status: int, headers: Mapping[str, str], body: bytes, *, all_or_nothing: bool) -> Verdict:
-    """Say what an answer to a write means. Written is only what came with 204 and nothing else.
+    """Say what an answer to a write means. Only 204 means written.
 
-    `all_or_nothing`: a line that cannot be read makes the server refuse all of them (2.x), not only that one (1.x).
+    `all_or_nothing`: an unreadable line makes the server refuse all of them (2.x), not only that one (1.x).
     """
     if status == 204:
         return OK
@@ -75,7 +77,7 @@ def judge_statement(error: str) -> Verdict:
 
 
 def reason_of(status: int, headers: Mapping[str, str], body: bytes) -> str:
-    """The server's sentence: from the body, else from the header that carries it too, else the status."""
+    """Return the server's sentence: from the body, else from the header that carries it too, else the status."""
     try:
         answer: Any = orjson.loads(body)
     except orjson.JSONDecodeError:

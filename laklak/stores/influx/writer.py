@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """The candles `start` to `stop` of a delivery, which is number `delivery` of the write; `key` begins its lines."""
+    """The candles `start` to `stop` of a delivery, number `delivery` of the write; `key` begins its lines."""
 
     delivery: int
     key: str
@@ -39,12 +39,12 @@ class Piece:
         return TimeRange(self.candles.open_times[self.start], self.candles.open_times[self.stop - 1] + 1)
 
     def cut(self, at: int) -> tuple[Piece, Piece]:
-        """The first `at` candles, and the others."""
+        """Return the first `at` candles, and the others."""
         middle = self.start + at
         return self.part(self.start, middle), self.part(middle, self.stop)
 
     def part(self, start: int, stop: int) -> Piece:
-        """The candles `start` to `stop` of the same delivery."""
+        """Return the candles `start` to `stop` of the same delivery."""
         return Piece(self.delivery, self.key, self.candles, start, stop)
 
     def lines(self) -> bytes:
@@ -57,7 +57,7 @@ Batch = tuple[Piece, ...]
 
 
 class CandleWriter:
-    """Writes deliveries; what the server would not take goes to the dead letter and is given back."""
+    """Writes deliveries; sends what the server would not take to the dead letter, and returns it."""
 
     def __init__(
         self,
@@ -75,7 +75,7 @@ class CandleWriter:
         self._places = anyio.Semaphore(in_flight)
 
     async def write(self, deliveries: Sequence[Delivery]) -> dict[int, list[int]]:
-        """Write all candles; give, per number of a delivery, the open_times that were refused for good, rising."""
+        """Write all candles; return, by number of the delivery, the open_times refused for good, rising."""
         pieces = [
             piece
             for i, delivery in enumerate(deliveries)
@@ -92,7 +92,7 @@ class CandleWriter:
         return {number: sorted(times) for number, times in refused.items()}
 
     def pack(self, candles: Candles) -> CandleLines:
-        """The candles as the lines of whole requests, so that their cells may go."""
+        """Convert candles to the lines of whole requests."""
         return CandleLines.of(candles, self._key(candles.series), self._lines_per_batch)
 
     def _pieces(self, delivery: int, candles: Candles) -> Iterator[Piece]:
@@ -125,8 +125,8 @@ class CandleWriter:
                     await self._send(half, refused)
 
     async def _find_refused(self, batch: Batch, reason: str, refused: dict[int, list[int]]) -> None:
-        # A server's own count of what it dropped is not to be trusted (1.6.7 loses a line and says dropped=0), nor is
-        # the time alone: another value may have been there before.  So what is stored is compared with what was sent.
+        # Do not trust a server's own count of what it dropped (1.6.7 loses a line and says dropped=0), nor the time
+        # alone, because another value may have been there before: compare what is stored with what was sent.
         absent = [piece for whole in batch for piece in await self._absent(whole)]
         shards: dict[int, list[Piece]] = {}
         for piece in absent:
@@ -134,12 +134,12 @@ class CandleWriter:
         if len({self._shard_of(piece) for whole in batch for piece in self._by_shard(whole)}) == 1:
             await self._refuse(absent, reason, refused)
             return
-        # Where lines of one shard are refused, the writes to others may be called off (2.7.12), so each is sent alone.
+        # If lines of one shard are refused, the server may call off the writes to others (2.7.12), so send each alone.
         for shard in sorted(shards):
             await self._send(tuple(shards[shard]), refused)
 
     async def _absent(self, piece: Piece) -> list[Piece]:
-        """What of a piece is not stored, each part in one shard."""
+        """Return the parts of a piece that are not stored, each in one shard."""
         found = await self._reader.candles(piece.candles.series, piece.span)
         stored = dict(zip(found.open_times, zip(*found.values, strict=True), strict=True))
         times, sent = piece.candles.open_times, list(zip(*piece.candles.values, strict=True))
@@ -167,7 +167,7 @@ class CandleWriter:
 
 
 def _runs(rows: Sequence[int]) -> Iterator[tuple[int, int]]:
-    """Row numbers, rising, as ranges: 3, 4, 5, 9 is (3, 6), (9, 10)."""
+    """Return rising row numbers as ranges: 3, 4, 5, 9 is (3, 6), (9, 10)."""
     start = 0
     for i in range(1, len(rows) + 1):
         if i == len(rows) or rows[i] != rows[i - 1] + 1:
@@ -176,10 +176,10 @@ def _runs(rows: Sequence[int]) -> Iterator[tuple[int, int]]:
 
 
 def waves(pieces: Sequence[Piece]) -> list[list[Piece]]:
-    """Pieces that may be written at once, one list after the other.
+    """Return lists of pieces; write those of a list at once, one list after the other.
 
-    Two pieces with the same minute of a series are never in one list, and the later one is in the later list.  Within
-    a list pieces are in order of series and time, so that a shard is touched once.
+    Two pieces with the same minute of a series are never in one list, and the later one is in the later list.  A list
+    is in order of series and time, so that a shard is touched once.
     """
     made: list[list[Piece]] = []
     by_key: dict[str, list[tuple[int, TimeRange]]] = {}
@@ -194,7 +194,7 @@ def waves(pieces: Sequence[Piece]) -> list[list[Piece]]:
 
 
 def batches(pieces: Iterable[Piece], size: int) -> Iterator[Batch]:
-    """Put pieces of at most `size` candles together, in their order, to batches of at most as many."""
+    """Join pieces of at most `size` candles, in their order, to batches of at most `size`."""
     batch: list[Piece] = []
     room = size
     for piece in pieces:
@@ -208,7 +208,7 @@ def batches(pieces: Iterable[Piece], size: int) -> Iterator[Batch]:
 
 
 def halves(batch: Batch) -> tuple[Batch, Batch]:
-    """Two batches that hold the candles of `batch`, which has at least two; the first has as many, or one more."""
+    """Cut a batch of at least two candles in two; the first half has as many, or one more."""
     first: list[Piece] = []
     others = list(batch)
     room = -(-sum(map(len, batch)) // 2)

@@ -1,11 +1,11 @@
-"""Many rows of a SQLite file at once, by ADBC's driver: columns, with no Python object for any cell.
+"""Many rows of a SQLite file at once, by ADBC's driver: columns, without a Python object for any cell.
 
-The driver brings a SQLite of its own, and two of them in one process take each other's locks away: whichever closes the
-file first drops all locks that the process has on it (https://www.sqlite.org/howtocorrupt.html, 2.2.1, read 2026-10).
-So it reads in a process of its own (laklak.stores.sqlite.driver), as any other reader of the file would, and its
-columns come through a pipe.  Measured: 0.45 CPU s a million rows with both processes, where `fetchmany` takes 1.3.
+The driver brings another SQLite, and two of them in one process drop each other's locks: whichever closes the file
+first drops all locks that the process has on it (https://www.sqlite.org/howtocorrupt.html, 2.2.1, read 2026-10). So the
+driver reads in another process (laklak.stores.sqlite.driver), like any other reader of the file, and its columns come
+through a pipe.  Measured: 0.45 CPU s a million rows with both processes, where `fetchmany` takes 1.3.
 
-It is never needed: where it is not installed, or does not do its work, the rows are read with Python's own SQLite.
+It is optional: if it is not installed or fails, Python's own SQLite reads the rows.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from laklak.stores.sqlite.file import address_of
 BATCH_ROWS: Final = 32_768
 """A batch is 1.5 MB."""
 WORTH_ROWS: Final = 100_000
-"""From here on the process has paid for its start."""
+"""Fewer rows do not pay for the start of the process."""
 
 _PROGRAM: Final = str(Path(__file__).with_name("driver.py"))
 _PIPE_BYTES: Final = 2**20
 
 
 class DriverFailed(Exception):
-    """The driver ended before its work was done; what it gave until then is true."""
+    """The driver ended before its work was done; its batches until then are true."""
 
 
 def can_read() -> bool:
@@ -44,7 +44,7 @@ def can_read() -> bool:
 
 
 class BulkReading:
-    """The rows of one SELECT of an integer and five doubles, in batches; its methods block, each is for a thread."""
+    """The rows of one SELECT of an integer and five doubles, in batches; its methods block, so call them in threads."""
 
     def __init__(self, path: str, select: str, *, still: bool = False) -> None:
         """`still`: nobody writes to the file."""
@@ -55,7 +55,7 @@ class BulkReading:
         self._guard = threading.Lock()
 
     def next(self) -> Columns | None:
-        """The next batch; None after the last. Raises DriverFailed."""
+        """Return the next batch; None after the last. Raises DriverFailed."""
         pipe = self._pipe()
         count = int.from_bytes(_taken(pipe, array("b", bytes(8))), sys.byteorder)
         if not count:
@@ -71,7 +71,7 @@ class BulkReading:
             self._closed, process = True, self._process
         if process is not None:
             process.kill()
-            # Whoever still reads sees the end of it first.
+            # A thread that still reads sees the end first.
             process.communicate()
 
     def _pipe(self) -> BufferedReader:
@@ -85,7 +85,7 @@ class BulkReading:
     def _start(self) -> subprocess.Popen[bytes]:
         nowhere = subprocess.DEVNULL
         try:
-            # In a session of its own: Ctrl-C is for us, and we end it.
+            # In a session apart: Ctrl-C is for us, and we end it.
             process = subprocess.Popen(  # noqa: S603, our own program
                 self._command, stdin=nowhere, stdout=subprocess.PIPE, stderr=nowhere, start_new_session=True
             )

@@ -1,9 +1,9 @@
-"""A program of its own: reads rows of a SQLite file with ADBC's driver, and writes them as columns to its output.
+"""A separate program: reads rows of a SQLite file with ADBC's driver, and writes them as columns to its output.
 
     python -P driver.py ADDRESS SELECT ROWS
 
-For each batch of at most ROWS rows: how many there are (8 bytes), then the bytes of each of six columns, integers and
-five doubles, in the order of bytes of this machine.  A count of 0 ends it; without that something went wrong.
+For each batch of at most ROWS rows: their number (8 bytes), then the bytes of each of six columns, integers and five
+doubles, in this machine's byte order.  A count of 0 ends it; an end without it is a failure.
 
 Imports nothing of laklak, so that it starts in a tenth of a second.  Why a process: see laklak.stores.sqlite.bulk.
 """
@@ -32,7 +32,7 @@ def main(address: str, select: str, rows: str) -> None:
             if not len(batch):
                 continue
             views = [batch.child(place).view() for place in range(batch.n_children)]
-            # The driver takes the types from the rows: other ones would be other rows than were asked for.
+            # The driver takes the types from the rows: with other types these are not the rows asked for.
             if [(view.storage_type, view.null_count) for view in views] != [("int64", 0)] + [("double", 0)] * 5:
                 raise SystemExit("columns of other types")
             out.write(struct.pack("=q", len(batch)))

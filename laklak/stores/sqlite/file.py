@@ -1,8 +1,8 @@
 """A SQLite file as laklak keeps it: refused, made, brought up to date and opened.
 
-A file that is not ours, or newer than this program, is refused without a byte of it or beside it being touched:
-its header is read through a connection that takes no locks and makes no files (`immutable=1`).  The file itself is
-never opened by other means than SQLite: closing such a handle would drop the locks that this process holds on it.
+A file that is not ours, or newer than this program, is refused without touching a byte of it or beside it: its header
+is read through a connection that takes no locks and makes no files (`immutable=1`).  Only SQLite opens the file:
+closing another handle would drop the locks that this process holds on it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from laklak.text import MOVES_STORE, size_text
 BUSY_TIMEOUT_S: Final = 30.0
 """How long another program may hold the write lock before that is an error."""
 BUSY_STEP_S: Final = 0.25
-"""The writer asks SQLite to wait so long at a time, so that a cancelled write is not stuck for the whole timeout."""
+"""The writer lets SQLite wait this long at a time, so that a cancelled write is not stuck for the whole timeout."""
 
 _PAGE_SIZE: Final = 8192
 _WAL_PAGES: Final = 16 * 2**20 // _PAGE_SIZE
@@ -30,7 +30,7 @@ _WAL_LEFT_BYTES: Final = 64 * 2**20
 _SMALLEST_DATABASE_BYTES: Final = 512
 _WRITER_CACHE_KIB: Final = 8192
 _READER_CACHE_KIB: Final = 1024
-# Below this a failed write on a file system is taken for a lack of room, whatever SQLite calls it.
+# With less room than this, a failed write on a file system counts as a lack of room, whatever SQLite calls it.
 _NO_ROOM_BYTES: Final = 2**20
 
 _OTHER_FILE_HINT: Final = "choose another file with --store; this one was not touched"
@@ -83,7 +83,7 @@ def is_blank(path: str, *, reading: bool = False) -> bool:
     """Whether the file is missing, empty, or a SQLite database in which nothing has been made yet.
 
     Raises StoreUnavailable for a place where no store can be, and for a file that is not ours or is newer than this
-    program; nothing is touched.
+    program; touches nothing.
     """
     check_place(path, reading=reading)
     size = _size(path)
@@ -96,7 +96,7 @@ def is_blank(path: str, *, reading: bool = False) -> bool:
     except sqlite3.Error as exc:
         raise _refused_unreadable(path, exc) from exc
     if state == _NOTHING:
-        # What another program has begun may still be in a file beside it only.
+        # What another program has begun may so far stand only in a file beside it.
         if _size(path + "-wal") or _size(path + "-journal"):
             raise StoreUnavailable(f"{path} is in use by another program", hint=_OTHER_FILE_HINT)
         return True
@@ -105,7 +105,7 @@ def is_blank(path: str, *, reading: bool = False) -> bool:
 
 
 def open_writer(path: str) -> sqlite3.Connection:
-    """Open the store for writing, made or brought up to date where that is due, in WAL mode.
+    """Open the store for writing, made or brought up to date if necessary, in WAL mode.
 
     Raises StoreUnavailable or StoreFull; sqlite3.Error is translated here.
     """
@@ -179,7 +179,7 @@ def _reading(connection: sqlite3.Connection) -> sqlite3.Connection:
 
 
 def checkpoint(connection: sqlite3.Connection) -> None:
-    """Bring everything from the log into the file, unless another connection is in the way."""
+    """Bring everything from the log into the file, unless another connection prevents it."""
     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
 
@@ -189,7 +189,7 @@ def is_busy(exc: sqlite3.Error) -> bool:
 
 
 def free_bytes(path: str) -> int | None:
-    """Room for the likes of us on the file system of the file's folder, in bytes; None where that cannot be told."""
+    """Room for ordinary users on the file system of the file's folder, in bytes; None if unknown."""
     try:
         status = os.statvfs(os.path.dirname(path))
     except OSError:
@@ -203,7 +203,7 @@ def used_bytes(path: str) -> int:
 
 
 def translate(exc: sqlite3.Error, path: str, *, opening: bool = False) -> LaklakError:
-    """Give our error for SQLite's; with `opening`, whatever has no better name is StoreUnavailable."""
+    """Return our error for SQLite's; with `opening`, one without a better name is StoreUnavailable."""
     code = _primary_code(exc)
     room = free_bytes(path)
     if code == sqlite3.SQLITE_FULL or (
@@ -229,7 +229,7 @@ def translate(exc: sqlite3.Error, path: str, *, opening: bool = False) -> Laklak
     return kind(f"the store {path} failed: {exc} ({getattr(exc, 'sqlite_errorname', type(exc).__name__)})")
 
 
-# What the header and the list of tables say: application_id, user_version, whether there is any table.
+# From the header and the list of tables: application_id, user_version, whether there is any table.
 _State = tuple[int, int, bool]
 _NOTHING: Final[_State] = (0, 0, False)
 
@@ -237,8 +237,8 @@ _NOTHING: Final[_State] = (0, 0, False)
 def _state(connection: sqlite3.Connection) -> _State:
     application_id = connection.execute("PRAGMA application_id").fetchone()[0]
     version = connection.execute("PRAGMA user_version").fetchone()[0]
-    # Where the header says all, the list of tables is not asked: a foreign one may hold what this SQLite does not
-    # know, and our own may be in the middle of being written by another process.
+    # If the header says all, do not ask for the list of tables: a foreign one may hold what this SQLite does not know,
+    # and another process may be writing our own.
     if application_id not in (0, APPLICATION_ID) or version != 0:
         return application_id, version, True
     tables = connection.execute("SELECT EXISTS (SELECT 1 FROM sqlite_master)").fetchone()[0] == 1
@@ -249,8 +249,8 @@ def _peek(path: str) -> _State:
     address = f"file:{quote(os.fsencode(path))}?mode=ro&immutable=1"
     connection = sqlite3.connect(address, uri=True, isolation_level=None)
     try:
-        # A file whose log has not been brought in whole (a killed process, a full disk) may be shorter than its header
-        # says.  That is no damage, but without this a connection that does not see the log takes it for some.
+        # A file whose log is not in it yet (a killed process, a full disk) may be shorter than its header says.  That
+        # is no damage, but without this a connection that does not see the log takes it for some.
         connection.execute("PRAGMA writable_schema = ON")
         return _state(connection)
     finally:
@@ -266,7 +266,7 @@ def _check_ours(path: str, state: _State) -> None:
             f"the store {path} has version {version}; this laklak knows versions up to {SCHEMA_VERSION}",
             hint="update laklak, or choose another file with --store; this one was not touched",
         )
-    # Creation sets version and tables in one transaction, so this is nothing that laklak has left behind.
+    # Creation sets version and tables in one transaction, so laklak never leaves this behind.
     if version < 0 or (version == 0 and tables):
         raise StoreUnavailable(f"the store {path} is damaged: its version is {version}", hint=_DAMAGED_HINT)
 
@@ -285,8 +285,8 @@ def _connect(place: str) -> sqlite3.Connection:
 
 
 def _create(connection: sqlite3.Connection, path: str) -> None:
-    # In rollback-journal mode, so that the header in the file says whose it is from the first moment on, whatever
-    # happens to the log later.  A creation that is cut off is rolled back by whoever opens the file next.
+    # In rollback-journal mode, so that the file's header says from the first moment whose it is, whatever happens to
+    # the log later.  The next opening rolls back a creation that was cut off.
     connection.execute(f"PRAGMA page_size = {_PAGE_SIZE}")
     connection.execute("PRAGMA auto_vacuum = NONE")
     try:
@@ -294,7 +294,7 @@ def _create(connection: sqlite3.Connection, path: str) -> None:
     except sqlite3.OperationalError as exc:
         if not is_busy(exc):
             raise
-        # Another process is making the store right now; it leaves nothing to do.
+        # Another process is making the store right now, so there is nothing to do.
     _upgrade(connection, path)
 
 
@@ -303,8 +303,8 @@ def _upgrade(connection: sqlite3.Connection, path: str) -> None:
         return
     connection.execute("BEGIN IMMEDIATE")
     try:
-        # Looked at again under the lock: another process may have been faster, and a log shows what is not in the
-        # file yet.
+        # Look again under the lock: another process may have been faster, and the log shows what is not in the file
+        # yet.
         state = _state(connection)
         if state != _NOTHING:
             _check_ours(path, state)
@@ -340,7 +340,7 @@ def _switch_to_wal(connection: sqlite3.Connection, path: str) -> None:
 
 def _tune(connection: sqlite3.Connection, cache_kib: int) -> None:
     # NORMAL: a commit is in the log at once, so a killed process loses nothing; a power cut may take the last
-    # transactions, whole ones, and the next run plans from what is there.  No mmap: it counts as resident memory.
+    # transactions, whole ones, and the next run plans from the rest.  No mmap: it counts as resident memory.
     connection.execute("PRAGMA synchronous = NORMAL")
     connection.execute("PRAGMA mmap_size = 0")
     connection.execute(f"PRAGMA cache_size = -{cache_kib}")

@@ -1,11 +1,10 @@
-"""A thread with a SQLite connection of its own, to which jobs are handed from an event loop.
+"""A thread with its SQLite connection, to which an event loop hands jobs.
 
 Why a lane gives way: a busy event loop lets go of the interpreter lock every millisecond, at its select(), and has it
 back before a waiting thread has woken up; and since the lock did change hands, CPython does not count that as waiting
 and never forces a handover.  Measured on two cores: every statement of the thread then takes a tenth of a second or
-more, a million candles 60 to 300 s in one run out of four.  So while a lane has work, the loop blocks itself every
-2 ms for 50 microseconds, long enough for the thread to wake: 2 to 3.5 s a million in every run
-(benchmarks/sqlite_write.py).
+more, a million candles 60 to 300 s in one run out of four.  So while a lane has work, the loop blocks itself every 2 ms
+for 50 microseconds, long enough for the thread to wake: 2 to 3.5 s a million in every run (benchmarks/sqlite_write.py).
 """
 
 from __future__ import annotations
@@ -28,13 +27,11 @@ _GIVE_WAY_FOR_S: Final = 50e-6
 
 
 class CalledOff(Exception):
-    """Ends a job whose awaiting task was cancelled; never seen by anyone."""
+    """Ends a job whose awaiting task was cancelled; nobody sees it."""
 
 
 class Turn:
-    """One job's time on a lane: its connection, whether it has been called off, and since when another program is in
-    its way, on the monotonic clock.
-    """
+    """One job's time on a lane: connection, whether it was called off, and since when (monotonic) it is blocked."""
 
     __slots__ = ("blocked_since_s", "called_off", "connection")
 
@@ -44,7 +41,7 @@ class Turn:
         self.blocked_since_s: float | None = None
 
     def check(self) -> None:
-        """Raise CalledOff when no one waits for the job any more; call it between statements."""
+        """Raise CalledOff if no one waits for the job any more; call it between statements."""
         if self.called_off:
             raise CalledOff
 
@@ -52,8 +49,8 @@ class Turn:
 class Lane:
     """Runs jobs one after another on one thread and one connection, opened when the first job comes.
 
-    sqlite3.Error is translated with `translate`. When the task that awaits a job is cancelled, the statement that
-    runs for it is interrupted, and the cancellation goes on as soon as the thread has let go.
+    It translates sqlite3.Error with `translate`. When the task that awaits a job is cancelled, it interrupts the job's
+    statement, and the cancellation goes on as soon as the thread has let go.
     """
 
     def __init__(
@@ -77,7 +74,7 @@ class Lane:
 
     @property
     def blocked_since_s(self) -> float | None:
-        """Since when another program keeps the job that runs from its work; None where none does."""
+        """Since when another program blocks the running job; None if none does."""
         running = self._running
         return None if running is None else running.blocked_since_s
 
@@ -86,7 +83,7 @@ class Lane:
         return f"<Lane {self._name} {state}>"
 
     async def run(self, job: Callable[[Turn], T]) -> T:
-        """Give back what `job` gives back; raises what it raises, translated."""
+        """Return what `job` returns; raises what it raises, translated."""
         if self._executor is None:
             raise StoreError("the store is not open", hint="use it inside `async with`")
         turn = Turn()
@@ -112,15 +109,15 @@ class Lane:
             return
         future = asyncio.get_running_loop().run_in_executor(executor, self._hang_up, farewell)
         try:
-            # Waited for like this, the connection is closed even if whoever closes the lane is cancelled.
+            # This way the connection is closed even if the closing task is cancelled.
             await asyncio.wait([future])
         finally:
             executor.shutdown(wait=future.done())
         future.result()
 
     def _perform(self, handed: list[Callable[[Turn], T]], turn: Turn) -> T:
-        # Popped, since the executor holds on to what it was handed until after it has told of the end: what a job holds
-        # is to be gone by then.
+        # Popped, because the executor keeps what it was handed until after it has told of the end: by then what a job
+        # holds must be gone.
         turn.check()
         try:
             if self._connection is None:
@@ -138,8 +135,8 @@ class Lane:
             raise self._translate(exc) from exc
 
     def _call_off(self, turn: Turn) -> bool:
-        # True when the job runs now, so that it has to be waited for.  A lane may already be busy with somebody
-        # else's job: that one must not be interrupted.
+        # True if the job runs now, so that the caller must wait for it.  The lane may already be busy with another
+        # task's job: do not interrupt that one.
         with self._guard:
             turn.called_off = True
             if self._running is not turn:

@@ -1,4 +1,4 @@
-"""The runs of a SQLite store and what they filled: plain functions on a connection."""
+"""The runs of a SQLite store and what they filled: functions on a connection."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ FROM gap_fill WHERE run_id = ? ORDER BY venue, symbol"""
 _OF_SERIES: Final = """
  WHERE interval = ? AND id IN (SELECT run_id FROM gap_fill WHERE venue = ? AND symbol IN (?, ?))"""
 _OF_SERIES_FAILED: Final = _OF_SERIES.replace("(?, ?)", "(?, ?) AND error IS NOT NULL")
-# Rows stand in the order of time: those that stay are not looked at.
+# Rows stand in the order of time: those that stay are not read.
 _FORGET: Final = """
 DELETE FROM laklak_runs WHERE id < (SELECT id FROM laklak_runs WHERE ended_at >= ? ORDER BY id LIMIT 1)"""
 
 
 def write_run(turn: Turn, run: RunRecord, keep_days: int | None) -> None:
-    """Add one row to laklak_runs and those of what it filled, and take away what is too old."""
+    """Add one row to laklak_runs and those of what it filled, and remove rows that are too old."""
     row = {
         "started_at": _stamp(run.started_ms),
         "ended_at": _stamp(run.ended_ms),

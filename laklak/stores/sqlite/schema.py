@@ -1,31 +1,29 @@
-"""The tables, views and triggers of a SQLite store, as the steps that lead from each version to the next.
+"""The tables, views and triggers of a SQLite store, as the steps from each version to the next.
 
     series(id, venue, symbol, interval)             one row a series
     candle(series_id, open_time, open .. volume)    the candles, in one b-tree ordered by series and time
-    candle_odd                                      an index of the rows that people put there and that are no candles
+    candle_odd                                      an index of rows that people put there and that are no candles
     absence(series_id, open_time, kind, ...)        holes and rejects, one row a minute
     absent_span(series_id, start_time, ...)         stretches without candles of longer-lived kinds, disjoint
     provenance(series_id, start_time, ...)          which source gave which stretch of candles, disjoint
     revision(series_id, open_time, old, new, ...)   candles that were overwritten with other values
     meta(key, value)                                `origin`: real or simulated
     gap_fill(run_id, venue, symbol, ...)            what runs filled and what failed
-    laklak_notes(about, kind, value, ...)           what is remembered about venues and series, as JSON
+    laklak_notes(about, kind, value, ...)           notes about venues and series, as JSON
 
-    candles         what people select, delete and update: one row a candle, with names and readable times
-    laklak_holes    the absences that are not stored after all, with names; deleting there asks the venue again
-    laklak_absences the same for stretches: quiet, closed, before the first candle, after the last
+    candles           for people to select, delete and update: one row a candle, with names and readable times
+    laklak_holes      the absences that are not stored after all, with names; deleting one asks the venue again
+    laklak_absences   the same for stretches: quiet, closed, before the first candle, after the last
     laklak_revisions  the overwritten candles, with names: JSON [open, high, low, close, volume] before and after
     laklak_provenance which source gave which stretch, in which runs, with names
-    laklak_runs     one row a run
-    gap_fill_runs   what runs filled that was older than the run before, and what failed, with the times of the run
+    laklak_runs       one row a run
+    gap_fill_runs     what runs filled that was older than the run before, and what failed, with the run's times
 
-Times are integer milliseconds UTC in columns called open_time, ISO text with Z everywhere else in the views.
-Deleting a row of `series` deletes its candles and absences, so that no row is ever left without its name.
-
-Measured (SQLite 3.40): a table without rowid takes 0.9 CPU seconds to write a million candles and 0.07 to count them,
-with pages of 8, 16 and 32 KiB alike; 8 KiB makes the smallest file.  One b-tree keyed by a single packed integer takes
-the same within 5 % and cannot serve `open_time BETWEEN` through a view.  Counting 541 series x 90 days x 1m, 70 million
-candles in 4.3 GiB, takes 5 s.
+Times are integer milliseconds UTC in columns called open_time, ISO text with Z everywhere else in the views. Deleting a
+row of `series` deletes its candles and absences, so that no row ever loses its name. Measured (SQLite 3.40): a table
+without rowid takes 0.9 CPU seconds to write a million candles and 0.07 to count them, with pages of 8, 16 and 32 KiB
+alike; 8 KiB makes the smallest file.  One b-tree keyed by a single packed integer takes the same within 5 % and cannot
+serve `open_time BETWEEN` through a view.  Counting 541 series x 90 days x 1m, 70 million candles in 4.3 GiB, takes 5 s.
 """
 
 from __future__ import annotations
@@ -59,16 +57,16 @@ CREATE TABLE candle (
 _VALUES: Final = ("open", "high", "low", "close", "volume")
 
 SOUND: Final = "(" + " AND ".join(f"{value} > -9e999 AND {value} < 9e999" for value in _VALUES) + ")"
-"""Whether a row has five finite numbers: texts and blobs are greater than any number, 9e999 is infinite."""
+"""A row has five finite numbers: texts and blobs are greater than any number, 9e999 is infinite."""
 
 _LARGEST: Final = "1.7976931348623157e308"
 _NOT_FINITE: Final = " OR ".join(f"{value} NOT BETWEEN -{_LARGEST} AND {_LARGEST}" for value in _VALUES)
 
 ODD: Final = f"(open_time | 0 <> open_time OR open_time % 60000 <> 0 OR {_NOT_FINITE})"
-"""Whether a row cannot be a candle, of whatever interval; only a whole number is itself or zero, bit by bit."""
+"""A row cannot be a candle, of any interval; only a whole number is itself or zero, bit by bit."""
 
-# Empty as a rule, so that candles of a minute are counted as rows are: 36 ns each, where a look at five values takes
-# 150.  It costs 0.06 CPU seconds for a million candles written; this spelling of ODD is the cheapest one of eight.
+# Usually empty, so that candles of a minute are counted like rows: 36 ns each, where testing five values takes 150. It
+# costs 0.06 CPU seconds for a million candles written; this spelling of ODD is the cheapest of eight.
 _CANDLE_ODD: Final = f"CREATE INDEX candle_odd ON candle (series_id, open_time) WHERE {ODD}"
 
 _ABSENCE: Final = """
@@ -249,7 +247,7 @@ SELECT s.venue, s.symbol, s.interval, r.open_time, strftime('%Y-%m-%dT%H:%M:%SZ'
        r.old, r.new, r.source, r.why, strftime('%Y-%m-%dT%H:%M:%SZ', r.revised_at / 1000, 'unixepoch')
 FROM series AS s CROSS JOIN revision AS r ON r.series_id = s.id"""
 
-# Said of a run, whose row has its times and its interval; it goes with that row.
+# About a run, whose row has its times and its interval; goes with that row.
 _GAP_FILL: Final = """
 CREATE TABLE gap_fill (
     run_id INTEGER NOT NULL,
@@ -303,7 +301,7 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
         _SOUND_HOLES,
         _HOLES_DELETE,
     ),
-    # Nothing here touches a row: a store of a hundred million candles is brought up to date at once.
+    # Nothing here touches a row: even a store of a hundred million candles is brought up to date at once.
     (
         "ALTER TABLE absence ADD COLUMN sources TEXT",
         _ABSENT_SPAN,
@@ -319,7 +317,7 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
     ),
     (_GAP_FILL, _GAP_FILL_SERIES, _GAP_FILL_RUNS, _FORGET_RUN),
 )
-"""Step i leads from version i to version i + 1; step 0 is creation. A step that has been released never changes."""
+"""Step i leads from version i to version i + 1; step 0 is creation. A released step never changes."""
 
 SCHEMA_VERSION: Final = len(MIGRATIONS)
 """The `user_version` of a file that this program writes."""

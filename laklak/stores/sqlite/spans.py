@@ -1,7 +1,7 @@
-"""Stretches of a series as rows of a SQLite store: disjoint, told apart by where they start.
+"""Stretches of a series as rows of a SQLite store: disjoint, told apart by their start.
 
-What is laid over others replaces what it covers and joins like neighbours (laklak.model.spans.laid_over), inside the
-transaction of the candles that it is about.
+A new stretch replaces what it covers and joins like neighbours (laklak.model.spans.laid_over), in the transaction of
+its candles.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from laklak.model.series import Interval, TimeRange
 from laklak.model.spans import R, laid_over
 from laklak.stores.sqlite.schema import SOUND
 
-# Since they are disjoint, only the last one that starts before a stretch may reach into it or touch it.
+# Stretches are disjoint: only the last one that starts before another may reach into it or touch it.
 _TOUCHING: Final = (
     "series_id = ? AND start_time <= ? AND end_time >= ? AND start_time >= coalesce("
     "(SELECT max(start_time) FROM {table} WHERE series_id = ? AND start_time < ?), ?)"
@@ -25,7 +25,7 @@ _TOUCHING: Final = (
 
 
 class _Table:
-    """The statements for one table of stretches; `columns` come after those that say where they are."""
+    """The statements for one table of stretches; `columns` follow the start and the end."""
 
     def __init__(self, name: str, columns: Sequence[str]) -> None:
         names = ", ".join(("start_time", "end_time", *columns))
@@ -43,7 +43,7 @@ class _Table:
         after: Sequence[R],
         cells: Callable[[R], tuple[object, ...]],
     ) -> None:
-        """Put some rows in the place of others."""
+        """Put rows in place of others."""
         kept = {row.span.start_ms for row in after}
         gone = [(series_id, row.span.start_ms) for row in before if row.span.start_ms not in kept]
         new = [(series_id, row.span.start_ms, row.span.end_ms, *cells(row)) for row in after if row not in before]
@@ -64,7 +64,7 @@ _STORED: Final = f"SELECT open_time {_SOUND_CANDLES}"
 
 
 def absent_spans(connection: sqlite3.Connection, series_id: int, span: TimeRange) -> list[Absence]:
-    """The rows that overlap `span` or touch it, whole, whatever is stored in them."""
+    """Return the rows that overlap `span` or touch it, whole, whatever is stored in them."""
     rows = connection.execute(_ABSENT.touching, _touching(series_id, span))
     return [
         Absence(TimeRange(start_ms, end_ms), kind, confirmed_at, reason, None, venue_ms, file_ms, split_words(sources))
@@ -78,7 +78,7 @@ def _touching(series_id: int, span: TimeRange) -> tuple[int, ...]:
 
 
 def true_spans(connection: sqlite3.Connection, series_id: int, interval: Interval, span: TimeRange) -> list[Absence]:
-    """What of the rows in `span` is true, cut to it: without what is stored after all."""
+    """Return the rows in `span`, cut to it, without what is stored after all."""
     found = absent_spans(connection, series_id, span)
     left = [part for absence in found for part in _not_stored(connection, series_id, interval, absence)]
     cut = [(absence, absence.span.clip(span)) for absence in left]
@@ -86,7 +86,7 @@ def true_spans(connection: sqlite3.Connection, series_id: int, interval: Interva
 
 
 def has_spans(connection: sqlite3.Connection, series_id: int) -> bool:
-    """Whether anything is known of stretches of a series: of most there is nothing to take back."""
+    """Whether any stretches of a series are known: most have none to take back."""
     return bool(connection.execute(_HAS_ABSENT, (series_id,)).fetchone()[0])
 
 
@@ -103,7 +103,7 @@ def take_from_spans(
 def record_spans(
     connection: sqlite3.Connection, series_id: int, interval: Interval, absences: Iterable[Absence]
 ) -> None:
-    """Remember stretches, but for what is stored in them."""
+    """Remember stretches, except where candles are stored."""
     for absence in absences:
         for part in _not_stored(connection, series_id, interval, absence):
             before = absent_spans(connection, series_id, part.span)
@@ -111,13 +111,13 @@ def record_spans(
 
 
 def stretches(connection: sqlite3.Connection, series_id: int, span: TimeRange) -> list[Stretch]:
-    """The rows of provenance that overlap `span` or touch it, whole."""
+    """Return the rows of provenance that overlap `span` or touch it, whole."""
     rows = connection.execute(_GIVEN.touching, _touching(series_id, span))
     return [Stretch(TimeRange(start_ms, end_ms), *known) for start_ms, end_ms, *known in rows]
 
 
 def record_provenance(connection: sqlite3.Connection, series_id: int, given: Iterable[Stretch]) -> None:
-    """Remember who gave candles, which are in the same transaction."""
+    """Remember who gave the candles of this transaction."""
     together: list[Stretch] = reduce(laid_over, given, [])
     for stretch in together:
         before = stretches(connection, series_id, stretch.span)
@@ -125,12 +125,12 @@ def record_provenance(connection: sqlite3.Connection, series_id: int, given: Ite
 
 
 def join_words(words: Sequence[str]) -> str | None:
-    """A few names as one text; none are no text."""
+    """Join names to one text; None without any."""
     return ",".join(words) or None
 
 
 def split_words(text: str | None) -> tuple[str, ...]:
-    """The names that `join_words` has put together."""
+    """Return the names that `join_words` has joined."""
     return tuple(text.split(",")) if text else ()
 
 

@@ -1,4 +1,4 @@
-"""How a transaction's candles and absences get into a SQLite store: plain functions on a connection."""
+"""How a transaction's candles and absences get into a SQLite store: functions on a connection."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from laklak.stores.sqlite.schema import SOUND
 from laklak.stores.sqlite.spans import has_spans, join_words, record_provenance, record_spans, take_from_spans
 
 ROWS_PER_STATEMENT: Final = 4096
-"""Candles bound to one INSERT; a power of two, since what is left over goes in statements of halving size.
+"""Candles bound to one INSERT; a power of two, because the rest goes in statements of halving size.
 
 Each statement is four fights for the interpreter lock, which is held while its cells are made and bound.  Seven values
 a row stay below the 32,766 that SQLite allows from 3.32 on.
@@ -50,7 +50,7 @@ AND EXISTS (
 
 @dataclass(slots=True, eq=False)
 class CandleRows(PackedCandles):
-    """Candles as flat columns of 64-bit integers and doubles, a fifth of what cells of Python take.
+    """Candles as flat columns of 64-bit integers and doubles, in a fifth of the memory of Python's cells.
 
     `columns` are memoryviews of format `d`; `open_times` is a memoryview of format `q`, or a range.
     """
@@ -74,7 +74,7 @@ class CandleRows(PackedCandles):
 
 
 def pack(candles: Candles) -> CandleRows:
-    """The columns of candles, made in C: nothing here runs once a candle. What is packed already stays as it is."""
+    """Make columns of candles, in C: nothing here runs once a candle. Packed candles stay as they are."""
     if isinstance(candles, CandleRows):
         return candles
     times = candles.open_times
@@ -89,7 +89,7 @@ def _packed(column: Sequence[int] | Sequence[float], typecode: Literal["q", "d"]
 
 @contextlib.contextmanager
 def transaction(turn: Turn, *, patience_s: float = BUSY_TIMEOUT_S) -> Iterator[sqlite3.Connection]:
-    """One write transaction: committed at the end of the block, rolled back when the block or the commit fails.
+    """Open a write transaction: committed at the end of the block, rolled back if the block or the commit fails.
 
     Waits for other writers, and stops waiting when the job is called off.
     """
@@ -128,7 +128,7 @@ def write_deliveries(turn: Turn, deliveries: Sequence[Delivery]) -> None:
             _settle_absences(connection, series_id, delivery, spanned)
             if delivery.revisions:
                 _add_revisions(connection, series_id, delivery.revisions)
-        # In the order in which they came: the later source counts.
+        # In their order of arrival: the later source counts.
         given: dict[int, list[Stretch]] = {}
         for delivery in deliveries:
             if delivery.provenance:
@@ -157,7 +157,7 @@ def write_meta(turn: Turn, key: str, value: str) -> None:
 
 
 def write_notes(turn: Turn, notes: Sequence[Note]) -> None:
-    """Put notes in the place of those of the same kind about the same thing."""
+    """Put notes in place of those of the same kind about the same thing."""
     rows = [(note.about, note.kind, note.value, note.noted_at_ms, note.venue_ms) for note in notes]
     with transaction(turn) as connection:
         connection.executemany(
@@ -166,7 +166,7 @@ def write_notes(turn: Turn, notes: Sequence[Note]) -> None:
 
 
 def _series_id(connection: sqlite3.Connection, series: Series) -> int:
-    # Asked in every transaction and never remembered: a person may have deleted the series meanwhile.
+    # Ask in every transaction and never remember: a person may have deleted the series meanwhile.
     key = (series.venue, series.symbol, series.interval.name)
     found = connection.execute("SELECT id FROM series WHERE venue = ? AND symbol = ? AND interval = ?", key).fetchone()
     if found is not None:
@@ -183,7 +183,7 @@ def _first_time(delivery: Delivery) -> int:
 
 def _insert_candles(turn: Turn, series_ids: Mapping[Series, int], deliveries: Sequence[Delivery]) -> None:
     packed = [pack(delivery.candles) for delivery in deliveries if delivery.candles]
-    # Where each lies among all rows of the transaction: a statement takes rows of as many of them as it has room for.
+    # Where each delivery lies among all rows of the transaction: a statement takes rows of as many as it has room for.
     starts = [0, *accumulate(map(len, packed))]
     done, total = 0, starts[-1]
     while done < total:

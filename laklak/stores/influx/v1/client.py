@@ -29,7 +29,7 @@ _PING_S: Final = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """What a statement gave for one name and set of tags; rows are lists of cells in the order of `columns`."""
+    """The result of a statement for one name and set of tags; rows are lists of cells in the order of `columns`."""
 
     name: str
     tags: Mapping[str, str]
@@ -38,7 +38,7 @@ class Rows:
 
 
 class Client1:
-    """Requests to one server, logged in where the address has a user; used inside one event loop.
+    """Requests to one server, logged in if the address has a user; used inside one event loop.
 
     The password goes into a header and nowhere else.
     """
@@ -51,7 +51,7 @@ class Client1:
         self._session: aiohttp.ClientSession | None = None
 
     def open(self) -> None:
-        """Make the session; nothing is sent."""
+        """Make the session; sends nothing."""
         headers = {"User-Agent": USER_AGENT}
         if self.address.user is not None:
             login = f"{self.address.user}:{self.address.password or ''}"
@@ -102,9 +102,9 @@ class Client1:
         return await self.caller.persist(attempt, sends=len(body))
 
     async def query(self, statements: str, *, epoch: str = "ms") -> list[list[Rows]]:
-        """Run InfluxQL statements; what each of them gave, in order. Times are integers in the unit `epoch`.
+        """Run InfluxQL statements; return the result of each, in order. Times are integers in the unit `epoch`.
 
-        Raises StoreError with the server's sentence when one of them fails.
+        Raises StoreError with the server's sentence if one of them fails.
         """
 
         async def attempt() -> list[list[Rows]]:
@@ -116,7 +116,7 @@ class Client1:
         return await self.caller.persist(attempt)
 
     async def query_columns(self, select: str, step_ms: int) -> Columns | None:
-        """The candles of a SELECT, on the grid; None where it has to be asked as JSON, which says what is wrong."""
+        """Return the candles of a SELECT, on the grid; None to ask for JSON, which says what is wrong."""
 
         async def attempt() -> Columns | None:
             form = pieces_of(self.address.database, select, "ns")
@@ -158,7 +158,7 @@ class Client1:
 
 
 def pieces_of(database: str, statements: str, epoch: str) -> dict[str, str]:
-    """A question whose answer comes in pieces: in one a server may cut the rows off at its max-row-limit."""
+    """Make a question whose answer comes in pieces: a single one the server may cut at its max-row-limit."""
     return {
         "q": statements,
         "db": database,
@@ -169,12 +169,12 @@ def pieces_of(database: str, statements: str, epoch: str) -> dict[str, str]:
 
 
 def accepts(kind: str, *, gzip: bool) -> dict[str, str]:
-    """The headers for an answer of this kind, packed or not: to pack one takes a server twice as long as to make it."""
+    """Return headers for an answer of this kind, packed or not: packing takes a server twice as long as the answer."""
     return {"Accept": kind, "Accept-Encoding": "gzip" if gzip else "identity"}
 
 
 async def columns_of(body: bytes, step_ms: int, caller: Caller) -> Columns | None:
-    """The candles of an answer in MessagePack; None where the question has to be asked in another way."""
+    """Return the candles of an answer in MessagePack; None to ask in another way."""
     try:
         return await asyncio.to_thread(read_columns, body, step_ms)
     except FailedStatement as exc:
@@ -191,7 +191,7 @@ def _judge_write(status: int, headers: Mapping[str, str], body: bytes) -> Verdic
 
 
 def take_piece(piece: bytes, caller: Caller, answers: list[list[Rows]] | None = None) -> tuple[list[list[Rows]], bool]:
-    """Add one piece of an answer to what came before; all of it, and whether more must follow."""
+    """Add one piece of an answer to the earlier ones; return all of it, and whether more must follow."""
     answers = [] if answers is None else answers
     try:
         results = orjson.loads(piece)

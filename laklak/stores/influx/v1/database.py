@@ -44,11 +44,11 @@ from laklak.stores.influx.verdicts import Verdict
 _SPANS_PER_QUERY: Final = 100
 _NS_PER_MS: Final = 1_000_000
 
-# What is proven is counted by its close alone.
+# Proven days are counted by the close alone.
 _COUNTED: Final = influxql.name("close")
 _EDGES: Final = ("first", "last")
-# One number for every point that has any of the five: 0 where it has all of them, else nothing.  (A sum of the values
-# may be infinite, which no JSON can spell.)
+# One number for every point that has any of the five: 0 if it has all of them, else nothing.  (A sum of the values may
+# be infinite, which no JSON can spell.)
 _WHOLE: Final = " + ".join(f"{influxql.name(field)}::float * 0" for field in ("close", "open", "high", "low", "volume"))
 _GROUPS: Final = "GROUP BY " + ", ".join(influxql.name(tag) for tag in TAGS)
 _KINDS: Final[Mapping[AbsenceKind, str]] = {
@@ -124,7 +124,7 @@ class Place1:
         )
 
     async def full_days(self, measurement: str, series: Series, span: TimeRange) -> set[int]:
-        """None: what the server could count of five fields takes as long as all of the points."""
+        """Return none: counting five fields takes the server as long as reading all points."""
         return set()
 
     async def points(self, measurement: str, series: Series, span: TimeRange) -> Points:

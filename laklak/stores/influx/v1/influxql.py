@@ -16,49 +16,49 @@ _NAME_ESCAPES: Final = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})
 
 
 def text(value: str) -> str:
-    """A text in single quotes."""
+    """Return a text in single quotes."""
     return f"'{value.translate(_TEXT_ESCAPES)}'"
 
 
 def name(value: str) -> str:
-    """A name in double quotes."""
+    """Return a name in double quotes."""
     return f'"{value.translate(_NAME_ESCAPES)}"'
 
 
 def source(database: str, retention_policy: str, measurement: str) -> str:
-    """A measurement where it really is: without the policy a server reads the default one, whatever was written."""
+    """Return a measurement with its policy: without it a server reads the default one, whatever was written."""
     return f"{name(database)}.{name(retention_policy)}.{name(measurement)}"
 
 
 def select(what: str, place: str, *conditions: str, then: str = "") -> str:
-    """One SELECT; `place` and `conditions` are what the other functions here give, empty conditions are left out."""
+    """Return one SELECT; `place` and `conditions` come from the other functions here, empty conditions are left out."""
     where = " AND ".join(condition for condition in conditions if condition)
     parts = [f"SELECT {what} FROM {place}", f"WHERE {where}" if where else "", then]  # noqa: S608, made of quoted parts
     return " ".join(part for part in parts if part)
 
 
 def delete(measurement: str, *conditions: str) -> str:
-    """One DELETE. It cannot be told the retention policy: on 1.x it takes the points of all of them."""
+    """Return one DELETE. It cannot name the retention policy: on 1.x it removes the points of all of them."""
     return f"DELETE FROM {name(measurement)} WHERE {' AND '.join(conditions)}"  # noqa: S608, quoted parts
 
 
 def tagged(tags: Mapping[str, str], foreign: Collection[str] = ()) -> str:
-    """The condition that a point has these tags, and none of the `foreign` ones."""
+    """Return the condition that a point has these tags, and none of the `foreign` ones."""
     conditions = [f"{name(key)}::tag = {text(value)}" for key, value in tags.items()]
-    # A tag that a point does not have is an empty text in a condition.
+    # In a condition, a tag that a point lacks is an empty text.
     conditions += [f"{name(key)}::tag = ''" for key in sorted(foreign)]
     return " AND ".join(conditions)
 
 
 def other_than(field: str, value: str | int) -> str:
-    """The condition that a field has another value than this one."""
+    """Return the condition that a field has another value."""
     return f"{name(field)} <> {text(value) if isinstance(value, str) else value}"
 
 
 def within(span: TimeRange) -> str:
-    """The condition that a point lies in a half-open range."""
+    """Return the condition that a point lies in a half-open range."""
     return f"time >= {span.start_ms}ms AND time < {span.end_ms}ms"
 
 
 CANDLE: Final = ", ".join(f"{name(field)}::float" for field in FIELDS)
-"""What is asked of a candle; a value of another type is none."""
+"""The question for a candle; a value of another type is none."""

@@ -1,4 +1,4 @@
-"""What there is on an InfluxDB 1.x server: checked once, before anything is fetched."""
+"""What exists on an InfluxDB 1.x server: checked once, before anything is fetched."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _UNITS_MS: Final = (60 * MINUTE_MS, MINUTE_MS, 1_000)
 async def find_database(client: Client1, *, create: bool, making_hint: str) -> tuple[bool, bool]:
     """Say whether the database is there now, and whether it was made just now.
 
-    Raises StoreUnavailable with `making_hint` when it is missing and may not be made.
+    Raises StoreUnavailable with `making_hint` if it is missing and may not be made.
     """
     database = client.address.database
     if database in _column((await client.query("SHOW DATABASES"))[0], "name"):
@@ -30,7 +30,7 @@ async def find_database(client: Client1, *, create: bool, making_hint: str) -> t
     try:
         await client.query(f"CREATE DATABASE {influxql.name(database)}")
     except StoreError as refusal:
-        # Who may not make databases may not see all of them either, so ask for this one.
+        # A user who may not make databases may not see all of them either, so ask for this one.
         try:
             await client.query(f"SHOW RETENTION POLICIES ON {influxql.name(database)}")
         except StoreError:
@@ -43,7 +43,7 @@ async def find_database(client: Client1, *, create: bool, making_hint: str) -> t
 
 
 async def may_make_databases(client: Client1) -> bool:
-    """Whether this user may make databases: only who may is shown the users."""
+    """Whether this user may make databases: only such users may list the users."""
     try:
         await client.query("SHOW USERS")
     except StoreError:
@@ -52,7 +52,7 @@ async def may_make_databases(client: Client1) -> bool:
 
 
 async def find_retention(client: Client1) -> Retention:
-    """Give the retention policy that the address names, or the database's default one; StoreUnavailable if none."""
+    """Return the retention policy that the address names, or the database's default; StoreUnavailable if none."""
     address = client.address
     found = await client.query(f"SHOW RETENTION POLICIES ON {influxql.name(address.database)}")
     policies = [dict(zip(rows.columns, row, strict=True)) for rows in found[0] for row in rows.values]
@@ -75,7 +75,7 @@ async def find_retention(client: Client1) -> Retention:
 
 
 async def find_layout(client: Client1, policy: str, measurement: str) -> Layout:
-    """Look up which tags and field types a measurement has got so far; it need not exist."""
+    """Look up which tags and field types a measurement has so far; it need not exist."""
     database, place = influxql.name(client.address.database), influxql.name(measurement)
     tags, fields = await client.query(
         f"SHOW TAG KEYS ON {database} FROM {place}; SHOW FIELD KEYS ON {database} FROM {influxql.name(policy)}.{place}"
@@ -87,7 +87,7 @@ async def find_layout(client: Client1, policy: str, measurement: str) -> Layout:
 
 
 async def find_measurements(client: Client1) -> list[str]:
-    """The names of all measurements of the database."""
+    """Return the names of all measurements of the database."""
     found = await client.query(f"SHOW MEASUREMENTS ON {influxql.name(client.address.database)}")
     return _column(found[0], "name")
 

@@ -52,7 +52,7 @@ from laklak.text import some_of
 _SPANS_PER_QUERY: Final = 25
 _NS_PER_MS: Final = 1_000_000
 
-# What is proven is counted by its close alone.
+# Proven days are counted by the close alone.
 _COUNTED: Final = ("close",)
 _KINDS: Final[Mapping[str, tuple[AbsenceKind, ...]]] = {HOLES: MINUTE_KINDS, ABSENCES: SPAN_KINDS}
 _COUNTED_ABSENCE: Final = ("kind", "confirmed_at")
@@ -67,7 +67,7 @@ _COUNT_ABSENCES: Final = (
 _NOTE: Final = ("value", "noted_at", "venue_at")
 _TYPES: Final = {"double": "float", "long": "integer", "unsignedLong": "unsigned"}
 _BY_DAY: Final = flux.counted_by(f"{DAY_MS}ms")
-# No server takes a bucket with such a name, but it looks first whether the token may make one.
+# No server takes such a bucket's name, but it first checks whether the token may make one.
 _IMPOSSIBLE_NAME: Final = "_laklak"
 
 
@@ -186,15 +186,15 @@ class Place2:
         return Days(found["days"], parts, found["seals"])
 
     async def full_days(self, measurement: str, series: Series, span: TimeRange) -> set[int]:
-        """See Place.  Of each field the server counts by itself, without handing out points, per day:
+        """See Place.  Of each field the server counts per day, without handing out points:
 
-        points   as many as there are places on the grid
-        places   stretches [place, next place) that are not empty: one point in each, then
-        slots    stretches (place before, place] that are not empty
-        first    the first point is on the grid
+            points   as many as there are places on the grid
+            places   stretches [place, next place) that are not empty: one point in each, then
+            slots    stretches (place before, place] that are not empty
+            first    the first point is on the grid
 
-        A day begins with a point on the grid, so its own points fill the slots, each one; and what is the only one both
-        from a place on and up to it is at that place.
+        A day begins with a point on the grid, so its own points fill the slots, each one; and a point that is alone
+        both from a place on and up to it is at that place.
         """
         interval = series.interval
         points = self._points(measurement, FIELDS, span, series)
@@ -326,7 +326,7 @@ class Place2:
         if removal.look.deletes == "this":
             where = urlencode({"db": removal.look.database})
             return f"to remove them send as InfluxQL, by POST to /query?{where} as q: {removal.statement}"
-        # By its predicate a series cannot be told from those that carry more tags.
+        # A predicate cannot tell a series from those that carry more tags.
         along = [one.name for one in removal.along]
         if along:
             return (
@@ -469,7 +469,7 @@ def _text(value: str) -> str:
 
 
 def _by_series(table: Table, column: str) -> Iterator[tuple[Series, str]]:
-    """The cells of a column with the series that they are of, from a table with the three tags and no others."""
+    """Yield the cells of a column with their series, from a table with the three tags and no others."""
     if set(table.columns) != {column, *TAGS}:
         return
     for *tags, cell in zip(*(table[name] for name in (*TAGS, column)), strict=True):
@@ -491,7 +491,7 @@ def _on_grid(table: Table, series: Series) -> list[int | None]:
 
 
 def _column(table: Table, name: str) -> Sequence[str]:
-    """The cells of a column; empty ones where no point has the field."""
+    """Return the cells of a column; empty ones if no point has the field."""
     return table[name] if name in table.columns else [""] * len(table)
 
 

@@ -1,8 +1,8 @@
 """The requests that an InfluxDB 2.x server knows, made by the asynchronous services of influxdb-client.
 
-The services are called below its WriteApi and QueryApi, for the answer as it came (`_preload_content=False`): the API
+We call the services below its WriteApi and QueryApi, for the answer as it came (`_preload_content=False`): the API
 classes turn an answer that is not JSON into a handler on the root logger, errors into texts with all headers, rows into
-an object each, and pack at level 9 on the event loop (influxdb-client 1.50).  Nothing is batched or tried again there.
+an object each, and pack at level 9 on the event loop (influxdb-client 1.50).  The services batch and retry nothing.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from influxdb_client.client.influxdb_client_async import InfluxDBClientAsync
 
 _PING_S: Final = 5.0
-# Above this an answer is taken apart in a thread: some milliseconds of work.
+# A larger answer is taken apart in a thread: some milliseconds of work.
 _LARGE: Final = 200_000
 
 Request = Callable[[], Any]
@@ -51,7 +51,7 @@ class Bucket:
 
 @dataclass(frozen=True, slots=True)
 class InfluxqlName:
-    """A bucket in the words of InfluxQL; `default`: it is meant where the policy is not named."""
+    """A bucket in the words of InfluxQL; `default`: it is meant if no policy is named."""
 
     database: str
     policy: str
@@ -72,8 +72,8 @@ class Client2:
         self._client: InfluxDBClientAsync | None = None
 
     def open(self) -> None:
-        """Make the client; nothing is sent."""
-        # A third of a second, which only those pay who use it.
+        """Make the client; sends nothing."""
+        # A third of a second, paid only by those who use it.
         from influxdb_client.client.influxdb_client_async import InfluxDBClientAsync
 
         self._client = InfluxDBClientAsync(
@@ -84,7 +84,7 @@ class Client2:
             connection_pool_maxsize=self._connections,
             allow_redirects=False,
             proxy=self.caller.proxy(),
-            # Given also where nothing is encrypted: the library would make one of its own, which takes 20 ms.
+            # Also without encryption: otherwise the library makes another one, which takes 20 ms.
             ssl_context=tls.context(),
         )
         self._client.api_client.user_agent = USER_AGENT
@@ -130,9 +130,9 @@ class Client2:
         return await self.caller.persist(attempt, sends=len(body))
 
     async def query(self, flux: str, *, types: bool = False) -> list[Table]:
-        """Run Flux; the tables that it gave, with the types of their columns if asked for.
+        """Run Flux; return its tables, with the types of their columns if asked for.
 
-        Raises StoreError with the server's sentence when it fails, also in the middle of an answer.
+        Raises StoreError with the server's sentence if it fails, also in the middle of an answer.
         """
         from influxdb_client import Dialect, Query, QueryService
 
@@ -174,7 +174,7 @@ class Client2:
         await self.caller.persist(attempt)
 
     async def _taken(self, response: aiohttp.ClientResponse) -> tuple[int, Mapping[str, str], bytes]:
-        """Status, headers and the beginning of the body; the connection is given back."""
+        """Return status, headers and the beginning of the body; release the connection."""
         async with response:
             return response.status, response.headers, await self.caller.body_of(response, BODY_MAX)
 
@@ -192,18 +192,18 @@ class Client2:
     # InfluxQL
 
     async def find_influxql_name(self) -> InfluxqlName | None:
-        """What the bucket is called in InfluxQL; None where it is not."""
+        """Return the bucket's name in InfluxQL; None if it has none."""
         found = await self.find_bucket()
         if isinstance(found, Verdict):
             return None
         for name in await self._names(bucketID=found.id):
-            # A bucket is called by its own name only while that name is not given to another one.
+            # A bucket's own name counts only while no other bucket is given it.
             if (await self._names(db=name.database)).get(name) == found.id:
                 return name
         return None
 
     async def _names(self, **which: str) -> Mapping[InfluxqlName, str]:
-        """What buckets are called: name -> id, given ones first; {} if unknown."""
+        """Return the names of buckets: name -> id, given ones first; {} if unknown."""
 
         async def attempt() -> Mapping[InfluxqlName, str]:
             response = await self._get("/api/v2/dbrps", {"org": self.address.org, **which})
@@ -213,9 +213,9 @@ class Client2:
         return await self.caller.persist(attempt)
 
     async def query_influxql(self, name: InfluxqlName, statements: str) -> list[list[Rows]]:
-        """Run InfluxQL statements on what find_influxql_name gave; what each of them gave, times in ms.
+        """Run InfluxQL statements on the name from find_influxql_name; return the result of each, times in ms.
 
-        Raises StoreError with the server's sentence when one of them fails.
+        Raises StoreError with the server's sentence if one of them fails.
         """
         parameters = {"db": name.database, "rp": name.policy, "epoch": "ms", "q": statements}
 
@@ -232,7 +232,7 @@ class Client2:
         return await self.caller.persist(attempt)
 
     async def query_columns(self, database: str, policy: str, select: str, step_ms: int) -> Columns | None:
-        """The candles of a SELECT of InfluxQL, on the grid; None where Flux says what is wrong."""
+        """Return the candles of a SELECT of InfluxQL, on the grid; None to ask Flux, which says what is wrong."""
         asked = pieces_of(database, select, "ns") | {"rp": policy}
 
         async def attempt() -> Columns | None:
@@ -257,7 +257,7 @@ class Client2:
     # Buckets
 
     async def find_bucket(self) -> Bucket | Verdict:
-        """The bucket of the address; a verdict `ok` when it is there and may not be seen, `gone` when it is not."""
+        """Return the bucket of the address; a verdict `ok` if it exists but may not be seen, `gone` if it does not."""
         from influxdb_client import BucketsService
 
         def request() -> Any:
@@ -273,7 +273,7 @@ class Client2:
         return _bucket(found[0]) if found else verdict
 
     async def find_org_id(self) -> str | None:
-        """The id of the organization of the address; None where the token may not see it."""
+        """Return the id of the organization of the address; None if the token may not see it."""
         from influxdb_client import OrganizationsService
 
         def request() -> Any:
@@ -285,7 +285,7 @@ class Client2:
         return str(found[0]["id"]) if found else None
 
     async def make_bucket(self, org_id: str, name: str) -> tuple[int, str]:
-        """Make a bucket that keeps points for ever; the status of the answer and the server's sentence."""
+        """Make a bucket that keeps points for ever; return the status of the answer and the server's sentence."""
         from influxdb_client import BucketsService, PostBucketRequest
 
         wanted = PostBucketRequest(org_id=org_id, name=name, retention_rules=[])
@@ -330,7 +330,7 @@ def _names_in(body: bytes) -> Mapping[InfluxqlName, str]:
             names.setdefault(name, one["bucketID"])
         return names
     except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError):
-        # Some other program that speaks for a server: it is not asked in InfluxQL.
+        # Another program answers for a server: do not ask it in InfluxQL.
         return {}
 
 

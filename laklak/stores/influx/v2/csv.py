@@ -6,7 +6,7 @@
     ,result,table,_time,_value,source
     ,days,1,2026-01-01T00:00:00Z,3,old
 
-An empty line ends what has the same columns, and the whole answer.  Source:
+An empty line ends rows with the same columns, and the whole answer.  Source:
 https://docs.influxdata.com/influxdb/v2/reference/syntax/annotated-csv/ (read 2026-02), tried on 2.7.12.
 """
 
@@ -27,14 +27,14 @@ _HEAD: Final = ["", "result", "table"]
 
 
 class FluxError(Exception):
-    """A question failed while it was answered; the text is the server's sentence."""
+    """The question failed while it was answered; the text is the server's sentence."""
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
     """Rows with the same columns: the answer called `result`, without its columns `result` and `table`.
 
-    `types` are those of `columns`, where they were asked for.
+    `types` are those of `columns`, if they were asked for.
     """
 
     result: str
@@ -55,9 +55,9 @@ def is_whole(body: bytes) -> bool:
 
 
 def read_tables(body: bytes) -> list[Table]:
-    """Take a whole answer apart; tables without rows are left out.
+    """Take a whole answer apart; leave out tables without rows.
 
-    Raises FluxError when there is an error in it, ValueError or csv.Error when it is no such answer.
+    Raises FluxError if it holds an error, ValueError or csv.Error if it is no such answer.
     """
     found: list[Table] = []
     head: list[str] = []
@@ -94,7 +94,7 @@ def _table(head: Sequence[str], types: Sequence[str], rows: Sequence[Sequence[st
 
 
 def times_ms(texts: Sequence[str]) -> list[int | None]:
-    """Times as ms; None for one that is not the beginning of a minute, where no candle begins."""
+    """Return times as ms; None for one off the minute, where no candle begins."""
     days: dict[str, int] = {}
     times: list[int | None] = []
     for text in texts:
@@ -108,6 +108,6 @@ def times_ms(texts: Sequence[str]) -> list[int | None]:
 
 
 def time_ns(text: str) -> int:
-    """A time as ns: `2026-01-01T00:00:00.000000001Z`."""
+    """Return a time as ns: `2026-01-01T00:00:00.000000001Z`."""
     whole = datetime.fromisoformat(text[:19]).replace(tzinfo=UTC)
     return int(whole.timestamp()) * 1_000_000_000 + int(text[20:-1].ljust(9, "0"))

@@ -5,9 +5,9 @@
         |> filter(fn: (r) => r._measurement == "binance_ohlc" and r["symbol"] == "BTCUSDT" and r._field == "close")
         |> aggregateWindow(every: 1d, fn: count, createEmpty: false, timeSrc: "_start")
 
-What follows a filter made only of `==`, `and` and `or` - count, first, last, and those by window - storage does itself,
-without handing out points (PushDownWindowAggregate in the planner's rules of 2.7.12, seen in the time it takes).
-`not exists r.tag` would prevent that; so points with more tags are asked for too, and are told by their columns.
+After a filter made only of `==`, `and` and `or`, storage itself does count, first, last, and those by window, without
+handing out points (PushDownWindowAggregate in the planner's rules of 2.7.12, seen in the time it takes).
+`not exists r.tag` would prevent that; so the question includes points with more tags, and their columns tell them.
 
 Source: https://docs.influxdata.com/flux/v0/spec/ (read 2026-02), tried on 2.7.12.
 """
@@ -30,12 +30,12 @@ _SYSTEM: Final = ("_start", "_stop", "_measurement")
 
 
 def text(value: str) -> str:
-    """A text in double quotes, in which `${` would begin an expression."""
+    """Return a text in double quotes; `${` would begin an expression, so it is escaped."""
     return f'"{value.translate(_ESCAPES).replace("${", chr(92) + "${")}"'
 
 
 def moment(time_ms: int) -> str:
-    """A time as Flux spells it, with milliseconds."""
+    """Return a time as Flux spells it, with milliseconds."""
     whole = datetime.fromtimestamp(time_ms // 1000, UTC)
     return f"{whole:%Y-%m-%dT%H:%M:%S}.{time_ms % 1000:03d}Z"
 
@@ -43,7 +43,7 @@ def moment(time_ms: int) -> str:
 def points(
     bucket: str, measurement: str, fields: Sequence[str], span: TimeRange, tags: Mapping[str, str] | None = None
 ) -> str:
-    """The points in `span` that have one of the fields and these tags, maybe with others."""
+    """Return the points in `span` that have one of the fields and these tags, maybe with others."""
     conditions = [f"r._measurement == {text(measurement)}"]
     conditions += [f"r[{text(tag)}] == {text(value)}" for tag, value in (tags or {}).items()]
     wanted = " or ".join(f"r._field == {text(field)}" for field in fields)
@@ -61,12 +61,12 @@ def without(*columns: str, tags: bool = False) -> str:
 
 
 def counted_by(every: str, offset: str = "0ns") -> str:
-    """How many there are in each stretch of time that has any, at its start."""
+    """Count the points in each stretch of time that has any, at its start."""
     return f' |> aggregateWindow(every: {every}, offset: {offset}, fn: count, createEmpty: false, timeSrc: "_start")'
 
 
 def as_rows() -> str:
-    """One row for each time, with a column for each field."""
+    """Make one row for each time, with a column for each field."""
     return ' |> pivot(rowKey: ["_time"], columnKey: ["_field"], valueColumn: "_value")'
 
 
@@ -76,22 +76,22 @@ def other_than(field: str, value: str | int) -> str:
 
 
 def newest(count: int) -> str:
-    """The newest so many rows of all tables, the newest first."""
+    """Return the newest `count` rows of all tables, newest first."""
     return f' |> group() |> sort(columns: ["_time"], desc: true) |> limit(n: {count})'
 
 
 def called(name: str) -> str:
-    """Give the answer a name, so that one question can have several."""
+    """Name the answer, so that one question can have several."""
     return f" |> yield(name: {text(name)})"
 
 
 def several(**questions: str) -> str:
-    """One script of questions, each answered under its name."""
+    """Join questions to one script, each answered under its name."""
     return "\n".join(question + called(name) for name, question in questions.items())
 
 
 def measurements(bucket: str) -> str:
-    """The names of all measurements of a bucket."""
+    """Return the names of all measurements of a bucket."""
     start, stop = moment(ALL_TIME.start_ms), moment(ALL_TIME.end_ms)
     return (
         'import "influxdata/influxdb/schema"\n'
@@ -100,7 +100,7 @@ def measurements(bucket: str) -> str:
 
 
 def tags(bucket: str, measurement: str) -> str:
-    """The names of all tags that points of a measurement have, and of the columns that are no tags."""
+    """Return the names of all tags that points of a measurement have, and of the columns that are no tags."""
     start, stop = moment(ALL_TIME.start_ms), moment(ALL_TIME.end_ms)
     names = f"bucket: {text(bucket)}, measurement: {text(measurement)}, start: {start}, stop: {stop}"
     return f'import "influxdata/influxdb/schema"\nschema.measurementTagKeys({names})'
