@@ -5,7 +5,6 @@ from __future__ import annotations
 from array import array
 from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import aclosing
-from dataclasses import replace
 from difflib import get_close_matches
 from typing import Any, Final
 
@@ -34,8 +33,7 @@ async def stored_candles(
     Where it has only shorter candles of the symbol they are made of these, and `made_of` is told of which.
     StoreUnavailable when there is none, UnknownSeries when it does not have the series; none in `span` is no error.
     """
-    # Whoever reads waits for the answer: nothing is waited for that may come up one day.
-    async with open_store(replace(store, refusal_wait_s=0.0), create=False) as opened:
+    async with open_store(store.at_once, create=False) as opened:
         must_exist(opened)
         if first is not None:
             columns = await _oldest(opened, series, span, first)
@@ -55,7 +53,7 @@ async def stored_candles(
 
 async def stored_provenance(store: StoreAccess, series: Series, span: TimeRange = ALWAYS) -> list[Stretch]:
     """Who gave the candles of a series, as far as an existing store knows; raises as stored_candles."""
-    async with open_store(replace(store, refusal_wait_s=0.0), create=False) as opened:
+    async with open_store(store.at_once, create=False) as opened:
         must_exist(opened)
         found = await opened.provenance(series, span)
         if not found:
