@@ -64,9 +64,7 @@ def order(
     elif quote is not None:
         raise UsageError("--quote without --all", hint="add --all, or name the symbols that you want")
     elif symbols:
-        listed = _Listed([typed_symbol(text, settings.venue, settings.interval.name) for text in symbols])
-        for asked in listed.asked:
-            _check_enabled(asked.venue, settings)
+        listed = _typed(symbols, settings)
     else:
         listed = _listed(settings, folder, notes, warnings)
         if settings.origins["venue"].startswith("flag"):
@@ -295,6 +293,13 @@ def _offered(asked: Sequence[Asked], settings: Settings, warnings: list[str]) ->
         shown = some_of([f"{one.venue}:{one.symbol}" for one in lacking])
         warnings.append(f"{counted(len(lacking), 'symbol')} skipped, not offered at {interval}: {shown}")
     return offered
+
+
+def _typed(symbols: Sequence[str], settings: Settings) -> _Listed:
+    asked = [typed_symbol(text, settings.venue, settings.interval.name) for text in symbols]
+    for one in asked:
+        _check_enabled(one.venue, settings)
+    return _Listed(asked)
 
 
 def _every(symbols: Sequence[str] | None, quote: str | None, settings: Settings) -> Every:

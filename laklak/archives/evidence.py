@@ -172,6 +172,13 @@ class _OfSeries:
     said: dict[int, _Said] = field(default_factory=dict)
     silent: dict[tuple[FileKind, int], _Said] = field(default_factory=dict)
 
+    def settled_by(self, said: _Said, day_ms: int) -> tuple[list[int], list[Absence]]:
+        """Let a file that has spoken of a day settle what waits for it: the minutes it has, and what it lacks too."""
+        self.said[day_ms] = said
+        waiting = sorted(self.waiting.pop(day_ms, {}).items())
+        there = [time_ms for time_ms in (*self.riding.pop(day_ms, ()), *dict(waiting)) if said.has(time_ms)]
+        return there, [said.about(absence) for time_ms, absence in waiting if not said.has(time_ms)]
+
 
 class Evidence:
     """The minutes of one venue's series that wait for what files say, during a run.
@@ -274,20 +281,15 @@ class Evidence:
             for day in file.span.days():
                 present = times[bisect_left(times, day.start_ms) : bisect_left(times, day.end_ms)]
                 if file.kind == "month" and not present:
-                    own.silent["month", file.span.start_ms] = _Said(
-                        self._now_ms(), f"{file.name} has nothing of the day"
-                    )
+                    nothing = _Said(self._now_ms(), f"{file.name} has nothing of the day")
+                    own.silent["month", file.span.start_ms] = nothing
                     proven += self._settled(own, series, day.start_ms).proven
                     continue
                 lacks = gaps(day, present, series.interval) if len(present) != day.count(series.interval) else []
                 said = _Said(self._now_ms(), f"{file.name} lacks it too", lacks, refused)
-                own.said[day.start_ms] = said
-                found += [time_ms for time_ms in own.riding.pop(day.start_ms, ()) if said.has(time_ms)]
-                for time_ms, absence in sorted(own.waiting.pop(day.start_ms, {}).items()):
-                    if said.has(time_ms):
-                        found.append(time_ms)
-                    else:
-                        proven.append(said.about(absence))
+                there, absent = own.settled_by(said, day.start_ms)
+                found += there
+                proven += absent
         return Verdict(runs(sorted(found), series.interval), proven)
 
     def not_heard(self, part: FilePart, words: str, *, reached: bool) -> Verdict:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from laklak.audit.coverage import check_known, known_of
+from laklak.audit.coverage import Known, check_known, known_of
 from laklak.engine.store_work import each
 from laklak.model.absences import Absence
 from laklak.model.provenance import Stretch
@@ -81,10 +81,7 @@ async def explain_minute(store: Store, series: Series, open_ms: int) -> Explanat
     span = TimeRange(open_ms, open_ms + series.interval.ms)
     columns = await store.read(series, span)
     absence = await _absence_at(store, series, span)
-    begins_ms, ends_ms = known.begins_ms, known.ends_ms
-    if absence is not None and series in held:
-        begins_ms = held[series].start_ms if absence.kind == "before_first" else begins_ms
-        ends_ms = held[series].end_ms if absence.kind == "after_last" else ends_ms
+    begins_ms, ends_ms = _life(known, absence, held.get(series))
     last_run = await _last_run(store, span, series)
     evidence = Evidence(
         series,
@@ -109,6 +106,14 @@ async def explain_minute(store: Store, series: Series, open_ms: int) -> Explanat
         not_whole=bool((await store.odd(series, span)).not_whole),
         last_run=last_run,
     )
+
+
+def _life(known: Known, absence: Absence | None, held: TimeRange | None) -> tuple[int | None, int | None]:
+    """Where a series begins and ends: what is absent as beyond an end is beyond what is held."""
+    kind = None if absence is None or held is None else absence.kind
+    begins_ms = held.start_ms if held is not None and kind == "before_first" else known.begins_ms
+    ends_ms = held.end_ms if held is not None and kind == "after_last" else known.ends_ms
+    return begins_ms, ends_ms
 
 
 async def _absence_at(store: Store, series: Series, span: TimeRange) -> Absence | None:

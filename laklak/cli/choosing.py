@@ -74,7 +74,5 @@ async def in_store(settings: Settings, work: Callable[[Store], Awaitable[Found]]
     """Do something in the store as it stands; it is not made."""
     from laklak.stores import open_store
 
-    # Whoever looks waits for the answer: nothing is waited for that may come up one day.
-    access = replace(settings.store_access, refusal_wait_s=0.0, max_wait_s=1.0)
-    async with open_store(access, create=False) as opened:
+    async with open_store(replace(settings.store_access.at_once, max_wait_s=1.0), create=False) as opened:
         return await work(opened)

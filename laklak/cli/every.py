@@ -128,17 +128,19 @@ class Repeated:
     def _closed(self, error: LaklakError) -> Summary:
         return summarise(Report() if self._work is None else self._work.report, error=error)
 
+    def _says_nothing(self, outcome: Summary, error: LaklakError | None) -> bool:
+        """Whether a turn ended as it had to: stopped, or while another run is still at work."""
+        return outcome.exit == self._exit_code or (error is not None and is_young(error))
+
     def _tell(self, outcome: Summary, error: LaklakError | None) -> None:
         line = turn_line(outcome, time.time())
         log.info("%s", line)
         self._manager.status(line)
         if self._as_json:
             print_json(outcome.as_json())
-        if self._quiet and (outcome.exit == self._exit_code or (error is not None and is_young(error))):
+        if self._quiet and self._says_nothing(outcome, error):
             return
-        word = (outcome.error or "").partition(":")[0]
-        failed = frozenset((one.series, one.reason) for one in outcome.failed_series)
-        state: State = (outcome.exit, word, failed)
+        state = _state_of(outcome)
         changed, self._before = state != self._before, state
         if changed and outcome.error:
             say_error(error or LaklakError(outcome.error, hint=outcome.hint))
@@ -148,6 +150,11 @@ class Repeated:
         if error is None and (changed or self._is_first):
             for more in list(outcome_lines(outcome))[1:]:
                 tell(more, sys.stdout)
+
+
+def _state_of(outcome: Summary) -> State:
+    word = (outcome.error or "").partition(":")[0]
+    return outcome.exit, word, frozenset((one.series, one.reason) for one in outcome.failed_series)
 
 
 def repeat(make: Callable[[], Order], rhythm: Rhythm, terminal: Terminal, *, as_json: bool, quiet: bool) -> int:

@@ -172,12 +172,8 @@ async def _serve(simulator: Simulator, settings: SimulatorSettings, source: Cand
 
 
 def _announce(simulator: Simulator, source: CandleSource, *, going_on: bool) -> None:
-    from laklak.cli.terminal import emit, tell
-    from laklak.model.series import MINUTE_MS, iso
-    from laklak.simulator import GeneratedSource
+    from laklak.cli.terminal import emit
     from laklak.simulator.dialects import DIALECTS
-    from laklak.simulator.sources.continued import last_open_ms
-    from laklak.text import counted, some_of
 
     emit(f"simulator: {simulator.url}", sys.stdout)
     dialect = simulator.settings.dialect
@@ -187,10 +183,25 @@ def _announce(simulator: Simulator, source: CandleSource, *, going_on: bool) -> 
     made = simulator.archive.prepared
     if made is not None:
         emit(f"prepared: {made.files:,} of {made.wanted:,} files, {made.size_bytes / 1024**2:,.1f} MB")
+    span = _announce_candles(simulator, source, going_on=going_on)
+    names = ["URL"] if dialect.archive_root is None else ["URL", "ARCHIVE_URL"]
+    addresses = " ".join(f"LAKLAK_{venue.upper()}_{name}={simulator.url}" for name in names)
+    of_venue = "" if venue == "binance" else f"--venue {venue} "
+    which = "--all" if len(source.symbols) > _NAMED_AT_MOST else " ".join(source.symbols)
+    emit(f"try: {addresses} laklak backfill {of_venue}{which} {span} --store simulated.db")
+
+
+def _announce_candles(simulator: Simulator, source: CandleSource, *, going_on: bool) -> str:
+    """Say which candles it serves; gives the flags that ask for all of them."""
+    from laklak.cli.terminal import tell
+    from laklak.model.series import MINUTE_MS, iso
+    from laklak.simulator import GeneratedSource
+    from laklak.simulator.sources.continued import last_open_ms
+    from laklak.text import counted, some_of
+
     symbols = list(source.symbols)
-    few = symbols if len(symbols) <= _NAMED_AT_MOST else symbols[:_NAMED_AT_MOST]
     # Made-up candles are alike in this, and making those of hundreds of symbols takes seconds.
-    looked_at = few if isinstance(source, GeneratedSource) else symbols
+    looked_at = symbols[:_NAMED_AT_MOST] if isinstance(source, GeneratedSource) else symbols
     firsts = [first for symbol in looked_at if (first := simulator.market.first_row_ms(symbol)) is not None]
     last_ms = last_open_ms(source, looked_at, source.end_ms)
     if firsts and last_ms is not None:
@@ -202,11 +213,5 @@ def _announce(simulator: Simulator, source: CandleSource, *, going_on: bool) -> 
             f"serves {counted(len(symbols), 'symbol')} ({some_of(symbols)}), candles from {iso(min(firsts))} to "
             f"{iso(last_ms)}; its clock {clock}"
         )
-    names = ["URL"] if dialect.archive_root is None else ["URL", "ARCHIVE_URL"]
-    addresses = " ".join(f"LAKLAK_{venue.upper()}_{name}={simulator.url}" for name in names)
-    of_venue = "" if venue == "binance" else f"--venue {venue} "
-    span = f"--start {iso(min(firsts))}" if firsts else "--days 1"
-    if last_ms is not None and not going_on:
-        span += f" --end {iso(last_ms + MINUTE_MS)}"
-    which = "--all" if len(symbols) > _NAMED_AT_MOST else " ".join(few)
-    emit(f"try: {addresses} laklak backfill {of_venue}{which} {span} --store simulated.db")
+    start = f"--start {iso(min(firsts))}" if firsts else "--days 1"
+    return start if last_ms is None or going_on else f"{start} --end {iso(last_ms + MINUTE_MS)}"

@@ -7,7 +7,7 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 from laklak._version import __version__
@@ -166,96 +166,59 @@ def end_early(error: LaklakError, *, json_of: str | None) -> int:
 
 def _no_answer(command: str, error: LaklakError) -> dict[str, Any]:
     """What a command gives as JSON when it could not begin or come to its end; a backfill for what is no command."""
+    from laklak.report.summary import SCHEMA
+
     if command == "check":
         from laklak.engine.check import versions
         from laklak.model.findings import Checkup
 
         return Checkup.without_look(versions(), error).as_json()
-    if command == "copy":
-        from laklak.report.copied import CopyReport, summarise_copy
+    if command in ("copy", "import", "resample"):
+        from laklak.report.copied import CopyReport, CopySummary, ImportSummary, ResampleSummary, summarise_copy
 
-        return summarise_copy(CopyReport(), error=error).as_json()
-    if command == "import":
-        from laklak.report.copied import CopyReport, ImportSummary, summarise_copy
+        kind = {"copy": CopySummary, "import": ImportSummary, "resample": ResampleSummary}[command]
+        return summarise_copy(CopyReport(), error=error, kind=kind).as_json()
+    nothing = _nothing_of(command)
+    if nothing is None:
+        from laklak.report.progress import Report
+        from laklak.report.summary import summarise
 
-        return summarise_copy(CopyReport(), error=error, kind=ImportSummary).as_json()
-    if command == "resample":
-        from laklak.report.copied import CopyReport, ResampleSummary, summarise_copy
+        return summarise(Report(), error=error).as_json()
+    ended = {"exit": error.exit_code, "error": in_short(error), "hint": error.hint}
+    if command in ("show", "runs") or (command.startswith("assets") and command != "assets check"):
+        del ended["exit"]
+    return {"schema": SCHEMA, "version": __version__, **nothing, **ended}
 
-        return summarise_copy(CopyReport(), error=error, kind=ResampleSummary).as_json()
-    if command in ("show", "runs"):
-        from laklak.report.summary import SCHEMA
 
-        answer = {"schema": SCHEMA, "version": __version__, "store": None}
-        answer |= {"series": None, "candles": []} if command == "show" else {"runs": []}
-        return {**answer, "error": in_short(error), "hint": error.hint}
+def _nothing_of(command: str) -> Mapping[str, Any] | None:
+    """What a command that looks gives as JSON where it has found nothing; None for one that is not of these."""
+    if command == "digest":
+        from laklak.model.digest import FORMAT
+
+        return {"store": None, "as_of": {}, "series": [], "format": FORMAT, "root": None}
     if command == "explain":
         from laklak.audit.explain import KEYS
-        from laklak.report.summary import SCHEMA
 
-        ended = {"exit": error.exit_code, "error": in_short(error), "hint": error.hint}
-        return {"schema": SCHEMA, "version": __version__, "store": None, **dict.fromkeys(KEYS), **ended}
-    if command == "coverage":
-        from laklak.report.summary import SCHEMA
+        return {"store": None, **dict.fromkeys(KEYS)}
+    return _NOTHING.get(command, _NOTHING.get(command.partition(" ")[0]))
 
-        nothing: dict[str, Any] = {
-            "store": None,
-            "as_of": {},
-            "health": None,
-            "worst": None,
-            "total": None,
-            "series": [],
-        }
-        ended = {"exit": error.exit_code, "error": in_short(error), "hint": error.hint}
-        return {"schema": SCHEMA, "version": __version__, **nothing, **ended}
-    if command in ("digest", "verify"):
-        from laklak.model.digest import FORMAT
-        from laklak.report.summary import SCHEMA
 
-        nothing = {"store": None, "as_of": {}, "series": []}
-        nothing |= (
-            {"format": FORMAT, "root": None} if command == "digest" else {"depth": None, "against": None, "proof": None}
-        )
-        ended = {"exit": error.exit_code, "error": in_short(error), "hint": error.hint}
-        return {"schema": SCHEMA, "version": __version__, **nothing, **ended}
-    if command.startswith("certificate"):
-        from laklak.report.summary import SCHEMA
-
-        # What could not be issued is not to be taken for a certificate.
-        nothing = {}
-        if command == "certificate check":
-            nothing = dict.fromkeys(("file", "verdict", "why", "sha256", "complete", "signature", "store"))
-            nothing["series"] = []
-        elif command == "certificate diff":
-            nothing = {"before": None, "after": None, "only_before": [], "only_after": [], "series": []}
-        ended = {"exit": error.exit_code, "error": in_short(error), "hint": error.hint}
-        return {"schema": SCHEMA, "version": __version__, **nothing, **ended}
-    if command == "export":
-        from laklak.report.summary import SCHEMA
-
-        ended = {"exit": error.exit_code, "error": in_short(error), "hint": error.hint}
-        return {
-            "schema": SCHEMA,
-            "version": __version__,
-            "store": None,
-            "candles": 0,
-            "files": [],
-            "without": [],
-            "left_out": [],
-            **ended,
-        }
-    if command.startswith("assets"):
-        from laklak.report.summary import SCHEMA
-
-        kept: dict[str, Any] = {"venue": None, "symbols": []}
-        if command == "assets check":
-            kept = {"file": None, "venues": {}, "unknown": [], "ended": [], "doubled": [], "bad": []}
-            kept["exit"] = error.exit_code
-        return {"schema": SCHEMA, "version": __version__, **kept, "error": in_short(error), "hint": error.hint}
-    from laklak.report.progress import Report
-    from laklak.report.summary import summarise
-
-    return summarise(Report(), error=error).as_json()
+_NOTHING: Final[Mapping[str, Mapping[str, Any]]] = {
+    "show": {"store": None, "series": None, "candles": []},
+    "runs": {"store": None, "runs": []},
+    "coverage": {"store": None, "as_of": {}, "health": None, "worst": None, "total": None, "series": []},
+    "verify": {"store": None, "as_of": {}, "series": [], "depth": None, "against": None, "proof": None},
+    "export": {"store": None, "candles": 0, "files": [], "without": [], "left_out": []},
+    # What could not be issued is not to be taken for a certificate.
+    "certificate": {},
+    "certificate check": {
+        **dict.fromkeys(("file", "verdict", "why", "sha256", "complete", "signature", "store")),
+        "series": [],
+    },
+    "certificate diff": {"before": None, "after": None, "only_before": [], "only_after": [], "series": []},
+    "assets": {"venue": None, "symbols": []},
+    "assets check": {"file": None, "venues": {}, "unknown": [], "ended": [], "doubled": [], "bad": []},
+}
 
 
 def print_json(answer: dict[str, Any]) -> None:

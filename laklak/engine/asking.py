@@ -95,19 +95,10 @@ class Asking:
 
     async def _answer(self, ledger: Ledger, question: Question, *, is_last: bool) -> Delivery | None:
         """The same; a question that fails is asked once more at the end of the run, unless it is `is_last`."""
-        if self._feed.stopper.requested or ledger.refused is not None or not self._can_ask(ledger, question):
+        worth = await self._worth_asking(ledger, question)
+        if worth is None:
             return None
-        # What ends a series is waited for where it is being asked, and so is how far back it reaches.
-        if not await self._is_alive(ledger, question.chunk):
-            return None
-        within = self._within_reach(ledger, question)
-        if within is not question and not within.chunk.wanted:
-            return None
-        question, chunk = within, within.chunk
-        if chunk.limit > self._feed.page and self._feed.venue.page.smaller and not isinstance(question, EdgeQuestion):
-            # Put on the list before it was known how many rows come at once.
-            self._ask_in_parts(ledger, question)
-            return None
+        question, chunk = worth, worth.chunk
         reaching = self._reaches_back(ledger, question)
         try:
             if isinstance(question, EdgeQuestion):
@@ -134,6 +125,23 @@ class Asking:
                 self._reaching[ledger] = None
                 reaching.set()
         return None
+
+    async def _worth_asking(self, ledger: Ledger, question: Question) -> Question | None:
+        """What of a question is to be asked as it is, by what is known of its series now; None where nothing is."""
+        if self._feed.stopper.requested or ledger.refused is not None or not self._can_ask(ledger, question):
+            return None
+        # What ends a series is waited for where it is being asked, and so is how far back it reaches.
+        if not await self._is_alive(ledger, question.chunk):
+            return None
+        within = self._within_reach(ledger, question)
+        if within is not question and not within.chunk.wanted:
+            return None
+        too_long = within.chunk.limit > self._feed.page and self._feed.venue.page.smaller
+        if too_long and not isinstance(within, EdgeQuestion):
+            # Put on the list before it was known how many rows come at once.
+            self._ask_in_parts(ledger, within)
+            return None
+        return within
 
     def _reaches_back(self, ledger: Ledger, question: Question) -> asyncio.Event | None:
         """Let others of a series wait for its first answer where that may tell that they are out of reach."""

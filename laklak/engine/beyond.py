@@ -64,6 +64,11 @@ class _Walk:
     further: set[tuple[str, int]] = field(default_factory=set)
     moved: set[Side] = field(default_factory=set)
 
+    def is_decided(self, file: ArchiveFile) -> bool:
+        """Whether it is known what a file has: one that could not be had, or is not sound, may have anything."""
+        gave = self.gave.get(_key(file))
+        return _is_absent(gave) if isinstance(gave, NoCandles) else gave is not None
+
 
 class Beyond:
     """The ends of one venue's series in a run, by its bulk files; `recheck`: what is remembered does not count."""
@@ -136,29 +141,38 @@ class Beyond:
         if end_ms is None:
             return None
         walk = self._walk(ledger)
-        beyond_ms = end_ms - 1 if side == "before" else end_ms
-        day, month = (file(ledger.plan.series, beyond_ms) for file in (archive.day_file, archive.month_file))
-        moved = side in walk.moved
-        if not self._published(archive, day) or not (moved or self._is_due(archive, ledger, side, end_ms, day, month)):
+        day = archive.day_file(ledger.plan.series, end_ms - 1 if side == "before" else end_ms)
+        near = self._near(archive, ledger, side, end_ms, day)
+        if not near:
             return None
-        # At first a small one is asked, for it rarely has anything; where there is more, months take fewer.
-        near = [file for file in ((month, day) if moved else (day, month)) if self._published(archive, file)]
         if any(_has_rows_of_day(walk.gave.get(_key(file)), side, day.span) for file in near):
             self._remember(ledger.plan.series, side, end_ms)
             return None
         unasked = next((file for file in near if _key(file) not in walk.gave), None)
         if unasked is not None:
             return unasked
-        for file in (*near, *self._further(archive, ledger, side, day)):
-            gave = walk.gave.get(_key(file))
-            if gave is None:
-                walk.further.add(_key(file))
-                return file
-            if isinstance(gave, NoCandles) and not _is_absent(gave):
-                self._leave_open(ledger, side, end_ms, gave.detail)
-                return None
-        self._settle(archive, ledger, side, end_ms, near)
-        return None
+        around = (*near, *self._further(archive, ledger, side, day))
+        undecided = next((file for file in around if not walk.is_decided(file)), None)
+        if undecided is None:
+            self._settle(archive, ledger, side, end_ms, near)
+            return None
+        gave = walk.gave.get(_key(undecided))
+        if isinstance(gave, NoCandles):
+            self._leave_open(ledger, side, end_ms, gave.detail)
+            return None
+        walk.further.add(_key(undecided))
+        return undecided
+
+    def _near(
+        self, archive: Archive, ledger: Ledger, side: Side, end_ms: int, day: ArchiveFile
+    ) -> Sequence[ArchiveFile]:
+        """The files of the day beyond an end and of its month, those that are published; none where nothing is due."""
+        month = archive.month_file(ledger.plan.series, day.span.start_ms)
+        moved = side in self._walk(ledger).moved
+        if not self._published(archive, day) or not (moved or self._is_due(archive, ledger, side, end_ms, day, month)):
+            return ()
+        # At first a small one is asked, for it rarely has anything; where there is more, months take fewer.
+        return [file for file in ((month, day) if moved else (day, month)) if self._published(archive, file)]
 
     def _settle(self, archive: Archive, ledger: Ledger, side: Side, end_ms: int, near: Sequence[ArchiveFile]) -> None:
         """Take it as the end where no file around it has more: for good, unless a file may still come."""

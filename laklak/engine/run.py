@@ -57,6 +57,7 @@ class Backfill(Run):
         )
         self._feeds: Sequence[Feed] = ()
         self._store: Store | None = None
+        self._estimate: Estimate | None = None
 
     @property
     def signs(self) -> Hashable:
@@ -91,71 +92,83 @@ class Backfill(Run):
     async def run(self) -> Summary | Estimate:
         """Carry it out. Raises LaklakError when it cannot start; once it fetches, the summary says what happened."""
         self.report.started_ms = time.time_ns() // 1_000_000
-        estimate: Estimate | None = None
         try:
             async with AsyncExitStack() as opened:
-                looks = self.order.dry_run or self.order.untouched
-                store = open_store(self.order.settings.store_access, create=not looks)
-                self._store = store = untouched(store) if self.order.untouched else store
-                watching = await opened.enter_async_context(task_group())
-                watching.start_soon(StoreWatch([store], self.report, self._observer).run)
-                opened.callback(watching.cancel_scope.cancel)
-                # A server may be silent for long, and who stops a run does not wait for it.
-                with self.stopper.interruptible():
-                    await opened.enter_async_context(store)
-                    self.report.store = store.display
-                    info = await announce(store, "store", self._observer)
-                    others = await other_series(store, self.order.asked)
-                self._tell_beforehand([others] if others else [])
+                store, free_bytes = await self._open(opened)
                 with nullcontext() if self.order.dry_run else store.exclusive():
-                    # Not before: a run that held the store until now may have left something in it.
-                    # A run that only looks settles nothing, and takes what stands there for what it is.
-                    whose = "" if self.order.untouched else store.identity
-                    unsure = UnsureBook(self.order.settings.state_dir, whose, self._observer.warn)
-                    with self.stopper.interruptible():
-                        knowledge = await Knowledge.of(store)
-                    addresses = AddressBook(self.order, store, knowledge)
-                    async with Preparation(
-                        self.order, store, unsure, knowledge, addresses, self.report, self._observer, self.stopper
-                    ) as preparation:
-                        self._feeds = preparation.feeds
-                        try:
-                            with self.stopper.interruptible():
-                                estimate = await preparation.run()
-                        except VenueError as exc:
-                            # Nothing could be asked: for who looks later, that is what became of it.
-                            if not self.order.dry_run:
-                                await self._record(store, exc)
-                            raise
-                        if not self.order.dry_run:
-                            preparation.check_room(info.free_bytes, estimate.to_fetch)
-                            fetch = Fetch(
-                                self.order,
-                                store,
-                                unsure,
-                                knowledge,
-                                preparation.lives,
-                                addresses,
-                                preparation.ready,
-                                self.report,
-                                self._observer,
-                                self.stopper,
-                            )
-                            self._flow = fetch.flow
-                            await fetch.run(preparation.late)
-                    if not self.order.dry_run and not self._hurried:
-                        # Who stops a run does not wait for a store that another program holds.
-                        with anyio.move_on_after(RECORD_WITHIN_S if self.stopper.requested else None):
-                            note_turns(knowledge, self.report)
-                            await self._remember(store, knowledge)
-                            await self._record(store)
+                    await self._plan_and_fetch(store, free_bytes)
         except Stopped:
             log.info("stopped while planning")
         finally:
             tally(self.report, self._feeds)
-        if self.order.dry_run and estimate is not None and self._exit_code is None:
-            return estimate
+        if self.order.dry_run and self._estimate is not None and self._exit_code is None:
+            return self._estimate
         return self._summary()
+
+    async def _open(self, opened: AsyncExitStack) -> tuple[Store, int | None]:
+        """Open the store, and say what is in it; gives it with the bytes that its disk has free, if that is known."""
+        looks = self.order.dry_run or self.order.untouched
+        store = open_store(self.order.settings.store_access, create=not looks)
+        self._store = store = untouched(store) if self.order.untouched else store
+        watching = await opened.enter_async_context(task_group())
+        watching.start_soon(StoreWatch([store], self.report, self._observer).run)
+        opened.callback(watching.cancel_scope.cancel)
+        # A server may be silent for long, and who stops a run does not wait for it.
+        with self.stopper.interruptible():
+            await opened.enter_async_context(store)
+            self.report.store = store.display
+            info = await announce(store, "store", self._observer)
+            others = await other_series(store, self.order.asked)
+        self._tell_beforehand([others] if others else [])
+        return store, info.free_bytes
+
+    async def _plan_and_fetch(self, store: Store, free_bytes: int | None) -> None:
+        """The run itself, while nobody else writes the store; a dry run ends with its estimate."""
+        # Not before: a run that held the store until now may have left something in it.
+        # A run that only looks settles nothing, and takes what stands there for what it is.
+        whose = "" if self.order.untouched else store.identity
+        unsure = UnsureBook(self.order.settings.state_dir, whose, self._observer.warn)
+        with self.stopper.interruptible():
+            knowledge = await Knowledge.of(store)
+        addresses = AddressBook(self.order, store, knowledge)
+        async with Preparation(
+            self.order, store, unsure, knowledge, addresses, self.report, self._observer, self.stopper
+        ) as preparation:
+            self._feeds = preparation.feeds
+            self._estimate = await self._plan(store, preparation)
+            if self.order.dry_run:
+                return
+            preparation.check_room(free_bytes, self._estimate.to_fetch)
+            fetch = Fetch(
+                self.order,
+                store,
+                unsure,
+                knowledge,
+                preparation.lives,
+                addresses,
+                preparation.ready,
+                self.report,
+                self._observer,
+                self.stopper,
+            )
+            self._flow = fetch.flow
+            await fetch.run(preparation.late)
+        if not self._hurried:
+            # Who stops a run does not wait for a store that another program holds.
+            with anyio.move_on_after(RECORD_WITHIN_S if self.stopper.requested else None):
+                note_turns(knowledge, self.report)
+                await self._remember(store, knowledge)
+                await self._record(store)
+
+    async def _plan(self, store: Store, preparation: Preparation) -> Estimate:
+        try:
+            with self.stopper.interruptible():
+                return await preparation.run()
+        except VenueError as exc:
+            # Nothing could be asked: for who looks later, that is what became of it.
+            if not self.order.dry_run:
+                await self._record(store, exc)
+            raise
 
     def _tell_beforehand(self, more_warnings: Sequence[str]) -> None:
         for line in self.order.notes:

@@ -5,11 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from types import TracebackType
-from typing import Any, cast
+from typing import Any, Final, cast
 
 from laklak.model.candles import Candles
 from laklak.model.records import Note, RunRecord
 from laklak.stores.base import Delivery, Origin, Store, Written
+
+LEAVES_IT: Final = frozenset(
+    {
+        *("display", "exists", "identity", "heard_s", "waiting", "bytes_per_candle", "writes_at_once"),
+        *("describe", "examine", "holdings", "odd", "count", "count_by_day", "open_times", "read", "batches"),
+        *("absences", "absence_counts", "provenance", "revisions", "origin", "notes", "runs"),
+        *("check_range", "within_retention", "closed_spans"),
+    }
+)
+"""What of a Store leaves it as it is, and is passed on; all else is answered here, or not at all."""
 
 
 def untouched(store: Store) -> Store:
@@ -22,6 +32,8 @@ class _Untouched:
         self._store = store
 
     def __getattr__(self, name: str) -> Any:
+        if name not in LEAVES_IT:
+            raise AttributeError(f"nobody has said that {name} leaves a store as it is")
         return getattr(self._store, name)
 
     async def __aenter__(self) -> _Untouched:

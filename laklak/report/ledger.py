@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from typing import Final
 
+from laklak.model.absences import Absence, AbsenceKind
 from laklak.model.account import Account
 from laklak.model.series import TimeRange, iso
 from laklak.model.spans import count, overlap
@@ -187,30 +188,40 @@ class Ledger:
 
     def acknowledged(self, delivery: Delivery, refused: Collection[int] = ()) -> None:
         """Count what the store holds now, without the candles that it refused (their open_times)."""
-        corrected = delivery.corrected.difference(refused)
-        self.corrected |= corrected
         if delivery.candles:
-            self.written += len(delivery.candles) - len(refused) - len(corrected)
-            self._count_missed(delivery.candles.open_times, corrected.union(refused))
-        if self.reopened and delivery.candles:
-            filled = self.reopened.intersection(delivery.candles.open_times).difference(refused)
-            self.reopened -= filled
-            rejects = len(filled & self.rejected_before)
-            self.new_holes -= len(filled) - rejects
-            self.new_rejected -= rejects
-            self.filled += len(filled) - rejects
+            self._count_candles(delivery.candles.open_times, delivery.corrected, refused)
+        self._count_single([one for one in delivery.absences if not one.is_span])
+        alive = ((one.kind, one.span.clip(self.life)) for one in delivery.absences if one.is_span)
+        self._count_stretches([(kind, span) for kind, span in alive if span])
+
+    def _count_candles(self, open_times: Sequence[int], corrected: Collection[int], refused: Collection[int]) -> None:
+        changed = set(corrected).difference(refused)
+        self.corrected |= changed
+        self.written += len(open_times) - len(refused) - len(changed)
+        self._count_missed(open_times, changed.union(refused))
+        filled = self.reopened.intersection(open_times).difference(refused) if self.reopened else set()
+        self.reopened -= filled
+        rejects = len(filled & self.rejected_before)
+        self.new_holes -= len(filled) - rejects
+        self.new_rejected -= rejects
+        self.filled += len(filled) - rejects
+
+    def _count_single(self, absences: Sequence[Absence]) -> None:
+        """Count minutes that are absent by themselves."""
         interval = self.plan.series.interval
-        single = [one for absence in delivery.absences if not absence.is_span for one in absence.candles(interval)]
-        self.new_holes += sum(one.kind == "hole" and one.open_time_ms not in self.reopened for one in single)
-        stretches = [absence.over(absence.span.clip(self.life)) for absence in delivery.absences if absence.is_span]
-        quiet = [one.span for one in stretches if one.span and one.kind == "quiet"]
-        # Where there was nothing to have, nothing is wanted.
-        others = [one.span for one in stretches if one.span and one.kind != "quiet"]
-        self.new_quiet += count(overlap(self.plan.missing, quiet), interval)
-        self.outside += count(overlap(self.plan.missing, others), interval)
+        single = [one for absence in absences for one in absence.candles(interval)]
         rejected = [one.open_time_ms for one in single if one.kind == "rejected"]
+        self.new_holes += sum(one.kind == "hole" and one.open_time_ms not in self.reopened for one in single)
         self.new_rejected += len(rejected)
         self.newly_rejected += sum(time not in self.plan.known_rejected for time in rejected)
+
+    def _count_stretches(self, stretches: Sequence[tuple[AbsenceKind, TimeRange]]) -> None:
+        interval, missing = self.plan.series.interval, self.plan.missing
+        quiet = [span for kind, span in stretches if kind == "quiet"]
+        # When there was nothing to have, nothing is wanted.
+        others = [span for kind, span in stretches if kind != "quiet"]
+        self.new_quiet += count(overlap(missing, quiet), interval)
+        self.outside += count(overlap(missing, others), interval)
 
     def _count_missed(self, open_times: Sequence[int], beside: Collection[int]) -> None:
         last_ms = self.turned_ms - self.plan.series.interval.ms

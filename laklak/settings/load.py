@@ -167,20 +167,8 @@ def load_settings(
     `folder`; without one, `user_config` is the settings file, by default laklak.toml in the user's configuration
     folder.
     """
-    names = environment_names(environment)
-    file_names = dotenv_names(folder / ".env")
-    written = [
-        _flags(flags),
-        _by_own_name(variables(names, [*SPECS, *_ALIASED, *OF_VENUES, "config"])),
-        _by_own_name(variables(file_names, [*SPECS, *_ALIASED, *OF_VENUES, "config"])),
-    ]
     user_config = user_config or platformdirs.user_config_path("laklak") / "laklak.toml"
-    config = _config_path(written, folder, user_config)
-    switches = [key for key in [*SPECS, *_ALIASED] if SPECS[_ALIASED.get(key, key)].is_switch]
-    written.append(_by_own_name(toml_values(config, [*SPECS, *_ALIASED, *OF_VENUES], switches)) if config else {})
-    of_influx = {**file_names, **names}
-    written.append(influx_account(of_influx) | ({} if _first(written, "store") else influx_store(of_influx)))
-    written.append(_defaults())
+    written, config = _written(flags, environment_names(environment), folder, user_config)
     bare = [given for layer in written for given in _spread(layer)]
     in_use = _in_use(written)
     _drop_what_a_stronger_source_replaces(written)
@@ -206,6 +194,26 @@ def load_settings(
     if origins["store"].startswith("flag"):
         check_typed_store(str(values["store"]), origins["store"])
     return _settings(values, origins, unnamed, config_folder=(config or user_config).parent)
+
+
+def _written(
+    flags: Mapping[str, object], names: Mapping[str, Given], folder: Path, user_config: Path
+) -> tuple[list[dict[str, Given]], Path | None]:
+    """What is written anywhere, the stronger source first, and the settings file in use, if there is one."""
+    known = [*SPECS, *_ALIASED, *OF_VENUES]
+    file_names = dotenv_names(folder / ".env")
+    written = [
+        _flags(flags),
+        _by_own_name(variables(names, [*known, "config"])),
+        _by_own_name(variables(file_names, [*known, "config"])),
+    ]
+    config = _config_path(written, folder, user_config)
+    switches = [key for key in [*SPECS, *_ALIASED] if SPECS[_ALIASED.get(key, key)].is_switch]
+    written.append(_by_own_name(toml_values(config, known, switches)) if config else {})
+    of_influx = {**file_names, **names}
+    written.append(influx_account(of_influx) | ({} if _first(written, "store") else influx_store(of_influx)))
+    written.append(_defaults())
+    return written, config
 
 
 def _by_own_name(layer: dict[str, Given]) -> dict[str, Given]:

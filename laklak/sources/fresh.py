@@ -178,16 +178,10 @@ def chunks_with(
     left = list(along)
     for chunk in chunks:
         # Of all of them, not only of those that are left: an earlier request may have found room for one of these, too.
-        found = [time_ms for time_ms in along if _inside(time_ms, [chunk.range])]
-        if found:
-            pieces = [piece for part in chunk.wanted for piece in gaps(part, found, series.interval)]
-            chunk = replace(chunk, wanted=tuple(pieces))
-        for time_ms in [time_ms for time_ms in left if time_ms not in found]:
-            wider = _widened(chunk, time_ms, tiers)
-            if wider is not None:
-                chunk = wider
-                found.append(time_ms)
-        left = [time_ms for time_ms in left if time_ms not in found]
+        chunk = _not_as_missing(chunk, [time_ms for time_ms in along if _inside(time_ms, [chunk.range])])
+        for time_ms in left:
+            chunk = _widened(chunk, time_ms, tiers)
+        left = [time_ms for time_ms in left if not _inside(time_ms, [chunk.range])]
         yield chunk
     for part in runs(left, series.interval) if anyway else ():
         yield from (Chunk(series, piece.range, ()) for piece in plan_chunks(series, [part], tiers, page))
@@ -201,15 +195,23 @@ def _recut(tail: Sequence[TimeRange], along: Sequence[int], interval: Interval, 
     return take_along(tail, along, interval, page) if tail and tail[0].count(interval) > page else tail
 
 
-def _widened(chunk: Chunk, time_ms: int, tiers: Tiers) -> Chunk | None:
+def _not_as_missing(chunk: Chunk, times: Sequence[int]) -> Chunk:
+    """The chunk without these candles among what is missing."""
+    if not times:
+        return chunk
+    pieces = [piece for part in chunk.wanted for piece in gaps(part, times, chunk.series.interval)]
+    return replace(chunk, wanted=tuple(pieces))
+
+
+def _widened(chunk: Chunk, time_ms: int, tiers: Tiers) -> Chunk:
     """The chunk with a candle outside of it, if a request may be so long; for free, unless it stands right before."""
     step_ms = chunk.series.interval.ms
     wider = TimeRange(min(chunk.range.start_ms, time_ms), max(chunk.range.end_ms, time_ms + step_ms))
     size = wider.count(chunk.series.interval)
     if size > tiers[-1][0]:
-        return None
+        return chunk
     if time_ms + step_ms != chunk.range.start_ms and page_weight(size, tiers) > page_weight(chunk.limit, tiers):
-        return None
+        return chunk
     return replace(chunk, range=wider)
 
 

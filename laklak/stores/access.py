@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 
@@ -29,3 +29,8 @@ class StoreAccess:
     max_wait_s: float = 600.0
     start_wait_s: float = 0.0
     refusal_wait_s: float = 0.0
+
+    @property
+    def at_once(self) -> StoreAccess:
+        """The same for somebody who waits for the answer: a server that may come up one day is not waited for."""
+        return replace(self, refusal_wait_s=0.0)

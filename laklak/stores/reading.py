@@ -5,7 +5,6 @@ from __future__ import annotations
 from array import array
 from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import aclosing
-from dataclasses import replace
 from difflib import get_close_matches
 from typing import Any, Final
 
@@ -34,8 +33,7 @@ async def stored_candles(
     If it has only shorter candles of the symbol, make them of these and tell `made_of` which. StoreUnavailable for a
     missing store, UnknownSeries if it does not have the series; none in `span` is no error.
     """
-    # A reader wants the answer now: do not wait for a server that may come up one day.
-    async with open_store(replace(store, refusal_wait_s=0.0), create=False) as opened:
+    async with open_store(store.at_once, create=False) as opened:
         must_exist(opened)
         if first is not None:
             columns = await _oldest(opened, series, span, first)
@@ -54,8 +52,8 @@ async def stored_candles(
 
 
 async def stored_provenance(store: StoreAccess, series: Series, span: TimeRange = ALWAYS) -> list[Stretch]:
-    """Return who gave the candles of a series, as far as an existing store knows; raises as stored_candles."""
-    async with open_store(replace(store, refusal_wait_s=0.0), create=False) as opened:
+    """Who gave the candles of a series, as far as an existing store knows; raises as stored_candles."""
+    async with open_store(store.at_once, create=False) as opened:
         must_exist(opened)
         found = await opened.provenance(series, span)
         if not found:

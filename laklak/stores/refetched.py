@@ -50,33 +50,35 @@ def compare(stored: Columns, candles: Candles, unsure: Sequence[TimeRange]) -> C
     if not unsure and fetched == before and list(times) == list(stored.open_times):
         return Compared(candles.only(()), len(times), 0, 0)
     place = {time_ms: index for index, time_ms in enumerate(stored.open_times)}
-    doubtful = bytearray(len(times))
-    for part in places(times, unsure):
-        doubtful[part] = b"\1" * (part.stop - part.start)
     new: list[int] = []
-    changed: list[tuple[int, int]] = []
-    rows = zip(times, zip(*fetched, strict=True), doubtful, strict=True)
+    changed: dict[int, int] = {}
+    rows = zip(times, zip(*fetched, strict=True), _within(times, unsure), strict=True)
     for index, (time_ms, cells, unsafe) in enumerate(rows):
         old = place.get(time_ms)
         if old is None:
             new.append(index)
         elif cells != tuple([column[old] for column in before]):
-            changed.append((index, old))
+            changed[index] = old
         elif unsafe:
             new.append(index)
     if len(new) == len(times):
         return Compared(candles, 0, 0, len(new))
-    write = sorted(times[index] for index in [*new, *(index for index, _ in changed)])
-    return Compared(
-        candles.only(runs(write, candles.series.interval)),
-        len(times) - len(write),
-        len(changed),
-        len(new),
-        [
-            (times[index], tuple(column[old] for column in stored.values), tuple(column[index] for column in values))
-            for index, old in changed
-        ],
-    )
+    write = sorted(times[index] for index in [*new, *changed])
+    changes = [(times[index], _row(stored.values, old), _row(values, index)) for index, old in changed.items()]
+    same = len(times) - len(write)
+    return Compared(candles.only(runs(write, candles.series.interval)), same, len(changed), len(new), changes)
+
+
+def _row(columns: Sequence[Sequence[float]], index: int) -> Values:
+    return tuple(column[index] for column in columns)
+
+
+def _within(times: Sequence[int], spans: Sequence[TimeRange]) -> bytearray:
+    """For each time, which rise, whether it is in one of the spans."""
+    marks = bytearray(len(times))
+    for part in places(times, spans):
+        marks[part] = b"\1" * (part.stop - part.start)
+    return marks
 
 
 def revisions_of(compared: Compared, source: str, why: Why, at_ms: int) -> list[Revision]:

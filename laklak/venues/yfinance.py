@@ -186,10 +186,7 @@ def _traded(columns: Sequence[Any], asked: Asked, sessions: Sequence[TimeRange])
     if not all(isinstance(column, list) for column in columns) or len(set(map(len, columns))) != 1:
         # The caller makes a page of them and raises.
         return columns
-    prices = columns[1:5]
-    if any(None in column for column in prices):
-        kept = [place for place, cells in enumerate(zip(*prices, strict=True)) if cells != (None,) * 4]
-        columns = [[column[place] for place in kept] for column in columns]
+    columns = _without_empty(columns)
     stamps, volumes = columns[0], columns[5]
     if not stamps or type(stamps[-1]) is not int:
         return columns
@@ -198,6 +195,14 @@ def _traded(columns: Sequence[Any], asked: Asked, sessions: Sequence[TimeRange])
     if closing or last_ms % asked.series.interval.ms:
         return [column[:-1] for column in columns]
     return columns
+
+
+def _without_empty(columns: Sequence[Sequence[Any]]) -> Sequence[Sequence[Any]]:
+    prices = columns[1:5]
+    if not any(None in column for column in prices):
+        return columns
+    kept = [place for place, cells in enumerate(zip(*prices, strict=True)) if cells != (None,) * 4]
+    return [[column[place] for place in kept] for column in columns]
 
 
 def _sessions(meta: Mapping[str, Any]) -> tuple[TimeRange, ...] | None:

@@ -72,15 +72,7 @@ def render(
     """Return the zip of a file that has `rows` (at least one), spoiled by `fault`; `lots` decide where."""
     kind = "" if fault is None else fault.kind
     detail = None if fault is None else fault.detail
-    if fault is not None and kind in _ROWS:
-        rows = _ROWS[kind](rows, fault, lots)
-    if file.root == COINS:
-        rows = [in_contracts(row) for row in rows]
-    csv = csv_of(rows, header=header and file.root != SPOT)
-    if file.root == SPOT and file.start_ms >= _MICROSECONDS_SINCE_MS:
-        csv = _microseconds(csv, None, lots)
-    if kind in _CSV:
-        csv = _CSV[kind](csv, detail, lots)
+    csv = _csv_with(fault, file, rows, lots, header=header)
     name = f"{file.stem}.csv"
     match kind:
         case "archive-bomb":
@@ -95,6 +87,22 @@ def render(
         members.append(archive_zip.member(f"{file.stem}-2.csv", csv, level))
     data = archive_zip.zip_of(members)
     return data[: max(1, int(len(data) * lots.uniform(0.1, 0.99)))] if kind == "archive-cut" else data
+
+
+def _csv_with(
+    fault: Fault | None, file: ArchiveFile, rows: Sequence[bytes], lots: random.Random, *, header: bool
+) -> bytes:
+    """The table of a file as its market writes it, with the fault where that is one of rows or of the table."""
+    if fault is not None and fault.kind in _ROWS:
+        rows = _ROWS[fault.kind](rows, fault, lots)
+    if file.root == COINS:
+        rows = [in_contracts(row) for row in rows]
+    csv = csv_of(rows, header=header and file.root != SPOT)
+    if file.root == SPOT and file.start_ms >= _MICROSECONDS_SINCE_MS:
+        csv = _microseconds(csv, None, lots)
+    if fault is not None and fault.kind in _CSV:
+        csv = _CSV[fault.kind](csv, fault.detail, lots)
+    return csv
 
 
 # One change of rows each, by the kind of fault.

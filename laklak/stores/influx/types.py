@@ -136,21 +136,13 @@ class FieldTypes:
         # (the piece that it was cut from, the part of it)
         parts = [(piece, piece) for piece in new]
         while parts:
-            counts = await look.shards_in(measurement, [part for _, part in parts])
-            several = [i for i, count in enumerate(counts) if count > 1]
-            edges = [edge for i in several for edge in _edges(parts[i][1])]
-            at_edges = iter(await look.shards_in(measurement, edges))
-            over_all = {i for i in several if [next(at_edges), next(at_edges)] == [counts[i]] * 2}
+            found = await _cells_where(look, measurement, [part for _, part in parts])
             halves: list[tuple[TimeRange, TimeRange]] = []
-            for i, (piece, part) in enumerate(parts):
-                length_ms = part.end_ms - part.start_ms
-                # Shards at both ends lie over all of the part; of the others one may be alone in a half.
-                if counts[i] <= 1 or i in over_all or length_ms <= MINUTE_MS:
-                    self._pieces[measurement, piece].append(Cell(Shard(part), part, counts[i] <= 1))
+            for (piece, part), cell in zip(parts, found, strict=True):
+                if cell is None:
+                    halves += [(piece, half) for half in _halves(part)]
                 else:
-                    middle_ms = part.start_ms + max(MINUTE_MS, length_ms // 2 // MINUTE_MS * MINUTE_MS)
-                    halves.append((piece, TimeRange(part.start_ms, middle_ms)))
-                    halves.append((piece, TimeRange(middle_ms, part.end_ms)))
+                    self._pieces[measurement, piece].append(cell)
             parts = halves
         return [cell for piece in pieces for cell in self._pieces[measurement, piece] if cell.shard.span.clip(span)]
 
@@ -179,6 +171,27 @@ def cells_of(shards: Sequence[Shard]) -> list[Cell]:
         before_ms = edge_ms
     cells = [Cell(shard, alone.get(i, shard.span), i in alone) for i, shard in enumerate(shards)]
     return sorted(cells, key=lambda cell: cell.shard.span)
+
+
+async def _cells_where(look: Look, measurement: str, parts: Sequence[TimeRange]) -> list[Cell | None]:
+    """The parts as cells; None for one that is to be halved, for a shard may be alone in a half of it."""
+    counts = await look.shards_in(measurement, parts)
+    several = [i for i, count in enumerate(counts) if count > 1]
+    at_edges = iter(await look.shards_in(measurement, [edge for i in several for edge in _edges(parts[i])]))
+    # Shards that are at both its ends lie over all of a part.
+    over_all = {i for i in several if [next(at_edges), next(at_edges)] == [counts[i]] * 2}
+    return [
+        Cell(Shard(part), part, counts[i] <= 1)
+        if counts[i] <= 1 or i in over_all or part.end_ms - part.start_ms <= MINUTE_MS
+        else None
+        for i, part in enumerate(parts)
+    ]
+
+
+def _halves(span: TimeRange) -> tuple[TimeRange, TimeRange]:
+    """The span cut at a minute."""
+    middle_ms = span.start_ms + max(MINUTE_MS, (span.end_ms - span.start_ms) // 2 // MINUTE_MS * MINUTE_MS)
+    return TimeRange(span.start_ms, middle_ms), TimeRange(middle_ms, span.end_ms)
 
 
 def _edges(span: TimeRange) -> tuple[TimeRange, TimeRange]:
