@@ -28,6 +28,7 @@ assets = typer.Typer(
     help="Lists of symbols: what a venue trades, what is wrong with a list, lists of other programs.",
     no_args_is_help=False,
     rich_markup_mode=None,
+    add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 

@@ -38,6 +38,7 @@ certificate = typer.Typer(
     help="What a store has and what speaks for it, as a JSON that others can check; `issue` need not be written.",
     no_args_is_help=False,
     rich_markup_mode=None,
+    add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final
+from collections import UserDict
+from collections.abc import Callable
+from inspect import getdoc
+from typing import Annotated, Any, Final
 
 import typer
+from typer.core import TyperCommand, TyperGroup
 
 from laklak._version import __version__
 from laklak.cli.assets import assets
@@ -31,8 +35,72 @@ EXIT_STATUS: Final = (
     "is filling this store, or a ban lasts longer than --max-wait); 130 and 143 after SIGINT and SIGTERM."
 )
 
+
+def _alone(function: Callable[..., int], name: str | None = None, **options: Any) -> typer.Typer:
+    made = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+    made.command(name, **options)(function)
+    return made
+
+
+_SHOWS: Final[dict[str, Any]] = {"cls": GroupedCommand}
+_FILLS: Final[dict[str, Any]] = {"cls": GroupedCommand, "epilog": EXIT_STATUS}
+_COMMANDS: Final[dict[str, typer.Typer]] = {
+    "backfill": _alone(backfill, **_FILLS),
+    "fill": _alone(fill, **_FILLS),
+    "check": _alone(check),
+    "copy": _alone(copy, **_FILLS),
+    "show": _alone(show, **_SHOWS),
+    "coverage": _alone(coverage, **_SHOWS),
+    "explain": _alone(explain, **_SHOWS),
+    "runs": _alone(runs, **_SHOWS),
+    "digest": _alone(digest, **_SHOWS),
+    "export": _alone(export, **_SHOWS),
+    "import": _alone(import_files, "import", **_FILLS),
+    "resample": _alone(resample, **_FILLS),
+    "verify": _alone(verify, **_SHOWS),
+    "simulate": _alone(simulate, **_SHOWS),
+    "bench": _alone(bench),
+    "certificate": certificate,
+    "assets": assets,
+}
+
+
+class _OnDemand(UserDict[str, Any]):
+    """Commands by name, each made when it is asked for: reading the flags of them all takes a quarter of the help."""
+
+    def __getitem__(self, name: str) -> Any:
+        found = self.data[name]
+        if isinstance(found, typer.Typer):
+            found = self.data[name] = typer.main.get_command(found)
+        return found
+
+
+class _Program(TyperGroup):
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        self.commands = _OnDemand(_COMMANDS)
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Name every command, with the first sentence that it says of itself; none is made for that."""
+        limit = formatter.width - 6 - max(map(len, _COMMANDS))
+        with formatter.section("Commands"):
+            formatter.write_dl(
+                [
+                    (name, TyperCommand(name, help=_told_of(one)).get_short_help_str(limit))
+                    for name, one in _COMMANDS.items()
+                ]
+            )
+
+
+def _told_of(command: typer.Typer) -> str | None:
+    if not command.info.help and command.registered_commands:
+        return getdoc(command.registered_commands[0].callback)
+    return str(command.info.help)
+
+
 app = typer.Typer(
     name="laklak",
+    cls=_Program,
     help="Fill a database with every candle a venue has, and prove that nothing is missing.",
     epilog=EXIT_STATUS,
     no_args_is_help=False,
@@ -55,22 +123,3 @@ def main(
     ] = False,
 ) -> None:
     """Fill a database with every candle a venue has, and prove that nothing is missing."""
-
-
-app.command(cls=GroupedCommand, epilog=EXIT_STATUS)(backfill)
-app.command(cls=GroupedCommand, epilog=EXIT_STATUS)(fill)
-app.command()(check)
-app.command(cls=GroupedCommand, epilog=EXIT_STATUS)(copy)
-app.command(cls=GroupedCommand)(show)
-app.command(cls=GroupedCommand)(coverage)
-app.command(cls=GroupedCommand)(explain)
-app.command(cls=GroupedCommand)(runs)
-app.command(cls=GroupedCommand)(digest)
-app.command(cls=GroupedCommand)(export)
-app.command("import", cls=GroupedCommand, epilog=EXIT_STATUS)(import_files)
-app.command(cls=GroupedCommand, epilog=EXIT_STATUS)(resample)
-app.command(cls=GroupedCommand)(verify)
-app.add_typer(certificate, name="certificate")
-app.add_typer(assets, name="assets")
-app.command(cls=GroupedCommand)(simulate)
-app.command()(bench)

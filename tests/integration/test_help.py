@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
+from typer import Typer
 from typer.main import get_command
 
 from laklak.cli import app
@@ -58,3 +59,13 @@ def test_no_option_is_lost_in_the_groups(here):
     shown = groups(here("backfill", "--help").out)
 
     assert sorted(name for names in shown.values() for name in names) == sorted([*declared, "--help"])
+
+
+def test_the_help_names_every_command_and_makes_none_of_them(capfd):
+    program = get_command(app)
+
+    program(["--help"], prog_name="laklak", standalone_mode=False)
+
+    told = capfd.readouterr().out.partition("Commands:")[2]
+    assert re.findall(r"^  ([a-z]+)  +[A-Z]", told, re.MULTILINE) == list(program.commands)
+    assert all(isinstance(one, Typer) for one in program.commands.data.values())
