@@ -29,7 +29,6 @@ from laklak.order import (
     import_job,
     order,
     resample_job,
-    typed_interval,
     typed_minute,
     typed_range,
 )
@@ -43,7 +42,7 @@ from laklak.settings.order import MODES
 from laklak.settings.spelling import parts_of
 from laklak.settings.table import FLAGS
 from laklak.settings.times import parse_time
-from laklak.settings.typed import full_series, typed_series
+from laklak.settings.typed import full_series, typed_interval, typed_series
 from laklak.stores import open_store
 from laklak.stores.access import StoreAccess
 from laklak.stores.base import Store
@@ -481,20 +480,22 @@ async def aread_candles(
     end: Moment | None = None,
     *,
     last: int | None = None,
+    interval: str | None = None,
 ) -> polars.DataFrame:
     """Read stored candles: open_time (Datetime ms UTC), open, high, low, close, volume (Float64), sorted.
 
     Whole candles only: a row or point without five finite numbers, or off the grid of the interval, is left out.
-    `series` as in `binance:BTCUSDT:1m`, or a symbol: then venue and interval are those of the settings. `start` is
-    inclusive, `end` exclusive; `last` keeps the newest so many. Where the store has only shorter candles of the symbol
-    they are made of these, where each of them is held or quiet. No row where the series has none in that time.
+    `series` as in `binance:BTCUSDT:1m`, or a symbol: then the venue is that of the settings, and so is the `interval`
+    where it is left out. `start` is inclusive, `end` exclusive; `last` keeps the newest so many. Where the store has
+    only shorter candles of the symbol they are made of these, where each of them is held or quiet. No row where the
+    series has none in that time.
     Raises UsageError for a bad series or time, UnknownSeries for one that the store does not have, StoreError when the
     store cannot be read.
     """
     import polars
 
     where = os.fspath(store)
-    settings = _settings() if _needs_settings(where, series) else None
+    settings = _settings(interval=interval) if interval or _needs_settings(where, series) else None
     access = replace(settings.store_access, where=where) if settings else StoreAccess(where=where)
     wanted = typed_series(series, settings) if settings else full_series(series)
     span = TimeRange(_moment_ms(start, ALWAYS.start_ms), _moment_ms(end, ALWAYS.end_ms))
@@ -518,13 +519,14 @@ def read_candles(
     end: Moment | None = None,
     *,
     last: int | None = None,
+    interval: str | None = None,
 ) -> polars.DataFrame:
     """`aread_candles` for code that is not async; works inside a running loop, as in a notebook."""
     outcome: list[polars.DataFrame | BaseException] = []
 
     def read() -> None:
         try:
-            outcome.append(asyncio.run(aread_candles(store, series, start, end, last=last)))
+            outcome.append(asyncio.run(aread_candles(store, series, start, end, last=last, interval=interval)))
         except BaseException as exc:
             outcome.append(exc)
 

@@ -24,7 +24,15 @@ from laklak.settings.old_config import FILE_NAME as OLD_CONFIG
 from laklak.settings.old_config import lines_for_dotenv
 from laklak.settings.order import Order
 from laklak.settings.times import parse_duration, parse_time
-from laklak.settings.typed import KNOWN_VENUES, SPELLED, check_venue, full_series, typed_series, typed_symbol
+from laklak.settings.typed import (
+    KNOWN_VENUES,
+    SPELLED,
+    check_venue,
+    full_series,
+    typed_interval,
+    typed_series,
+    typed_symbol,
+)
 from laklak.sources.file import COLUMNS
 from laklak.sources.resampled import ResampleJob
 from laklak.sources.store import CopyJob
@@ -114,17 +122,9 @@ def typed_range(settings: Settings) -> Range:
     return Range(**given)
 
 
-def typed_interval(settings: Settings) -> Interval | None:
-    """The interval that was typed; of stored series all count where none was."""
-    return settings.interval if settings.origins["interval"].startswith("flag") else None
-
-
 def typed_minute(text: str, time: str, settings: Settings) -> tuple[Series, int]:
     """A series and when one of its candles opens; UsageError where none does."""
     series, open_ms = typed_series(text, settings), parse_time(time)
-    interval = typed_interval(settings)
-    if interval is not None and series.interval != interval:
-        raise UsageError(f"{text} names another interval than {interval}", hint="give one of them")
     if open_ms % series.interval.ms:
         raise UsageError(
             f"no candle of {series.interval} opens at {iso(open_ms)}",

@@ -82,7 +82,8 @@ def export(
     Exit status: 0 all is written, 1 the store has nothing of a series in that time, 2 wrong usage, a store that cannot
     be read or a file that cannot be written.
     """
-    from laklak.order import old_config_hint, typed_interval, typed_range
+    from laklak.order import old_config_hint, typed_range
+    from laklak.settings.typed import typed_interval
     from laklak.transfer.export import STDOUT, Export, ExportJob, format_of
 
     form = format_of(form, out, layout)
@@ -127,10 +128,14 @@ def _say(report: ExportReport, *, files: bool, status: int) -> None:
 
     if files:
         for one in report.files:
-            if one.path is not None:
+            if one.path is None and one.made_of is not None:
+                tell(f"{one.series} is made of {one.made_of}: the store has none of it", sys.stderr)
+            elif one.path is not None:
                 size = size_text(os.path.getsize(one.path))
                 span = f"{iso(one.first_ms)} to {iso(one.last_ms)}"
-                tell(f"{one.path}: {counted(one.candles, 'candle')} of {one.series}, {span}, {size}", sys.stdout)
+                made = "" if one.made_of is None else f", made of {one.made_of}"
+                of = f"{counted(one.candles, 'candle')} of {one.series}{made}"
+                tell(f"{one.path}: {of}, {span}, {size}", sys.stdout)
     if report.left_out:
         some = [f"{series} ({why})" for series, why in report.left_out.items()]
         say("warning", f"left out, since freqtrade has no pair for it: {some_of(some)}")

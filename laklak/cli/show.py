@@ -67,8 +67,6 @@ def show(
     span = _span(start, end)
     settings = settings_of({"store": store, "config": config, "interval": interval})
     wanted = typed_series(series, settings)
-    if interval is not None and wanted.interval != settings.interval:
-        raise UsageError(f"{series} names another interval than {interval}", hint="give one of the two")
     if last is None and first is None and start is None and end is None:
         last = _LAST
     try:

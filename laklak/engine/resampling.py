@@ -24,7 +24,7 @@ from laklak.sources.resampled import ResampleJob, ResamplePlan, made_of, parts_o
 from laklak.sources.store import CopyPlan, Part, StoredCandles
 from laklak.stores.base import Delivery, Store
 from laklak.stores.coverage import take_stock
-from laklak.stores.longer import Making, read_made
+from laklak.stores.longer import Making, joined, made_batches
 from laklak.stores.refetched import compare, revisions_of
 from laklak.stores.unconfirmed import UnsureBook
 from laklak.text import counted, some_of
@@ -116,7 +116,7 @@ class Resample(Copy):
     async def _take(self, source: Store, destination: Store, part: Part) -> Delivery:
         plan = self._planned[part.ledger.plan.series]
         series, making = plan.series, self._making[plan.series]
-        columns = await read_made(source, making, part.range, series.interval)
+        columns = await joined(made_batches(source, making, part.range, series.interval))
         made = StoredCandles(series, columns.open_times, columns.values)
         candles = made.only(part.candles)
         part.ledger.trouble(

@@ -71,8 +71,17 @@ class LongerCandles:
         self._quiet = quiet
         self._digits = 0
         self._rest: tuple[Sequence[int], Values] = ((), ((),) * 5)
+        self._forget()
+
+    def _forget(self) -> None:
         self.open_times = array("q")
         self.values: tuple[array[float], ...] = tuple(array("d") for _ in range(5))
+
+    def taken(self) -> tuple[array[int], tuple[array[float], ...]]:
+        """The open_times and values of those that are made; they are kept no longer."""
+        made = self.open_times, self.values
+        self._forget()
+        return made
 
     def add(self, open_times: Sequence[int], values: Values) -> None:
         """Take these; the last bucket stays open for the next ones."""

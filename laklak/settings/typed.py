@@ -55,15 +55,26 @@ def full_series(text: str) -> Series:
 
 
 def typed_series(text: str, settings: Settings) -> Series:
-    """Read a series like `binance:BTCUSDT:1m`, or a symbol with the venue and interval of the settings."""
+    """Read a series like `binance:BTCUSDT:1m`, or a symbol: then venue and interval are those of the settings.
+
+    UsageError where it names another interval than one that was typed.
+    """
     venue, _, interval = parts_of(text)
     if venue is not None and interval is not None:
         series = full_series(text)
         check_venue(series.venue)
-        return series
-    length = Interval.parse(interval) if interval else settings.interval
-    asked = typed_symbol(text, settings.venue, length.name)
-    return Series(asked.venue, asked.symbol, length)
+    else:
+        length = Interval.parse(interval) if interval else settings.interval
+        asked = typed_symbol(text, settings.venue, length.name)
+        series = Series(asked.venue, asked.symbol, length)
+    if typed_interval(settings) not in (None, series.interval):
+        raise UsageError(f"{text} names another interval than {settings.interval}", hint="give one of them")
+    return series
+
+
+def typed_interval(settings: Settings) -> Interval | None:
+    """The interval that was typed; of stored series all count where none was."""
+    return settings.interval if settings.origins["interval"].startswith("flag") else None
 
 
 def check_venue(venue: str) -> None:

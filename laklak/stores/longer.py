@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from array import array
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
+from typing import Any
 
 from laklak.model.series import Interval, Series, TimeRange
 from laklak.model.spans import on_grid, union
@@ -29,14 +31,27 @@ def making_of(of: Series, stock: Presence, span: TimeRange, longer: Interval) ->
     return Making(of, buckets_of(span, quiet, [*stock.missing, *absent], longer), quiet)
 
 
-async def read_made(store: Store, making: Making, span: TimeRange, longer: Interval) -> Columns:
-    """Return the longer candles of `span`, which is on their grid; reads the shorter ones in batches."""
+async def made_batches(store: Store, making: Making, span: TimeRange, longer: Interval) -> AsyncGenerator[Columns]:
+    """The longer candles of `span`, which is on their grid, oldest first; the shorter ones are read in batches."""
     candles = LongerCandles(longer, making.of.interval, making.quiet)
     async with aclosing(store.batches(making.of, span)) as batches:
         async for columns in batches:
             candles.add(columns.open_times, columns.values)
+            if candles.open_times:
+                yield Columns(*candles.taken())
     candles.end()
-    return Columns(candles.open_times, candles.values)
+    if candles.open_times:
+        yield Columns(*candles.taken())
+
+
+async def joined(batches: AsyncGenerator[Columns]) -> Columns:
+    """All of it in one piece."""
+    columns: list[array[Any]] = [array("q"), *(array("d") for _ in range(5))]
+    async with aclosing(batches):
+        async for batch in batches:
+            for column, cells in zip(columns, (batch.open_times, *batch.values), strict=True):
+                column.extend(cells)
+    return Columns(columns[0], tuple(columns[1:]))
 
 
 def shortest_of(series: Series, held: Mapping[Series, TimeRange]) -> Series | None:
@@ -74,7 +89,7 @@ async def make_on_reading(
     elif last is not None:
         mirrored = [TimeRange(-one.end_ms, -one.start_ms) for one in reversed(complete)]
         wanted = TimeRange(-_after(mirrored, last, longer), wanted.end_ms)
-    return of, await read_made(store, making, wanted, longer)
+    return of, await joined(made_batches(store, making, wanted, longer))
 
 
 def _after(complete: Sequence[TimeRange], number: int, interval: Interval) -> int:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from array import array
-from collections.abc import AsyncGenerator, Callable, Iterable
-from contextlib import aclosing
+from collections.abc import Callable, Iterable
 from difflib import get_close_matches
-from typing import Any, Final
+from typing import Final
 
 from laklak.errors import StoreUnavailable, UnknownSeries
 from laklak.model.provenance import Stretch
@@ -14,7 +12,7 @@ from laklak.model.series import Series, TimeRange
 from laklak.stores import open_store
 from laklak.stores.access import StoreAccess
 from laklak.stores.base import Columns, Store
-from laklak.stores.longer import make_on_reading
+from laklak.stores.longer import joined, make_on_reading
 
 ALWAYS: Final = TimeRange(-(1 << 62), 1 << 62)
 
@@ -59,16 +57,6 @@ async def stored_provenance(store: StoreAccess, series: Series, span: TimeRange 
         if not found:
             await _held(opened, series)
         return found
-
-
-async def joined(batches: AsyncGenerator[Columns]) -> Columns:
-    """Join all batches."""
-    columns: list[array[Any]] = [array("q"), *(array("d") for _ in range(5))]
-    async with aclosing(batches):
-        async for batch in batches:
-            for column, cells in zip(columns, (batch.open_times, *batch.values), strict=True):
-                column.extend(cells)
-    return Columns(columns[0], tuple(columns[1:]))
 
 
 def must_exist(store: Store) -> None:

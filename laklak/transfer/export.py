@@ -6,7 +6,7 @@ import asyncio
 import os
 import stat
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePath
@@ -16,11 +16,14 @@ from laklak.audit.coverage import Range, check_known
 from laklak.errors import StoreUnavailable, UnknownSeries, UsageError
 from laklak.model.series import DAY_MS, Interval, Series, TimeRange, iso
 from laklak.model.spans import on_grid
+from laklak.plan.longer import around
 from laklak.report.place import Place, check_place, could_not_write, emit_nowhere
 from laklak.sources.file import ORIGIN_KEY, file_stem
 from laklak.stores import open_store
 from laklak.stores.access import StoreAccess
-from laklak.stores.base import Store
+from laklak.stores.base import Columns, Store
+from laklak.stores.coverage import take_stock
+from laklak.stores.longer import made_batches, making_of, shortest_of
 from laklak.stores.reading import must_exist
 from laklak.text import nearest, some_of
 from laklak.transfer.freqtrade import FORMATS as FREQTRADE_FORMATS
@@ -39,6 +42,7 @@ from laklak.transfer.sheets import (
 FLAG: Final = "--out"
 STDOUT: Final = "-"
 FREQTRADE: Final = "freqtrade"
+MADE_OF_KEY: Final = "laklak.made_of"
 
 
 def format_of(form: str | None, out: str, layout: str | None) -> str:
@@ -78,13 +82,17 @@ class ExportJob:
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """A file that is whole: `path` is None for standard output; the moments are the first and the last open_time."""
+    """A file that is whole: `path` is None for standard output; the moments are the first and the last open_time.
+
+    `made_of`: the shorter candles that the store has in place of these.
+    """
 
     series: Series
     path: str | None
     candles: int
     first_ms: int
     last_ms: int
+    made_of: Series | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +122,7 @@ class Export:
         self.job = job
         self._told = told
         self._place: Place | None = None
+        self._made_of: dict[Series, Series] = {}
 
     async def run(self) -> ExportReport:
         """Do the job. UsageError where the place does not fit it, OutputError where a file cannot be written,
@@ -136,8 +145,10 @@ class Export:
                 found.append(await self._one(store, series, span, places.of(series), origin, tell))
             files = [one for one in found if one is not None]
             if not files:
+                of = some_of(sorted({str(one) for one in self._made_of.values()}))
                 raise UnknownSeries(
-                    f"no candles of {some_of([str(series) for series in spans])} in this time in {store.display}",
+                    f"no candles of {some_of([str(series) for series in spans])} in this time in {store.display}"
+                    + (f", and none can be made of {of}" if of else ""),
                     hint="laklak coverage --all says where series begin and end",
                 )
             without = [series for series, one in zip(spans, found, strict=True) if one is None]
@@ -152,15 +163,32 @@ class Export:
         """What to export, with the range of each."""
         job = self.job
         held = await store.holdings()
+        chosen = list(dict.fromkeys(job.series)) or _all_of(held, job.interval)
+        for series in chosen:
+            of = shortest_of(series, held)
+            if of is not None:
+                self._made_of[series] = of
         if job.typed:
-            check_known(job.series, held, store.display)
-        chosen = list(dict.fromkeys(job.series)) or sorted(
-            (one for one in held if job.interval in (None, one.interval)), key=str
-        )
+            check_known((one for one in job.series if one not in self._made_of), held, store.display)
         if not chosen:
-            of = f" of {job.interval}" if job.interval is not None and held else ""
-            raise StoreUnavailable(f"{store.display} holds no series{of}", hint="fill it: laklak backfill --days 7")
-        return {series: _span_of(job.wanted, series, held.get(series, TimeRange(0, 0))) for series in chosen}
+            of_interval = f" of {job.interval}" if job.interval is not None and held else ""
+            raise StoreUnavailable(
+                f"{store.display} holds no series{of_interval}", hint="fill it: laklak backfill --days 7"
+            )
+        return {series: self._span_of(series, held) for series in chosen}
+
+    def _span_of(self, series: Series, held: Mapping[Series, TimeRange]) -> TimeRange:
+        of = self._made_of.get(series)
+        there = held.get(series, TimeRange(0, 0)) if of is None else around(held[of], series.interval)
+        return _span_of(self.job.wanted, series, there)
+
+    async def _batches(self, store: Store, series: Series, span: TimeRange) -> AsyncGenerator[Columns]:
+        """The candles of a series, which are made where the store has shorter ones only."""
+        of = self._made_of.get(series)
+        if of is None:
+            return store.batches(series, span)
+        making = making_of(of, await take_stock(store, of, span), span, series.interval)
+        return made_batches(store, making, span, series.interval)
 
     def _names(self, series: Sequence[Series]) -> tuple[dict[Series, PurePath], dict[Series, str]]:
         """What the files of these are called in a folder, and which have no name, and why; UsageError where that was
@@ -192,8 +220,10 @@ class Export:
         tell: Callable[[int, float], None],
     ) -> Exported | None:
         """A series into its file; None, and no file, where it has no candle in that time."""
-        async with aclosing(store.batches(series, span)) as batches:
-            part = await anext(batches, None) if span else None
+        if not span:
+            return None
+        async with aclosing(await self._batches(store, series, span)) as batches:
+            part = await anext(batches, None)
             if part is None:
                 return None
             first_ms, last_ms, candles = part.open_times[0], part.open_times[0], 0
@@ -204,7 +234,8 @@ class Export:
                     tell(candles, (last_ms - span.start_ms) / (span.end_ms - span.start_ms))
                     part = await anext(batches, None)
                 await asyncio.to_thread(sheet.close)
-        return Exported(series, None if path is None else str(path), candles, first_ms, last_ms)
+        of = self._made_of.get(series)
+        return Exported(series, None if path is None else str(path), candles, first_ms, last_ms, of)
 
     @contextmanager
     def _sheet(self, series: Series, path: Path | None, origin: str | None) -> Iterator[Sheet]:
@@ -234,6 +265,8 @@ class Export:
                 yield self._lines(out, series)
             return
         facts = {} if origin is None else {ORIGIN_KEY: origin}
+        if series in self._made_of:
+            facts[MADE_OF_KEY] = str(self._made_of[series])
         time = "open_time" if self.job.layout is None else "date"
         sheet = TableFile(path, self.job.format, series, facts, time)
         try:
@@ -318,6 +351,14 @@ def _is_special(path: Path) -> bool:
     return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
 
 
+def _all_of(held: Mapping[Series, TimeRange], interval: Interval | None) -> list[Series]:
+    """All that is held, or what there is of an interval: held itself, or to be made."""
+    if interval is None:
+        return sorted(held, key=str)
+    named = {Series(one.venue, one.symbol, interval) for one in held}
+    return sorted((one for one in named if one in held or shortest_of(one, held) is not None), key=str)
+
+
 def _span_of(wanted: Range, series: Series, held: TimeRange) -> TimeRange:
     """The range that is asked for, as far as the store has something in it."""
     end_ms = held.end_ms if wanted.end_ms is None else wanted.end_ms
@@ -336,4 +377,5 @@ def as_object(one: Exported, form: str) -> dict[str, Any]:
         "candles": one.candles,
         "first": iso(one.first_ms),
         "last": iso(one.last_ms),
+        "made_of": None if one.made_of is None else str(one.made_of),
     }

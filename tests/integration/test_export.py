@@ -314,7 +314,7 @@ def test_memory_does_not_grow_with_the_series(clean_room):
         (("--out", "-"), 2, "could not be told apart"),
         (("BTCUSDT", "--out", "-", "--json"), 2, "--json"),
         (("--out", "there.csv"), 2, "one file"),
-        (("--interval", "5m",), 2, "no series of 5m"),
+        (("--interval", "1d",), 1, "none can be made of binance:BTCUSDT:1m"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )  # fmt: skip

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import anyio
+import polars
 import pytest
 from copies import BTC, ETH, MINUTE_MS, START_MS, absence, candles, content, fill, new_name
 
@@ -364,6 +365,74 @@ def test_programs_read_what_is_made_too(here):
     table = library.read_candles("a.db", HOUR)
 
     assert table.rows()[0][1:] == (100.0, 159.125, 100.25, 159.375, 60 * 100.5 + sum(range(60)))
+
+
+def test_an_interval_may_be_named_beside_a_symbol_by_programs(here):
+    fill("a.db", candles(BTC, range(60)))
+
+    assert library.read_candles("a.db", "BTCUSDT", interval="1h").rows() == library.read_candles("a.db", HOUR).rows()
+    with pytest.raises(library.LaklakError, match="names another interval than 1h"):
+        library.read_candles("a.db", BTC, interval="1h")
+
+
+def test_an_export_makes_what_the_store_has_shorter_candles_of_and_says_so(where, here):
+    store, typed = where
+    fill(store, candles(BTC, [*range(125), *range(126, 250)]))
+
+    ended = here("export", "BTCUSDT", "--interval", "1h", "--out", "btc.parquet", "--store", typed)
+
+    assert ended.exit == 0
+    assert f"3 candles of {HOUR}, made of {BTC}" in ended.out
+    table = polars.read_parquet("btc.parquet")
+    assert table.drop("open_time").rows() == [
+        row[1:] for row in library.read_candles(store, HOUR).rows() if row[1] in (100.0, 160.0, 280.0)
+    ]
+    assert polars.read_parquet_metadata("btc.parquet")["laklak.made_of"] == BTC
+
+
+def test_an_export_of_all_of_an_interval_takes_what_is_stored_and_makes_the_rest(here):
+    fill("a.db", candles(BTC, range(60)), candles(HOUR, [3], price=7.0), candles(ETH, range(120)))
+    fill("a.db", candles("binance:LTCUSDT:1d", range(2)))
+
+    answer = here("export", "--interval", "1h", "--out", "hours/", "--store", "a.db", "--json").json
+
+    assert [(one["series"], one["candles"], one["made_of"]) for one in answer["files"]] == [
+        (HOUR, 1, None),
+        ("binance:ETHUSDT:1h", 2, ETH),
+    ]
+
+
+def test_of_a_range_and_to_a_stream_an_export_makes_the_candles_that_open_in_it(here):
+    fill("a.db", candles(BTC, range(30)))
+    words = ("--start", "2026-02-28T00:05", "--end", "2026-02-28T00:16", "--out", "-", "--store", "a.db")
+
+    ended = here("export", BTC.replace("1m", "5m"), *words)
+
+    assert [line.split(",")[0] for line in ended.out.splitlines()[1:]] == [
+        str(START_MS + minute * MINUTE_MS) for minute in (5, 10, 15)
+    ]
+    assert f"{FIVE} is made of {BTC}" in ended.err
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "told"),
+    [
+        (["BTCUSDT"], 1, f"no candles of {HOUR} in this time"),
+        (["ETHUSDT"], 2, "no candles of binance:ETHUSDT:1h"),
+        ([], 1, f"none can be made of {BTC}"),
+        (["--store", "days.db"], 2, "holds no series of 1h"),
+        ([BTC], 2, f"{BTC} names another interval than 1h"),
+    ],
+)
+def test_an_export_of_which_nothing_can_be_made_is_one_clear_line(words, status, told, here):
+    fill("a.db", candles(BTC, range(3)), candles("binance:ETHUSDT:1d", range(1)))
+    fill("days.db", candles("binance:ETHUSDT:1d", range(1)))
+
+    ended = here("export", "--interval", "1h", "--store", "a.db", *words)
+
+    assert (ended.exit, ended.out) == (status, "")
+    (error,) = ended.lines("error")
+    assert told in error
 
 
 def test_shorter_candles_are_not_made_of_longer_ones_but_those_are_named(here):
