@@ -130,7 +130,10 @@ def _say(report: ExportReport, *, files: bool, status: int) -> None:
             if one.path is not None:
                 size = size_text(os.path.getsize(one.path))
                 span = f"{iso(one.first_ms)} to {iso(one.last_ms)}"
-                tell(f"{one.path}: {counted(one.candles, 'candle')} of {one.series}, {span}, {size}", sys.stdout)
+                made = "" if one.of is None else f", made of those of {one.of.interval}"
+                tell(f"{one.path}: {counted(one.candles, 'candle')} of {one.series}{made}, {span}, {size}", sys.stdout)
+            elif one.of is not None:
+                tell(f"made of {one.of}: the store has no candles of {one.series.interval}")
     if report.left_out:
         some = [f"{series} ({why})" for series, why in report.left_out.items()]
         say("warning", f"left out, since freqtrade has no pair for it: {some_of(some)}")

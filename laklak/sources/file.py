@@ -35,12 +35,17 @@ if TYPE_CHECKING:
 SERIES_KEY: Final = "laklak.series"
 ORIGIN_KEY: Final = "laklak.origin"
 DIGEST_KEY: Final = "laklak.digest"
+MADE_KEY: Final = "laklak.made_of"
 """What the metadata of a Parquet or Feather file say."""
+MADE: Final = "made_of"
+"""What a column of CSV, or a field of line protocol, is called that says the same as MADE_KEY."""
 COLUMNS: Final = ("open_time", "open", "high", "low", "close", "volume")
 ROWS_AT_ONCE: Final = 50_000
 _CSV_BYTES: Final = 1 << 22
 _HEADER_BYTES: Final = 1 << 16
 _BINANCE: Final = re.compile(r"(?P<symbol>.+)-(?P<interval>[0-9]+[mhd])-(?P<date>\d{4}-\d\d(?:-\d\d)?)\.(?:zip|csv)")
+
+_MADE_STEM: Final = ".made"
 
 Form = Literal["csv", "parquet", "feather", "binance"]
 
@@ -71,9 +76,12 @@ class CandleFile:
         return TimeRange(self.spans[0].start_ms, self.spans[-1].end_ms) if self.spans else TimeRange(0, 0)
 
 
-def file_stem(series: Series) -> str:
-    """The name of the file of a series, without its ending: a venue has no dash, and an interval none."""
-    return f"{series.venue}-{series.symbol}-{series.interval}"
+def file_stem(series: Series, *, made: bool = False) -> str:
+    """The name of the file of a series, without its ending: a venue has no dash, and an interval none.
+
+    `made`: its candles were made of shorter ones.
+    """
+    return f"{series.venue}-{series.symbol}-{series.interval}{_MADE_STEM if made else ''}"
 
 
 def look_through(
@@ -131,7 +139,7 @@ def _form_of(path: Path) -> Form:
 
 def _series_of(path: Path, told: str | None) -> Series:
     """The series that a file's metadata, or its name, say that it is of."""
-    venue, _, rest = path.stem.partition("-")
+    venue, _, rest = path.stem.removesuffix(_MADE_STEM).partition("-")
     symbol, _, interval = rest.rpartition("-")
     try:
         if told is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 
@@ -36,7 +36,24 @@ async def read_made(store: Store, making: Making, span: TimeRange, longer: Inter
         async for columns in batches:
             candles.add(columns.open_times, columns.values)
     candles.end()
-    return Columns(candles.open_times, candles.values)
+    return Columns(*candles.take())
+
+
+async def made_batches(store: Store, of: Series, span: TimeRange, longer: Interval) -> AsyncGenerator[Columns]:
+    """All that can be made of `of` in `span`, which is on the grid of the longer ones, in parts of which none is empty.
+
+    The memory they take does not grow with the span.
+    """
+    making = making_of(of, await take_stock(store, of, span), span, longer)
+    candles = LongerCandles(longer, of.interval, making.quiet)
+    async with aclosing(store.batches(of, span)) as batches:
+        async for columns in batches:
+            candles.add(columns.open_times, columns.values)
+            if candles.open_times:
+                yield Columns(*candles.take())
+    candles.end()
+    if candles.open_times:
+        yield Columns(*candles.take())
 
 
 def shortest_of(series: Series, held: Mapping[Series, TimeRange]) -> Series | None:

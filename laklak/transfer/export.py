@@ -16,11 +16,13 @@ from laklak.audit.coverage import Range, check_known
 from laklak.errors import StoreUnavailable, UnknownSeries, UsageError
 from laklak.model.series import DAY_MS, Interval, Series, TimeRange, iso
 from laklak.model.spans import on_grid
+from laklak.plan.longer import around
 from laklak.report.place import Place, check_place, could_not_write, emit_nowhere
-from laklak.sources.file import ORIGIN_KEY, file_stem
+from laklak.sources.file import MADE_KEY, ORIGIN_KEY, file_stem
 from laklak.stores import open_store
 from laklak.stores.access import StoreAccess
 from laklak.stores.base import Store
+from laklak.stores.longer import made_batches, shortest_of
 from laklak.stores.reading import must_exist
 from laklak.text import nearest, some_of
 from laklak.transfer.freqtrade import FORMATS as FREQTRADE_FORMATS
@@ -62,6 +64,8 @@ def format_of(form: str | None, out: str, layout: str | None) -> str:
 class ExportJob:
     """`series` empty is all that the store has, of an `interval`. `typed`: it is an error if it lacks one of them.
 
+    Where it has only shorter candles of a symbol those of a series, or of the `interval`, are made of these.
+
     `out`: a file, a folder for files that are named after their series, or `-` for standard output. `layout` is how
     files are named there: `freqtrade` has names, columns and a format of its own.
     """
@@ -78,9 +82,13 @@ class ExportJob:
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """A file that is whole: `path` is None for standard output; the moments are the first and the last open_time."""
+    """A file that is whole: `path` is None for standard output; the moments are the first and the last open_time.
+
+    `of`: what its candles were made of, where they were.
+    """
 
     series: Series
+    of: Series | None
     path: str | None
     candles: int
     first_ms: int
@@ -104,6 +112,15 @@ class ExportReport:
         return sum(one.candles for one in self.files)
 
 
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """A series to export, in a range; `of`: what it is made of, where the store does not have it itself."""
+
+    series: Series
+    span: TimeRange
+    of: Series | None
+
+
 class Export:
     """One export of one job. Use once: `await Export(job, told).run()`.
 
@@ -122,25 +139,25 @@ class Export:
         # Whoever exports waits for the answer: nothing is waited for that may come up one day.
         async with open_store(replace(self.job.store, refusal_wait_s=0.0), create=False) as store:
             must_exist(store)
-            spans = await self._spans(store)
-            names, left_out = self._names(list(spans))
-            spans = {series: span for series, span in spans.items() if series in names}
+            parts = await self._parts(store)
+            names, left_out = self._names(parts)
+            parts = [part for part in parts if part.series in names]
             places = _Places(self.job, names)
             origin = await store.origin()
             found = []
-            for number, (series, span) in enumerate(spans.items()):
+            for number, part in enumerate(parts):
 
-                def tell(candles: int, share: float, before: int = number, series: Series = series) -> None:
-                    self._told(series, candles, (before + share) / len(spans))
+                def tell(candles: int, share: float, before: int = number, series: Series = part.series) -> None:
+                    self._told(series, candles, (before + share) / len(parts))
 
-                found.append(await self._one(store, series, span, places.of(series), origin, tell))
+                found.append(await self._one(store, part, places.of(part.series), origin, tell))
             files = [one for one in found if one is not None]
             if not files:
                 raise UnknownSeries(
-                    f"no candles of {some_of([str(series) for series in spans])} in this time in {store.display}",
+                    f"no candles of {some_of([str(part.series) for part in parts])} in this time in {store.display}",
                     hint="laklak coverage --all says where series begin and end",
                 )
-            without = [series for series, one in zip(spans, found, strict=True) if one is None]
+            without = [part.series for part, one in zip(parts, found, strict=True) if one is None]
             return ExportReport(store.display, files, without, left_out)
 
     def discard(self) -> None:
@@ -148,31 +165,38 @@ class Export:
         if self._place is not None:
             self._place.discard()
 
-    async def _spans(self, store: Store) -> dict[Series, TimeRange]:
-        """What to export, with the range of each."""
+    async def _parts(self, store: Store) -> list[_Part]:
+        """What to export."""
         job = self.job
         held = await store.holdings()
-        if job.typed:
-            check_known(job.series, held, store.display)
-        chosen = list(dict.fromkeys(job.series)) or sorted(
-            (one for one in held if job.interval in (None, one.interval)), key=str
-        )
+        chosen = list(dict.fromkeys(job.series))
         if not chosen:
-            of = f" of {job.interval}" if job.interval is not None and held else ""
-            raise StoreUnavailable(f"{store.display} holds no series{of}", hint="fill it: laklak backfill --days 7")
-        return {series: _span_of(job.wanted, series, held.get(series, TimeRange(0, 0))) for series in chosen}
+            intervals = {(one, job.interval or one.interval) for one in held}
+            known = {Series(one.venue, one.symbol, interval) for one, interval in intervals}
+            chosen = sorted((one for one in known if one in held or shortest_of(one, held)), key=str)
+        made = {one: of for one in chosen if (of := shortest_of(one, held))}
+        if job.typed:
+            check_known([one for one in chosen if one not in made], held, store.display)
+        if not chosen:
+            what = f" of {job.interval}, nor of what it could be made of" if job.interval is not None and held else ""
+            raise StoreUnavailable(f"{store.display} holds no series{what}", hint="fill it: laklak backfill --days 7")
+        spans = {one: around(held[made[one]], one.interval) if one in made else held.get(one) for one in chosen}
+        return [_Part(one, _span_of(job.wanted, one, spans[one] or TimeRange(0, 0)), made.get(one)) for one in chosen]
 
-    def _names(self, series: Sequence[Series]) -> tuple[dict[Series, PurePath], dict[Series, str]]:
+    def _names(self, parts: Sequence[_Part]) -> tuple[dict[Series, PurePath], dict[Series, str]]:
         """What the files of these are called in a folder, and which have no name, and why; UsageError where that was
         typed, or is all.
         """
         job = self.job
         names: dict[Series, PurePath] = {}
         left_out = {}
-        for one in series:
+        for part in parts:
+            one = part.series
             try:
-                freqtrade = job.layout == FREQTRADE
-                names[one] = place_of(one, job.format) if freqtrade else PurePath(file_stem(one) + FORMATS[job.format])
+                if job.layout == FREQTRADE:
+                    names[one] = place_of(one, job.format)
+                else:
+                    names[one] = PurePath(file_stem(one, made=part.of is not None) + FORMATS[job.format])
             except NoPair as exc:
                 left_out[one] = str(exc)
         if left_out and (not names or (job.typed and job.series)):
@@ -183,42 +207,40 @@ class Export:
         return names, left_out
 
     async def _one(
-        self,
-        store: Store,
-        series: Series,
-        span: TimeRange,
-        path: Path | None,
-        origin: str | None,
-        tell: Callable[[int, float], None],
+        self, store: Store, part: _Part, path: Path | None, origin: str | None, tell: Callable[[int, float], None]
     ) -> Exported | None:
         """A series into its file; None, and no file, where it has no candle in that time."""
-        async with aclosing(store.batches(series, span)) as batches:
-            part = await anext(batches, None) if span else None
-            if part is None:
+        series, span = part.series, part.span
+        read = store.batches(series, span)
+        if part.of is not None:
+            read = made_batches(store, part.of, span, series.interval)
+        async with aclosing(read) as batches:
+            columns = await anext(batches, None) if span else None
+            if columns is None:
                 return None
-            first_ms, last_ms, candles = part.open_times[0], part.open_times[0], 0
-            with self._sheet(series, path, origin) as sheet:
-                while part is not None:
-                    await asyncio.to_thread(sheet.write, part)
-                    candles, last_ms = candles + len(part.open_times), part.open_times[-1]
+            first_ms, last_ms, candles = columns.open_times[0], columns.open_times[0], 0
+            with self._sheet(part, path, origin) as sheet:
+                while columns is not None:
+                    await asyncio.to_thread(sheet.write, columns)
+                    candles, last_ms = candles + len(columns.open_times), columns.open_times[-1]
                     tell(candles, (last_ms - span.start_ms) / (span.end_ms - span.start_ms))
-                    part = await anext(batches, None)
+                    columns = await anext(batches, None)
                 await asyncio.to_thread(sheet.close)
-        return Exported(series, None if path is None else str(path), candles, first_ms, last_ms)
+        return Exported(series, part.of, None if path is None else str(path), candles, first_ms, last_ms)
 
     @contextmanager
-    def _sheet(self, series: Series, path: Path | None, origin: str | None) -> Iterator[Sheet]:
+    def _sheet(self, part: _Part, path: Path | None, origin: str | None) -> Iterator[Sheet]:
         """Where the candles of a series go; a file is put in its place when all went well."""
         try:
             if path is None:
-                yield self._lines(sys.stdout.buffer, series)
+                yield self._lines(sys.stdout.buffer, part)
             elif _is_special(path):
                 with open(path, "wb") as out:
-                    yield self._lines(out, series)
+                    yield self._lines(out, part)
             else:
                 self._place = Place(path, FLAG)
                 with self._place.whole() as waiting:
-                    yield from self._in_file(waiting, series, origin)
+                    yield from self._in_file(waiting, part, origin)
         except OSError as exc:
             if path is None:
                 # What could not be written must not be tried again at exit, where Python would complain.
@@ -228,23 +250,25 @@ class Export:
                     return
             raise could_not_write(Path(STDOUT) if path is None else path, FLAG, exc) from exc
 
-    def _in_file(self, path: str, series: Series, origin: str | None) -> Iterator[Sheet]:
+    def _in_file(self, path: str, part: _Part, origin: str | None) -> Iterator[Sheet]:
         if self.job.format in STREAMED:
             with open(path, "wb") as out:
-                yield self._lines(out, series)
+                yield self._lines(out, part)
             return
         facts = {} if origin is None else {ORIGIN_KEY: origin}
+        if part.of is not None:
+            facts[MADE_KEY] = str(part.of)
         time = "open_time" if self.job.layout is None else "date"
-        sheet = TableFile(path, self.job.format, series, facts, time)
+        sheet = TableFile(path, self.job.format, part.series, facts, time)
         try:
             yield sheet
         finally:
             sheet.abandon()
 
-    def _lines(self, out: BinaryIO, series: Series) -> Sheet:
+    def _lines(self, out: BinaryIO, part: _Part) -> Sheet:
         if self.job.format == "lp":
-            return lp_sheet(out, series, self.job.store.measurement)
-        return csv_sheet(out) if self.job.format == "csv" else json_sheet(out)
+            return lp_sheet(out, part.series, self.job.store.measurement, part.of)
+        return csv_sheet(out, part.of) if self.job.format == "csv" else json_sheet(out)
 
 
 class _Places:
@@ -331,6 +355,7 @@ def as_object(one: Exported, form: str) -> dict[str, Any]:
     """A file for JSON."""
     return {
         "series": str(one.series),
+        "made_of": None if one.of is None else str(one.of),
         "path": one.path,
         "format": form,
         "candles": one.candles,
