@@ -196,6 +196,7 @@ async def import_(
     *,
     series: str | None = None,
     columns: Mapping[str, str] | None = None,
+    precision: str = "ns",
     venue: str | None = None,
     store: str | os.PathLike[str] | None = None,
     replace: bool = False,
@@ -207,8 +208,9 @@ async def import_(
 ) -> ImportSummary:
     """Store candles from files, as `laklak import` does, and give the summary.
 
-    `columns`: what ours are called in the files, as in `{"open_time": "ts"}`. `progress` as for backfill. Raises
-    LaklakError when the import cannot start; once candles move, trouble is in the summary.
+    `columns`: what ours are called in the files, as in `{"open_time": "ts"}`. `precision`: what the times of line
+    protocol are in. `progress` as for backfill. Raises LaklakError when the import cannot start; once candles move,
+    trouble is in the summary.
     """
     settings = _settings(venue=venue, store=store, config=config, max_wait=max_wait)
     _open_log(log_file)
@@ -216,7 +218,8 @@ async def import_(
     if not paths:
         raise UsageError("an empty list of files", hint="name some")
     observer = Silent(progress)
-    work = Import(import_job(paths, settings, series=series, columns=columns, replace=replace, force=force), observer)
+    job = import_job(paths, settings, series=series, columns=columns, precision=precision, replace=replace, force=force)
+    work = Import(job, observer)
     summary = await work.run()
     observer.progress(work.report)
     return summary

@@ -34,6 +34,7 @@ from laklak.settings.typed import (
     typed_symbol,
 )
 from laklak.sources.file import COLUMNS
+from laklak.sources.points import NS_OF
 from laklak.sources.resampled import ResampleJob
 from laklak.sources.store import CopyJob
 from laklak.tasks.timing import Timing
@@ -173,10 +174,13 @@ def import_job(
     *,
     series: str | None = None,
     columns: Mapping[str, str] | None = None,
+    precision: str = "ns",
     replace: bool = False,
     force: bool = False,
 ) -> ImportJob:
-    """Make the job of an import; UsageError names what is no series, or no column of ours."""
+    """Make the job of an import; UsageError names what is no series, no column of ours or no unit."""
+    if precision not in NS_OF:
+        raise UsageError(f"--precision {precision} is none", hint=f"there is {', '.join(NS_OF)}")
     if columns is not None and not (set(columns) <= set(COLUMNS) and all(columns.values())):
         said = ",".join(f"{ours}={theirs}" for ours, theirs in columns.items())
         raise UsageError(
@@ -190,6 +194,7 @@ def import_job(
         series=None if series is None else full_series(series),
         venue=settings.venue,
         columns={} if columns is None else columns,
+        precision=precision,
         replace=replace,
         force=force,
     )

@@ -24,7 +24,9 @@ from laklak.errors import UsageError
 
 
 def import_files(
-    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="CSV, Parquet, Feather, Binance's zips.")],
+    files: Annotated[
+        list[Path], typer.Argument(metavar="FILE...", help="CSV, Parquet, Feather, line protocol, Binance's zips.")
+    ],
     series: Annotated[
         str | None,
         typer.Option(metavar="SERIES", help="What all files are of [as they say].", rich_help_panel=WHAT),
@@ -33,6 +35,9 @@ def import_files(
         str | None,
         typer.Option(metavar="OURS=THEIRS,...", help="Other names: open_time=ts,volume=vol.", rich_help_panel=WHAT),
     ] = None,
+    precision: Annotated[
+        str, typer.Option(metavar="UNIT", help="Of line protocol: ns, us, ms or s.", rich_help_panel=WHAT)
+    ] = "ns",
     venue: Annotated[str | None, option("venue")] = None,
     store: Annotated[str | None, option("store")] = None,
     config: Config = None,
@@ -55,6 +60,7 @@ def import_files(
     laklak import binance-BTCUSDT-1m.parquet
     laklak import BTCUSDT-1m-2024-05.zip --venue binance_spot
     laklak import mine.csv --series binance:BTCUSDT:1m --columns open_time=ts,volume=vol
+    laklak import dump.lp --precision ms
 
     Every row is held to the same rules as the answer of a venue. What is stored stays as it is without --replace.
     """
@@ -71,6 +77,7 @@ def import_files(
         settings,
         series=series,
         columns=None if columns is None else _columns(columns),
+        precision=precision,
         replace=replace,
         force=force,
     )

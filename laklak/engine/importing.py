@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -53,9 +54,11 @@ WRITTEN_AT_ONCE: Final = 50_000
 class ImportJob:
     """`series`: that of all files; None is as they say. `venue`: whose files Binance's are. `replace` stored candles.
 
-    `columns`: what ours are called in the files, where that is something else.
+    `columns`: what ours are called in the files, where that is something else. `precision`: what the times of line
+    protocol are in.
 
-    `force` also mixes real and simulated candles. `state_dir`: where it is remembered what a full server was sent.
+    `force` also mixes real and simulated candles, and takes what look_through takes with it. `state_dir`: where it is
+    remembered what a full server was sent.
     """
 
     files: tuple[Path, ...]
@@ -64,6 +67,7 @@ class ImportJob:
     series: Series | None = None
     venue: str = "binance"
     columns: Mapping[str, str] = field(default_factory=dict)
+    precision: str = "ns"
     replace: bool = False
     force: bool = False
 
@@ -120,14 +124,15 @@ class Import(Run):
 
     async def _look_through(self) -> list[CandleFile]:
         job = self.job
-        files = []
+        files: list[CandleFile] = []
         for path in job.files:
-            file = await to_thread.run_sync(
-                look_through, path, job.series, job.venue, self._started_ms, job.columns, abandon_on_cancel=True
+            look = partial(look_through, precision=job.precision, force=job.force)
+            found = await to_thread.run_sync(
+                look, path, job.series, job.venue, self._started_ms, job.columns, abandon_on_cancel=True
             )
-            if not file.spans:
+            if not any(file.spans for file in found):
                 self._observer.warn(f"{path} has no candles")
-            files.append(file)
+            files += found
         return files
 
     async def _import(self, store: Store, files: Sequence[CandleFile], free_bytes: int | None) -> None:

@@ -99,6 +99,13 @@ class LongerCandles:
         self._rest = ((), ((),) * 5)
         self._make(times, columns)
 
+    def take(self) -> tuple[Sequence[int], Values]:
+        """What was made since the last time: their open_times and values."""
+        found: tuple[Sequence[int], Values] = self.open_times, self.values
+        self.open_times = array("q")
+        self.values = tuple(array("d") for _ in range(5))
+        return found
+
     def _make(self, times: Sequence[int], columns: Sequence[Sequence[float]]) -> None:
         if not times:
             return

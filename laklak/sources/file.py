@@ -1,8 +1,9 @@
-"""Files of candles that a user has, as a source: what an export has written, and Binance's own zips and CSVs.
+"""Files of candles that a user has, as a source: what an export has written, line protocol, and Binance's own files.
 
-A file is looked through once for its times, which have to be those of one series: integers or moments, rising, on the
-grid, none of them still open.  What breaks that makes all of it untrusted (UsageError).  Then it is read again, some
-ten thousand rows at a time, each held to the rules of laklak.plan.rows, as the answer of a venue is.
+A file is looked through once for its times, which have to be those of series: integers or moments, on the grid, none
+twice, none of them still open.  What breaks that, or is not what its checksum or digest say, makes all of it untrusted
+(UsageError).  Then it is read again, some ten thousand rows at a time, each held to the rules of laklak.plan.rows, as
+the answer of a venue is.  Rows that do not rise, and line protocol, are put in order on the disk before.
 
 All of it blocks, and is for a thread.
 """
@@ -10,22 +11,28 @@ All of it blocks, and is for a thread.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from itertools import repeat
+from operator import ge
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, Literal
 
 from laklak.archives import ARCHIVES, Archive, ArchiveFile, BadFile
+from laklak.archives.checksum import CHECKSUM_BYTES_MAX, parse_checksum, verify
 from laklak.archives.csv import read_csv
 from laklak.archives.sigint import uninterrupted
 from laklak.archives.unpack import unpack
 from laklak.errors import UsageError
 from laklak.model.candles import Page
+from laklak.model.digest import FORMAT, RunningDigest
 from laklak.model.series import Interval, Series, TimeRange, check_symbol, iso, ms_of
 from laklak.model.spans import merge, runs, union
 from laklak.plan.rows import Checked, check_page
 from laklak.sources.feather import read_metadata
+from laklak.sources.points import is_point, read_points
+from laklak.sources.sorted_rows import Doubled, SortedRows
 from laklak.venues import VENUES
 
 if TYPE_CHECKING:
@@ -35,19 +42,26 @@ if TYPE_CHECKING:
 SERIES_KEY: Final = "laklak.series"
 ORIGIN_KEY: Final = "laklak.origin"
 DIGEST_KEY: Final = "laklak.digest"
+MADE_KEY: Final = "laklak.made_of"
 """What the metadata of a Parquet or Feather file say."""
+MADE: Final = "made_of"
+"""What a column of CSV, or a field of line protocol, is called that says the same as MADE_KEY."""
 COLUMNS: Final = ("open_time", "open", "high", "low", "close", "volume")
 ROWS_AT_ONCE: Final = 50_000
 _CSV_BYTES: Final = 1 << 22
 _HEADER_BYTES: Final = 1 << 16
 _BINANCE: Final = re.compile(r"(?P<symbol>.+)-(?P<interval>[0-9]+[mhd])-(?P<date>\d{4}-\d\d(?:-\d\d)?)\.(?:zip|csv)")
 
-Form = Literal["csv", "parquet", "feather", "binance"]
+_MADE_STEM: Final = ".made"
+
+Form = Literal["csv", "parquet", "feather", "lp", "binance"]
 
 
 @dataclass(frozen=True, slots=True)
 class CandleFile:
-    """A file of one series: `spans` are the open_times that it has rows of. `origin`: what it says of its candles.
+    """What a file has of one series: `spans` are the open_times that it has rows of. `origin`: what it says of its
+    candles.  `made`: it says that they were made of shorter ones.  `rows`: its rows in order, where they were not, with
+    the number that the series has there.
 
     `published` describes it where it is one of a venue's archive. `names`: where the columns have other names,
     ours -> theirs; then a time may also be in another unit, or text.
@@ -58,6 +72,9 @@ class CandleFile:
     form: Form
     spans: tuple[TimeRange, ...] = ()
     origin: str | None = None
+    made: bool = False
+    rows: SortedRows | None = None
+    number: int = 0
     published: ArchiveFile | None = None
     names: Mapping[str, str] = field(default_factory=dict)
 
@@ -71,29 +88,50 @@ class CandleFile:
         return TimeRange(self.spans[0].start_ms, self.spans[-1].end_ms) if self.spans else TimeRange(0, 0)
 
 
-def file_stem(series: Series) -> str:
-    """The name of the file of a series, without its ending: a venue has no dash, and an interval none."""
-    return f"{series.venue}-{series.symbol}-{series.interval}"
+def file_stem(series: Series, *, made: bool = False) -> str:
+    """The name of the file of a series, without its ending: a venue has no dash, and an interval none.
+
+    `made`: its candles were made of shorter ones.
+    """
+    return f"{series.venue}-{series.symbol}-{series.interval}{_MADE_STEM if made else ''}"
 
 
 def look_through(
-    path: Path, series: Series | None, venue: str, now_ms: int, names: Mapping[str, str] | None = None
-) -> CandleFile:
-    """Say what a file has; UsageError names what is wrong with it.
+    path: Path,
+    series: Series | None,
+    venue: str,
+    now_ms: int,
+    names: Mapping[str, str] | None = None,
+    *,
+    precision: str = "ns",
+    force: bool = False,
+) -> list[CandleFile]:
+    """Say what a file has, by series; UsageError names what is wrong with it.
 
     `series` None: as the file or its name says. `venue`: whose file it is where one of Binance's does not say. `names`:
-    see CandleFile.
+    see CandleFile. `precision`: what the times of line protocol are in. `force`: candles are taken also where the file
+    says that they were made of shorter ones, or has not the digest any more that it tells.
     """
     names = names or {}
     try:
-        published = None if series is not None or names else _published(path, venue)
+        if path.exists() and not path.is_file():
+            raise UsageError(f"{path} cannot be read: it is no file", hint="name a file, no folder and no pipe")
+        published = None if names else _published(path, venue, series)
         if published is not None:
-            return _with_spans(published, _published_spans(published), now_ms)
+            return [_closed(replace(published, spans=tuple(_published_spans(published))), now_ms)]
         form = _form_of(path)
-        told = _metadata(path, form)
-        named = series or _series_of(path, told.get(SERIES_KEY))
-        file = CandleFile(path, named, form, origin=told.get(ORIGIN_KEY), names=names)
-        return _with_spans(file, _spans(file), now_ms)
+        if form == "lp":
+            told: Mapping[str, str] = {}
+            found = _of_points(path, series, names, precision)
+        else:
+            told = _metadata(path, form)
+            named = series or _series_of(path, told.get(SERIES_KEY))
+            file = CandleFile(path, named, form, origin=told.get(ORIGIN_KEY), made=MADE_KEY in told, names=names)
+            found = [_in_order(file)]
+        if not force:
+            _check_made(found[0])
+            _check_digest(found[0], told)
+        return [_closed(file, now_ms) for file in found]
     except OSError as exc:
         raise UsageError(f"{path} cannot be read: {exc.strerror or exc}", hint="name a file of candles") from exc
 
@@ -103,11 +141,7 @@ def pages_of(file: CandleFile) -> Iterator[Checked]:
     if file.published is not None:
         yield _published_page(file)
         return
-    done = 0
-    for table in _tables(file, COLUMNS):
-        times = _times(table[COLUMNS[0]], file, done)
-        columns: tuple[Sequence[Any], ...] = (times, *(_numbers(table[name]) for name in COLUMNS[1:]))
-        done += len(table)
+    for columns in _columns_of(file):
         yield check_page(Page(columns, list(zip(*columns, strict=True))), file.series, file.hull)
 
 
@@ -116,22 +150,24 @@ def pages_of(file: CandleFile) -> Iterator[Checked]:
 
 def _form_of(path: Path) -> Form:
     with path.open("rb") as file:
-        start = file.read(8)
+        start = file.read(_HEADER_BYTES)
     if start.startswith(b"PAR1"):
         return "parquet"
     if start.startswith(b"ARROW1"):
         return "feather"
+    if start.startswith(b"\x1f\x8b"):
+        raise UsageError(f"{path} is packed with gzip", hint=f"unpack it: gunzip -k {path}")
     if start.startswith(b"PK"):
         raise UsageError(
             f"{path} is a zip, and its name is none that Binance gives",
             hint="it should be called as it was when it was published: BTCUSDT-1m-2024-05.zip",
         )
-    return "csv"
+    return "lp" if path.suffix == ".lp" or is_point(start) else "csv"
 
 
 def _series_of(path: Path, told: str | None) -> Series:
     """The series that a file's metadata, or its name, say that it is of."""
-    venue, _, rest = path.stem.partition("-")
+    venue, _, rest = path.stem.removesuffix(_MADE_STEM).partition("-")
     symbol, _, interval = rest.rpartition("-")
     try:
         if told is not None:
@@ -146,32 +182,132 @@ def _series_of(path: Path, told: str | None) -> Series:
     )
 
 
-def _with_spans(file: CandleFile, spans: Sequence[TimeRange], now_ms: int) -> CandleFile:
-    if spans and spans[-1].end_ms > now_ms:
+def _closed(file: CandleFile, now_ms: int) -> CandleFile:
+    if file.spans and file.spans[-1].end_ms > now_ms:
         raise UsageError(
-            f"{file.path} has candles that have not closed yet: until {iso(spans[-1].end_ms)}",
+            f"{file.path} has candles that have not closed yet: until {iso(file.spans[-1].end_ms)}",
             hint="leave these out, or look at the clock of this machine",
         )
-    return replace(file, spans=tuple(spans))
+    return file
+
+
+def _check_made(file: CandleFile) -> None:
+    if file.made:
+        raise UsageError(
+            f"{file.path} holds candles that were made of shorter ones, not the venue's own",
+            hint="laklak resample keeps such ones in a store of their own; --force imports them all the same",
+        )
+
+
+# Rows
+
+
+class _OutOfOrder(Exception):
+    """The rows of a file do not rise."""
+
+
+def _in_order(file: CandleFile) -> CandleFile:
+    """The file with its spans, and with its rows in order where they are not."""
+    try:
+        return replace(file, spans=_spans(_rising_times(file), file.series.interval))
+    except _OutOfOrder:
+        rows = _put_in_order(file)
+        return replace(file, rows=rows, spans=_spans(rows.times(0, ROWS_AT_ONCE), file.series.interval))
+
+
+def _spans(parts: Iterable[Sequence[int]], interval: Interval) -> tuple[TimeRange, ...]:
+    found: list[TimeRange] = []
+    for times in parts:
+        found = merge([*found, *runs(times, interval)])
+    return tuple(found)
+
+
+def _rising_times(file: CandleFile) -> Iterator[Sequence[int]]:
+    """Its open_times as they stand; UsageError where one is not on the grid."""
+    done, last_ms = 0, -1
+    for table in _tables(file, COLUMNS[:1]):
+        times = _times_on_grid(table, file, done)
+        if times and (times[0] <= last_ms or any(map(ge, times, times[1:]))):
+            raise _OutOfOrder
+        yield times
+        done += len(times)
+        last_ms = times[-1] if times else last_ms
+
+
+def _put_in_order(file: CandleFile) -> SortedRows:
+    """Its rows, sorted; UsageError where two are of one moment."""
+    rows, done = SortedRows(merged=False), 0
+    try:
+        for columns in _as_they_stand(file):
+            places = range(done + 1, done + len(columns[0]) + 1)
+            rows.add(list(zip(repeat(0, len(places)), columns[0], places, *columns[1:], strict=True)))
+            done += len(places)
+    except Doubled as exc:
+        what = f"its open_time {iso(exc.time_ms)} is that of row {exc.before:,}, too"
+        raise _bad(file, exc.row, what, "a candle stands once: leave one of them out") from None
+    return rows
+
+
+def _columns_of(file: CandleFile) -> Iterator[tuple[Sequence[Any], ...]]:
+    """Its rows, oldest first, as columns: open_times and five numbers, None where one is none."""
+    if file.rows is None:
+        yield from _as_they_stand(file)
+        return
+    for rows in file.rows.rows(file.number, ROWS_AT_ONCE):
+        yield tuple(zip(*rows, strict=True))
+
+
+def _as_they_stand(file: CandleFile) -> Iterator[tuple[Sequence[Any], ...]]:
+    done = 0
+    for table in _tables(file, COLUMNS):
+        times = _times_on_grid(table, file, done)
+        done += len(table)
+        yield (times, *(_numbers(table[name]) for name in COLUMNS[1:]))
+
+
+def _of_points(path: Path, series: Series | None, names: Mapping[str, str], precision: str) -> list[CandleFile]:
+    found = read_points(path, series, names, MADE, precision)
+    if not found.series:
+        raise UsageError(
+            f"{path} has no candles: no point of it has any of {', '.join(COLUMNS[1:])}",
+            hint="--columns says what they are called there: --columns open=o,high=h,...",
+        )
+    return [
+        CandleFile(
+            path,
+            one,
+            "lp",
+            _spans(found.rows.times(number, ROWS_AT_ONCE), one.interval),
+            made=found.made,
+            rows=found.rows,
+            number=number,
+            names=names,
+        )
+        for number, one in enumerate(found.series)
+    ]
+
+
+def _check_digest(file: CandleFile, told: Mapping[str, str]) -> None:
+    """UsageError where a file tells the digest of its candles and these have another one."""
+    form, _, root = told.get(DIGEST_KEY, "").partition(" ")
+    if form != FORMAT:
+        return
+    digest = RunningDigest(_series_of(file.path, told.get(SERIES_KEY)))
+    try:
+        for times, *values in _columns_of(file):
+            digest.add(times, values)
+        found = digest.root()
+    except TypeError:
+        # A number that is none.
+        found = None
+    if root != ("-" if found is None else found.hex()):
+        raise UsageError(
+            f"{file.path} has other candles than when it was written: its digest is another one",
+            hint="take a copy of it, or export it anew; --force takes what it has now",
+        )
 
 
 # Tables
-
-
-def _spans(file: CandleFile) -> list[TimeRange]:
-    """The open_times of its rows; UsageError where they are not those of one series in order."""
-    found: list[TimeRange] = []
-    done, last_ms, interval = 0, -1, file.series.interval
-    for table in _tables(file, COLUMNS[:1]):
-        times = _times(table[COLUMNS[0]], file, done)
-        for row, time_ms in enumerate(times, done + 1):
-            if time_ms <= last_ms or time_ms % interval.ms:
-                what = "is not on the grid" if time_ms % interval.ms else "is not later than the one before it"
-                raise _bad(file, row, f"its open_time {iso(time_ms)} {what}", f"these are to be candles of {interval}")
-            last_ms = time_ms
-        found = merge([*found, *runs(times, interval)])
-        done += len(times)
-    return found
 
 
 def _tables(file: CandleFile, columns: Sequence[str]) -> Iterator[DataFrame]:
@@ -260,6 +396,15 @@ def _check_columns(file: CandleFile, names: Sequence[str]) -> None:
         )
 
 
+def _times_on_grid(table: DataFrame, file: CandleFile, before: int) -> list[int]:
+    times, interval = _times(table[COLUMNS[0]], file, before), file.series.interval
+    for row, time_ms in enumerate(times, before + 1):
+        if time_ms % interval.ms:
+            what = f"its open_time {iso(time_ms)} is not on the grid"
+            raise _bad(file, row, what, f"these are to be candles of {interval}")
+    return times
+
+
 def _times(column: Column, file: CandleFile, before: int) -> list[int]:
     """The moments in ms; UsageError where one is none. `before` so many rows stand in the file."""
     import polars
@@ -333,7 +478,10 @@ def _metadata(path: Path, form: Form) -> dict[str, str]:
     try:
         if form == "feather":
             return read_metadata(path)
-        return polars.read_parquet_metadata(path) if form == "parquet" else {}
+        if form == "csv":
+            with path.open("rb") as file:
+                return {MADE_KEY: ""} if MADE in _header(file) else {}
+        return polars.read_parquet_metadata(path)
     except (ValueError, polars.exceptions.PolarsError) as exc:
         what = str(exc).partition("\n")[0]
         raise UsageError(f"{path} cannot be read as {form}: {what}", hint="make it anew, or take a copy of it") from exc
@@ -342,11 +490,12 @@ def _metadata(path: Path, form: Form) -> dict[str, str]:
 # What a venue has published
 
 
-def _published(path: Path, venue: str) -> CandleFile | None:
-    """One of Binance's files, known by its name and, of a CSV, by its first line."""
+def _published(path: Path, venue: str, named: Series | None) -> CandleFile | None:
+    """One of Binance's files, known by its name and, of a CSV, by its first line. `named`: what it is said to be of."""
     match = _BINANCE.fullmatch(path.name)
-    if match is None:
+    if match is None or (named is not None and path.suffix == ".csv"):
         return None
+    venue = venue if named is None else named.venue
     with path.open("rb") as file:
         start = file.read(_HEADER_BYTES)
     archive = _archive(venue)
@@ -360,6 +509,8 @@ def _published(path: Path, venue: str) -> CandleFile | None:
         start_ms = ms_of(f"{date}-01T00:00Z" if month else f"{date}T00:00Z")
     except ValueError as exc:
         raise UsageError(f"{path}: {exc}", hint="its name is not one that Binance gives") from exc
+    if named not in (None, series):
+        raise UsageError(f"{path} is of {series} by its name, not of {named}", hint="leave --series out")
     described = archive.month_file(series, start_ms) if month else archive.day_file(series, start_ms)
     return CandleFile(path, series, "binance", published=described)
 
@@ -385,7 +536,11 @@ def _published_page(file: CandleFile) -> Checked:
     with file.path.open("rb") as stream:
         body = stream.read(most + 1)
     archive = ARCHIVES[file.series.venue]
+    beside = file.path.with_name(f"{file.path.name}.CHECKSUM")
     try:
+        if file.path.suffix == ".zip" and beside.exists():
+            with beside.open("rb") as stream:
+                verify(body, described, parse_checksum(stream.read(CHECKSUM_BYTES_MAX + 1), described))
         if len(body) > most:
             raise BadFile("csv", f"{file.path.name}: it is larger than its candles can be")
         return read_csv(body if file.path.suffix == ".csv" else unpack(body, described), described, archive)

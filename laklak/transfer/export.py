@@ -18,7 +18,7 @@ from laklak.model.series import DAY_MS, Interval, Series, TimeRange, iso
 from laklak.model.spans import on_grid
 from laklak.plan.longer import around
 from laklak.report.place import Place, check_place, could_not_write, emit_nowhere
-from laklak.sources.file import ORIGIN_KEY, file_stem
+from laklak.sources.file import MADE_KEY, ORIGIN_KEY, file_stem
 from laklak.stores import open_store
 from laklak.stores.access import StoreAccess
 from laklak.stores.base import Columns, Store
@@ -42,7 +42,6 @@ from laklak.transfer.sheets import (
 FLAG: Final = "--out"
 STDOUT: Final = "-"
 FREQTRADE: Final = "freqtrade"
-MADE_OF_KEY: Final = "laklak.made_of"
 
 
 def format_of(form: str | None, out: str, layout: str | None) -> str:
@@ -65,6 +64,8 @@ def format_of(form: str | None, out: str, layout: str | None) -> str:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExportJob:
     """`series` empty is all that the store has, of an `interval`. `typed`: it is an error if it lacks one of them.
+
+    Where it has only shorter candles of a symbol those of a series, or of the `interval`, are made of these.
 
     `out`: a file, a folder for files that are named after their series, or `-` for standard output. `layout` is how
     files are named there: `freqtrade` has names, columns and a format of its own.
@@ -112,6 +113,15 @@ class ExportReport:
         return sum(one.candles for one in self.files)
 
 
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """A series to export, in a range; `of`: what it is made of, where the store does not have it itself."""
+
+    series: Series
+    span: TimeRange
+    of: Series | None
+
+
 class Export:
     """One export of one job. Use once: `await Export(job, told).run()`.
 
@@ -122,7 +132,6 @@ class Export:
         self.job = job
         self._told = told
         self._place: Place | None = None
-        self._made_of: dict[Series, Series] = {}
 
     async def run(self) -> ExportReport:
         """Do the job. UsageError where the place does not fit it, OutputError where a file cannot be written,
@@ -131,27 +140,27 @@ class Export:
         # Whoever exports waits for the answer: nothing is waited for that may come up one day.
         async with open_store(replace(self.job.store, refusal_wait_s=0.0), create=False) as store:
             must_exist(store)
-            spans = await self._spans(store)
-            names, left_out = self._names(list(spans))
-            spans = {series: span for series, span in spans.items() if series in names}
+            parts = await self._parts(store)
+            names, left_out = self._names(parts)
+            parts = [part for part in parts if part.series in names]
             places = _Places(self.job, names)
             origin = await store.origin()
             found = []
-            for number, (series, span) in enumerate(spans.items()):
+            for number, part in enumerate(parts):
 
-                def tell(candles: int, share: float, before: int = number, series: Series = series) -> None:
-                    self._told(series, candles, (before + share) / len(spans))
+                def tell(candles: int, share: float, before: int = number, series: Series = part.series) -> None:
+                    self._told(series, candles, (before + share) / len(parts))
 
-                found.append(await self._one(store, series, span, places.of(series), origin, tell))
+                found.append(await self._one(store, part, places.of(part.series), origin, tell))
             files = [one for one in found if one is not None]
             if not files:
-                of = some_of(sorted({str(one) for one in self._made_of.values()}))
+                of = some_of(sorted({str(part.of) for part in parts if part.of is not None}))
                 raise UnknownSeries(
-                    f"no candles of {some_of([str(series) for series in spans])} in this time in {store.display}"
+                    f"no candles of {some_of([str(part.series) for part in parts])} in this time in {store.display}"
                     + (f", and none can be made of {of}" if of else ""),
                     hint="laklak coverage --all says where series begin and end",
                 )
-            without = [series for series, one in zip(spans, found, strict=True) if one is None]
+            without = [part.series for part, one in zip(parts, found, strict=True) if one is None]
             return ExportReport(store.display, files, without, left_out)
 
     def discard(self) -> None:
@@ -159,48 +168,38 @@ class Export:
         if self._place is not None:
             self._place.discard()
 
-    async def _spans(self, store: Store) -> dict[Series, TimeRange]:
-        """What to export, with the range of each."""
+    async def _parts(self, store: Store) -> list[_Part]:
+        """What to export."""
         job = self.job
         held = await store.holdings()
-        chosen = list(dict.fromkeys(job.series)) or _all_of(held, job.interval)
-        for series in chosen:
-            of = shortest_of(series, held)
-            if of is not None:
-                self._made_of[series] = of
-        if job.typed:
-            check_known((one for one in job.series if one not in self._made_of), held, store.display)
+        chosen = list(dict.fromkeys(job.series))
         if not chosen:
-            of_interval = f" of {job.interval}" if job.interval is not None and held else ""
-            raise StoreUnavailable(
-                f"{store.display} holds no series{of_interval}", hint="fill it: laklak backfill --days 7"
-            )
-        return {series: self._span_of(series, held) for series in chosen}
+            intervals = {(one, job.interval or one.interval) for one in held}
+            known = {Series(one.venue, one.symbol, interval) for one, interval in intervals}
+            chosen = sorted((one for one in known if one in held or shortest_of(one, held)), key=str)
+        made = {one: of for one in chosen if (of := shortest_of(one, held))}
+        if job.typed:
+            check_known([one for one in chosen if one not in made], held, store.display)
+        if not chosen:
+            what = f" of {job.interval}, nor of what it could be made of" if job.interval is not None and held else ""
+            raise StoreUnavailable(f"{store.display} holds no series{what}", hint="fill it: laklak backfill --days 7")
+        spans = {one: around(held[made[one]], one.interval) if one in made else held.get(one) for one in chosen}
+        return [_Part(one, _span_of(job.wanted, one, spans[one] or TimeRange(0, 0)), made.get(one)) for one in chosen]
 
-    def _span_of(self, series: Series, held: Mapping[Series, TimeRange]) -> TimeRange:
-        of = self._made_of.get(series)
-        there = held.get(series, TimeRange(0, 0)) if of is None else around(held[of], series.interval)
-        return _span_of(self.job.wanted, series, there)
-
-    async def _batches(self, store: Store, series: Series, span: TimeRange) -> AsyncGenerator[Columns]:
-        """The candles of a series, which are made where the store has shorter ones only."""
-        of = self._made_of.get(series)
-        if of is None:
-            return store.batches(series, span)
-        making = making_of(of, await take_stock(store, of, span), span, series.interval)
-        return made_batches(store, making, span, series.interval)
-
-    def _names(self, series: Sequence[Series]) -> tuple[dict[Series, PurePath], dict[Series, str]]:
+    def _names(self, parts: Sequence[_Part]) -> tuple[dict[Series, PurePath], dict[Series, str]]:
         """What the files of these are called in a folder, and which have no name, and why; UsageError where that was
         typed, or is all.
         """
         job = self.job
         names: dict[Series, PurePath] = {}
         left_out = {}
-        for one in series:
+        for part in parts:
+            one = part.series
             try:
-                freqtrade = job.layout == FREQTRADE
-                names[one] = place_of(one, job.format) if freqtrade else PurePath(file_stem(one) + FORMATS[job.format])
+                if job.layout == FREQTRADE:
+                    names[one] = place_of(one, job.format)
+                else:
+                    names[one] = PurePath(file_stem(one, made=part.of is not None) + FORMATS[job.format])
             except NoPair as exc:
                 left_out[one] = str(exc)
         if left_out and (not names or (job.typed and job.series)):
@@ -211,45 +210,39 @@ class Export:
         return names, left_out
 
     async def _one(
-        self,
-        store: Store,
-        series: Series,
-        span: TimeRange,
-        path: Path | None,
-        origin: str | None,
-        tell: Callable[[int, float], None],
+        self, store: Store, part: _Part, path: Path | None, origin: str | None, tell: Callable[[int, float], None]
     ) -> Exported | None:
         """A series into its file; None, and no file, where it has no candle in that time."""
+        series, span = part.series, part.span
         if not span:
             return None
-        async with aclosing(await self._batches(store, series, span)) as batches:
-            part = await anext(batches, None)
-            if part is None:
+        async with aclosing(await _batches(store, part)) as batches:
+            columns = await anext(batches, None)
+            if columns is None:
                 return None
-            first_ms, last_ms, candles = part.open_times[0], part.open_times[0], 0
-            with self._sheet(series, path, origin) as sheet:
-                while part is not None:
-                    await asyncio.to_thread(sheet.write, part)
-                    candles, last_ms = candles + len(part.open_times), part.open_times[-1]
+            first_ms, last_ms, candles = columns.open_times[0], columns.open_times[0], 0
+            with self._sheet(part, path, origin) as sheet:
+                while columns is not None:
+                    await asyncio.to_thread(sheet.write, columns)
+                    candles, last_ms = candles + len(columns.open_times), columns.open_times[-1]
                     tell(candles, (last_ms - span.start_ms) / (span.end_ms - span.start_ms))
-                    part = await anext(batches, None)
+                    columns = await anext(batches, None)
                 await asyncio.to_thread(sheet.close)
-        of = self._made_of.get(series)
-        return Exported(series, None if path is None else str(path), candles, first_ms, last_ms, of)
+        return Exported(series, None if path is None else str(path), candles, first_ms, last_ms, part.of)
 
     @contextmanager
-    def _sheet(self, series: Series, path: Path | None, origin: str | None) -> Iterator[Sheet]:
+    def _sheet(self, part: _Part, path: Path | None, origin: str | None) -> Iterator[Sheet]:
         """Where the candles of a series go; a file is put in its place when all went well."""
         try:
             if path is None:
-                yield self._lines(sys.stdout.buffer, series)
+                yield self._lines(sys.stdout.buffer, part)
             elif _is_special(path):
                 with open(path, "wb") as out:
-                    yield self._lines(out, series)
+                    yield self._lines(out, part)
             else:
                 self._place = Place(path, FLAG)
                 with self._place.whole() as waiting:
-                    yield from self._in_file(waiting, series, origin)
+                    yield from self._in_file(waiting, part, origin)
         except OSError as exc:
             if path is None:
                 # What could not be written must not be tried again at exit, where Python would complain.
@@ -259,25 +252,25 @@ class Export:
                     return
             raise could_not_write(Path(STDOUT) if path is None else path, FLAG, exc) from exc
 
-    def _in_file(self, path: str, series: Series, origin: str | None) -> Iterator[Sheet]:
+    def _in_file(self, path: str, part: _Part, origin: str | None) -> Iterator[Sheet]:
         if self.job.format in STREAMED:
             with open(path, "wb") as out:
-                yield self._lines(out, series)
+                yield self._lines(out, part)
             return
         facts = {} if origin is None else {ORIGIN_KEY: origin}
-        if series in self._made_of:
-            facts[MADE_OF_KEY] = str(self._made_of[series])
+        if part.of is not None:
+            facts[MADE_KEY] = str(part.of)
         time = "open_time" if self.job.layout is None else "date"
-        sheet = TableFile(path, self.job.format, series, facts, time)
+        sheet = TableFile(path, self.job.format, part.series, facts, time)
         try:
             yield sheet
         finally:
             sheet.abandon()
 
-    def _lines(self, out: BinaryIO, series: Series) -> Sheet:
+    def _lines(self, out: BinaryIO, part: _Part) -> Sheet:
         if self.job.format == "lp":
-            return lp_sheet(out, series, self.job.store.measurement)
-        return csv_sheet(out) if self.job.format == "csv" else json_sheet(out)
+            return lp_sheet(out, part.series, self.job.store.measurement, part.of)
+        return csv_sheet(out, part.of) if self.job.format == "csv" else json_sheet(out)
 
 
 class _Places:
@@ -357,6 +350,15 @@ def _all_of(held: Mapping[Series, TimeRange], interval: Interval | None) -> list
         return sorted(held, key=str)
     named = {Series(one.venue, one.symbol, interval) for one in held}
     return sorted((one for one in named if one in held or shortest_of(one, held) is not None), key=str)
+
+
+async def _batches(store: Store, part: _Part) -> AsyncGenerator[Columns]:
+    """The candles of a series, which are made where the store has shorter ones only."""
+    if part.of is None:
+        return store.batches(part.series, part.span)
+    interval = part.series.interval
+    making = making_of(part.of, await take_stock(store, part.of, part.span), part.span, interval)
+    return made_batches(store, making, part.span, interval)
 
 
 def _span_of(wanted: Range, series: Series, held: TimeRange) -> TimeRange:

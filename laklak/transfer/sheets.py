@@ -17,7 +17,7 @@ from laklak.model.digest import FORMAT, RunningDigest
 from laklak.model.series import Series
 from laklak.report.rows import CANDLE_FIELDS, csv_lines
 from laklak.sources.feather import add_metadata
-from laklak.sources.file import DIGEST_KEY, SERIES_KEY
+from laklak.sources.file import DIGEST_KEY, MADE, SERIES_KEY
 from laklak.sources.store import StoredCandles
 from laklak.stores.base import Columns
 from laklak.stores.influx.lines import candle_lines_ns, key_of, tags_of
@@ -79,19 +79,26 @@ class Lines:
     def abandon(self) -> None: ...
 
 
-def csv_sheet(out: BinaryIO) -> Lines:
-    """With a header, and each moment in milliseconds and as text."""
+def csv_sheet(out: BinaryIO, of: Series | None) -> Lines:
+    """With a header, and each moment in milliseconds and as text; of candles made of others with what these are."""
+    head, end = (CANDLE_FIELDS, "\n") if of is None else ((*CANDLE_FIELDS, MADE), f",{of.interval}\n")
     return Lines(
         out,
-        lambda columns: "\n".join([*csv_lines(columns, header=False), ""]).encode(),
-        ",".join(CANDLE_FIELDS) + "\n",
+        lambda columns: end.join([*csv_lines(columns, header=False), ""]).encode(),
+        ",".join(head) + "\n",
     )
 
 
-def lp_sheet(out: BinaryIO, series: Series, measurement: str) -> Lines:
-    """As laklak writes points of its own, but for nanoseconds: what `influx write` expects if it is told nothing."""
+def lp_sheet(out: BinaryIO, series: Series, measurement: str, of: Series | None) -> Lines:
+    """As laklak writes points of its own, but for nanoseconds: what `influx write` expects if it is told nothing.
+
+    Those that are made of others have one field more, which says so.
+    """
     key = key_of(measurement.format(venue=series.venue), tags_of(series))
-    return Lines(out, lambda columns: candle_lines_ns(StoredCandles(series, columns.open_times, columns.values), key))
+    more = "" if of is None else f',{MADE}="{of.interval}"'
+    return Lines(
+        out, lambda columns: candle_lines_ns(StoredCandles(series, columns.open_times, columns.values), key, more)
+    )
 
 
 def json_sheet(out: BinaryIO) -> Lines:

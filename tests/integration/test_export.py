@@ -12,7 +12,7 @@ from pathlib import Path
 
 import polars
 import pytest
-from copies import BTC, ETH, HOURS, MINUTE_MS, START_MS, absence, candles, content, fill, new_name
+from copies import BTC, ETH, HOURS, MINUTE_MS, START_MS, absence, candles, content, fill, new_name, sound
 
 from laklak.sources.feather import read_metadata
 
@@ -138,6 +138,62 @@ def test_a_stream_of_csv_is_what_the_file_would_be(filled, here):
 
     assert (ended.exit, ended.out) == (0, Path("binance-BTCUSDT-1m.csv").read_text())
     assert ended.out == here("show", "BTCUSDT", "--first", "100", "--csv", "--store", filled).out
+
+
+@pytest.fixture
+def minutes(clean_room):
+    """Two hours of minutes, of which one of the second hour lacks; and two stored candles of five minutes."""
+    kept = [minute for minute in range(180) if minute != 77]
+    fill("candles.db", sound(BTC, kept), sound("binance:ETHUSDT:5m", range(2)), absences=[absence(77)])
+    return "candles.db"
+
+
+@pytest.mark.parametrize("form", ["csv", "parquet", "feather"])
+def test_longer_candles_are_made_where_only_shorter_ones_are_stored_and_their_file_says_so(form, minutes, here):
+    ended = export(here, minutes, "BTCUSDT", "--interval", "1h", "--format", form)
+
+    path = Path(f"binance-BTCUSDT-1h.made.{form}")
+    shown = here("show", BTC.replace("1m", "1h"), "--json", "--store", minutes).json["candles"]
+    assert (ended.exit, len(shown)) == (0, 2)
+    assert read(path) == [tuple(one[name] for name in ("open_time", *NAMES)) for one in shown]
+    assert "made of binance:BTCUSDT:1m" in ended.out
+    if form == "csv":
+        assert polars.read_csv(path)["made_of"].to_list() == ["1m", "1m"]
+    else:
+        told = polars.read_parquet_metadata(path) if form == "parquet" else read_metadata(path)
+        assert (told["laklak.series"], told["laklak.made_of"]) == (BTC.replace("1m", "1h"), BTC)
+
+
+def test_an_interval_is_of_every_symbol_what_is_stored_or_else_made(minutes, here):
+    answer = export(here, minutes, "--interval", "5m", "--out", "taken", "--json").json
+
+    files = [(one["series"], one["made_of"], one["candles"]) for one in answer["files"]]
+    assert files == [("binance:BTCUSDT:5m", BTC, 35), ("binance:ETHUSDT:5m", None, 2)]
+    assert export(here, minutes, "--interval", "1m", "--out", "taken", "--json").json["candles"] == 179
+
+
+def test_a_range_of_made_candles_is_cut_out_and_a_stream_says_what_they_are(minutes, here):
+    words = ("BTCUSDT", "--interval", "15m", "--start", "2026-02-28T00:20", "--end", "2026-02-28T01:00", "--out", "-")
+    table = export(here, minutes, *words)
+
+    assert [line.split(",")[0] for line in table.out.splitlines()[1:]] == [
+        str(START_MS + quarter * 15 * MINUTE_MS) for quarter in (2, 3)
+    ]
+    assert "made of binance:BTCUSDT:1m" in table.err
+    lines = export(here, minutes, *words, "--format", "lp").out.splitlines()
+    assert len(lines) == 2
+    assert all(',made_of="1m" ' in line for line in lines)
+
+
+def test_made_candles_come_in_parts_that_are_the_whole(clean_room, here, monkeypatch):
+    fill("candles.db", sound(BTC, range(4000)))
+    export(here, "candles.db", "BTCUSDT", "--interval", "1h", "--out", "whole.csv")
+    monkeypatch.setattr("laklak.stores.sqlite.bulk.BATCH_ROWS", 130)
+
+    export(here, "candles.db", "BTCUSDT", "--interval", "1h", "--out", "parts.csv")
+
+    assert Path("parts.csv").read_text() == Path("whole.csv").read_text()
+    assert len(read(Path("parts.csv"))) == 66
 
 
 def test_line_protocol_of_all_series_can_be_written_to_a_server_as_it_is(filled, here, influxd):
@@ -315,6 +371,8 @@ def test_memory_does_not_grow_with_the_series(clean_room):
         (("BTCUSDT", "--out", "-", "--json"), 2, "--json"),
         (("--out", "there.csv"), 2, "one file"),
         (("--interval", "1d",), 1, "none can be made of binance:BTCUSDT:1m"),
+        (("--interval", "3m", "--assets", "none.txt"), 2, "none.txt"),
+        (("--interval", "1d", "DOTUSDT"), 2, "no candles of binance:DOTUSDT:1d"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )  # fmt: skip

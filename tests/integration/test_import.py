@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
+import hashlib
+import os
 import shutil
 import tempfile
 import time
@@ -23,12 +26,13 @@ from laklak.engine import Import
 from laklak.engine.importing import ImportJob
 from laklak.model.candles import CandleBatch
 from laklak.model.series import Interval, Series, TimeRange
+from laklak.sources.feather import add_metadata, read_metadata
 from laklak.sources.file import pages_of
 from laklak.stores import open_store
 from laklak.stores.access import StoreAccess
 from laklak.transfer.export import Export, ExportJob
 
-FORMS = ("csv", "parquet", "feather")
+FORMS = ("csv", "parquet", "feather", "lp")
 HEADER = "open_time,open,high,low,close,volume"
 RECORDED = Path(__file__).parents[1] / "recorded"
 ALWAYS = TimeRange(0, 1 << 50)
@@ -188,8 +192,8 @@ def test_a_row_that_breaks_a_rule_is_not_stored_and_named_and_the_others_are(row
 @pytest.mark.parametrize(
     ("rows", "said"),
     [
-        ([*plain(0), *plain(0)], "row 2: its open_time 2026-02-28T00:00Z is not later"),
-        ([*plain(1), *plain(0)], "row 2: its open_time"),
+        ([*plain(0), *plain(0)], "row 2: its open_time 2026-02-28T00:00Z is that of row 1, too"),
+        ([*plain(2, 0, 1, 2)], "row 4: its open_time 2026-02-28T00:02Z is that of row 1, too"),
         ([(str(START_MS + 1), "2", "3", "1", "2", "1")], "not on the grid"),
         ([("2026-02-28", "2", "3", "1", "2", "1")], "no moment in milliseconds"),
         ([(str(START_MS * 1000), "2", "3", "1", "2", "1")], "not in milliseconds"),
@@ -267,6 +271,159 @@ def test_of_what_two_files_have_the_one_named_first_counts(here):
     assert "1 candle in more than one file" in ended.lines("warning")[0]
     assert [row[1] for row in content("b.db")[0][BTC]] == [2, 2, 2]
     assert ended.json["written"] == 3
+
+
+@pytest.mark.parametrize("form", ["csv", "parquet"])
+def test_rows_in_any_order_are_put_in_order_and_those_of_one_moment_are_named(form, here, monkeypatch):
+    monkeypatch.setattr("laklak.sources.file.ROWS_AT_ONCE", 7)
+
+    def write(*minutes):
+        path = csv(*[(minute, str(minute + 2), "200", "1", "2.5", "10") for minute in minutes])
+        if form == "parquet":
+            polars.read_csv(path).write_parquet("binance-BTCUSDT-1m.parquet")
+        return f"binance-BTCUSDT-1m.{form}"
+
+    assert load(here, write(*range(39, -1, -1))).json["written"] == 40
+    rows = content("b.db")[0][BTC]
+    assert [row[:2] for row in rows] == [(START_MS + minute * MINUTE_MS, minute + 2) for minute in range(40)]
+
+    ended = load(here, write(*range(50, 90), 70), store="c.db")
+    assert ended.exit == 2
+    assert "row 41: its open_time 2026-02-28T01:10Z is that of row 21, too" in ended.lines("error")[0]
+
+
+def test_rows_that_are_put_in_order_are_held_to_the_same_rules(here):
+    answer = load(here, csv(*plain(2), (1, "2", "1", "1", "2.5", "10"), *plain(0))).json
+
+    assert [answer[key] for key in ("exit", "written", "missing")] == [1, 2, 1]
+    assert "high is below open" in answer["failed_series"][0]["detail"]
+    assert minutes_of("b.db") == [0, 2]
+
+
+@pytest.mark.parametrize("form", ["parquet", "feather"])
+def test_a_file_whose_candles_are_not_those_of_its_digest_is_not_taken(form, here):
+    fill("a.db", sound(BTC, range(3000)))
+    path = f"btc.{form}"
+    assert here("export", BTC, "--store", "a.db", "--out", path).exit == 0
+    told = polars.read_parquet_metadata(path) if form == "parquet" else read_metadata(Path(path))
+    table = polars.read_parquet(path) if form == "parquet" else polars.read_ipc(Path(path).read_bytes())
+    changed = table.with_columns(
+        polars.when(polars.int_range(polars.len()) == 2500).then(polars.col("volume") + 1).otherwise("volume")
+        .alias("volume")
+    )  # fmt: skip
+    for one in (changed, table.head(2999), table):
+        if form == "parquet":
+            one.write_parquet(path, metadata=told)
+        else:
+            one.write_ipc(path)
+            add_metadata(path, told)
+        ended = load(here, path)
+        if one is not table:
+            assert (ended.exit, len(ended.lines("error")), Path("b.db").exists()) == (2, 1, False)
+            assert f"{path} has other candles than when it was written" in ended.lines("error")[0]
+            forced = load(here, path, "--force", store="forced.db")
+            assert forced.exit == 0
+    assert (ended.exit, content("b.db")[0]) == (0, content("a.db")[0])
+
+
+def test_a_feather_file_with_a_damaged_end_is_one_line(here):
+    fill("a.db", sound(BTC, range(10)))
+    here("export", BTC, "--store", "a.db", "--out", "btc.feather")
+    whole = Path("btc.feather").read_bytes()
+    size = int.from_bytes(whole[-10:-6], "little")
+    for start in range(len(whole) - 10 - size, len(whole) - 6, 3):
+        damaged = bytearray(whole)
+        damaged[start : start + 4] = b"\xff\xff\xff\x7f"
+        Path("btc.feather").write_bytes(damaged)
+        try:
+            found = read_metadata(Path("btc.feather"))
+        except ValueError:
+            continue
+        assert isinstance(found, dict)
+
+    for broken in (whole[:-3], whole[:8], b"ARROW1" * 4, whole[:-10] + b"\xff\xff\xff\x7fARROW1"):
+        Path("btc.feather").write_bytes(broken)
+        ended = load(here, "btc.feather")
+        assert (ended.exit, len(ended.lines("error"))) == (2, 1)
+        assert "btc.feather cannot be read as feather" in ended.lines("error")[0]
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_candles_that_were_made_are_told_by_their_file_and_not_taken_for_the_venues_own(form, here):
+    fill("a.db", sound(BTC, range(180)))
+    assert here("export", BTC.replace("1m", "1h"), "--store", "a.db", "--format", form).exit == 0
+    path = Path(f"binance-BTCUSDT-1h.made.{form}")
+    renamed = path.rename(f"binance-BTCUSDT-1h.{form}")
+
+    ended = load(here, renamed)
+
+    assert (ended.exit, len(ended.lines("error")), Path("b.db").exists()) == (2, 1, False)
+    assert "were made of shorter ones" in ended.lines("error")[0]
+    assert load(here, renamed, "--force").json["written"] == 3
+
+
+def test_line_protocol_of_many_series_and_in_the_order_of_its_fields_is_read(here):
+    fill("a.db", sound(BTC, [*range(10), *range(20, 30)]), sound(HOURS, range(3)), sound(ETH, range(5)))
+    lines = here("export", "--store", "a.db", "--format", "lp", "--out", "-").out.splitlines()
+    apart = []
+    for place in range(5):
+        for one in lines:
+            head, fields, time_ns = one.rsplit(" ", 2)
+            apart.append(f"{head} {fields.split(',')[place]} {time_ns}")
+    Path("dump.txt").write_text("\n".join(["# DML", *apart]))
+
+    answer = load(here, "dump.txt").json
+
+    assert (answer["exit"], answer["written"], answer["series"]) == (0, 28, 3)
+    assert content("b.db")[0] == content("a.db")[0]
+
+
+def test_a_candle_of_line_protocol_that_lacks_a_field_is_named_and_the_others_are_stored(here):
+    fill("a.db", sound(BTC, range(3)))
+    lines = here("export", "--store", "a.db", "--format", "lp", "--out", "-").out.splitlines()
+    lines[1] = lines[1].replace(",low=", ",lowest=")
+    Path("btc.lp").write_text("\n".join(lines))
+
+    answer = load(here, "btc.lp").json
+
+    assert [answer[key] for key in ("exit", "written", "missing")] == [1, 2, 1]
+    assert "low is not a decimal" in answer["failed_series"][0]["detail"]
+
+
+def test_times_of_line_protocol_are_in_the_unit_that_is_said(here):
+    fill("a.db", sound(BTC, range(3)))
+    lines = here("export", "--store", "a.db", "--format", "lp", "--out", "-").out
+    Path("btc.lp").write_text(lines.replace("000000\n", "\n"))
+
+    wrong = load(here, "btc.lp")
+    assert (wrong.exit, len(wrong.lines("error"))) == (2, 1)
+    assert "--precision us or ms" in wrong.lines("hint")[0]
+    assert load(here, "btc.lp", "--precision", "ms").exit == 0
+    assert content("b.db")[0] == content("a.db")[0]
+
+
+def test_a_checksum_beside_a_zip_is_believed_and_no_other_file(here):
+    name = "BTCUSDT-1h-2024-10-28.zip"
+    shutil.copy(RECORDED / "binance_spot" / "files" / f"spot-klines-{name}", name)
+    sum_of = hashlib.sha256(Path(name).read_bytes()).hexdigest()
+    words = (name, "--venue", "binance_spot")
+    for wrong in (f"{'0' * 64}  {name}\n", f"{sum_of}  other.zip\n", "", "x" * 5000):
+        Path(f"{name}.CHECKSUM").write_text(wrong)
+        ended = load(here, *words)
+        assert (ended.exit, len(ended.lines("error")), Path("b.db").exists()) == (2, 1, False)
+        assert name in ended.lines("error")[0]
+
+    Path(f"{name}.CHECKSUM").write_text(f"{sum_of}  {name}\n")
+    assert load(here, *words).json["written"] == 24
+
+
+def test_a_zip_is_what_its_name_says_also_where_a_series_is_named(here):
+    name = "BTCUSDT-1h-2024-10-28.zip"
+    shutil.copy(RECORDED / "binance_spot" / "files" / f"spot-klines-{name}", name)
+
+    wrong = load(here, name, "--series", "binance_spot:ETHUSDT:1h")
+    assert (wrong.exit, len(wrong.lines("error"))) == (2, 1)
+    assert load(here, name, "--series", "binance_spot:BTCUSDT:1h").json["written"] == 24
 
 
 def test_binances_own_zip_and_csv_are_read_as_its_bulk_files_are(here):
@@ -353,6 +510,10 @@ def test_nothing_is_done_twice(here):
         (("mine.csv", "--series", "BTC"), "BTC"),
         (("headless.csv", "--series", BTC), "has no column open_time"),
         (("cut.parquet", "--series", BTC), "cannot be read as parquet"),
+        (("packed.csv", "--series", BTC), "is packed with gzip"),
+        (("pipe", "--series", BTC), "pipe cannot be read: it is no file"),
+        (("other.lp",), "has no candles"),
+        (("mine.csv", "--precision", "m"), "--precision m is none"),
         (("BTCUSDT-1m-2024-05.zip", "--venue", "bybit"), "bybit publishes no files"),
     ],
     ids=lambda value: value[0] if isinstance(value, tuple) else "",
@@ -362,6 +523,9 @@ def test_what_cannot_be_is_one_line_with_the_right_status(words, said, here):
     csv(*plain(0), name="headless.csv", header="1,2,3,4,5,6")
     Path("cut.parquet").write_bytes(b"PAR1 and nothing more")
     Path("BTCUSDT-1m-2024-05.zip").write_bytes(b"PK")
+    Path("packed.csv").write_bytes(gzip.compress(b"open_time,"))
+    Path("other.lp").write_text("cpu value=1 1\n")
+    os.mkfifo("pipe")
 
     ended = load(here, *words)
 

@@ -67,9 +67,12 @@ def candle_lines(candles: Candles, key: str, start: int = 0, stop: int | None = 
     return candles.encode((f"{key} open=", ",high=", ",low=", ",close=", ",volume=", " ", "\n"), start, stop)
 
 
-def candle_lines_ns(candles: Candles, key: str) -> bytes:
-    """Return the same with times in nanoseconds, a server's default unit."""
-    return candles.encode((f"{key} open=", ",high=", ",low=", ",close=", ",volume=", " ", "000000\n"))
+def candle_lines_ns(candles: Candles, key: str, more: str = "") -> bytes:
+    """Return the same with times in nanoseconds, a server's default unit.
+
+    `more` is a further field of each, as in `,made_of="1m"`.
+    """
+    return candles.encode((f"{key} open=", ",high=", ",low=", ",close=", ",volume=", f"{more} ", "000000\n"))
 
 
 _VALUES: Final = re.compile(" " + ",".join(f"{name}=([0-9.eE+-]+)" for name in FIELDS) + " -?[0-9]+\n")
