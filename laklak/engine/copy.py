@@ -238,7 +238,10 @@ class Copy(Run):
         oddly.there.add(series, (), there.strays)
         oddly.here.add(series, here.not_whole, here.strays, here.not_whole_absent)
         spans = await _spans_to_carry(source, destination, series, span, there, here)
-        return replace(plan_copy(series, span, there, here, closed.on_grid(series)), spans=tuple(spans))
+        known = {one.span for one in await destination.bulk_files(series, span)}
+        files = [one for one in await source.bulk_files(series, span) if one.span not in known]
+        plan = plan_copy(series, span, there, here, closed.on_grid(series))
+        return replace(plan, spans=tuple(spans), files=tuple(files))
 
     # While candles move
 
@@ -264,13 +267,17 @@ class Copy(Run):
 
         # Room for what the readers hold: they wait while the destination is busy with more than that.
         await flow.run(READERS, Watch((), self.report, self._observer, lambda feed, error: None), start)
-        await self._carry_spans(flow, destination)
+        await self._carry_knowledge(flow, destination)
         # What was unsure of the series that are whole now is forgotten, where candles were written for it.
         unsure.settle((plan.series, plan.candles) for ledger, plan in self._plans.items() if ledger.got_all)
 
-    async def _carry_spans(self, flow: Flow, destination: Store) -> None:
-        """Tell the destination of the stretches without candles; what it holds beats them."""
-        deliveries = [Delivery(plan.series, None, plan.spans) for plan in self._plans.values() if plan.spans]
+    async def _carry_knowledge(self, flow: Flow, destination: Store) -> None:
+        """Tell the destination of the stretches without candles, what it holds beats them, and of bulk files."""
+        deliveries = [
+            Delivery(plan.series, None, plan.spans, files=plan.files)
+            for plan in self._plans.values()
+            if plan.spans or plan.files
+        ]
         if not deliveries or self.stopper.requested:
             return
         try:

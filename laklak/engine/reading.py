@@ -23,7 +23,7 @@ from laklak.errors import (
     PermanentError,
 )
 from laklak.model.candles import Chunk
-from laklak.model.provenance import ARCHIVE
+from laklak.model.provenance import ARCHIVE, BulkFile
 from laklak.model.series import TimeRange
 from laklak.model.spans import parted, union
 from laklak.plan.answers import FirstQuestion, first_answer
@@ -82,11 +82,12 @@ class Reading:
             if isinstance(checked, NoCandles):
                 ready += await self._no_candles(ledger, found.parts, checked)
                 continue
-            delivery = await self._take_in(ledger, found.parts, checked)
-            if delivery.rows:
-                ready.append(Parcel(ledger, delivery, found.release))
-            else:
-                found.release()
+            taken = await self._take_in(ledger, found.parts, checked)
+            read = zip(found.parts, found.checksums, strict=True)
+            run_ms = self._report.started_ms
+            files = [BulkFile(part.file.span, part.file.name, checksum, run_ms) for part, checksum in read]
+            # Also where nothing of it is new: its candles may be stored already, and that it lacks some is evidence.
+            ready.append(Parcel(ledger, replace(taken, files=files), found.release))
         return ready
 
     async def settle(self, ledger: Ledger) -> list[Parcel]:

@@ -54,6 +54,19 @@ class Stretch:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class BulkFile:
+    """A bulk file of a series that a run has read, which began at `run_ms`: it had the published checksum `sha256`.
+
+    `span`: the whole day or month that it is of.
+    """
+
+    span: TimeRange
+    name: str
+    sha256: str
+    run_ms: int
+
+
 def given_by(source: Source, open_times: Sequence[int], interval: Interval, run_ms: int) -> tuple[Stretch, ...]:
     """Return what a source gave in a run: candles at these times, which are rising, confirmed."""
     return tuple(Stretch(span, source, "confirmed", run_ms, run_ms) for span in _neighbours(open_times, interval.ms))

@@ -72,12 +72,13 @@ class NoCandles:
 class Found:
     """What files of one series gave: the candles of all of them, or why one of them gives none.
 
-    Call `release` when the candles are no longer held: they take room.
+    Call `release` when the candles are no longer held: they take room. `checksums`: those of the files that gave some.
     """
 
     parts: Sequence[FilePart]
     checked: Checked | NoCandles
     release: Callable[[], None]
+    checksums: Sequence[str] = ()
 
 
 class FileReader:
@@ -217,6 +218,7 @@ class FileReader:
     async def _unpack(self, waiting: Sequence[tuple[FilePart, Downloaded]]) -> list[Found]:
         """Read files in a thread, when there is room for them."""
         parts = {part.file: part for part, _ in waiting}
+        checksums = {download.file: download.checksum for _, download in waiting}
         room = sum(file.candles for file in parts)
         with self._stopper.interruptible():
             await self.memory.take(room)
@@ -234,7 +236,8 @@ class FileReader:
                 found.append(Found(these, NoCandles(checked.reason, str(checked)), _nothing_to_release))
                 self.memory.give_back(sum(file.candles for file in files))
             else:
-                found.append(Found(these, checked, partial(self.memory.give_back, sum(file.candles for file in files))))
+                release = partial(self.memory.give_back, sum(file.candles for file in files))
+                found.append(Found(these, checked, release, [checksums[file] for file in files]))
         return found
 
 

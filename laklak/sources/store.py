@@ -20,7 +20,7 @@ import orjson
 
 from laklak.model.absences import Absence
 from laklak.model.candles import CandleBatch, places
-from laklak.model.provenance import COPY, Stretch, carried, given_by
+from laklak.model.provenance import COPY, BulkFile, Stretch, carried, given_by
 from laklak.model.series import Series, TimeRange, iso
 from laklak.model.spans import count, overlap, parted, union, without
 from laklak.plan.chunks import plan_chunks
@@ -70,6 +70,8 @@ class CopyPlan(SeriesPlan):
     source_missing: int
     spans: tuple[Absence, ...] = ()
     """Stretches without candles that the source knows and the destination does not."""
+    files: tuple[BulkFile, ...] = ()
+    """Bulk files that the source was filled from, of which the destination knows none of the same time."""
 
     @property
     def wanted_count(self) -> int:

@@ -16,7 +16,7 @@ from laklak.model.absences import Absence, AbsenceKind
 from laklak.model.candles import Candles
 from laklak.model.digest import sums_of
 from laklak.model.findings import Finding
-from laklak.model.provenance import Stretch
+from laklak.model.provenance import BulkFile, Stretch
 from laklak.model.records import Note, RunRecord
 from laklak.model.revisions import Revision
 from laklak.model.series import Interval, Series, TimeRange
@@ -45,7 +45,8 @@ class Delivery:
     """What one answer gave: candles to store, and confirmed absences. Either may be empty.
 
     `corrected`: the open_times of its candles that were stored before with other values. `revisions`: the known
-    differences between its candles and what they overwrite. `provenance`: who gave the candles, if known.
+    differences between its candles and what they overwrite. `provenance`: who gave the candles, if known. `files`: the
+    bulk files that were read for it.
     """
 
     series: Series
@@ -54,6 +55,7 @@ class Delivery:
     corrected: frozenset[int] = frozenset()
     revisions: Sequence[Revision] = ()
     provenance: Sequence[Stretch] = ()
+    files: Sequence[BulkFile] = ()
 
     @property
     def rows(self) -> int:
@@ -314,6 +316,10 @@ class Store(Protocol):
 
         Neighbours of one source and state are one stretch.
         """
+        ...
+
+    async def bulk_files(self, series: Series, span: TimeRange) -> list[BulkFile]:
+        """The bulk files of days and months that touch `span`, of each name as it was read last; oldest first."""
         ...
 
     async def revisions(self, series: Series, span: TimeRange) -> list[Revision]:

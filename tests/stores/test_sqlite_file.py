@@ -19,8 +19,10 @@ import pytest
 import laklak.stores.sqlite
 from laklak.errors import StoreUnavailable
 from laklak.model.absences import Absence
+from laklak.model.provenance import BulkFile, Stretch
 from laklak.model.series import Interval, TimeRange
 from laklak.stores import open_store
+from laklak.stores.base import Delivery
 from laklak.stores.sqlite.schema import APPLICATION_ID, MIGRATIONS, SCHEMA_VERSION
 
 MINUTE = Interval.parse("1m")
@@ -166,6 +168,36 @@ def test_a_store_of_the_second_version_keeps_every_absence(path, series):
     ]
     assert (absences == expected, candles) == (True, 1)
     assert header_on_disk(path) == (APPLICATION_ID, SCHEMA_VERSION)
+
+
+def test_a_store_of_the_fourth_version_keeps_what_it_has_and_takes_files(path, series, deliver):
+    make(
+        path,
+        *(statement for step in MIGRATIONS[:4] for statement in step),
+        "INSERT INTO series VALUES (1, 'binance', 'BTCUSDT', '1m')",
+        "INSERT INTO candle VALUES (1, 1767225600000, 1, 2, 0.5, 1.5, 9)",
+        "INSERT INTO provenance VALUES (1, 1767225600000, 1767225660000, 'archive', 'confirmed', 5, 6)",
+        f"PRAGMA application_id = {APPLICATION_ID}",
+        "PRAGMA user_version = 4",
+    )
+    day = TimeRange(1767225600000, 1767312000000)
+    read = BulkFile(day, "BTCUSDT-1m-2026-01-01.zip", "a" * 64, 7)
+
+    async def main():
+        async with open_store(str(path)) as store:
+            before = await store.bulk_files(series, day), await store.count(series, day)
+            await store.write([Delivery(series, None, files=[read])])
+            return before, await store.provenance(series, day), await store.bulk_files(series, day)
+
+    stretch = Stretch(TimeRange(day.start_ms, day.start_ms + 60_000), "archive", "confirmed", 5, 6)
+    assert asyncio.run(main()) == (([], 1), [stretch], [read])
+    assert header_on_disk(path) == (APPLICATION_ID, SCHEMA_VERSION)
+    with closing(sqlite3.connect(path)) as connection, connection:
+        names = connection.execute("SELECT symbol, starts, name FROM laklak_files").fetchall()
+        connection.execute("DELETE FROM series")
+        left = [connection.execute(f"SELECT count(*) FROM {table}").fetchone() for table in ("bulk_file", "candle")]
+    assert names == [("BTCUSDT", "2026-01-01T00:00:00Z", "BTCUSDT-1m-2026-01-01.zip")]
+    assert left == [(0,), (0,)]
 
 
 KILLED_MIGRATION = """

@@ -1,9 +1,9 @@
 """The InfluxDB store, 1.x and 2.x: a measurement of candles per venue, and what is known about them beside it.
 
 `binance_ohlc` (tags exchange, symbol, timeframe; float fields open, high, low, close, volume; time = open_time),
-`laklak_holes`, `laklak_absences`, `laklak_provenance`, `laklak_revisions`, `laklak_seals`, `laklak_runs`,
-`laklak_notes` and `laklak_meta`, all in one database and retention policy, or in one bucket.  The store reads and
-changes nothing else there.
+`laklak_holes`, `laklak_absences`, `laklak_provenance`, `laklak_files`, `laklak_revisions`, `laklak_seals`,
+`laklak_runs`, `laklak_notes` and `laklak_meta`, all in one database and retention policy, or in one bucket.  The store
+reads and changes nothing else there.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from laklak.errors import StoreError, StoreRefused, StoreUnavailable
 from laklak.model.absences import Absence
 from laklak.model.candles import Candles
 from laklak.model.findings import Finding
-from laklak.model.provenance import Stretch
+from laklak.model.provenance import BulkFile, Stretch
 from laklak.model.records import Note, RunRecord
 from laklak.model.revisions import Revision
 from laklak.model.series import DAY_MS, Series, TimeRange, iso
@@ -49,6 +49,7 @@ from laklak.stores.influx.calling import OPENING_PATIENCE_S
 from laklak.stores.influx.contents import Contents
 from laklak.stores.influx.database import META, NOTES, Place, Retention, clipped
 from laklak.stores.influx.dead_letter import DeadLetter
+from laklak.stores.influx.files import FileBook
 from laklak.stores.influx.lines import key_of, point_line
 from laklak.stores.influx.odd_points import odd_points_findings
 from laklak.stores.influx.provenance import provenance_book
@@ -174,6 +175,7 @@ class InfluxStore(StoreBase):
             self._absences = AbsenceBook(place, self._reader, self._oldest_ms)
             self._provenance = provenance_book(place, self._oldest_ms)
             self._revisions = RevisionBook(place, self._oldest_ms)
+            self._files = FileBook(place, self._oldest_ms)
             self._writer = CandleWriter(
                 place,
                 self._reader,
@@ -294,6 +296,10 @@ class InfluxStore(StoreBase):
         rows = [] if self._nothing else await self._provenance.rows(series, anew=True)
         cut = [(row, row.span.clip(span)) for row in rows]
         return [row.over(part) for row, part in cut if part]
+
+    async def bulk_files(self, series: Series, span: TimeRange) -> list[BulkFile]:
+        span = clipped(span)
+        return await self._files.of(series, span) if span and not self._nothing else []
 
     async def revisions(self, series: Series, span: TimeRange) -> list[Revision]:
         span = clipped(span)
@@ -422,6 +428,12 @@ class InfluxStore(StoreBase):
             if delivery.absences:
                 await self._absences.record(delivery.series, delivery.absences, written.get(delivery.series, ()))
         await self._note_provenance(deliveries, refused)
+        files: dict[Series, list[BulkFile]] = {}
+        for delivery in deliveries:
+            if delivery.files:
+                files.setdefault(delivery.series, []).extend(delivery.files)
+        if files:
+            await self._files.add(files)
         return refused
 
     async def _write_candles(self, deliveries: Sequence[Delivery]) -> dict[int, list[int]]:

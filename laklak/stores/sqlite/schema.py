@@ -6,6 +6,7 @@
     absence(series_id, open_time, kind, ...)        holes and rejects, one row a minute
     absent_span(series_id, start_time, ...)         stretches without candles of longer-lived kinds, disjoint
     provenance(series_id, start_time, ...)          which source gave which stretch of candles, disjoint
+    bulk_file(series_id, start_time, end_time, ...) the bulk files that were read, with their checksums
     revision(series_id, open_time, old, new, ...)   candles that were overwritten with other values
     meta(key, value)                                `origin`: real or simulated
     gap_fill(run_id, venue, symbol, ...)            what runs filled and what failed
@@ -16,6 +17,7 @@
     laklak_absences   the same for stretches: quiet, closed, before the first candle, after the last
     laklak_revisions  the overwritten candles, with names: JSON [open, high, low, close, volume] before and after
     laklak_provenance which source gave which stretch, in which runs, with names
+    laklak_files      the bulk files that were read, with their checksums and names
     laklak_runs       one row a run
     gap_fill_runs     what runs filled that was older than the run before, and what failed, with the run's times
 
@@ -278,6 +280,29 @@ CREATE TRIGGER laklak_runs_delete AFTER DELETE ON laklak_runs BEGIN
     DELETE FROM gap_fill WHERE run_id = OLD.id;
 END"""
 
+_BULK_FILE: Final = """
+CREATE TABLE bulk_file (
+    series_id INTEGER NOT NULL,
+    start_time INTEGER NOT NULL,
+    end_time INTEGER NOT NULL,
+    name TEXT NOT NULL,
+    sha256 TEXT NOT NULL,
+    run INTEGER NOT NULL,
+    PRIMARY KEY (series_id, start_time, end_time)
+) WITHOUT ROWID"""
+
+_FILES: Final = """
+CREATE VIEW laklak_files (venue, symbol, interval, start_time, end_time, starts, ends, name, sha256, run) AS
+SELECT s.venue, s.symbol, s.interval, f.start_time, f.end_time,
+       strftime('%Y-%m-%dT%H:%M:%SZ', f.start_time / 1000, 'unixepoch'),
+       strftime('%Y-%m-%dT%H:%M:%SZ', f.end_time / 1000, 'unixepoch'), f.name, f.sha256,
+       strftime('%Y-%m-%dT%H:%M:%SZ', f.run / 1000, 'unixepoch')
+FROM series AS s CROSS JOIN bulk_file AS f ON f.series_id = s.id"""
+
+_FORGET_SERIES_5: Final = _FORGET_SERIES_3.replace(
+    "\nEND", "\n    DELETE FROM bulk_file WHERE series_id = OLD.id;\nEND"
+)
+
 MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
     (
         _SERIES,
@@ -316,6 +341,7 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
         _FORGET_SERIES_3,
     ),
     (_GAP_FILL, _GAP_FILL_SERIES, _GAP_FILL_RUNS, _FORGET_RUN),
+    (_BULK_FILE, _FILES, "DROP TRIGGER series_delete", _FORGET_SERIES_5),
 )
 """Step i leads from version i to version i + 1; step 0 is creation. A released step never changes."""
 

@@ -25,7 +25,7 @@ from laklak.errors import StoreError, StoreFull, StoreUnavailable
 from laklak.model.absences import Absence, outside_of
 from laklak.model.candles import Candles
 from laklak.model.findings import Finding
-from laklak.model.provenance import Stretch
+from laklak.model.provenance import BulkFile, Stretch
 from laklak.model.records import Note, RunRecord
 from laklak.model.revisions import Revision, row_values
 from laklak.model.series import DAY_MS, MINUTE_MS, Interval, Series, TimeRange, iso
@@ -159,6 +159,11 @@ AND (EXISTS (SELECT 1 FROM candle) OR EXISTS (SELECT 1 FROM absence) OR EXISTS (
 _REVISIONS: Final = f"""
 SELECT open_time, old, new, source, why, revised_at FROM revision
 WHERE series_id = ({_SERIES_ID}) AND open_time >= ? AND open_time < ? ORDER BY open_time, id"""  # noqa: S608, made of constants
+
+# Few, and the end of a file says little of where it begins: all of a series are looked through.
+_BULK_FILES: Final = f"""
+SELECT start_time, end_time, name, sha256, run FROM bulk_file
+WHERE series_id = ({_SERIES_ID}) AND start_time < ? AND end_time > ? ORDER BY start_time, end_time"""  # noqa: S608, made of constants
 
 _ABSENCE_COUNTS: Final = """
 SELECT venue, kind, count(*), min(confirmed_at), max(confirmed_at)
@@ -350,6 +355,13 @@ class SqliteStore(StoreBase):
 
     async def provenance(self, series: Series, span: TimeRange) -> list[Stretch]:
         return [] if self._nothing else await self._ask(partial(_provenance, series, span))
+
+    async def bulk_files(self, series: Series, span: TimeRange) -> list[BulkFile]:
+        if self._nothing:
+            return []
+        names = (series.venue, series.symbol, series.interval.name)
+        found = await self._ask(partial(_fetch_all, _BULK_FILES, (*names, span.end_ms, span.start_ms)))
+        return [BulkFile(TimeRange(start_ms, end_ms), *known) for start_ms, end_ms, *known in found]
 
     async def revisions(self, series: Series, span: TimeRange) -> list[Revision]:
         if self._nothing:

@@ -128,6 +128,14 @@ def write_deliveries(turn: Turn, deliveries: Sequence[Delivery]) -> None:
             _settle_absences(connection, series_id, delivery, spanned)
             if delivery.revisions:
                 _add_revisions(connection, series_id, delivery.revisions)
+            if delivery.files:
+                connection.executemany(
+                    "INSERT OR REPLACE INTO bulk_file VALUES (?, ?, ?, ?, ?, ?)",
+                    [
+                        (series_id, one.span.start_ms, one.span.end_ms, one.name, one.sha256, one.run_ms)
+                        for one in delivery.files
+                    ],
+                )
         # In their order of arrival: the later source counts.
         given: dict[int, list[Stretch]] = {}
         for delivery in deliveries:
