@@ -39,7 +39,7 @@ class Shard:
 
 
 @dataclass(frozen=True, slots=True)
-class Tagged:
+class TaggedSeries:
     """The points of a measurement that have exactly these tags: the times of the first and of the last.
 
     `like_candles`: the first or the last has a field of a candle.
@@ -158,14 +158,14 @@ class Look:
             counts += [max(1, _number_of_shards(found)) for found in answers]
         return counts
 
-    async def series(self, measurement: str) -> list[Tagged]:
+    async def series(self, measurement: str) -> list[TaggedSeries]:
         """Return every series with points, whatever their fields."""
         place = self._source(measurement)
         orders = (f"GROUP BY * ORDER BY time {order} LIMIT 1" for order in ("ASC", "DESC"))
         answers = await self._ask("; ".join(influxql.select("*", place, then=order) for order in orders))
         firsts, lasts = ({_set(rows.tags): rows for rows in found} for found in answers)
         return [
-            Tagged(dict(tags), rows.values[0][0], lasts[tags].values[0][0], _like_candles(rows, lasts[tags]))
+            TaggedSeries(dict(tags), rows.values[0][0], lasts[tags].values[0][0], _like_candles(rows, lasts[tags]))
             for tags, rows in firsts.items()
             if tags in lasts
         ]

@@ -14,7 +14,7 @@ import anyio
 
 from laklak.model.series import DAY_MS, Series, TimeRange
 from laklak.stores.base import Columns, DaySums, Oddities, Strays
-from laklak.stores.influx.database import Days, Edges, Layout, Place, parts, whole_days
+from laklak.stores.influx.database import Database, Days, Edges, Layout, parts, whole_days
 from laklak.stores.influx.lines import FIELDS, tags_of
 from laklak.stores.influx.proof import (
     DayProof,
@@ -68,7 +68,7 @@ class CandleReader:
 
     def __init__(
         self,
-        place: Place,
+        place: Database,
         types: FieldTypes,
         measurement: str,
         oldest_ms: Callable[[], int | None] = lambda: None,
