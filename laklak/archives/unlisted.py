@@ -190,7 +190,7 @@ class FilesRead:
 
 
 @dataclass(frozen=True, slots=True)
-class Settled:
+class SettledFiles:
     """What becomes of minutes that files lack: they lie `outside`, or are `holes`, or their file may be `late`.
 
     `proven` will stay outside, because no file of it is late.
@@ -202,7 +202,7 @@ class Settled:
     late: tuple[TimeRange, ...]
 
 
-def settle_files(read: FilesRead, lacking: Iterable[TimeRange], wanted: TimeRange, shelf: Shelf) -> Settled:
+def settle_files(read: FilesRead, lacking: Iterable[TimeRange], wanted: TimeRange, shelf: Shelf) -> SettledFiles:
     """Decide on the minutes of `wanted` that files lack (`lacking`), or whose file is absent.
 
     Those at the start of what is wanted, with no row before them, are outside; at the end likewise.
@@ -218,7 +218,7 @@ def settle_files(read: FilesRead, lacking: Iterable[TimeRange], wanted: TimeRang
         outside.append(inside.pop(0))
     if inside and inside[-1].end_ms >= wanted.end_ms and (read.last_ms is None or inside[-1].start_ms > read.last_ms):
         outside.append(inside.pop())
-    return Settled(
+    return SettledFiles(
         tuple(outside),
         tuple(_minus(outside, late)),
         tuple(_minus(inside, late)),
