@@ -1,9 +1,9 @@
 """Symbols that a venue does not list (any more): what klines and bulk files have shown of them.  Pure.
 
-What was found is remembered as a note `unlisted` of the series (a Trace), and looked for again a week later; klines
-that have nothing are asked in a second run before.  If only bulk files have a series, the monthly files that exist tell
-roughly when it lived, and their rows exactly: minutes before the first row and after the last one are *outside*,
-minutes that lack in between are holes.
+What was found is remembered as a note `unlisted` of the series (a Trace), and looked for again a week later; that
+klines have nothing is remembered only once two runs have heard it.  If only bulk files have a series, the monthly files
+that exist tell roughly when it lived, and their rows exactly: minutes before the first row and after the last one are
+*outside*, minutes lacking in between are holes.
 """
 
 from __future__ import annotations
@@ -118,7 +118,7 @@ class Shelf:
     def life(self, trace: Trace, span: TimeRange) -> TimeRange | None:
         """Return the time of which there are files, by their months; None if there is none for `span` or around it.
 
-        It ends with the newest day whose file is due, because no other source has later candles.
+        It ends with the newest day whose file is due, because nothing else is asked for later candles.
         """
         months = [month_of(start_ms) for start_ms in sorted(trace.found)]
         before = self._before_unpublished(span)

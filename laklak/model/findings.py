@@ -35,10 +35,9 @@ class Finding:
 class Checkup:
     """All findings, in the order to show them.
 
-    `versions`: program -> version. `settings`: (key, value as it may be shown, origin).  `findings`: (subject,
-    finding).
-    `cut_short`: something did not answer in time, and a thread that cannot be ended may still wait for it. `ended_by`:
-    the error that ended the look early, if any; it is a finding, too.
+    `versions`: program -> version. `settings`: (key, value as it may be shown, origin). `findings`: (subject, finding).
+    `cut_short`: something did not answer in time, and a thread that cannot be ended may still wait for it.
+    `ended_by`: the error that ended the look early, if any; it is a finding, too.
     """
 
     versions: Mapping[str, str]
