@@ -53,7 +53,7 @@ def refreshed(
 
 
 def _with_lines(lines: list[str], place: int | None, symbols: Sequence[str], venue: str) -> str:
-    """The text with lines for more symbols of a venue: at `place`, else behind the last line that says anything."""
+    """Return the text with lines for more symbols of a venue: at `place`, else after the last line with content."""
     if place is None:
         _drop_empty_end(lines)
     end = "\r" if any(line.endswith("\r") for line in lines) else ""
@@ -110,7 +110,7 @@ def converted(text: str, bare_venue: str, venues: Collection[str], spelled: Spel
         if not says_something:
             lines.append(raw)
         elif not row.assets and not row.bad:
-            # The first one of a table is its head.
+            # The first line of a table is its head.
             idle += headed or not table
             headed = True
     _drop_empty_end(lines)

@@ -151,7 +151,7 @@ def _refuse_beyond_reach(query: CandlesQuery, now_ms: int) -> None:
 def _published(
     query: CandlesQuery, rows: Sequence[list[Any]], told: Sequence[TimeRange], now_ms: int
 ) -> list[list[Any]]:
-    """The candles of sessions that are published by now; a longer one than an hour is always there."""
+    """Return the candles of sessions that are published by now; those longer than an hour always are."""
     step_ms = query.interval.ms
     if step_ms > MINUTE_MS * 60:
         return list(rows)
@@ -159,12 +159,12 @@ def _published(
 
 
 def _live(newest: Sequence[Any], now_ms: int) -> list[Any]:
-    """The live price, which stands at the end: a row off the grid."""
+    """Return the live price, which stands at the end: a row off the grid."""
     return [(now_ms - DELAY_MS) // 1000 * 1000 + 1000, *newest[1:]]
 
 
 def _meta(query: CandlesQuery, told: Sequence[TimeRange], now_ms: int) -> Mapping[str, Any]:
-    """What is said of the symbol, with the sessions of the range."""
+    """Return what the venue says of the symbol, with the sessions of the range."""
     final_ms = now_ms - DELAY_MS
     trades = [one for one in sessions(query.symbol, final_ms - 7 * DAY_MS, now_ms) if one.start_ms <= final_ms]
     market_ms = min(final_ms, trades[-1].end_ms) if trades else final_ms

@@ -93,7 +93,7 @@ def find_doubles(found: Sequence[TaggedSeries], is_read: Callable[[Series], bool
 def strangers_beside(
     found: Sequence[TaggedSeries], is_read: Callable[[Series], bool]
 ) -> dict[Series, list[TaggedSeries]]:
-    """What beside each series of ours means it by other tags and has a symbol; it need not be like candles."""
+    """Return what means each series of ours by other tags and has a symbol, be it like candles or not."""
     named = [one for one in found if "symbol" in one.tags]
     beside: dict[Series, list[TaggedSeries]] = {}
     for one, near in _strangers(named, _ours(found, is_read)):
@@ -103,7 +103,7 @@ def strangers_beside(
 
 
 def _strangers(found: Iterable[TaggedSeries], ours: Sequence[Series]) -> Iterator[tuple[TaggedSeries, list[Series]]]:
-    """What has not just the tags of one of ours, with those of ours that it means."""
+    """Yield the series with other tags than ours, each with the ones of ours that it means."""
     by_symbol: dict[str, list[Series]] = {}
     for series in ours:
         by_symbol.setdefault(plain_symbol(series.symbol), []).append(series)

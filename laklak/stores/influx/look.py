@@ -75,7 +75,7 @@ class Look:
         return kinds
 
     async def other_fields(self, measurement: str) -> list[str]:
-        """The fields that no candle has."""
+        """Return the fields that no candle has."""
         return sorted({field for field, _ in await self._fields(measurement)}.difference(FIELDS))
 
     async def _fields(self, measurement: str) -> list[list[Any]]:
@@ -86,7 +86,7 @@ class Look:
     async def count_fields(
         self, measurement: str, condition: str, fields: Sequence[str], span: TimeRange
     ) -> dict[str, int]:
-        """How many points have each of these fields, of those that some have."""
+        """Count the points with each of these fields, without fields that none has."""
         what = ", ".join(f"count({influxql.name(field)}::field)" for field in fields)
         select = influxql.select(what, self._source(measurement), condition, influxql.within(span))
         (found,) = await self._ask(select)
@@ -171,7 +171,7 @@ class Look:
         ]
 
     async def sums(self, measurement: str, condition: str, span: TimeRange) -> dict[int, DaySums]:
-        """Of the points in each UTC day: how many have a close, and the sum of each number."""
+        """Return for each UTC day how many points have a close, and the sum of each number."""
         count, *sums = [f"count({influxql.name('close')})", *(f"sum({influxql.name(field)})" for field in FIELDS)]
         asked = [
             influxql.select(what, self._source(measurement), condition, influxql.within(span), more, then=_BY_DAY)

@@ -174,11 +174,11 @@ def cells_of(shards: Sequence[Shard]) -> list[Cell]:
 
 
 async def _cells_where(look: Look, measurement: str, parts: Sequence[TimeRange]) -> list[Cell | None]:
-    """The parts as cells; None for one that is to be halved, for a shard may be alone in a half of it."""
+    """Return the parts as cells; None for one to halve, because a shard may be alone in a half."""
     counts = await look.shards_in(measurement, parts)
     several = [i for i, count in enumerate(counts) if count > 1]
     at_edges = iter(await look.shards_in(measurement, [edge for i in several for edge in _edges(parts[i])]))
-    # Shards that are at both its ends lie over all of a part.
+    # Shards at both ends of a part lie over all of it.
     over_all = {i for i in several if [next(at_edges), next(at_edges)] == [counts[i]] * 2}
     return [
         Cell(Shard(part), part, counts[i] <= 1)
@@ -189,7 +189,7 @@ async def _cells_where(look: Look, measurement: str, parts: Sequence[TimeRange])
 
 
 def _halves(span: TimeRange) -> tuple[TimeRange, TimeRange]:
-    """The span cut at a minute."""
+    """Cut the span in two, at a minute."""
     middle_ms = span.start_ms + max(MINUTE_MS, (span.end_ms - span.start_ms) // 2 // MINUTE_MS * MINUTE_MS)
     return TimeRange(span.start_ms, middle_ms), TimeRange(middle_ms, span.end_ms)
 
