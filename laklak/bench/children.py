@@ -39,7 +39,7 @@ class BenchmarkFailed(LaklakError):
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
+class EndedProcess:
     """An ended process: wall seconds, CPU seconds (user + system), largest resident size and its output."""
 
     status: int
@@ -138,7 +138,7 @@ class Child:
             raise BenchmarkFailed(found["error"], hint=found["hint"], exit_code=found["exit_code"])
         return found
 
-    def wait(self) -> Ended:
+    def wait(self) -> EndedProcess:
         """Wait until the process ends; after an hour it is killed."""
         process = self.process
         # wait4 has no time-out, and polling would use the CPU that is measured.
@@ -151,7 +151,7 @@ class Child:
         seconds = time.perf_counter() - self._began_s
         process.returncode = os.waitstatus_to_exitcode(status)
         out = self._printed.read_text(errors="replace") if self._out else ""
-        return Ended(process.returncode, seconds, *_used(usage), out, self._said_text())
+        return EndedProcess(process.returncode, seconds, *_used(usage), out, self._said_text())
 
     def failed(self, what: str) -> BenchmarkFailed:
         """The error for a child that did not do its work."""
@@ -248,7 +248,7 @@ class Work:
         with self.worker(job) as child:
             return child.ask(json.dumps(spec))
 
-    def laklak(self, arguments: Sequence[str], env: Mapping[str, str]) -> Ended:
+    def laklak(self, arguments: Sequence[str], env: Mapping[str, str]) -> EndedProcess:
         """Run laklak itself."""
         with self.child([sys.executable, "-m", "laklak", *arguments], self.environment(**env)) as child:
             return child.wait()

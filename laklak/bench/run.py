@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from laklak.bench import influxd, machine
-from laklak.bench.children import BenchmarkFailed, Child, Ended, Work, held_signals, last_words
+from laklak.bench.children import BenchmarkFailed, Child, EndedProcess, Work, held_signals, last_words
 from laklak.bench.places import FilePlace, Place, ServerPlace
 from laklak.bench.results import Results, Run, Stage
 from laklak.bench.workload import (
@@ -271,7 +271,7 @@ class _Bench:
         budget: str = "max",
         url: str | None = None,
         expect_stored: bool = False,
-    ) -> tuple[Ended, dict[str, Any]]:
+    ) -> tuple[EndedProcess, dict[str, Any]]:
         """Run laklak for `job`. BenchmarkFailed unless everything is stored afterwards."""
         env = {
             "LAKLAK_STORE": access.where,
