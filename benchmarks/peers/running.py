@@ -16,7 +16,7 @@ import cases
 from cases import Peer, Task
 from environment import Environment, clean
 
-from laklak.bench.children import Child, Ended, Work
+from laklak.bench.children import Child, EndedProcess, Work
 
 HERE = Path(__file__).resolve().parent
 WORDS = 300
@@ -83,7 +83,7 @@ class Runner:
         command = [self._environment.python, program, cases.program_order(peer, task)]
         return self._work.child(command, clean(self._work.environment()))
 
-    def taken(self, peer: Peer, task: Task, ended: Ended) -> Taken:
+    def taken(self, peer: Peer, task: Task, ended: EndedProcess) -> Taken:
         """Read what a run said of itself; PeerFailed where it ended without a word."""
         if peer.is_command:
             return Taken(
@@ -148,13 +148,13 @@ class Runner:
             response.read()
 
 
-def _complaint(ended: Ended) -> str | None:
+def _complaint(ended: EndedProcess) -> str | None:
     """The first warning or error in what freqtrade logs."""
     lines = (ended.out + ended.said).splitlines()
     found = next((line for line in lines if " - ERROR - " in line or " - WARNING - " in line), None)
     return None if found is None else found.partition(" - ")[2][:WORDS]
 
 
-def _last_words(ended: Ended) -> str:
+def _last_words(ended: EndedProcess) -> str:
     lines = [line.strip() for line in ended.said.splitlines() if line.strip()]
     return f"exit status {ended.status}: {lines[-1][:WORDS] if lines else 'it said nothing'}"

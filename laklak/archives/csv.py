@@ -50,7 +50,7 @@ _CELLS_MAX: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
-class Downloaded:
+class DownloadedFile:
     """A file as it came over the wire, and the checksum stated for it."""
 
     file: ArchiveFile
@@ -58,7 +58,9 @@ class Downloaded:
     checksum: str
 
 
-def read_files(files: Sequence[Downloaded], archive: Archive) -> list[tuple[Sequence[ArchiveFile], Checked | BadFile]]:
+def read_files(
+    files: Sequence[DownloadedFile], archive: Archive
+) -> list[tuple[Sequence[ArchiveFile], Checked | BadFile]]:
     """Check downloaded zips of one series and return their candles; several sound files become one table.
 
     Every file is in one of the results, which hold what `read_file` returns for it.
@@ -77,7 +79,7 @@ def read_files(files: Sequence[Downloaded], archive: Archive) -> list[tuple[Sequ
     return found
 
 
-def _together(files: Sequence[Downloaded], archive: Archive) -> Checked | None:
+def _together(files: Sequence[DownloadedFile], archive: Archive) -> Checked | None:
     """Return the candles of files (oldest first) by one pass over all rows; None unless every row keeps every rule."""
     last = files[-1].file
     pieces, ends, numerals, cells = [], [0], True, None

@@ -173,7 +173,7 @@ class _OfSeries:
     silent: dict[tuple[FileKind, int], _Said] = field(default_factory=dict)
 
     def settled_by(self, said: _Said, day_ms: int) -> tuple[list[int], list[Absence]]:
-        """Let a file that has spoken of a day settle what waits for it: the minutes it has, and what it lacks too."""
+        """Settle what waits for a day by its file's answer; return the minutes it has, and the absences it confirms."""
         self.said[day_ms] = said
         waiting = sorted(self.waiting.pop(day_ms, {}).items())
         there = [time_ms for time_ms in (*self.riding.pop(day_ms, ()), *dict(waiting)) if said.has(time_ms)]

@@ -1,9 +1,9 @@
 """Symbols that a venue does not list (any more): what klines and bulk files have shown of them.  Pure.
 
-What was found is remembered as a note `unlisted` of the series (a Trace), and looked for again a week later; klines
-that have nothing are asked in a second run before.  If only bulk files have a series, the monthly files that exist tell
-roughly when it lived, and their rows exactly: minutes before the first row and after the last one are *outside*,
-minutes that lack in between are holes.
+What was found is remembered as a note `unlisted` of the series (a Trace), and looked for again a week later; that
+klines have nothing is remembered only once two runs have heard it.  If only bulk files have a series, the monthly files
+that exist tell roughly when it lived, and their rows exactly: minutes before the first row and after the last one are
+*outside*, minutes lacking in between are holes.
 """
 
 from __future__ import annotations
@@ -118,7 +118,7 @@ class Shelf:
     def life(self, trace: Trace, span: TimeRange) -> TimeRange | None:
         """Return the time of which there are files, by their months; None if there is none for `span` or around it.
 
-        It ends with the newest day whose file is due, because no other source has later candles.
+        It ends with the newest day whose file is due, because nothing else is asked for later candles.
         """
         months = [month_of(start_ms) for start_ms in sorted(trace.found)]
         before = self._before_unpublished(span)
@@ -190,7 +190,7 @@ class FilesRead:
 
 
 @dataclass(frozen=True, slots=True)
-class Settled:
+class SettledFiles:
     """What becomes of minutes that files lack: they lie `outside`, or are `holes`, or their file may be `late`.
 
     `proven` will stay outside, because no file of it is late.
@@ -202,7 +202,7 @@ class Settled:
     late: tuple[TimeRange, ...]
 
 
-def settle_files(read: FilesRead, lacking: Iterable[TimeRange], wanted: TimeRange, shelf: Shelf) -> Settled:
+def settle_files(read: FilesRead, lacking: Iterable[TimeRange], wanted: TimeRange, shelf: Shelf) -> SettledFiles:
     """Decide on the minutes of `wanted` that files lack (`lacking`), or whose file is absent.
 
     Those at the start of what is wanted, with no row before them, are outside; at the end likewise.
@@ -218,7 +218,7 @@ def settle_files(read: FilesRead, lacking: Iterable[TimeRange], wanted: TimeRang
         outside.append(inside.pop(0))
     if inside and inside[-1].end_ms >= wanted.end_ms and (read.last_ms is None or inside[-1].start_ms > read.last_ms):
         outside.append(inside.pop())
-    return Settled(
+    return SettledFiles(
         tuple(outside),
         tuple(_minus(outside, late)),
         tuple(_minus(inside, late)),

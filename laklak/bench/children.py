@@ -1,6 +1,6 @@
-"""Processes that are measured, and that never outlive the one that started them.
+"""Measured processes; none outlives the process that started it.
 
-They run in sessions of their own, so that a Ctrl-C on the terminal reaches laklak bench alone, which then ends them.
+Each runs in its own session: Ctrl-C on the terminal reaches only laklak bench, which then ends them.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from laklak.errors import LaklakError
 
 _LONGEST_S: Final = 3600.0
 _SHOWN_OF_AN_ERROR: Final = 400
-# Linux counts it in KiB, macOS in bytes.
+# `ru_maxrss` is in KiB on Linux, in bytes on macOS.
 _MAXRSS_UNIT: Final = 1 if sys.platform == "darwin" else 1024
 
 
 class BenchmarkFailed(LaklakError):
-    """A measurement that tells nothing: something did not run, or a wrong row was stored."""
+    """A measurement without a meaning: a process failed, or a wrong row was stored."""
 
     reason = "benchmark_failed"
 
@@ -39,8 +39,8 @@ class BenchmarkFailed(LaklakError):
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
-    """A process that has ended: its wall seconds, CPU seconds (user + system) and largest resident size."""
+class EndedProcess:
+    """An ended process: wall seconds, CPU seconds (user + system), largest resident size and its output."""
 
     status: int
     seconds: float
@@ -51,16 +51,17 @@ class Ended:
 
 
 class Child:
-    """A process of ours, entered with `with`: on leaving it is gone.
+    """A child process for a `with` block; leaving the block kills it.
 
     Args:
-        folder: where it works and where its output goes.
+        folder: its working directory, where its output goes too.
+        talks: its stdin and stdout are pipes, for `ask`.
+        out: keep what it prints.
     """
 
     def __init__(
         self, command: Sequence[str], *, folder: Path, env: Mapping[str, str], talks: bool = False, out: bool = True
     ) -> None:
-        """`talks`: its stdin and stdout are pipes. Not `out`: what it prints is not kept."""
         self._command = command
         self._folder = folder
         self._env = env
@@ -116,19 +117,19 @@ class Child:
         return self._process
 
     def ask(self, line: str) -> dict[str, Any]:
-        """Send a line and give the JSON it answers. BenchmarkFailed when it has ended instead."""
+        """Send a line and return the JSON answer. BenchmarkFailed when the child has ended."""
         self.send(line)
         return self.receive()
 
     def send(self, line: str) -> None:
         """Send a line."""
-        # One that has ended meanwhile cannot take it, which is told when its answer is missing.
+        # A child that has ended cannot take the line; `receive` tells it.
         with contextlib.suppress(OSError):
             _pipe(self.process.stdin).write(f"{line}\n")
             _pipe(self.process.stdin).flush()
 
     def receive(self) -> dict[str, Any]:
-        """Wait for a line of JSON. BenchmarkFailed when it has ended instead, or when the line is of an error."""
+        """Wait for a line of JSON. BenchmarkFailed when the child has ended or answers with an error."""
         answer = _pipe(self.process.stdout).readline()
         if not answer:
             raise self.failed("ended early")
@@ -137,10 +138,10 @@ class Child:
             raise BenchmarkFailed(found["error"], hint=found["hint"], exit_code=found["exit_code"])
         return found
 
-    def wait(self) -> Ended:
-        """Wait for its end."""
+    def wait(self) -> EndedProcess:
+        """Wait until the process ends; after an hour it is killed."""
         process = self.process
-        # wait4 has no time-out, and looking again and again would cost what is measured.
+        # wait4 has no time-out, and polling would use the CPU that is measured.
         timer = threading.Timer(_LONGEST_S, process.kill)
         timer.start()
         try:
@@ -150,10 +151,10 @@ class Child:
         seconds = time.perf_counter() - self._began_s
         process.returncode = os.waitstatus_to_exitcode(status)
         out = self._printed.read_text(errors="replace") if self._out else ""
-        return Ended(process.returncode, seconds, *_used(usage), out, self._said_text())
+        return EndedProcess(process.returncode, seconds, *_used(usage), out, self._said_text())
 
     def failed(self, what: str) -> BenchmarkFailed:
-        """The error for a process that did not do its work."""
+        """The error for a child that did not do its work."""
         return BenchmarkFailed(f"{self._name} {what}: {last_words(self._said_text())}")
 
     @property
@@ -179,20 +180,19 @@ def _pipe(pipe: IO[str] | None) -> IO[str]:
 
 
 def _used(usage: resource.struct_rusage) -> tuple[float, int]:
-    # The size is the largest of the process before it became another program too: of the one that started it. That one
-    # holds little, so that it cannot be the larger one.
+    # `ru_maxrss` also covers the parent's image before exec; the parent is small enough not to matter.
     return usage.ru_utime + usage.ru_stime, usage.ru_maxrss * _MAXRSS_UNIT
 
 
 def last_words(said: str) -> str:
-    """The last line of what a process said: of a traceback, the error."""
+    """The last line a process wrote: the error of a traceback."""
     lines = [line for line in said.strip().splitlines() if line.strip()]
     return lines[-1][:_SHOWN_OF_AN_ERROR] if lines else "it said nothing"
 
 
 @contextlib.contextmanager
 def held_signals() -> Iterator[None]:
-    """SIGINT and SIGTERM that come inside take effect afterwards: a process is started and known, or it is not."""
+    """Hold SIGINT and SIGTERM back until the block ends: a process is started and known, or not started."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -212,14 +212,14 @@ def held_signals() -> Iterator[None]:
 
 
 class Work:
-    """Starts the processes of one benchmark, each in a folder of its own below `folder`, in a clean environment."""
+    """Starts the processes of one benchmark, each in its own folder below `folder`, in a clean environment."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._number = 0
 
     def environment(self, **more: str) -> dict[str, str]:
-        """Nothing of the user's settings; the program is the one that is running now."""
+        """An environment without the user's settings, in which `laklak` is this program."""
         kept = ("PATH", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR", "LD_LIBRARY_PATH")
         home = self.folder / "home"
         return {
@@ -240,15 +240,15 @@ class Work:
         return Child(command, folder=folder, env=env, talks=talks, out=out)
 
     def worker(self, job: str) -> Child:
-        """A process for a job of laklak.bench.worker, to be asked with its spec."""
+        """A process for a job of laklak.bench.worker; `ask` it with its spec."""
         return self.child([sys.executable, "-m", "laklak.bench.worker", job], self.environment(), talks=True)
 
     def answer(self, job: str, spec: Mapping[str, Any]) -> dict[str, Any]:
-        """Do a job in a process of its own and give its answer."""
+        """Do a job in its own process and return its answer."""
         with self.worker(job) as child:
             return child.ask(json.dumps(spec))
 
-    def laklak(self, arguments: Sequence[str], env: Mapping[str, str]) -> Ended:
+    def laklak(self, arguments: Sequence[str], env: Mapping[str, str]) -> EndedProcess:
         """Run laklak itself."""
         with self.child([sys.executable, "-m", "laklak", *arguments], self.environment(**env)) as child:
             return child.wait()

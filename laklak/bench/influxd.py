@@ -1,4 +1,4 @@
-"""An InfluxDB 1.x server of our own: Debian's `influxd` on free ports, with everything in a folder that goes away."""
+"""An InfluxDB 1.x server of our own: `influxd` on free ports, all its data in the benchmark's folder."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _LISTEN: Final = "0A"
 
 
 def find() -> str | None:
-    """The program, where there is one of 1.x on PATH."""
+    """The path of `influxd` 1.x on PATH, or None."""
     program = shutil.which("influxd")
     if program is None:
         return None
@@ -32,7 +32,7 @@ def find() -> str | None:
 
 @contextmanager
 def running(program: str, work: Work) -> Iterator[tuple[str, int]]:
-    """Run a server; gives `host:port` and its process number."""
+    """Run a server; yields `host:port` and its process number. BenchmarkFailed unless it answers within 20 s."""
     data = work.folder / "influxdb"
     http, rpc = _free_ports(2)
     settings = {
@@ -47,7 +47,7 @@ def running(program: str, work: Work) -> Iterator[tuple[str, int]]:
         "HTTP_LOG_ENABLED": "false",
     }
     env = work.environment(**{f"INFLUXDB_{name}": value for name, value in settings.items()})
-    # An empty file, so that none of the machine's is read.
+    # An empty configuration keeps influxd from reading the machine's own.
     (work.folder / "influxd.conf").touch()
     with work.child([program, "-config", str(work.folder / "influxd.conf")], env, out=False) as child:
         deadline_s = time.monotonic() + _STARTS_WITHIN_S
@@ -59,9 +59,9 @@ def running(program: str, work: Work) -> Iterator[tuple[str, int]]:
 
 
 def cpu_seconds(pid: int) -> float | None:
-    """User + system CPU seconds of a process so far; None where the system does not tell."""
+    """User + system CPU seconds of a process so far; None if /proc does not tell."""
     try:
-        # The second field is a name that may hold anything; the ticks are the 12th and 13th after it.
+        # The second field is a name that may hold any character; the ticks are the 12th and 13th fields after it.
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
     except (OSError, ValueError, IndexError):
@@ -69,7 +69,7 @@ def cpu_seconds(pid: int) -> float | None:
 
 
 def process_at(host: str, port: int) -> int | None:
-    """The process of this machine that listens at `host:port`, where that can be found out."""
+    """The process on this machine that listens at `host:port`; None if it cannot be found."""
     if host.lower() not in ("localhost", "127.0.0.1", "::1"):
         return None
     sockets = {f"socket:[{inode}]" for inode in _listening(port)}

@@ -1,7 +1,7 @@
-"""What is possible at most on this machine: the same bytes only fetched, the same rows only written.
+"""The limits of this machine: the same bytes only fetched, the same rows only written.
 
-Each is as plain as it can be with the same libraries and as many requests at once as a backfill has; what a backfill
-takes longer is its own work, and what two of them at once cost each other on this machine.
+Both are as plain as the same libraries allow, with as many requests at once as a backfill has. The rest of a backfill's
+time is its own work, and what fetching and writing at once cost each other.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ from laklak.stores.influx.address import Address1, Address2, parse_address
 Result = TypeVar("Result")
 
 _IN_FLIGHT: Final = 4
-"""Writes at once, as many as an InfluxDB store of laklak has."""
+"""Concurrent writes, as many as laklak's InfluxDB store sends."""
 _PACKED_AT_ONCE: Final = 8
-"""Writes whose rows are in memory, ready, at once: 160,000 rows, some 40 MB."""
+"""Packed writes in memory at once: 160,000 rows, some 40 MB."""
 
 
 class Watch:
-    """Seconds, and CPU seconds of this process, of all the blocks `with watch:` together."""
+    """Wall and CPU seconds of this process, summed over all blocks `with watch:`."""
 
     def __init__(self) -> None:
         self._seconds = self._cpu_s = 0.0
@@ -57,7 +57,7 @@ class Watch:
 
 
 async def download(spec: dict[str, Any]) -> dict[str, Any]:
-    """Fetch what a backfill over `source` (rest or archive) fetches, and throw it away."""
+    """Fetch what a backfill from `source` (rest or archive) fetches, and throw it away."""
     workload = Workload.of(spec["workload"])
     received = 0
     if spec["source"] == "rest":
@@ -68,7 +68,7 @@ async def download(spec: dict[str, Any]) -> dict[str, Any]:
     else:
         connections = default("archive_connections")
         base = URL(spec["url"])
-        # The checksum after its zip, as a backfill asks for them.
+        # The checksum follows its zip, as in a backfill.
         work = [[base.joinpath(path.lstrip("/"), encoded=True) for path in paths] for paths in workload.files()]
 
     async def fetch(urls: list[URL]) -> None:
@@ -89,7 +89,7 @@ async def download(spec: dict[str, Any]) -> dict[str, Any]:
 
 
 async def write(spec: dict[str, Any]) -> dict[str, Any]:
-    """Write the reference to the store at `access`, which is made if it is not there."""
+    """Write the reference to the store at `access`; create the store if it is missing."""
     reference = Reference(Workload.of(spec["workload"]), Path(spec["folder"]))
     access = access_of(spec["access"])
     if access.where.startswith("influxdb"):
@@ -100,15 +100,15 @@ async def write(spec: dict[str, Any]) -> dict[str, Any]:
 
 
 async def make(spec: dict[str, Any]) -> dict[str, Any]:
-    """Make the store at `access`; whatever is in the way is told by its LaklakError."""
+    """Create the store at `access`. LaklakError when that fails."""
     async with open_store(access_of(spec["access"])) as store:
         return {"store": store.display}
 
 
 async def _write_rows(reference: Reference, access: StoreAccess) -> dict[str, float]:
-    """Rows packed beforehand through the SQLite store's own `write`, with nothing beside it; closed in the end.
+    """Write packed rows through the SQLite store's own `write`, with nothing beside it, and close the store.
 
-    They are packed a lot at a time, while the watch stands still: all of them at once would be a hundred MB.
+    Rows are packed in lots while the watch stands still: all rows at once would take a hundred MB.
     """
     watch = Watch()
     async with AsyncExitStack() as closing:
@@ -132,7 +132,7 @@ def _deliveries(reference: Reference, store: Store, size: int) -> Iterator[Deliv
 
 
 async def _write_lines(reference: Reference, access: StoreAccess) -> dict[str, float]:
-    """Ready batches of lines by plain requests, a few at once."""
+    """Send ready batches of lines in plain requests, a few at once."""
     await make({"access": access_json(access)})
     address = parse_address(access.where, password=access.password, token=access.token, org=access.org)
     url, headers = write_url(address), login(address)
@@ -154,7 +154,7 @@ async def _write_lines(reference: Reference, access: StoreAccess) -> dict[str, f
 
 
 def write_url(address: Address1 | Address2) -> URL:
-    """Where lines with times in milliseconds are sent."""
+    """The URL that takes lines with times in milliseconds."""
     base = URL(address.http_url)
     if isinstance(address, Address1):
         return base.with_path("/write").with_query({"db": address.database, "precision": "ms"})
@@ -163,7 +163,7 @@ def write_url(address: Address1 | Address2) -> URL:
 
 
 async def _all(items: Iterable[Any], do: Callable[[Any], Awaitable[None]], at_once: int) -> None:
-    """Do `do` for all items in their order, so many at a time."""
+    """Await `do` for all items in their order, `at_once` at a time."""
     waiting = iter(items)
 
     async def work() -> None:

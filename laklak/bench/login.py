@@ -1,4 +1,4 @@
-"""How to log in to an InfluxDB server by a plain request."""
+"""The login header for a plain request to an InfluxDB server."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from laklak.stores.influx.address import Address1, Address2
 
 
 def login(address: Address1 | Address2) -> dict[str, str]:
-    """The header that says who we are, if we are anybody."""
+    """The Authorization header; empty without an account or token."""
     if isinstance(address, Address2):
         return {"Authorization": f"Token {address.token}"} if address.token else {}
     if address.user is None:

@@ -1,4 +1,4 @@
-"""What the figures were measured on: without it they say nothing."""
+"""The machine and the versions a benchmark ran on."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _LIBRARIES: Final = ("aiohttp", "uvloop", "orjson", "isal", "polars", "nanoarrow
 
 
 def describe() -> dict[str, Any]:
-    """Machine, system and versions as plain data; what cannot be found out is None."""
+    """Machine, system and versions as plain data; None for an unknown value."""
     return {
         "laklak": __version__,
         "python": platform.python_version(),
@@ -31,7 +31,7 @@ def describe() -> dict[str, Any]:
 
 
 def headline(machine: dict[str, Any]) -> str:
-    """The same in a line."""
+    """The machine in one line."""
     memory = machine["memory_bytes"]
     size = "" if memory is None else f", {memory / 2**30:.0f} GiB"
     return (
@@ -41,7 +41,7 @@ def headline(machine: dict[str, Any]) -> str:
 
 
 def is_busy(machine: dict[str, Any]) -> bool:
-    """Whether others were using the machine, so that the figures are rough."""
+    """Whether other programs used the machine, so that the figures are rough."""
     return bool(machine["load_at_start"] > 0.25 * machine["cores"])
 
 

@@ -1,4 +1,4 @@
-"""The results as a picture: SVG by hand, legible on light and on dark ground.
+"""The results as a picture: handwritten SVG, legible on light and dark pages.
 
 python -m laklak.bench.picture RESULTS.json > picture.svg
 """
@@ -31,7 +31,7 @@ _COLUMNS: Final = (
     ("held up by", 980),
 )
 
-# Without a ground of its own; the colours follow the reader's.
+# No background; the colours follow the reader's scheme.
 _STYLE: Final = """
 text { font: 13px system-ui, -apple-system, "Segoe UI", "DejaVu Sans", sans-serif; fill: #1f2328; }
 .title { font-size: 17px; font-weight: 600; }
@@ -53,7 +53,7 @@ text { font: 13px system-ui, -apple-system, "Segoe UI", "DejaVu Sans", sans-seri
 
 
 def draw(results: Results) -> str:
-    """A bar for each path, the limit of its store around it, and the figures beside it."""
+    """A bar for each path, its store's limit around the bar, the figures beside it."""
     paths = rows(results, ("path",))
     rates = [case.rate for case in rows(results, ("path", "write"))]
     height = _TOP + _STEP * len(paths) + 92

@@ -1,6 +1,6 @@
-"""Where candles are written for a measurement: always a database or file of its own, dropped afterwards.
+"""Where a measurement writes candles: a new database or file each time, dropped afterwards.
 
-What the user names with --store only says where: the file's folder, or the server. It is never opened.
+The user's --store only names the folder or the server; the store itself is never opened.
 """
 
 from __future__ import annotations
@@ -32,21 +32,21 @@ _BESIDE_A_FILE: Final = ("", "-wal", "-shm", "-journal", ".lock")
 
 
 class Place(ABC):
-    """Makes names of stores, and drops what came to be under them."""
+    """Names new stores, and drops them."""
 
     kind: str
     """`sqlite`, `influxdb` or `influxdb2`."""
     shown: str
-    """Where it is, for people."""
+    """The folder or server, for people."""
 
     @contextlib.contextmanager
     def fresh(self) -> Iterator[StoreAccess]:
-        """The name of a store that is not there yet; whatever is there in the end is dropped."""
+        """Yield the name of a store that does not exist yet; drop the store in the end."""
         access = self.named(f"bench_{secrets.token_hex(4)}")
         try:
             yield access
         except BenchmarkFailed as exc:
-            # The first trouble is what matters, and that something may have been left behind.
+            # The first error matters; a failure to drop the store is added to it.
             try:
                 self._drop(access)
             except BenchmarkFailed as also:
@@ -63,19 +63,19 @@ class Place(ABC):
 
     @abstractmethod
     def named(self, name: str) -> StoreAccess:
-        """A store with `name` in its own."""
+        """Access to a store whose name ends in `name`."""
 
     @abstractmethod
     def drop(self, access: StoreAccess) -> None:
-        """Remove a store of ours, if it is there."""
+        """Remove a store of ours if it exists."""
 
     def server_cpu_s(self) -> float | None:
-        """CPU seconds of the server so far, where there is one and it can be seen."""
+        """CPU seconds of the server so far; None without a server, or if they cannot be read."""
         return None
 
 
 class FilePlace(Place):
-    """SQLite files in a folder. `stem` begins their names."""
+    """SQLite files in a folder; their names begin with `stem`."""
 
     kind = "sqlite"
 
@@ -94,11 +94,11 @@ class FilePlace(Place):
 
 
 class ServerPlace(Place):
-    """Databases or buckets on an InfluxDB server, beside the one in `access`; `pid` where the server is ours."""
+    """Databases or buckets on an InfluxDB server, beside the one in `access`. `pid`: the server's, if it is ours."""
 
     def __init__(self, access: StoreAccess, *, state_dir: Path, pid: int | None = None) -> None:
         self._address = parse_address(access.where, password=access.password, token=access.token, org=access.org)
-        # Nothing else of the user's settings counts: what is measured has the defaults.
+        # The user's other settings do not count: a benchmark measures the defaults.
         self._access = StoreAccess(where="", state_dir=state_dir, org=access.org, max_wait_s=_PATIENCE_S)
         self.kind = self._address.plain_scheme
         self.shown = self._address.server

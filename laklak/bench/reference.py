@@ -1,7 +1,7 @@
-"""What must be in a store in the end, made from the generator alone: the doubles, and the lines of text.
+"""What a store must hold in the end, from the generator alone: the doubles, and the lines of text.
 
 values.bin   per series open, high, low, close, volume: float(text) of each minute, as 8-byte doubles
-lines.lp     the same candles in line protocol; lines.idx says where each batch of lines begins and ends
+lines.lp     the same candles in line protocol; lines.idx has the bounds of each batch of lines, in bytes
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _DOUBLE: Final = 8
 
 
 def write(spec: dict[str, Any]) -> dict[str, Any]:
-    """Make the files in `folder` for `workload`; gives the count and the checksum of all candles."""
+    """Write the files for `workload` to `folder`; returns the count and the checksum of all candles."""
     workload, folder = Workload.of(spec["workload"]), Path(spec["folder"])
     size = StoreAccess(where="").batch_lines
     bounds = array("Q", [0])
@@ -66,7 +66,7 @@ class Reference:
         self._folder = folder
 
     def series(self) -> Iterator[tuple[Series, range, tuple[array[float], ...]]]:
-        """Each series with its open_times and its five columns."""
+        """Yield each series with its open_times and its five columns, oldest first."""
         span, count = self.workload.range, self.workload.candles_of_one
         times = range(span.start_ms, span.end_ms, INTERVAL.ms)
         with open(self._folder / VALUES, "rb") as file:
@@ -74,14 +74,14 @@ class Reference:
                 yield series, times, tuple(_doubles(file.read(_DOUBLE * count)) for _ in COLUMNS)
 
     def checksum(self) -> str:
-        """One number for all candles; `checksum` of what is stored must be the same."""
+        """A digest of all candles; the stored candles must give the same."""
         digest = hashlib.blake2b(digest_size=16)
         for series, times, values in self.series():
             add(digest, series, times, values)
         return digest.hexdigest()
 
     def batches(self) -> list[tuple[int, int]]:
-        """Where each batch of lines begins, and how many bytes it has."""
+        """The offset and size of each batch of lines, in bytes."""
         bounds = array("Q", (self._folder / INDEX).read_bytes())
         return [(start, end - start) for start, end in pairwise(bounds)]
 
@@ -91,7 +91,7 @@ class Reference:
 
 
 def add(digest: hashlib.blake2b, series: Series, times: Sequence[int], values: Sequence[Sequence[float]]) -> None:
-    """Take the candles of a series, oldest first, into a checksum."""
+    """Add the candles of a series, oldest first, to a digest."""
     digest.update(str(series).encode())
     digest.update(array("q", times).tobytes())
     for column in values:

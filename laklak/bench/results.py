@@ -1,4 +1,4 @@
-"""The figures of a benchmark: every run of every case, the median of the runs, and the ratios between cases.  Pure."""
+"""The figures of a benchmark: every run of every case, the median of the runs, the ratios between cases. Pure."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ Stage = Literal["download", "write", "path", "re-plan", "limiter"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """One run of one case; None is what there is not, or what cannot be seen.
+    """One run of one case; None for a figure it does not have.
 
-    `candles`, `seconds` and `cpu_s` (user + system of the measured process) are without its start: `start_s` and
-    `start_cpu_s` were taken off, which a run for one symbol and one day took just before.
-    `writer_busy` is the share of the time in which the store was being written, `queued` the answers that waited for
-    it, `rows_a_write` what went at once.  `budget_share` is the weight that was paid, of what the budget allowed in
-    that time.  `simulator_cpu_s` and `server_cpu_s` are what the other ends took meanwhile.
+    `candles`, `seconds` and `cpu_s` (user + system of the measured process) exclude the start of the program: `start_s`
+    and `start_cpu_s`, measured just before with one symbol and one day, are subtracted.
+    `writer_busy`: share of the time in which the store was written. `queued`: answers waiting for the store.
+    `rows_a_write`: rows per write. `budget_share`: weight paid, as a share of the budget in that time.
+    `simulator_cpu_s` and `server_cpu_s`: CPU seconds of the other ends.
     """
 
     candles: int
@@ -46,18 +46,18 @@ class Run:
         return self.candles / self.seconds
 
     def per_million(self, seconds: float | None) -> float | None:
-        """Some seconds of this run for each million of its candles."""
+        """Scale seconds of this run to a million candles."""
         return None if seconds is None else seconds * 1e6 / self.candles
 
     @property
     def cpu_of_server(self) -> float | None:
-        """`cpu_s` as a share of what the server took meanwhile; None where there is none, or none that can be seen."""
+        """`cpu_s` as a share of the server's CPU seconds; None if those are unknown."""
         return self.cpu_s / self.server_cpu_s if self.server_cpu_s else None
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One thing that was measured, as often as it was. `source` and `store` are empty where it has none."""
+    """One measured case with its runs. `source` and `store` are empty if the case has none."""
 
     name: str
     stage: Stage
@@ -66,12 +66,12 @@ class Case:
     runs: list[Run] = field(default_factory=list)
 
     def middle(self, value: Callable[[Run], float | None]) -> float | None:
-        """The median over the runs; None where one of them has no value."""
+        """The median over the runs; None if a run lacks the value."""
         values = self._values(value)
         return median(values) if values else None
 
     def spread(self, value: Callable[[Run], float | None]) -> tuple[float, float] | None:
-        """The least and the most."""
+        """The least and the most over the runs; None if a run lacks the value."""
         values = self._values(value)
         return (min(values), max(values)) if values else None
 
@@ -101,15 +101,15 @@ MEASURES: Final[Mapping[str, Callable[[Run], float | None]]] = {
     "server_cpu_s_per_million": lambda run: run.per_million(run.server_cpu_s),
     "cpu_of_server": lambda run: run.cpu_of_server,
 }
-"""What is told of each case, by its name in the JSON."""
+"""The figures of each case, by their names in the JSON."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ratios:
-    """How near a path comes to each limit, as shares of the candles a second; None where there is no such limit.
+    """How near a path comes to each limit, as shares of candles per second; None without that limit.
 
-    `of_download`: the same bytes only fetched. `of_write`: the same rows only written. `of_budget`: what the venue's
-    own weight budget lets through over REST.
+    `of_download`: the same bytes only fetched. `of_write`: the same rows only written. `of_budget`: the candles that
+    the venue's weight budget allows over REST.
     """
 
     of_download: float | None
@@ -119,10 +119,10 @@ class Ratios:
 
 @dataclass(slots=True)
 class Results:
-    """All of a benchmark. `budget_rate`: candles a second that the venue's weight budget allows.
+    """All results of a benchmark. `budget_rate`: candles per second that the venue's weight budget allows.
 
-    `skipped`: what was not measured, and why. `stores_checked`: so many filled stores were read back and held against
-    the generator; `checksum` is that of the candles of each.
+    `skipped`: what was not measured, with the reason. `stores_checked`: filled stores read back and compared with the
+    generator; `checksum`: the digest of each store's candles.
     """
 
     machine: dict[str, Any]
@@ -137,7 +137,7 @@ class Results:
     seconds: float = 0.0
 
     def case(self, name: str, stage: Stage, source: str = "", store: str = "") -> Case:
-        """The case of that name; made if there is none yet."""
+        """The case of this stage, source and store (of this name for a limiter), created if it is new."""
         found = self.find(stage, source, store) if stage != "limiter" else None
         if found is None:
             found = next((case for case in self.cases if case.name == name), None)
@@ -152,7 +152,7 @@ class Results:
         return next((case for case in self.cases if (case.stage, case.source, case.store) == wanted), None)
 
     def ratios(self, case: Case) -> Ratios | None:
-        """How near a path comes to its limits; None for what is no path."""
+        """How near a path comes to its limits; None for other stages."""
         if case.stage != "path":
             return None
         download = self.find("download", source=case.source)
@@ -193,7 +193,7 @@ class Results:
 
 
 def read_results(answer: Mapping[str, Any]) -> Results:
-    """Make results again of what `as_json` gave; ValueError when it is of another kind."""
+    """Read what `as_json` gave. ValueError for another schema."""
     if answer.get("schema") != SCHEMA:
         raise ValueError(f"these are no results of a benchmark of version {SCHEMA}")
     cases = [
@@ -215,14 +215,14 @@ def read_results(answer: Mapping[str, Any]) -> Results:
 
 
 def share_text(share: float | None) -> str:
-    """A share for people: `84 %`, `26 x` from twofold on, `-` where there is none."""
+    """A share for people: `84 %`, from 2 on `26 x`, `-` for None."""
     if share is None:
         return "-"
     return f"{100 * share:.0f} %" if share < 2 else f"{share:.0f} x" if share >= 10 else f"{share:.1f} x"
 
 
 def pressure(case: Case) -> str:
-    """What held a path up most: the store, the source, or both alike."""
+    """What slowed a path most: the store, the source, or both."""
     busy = case.middle(lambda run: run.writer_busy)
     if busy is None:
         return "-"
@@ -231,10 +231,10 @@ def pressure(case: Case) -> str:
 
 
 def number(value: float | None, form: str = ",.0f") -> str:
-    """A number for people, `-` where there is none."""
+    """A number for people, `-` for None."""
     return "-" if value is None else format(value, form)
 
 
 def rows(results: Results, stages: Sequence[Stage]) -> list[Case]:
-    """The cases of some stages, in the order of the stages."""
+    """The cases of some stages, in the order of `stages`."""
     return [case for stage in stages for case in results.cases if case.stage == stage]

@@ -1,10 +1,10 @@
-"""What is measured, in which order.  One thread, no event loop: whatever is measured is another process.
+"""Which measurements run, in which order. One thread, no event loop: every measurement is another process.
 
-    prepare   the simulator makes all its answers, meanwhile the reference is made
-    rounds    as many as there are repeats, each of every case: limits first, then the paths beside them
+    prepare   the simulator makes all its answers while the reference is made
+    rounds    one per repeat, each with every case: first the limits, then the paths
     limiter   once, two minutes for each budget
 
-A stop (an exception out of a signal handler) unwinds all of it: processes end, databases are dropped, folders go.
+A stop (an exception out of a signal handler) unwinds all: processes end, databases are dropped, folders are removed.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from laklak.bench import influxd, machine
-from laklak.bench.children import BenchmarkFailed, Child, Ended, Work, held_signals, last_words
+from laklak.bench.children import BenchmarkFailed, Child, EndedProcess, Work, held_signals, last_words
 from laklak.bench.places import FilePlace, Place, ServerPlace
 from laklak.bench.results import Results, Run, Stage
 from laklak.bench.workload import (
@@ -40,17 +40,17 @@ from laklak.stores.access import StoreAccess
 
 _QUOTA: Final = next(iter(VENUE.quotas.values()))
 _NO_LIMIT: Final = 1_000_000
-"""Weight a minute where the limiter is not to be felt: the most that a budget can be."""
+"""The largest budget, in weight per minute: the limiter never waits."""
 _LEAST_S: Final = 0.001
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What is to be measured.
+    """A benchmark to run.
 
-    `sources`: where paths begin.  `limiter_s`: how long each of `budgets` is tried.  `store`: beside which store the
-    user wants it measured, None for a folder of its own.  `looks_for_influxd`: start a server where `store` names none
-    and there is a program for it.  `warms_up`: run every path once before it counts.
+    `sources`: where paths begin. `limiter_s`: seconds for each of `budgets`. `store`: beside which store of the user to
+    measure; None for a temporary folder. `looks_for_influxd`: start an InfluxDB server if `store` names none and PATH
+    has the program. `warms_up`: run every path once before it counts.
     """
 
     workload: Workload
@@ -68,7 +68,7 @@ FULL: Final = Plan(workload=Workload(symbols=20, days=90), repeats=3, budgets=(1
 
 
 def run(plan: Plan, tell: Callable[[str], None]) -> Results:
-    """Measure; `tell` is told what goes on. Raises BenchmarkFailed when something is wrong, a stored row above all."""
+    """Run the benchmark; `tell` receives progress lines. BenchmarkFailed when anything fails, above all a wrong row."""
     with _folder() as folder, contextlib.ExitStack() as stack:
         return _Bench(plan, tell, folder).run(stack)
 
@@ -123,7 +123,7 @@ class _Bench:
     # Before
 
     def _places(self, stack: contextlib.ExitStack) -> list[Place]:
-        """A SQLite place and an InfluxDB one, as far as there are any."""
+        """A SQLite place, and an InfluxDB place if there is a server."""
         folder, store = self._work.folder, self._plan.store
         state = folder / "home" / "state"
         files = FilePlace(folder, state_dir=state)
@@ -133,7 +133,7 @@ class _Bench:
         places: list[Place] = [files]
         if store is not None and store.where.lower().startswith("influxdb"):
             places.append(ServerPlace(store, state_dir=state))
-            # Trouble with the server is told before minutes are spent.
+            # A faulty server fails here, before minutes are spent.
             with places[-1].fresh() as access:
                 self._work.answer("open", {"access": access_json(access)})
         elif self._plan.looks_for_influxd and (program := influxd.find()) is not None:
@@ -151,7 +151,7 @@ class _Bench:
         candles = self._plan.workload.candles
         self._tell(f"making {candles:,} candles, their pages, files and lines")
         with held_signals():
-            # Started and on the stack, or neither.
+            # With signals held, both are started and on the stack, or neither.
             simulator = stack.enter_context(self._work.worker("serve"))
             reference = stack.enter_context(self._work.worker("reference"))
         spec = {**self._spec, "budget": _NO_LIMIT, "prepared": True}
@@ -185,7 +185,7 @@ class _Bench:
         self._add(run, f"only written, {place.kind}", "write", store=place.kind)
 
     def _path(self, source: str, place: Place, simulator: Child, *, warm: bool) -> None:
-        """A backfill of everything, less a small one; then, once for each store, the same again with nothing to do."""
+        """Time a backfill of everything minus a small one; over REST, then run it again on the full store."""
         name = f"{source} -> {place.kind}"
         workload = self._plan.workload
         if not warm:
@@ -260,7 +260,7 @@ class _Bench:
         )
         self._add(run, name, "limiter", source="rest", store=place.kind)
 
-    # What they are made of
+    # The steps of a case
 
     def _backfill(
         self,
@@ -271,8 +271,8 @@ class _Bench:
         budget: str = "max",
         url: str | None = None,
         expect_stored: bool = False,
-    ) -> tuple[Ended, dict[str, Any]]:
-        """Run laklak for `job`; BenchmarkFailed unless all of it is stored afterwards."""
+    ) -> tuple[EndedProcess, dict[str, Any]]:
+        """Run laklak for `job`. BenchmarkFailed unless everything is stored afterwards."""
         env = {
             "LAKLAK_STORE": access.where,
             "LAKLAK_BINANCE_URL": url or self._url,

@@ -1,6 +1,6 @@
-"""The simulator in a process of its own, with every answer made before anybody asks.
+"""The simulator in its own process, every answer made before the measurement.
 
-Its measure is its own CPU: where the simulator takes less than laklak does, it was not what laklak waited for.
+It reports its own CPU: if it used less than laklak did, laklak did not wait for it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _Key = tuple[str | None, ...]
 
 
 class Pages:
-    """The bodies of all answers that the work asks for over REST; anything else is answered as usual."""
+    """The bodies of all REST answers of the workload; other requests are answered as usual."""
 
     def __init__(self) -> None:
         self._bodies: dict[_Key, Override] = {}
@@ -52,9 +52,9 @@ def _key(query: Mapping[str, str]) -> _Key:
 
 
 async def serve(spec: dict[str, Any]) -> None:
-    """Serve until stdin ends, and tell what was used whenever a line comes.
+    """Serve until stdin ends; answer each line with the figures so far.
 
-    `spec`: workload, budget, and whether everything is to be `prepared`.
+    `spec`: workload, budget, and whether all answers are `prepared`.
     """
     workload, prepared = Workload.of(spec["workload"]), bool(spec["prepared"])
     pages = Pages()
@@ -77,7 +77,7 @@ async def serve(spec: dict[str, Any]) -> None:
 
 
 async def _prepare_files(simulator: Simulator, workload: Workload) -> None:
-    """Ask for every file of the work once: the simulator keeps what it has made."""
+    """Request every file of the workload once: the simulator caches what it makes."""
     async with aiohttp.ClientSession() as session:
         for path, _checksum_path in workload.files():
             url = URL(simulator.url).joinpath(path.lstrip("/"), encoded=True)

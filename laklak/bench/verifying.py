@@ -1,4 +1,4 @@
-"""Whether a store holds exactly what it must: every series, every minute, every double, and nothing else."""
+"""Checks that a store holds every series, every minute and every double of the reference, and nothing else."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _DAYS_READ_AT_ONCE: Final = 30
 
 
 async def verify(spec: dict[str, Any]) -> dict[str, Any]:
-    """Give `wrong`, a sentence or None, with the count and the checksum of what is stored."""
+    """Return `wrong` (a sentence or None), and the count and checksum of the stored candles."""
     workload = Workload.of(spec["workload"])
     reference = Reference(workload, Path(spec["folder"]))
     digest = hashlib.blake2b(digest_size=16)
@@ -52,7 +52,7 @@ def difference(
     found_times: Sequence[int],
     found_columns: Sequence[array[float]],
 ) -> str | None:
-    """The first difference between what must be stored and what is, in words; None where there is none."""
+    """The first difference between expected and stored candles, in words; None if they are equal."""
     if len(found_times) != len(times):
         return f"{series} has {len(found_times):,} candles, not {len(times):,}"
     for name, column, found in zip(COLUMNS, columns, found_columns, strict=True):
@@ -72,7 +72,7 @@ async def _read(store: Store, series: Series, span: TimeRange) -> tuple[array[in
         times.extend(found.open_times)
         for column, values in zip(columns, found.values, strict=True):
             column.extend(values)
-    # What lies before or behind the range has no business here either.
+    # Candles before or after the range are wrong too.
     outside = await store.count(series, TimeRange(0, span.start_ms)) + await store.count(
         series, TimeRange(span.end_ms, span.end_ms + 3650 * DAY_MS)
     )

@@ -1,6 +1,7 @@
-"""What a child process of `laklak bench` does: `python -m laklak.bench.worker JOB`.
+"""A child process of `laklak bench`: `python -m laklak.bench.worker JOB`.
 
-The order comes as JSON on the first line of stdin, where secrets are out of sight; the answer is one line of JSON.
+The spec comes as JSON on the first line of stdin, which keeps secrets off the command line; the answer is a line of
+JSON.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from laklak.errors import LaklakError
 
 
 def main(job: str) -> int:
-    """Do one job. An error of laklak's own is the answer; anything else is a traceback, and no answer."""
+    """Do one job. A LaklakError is the answer; any other error is a traceback without an answer."""
     spec: dict[str, Any] = json.loads(sys.stdin.readline())
     if job == "serve":
         from laklak.bench import limits, serving

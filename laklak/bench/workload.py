@@ -1,4 +1,4 @@
-"""The work that is measured: which candles, in which requests and files.  Pure, and the same for every measurement."""
+"""The measured work: which candles, in which requests and files. Pure, and the same for every measurement."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ INTERVAL: Final = Interval.parse("1m")
 
 
 def default(key: str) -> int:
-    """The default of a setting that is a whole number: a user's run is measured, so it is what a user has."""
+    """The default of a whole-number setting: the benchmark measures what users have."""
     return int(SPECS[key].default or 0)
 
 
@@ -44,7 +44,7 @@ PAGE_WEIGHT: Final = page_weight(PAGE, VENUE.page.steps)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Workload:
-    """`days` whole days of minutes of `symbols` generated symbols, up to the last day that the archive has."""
+    """`days` whole days of minutes for `symbols` generated symbols, up to the last day in the archive."""
 
     symbols: int
     days: int
@@ -64,7 +64,7 @@ class Workload:
 
     @property
     def range(self) -> TimeRange:
-        # The venue's clock stands at the end of the candles, where the last day is not in the archive yet.
+        # The venue's clock stands at the end of the candles, when the archive does not have the last day yet.
         end_ms = DEFAULT_END_MS - DAY_MS
         return TimeRange(end_ms - self.days * DAY_MS, end_ms)
 
@@ -78,7 +78,7 @@ class Workload:
         return self.symbols * self.candles_of_one
 
     def source(self) -> GeneratedSource:
-        """The generator of the candles; it makes them when they are asked for."""
+        """The generator of the candles; it makes them on demand."""
         return generate(symbols=self.symbols, days=self.days + 1, seed=self.seed)
 
     @property
@@ -104,7 +104,7 @@ class Workload:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What one backfill is asked for: some of the symbols, and so many days at the end of the work."""
+    """What one backfill asks for: some of the symbols, and the last days of the workload."""
 
     symbols: tuple[str, ...]
     span: TimeRange
@@ -119,13 +119,13 @@ def whole(workload: Workload) -> Job:
 
 
 def small(workload: Workload) -> Job:
-    """One symbol and one day: what such a run takes is taken for the start of the program."""
+    """One symbol and one day: the time of this run counts as the start of the program."""
     end_ms = workload.range.end_ms
     return Job(tuple(workload.source().symbols[:1]), TimeRange(end_ms - DAY_MS, end_ms))
 
 
 def for_budget(workload: Workload, weight: int) -> Job:
-    """The most days of the first eight symbols whose requests cost no more than `weight`; at least one day."""
+    """The most days of the first eight symbols whose requests cost at most `weight`; at least one day."""
     symbols = tuple(workload.source().symbols[:8])
     end_ms = workload.range.end_ms
     days = workload.days

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Final
 
 from laklak.archives import Archive
-from laklak.archives.unlisted import FilesRead, Settled, Shelf, Trace, settle_files
+from laklak.archives.unlisted import FilesRead, SettledFiles, Shelf, Trace, settle_files
 from laklak.engine.listing import UNLISTED
 from laklak.model.absences import Absence
 from laklak.model.candles import places
@@ -74,7 +74,7 @@ class FilesAlone:
         )
         return sorted(absences, key=lambda absence: absence.open_time_ms)
 
-    def _leave_out(self, ledger: Ledger, settled: Settled, stored: Sequence[int], trace: Trace) -> None:
+    def _leave_out(self, ledger: Ledger, settled: SettledFiles, stored: Sequence[int], trace: Trace) -> None:
         """Take out of what is wanted what lies outside, and remember what will stay so."""
         kept = sum(part.stop - part.start for part in places(stored, settled.outside))
         ledger.kept += kept

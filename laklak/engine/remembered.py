@@ -18,7 +18,7 @@ from laklak.sources.addresses import NOTE, SOURCES, Addresses
 from laklak.stores.base import AbsenceCount
 from laklak.stores.knowledge import CLOCK, Knowledge
 from laklak.text import counted, mask_url
-from laklak.wire.bans import Believed
+from laklak.wire.bans import BanInForce
 
 _NAMES: Final = {
     "first": "first candle",
@@ -90,7 +90,7 @@ def memory_findings(
     return found
 
 
-def ban_findings(bans: Sequence[Believed], *, but: str) -> Sequence[Finding]:
+def ban_findings(bans: Sequence[BanInForce], *, but: str) -> Sequence[Finding]:
     """The bans that last at other addresses of a venue than this one, of which the look itself tells."""
     return [
         Finding(

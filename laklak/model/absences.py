@@ -89,7 +89,7 @@ class Absence:
         return (self.kind, self.reason, self.row, self.sources) == (other.kind, other.reason, other.row, other.sources)
 
     def joined(self, other: Absence) -> Absence:
-        """Join both, as old as the older one; if one repeats all of the other, it replaces it."""
+        """Join both, as old as the older one; if this one covers the other, it counts alone."""
         if self.span.clip(other.span) == other.span:
             return self
         return replace(

@@ -63,12 +63,12 @@ def packed(open_times: Sequence[int], values: Sequence[Sequence[float]]) -> byte
 
 
 def sums_of(values: Iterable[Sequence[float]]) -> tuple[float, ...]:
-    """The sum of each column, rounded once; infinite where it is larger than any double."""
+    """Return the sum of each column, rounded once; infinite if it exceeds every double."""
     return tuple(map(_sum, values))
 
 
 def sums_of_packed(rows: bytes) -> tuple[float, ...]:
-    """The same of packed rows."""
+    """Return the same for packed rows."""
     cells = array("d", rows)
     if sys.byteorder == "big":
         cells.byteswap()
@@ -96,7 +96,7 @@ def root(nodes: Sequence[bytes]) -> bytes | None:
 
 
 class RunningDigest:
-    """The root of the days of a series whose candles come little by little, oldest first."""
+    """Computes the root of a series' days while its candles come little by little, oldest first."""
 
     def __init__(self, series: Series) -> None:
         self._series = series
@@ -107,7 +107,7 @@ class RunningDigest:
         self._digest(self._days.add(open_times, values))
 
     def root(self) -> bytes | None:
-        """All have come."""
+        """Return the root once all candles have come."""
         self._digest(self._days.rest())
         return root(self._leaves)
 
@@ -118,14 +118,14 @@ class RunningDigest:
 
 
 class DayRows:
-    """Packed rows on their way to be whole days."""
+    """Collects packed rows to whole days."""
 
     def __init__(self) -> None:
         self._day_ms = 0
         self._rest = b""
 
     def add(self, open_times: Sequence[int], values: Sequence[Sequence[float]]) -> Iterator[tuple[int, bytes]]:
-        """The days that end with these: later rows are of later days."""
+        """Yield the days that end with these rows: later rows belong to later days."""
         rows = packed(open_times, values)
         first = 0
         for end, time_ms in _ends_of_days(open_times):
@@ -136,14 +136,14 @@ class DayRows:
             first = end
 
     def rest(self) -> Iterator[tuple[int, bytes]]:
-        """The day whose end was not seen."""
+        """Yield the last day, whose end was not seen."""
         rest, self._rest = self._rest, b""
         if rest:
             yield self._day_ms, rest
 
 
 def _ends_of_days(open_times: Sequence[int]) -> Sequence[tuple[int, int]]:
-    """Where the rows of each day end among these, which rise, and a time of that day."""
+    """Return where the rows of each day end among these rising times, and a time of that day."""
     found: list[tuple[int, int]] = []
     first = 0
     while first < len(open_times):

@@ -10,7 +10,7 @@ from laklak.errors import LaklakError, SettingsError
 
 SCHEMA: Final = 1
 
-Verdict = Literal["ok", "warning", "problem"]
+Severity = Literal["ok", "warning", "problem"]
 """`problem`: `laklak backfill` would not run now. `warning`: it would, and the user should look at this."""
 
 Fact = str | int | float | bool | None
@@ -20,7 +20,7 @@ Fact = str | int | float | bool | None
 class Finding:
     """One fact for people, with `hint` saying what to do; `facts` are the same in numbers, for programs."""
 
-    verdict: Verdict
+    verdict: Severity
     text: str
     hint: str | None = None
     facts: Mapping[str, Fact] = field(default_factory=dict)
@@ -35,10 +35,9 @@ class Finding:
 class Checkup:
     """All findings, in the order to show them.
 
-    `versions`: program -> version. `settings`: (key, value as it may be shown, origin).  `findings`: (subject,
-    finding).
-    `cut_short`: something did not answer in time, and a thread that cannot be ended may still wait for it. `ended_by`:
-    the error that ended the look early, if any; it is a finding, too.
+    `versions`: program -> version. `settings`: (key, value as it may be shown, origin). `findings`: (subject, finding).
+    `cut_short`: something did not answer in time, and a thread that cannot be ended may still wait for it.
+    `ended_by`: the error that ended the look early, if any; it is a finding, too.
     """
 
     versions: Mapping[str, str]
@@ -54,7 +53,7 @@ class Checkup:
         about = "settings" if isinstance(error, SettingsError) else "check"
         return cls(versions, (), [(about, Finding.of(error))], ended_by=error)
 
-    def count(self, verdict: Verdict) -> int:
+    def count(self, verdict: Severity) -> int:
         return sum(finding.verdict == verdict for _, finding in self.findings)
 
     @property

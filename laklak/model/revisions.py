@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 Why = Literal["refetch", "corrected", "repair", "remade"]
-"""It was fetched again, or imported in its place, on purpose; it had been fetched just after its close; what stood
-there was no whole candle; the shorter candles of which it was made have other values by now."""
+"""Fetched again or imported on purpose; fetched first just after its close; not a whole candle before; made again
+because its shorter candles have other values now."""
 
 Values = tuple[float, ...]
 """Open, high, low, close and volume; NaN for a missing number."""

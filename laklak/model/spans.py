@@ -9,7 +9,7 @@ from typing import Protocol, Self, TypeVar
 from laklak.model.series import Interval, TimeRange
 
 
-class Row(Protocol):
+class SpanRow(Protocol):
     """A statement about a stretch of a series."""
 
     @property
@@ -28,7 +28,7 @@ class Row(Protocol):
         ...
 
 
-R = TypeVar("R", bound=Row)
+R = TypeVar("R", bound=SpanRow)
 
 
 def on_grid(span: TimeRange, interval: Interval) -> TimeRange:

@@ -3,9 +3,9 @@
     bucket    a candle of the longer interval, on its grid, which starts in 1970 as every venue's does
     complete  each of its shorter candles is held or quiet, and at least one is held
 
-Open is that of the first one, high and low are the largest and the smallest, close is that of the last one.  The volume
-is the exact sum of the decimals that the venue has given, rounded once: the shortest text of a double is that of the
-venue where this had no more than 15 digits.  So it is the venue's own, and does not depend on how they were grouped.
+Open is the first one's, high and low are the largest and the smallest, close is the last one's.  The volume is the
+exact sum of the venue's decimals, rounded once: the shortest text of a double is the venue's if that had at most 15
+digits.  So it is the venue's own sum, and grouping does not change it.
 """
 
 from __future__ import annotations
@@ -117,7 +117,7 @@ class LongerCandles:
             after = bisect_left(times, start_ms + self._longer.ms, first, min(len(times), first + self._most))
             if after - first == self._most or self._is_quiet_else(start_ms, times[first:after]):
                 volume = volume_of(first, after)
-                # Where no double is so large there is no such candle.
+                # A sum beyond every double: there is no such candle.
                 if isfinite(volume):
                     self.open_times.append(start_ms)
                     made = (opens[first], max(highs[first:after]), min(lows[first:after]), closes[after - 1], volume)
@@ -126,7 +126,7 @@ class LongerCandles:
             first = after
 
     def _adder(self, volumes: Sequence[float]) -> Callable[[int, int], float]:
-        """What sums volumes from one place to another: in whole units of their last digit, else as decimals."""
+        """Return the sum of volumes from one index to another: in whole units of their last digit, else as decimals."""
         while self._digits <= _DIGITS_AT_MOST:
             units = _in_units(volumes, self._digits)
             if units is not None:
@@ -141,12 +141,12 @@ class LongerCandles:
 
 
 def _in_units(volumes: Sequence[float], digits: int) -> list[int] | None:
-    """These in units of the last of so many decimals; None where they have more, or too many to be sure of them."""
+    """Return volumes in units of 10^-digits; None if one has more digits, or too many to be exact."""
     scale = 10**digits
     if max(map(abs, volumes)) * scale > _UNITS_AT_MOST:
         return None
     units = [round(volume * scale) for volume in volumes]
-    # Whole numbers are divided exactly, and rounded once.
+    # Dividing whole numbers rounds once.
     return units if [unit / scale for unit in units] == list(volumes) else None
 
 

@@ -24,7 +24,7 @@ OUT_OF_SESSION: Final = "no session of the venue's answer covers it"
 PROVES_NOTHING_FOR_MS: Final = 3 * DAY_MS
 
 
-class Settled(NamedTuple):
+class SettledMinutes(NamedTuple):
     """Of what an answer lacks: what to remember, and what may still come."""
 
     absences: Sequence[Absence]
@@ -33,7 +33,7 @@ class Settled(NamedTuple):
 
 def settle_lacking(
     chunk: Chunk, lacking: Iterable[TimeRange], checked: Checked, *, venue_now_ms: int, confirmed_at_ms: int
-) -> Settled:
+) -> SettledMinutes:
     """Settle everything that an answer to a chunk lacks; `lacking` is in order and disjoint."""
     interval = chunk.series.interval
     final_ms = venue_now_ms if checked.final_ms is None else min(checked.final_ms, venue_now_ms)
@@ -51,7 +51,7 @@ def settle_lacking(
 
     told = [absence(span, "closed", OUT_OF_SESSION) for span in closed]
     told += [absence(span, "quiet", LACKS_IT) for span in quiet]
-    return Settled(sorted(told, key=lambda one: one.open_time_ms), not_yet)
+    return SettledMinutes(sorted(told, key=lambda one: one.open_time_ms), not_yet)
 
 
 def _between(sessions: Sequence[TimeRange], asked: TimeRange, interval: Interval, final_ms: int) -> Sequence[TimeRange]:

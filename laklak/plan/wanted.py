@@ -145,7 +145,7 @@ class ReachedSeries:
 
 
 @dataclass(frozen=True, slots=True)
-class Resolved:
+class Resolution:
     """The outcome of resolving symbols."""
 
     targets: tuple[Target, ...]
@@ -194,7 +194,7 @@ def resolve(
     unlisted: Mapping[str, Unlisted] = _NONE,
     *,
     example: str = "BTCUSDT",
-) -> Resolved:
+) -> Resolution:
     """Check one venue's symbols, each once, against its listing and against what was found of the `unlisted` ones.
 
     A symbol that no source knows fails alone; a typed one gives an error, weighed over all venues.  `example`: a symbol
@@ -229,7 +229,7 @@ def resolve(
             continue
         wanted = on_grid(span, interval)
         targets.append(Target(series, wanted, instrument, asked_start_ms=wanted.start_ms, asked_end_ms=wanted.end_ms))
-    return Resolved(tuple(targets), tuple(failed), tuple(unknown), tuple(errors))
+    return Resolution(tuple(targets), tuple(failed), tuple(unknown), tuple(errors))
 
 
 def traded_now(

@@ -107,9 +107,9 @@ def incomplete_of(series: Series, of: Series, buckets: Buckets) -> Incomplete:
 
 @dataclass(frozen=True, slots=True)
 class ResampleSummary(CopySummary):
-    """The same of longer candles that were made: `incomplete` tells of which buckets none could be.
+    """The same for longer candles: `incomplete` tells which buckets have none.
 
-    `corrected` were made before, and again since shorter candles have other values by now.
+    `corrected`: made before, and made again because the shorter candles have other values now.
     """
 
     incomplete: Sequence[Incomplete] = ()

@@ -207,7 +207,7 @@ class Ledger:
         self.filled += len(filled) - rejects
 
     def _count_single(self, absences: Sequence[Absence]) -> None:
-        """Count minutes that are absent by themselves."""
+        """Count absences that are kept one by one."""
         interval = self.plan.series.interval
         single = [one for absence in absences for one in absence.candles(interval)]
         rejected = [one.open_time_ms for one in single if one.kind == "rejected"]

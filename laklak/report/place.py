@@ -81,7 +81,7 @@ class Place:
                 os.replace(self._waiting, target)
                 self._waiting = None
             finally:
-                # Only now is it unlocked: nobody else takes it away before.
+                # Unlock it only now: until then nobody else removes it.
                 os.close(handle)
         except OSError as exc:
             raise could_not_write(self.path, self._flag, exc) from exc
@@ -97,10 +97,10 @@ class Place:
 
 
 def _waiting_beside(target: Path) -> tuple[int, str]:
-    """A new file beside `target`, open, locked, and still under its name."""
+    """Make a file beside `target`: open, locked, and still under its name."""
     while True:
         handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=_WAITING_END, dir=target.parent)
-        # Where a file system knows no locks nobody can lock a leftover either, so that none is taken away.
+        # If the file system knows no locks, nobody can lock a leftover either, so none is removed.
         with contextlib.suppress(OSError):
             fcntl.flock(handle, fcntl.LOCK_EX)
         if _is_named(handle, name):

@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from laklak.errors import AssetsError, UsageError
-from laklak.settings.assets import COMMENT, BadLine, Row, Spelled, read_rows
+from laklak.settings.assets import COMMENT, AssetRow, BadLine, Spelled, read_rows
 from laklak.text import shown_path
 
 
 @dataclass(frozen=True, slots=True)
-class Refreshed:
+class RefreshedList:
     """A list whose lines of one venue are what it trades now; `added` and `removed` are symbols."""
 
     text: str
@@ -26,7 +26,9 @@ class Refreshed:
     removed: Sequence[str]
 
 
-def refreshed(text: str, venue: str, symbols: Sequence[str], venues: Collection[str], spelled: Spelled) -> Refreshed:
+def refreshed(
+    text: str, venue: str, symbols: Sequence[str], venues: Collection[str], spelled: Spelled
+) -> RefreshedList:
     """Return a list with exactly `symbols` of `venue`; every other line stays as it is, comments too.
 
     Kept lines stay where they are, new ones follow the last line of the venue.
@@ -47,11 +49,11 @@ def refreshed(text: str, venue: str, symbols: Sequence[str], venues: Collection[
             else:
                 removed.append(own)
     added = [symbol for symbol in symbols if symbol not in there]
-    return Refreshed(_with_lines(lines, place, added, venue), added, list(dict.fromkeys(removed)))
+    return RefreshedList(_with_lines(lines, place, added, venue), added, list(dict.fromkeys(removed)))
 
 
 def _with_lines(lines: list[str], place: int | None, symbols: Sequence[str], venue: str) -> str:
-    """The text with lines for more symbols of a venue: at `place`, else behind the last line that says anything."""
+    """Return the text with lines for more symbols of a venue: at `place`, else after the last line with content."""
     if place is None:
         _drop_empty_end(lines)
     end = "\r" if any(line.endswith("\r") for line in lines) else ""
@@ -64,7 +66,7 @@ def _with_lines(lines: list[str], place: int | None, symbols: Sequence[str], ven
     return "\n".join(lines)
 
 
-def _without(row: Row, venue: str) -> str:
+def _without(row: AssetRow, venue: str) -> str:
     """Return a line without one of its venues; empty if it has no other."""
     entry = COMMENT.sub("", row.raw)
     words = entry.split()
@@ -73,7 +75,7 @@ def _without(row: Row, venue: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Converted:
+class ConvertedTable:
     """A table as a list: `bad` lines are left out, `bare` symbols were given a venue.
 
     `idle` rows ask for no candles.
@@ -86,7 +88,7 @@ class Converted:
     idle: int
 
 
-def converted(text: str, bare_venue: str, venues: Collection[str], spelled: Spelled, *, table: bool) -> Converted:
+def converted(text: str, bare_venue: str, venues: Collection[str], spelled: Spelled, *, table: bool) -> ConvertedTable:
     """Return a table, or a list, as a list with one entry a line; a symbol without a venue gets `bare_venue`."""
     lines: list[str] = []
     bad: list[BadLine] = []
@@ -108,11 +110,11 @@ def converted(text: str, bare_venue: str, venues: Collection[str], spelled: Spel
         if not says_something:
             lines.append(raw)
         elif not row.assets and not row.bad:
-            # The first one of a table is its head.
+            # The first line of a table is its head.
             idle += headed or not table
             headed = True
     _drop_empty_end(lines)
-    return Converted(lines, len(seen), bad, bare, idle)
+    return ConvertedTable(lines, len(seen), bad, bare, idle)
 
 
 def _drop_empty_end(lines: list[str]) -> None:

@@ -59,7 +59,7 @@ class BadLine:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class AssetRow:
     """One line as it stands in the file (without its end): the entries it means, and what of it is left out."""
 
     line: int
@@ -130,7 +130,7 @@ def read_assets(path: Path, venues: Collection[str], spelled: Spelled = _AS_WRIT
     raise AssetsError(f"{name} names no symbol", hint="write one 'SYMBOL VENUE' a line, as in BTCUSDT binance")
 
 
-def in_short(name: str, rows: Iterable[Row], *, strict: bool = True) -> Assets:
+def in_short(name: str, rows: Iterable[AssetRow], *, strict: bool = True) -> Assets:
     """Join what rows say; if `strict`, AssetsError for a line without any meaning."""
     assets: dict[tuple[str, str], Asset] = {}
     bad: list[BadLine] = []
@@ -149,7 +149,7 @@ def is_table(path: Path, text: str) -> bool:
     return path.suffix.lower() == ".csv" or _head_of(text) is not None
 
 
-def read_rows(text: str, venues: Collection[str], spelled: Spelled, *, table: bool) -> Iterator[Row]:
+def read_rows(text: str, venues: Collection[str], spelled: Spelled, *, table: bool) -> Iterator[AssetRow]:
     """Yield every line of a list or of a `table`, comments and empty ones too."""
     reading = _Reading(venues, spelled)
     if not table:
@@ -159,7 +159,7 @@ def read_rows(text: str, venues: Collection[str], spelled: Spelled, *, table: bo
     head = _head_of(text) or _Head(0, ",", 0, 1)
     for number, raw in enumerate(text.split("\n"), 1):
         if number == head.line or not raw.strip() or raw.lstrip().startswith("#"):
-            yield Row(number, raw)
+            yield AssetRow(number, raw)
         else:
             yield reading.table_row(number, raw, head)
 
@@ -203,7 +203,7 @@ class _Reading:
     _assets: list[Asset] = field(default_factory=list)
     _bad: list[BadLine] = field(default_factory=list)
 
-    def row(self, line: int, raw: str, words: Sequence[str]) -> Row:
+    def row(self, line: int, raw: str, words: Sequence[str]) -> AssetRow:
         """Read a line of a list."""
         self._assets, self._bad = [], []
         bare = ""
@@ -223,9 +223,9 @@ class _Reading:
                 bare = words[0]
                 what = f"{shown} does not say its venue{_OF_A_LIST}"
                 self._bad.append(BadLine(line, "malformed", what, _bare_hint(bare)))
-        return Row(line, raw, tuple(self._assets), tuple(self._bad), bare)
+        return AssetRow(line, raw, tuple(self._assets), tuple(self._bad), bare)
 
-    def table_row(self, line: int, raw: str, head: _Head) -> Row:
+    def table_row(self, line: int, raw: str, head: _Head) -> AssetRow:
         """Read a line of a table. Without venues it asks for nothing (a row may serve another purpose)."""
         self._assets, self._bad = [], []
         bare = ""
@@ -247,7 +247,7 @@ class _Reading:
             BadLine(one.line, "bad_symbol", one.text, one.hint) if one.reason == "malformed" else one
             for one in self._bad
         ]
-        return Row(line, raw, tuple(self._assets), tuple(bad), bare)
+        return AssetRow(line, raw, tuple(self._assets), tuple(bad), bare)
 
     def _prefixed(self, line: int, venue: str, symbol: str) -> None:
         try:

@@ -199,7 +199,7 @@ def load_settings(
 def _written(
     flags: Mapping[str, object], names: Mapping[str, Given], folder: Path, user_config: Path
 ) -> tuple[list[dict[str, Given]], Path | None]:
-    """What is written anywhere, the stronger source first, and the settings file in use, if there is one."""
+    """Return everything written anywhere, the stronger source first, and the settings file in use, if any."""
     known = [*SPECS, *_ALIASED, *OF_VENUES]
     file_names = dotenv_names(folder / ".env")
     written = [

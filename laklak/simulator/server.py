@@ -18,7 +18,7 @@ from laklak.simulator import wire
 from laklak.simulator.archive.faults import ARCHIVE_KINDS
 from laklak.simulator.archive.paths import ARCHIVE_ROOT
 from laklak.simulator.archive.server import ArchiveServer
-from laklak.simulator.dialects.base import Refusal, Reply, Subject
+from laklak.simulator.dialects.base import RefusedRequest, Reply, Subject
 from laklak.simulator.faults import Dice, Fault, slow_seconds
 from laklak.simulator.gate import Decision, Gate
 from laklak.simulator.market import DelistedError, Market, SimulatedClock, UnknownSymbolError
@@ -244,7 +244,7 @@ class Simulator:
         try:
             asked = self._dialect.read_candles(path, query)
             rows = self.market.candles(asked)
-        except Refusal as refusal:
+        except RefusedRequest as refusal:
             return refusal.reply
         except UnknownSymbolError:
             return self._dialect.unknown_symbol(asked.symbol)
@@ -256,7 +256,7 @@ class Simulator:
             rows = self.dice.spoil_once(asked.symbol, rows, row_fault, self.stats.faults)
         try:
             return Reply(200, self._dialect.candles(asked, rows, self.market.clock.now_ms()))
-        except Refusal as refusal:
+        except RefusedRequest as refusal:
             return refusal.reply
 
     async def _hang(self, request: web.BaseRequest) -> None:

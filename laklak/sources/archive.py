@@ -22,7 +22,7 @@ from anyio import to_thread
 
 from laklak.archives import Archive, ArchiveFile, BadFile
 from laklak.archives.checksum import CHECKSUM_BYTES_MAX, parse_checksum
-from laklak.archives.csv import Downloaded, read_files
+from laklak.archives.csv import DownloadedFile, read_files
 from laklak.archives.sigint import uninterrupted
 from laklak.archives.split import FilePart
 from laklak.errors import PermanentError, TransientError
@@ -98,7 +98,7 @@ class FileReader:
         # More threads than cores only take memory.
         self._threads = anyio.CapacityLimiter(min(unpacked, cores()))
         self._under_way: Counter[Series] = Counter()
-        self._waiting: dict[Series, list[tuple[FilePart, Downloaded]]] = {}
+        self._waiting: dict[Series, list[tuple[FilePart, DownloadedFile]]] = {}
         self.had_files = False
         """Candles of its files are noted in the store, or it gave files in this run and then had none of them."""
         self.listed: Sequence[str] = ()
@@ -142,7 +142,7 @@ class FileReader:
             found += await self._unpack(waiting)
         return found
 
-    async def _download(self, part: FilePart) -> Downloaded | NoCandles:
+    async def _download(self, part: FilePart) -> DownloadedFile | NoCandles:
         file = part.file
         if self.downloader.dead:
             return NoCandles("unreachable", f"{self.downloader.host} does not answer", reached=False)
@@ -162,7 +162,7 @@ class FileReader:
             if stated is None:
                 return NoCandles("checksum", f"{file.name} has no checksum beside it")
             self.found(file, asked_s)
-            return Downloaded(file, body, parse_checksum(stated, file))
+            return DownloadedFile(file, body, parse_checksum(stated, file))
         except BadFile as exc:
             return NoCandles(exc.reason, str(exc))
         except TransientError as exc:
@@ -215,7 +215,7 @@ class FileReader:
         """Do work on what files gave in one of the threads that read files."""
         return await to_thread.run_sync(uninterrupted(work), given, limiter=self._threads)
 
-    async def _unpack(self, waiting: Sequence[tuple[FilePart, Downloaded]]) -> list[Found]:
+    async def _unpack(self, waiting: Sequence[tuple[FilePart, DownloadedFile]]) -> list[Found]:
         """Read files in a thread, when there is room for them."""
         parts = {part.file: part for part, _ in waiting}
         checksums = {download.file: download.checksum for _, download in waiting}

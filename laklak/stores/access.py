@@ -32,5 +32,5 @@ class StoreAccess:
 
     @property
     def at_once(self) -> StoreAccess:
-        """The same for somebody who waits for the answer: a server that may come up one day is not waited for."""
+        """The same for a person who waits for the answer: do not wait for a server that may come up one day."""
         return replace(self, refusal_wait_s=0.0)

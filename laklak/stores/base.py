@@ -134,14 +134,14 @@ NO_STRAYS: Final = Strays()
 CONTRADICTS: Final = " OR ".join(
     ('"high" < "open"', '"high" < "close"', '"low" > "open"', '"low" > "close"', '"low" <= 0', '"volume" < 0')
 )
-"""The numbers of a candle contradict each other: a condition that SQL and InfluxQL read alike."""
+"""The condition, in SQL and InfluxQL alike, that a candle's numbers contradict each other."""
 
 
 @dataclass(frozen=True, slots=True)
 class DaySums:
-    """Of the whole candles of a UTC day: how many, and the sums of open, high, low, close and volume.
+    """The whole candles of a UTC day: their number, and the sums of open, high, low, close and volume.
 
-    `contradicts`: the numbers of one of them do.
+    `contradicts`: one of them has numbers that contradict each other.
     """
 
     rows: int
@@ -155,7 +155,7 @@ class DaySums:
         return cls(len(columns.open_times), sums_of(columns.values), wrong)
 
     def also(self, more: DaySums) -> DaySums:
-        """This, and another part of the same day."""
+        """Add another part of the same day."""
         sums = tuple(one + other for one, other in zip(self.sums, more.sums, strict=True))
         return DaySums(self.rows + more.rows, sums, self.contradicts or more.contradicts)
 
@@ -170,7 +170,7 @@ class Oddities:
 
 @dataclass(frozen=True, slots=True)
 class Foreign:
-    """What other programs have put beside the candles of a series.
+    """Data of other programs beside the candles of a series.
 
     `points`: those that mean it by other tags, as the time of the first and a sentence for each kind.  `fields`: what
     its own points have beside the five numbers, and in how many of them.
@@ -262,7 +262,7 @@ class Store(Protocol):
         ...
 
     async def foreign(self, series: Series, span: TimeRange) -> Foreign | None:
-        """What other programs have put beside a series in `span`; None where that cannot be asked."""
+        """Return other programs' data beside a series in `span`; None if the store cannot tell."""
         ...
 
     async def count(self, series: Series, span: TimeRange) -> int:
@@ -274,7 +274,7 @@ class Store(Protocol):
         ...
 
     async def sums_by_day(self, series: Series, span: TimeRange) -> dict[int, DaySums]:
-        """The same with sums, worked out where the candles are kept: rounded after each of them, in any order."""
+        """Return the same with sums that the store computes: rounded after each candle, in any order."""
         ...
 
     async def open_times(self, series: Series, span: TimeRange) -> list[int]:

@@ -74,7 +74,7 @@ def _row(columns: Sequence[Sequence[float]], index: int) -> Values:
 
 
 def _within(times: Sequence[int], spans: Sequence[TimeRange]) -> bytearray:
-    """For each time, which rise, whether it is in one of the spans."""
+    """Mark each of the rising times that lies in one of the spans."""
     marks = bytearray(len(times))
     for part in places(times, spans):
         marks[part] = b"\1" * (part.stop - part.start)

@@ -216,8 +216,8 @@ class PageRule:
 class Listing:
     """What a venue lists, and the units that it advertises, by quota (empty if it does not say).
 
-    `more`: requests for the remaining pages of the listing.  `odd`: symbol -> which impossible fact of its entry was
-    left out.  `unreadable`: entries without a possible symbol.
+    `more`: requests for the remaining pages of the listing.  `odd`: symbol -> what was wrong in its entry, and
+    ignored.  `unreadable`: entries without a possible symbol.
     """
 
     instruments: Mapping[str, Instrument]

@@ -47,7 +47,7 @@ class Ban:
 
 
 @dataclass(frozen=True, slots=True)
-class Believed:
+class BanInForce:
     """What counts of a ban now: its end, and why it differs from what was written down, if it does."""
 
     ban: Ban
@@ -55,7 +55,7 @@ class Believed:
     doubt: str | None = None
 
 
-def believed(ban: Ban, now_ms: int, longest_ms: int) -> Believed | None:
+def believed(ban: Ban, now_ms: int, longest_ms: int) -> BanInForce | None:
     """Say until when `ban` counts at `now_ms`, by this machine's clock; None when it is over.
 
     Its length, at most `longest_ms`, counts from its noting.  If that lies in the future, this clock was wrong then or
@@ -68,7 +68,7 @@ def believed(ban: Ban, now_ms: int, longest_ms: int) -> Believed | None:
     if ban.noted_at_ms > now_ms:
         doubt = "it was noted in the future: this machine's clock was wrong then or is wrong now"
     until_ms = max(noted, default=now_ms) + length_ms
-    return Believed(ban, until_ms, doubt) if until_ms > now_ms else None
+    return BanInForce(ban, until_ms, doubt) if until_ms > now_ms else None
 
 
 class BanBook:
@@ -90,7 +90,7 @@ class BanBook:
         self._mark = folder / f"{_ANSWERED_PREFIX}{venue}-{digest}"
         self._has_answered = False
 
-    def current(self) -> Believed | None:
+    def current(self) -> BanInForce | None:
         """The ban in force, else None."""
         ban = _read(self._path)
         return None if ban is None else believed(ban, self.now_ms(), self._longest_ms)
@@ -147,7 +147,7 @@ class BanBook:
         if until_ms > (self.until_ms() or 0):
             self._write(Ban(self.origin, until_ms, reason, self.now_ms(), venue_ms, in_a_row))
 
-    def settle(self) -> Believed | None:
+    def settle(self) -> BanInForce | None:
         """Note a ban from the future again as of now, else it would begin anew with each reading; return it."""
         found = self.current()
         if found is None or found.ban.noted_at_ms <= self.now_ms():
@@ -185,7 +185,7 @@ class BanBook:
             )
 
 
-def lasting_bans(folder: Path, venue: str, *, longest_s: float) -> Sequence[Believed]:
+def lasting_bans(folder: Path, venue: str, *, longest_s: float) -> Sequence[BanInForce]:
     """All remembered bans of a venue that are still in force, for any address."""
     with contextlib.suppress(OSError):
         bans = [_read(path) for path in sorted(folder.glob(f"{_PREFIX}{venue}-*.json"))]

@@ -38,7 +38,7 @@ _WORDS: Final = {
 _ERRNO = re.compile(r"\[Errno (\d+)\]")
 
 
-class Said(aiohttp.ClientError):
+class WordedFault(aiohttp.ClientError):
     """A fault whose text is written for people."""
 
 
@@ -53,7 +53,7 @@ def host_text(url: URL) -> str:
 def what_failed(exc: BaseException) -> str:
     """Describe a connection's fault in a few words, without the URL of a proxy, which may hold a password."""
     cause = _cause(exc)
-    if isinstance(cause, Said):
+    if isinstance(cause, WordedFault):
         return str(cause)
     if isinstance(cause, socket.gaierror):
         return "the name server does not answer" if _is_again(cause) else "no such host"

@@ -232,8 +232,8 @@ class Limiter:
     async def pay(self, cost: Mapping[str, int], *, longest_pause_s: float = math.inf) -> Payment:
         """Wait for this request's turn and return the payment to pass to `answered`.
 
-        ValueError at once for a cost that can never be paid or that names an unknown quota; PausedTooLong if one of its
-        quotas is paused for more than `longest_pause_s` from now.
+        ValueError at once for a cost that can never be paid or that names an unknown quota; PausedTooLong if the pool
+        or one of its quotas is paused for more than `longest_pause_s` from now.
         """
         parts = self._parts(cost)
         turn = asyncio.Event()

@@ -21,7 +21,7 @@ from laklak.wire.bans import BanBook
 from laklak.wire.client import host_text, proxy_for
 from laklak.wire.limiter import Limiter
 from laklak.wire.quota import Share
-from laklak.wire.shared import Presence, SharedWindow, shared_path, sweep
+from laklak.wire.shared import LifeSign, SharedWindow, shared_path, sweep
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class Pools:
         self._state_dir = state_dir
         self._make = make
         self._pools: dict[tuple[str, str], Pool] = {}
-        self._presence = Presence(state_dir)
+        self._presence = LifeSign(state_dir)
 
     def __enter__(self) -> Self:
         if self._make:

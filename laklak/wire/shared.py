@@ -89,7 +89,7 @@ class _Slot:
         return cls(owner, in_flight, may, since, looked_at, parts)
 
 
-class Presence:
+class LifeSign:
     """Shows that a run lives: a file in the state folder, locked until the run or its process ends."""
 
     def __init__(self, folder: Path) -> None:
@@ -127,7 +127,7 @@ class SharedWindow:
         self,
         path: Path,
         seconds: float,
-        presence: Presence,
+        presence: LifeSign,
         *,
         make: bool = True,
         clock: Callable[[], float] = time.monotonic,

@@ -37,10 +37,10 @@ from laklak.tasks.timing import Timing
 from laklak.text import duration_text, size_text
 from laklak.venues.base import REGION, Answer, DecodeError, Meaning, Request, Venue, Verdict
 from laklak.wire import tls
-from laklak.wire.bans import BanBook, Believed
+from laklak.wire.bans import BanBook, BanInForce
 from laklak.wire.client import (
     SIMULATOR_HEADER,
-    Said,
+    WordedFault,
     connector_to,
     host_text,
     is_not_yet,
@@ -83,11 +83,11 @@ class _NotYet(TransientError):
     """The network seems not to be up yet, and nothing has answered so far."""
 
 
-class _SentTwice(Said):
+class _SentTwice(WordedFault):
     """aiohttp was about to repeat a request by itself."""
 
 
-class _TooLarge(Said):
+class _TooLarge(WordedFault):
     """A body larger than any venue sends."""
 
 
@@ -496,7 +496,7 @@ def _now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-def _as_remembered(ban: Believed) -> str:
+def _as_remembered(ban: BanInForce) -> str:
     what = "not to be asked" if ban.ban.in_a_row else "banned"
     noted = f"{what}, as an earlier run was told at {iso(ban.ban.noted_at_ms // 1000 * 1000)}"
     return noted if ban.doubt is None else f"{noted}; {ban.doubt}"

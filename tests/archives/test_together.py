@@ -11,7 +11,7 @@ from thoroughness import examples
 
 from laklak.archives import ARCHIVES, BadFile
 from laklak.archives import csv as reading
-from laklak.archives.csv import Downloaded, read_files
+from laklak.archives.csv import DownloadedFile, read_files
 from laklak.model.candles import Chunk
 from laklak.model.series import DAY_MS, MINUTE_MS, Series, TimeRange
 from laklak.model.spans import merge
@@ -34,7 +34,7 @@ def download(zipped):
     def make(day, csv, *, checksum=None, body=None):
         file = BINANCE.day_file(SERIES, START + day * DAY_MS)
         body = zipped([(file.member, csv)]) if body is None else body
-        return Downloaded(file, body, checksum or hashlib.sha256(body).hexdigest())
+        return DownloadedFile(file, body, checksum or hashlib.sha256(body).hexdigest())
 
     return make
 

@@ -9,11 +9,11 @@ from pathlib import Path
 from laklak.venues.base import Quota
 from laklak.wire.limiter import Limiter
 from laklak.wire.quota import Share
-from laklak.wire.shared import Presence, SharedWindow, shared_path
+from laklak.wire.shared import LifeSign, SharedWindow, shared_path
 
 
 async def main(folder: Path, port: int, units: int, seconds: float, share: int) -> None:
-    presence = Presence(folder)
+    presence = LifeSign(folder)
 
     def share_window(quota: str, window_s: float) -> SharedWindow:
         return SharedWindow(shared_path(folder, "pool", "origin", quota, window_s), window_s, presence)

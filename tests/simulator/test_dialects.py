@@ -5,7 +5,7 @@ import pytest
 
 from laklak.model.series import MINUTE_MS, Interval
 from laklak.simulator import SymbolOverride, generate, parse_fault
-from laklak.simulator.dialects.base import CandlesQuery, Dialect, Refusal, Reply, Subject
+from laklak.simulator.dialects.base import CandlesQuery, Dialect, RefusedRequest, Reply, Subject
 from laklak.simulator.rows import CLOSE_TIME, COUNT, VOLUME
 from laklak.simulator.sources.generated import DEFAULT_END_MS
 
@@ -42,7 +42,7 @@ class Backwards:
 
     def read_candles(self, path, query):
         if not query.get("bar", "").isdigit():
-            raise Refusal(Reply(200, said(code="parameter", words="bar")))
+            raise RefusedRequest(Reply(200, said(code="parameter", words="bar")))
         interval = Interval.parse(f"{query['bar']}m")
         after_ms, before_ms = (int(query[name]) if name in query else None for name in ("after", "before"))
         start_ms = None if after_ms is None else after_ms + 1

@@ -3,7 +3,7 @@
 import orjson
 import pytest
 
-from laklak.simulator.dialects.base import Refusal
+from laklak.simulator.dialects.base import RefusedRequest
 from laklak.simulator.dialects.binance import KLINES, Binance, klines_weight
 from laklak.simulator.gate import Gate
 
@@ -49,7 +49,7 @@ def test_a_request_costs_what_its_path_and_limit_say(path, query, weight):
     ],
 )
 def test_a_bad_parameter_is_refused_with_the_venues_code(changes, code):
-    with pytest.raises(Refusal) as refused:
+    with pytest.raises(RefusedRequest) as refused:
         Binance().read_candles(KLINES, {"symbol": "BTCUSDT", "interval": "1m", **changes})
 
     assert refused.value.reply.status == 400

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from laklak.venues.base import Quota
 from laklak.wire.limiter import Limiter
 from laklak.wire.quota import Share
-from laklak.wire.shared import Presence, SharedWindow, sweep
+from laklak.wire.shared import LifeSign, SharedWindow, sweep
 
 MINUTE = Quota(240, 60.0)
 
@@ -22,7 +22,7 @@ class Process:
     """A limiter as a process has it. `die` leaves what a killed one leaves."""
 
     def __init__(self, folder, units=120, quota=MINUTE, make=True, heaviest=1):
-        self.presence = Presence(folder)
+        self.presence = LifeSign(folder)
         self.windows = []
 
         def share_window(name, seconds):
@@ -400,7 +400,7 @@ def test_files_that_nobody_has_touched_for_long_go(state):
     old, held, new = (state / f"quota-{name}.spent" for name in ("old", "held", "new"))
     for path in (old, held, new):
         path.write_bytes(b"")
-    presence = Presence(state)
+    presence = LifeSign(state)
     presence.show()
     for path in (old, *state.glob("*.alive")):
         os.utime(path, (0, 0))

@@ -44,7 +44,7 @@ class Played:
         return Market(self._source, SimulatedClock(now_ms, "frozen"), {})
 
     def understood(self, request: Request) -> CandlesQuery:
-        """What the venue makes of a request for candles; Refusal where it takes offence."""
+        """What the venue makes of a request for candles; RefusedRequest where it takes offence."""
         assert self.dialect.subject_of(request.path) is Subject.CANDLES
         return self.dialect.read_candles(request.path, dict(request.query))
 

@@ -24,7 +24,7 @@ _MADE_AHEAD: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Prepared:
+class PreparedFiles:
     """Files made before serving: `files` of the `wanted` ones, and their size; the rest had no room."""
 
     files: int
@@ -32,7 +32,7 @@ class Prepared:
     size_bytes: int
 
 
-class Archive:
+class PublishedFiles:
     """The files that exist at the venue's time, each sound or wrong as the dice decide."""
 
     def __init__(self, market: Market, settings: SimulatorSettings) -> None:
@@ -43,7 +43,7 @@ class Archive:
         self._stop_preparing = False
 
     def __repr__(self) -> str:
-        return f"<Archive {self._shelf!r}>"
+        return f"<PublishedFiles {self._shelf!r}>"
 
     async def close(self) -> None:
         await self._shelf.close()
@@ -61,7 +61,7 @@ class Archive:
         """Return the zip of a published file, spoiled by `fault`; None if it has no row."""
         return await self._shelf.get(self._key(file, fault), partial(self._make, file, fault))
 
-    async def prepare(self) -> Prepared:
+    async def prepare(self) -> PreparedFiles:
         """Make what a client of the whole 1m history asks for: published months, and days where no month is whole.
 
         Ends early when the shelf is full or `stop_preparing` is called.
@@ -77,7 +77,7 @@ class Archive:
             making.extend(self._start(file) for file in islice(files, 1))
         await asyncio.gather(*making)
         await asyncio.sleep(0)
-        return Prepared(len(self._shelf), len(found), self._shelf.held_bytes)
+        return PreparedFiles(len(self._shelf), len(found), self._shelf.held_bytes)
 
     def _published_files(self) -> Iterator[ArchiveFile]:
         now_ms = self._market.clock.now_ms()

@@ -92,7 +92,7 @@ def render(
 def _csv_with(
     fault: Fault | None, file: ArchiveFile, rows: Sequence[bytes], lots: random.Random, *, header: bool
 ) -> bytes:
-    """The table of a file as its market writes it, with the fault where that is one of rows or of the table."""
+    """Return a file's table as its market writes it, with the fault if that is one of rows or of the table."""
     if fault is not None and fault.kind in _ROWS:
         rows = _ROWS[fault.kind](rows, fault, lots)
     if file.root == COINS:

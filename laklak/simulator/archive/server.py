@@ -16,7 +16,7 @@ from aiohttp import web
 
 from laklak.simulator import wire
 from laklak.simulator.archive.faults import ARCHIVE_KINDS, REQUEST_KINDS
-from laklak.simulator.archive.files import Archive, Prepared
+from laklak.simulator.archive.files import PreparedFiles, PublishedFiles
 from laklak.simulator.archive.paths import FUTURES, ArchiveFile, read_path
 from laklak.simulator.archive.render import Body, etag_of, sha256_of
 from laklak.simulator.faults import Fault, slow_seconds
@@ -38,7 +38,7 @@ _SERVER_ERRORS: Final = (
 _GATEWAY: Final = b"<html><head><title>502 Bad Gateway</title></head><body>502 ERROR</body></html>\n"
 
 
-class Wanted(NamedTuple):
+class WantedFile(NamedTuple):
     """What a path names: a zip or its checksum."""
 
     file: ArchiveFile
@@ -50,7 +50,7 @@ class Wanted(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class FileAnswer:
     """The answer to a request. If it is reset, a `share` of the data is sent (0 to 1), for None not a byte."""
 
     status: int
@@ -65,13 +65,13 @@ class ArchiveServer:
     """Answers the paths below ARCHIVE_ROOT. It meters and bans nobody, and serves every region."""
 
     def __init__(self, market: Market, settings: SimulatorSettings, stats: Stats) -> None:
-        self.prepared: Prepared | None = None
-        self._archive = Archive(market, settings)
+        self.prepared: PreparedFiles | None = None
+        self._archive = PublishedFiles(market, settings)
         self._dice = self._archive.dice
         self._settings = settings
         self._stats = stats
         self._requests = 0
-        self._asked: Counter[Wanted] = Counter()
+        self._asked: Counter[WantedFile] = Counter()
         self._flaked: set[ArchiveFile] = set()
 
     def __repr__(self) -> str:
@@ -94,7 +94,7 @@ class ArchiveServer:
         if self._settings.latency_s:
             await asyncio.sleep(self._settings.latency_s)
         read = read_path(request.path, self._settings.dialect.archive_root or FUTURES)
-        wanted = None if read is None else Wanted(*read)
+        wanted = None if read is None else WantedFile(*read)
         if request.method not in ("GET", "HEAD"):
             answer = _error(405, "MethodNotAllowed", "The specified method is not allowed.", request.path)
         else:
@@ -104,11 +104,11 @@ class ArchiveServer:
         self._stats.archive_bytes += sent_bytes
         return response
 
-    async def _decide(self, path: str, wanted: Wanted | None, number: int) -> Answer:
+    async def _decide(self, path: str, wanted: WantedFile | None, number: int) -> FileAnswer:
         script = self._settings.archive_script
         override = script and script(path, {}, number)
         if override and override.fault is None:
-            return Answer(override.status, override.body, _BYTES, override.headers)
+            return FileAnswer(override.status, override.body, _BYTES, override.headers)
         if wanted is None:
             return _no_such_key(path)
         self._asked[wanted] += 1
@@ -121,7 +121,7 @@ class ArchiveServer:
         fault = self._dice.of_request(wanted.file, is_checksum=wanted.is_checksum, number=times)
         return await self._answer(wanted, times, fault or self._dice.of_file(wanted.file))
 
-    async def _answer(self, wanted: Wanted, times: int, fault: Fault | None) -> Answer:
+    async def _answer(self, wanted: WantedFile, times: int, fault: Fault | None) -> FileAnswer:
         if fault is None or fault.kind not in REQUEST_KINDS:
             return await self._file(wanted, fault)
         self._stats.faults[fault.kind] += 1
@@ -137,7 +137,7 @@ class ArchiveServer:
         share = lots.uniform(-0.5, 1)
         return replace(answer, is_reset=True, share=share if share >= 0 else None)
 
-    async def _file(self, wanted: Wanted, fault: Fault | None) -> Answer:
+    async def _file(self, wanted: WantedFile, fault: Fault | None) -> FileAnswer:
         if not self._archive.is_published(wanted.file):
             return _no_such_key(wanted.path)
         if fault is not None and fault.kind == "archive-missing":
@@ -150,9 +150,9 @@ class ArchiveServer:
             return self._checksum(wanted.file, body, fault)
         if fault is not None and not fault.kind.endswith("checksum"):
             self._stats.faults[fault.kind] += 1
-        return Answer(200, body.data, _ZIP, {"ETag": body.etag})
+        return FileAnswer(200, body.data, _ZIP, {"ETag": body.etag})
 
-    def _checksum(self, file: ArchiveFile, body: Body, fault: Fault | None) -> Answer:
+    def _checksum(self, file: ArchiveFile, body: Body, fault: Fault | None) -> FileAnswer:
         sha256 = body.sha256
         is_first = fault is not None and fault.kind == "archive-flaky-checksum" and file not in self._flaked
         if fault is not None and (is_first or fault.kind == "archive-checksum"):
@@ -160,31 +160,31 @@ class ArchiveServer:
             self._stats.faults[fault.kind] += 1
             sha256 = sha256_of(b"other bytes")
         text = f"{sha256}  {file.stem}.zip\n".encode()
-        return Answer(200, text, _BYTES, {"ETag": etag_of(text)})
+        return FileAnswer(200, text, _BYTES, {"ETag": etag_of(text)})
 
 
-def _kind_of(wanted: Wanted | None) -> str:
+def _kind_of(wanted: WantedFile | None) -> str:
     return "other" if wanted is None else f"{wanted.file.kind} {'checksum' if wanted.is_checksum else 'zip'}"
 
 
-def _no_such_key(path: str) -> Answer:
+def _no_such_key(path: str) -> FileAnswer:
     return _error(404, "NoSuchKey", "The specified key does not exist.", path)
 
 
-def _server_error(path: str, lot: float, error: tuple[int, str, str]) -> Answer:
-    return Answer(502, _GATEWAY, _HTML) if lot < 0.25 else _error(*error, path)
+def _server_error(path: str, lot: float, error: tuple[int, str, str]) -> FileAnswer:
+    return FileAnswer(502, _GATEWAY, _HTML) if lot < 0.25 else _error(*error, path)
 
 
-def _error(status: int, code: str, message: str, path: str) -> Answer:
+def _error(status: int, code: str, message: str, path: str) -> FileAnswer:
     text = (
         f'<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>{code}</Code><Message>{message}</Message>'
         f"<Key>{html.escape(path.removeprefix('/'))}</Key></Error>"
     )
-    return Answer(status, text.encode(), _XML)
+    return FileAnswer(status, text.encode(), _XML)
 
 
 async def _send(
-    request: web.BaseRequest, answer: Answer, headers: Mapping[str, str]
+    request: web.BaseRequest, answer: FileAnswer, headers: Mapping[str, str]
 ) -> tuple[web.StreamResponse | None, int]:
     # The response, and how many bytes of its body go out.
     headers = {**headers, "Content-Type": answer.content_type, **answer.headers}

@@ -50,7 +50,7 @@ class Reply(NamedTuple):
     content_type: str = JSON
 
 
-class Refusal(Exception):
+class RefusedRequest(Exception):
     """A request whose parameters the venue refuses, with its answer in its own words."""
 
     def __init__(self, reply: Reply) -> None:
@@ -93,14 +93,14 @@ class Dialect(Protocol):
         ...
 
     def read_candles(self, path: str, query: Mapping[str, str]) -> CandlesQuery:
-        """Understand a request for candles, or raise the Refusal that the venue answers."""
+        """Understand a request for candles, or raise the RefusedRequest that the venue answers."""
         ...
 
     def candles(self, query: CandlesQuery, rows: Sequence[bytes], now_ms: int) -> bytes:
         """Return the body with these rows, which come oldest first; one broken on purpose may lack cells.
 
-        The last one may still be forming at `now_ms`, which some venues tell.  Raises Refusal for a time that the venue
-        no longer reaches back to.
+        The last one may still be forming at `now_ms`, which some venues tell.  Raises RefusedRequest for a time that
+        the venue no longer reaches back to.
         """
         ...
 

@@ -13,7 +13,7 @@ import orjson
 
 from laklak.model.series import Interval
 from laklak.simulator.archive.paths import FUTURES
-from laklak.simulator.dialects.base import CandlesQuery, Refusal, Reply, Subject
+from laklak.simulator.dialects.base import CandlesQuery, RefusedRequest, Reply, Subject
 from laklak.simulator.gate import Window
 from laklak.simulator.sources.base import Instrument
 
@@ -200,9 +200,9 @@ def _minimal_entry(instrument: Instrument) -> dict[str, Any]:
     }
 
 
-def refusal(code: int, message: str) -> Refusal:
+def refusal(code: int, message: str) -> RefusedRequest:
     """Make the refusal of a request with a code."""
-    return Refusal(_error(400, code, message))
+    return RefusedRequest(_error(400, code, message))
 
 
 def _mandatory(query: Mapping[str, str], name: str) -> str:

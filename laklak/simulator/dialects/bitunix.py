@@ -11,7 +11,7 @@ from typing import Any, Final
 import orjson
 
 from laklak.model.series import Interval
-from laklak.simulator.dialects.base import CandlesQuery, Refusal, Reply, Subject
+from laklak.simulator.dialects.base import CandlesQuery, RefusedRequest, Reply, Subject
 from laklak.simulator.gate import Window
 from laklak.simulator.rows import CLOSE, HIGH, LOW, OPEN, OPEN_TIME, QUOTE_VOLUME, VOLUME
 from laklak.simulator.sources.base import Instrument
@@ -68,9 +68,9 @@ class Bitunix:
         """The newest rows of the window come, its end exclusive; wrong names are ignored."""
         symbol = query.get("symbol", "")
         if not symbol:
-            raise Refusal(_error(1, "Network Error"))
+            raise RefusedRequest(_error(1, "Network Error"))
         if query.get("interval") not in _INTERVALS:
-            raise Refusal(_error(10002, "Parameter error"))
+            raise RefusedRequest(_error(10002, "Parameter error"))
         end_ms = _number(query, "endTime")
         limit = min(max(1, _number(query, "limit") or _DEFAULT_LIMIT), _MAXIMUM_LIMIT)
         end_ms = None if end_ms is None else end_ms - 1

@@ -11,7 +11,7 @@ from typing import Any, Final
 import orjson
 
 from laklak.model.series import Interval
-from laklak.simulator.dialects.base import CandlesQuery, Refusal, Reply, Subject
+from laklak.simulator.dialects.base import CandlesQuery, RefusedRequest, Reply, Subject
 from laklak.simulator.gate import Window
 from laklak.simulator.rows import CELLS, CLOSE, HIGH, LOW, OPEN, OPEN_TIME, QUOTE_VOLUME, VOLUME
 from laklak.simulator.sources.base import Instrument
@@ -70,14 +70,14 @@ class Blofin:
         """The newest rows between two exclusive moments come; wrong names are ignored."""
         symbol = query.get("instId", "")
         if not symbol:
-            raise Refusal(_error(152001, "Parameter instId cannot be empty."))
+            raise RefusedRequest(_error(152001, "Parameter instId cannot be empty."))
         bar = query.get("bar", "1m")
         if bar not in _BARS:
-            raise Refusal(_error(152002, "Parameter bar error."))
+            raise RefusedRequest(_error(152002, "Parameter bar error."))
         after_ms, before_ms = _number(query, "after"), _number(query, "before")
         limit = _number(query, "limit") or _DEFAULT_LIMIT
         if self.refuses and limit > self.rows:
-            raise Refusal(_error(152002, "Parameter limit error."))
+            raise RefusedRequest(_error(152002, "Parameter limit error."))
         return CandlesQuery(
             symbol,
             Interval.parse(bar if bar.endswith("m") else bar.lower()),

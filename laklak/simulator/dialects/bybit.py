@@ -11,7 +11,7 @@ from typing import Any, Final
 import orjson
 
 from laklak.model.series import Interval
-from laklak.simulator.dialects.base import CandlesQuery, Refusal, Reply, Subject
+from laklak.simulator.dialects.base import CandlesQuery, RefusedRequest, Reply, Subject
 from laklak.simulator.gate import Window
 from laklak.simulator.rows import CELLS, CLOSE, HIGH, LOW, OPEN, OPEN_TIME, QUOTE_VOLUME, VOLUME
 from laklak.simulator.sources.base import Instrument
@@ -78,17 +78,17 @@ class Bybit:
     def read_candles(self, path: str, query: Mapping[str, str]) -> CandlesQuery:
         """The newest rows of the window come, with the candle that contains its start; wrong names are ignored."""
         if query.get("category", "linear") != "linear":
-            raise Refusal(_error(10001, "Illegal category"))
+            raise RefusedRequest(_error(10001, "Illegal category"))
         symbol = query.get("symbol", "")
         if not symbol or symbol != symbol.upper():
-            raise Refusal(self.unknown_symbol(symbol))
+            raise RefusedRequest(self.unknown_symbol(symbol))
         name = _INTERVALS.get(query.get("interval", ""))
         if name is None:
-            raise Refusal(_error(10001, "Invalid period!"))
+            raise RefusedRequest(_error(10001, "Invalid period!"))
         interval = Interval.parse(name)
         start_ms, end_ms = _number(query, "start"), _number(query, "end")
         if start_ms is not None and end_ms is not None and start_ms > end_ms:
-            raise Refusal(_error(10001, "The start time cannot be later than the end time"))
+            raise RefusedRequest(_error(10001, "The start time cannot be later than the end time"))
         limit = _number(query, "limit")
         limit = _DEFAULT_LIMIT if limit is None else min(max(1, limit), _MAXIMUM_LIMIT)
         start_ms = None if start_ms is None else interval.floor(start_ms)

@@ -12,7 +12,7 @@ from typing import Any, Final
 import orjson
 
 from laklak.model.series import Interval
-from laklak.simulator.dialects.base import CandlesQuery, Refusal, Reply, Subject
+from laklak.simulator.dialects.base import CandlesQuery, RefusedRequest, Reply, Subject
 from laklak.simulator.gate import Window
 from laklak.simulator.rows import CLOSE, HIGH, LOW, OPEN, OPEN_TIME, QUOTE_VOLUME, VOLUME
 from laklak.simulator.sources.base import Instrument
@@ -88,13 +88,13 @@ class Deribit:
         resolutions = _INDEX_RESOLUTIONS if of_index else _CHART_RESOLUTIONS
         symbol = query.get(key, "")
         if not symbol or symbol.endswith(_DVOL):
-            raise Refusal(_invalid(key, "wrong format"))
+            raise RefusedRequest(_invalid(key, "wrong format"))
         interval = resolutions.get(query.get("resolution", ""))
         if interval is None:
-            raise Refusal(_invalid("resolution", "must be one of the supported resolutions"))
+            raise RefusedRequest(_invalid("resolution", "must be one of the supported resolutions"))
         start_ms, end_ms = _moment(query, "start_timestamp"), _moment(query, "end_timestamp")
         if start_ms > end_ms:
-            raise Refusal(_invalid("start_timestamp", "must not be after end_timestamp"))
+            raise RefusedRequest(_invalid("start_timestamp", "must not be after end_timestamp"))
         rows = _INDEX_ROWS if of_index else _CHART_ROWS
         symbol = f"{symbol}{_DVOL}" if of_index else symbol
         return CandlesQuery(symbol, Interval.parse(interval), start_ms, end_ms, rows, oldest_first=False)
@@ -167,5 +167,5 @@ def _numbers(cells: Sequence[Any]) -> Sequence[Any]:
 def _moment(query: Mapping[str, str], name: str) -> int:
     text = query.get(name, "")
     if not (text.isascii() and text.isdigit() and len(text) < 19):
-        raise Refusal(_invalid(name, "must be a timestamp in milliseconds"))
+        raise RefusedRequest(_invalid(name, "must be a timestamp in milliseconds"))
     return int(text)

@@ -11,7 +11,7 @@ from typing import Any, Final
 import orjson
 
 from laklak.model.series import DAY_MS, MINUTE_MS, Interval, TimeRange
-from laklak.simulator.dialects.base import CandlesQuery, Refusal, Reply, Subject
+from laklak.simulator.dialects.base import CandlesQuery, RefusedRequest, Reply, Subject
 from laklak.simulator.gate import Window
 from laklak.simulator.rows import CLOSE, HIGH, LOW, OPEN, OPEN_TIME, VOLUME
 from laklak.simulator.sources.base import Instrument
@@ -82,16 +82,16 @@ class YFinance:
         name = _INTERVALS.get(query.get("interval", "1d"))
         if name is None:
             said = f"Invalid input - interval={query['interval']} is not supported. Valid intervals: {_VALID}"
-            raise Refusal(_error(400, "Bad Request", said))
+            raise RefusedRequest(_error(400, "Bad Request", said))
         symbol, interval = path.removeprefix(_CHART), Interval.parse(name)
         if query.get("range") == "1d":
             return CandlesQuery(symbol, interval, None, None, max(1, DAY_MS // interval.ms), oldest_first=False)
         start_ms, end_ms = _moment(query, "period1"), _moment(query, "period2")
         if start_ms >= end_ms:
-            raise Refusal(_error(400, "Bad Request", "Invalid input - start date cannot be after end date."))
+            raise RefusedRequest(_error(400, "Bad Request", "Invalid input - start date cannot be after end date."))
         if name == "1m" and end_ms - start_ms > 7 * DAY_MS:
             said = "1m data not available for the range. Only 7 days worth of 1m granularity data are allowed"
-            raise Refusal(_error(422, "Unprocessable Entity", f"{said} to be fetched per request."))
+            raise RefusedRequest(_error(422, "Unprocessable Entity", f"{said} to be fetched per request."))
         return CandlesQuery(symbol, interval, start_ms, end_ms, _ROWS, oldest_first=True)
 
     def candles(self, query: CandlesQuery, rows: Sequence[bytes], now_ms: int) -> bytes:
@@ -145,13 +145,13 @@ def _refuse_beyond_reach(query: CandlesQuery, now_ms: int) -> None:
     reach_days = _REACH_DAYS.get(query.interval.name, 60)
     if query.start_ms is not None and query.start_ms < now_ms - reach_days * DAY_MS:
         said = f"{query.interval.name} data not available. The requested range must be within the last"
-        raise Refusal(_error(422, "Unprocessable Entity", f"{said} {reach_days} days."))
+        raise RefusedRequest(_error(422, "Unprocessable Entity", f"{said} {reach_days} days."))
 
 
 def _published(
     query: CandlesQuery, rows: Sequence[list[Any]], told: Sequence[TimeRange], now_ms: int
 ) -> list[list[Any]]:
-    """The candles of sessions that are published by now; a longer one than an hour is always there."""
+    """Return the candles of sessions that are published by now; those longer than an hour always are."""
     step_ms = query.interval.ms
     if step_ms > MINUTE_MS * 60:
         return list(rows)
@@ -159,12 +159,12 @@ def _published(
 
 
 def _live(newest: Sequence[Any], now_ms: int) -> list[Any]:
-    """The live price, which stands at the end: a row off the grid."""
+    """Return the live price, which stands at the end: a row off the grid."""
     return [(now_ms - DELAY_MS) // 1000 * 1000 + 1000, *newest[1:]]
 
 
 def _meta(query: CandlesQuery, told: Sequence[TimeRange], now_ms: int) -> Mapping[str, Any]:
-    """What is said of the symbol, with the sessions of the range."""
+    """Return what the venue says of the symbol, with the sessions of the range."""
     final_ms = now_ms - DELAY_MS
     trades = [one for one in sessions(query.symbol, final_ms - 7 * DAY_MS, now_ms) if one.start_ms <= final_ms]
     market_ms = min(final_ms, trades[-1].end_ms) if trades else final_ms
@@ -200,5 +200,5 @@ def _number(cell: Any) -> Any:
 def _moment(query: Mapping[str, str], name: str) -> int:
     text = query.get(name, "")
     if not (text.isascii() and text.isdigit() and len(text) < 12):
-        raise Refusal(_error(400, "Bad Request", f"Invalid input - {name} is not a number of seconds."))
+        raise RefusedRequest(_error(400, "Bad Request", f"Invalid input - {name} is not a number of seconds."))
     return int(text) * 1000

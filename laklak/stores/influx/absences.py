@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from laklak.model.absences import MINUTE_KINDS, Absence, outside_of
 from laklak.model.series import Series, TimeRange
-from laklak.stores.influx.database import ABSENCES, HOLES, Edges, Place
+from laklak.stores.influx.database import ABSENCES, HOLES, Database, Edges
 from laklak.stores.influx.lines import key_of, point_line, tags_of
 from laklak.stores.influx.reader import CandleReader
 from laklak.stores.influx.stretches import Fields, StretchBook, send_lines
@@ -33,7 +33,7 @@ _FIELDS: Final[Mapping[str, type[str] | type[int]]] = {
 class AbsenceBook:
     """The known absences of one database; `oldest_ms` returns the first minute that the server would keep."""
 
-    def __init__(self, place: Place, reader: CandleReader, oldest_ms: Callable[[], int | None]) -> None:
+    def __init__(self, place: Database, reader: CandleReader, oldest_ms: Callable[[], int | None]) -> None:
         self._place = place
         self._reader = reader
         self._spans = StretchBook(place, ABSENCES, _FIELDS, _absence, _fields_of, oldest_ms)

@@ -48,7 +48,7 @@ _SILENT_S: Final = 10.0
 """Tell of an answer that takes longer: a person may think that the program hangs."""
 
 
-class Passing(Exception):
+class PassingFault(Exception):
     """A fault that may be gone the next time.
 
     `no_network`: it looks as if the network is not up yet. `refused`: nothing listens at the port.
@@ -150,7 +150,7 @@ class Caller:
                     return await self._translated(attempt, limit_s, sends)
             except _Unreachable as exc:
                 raise self._down(exc) from exc
-            except Passing as exc:
+            except PassingFault as exc:
                 now_s = time.monotonic()
                 if self.opening:
                     give_up_s = began_s + self._opening_patience_s(exc)
@@ -168,7 +168,7 @@ class Caller:
             if not self.opening:
                 limit_s = give_up_s - time.monotonic()
 
-    def _opening_patience_s(self, fault: Passing) -> float:
+    def _opening_patience_s(self, fault: PassingFault) -> float:
         if fault.no_network:
             return self.start_wait_s
         if fault.refused:
@@ -183,7 +183,7 @@ class Caller:
         self._asked_s[request] = asked_s
         try:
             yield
-        except Passing:
+        except PassingFault:
             raise
         except Exception:
             self._waiting = None
@@ -198,7 +198,7 @@ class Caller:
         reason, server, noun = verdict.reason, self.address.server, self.address.noun
         match verdict.kind:
             case "passing":
-                raise Passing(reason, verdict.retry_after_s)
+                raise PassingFault(reason, verdict.retry_after_s)
             case "full":
                 raise StoreFull(
                     f"the disk of the InfluxDB server at {server} is full: {reason}",
@@ -263,15 +263,15 @@ class Caller:
         except aiohttp.ClientHttpProxyError as exc:
             # Without its own text, which holds the proxy's address and login.
             reason = f"the proxy in HTTPS_PROXY answers with HTTP status {exc.status}"
-            raise (Passing(reason) if exc.status >= 500 else self._if_opening(reason)) from None
+            raise (PassingFault(reason) if exc.status >= 500 else self._if_opening(reason)) from None
         except aiohttp.ClientConnectorError as exc:
             raise self._no_connection(exc) from exc
         except TimeoutError as exc:
-            raise Passing("it does not answer in time") from exc
+            raise PassingFault("it does not answer in time") from exc
         except (aiohttp.ClientError, OSError) as exc:
             if tls.fault_of(exc) is not None:
                 raise self._no_connection(exc) from exc
-            raise Passing(f"the connection broke: {what_failed(exc)}") from exc
+            raise PassingFault(f"the connection broke: {what_failed(exc)}") from exc
 
     def _no_connection(self, exc: aiohttp.ClientError | OSError) -> Exception:
         if tls.fault_of(exc) is not None:
@@ -281,11 +281,11 @@ class Caller:
             return self._if_opening(f"there is no host called {exc.host}")
         who = "the proxy in HTTPS_PROXY: " if isinstance(exc, aiohttp.ClientProxyConnectionError) else ""
         reason = what_failed(exc)
-        return Passing(who + reason[:1].upper() + reason[1:], no_network=no_network, refused=is_refused(exc))
+        return PassingFault(who + reason[:1].upper() + reason[1:], no_network=no_network, refused=is_refused(exc))
 
     def _if_opening(self, reason: str, hint: str | None = None) -> Exception:
         # At the start most likely a slip in the address; in a run, a name server that is down for a while.
-        return _Unreachable(reason, hint) if self.opening else Passing(reason)
+        return _Unreachable(reason, hint) if self.opening else PassingFault(reason)
 
     def _down(self, fault: Exception) -> StoreError:
         server = self.address.server

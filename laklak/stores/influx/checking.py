@@ -11,11 +11,11 @@ from laklak.errors import StoreError
 from laklak.model.findings import Fact, Finding
 from laklak.model.series import iso
 from laklak.stores.influx.contents import Contents
-from laklak.stores.influx.database import Place, Retention
+from laklak.stores.influx.database import Database, Retention
 from laklak.stores.influx.doubles import Doubles
-from laklak.stores.influx.look import Look, Tagged
+from laklak.stores.influx.look import Look, TaggedSeries
 from laklak.stores.influx.removal import Removal
-from laklak.stores.influx.types import Closed
+from laklak.stores.influx.types import ClosedStretch
 from laklak.text import counted, some_of
 
 # The server's time comes in whole seconds.
@@ -31,7 +31,7 @@ _NAME_IT: Final = "give it a name of its own by influx v1 dbrp create, and check
 _BESIDE_SHOWN: Final = 3
 
 
-def server_finding(place: Place, version: str) -> Finding:
+def server_finding(place: Database, version: str) -> Finding:
     """Say what answers, and as whom it knows us."""
     address = place.address
     text = f"InfluxDB {version} at {address.server}, {address.account}"
@@ -63,7 +63,7 @@ def retention_finding(retention: Retention) -> Finding | None:
     )
 
 
-async def write_finding(place: Place) -> Finding:
+async def write_finding(place: Database) -> Finding:
     """Say whether candles can be written: writing nothing proves the right.
 
     1.6.7 and 2.7.12 check the database and the user's rights first; then there is no point to take.
@@ -77,7 +77,7 @@ async def write_finding(place: Place) -> Finding:
     return Finding("warning", f"the right to write is not proven: {verdict.reason}", "the first run will tell")
 
 
-async def making_finding(place: Place) -> Finding:
+async def making_finding(place: Database) -> Finding:
     """Say whether a run could make the missing database."""
     address = place.address
     if await place.may_make():
@@ -91,7 +91,7 @@ async def making_finding(place: Place) -> Finding:
     )
 
 
-async def types_findings(place: Place, contents: Contents) -> list[Finding]:
+async def types_findings(place: Database, contents: Contents) -> list[Finding]:
     """Warn of each stretch in which the server refuses candles because fields are no floats there."""
     unplaced: list[str] = []
     with anyio.move_on_after(_LOOK_S) as looking:
@@ -105,7 +105,7 @@ async def types_findings(place: Place, contents: Contents) -> list[Finding]:
     return [*few, _unfinished("types of fields")] if looking.cancelled_caught else few
 
 
-def _closed_finding(place: Place, measurement: str, one: Closed) -> Finding:
+def _closed_finding(place: Database, measurement: str, one: ClosedStretch) -> Finding:
     start, end = iso(one.span.start_ms), iso(one.span.end_ms)
     facts: dict[str, Fact] = {
         "measurement": measurement,
@@ -121,11 +121,11 @@ def _closed_finding(place: Place, measurement: str, one: Closed) -> Finding:
     return Finding("warning", text, place.types_remedy(measurement, one.shard), facts)
 
 
-async def doubles_findings(place: Place, contents: Contents) -> list[Finding]:
+async def doubles_findings(place: Database, contents: Contents) -> list[Finding]:
     """Warn of series that differ from ours in a tag and double the rows of a query by symbol."""
     found: list[Finding] = []
     look: Look | None = None
-    doubles: list[tuple[str, Doubles, list[Tagged]]] = []
+    doubles: list[tuple[str, Doubles, list[TaggedSeries]]] = []
     more_points: list[int | None] = []
     with anyio.move_on_after(_LOOK_S) as looking:
         look = await place.look()
@@ -146,7 +146,7 @@ async def doubles_findings(place: Place, contents: Contents) -> list[Finding]:
 
 
 def _more_doubles(
-    rest: Sequence[tuple[str, Doubles, list[Tagged]]], points: Sequence[int | None], doubles: int
+    rest: Sequence[tuple[str, Doubles, list[TaggedSeries]]], points: Sequence[int | None], doubles: int
 ) -> Finding:
     """Tell of the other kinds, with their points as far as there was time to count."""
     names = [f"{measurement},{one.like}" for measurement, one, _ in rest]
@@ -158,7 +158,7 @@ def _more_doubles(
     return Finding("warning", text, "remove the ones above and check again", facts)
 
 
-async def _double_finding(place: Place, removal: Removal) -> Finding:
+async def _double_finding(place: Database, removal: Removal) -> Finding:
     one, statement = removal.doubles, removal.statement
     points = await removal.points()
     others = await removal.in_other_policies()

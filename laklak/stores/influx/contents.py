@@ -9,12 +9,12 @@ from typing import Final
 
 from laklak.model.series import Series, TimeRange, iso
 from laklak.stores.base import Foreign
-from laklak.stores.influx.database import GAP_FILLS, Edges, Place
+from laklak.stores.influx.database import GAP_FILLS, Database, Edges
 from laklak.stores.influx.doubles import Doubles, find_doubles, strangers_beside
 from laklak.stores.influx.lines import FIELDS, TAGS, series_of, tags_of
-from laklak.stores.influx.look import Look, Tagged
+from laklak.stores.influx.look import Look, TaggedSeries
 from laklak.stores.influx.reader import CandleReader
-from laklak.stores.influx.types import Closed, FieldTypes
+from laklak.stores.influx.types import ClosedStretch, FieldTypes
 from laklak.stores.influx.v1 import influxql
 from laklak.text import some_of
 
@@ -28,12 +28,12 @@ _NAMES_SHOWN: Final = 5
 class Contents:
     """Looks a database over: series, candles, edges, and what is not ours."""
 
-    def __init__(self, place: Place, reader: CandleReader, types: FieldTypes, measurement: str) -> None:
+    def __init__(self, place: Database, reader: CandleReader, types: FieldTypes, measurement: str) -> None:
         self._place = place
         self._reader = reader
         self._types = types
-        self._lists: dict[str, list[Tagged]] = {}
-        self._beside: dict[str, tuple[Mapping[Series, Sequence[Tagged]], Sequence[str]]] = {}
+        self._lists: dict[str, list[TaggedSeries]] = {}
+        self._beside: dict[str, tuple[Mapping[Series, Sequence[TaggedSeries]], Sequence[str]]] = {}
         pieces = [re.escape(piece) for piece in measurement.split("{venue}")]
         self._ours = re.compile(".+".join(pieces))
 
@@ -96,7 +96,7 @@ class Contents:
                 span = TimeRange(min(times), max(times) + 1) if times else TimeRange(0, 0)
                 await self._types.look_at_all(measurement, span)
 
-    def closed(self) -> list[tuple[str, Closed]]:
+    def closed(self) -> list[tuple[str, ClosedStretch]]:
         """Return what was found so far, with the measurements."""
         return self._types.found()
 
@@ -111,9 +111,9 @@ class Contents:
         ours, _ = await self._measurements()
         return [f"{name}: {one}" for name in ours for one in (await self._reader.layout(name)).conflicts]
 
-    async def doubles(self) -> list[tuple[str, Doubles, list[Tagged]]]:
+    async def doubles(self) -> list[tuple[str, Doubles, list[TaggedSeries]]]:
         """Return the series that double the rows of a query by symbol, with their measurement and all its series."""
-        found: list[tuple[str, Doubles, list[Tagged]]] = []
+        found: list[tuple[str, Doubles, list[TaggedSeries]]] = []
         look = await self._place.look()
         if look is None:
             return found
@@ -145,7 +145,7 @@ class Contents:
             counts = await look.count_fields(measurement, condition, fields, span)
         return Foreign(tuple(points), counts)
 
-    async def _listed(self, look: Look, measurement: str) -> list[Tagged]:
+    async def _listed(self, look: Look, measurement: str) -> list[TaggedSeries]:
         """Return a measurement's series, asked for once: a second for thousands of series."""
         if measurement not in self._lists:
             self._lists[measurement] = await look.series(measurement)

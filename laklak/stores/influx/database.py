@@ -31,7 +31,7 @@ SEALS: Final = "laklak_seals"
 Edges = Mapping[Series, tuple[int, int]]
 """The times of the first and of the last point of each series."""
 
-Kinds = Mapping[str, type[str] | type[int] | type[float]]
+FieldKinds = Mapping[str, type[str] | type[int] | type[float]]
 """Fields of our points, and their types."""
 
 NOTHING: Final[Mapping[str, str | int]] = MappingProxyType({})
@@ -101,7 +101,7 @@ class Retention:
 
 
 @dataclass(frozen=True, slots=True)
-class Opened:
+class Opening:
     """What opening found: the server, whether the database is there now, and whether it was made just now."""
 
     version: str
@@ -147,7 +147,7 @@ class StrayRemoval:
     remark: str
 
 
-class Place(Protocol):
+class Database(Protocol):
     """Where candles are, in the language of its server; used inside one event loop, several calls at once.
 
     Times are ms UTC, spans are not empty and within LAST_MS.  A series is the points of a measurement with exactly its
@@ -172,7 +172,7 @@ class Place(Protocol):
         """
         ...
 
-    async def open(self, *, create: bool) -> Opened:
+    async def open(self, *, create: bool) -> Opening:
         """Connect, ask what the server is, find the database or make it; StoreUnavailable says what is wrong."""
         ...
 
@@ -274,7 +274,7 @@ class Place(Protocol):
     async def last_rows(
         self,
         measurement: str,
-        fields: Kinds,
+        fields: FieldKinds,
         last: int,
         *,
         span: TimeRange | None = None,

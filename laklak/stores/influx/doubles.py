@@ -15,7 +15,7 @@ from typing import Final
 
 from laklak.model.series import DAY_MS, MINUTE_MS, Series
 from laklak.stores.influx.lines import TAGS, series_of, tags_of
-from laklak.stores.influx.look import Tagged
+from laklak.stores.influx.look import TaggedSeries
 
 _SEPARATORS: Final = re.compile(r"[\s/_.:-]+")
 _LENGTH: Final = re.compile(r"p?t?([0-9]*)[\s_-]*([a-z]*)")
@@ -47,7 +47,7 @@ class Doubles:
     excludes series with any further tag.
     """
 
-    series: tuple[Tagged, ...]
+    series: tuple[TaggedSeries, ...]
     beside: tuple[Series, ...]
     apart: Mapping[str, str]
 
@@ -57,7 +57,7 @@ class Doubles:
         more = f" and {len(self.series) - 1:,} more" if len(self.series) > 1 else ""
         return self.series[0].name + more
 
-    def along(self, found: Iterable[Tagged]) -> list[Tagged]:
+    def along(self, found: Iterable[TaggedSeries]) -> list[TaggedSeries]:
         """Return what else of a measurement a condition matches that cannot require a tag to be absent."""
         told = [(key, value) for key, value in self.apart.items() if value]
         own = {id(one) for one in self.series}
@@ -73,12 +73,12 @@ class Doubles:
         return max(one.last_ms for one in self.series)
 
 
-def find_doubles(found: Sequence[Tagged], is_read: Callable[[Series], bool]) -> list[Doubles]:
+def find_doubles(found: Sequence[TaggedSeries], is_read: Callable[[Series], bool]) -> list[Doubles]:
     """Return all doubles in a measurement whose series are `found`, the largest groups first."""
-    groups: dict[tuple[tuple[str, str], ...], list[tuple[Tagged, list[Series]]]] = {}
+    groups: dict[tuple[tuple[str, str], ...], list[tuple[TaggedSeries, list[Series]]]] = {}
     for one, beside in _strangers([one for one in found if one.like_candles], _ours(found, is_read)):
         groups.setdefault(_difference(one.tags, beside[0]), []).append((one, beside))
-    having: dict[tuple[str, str], list[Tagged]] = {}
+    having: dict[tuple[str, str], list[TaggedSeries]] = {}
     for one in found:
         for tag in one.tags.items():
             having.setdefault(tag, []).append(one)
@@ -90,18 +90,20 @@ def find_doubles(found: Sequence[Tagged], is_read: Callable[[Series], bool]) -> 
     return sorted(doubles, key=lambda made: (-len(made.series), made.like))
 
 
-def strangers_beside(found: Sequence[Tagged], is_read: Callable[[Series], bool]) -> dict[Series, list[Tagged]]:
-    """What beside each series of ours means it by other tags and has a symbol; it need not be like candles."""
+def strangers_beside(
+    found: Sequence[TaggedSeries], is_read: Callable[[Series], bool]
+) -> dict[Series, list[TaggedSeries]]:
+    """Return what means each series of ours by other tags and has a symbol, be it like candles or not."""
     named = [one for one in found if "symbol" in one.tags]
-    beside: dict[Series, list[Tagged]] = {}
+    beside: dict[Series, list[TaggedSeries]] = {}
     for one, near in _strangers(named, _ours(found, is_read)):
         for series in near:
             beside.setdefault(series, []).append(one)
     return beside
 
 
-def _strangers(found: Iterable[Tagged], ours: Sequence[Series]) -> Iterator[tuple[Tagged, list[Series]]]:
-    """What has not just the tags of one of ours, with those of ours that it means."""
+def _strangers(found: Iterable[TaggedSeries], ours: Sequence[Series]) -> Iterator[tuple[TaggedSeries, list[Series]]]:
+    """Yield the series with other tags than ours, each with the ones of ours that it means."""
     by_symbol: dict[str, list[Series]] = {}
     for series in ours:
         by_symbol.setdefault(plain_symbol(series.symbol), []).append(series)
@@ -115,7 +117,7 @@ def _strangers(found: Iterable[Tagged], ours: Sequence[Series]) -> Iterator[tupl
                 yield one, beside
 
 
-def _ours(found: Iterable[Tagged], is_read: Callable[[Series], bool]) -> list[Series]:
+def _ours(found: Iterable[TaggedSeries], is_read: Callable[[Series], bool]) -> list[Series]:
     """Return the series that laklak reads; of several spellings of one the venue's: capitals without separators."""
     named: dict[tuple[str, str, str], list[Series]] = {}
     for one in found:
@@ -144,7 +146,7 @@ def _difference(tags: Mapping[str, str], series: Series) -> tuple[tuple[str, str
 
 
 def _told_apart(
-    apart: Mapping[str, str], group: Sequence[tuple[Tagged, list[Series]]], found: Sequence[Tagged]
+    apart: Mapping[str, str], group: Sequence[tuple[TaggedSeries, list[Series]]], found: Sequence[TaggedSeries]
 ) -> list[Doubles]:
     """Return one group if its common tags tell it from all others, else each of them by all its tags."""
     if len(group) > 1 and sum(_fits(one, apart) for one in found) == len(group):
@@ -153,7 +155,7 @@ def _told_apart(
     return [Doubles((one,), tuple(near), {**dict.fromkeys(TAGS, ""), **one.tags}) for one, near in group]
 
 
-def _fits(one: Tagged, apart: Mapping[str, str]) -> bool:
+def _fits(one: TaggedSeries, apart: Mapping[str, str]) -> bool:
     foreign = set(one.tags) - set(TAGS) - set(apart)
     return not foreign and all(one.tags.get(key, "") == value for key, value in apart.items())
 

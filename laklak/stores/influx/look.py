@@ -39,7 +39,7 @@ class Shard:
 
 
 @dataclass(frozen=True, slots=True)
-class Tagged:
+class TaggedSeries:
     """The points of a measurement that have exactly these tags: the times of the first and of the last.
 
     `like_candles`: the first or the last has a field of a candle.
@@ -75,7 +75,7 @@ class Look:
         return kinds
 
     async def other_fields(self, measurement: str) -> list[str]:
-        """The fields that no candle has."""
+        """Return the fields that no candle has."""
         return sorted({field for field, _ in await self._fields(measurement)}.difference(FIELDS))
 
     async def _fields(self, measurement: str) -> list[list[Any]]:
@@ -86,7 +86,7 @@ class Look:
     async def count_fields(
         self, measurement: str, condition: str, fields: Sequence[str], span: TimeRange
     ) -> dict[str, int]:
-        """How many points have each of these fields, of those that some have."""
+        """Count the points with each of these fields, without fields that none has."""
         what = ", ".join(f"count({influxql.name(field)}::field)" for field in fields)
         select = influxql.select(what, self._source(measurement), condition, influxql.within(span))
         (found,) = await self._ask(select)
@@ -158,20 +158,20 @@ class Look:
             counts += [max(1, _number_of_shards(found)) for found in answers]
         return counts
 
-    async def series(self, measurement: str) -> list[Tagged]:
+    async def series(self, measurement: str) -> list[TaggedSeries]:
         """Return every series with points, whatever their fields."""
         place = self._source(measurement)
         orders = (f"GROUP BY * ORDER BY time {order} LIMIT 1" for order in ("ASC", "DESC"))
         answers = await self._ask("; ".join(influxql.select("*", place, then=order) for order in orders))
         firsts, lasts = ({_set(rows.tags): rows for rows in found} for found in answers)
         return [
-            Tagged(dict(tags), rows.values[0][0], lasts[tags].values[0][0], _like_candles(rows, lasts[tags]))
+            TaggedSeries(dict(tags), rows.values[0][0], lasts[tags].values[0][0], _like_candles(rows, lasts[tags]))
             for tags, rows in firsts.items()
             if tags in lasts
         ]
 
     async def sums(self, measurement: str, condition: str, span: TimeRange) -> dict[int, DaySums]:
-        """Of the points in each UTC day: how many have a close, and the sum of each number."""
+        """Return for each UTC day how many points have a close, and the sum of each number."""
         count, *sums = [f"count({influxql.name('close')})", *(f"sum({influxql.name(field)})" for field in FIELDS)]
         asked = [
             influxql.select(what, self._source(measurement), condition, influxql.within(span), more, then=_BY_DAY)

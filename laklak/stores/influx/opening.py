@@ -6,7 +6,7 @@ from pathlib import Path
 
 from laklak.stores.access import StoreAccess
 from laklak.stores.influx.address import Address1, parse_address
-from laklak.stores.influx.database import Place
+from laklak.stores.influx.database import Database
 from laklak.stores.influx.dead_letter import FILE_NAME
 from laklak.stores.influx.store import InfluxStore
 
@@ -31,15 +31,15 @@ def open_influx(
         StoreUnavailable: there is no such address.
     """
     address = parse_address(access.where, password=access.password, token=access.token, org=access.org)
-    place: Place
+    place: Database
     if isinstance(address, Address1):
-        from laklak.stores.influx.v1.database import Place1
+        from laklak.stores.influx.v1.database import Database1
 
-        place = Place1(address, connections=_CONNECTIONS, gzip=access.gzip)
+        place = Database1(address, connections=_CONNECTIONS, gzip=access.gzip)
     else:
-        from laklak.stores.influx.v2.bucket import Place2
+        from laklak.stores.influx.v2.bucket import Database2
 
-        place = Place2(address, connections=_CONNECTIONS, gzip=access.gzip)
+        place = Database2(address, connections=_CONNECTIONS, gzip=access.gzip)
     return InfluxStore(
         place,
         state_dir=state_dir,

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from laklak.model.provenance import Stretch
 from laklak.model.series import TimeRange
-from laklak.stores.influx.database import PROVENANCE, Place
+from laklak.stores.influx.database import PROVENANCE, Database
 from laklak.stores.influx.stretches import Fields, StretchBook
 
 _FIELDS: Final[Mapping[str, type[str] | type[int]]] = {
@@ -21,7 +21,7 @@ _FIELDS: Final[Mapping[str, type[str] | type[int]]] = {
 }
 
 
-def provenance_book(place: Place, oldest_ms: Callable[[], int | None]) -> StretchBook[Stretch]:
+def provenance_book(place: Database, oldest_ms: Callable[[], int | None]) -> StretchBook[Stretch]:
     """Make the book of provenance of one database."""
     return StretchBook(place, PROVENANCE, _FIELDS, _stretch, _fields_of, oldest_ms)
 

@@ -14,7 +14,7 @@ import anyio
 
 from laklak.model.series import DAY_MS, Series, TimeRange
 from laklak.stores.base import Columns, DaySums, Oddities, Strays
-from laklak.stores.influx.database import Days, Edges, Layout, Place, parts, whole_days
+from laklak.stores.influx.database import Database, Days, Edges, Layout, parts, whole_days
 from laklak.stores.influx.lines import FIELDS, tags_of
 from laklak.stores.influx.proof import (
     DayProof,
@@ -68,7 +68,7 @@ class CandleReader:
 
     def __init__(
         self,
-        place: Place,
+        place: Database,
         types: FieldTypes,
         measurement: str,
         oldest_ms: Callable[[], int | None] = lambda: None,
@@ -125,7 +125,7 @@ class CandleReader:
         return dict(await self._counts(series, span, "days"))
 
     async def sums_by_day(self, series: Series, span: TimeRange) -> dict[int, DaySums]:
-        """The same with sums by the server, but for days in which something stands that is no candle."""
+        """Return the same with sums by the server; days that hold something else than candles are summed here."""
         if not span:
             return {}
         look = await self._seen(series, span, "sums")
@@ -145,7 +145,7 @@ class CandleReader:
             else:
                 sums = await server.sums(measurement, condition, part)
             for day, one in sums.items():
-                # A day may be cut by a shard in which there are no candles.
+                # A shard without candles may cut a day.
                 found[day] = found[day].also(one) if day in found else one
         return found
 
@@ -161,7 +161,7 @@ class CandleReader:
         return (await self._seen(series, span, question)).counts if span else {}
 
     async def _seen(self, series: Series, span: TimeRange, question: str) -> _Look:
-        """A look at `span`: the last one where it may still answer that question."""
+        """Return a look at `span`: the last one if it may still answer that question."""
         look = self._looks.get(series)
         if look is None or look.span != span or not look.gives(question):
             look = await self._look(series, span)

@@ -8,7 +8,7 @@ from typing import Final
 import anyio
 
 from laklak.stores.influx.doubles import Doubles
-from laklak.stores.influx.look import Look, Tagged
+from laklak.stores.influx.look import Look, TaggedSeries
 from laklak.stores.influx.v1 import influxql
 
 # A second for a million candles or two; a person waits for it.
@@ -19,7 +19,7 @@ class Removal:
     """How to remove doubles, and what that removes: exactly their points, on 1.x in every retention policy."""
 
     def __init__(
-        self, look: Look, measurement: str, doubles: Doubles, found: Iterable[Tagged], foreign: Collection[str]
+        self, look: Look, measurement: str, doubles: Doubles, found: Iterable[TaggedSeries], foreign: Collection[str]
     ) -> None:
         """`found`: all series of the measurement; `foreign`: its tags that no candle has."""
         self.look = look

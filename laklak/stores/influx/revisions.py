@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from laklak.model.revisions import Revision, row_text, row_values
 from laklak.model.series import Series, TimeRange
-from laklak.stores.influx.database import REVISIONS, Place
+from laklak.stores.influx.database import REVISIONS, Database
 from laklak.stores.influx.lines import key_of, point_line, tags_of
 from laklak.stores.influx.stretches import Fields, send_lines
 
@@ -36,7 +36,7 @@ Laid = Sequence[tuple[Series, Revision, int]]
 class RevisionBook:
     """The revisions of one database; `oldest_ms` returns the first minute that can be written, if any is dropped."""
 
-    def __init__(self, place: Place, oldest_ms: Callable[[], int | None]) -> None:
+    def __init__(self, place: Database, oldest_ms: Callable[[], int | None]) -> None:
         self._place = place
         self._oldest_ms = oldest_ms
 

@@ -13,12 +13,12 @@ from typing import Any, Final
 
 from laklak.model.records import EVERY_SYMBOL, FACTS, GapFill, RunRecord
 from laklak.model.series import DAY_MS, Interval, Series, TimeRange, iso, ms_of
-from laklak.stores.influx.database import GAP_FILLS, LAST_MS, NOTHING, RUNS, Kinds, Place
+from laklak.stores.influx.database import GAP_FILLS, LAST_MS, NOTHING, RUNS, Database, FieldKinds
 from laklak.stores.influx.lines import NO_TEXT, TAGS, key_of, point_line, tags_of
 from laklak.stores.influx.stretches import Fields, send_lines
 
-_RUN: Final[Kinds] = {**dict.fromkeys(("started_at", "range_start", "range_end"), str), **FACTS}
-_FILL: Final[Kinds] = {
+_RUN: Final[FieldKinds] = {**dict.fromkeys(("started_at", "range_start", "range_end"), str), **FACTS}
+_FILL: Final[FieldKinds] = {
     **dict.fromkeys((*TAGS, "range_start", "range_end"), str),
     **dict.fromkeys(("coverage_before", "coverage_after"), float),
     **dict.fromkeys(("requests", "rows"), int),
@@ -32,7 +32,7 @@ _FILLS_READ: Final = 1_000_000
 class RunBook:
     """The runs of one database."""
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: Database) -> None:
         self._place = place
 
     async def add(self, run: RunRecord, keep_days: int | None) -> None:

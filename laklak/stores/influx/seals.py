@@ -17,7 +17,7 @@ from typing import Final
 
 from laklak.errors import StoreError
 from laklak.model.series import DAY_MS, Interval, Series, TimeRange
-from laklak.stores.influx.database import SEALS, Days, Place, whole_days
+from laklak.stores.influx.database import SEALS, Database, Days, whole_days
 from laklak.stores.influx.lines import key_of, point_line, tags_of
 from laklak.stores.influx.proof import DayProof, bits_by_day, bits_of, full_day
 
@@ -102,7 +102,9 @@ class _Series:
 class SealBook:
     """The days of the series that this run has looked at or written to. Notes nothing before `open`."""
 
-    def __init__(self, place: Place, measurement_of: Callable[[str], str], oldest_ms: Callable[[], int | None]) -> None:
+    def __init__(
+        self, place: Database, measurement_of: Callable[[str], str], oldest_ms: Callable[[], int | None]
+    ) -> None:
         self._place = place
         self._measurement_of = measurement_of
         self._oldest_ms = oldest_ms

@@ -47,7 +47,7 @@ from laklak.stores.influx import checking as examine
 from laklak.stores.influx.absences import AbsenceBook
 from laklak.stores.influx.calling import OPENING_PATIENCE_S
 from laklak.stores.influx.contents import Contents
-from laklak.stores.influx.database import META, NOTES, Place, Retention, clipped
+from laklak.stores.influx.database import META, NOTES, Database, Retention, clipped
 from laklak.stores.influx.dead_letter import DeadLetter
 from laklak.stores.influx.files import FileBook
 from laklak.stores.influx.lines import key_of, point_line
@@ -98,7 +98,7 @@ class InfluxStore(StoreBase):
 
     def __init__(
         self,
-        place: Place,
+        place: Database,
         *,
         state_dir: str | Path,
         create: bool,

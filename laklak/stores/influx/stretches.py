@@ -16,7 +16,7 @@ import anyio
 from laklak.errors import StoreError
 from laklak.model.series import Series, TimeRange
 from laklak.model.spans import R, laid_over
-from laklak.stores.influx.database import LAST_MS, Place
+from laklak.stores.influx.database import LAST_MS, Database
 from laklak.stores.influx.lines import key_of, point_line, tags_of
 
 ALL_TIME: Final = TimeRange(-LAST_MS, LAST_MS)
@@ -35,7 +35,7 @@ class StretchBook(Generic[R]):
 
     def __init__(
         self,
-        place: Place,
+        place: Database,
         measurement: str,
         fields: Mapping[str, type[str] | type[int]],
         read: Callable[[TimeRange, Sequence[Any]], R],
@@ -178,7 +178,7 @@ class StretchBook(Generic[R]):
         return rows
 
 
-async def send_lines(place: Place, measurement: str, lines: Iterable[str]) -> None:
+async def send_lines(place: Database, measurement: str, lines: Iterable[str]) -> None:
     """Write points of a measurement of ours; StoreError if the server does not take them."""
     waiting = list(lines)
     for i in range(0, len(waiting), _LINES_PER_WRITE):

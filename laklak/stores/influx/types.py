@@ -19,14 +19,14 @@ import anyio
 
 from laklak.model.series import DAY_MS, MINUTE_MS, TimeRange
 from laklak.model.spans import parted
-from laklak.stores.influx.database import Place
+from laklak.stores.influx.database import Database
 from laklak.stores.influx.look import Look, Shard
 
 _FLOAT: Final = "float"
 
 
 @dataclass(frozen=True, slots=True)
-class Closed:
+class ClosedStretch:
     """A stretch of a measurement where fields are no floats, or may be none; it lies in `shard`.
 
     `conflicts`: their types there, as in `close is integer, volume may be string`.
@@ -49,13 +49,13 @@ class Cell:
 class FieldTypes:
     """Finds the closed stretches of the measurements of one database; asks about each shard once."""
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: Database) -> None:
         self._place = place
         self._lock = anyio.Lock()
         self._kinds: dict[str, Mapping[str, frozenset[str]]] = {}
         self._shards: list[Cell] | None = None
         self._pieces: dict[tuple[str, TimeRange], list[Cell]] = {}
-        self._found: dict[tuple[str, Cell], Closed | None] = {}
+        self._found: dict[tuple[str, Cell], ClosedStretch | None] = {}
 
     async def mixed(self, measurement: str) -> Mapping[str, frozenset[str]]:
         """Return a candle's fields that are no floats somewhere in a measurement, with these types; looked up once."""
@@ -67,7 +67,7 @@ class FieldTypes:
             known = self._kinds[measurement] = {field: own for field, own in others.items() if own}
         return known
 
-    async def closed(self, measurement: str, span: TimeRange) -> list[Closed]:
+    async def closed(self, measurement: str, span: TimeRange) -> list[ClosedStretch]:
         """Return the closed stretches that `span` touches, in order and disjoint; a shard with a number comes whole."""
         kinds = await self.mixed(measurement)
         look = await self._place.look() if kinds and span else None
@@ -83,9 +83,9 @@ class FieldTypes:
             found = [await self._look_at(look, measurement, kinds, cell) for cell in cells]
         return list(_joined(one for one in found if one is not None))
 
-    def found(self) -> list[tuple[str, Closed]]:
+    def found(self) -> list[tuple[str, ClosedStretch]]:
         """Return all closed stretches found so far, with their measurements."""
-        by_measurement: dict[str, list[Closed]] = {}
+        by_measurement: dict[str, list[ClosedStretch]] = {}
         for (measurement, _), one in self._found.items():
             if one is not None:
                 by_measurement.setdefault(measurement, []).append(one)
@@ -112,7 +112,7 @@ class FieldTypes:
 
     async def _look_at(
         self, look: Look, measurement: str, mixed: Mapping[str, frozenset[str]], cell: Cell
-    ) -> Closed | None:
+    ) -> ClosedStretch | None:
         key = (measurement, cell)
         if key not in self._found:
             conflicts: list[str] = []
@@ -125,7 +125,7 @@ class FieldTypes:
                     ]
                     conflicts += [f"{field} may be {one}" for one in may_be]
             shard = cell.shard
-            self._found[key] = Closed(shard.span, shard, ", ".join(conflicts)) if conflicts else None
+            self._found[key] = ClosedStretch(shard.span, shard, ", ".join(conflicts)) if conflicts else None
         return self._found[key]
 
     async def _cut(self, look: Look, measurement: str, span: TimeRange) -> list[Cell]:
@@ -174,11 +174,11 @@ def cells_of(shards: Sequence[Shard]) -> list[Cell]:
 
 
 async def _cells_where(look: Look, measurement: str, parts: Sequence[TimeRange]) -> list[Cell | None]:
-    """The parts as cells; None for one that is to be halved, for a shard may be alone in a half of it."""
+    """Return the parts as cells; None for one to halve, because a shard may be alone in a half."""
     counts = await look.shards_in(measurement, parts)
     several = [i for i, count in enumerate(counts) if count > 1]
     at_edges = iter(await look.shards_in(measurement, [edge for i in several for edge in _edges(parts[i])]))
-    # Shards that are at both its ends lie over all of a part.
+    # Shards at both ends of a part lie over all of it.
     over_all = {i for i in several if [next(at_edges), next(at_edges)] == [counts[i]] * 2}
     return [
         Cell(Shard(part), part, counts[i] <= 1)
@@ -189,7 +189,7 @@ async def _cells_where(look: Look, measurement: str, parts: Sequence[TimeRange])
 
 
 def _halves(span: TimeRange) -> tuple[TimeRange, TimeRange]:
-    """The span cut at a minute."""
+    """Cut the span in two, at a minute."""
     middle_ms = span.start_ms + max(MINUTE_MS, (span.end_ms - span.start_ms) // 2 // MINUTE_MS * MINUTE_MS)
     return TimeRange(span.start_ms, middle_ms), TimeRange(middle_ms, span.end_ms)
 
@@ -200,9 +200,9 @@ def _edges(span: TimeRange) -> tuple[TimeRange, TimeRange]:
     return TimeRange(span.start_ms, span.start_ms + 1), TimeRange(last_ms, last_ms + 1)
 
 
-def _joined(found: Iterable[Closed]) -> Iterator[Closed]:
+def _joined(found: Iterable[ClosedStretch]) -> Iterator[ClosedStretch]:
     """Put them in order and make them disjoint; like neighbours without a number become one."""
-    before: Closed | None = None
+    before: ClosedStretch | None = None
     for one in sorted(found, key=lambda one: (one.span.start_ms, -one.span.end_ms)):
         span = one.span
         if before is not None:
@@ -211,12 +211,12 @@ def _joined(found: Iterable[Closed]) -> Iterator[Closed]:
             alike = before.shard.number is None and before.conflicts == one.conflicts
             if span and alike and before.span.end_ms == span.start_ms:
                 span = TimeRange(before.span.start_ms, span.end_ms)
-                before = Closed(span, Shard(span), one.conflicts)
+                before = ClosedStretch(span, Shard(span), one.conflicts)
                 continue
         if not span:
             continue
         if before is not None:
             yield before
-        before = Closed(span, one.shard, one.conflicts)
+        before = ClosedStretch(span, one.shard, one.conflicts)
     if before is not None:
         yield before

@@ -12,7 +12,7 @@ from typing import Any, Final, Literal
 
 import orjson
 
-Kind = Literal["ok", "lines refused", "send less", "denied", "gone", "full", "passing", "foreign", "failed"]
+VerdictKind = Literal["ok", "lines refused", "send less", "denied", "gone", "full", "passing", "foreign", "failed"]
 """What to do: go on; find out which lines are stored; try with fewer lines, for none is stored; log in; make the
 
 database; make room; try again; ask an address that is an InfluxDB; give up.
@@ -33,7 +33,7 @@ _BUSY: Final = re.compile(r"timeout|timed out|max-concurrent-queries|limit excee
 class Verdict:
     """What an answer means; `reason`: the server's own sentence, `retry_after_s`: the wait it asked for, if any."""
 
-    kind: Kind
+    kind: VerdictKind
     reason: str = ""
     retry_after_s: float | None = None
 

@@ -12,7 +12,7 @@ import anyio
 from laklak.model.candles import Candles
 from laklak.model.series import Series, TimeRange
 from laklak.stores.base import Delivery
-from laklak.stores.influx.database import Place
+from laklak.stores.influx.database import Database
 from laklak.stores.influx.dead_letter import DeadLetter
 from laklak.stores.influx.lines import CandleLines, candle_lines, key_of, tags_of
 from laklak.stores.influx.reader import CandleReader
@@ -61,7 +61,7 @@ class CandleWriter:
 
     def __init__(
         self,
-        place: Place,
+        place: Database,
         reader: CandleReader,
         dead_letter: DeadLetter,
         *,
@@ -72,7 +72,7 @@ class CandleWriter:
         self._reader = reader
         self._dead_letter = dead_letter
         self._lines_per_batch = lines_per_batch
-        self._places = anyio.Semaphore(in_flight)
+        self._slots = anyio.Semaphore(in_flight)
 
     async def write(self, deliveries: Sequence[Delivery]) -> dict[int, list[int]]:
         """Write all candles; return, by number of the delivery, the open_times refused for good, rising."""
@@ -110,7 +110,7 @@ class CandleWriter:
 
     async def _write_batch(self, batch: Batch, refused: dict[int, list[int]]) -> None:
         # Lines are made only once they can be sent: the text of a large write never exists as a whole.
-        async with self._places:
+        async with self._slots:
             await self._send(batch, refused)
 
     async def _send(self, batch: Batch, refused: dict[int, list[int]]) -> None:

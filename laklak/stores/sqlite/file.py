@@ -38,8 +38,9 @@ _DAMAGED_HINT: Final = "move the file away and run again, or try `sqlite3 FILE .
 
 
 def check_place(path: str, *, reading: bool = False) -> None:
-    """Raise StoreUnavailable when a store file can neither be at `path` nor be made there; of one that is only to be
-    read nothing is asked that only writing needs.
+    """Raise StoreUnavailable if `path` neither is nor can be a store file.
+
+    With `reading` require nothing that only writing needs.
     """
     folder = os.path.dirname(path)
     mode = None
@@ -68,7 +69,7 @@ def check_place(path: str, *, reading: bool = False) -> None:
 
 
 def no_right(path: str) -> StoreUnavailable | None:
-    """What is said where the file or its folder may not be written to; None where both may."""
+    """Say why the file or its folder may not be written to; None if both may."""
     for place, needed in ((os.path.dirname(path), os.W_OK | os.X_OK), (path, os.R_OK | os.W_OK)):
         if os.path.exists(place) and not os.access(place, needed):
             return StoreUnavailable(
@@ -80,7 +81,7 @@ def no_right(path: str) -> StoreUnavailable | None:
 
 
 def is_blank(path: str, *, reading: bool = False) -> bool:
-    """Whether the file is missing, empty, or a SQLite database in which nothing has been made yet.
+    """Whether the file is missing, empty, or a SQLite database without any table yet.
 
     Raises StoreUnavailable for a place where no store can be, and for a file that is not ours or is newer than this
     program; touches nothing.
@@ -134,9 +135,9 @@ def open_reader(path: str) -> sqlite3.Connection:
 
 
 def open_kept(path: str, *, still: bool) -> sqlite3.Connection:
-    """Open a store that may not be written to, by us at least; with `still` nobody writes to it, see `stillness`.
+    """Open a store that we may not write to; with `still` nobody writes to it, see `stillness`.
 
-    Raises StoreUnavailable where it would have to be brought up to date.
+    Raises StoreUnavailable if it would have to be brought up to date.
     """
     connection = _connect(address_of(path, still=still))
     try:
@@ -153,14 +154,14 @@ def open_kept(path: str, *, still: bool) -> sqlite3.Connection:
 
 
 def address_of(path: str, *, still: bool = False) -> str:
-    """The address under which SQLite only reads a file; with `still` without locks, and without files beside it."""
+    """Return the address with which SQLite only reads a file; with `still`, without locks and files beside it."""
     return f"file:{quote(os.fsencode(path))}?mode=ro{'&immutable=1' if still else ''}"
 
 
 def stillness(path: str) -> tuple[int, int] | None:
-    """Time and size of a file that nobody writes to; None where somebody may: then there is a log beside it.
+    """Return time and size of a file that nobody writes to; None if somebody may, which a log beside it shows.
 
-    A still one is read as it stands: a reader of the usual kind makes a log that its owner could not write to.
+    A still file is read as it stands: a usual reader makes a log that its owner could not write to.
     """
     if _size(path + "-wal"):
         return None

@@ -15,7 +15,7 @@ from influx_places import Bucket
 
 from laklak.model.series import DAY_MS, MINUTE_MS, Series
 from laklak.stores.influx.doubles import find_doubles, lengths_ms, plain_symbol
-from laklak.stores.influx.look import Look, Tagged
+from laklak.stores.influx.look import Look, TaggedSeries
 from laklak.stores.influx.removal import Removal
 
 START = 1_767_225_600_000
@@ -26,7 +26,9 @@ VALUES = "open=1,high=1,low=1,close=1,volume=1"
 
 
 def tagged(*keys):
-    return [Tagged(dict(pair.split("=") for pair in key.split(",") if pair), START, START + MINUTE_MS) for key in keys]
+    return [
+        TaggedSeries(dict(pair.split("=") for pair in key.split(",") if pair), START, START + MINUTE_MS) for key in keys
+    ]
 
 
 def doubles_among(*keys):
@@ -93,7 +95,9 @@ def test_any_text_is_read_as_a_length_or_not(text):
 
 
 def test_points_of_other_fields_double_nothing():
-    other = Tagged({"exchange": "Binance", "symbol": "BTCUSDT", "timeframe": "1m"}, START, START, like_candles=False)
+    other = TaggedSeries(
+        {"exchange": "Binance", "symbol": "BTCUSDT", "timeframe": "1m"}, START, START, like_candles=False
+    )
 
     assert find_doubles([*tagged(BTC), other], lambda series: True) == []
 

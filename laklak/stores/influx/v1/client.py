@@ -15,7 +15,7 @@ from yarl import URL
 from laklak.errors import StoreError
 from laklak.stores.base import Columns
 from laklak.stores.influx.address import Address1
-from laklak.stores.influx.calling import BODY_MAX, TIMEOUT, USER_AGENT, Caller, Passing, clock_ahead_ms, gzipped
+from laklak.stores.influx.calling import BODY_MAX, TIMEOUT, USER_AGENT, Caller, PassingFault, clock_ahead_ms, gzipped
 from laklak.stores.influx.columns import MSGPACK, FailedStatement, read_columns
 from laklak.stores.influx.ping import Greeting
 from laklak.stores.influx.verdicts import OK, Verdict, judge_query, judge_statement, judge_write
@@ -78,7 +78,7 @@ class Client1:
                 if response.status in (401, 403):
                     await self._judge(judge_query, response)
                 if response.status == 429 or response.status >= 500:
-                    raise Passing(f"HTTP status {response.status}")
+                    raise PassingFault(f"HTTP status {response.status}")
                 version = response.headers.get("X-Influxdb-Version")
                 return Greeting(version, response.status, clock_ahead_ms(response.headers))
 
@@ -148,7 +148,7 @@ class Client1:
         if rest:
             answers, unfinished = take_piece(rest, self.caller, answers)
         if unfinished:
-            raise Passing("the answer was cut off")
+            raise PassingFault("the answer was cut off")
         return answers
 
     def _http(self) -> aiohttp.ClientSession:
@@ -183,7 +183,7 @@ async def columns_of(body: bytes, step_ms: int, caller: Caller) -> Columns | Non
             caller.act_on(verdict)
         return None
     except ValueError as exc:
-        raise Passing("the answer to a query was cut off or no InfluxDB answer") from exc
+        raise PassingFault("the answer to a query was cut off or no InfluxDB answer") from exc
 
 
 def _judge_write(status: int, headers: Mapping[str, str], body: bytes) -> Verdict:
@@ -205,7 +205,7 @@ def take_piece(piece: bytes, caller: Caller, answers: list[list[Rows]] | None = 
             for series in result.get("series", ()):
                 _add(answers[result["statement_id"]], series)
     except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError) as exc:
-        raise Passing("the answer to a query was no InfluxDB answer") from exc
+        raise PassingFault("the answer to a query was no InfluxDB answer") from exc
     unfinished = any(
         result.get("partial") or any(series.get("partial") for series in result.get("series", ()))
         for result in results["results"]

@@ -22,9 +22,9 @@ from laklak.stores.influx.database import (
     SEALS,
     Days,
     Edges,
-    Kinds,
+    FieldKinds,
     Layout,
-    Opened,
+    Opening,
     Points,
     Retention,
     StrayRemoval,
@@ -57,8 +57,8 @@ _KINDS: Final[Mapping[AbsenceKind, str]] = {
 }
 
 
-class Place1:
-    """See laklak.stores.influx.database.Place."""
+class Database1:
+    """See laklak.stores.influx.database.Database."""
 
     def __init__(self, address: Address1, *, connections: int, gzip: bool) -> None:
         self.address = address
@@ -77,7 +77,7 @@ class Place1:
     def looks_past_ends(self) -> bool:
         return False
 
-    async def open(self, *, create: bool) -> Opened:
+    async def open(self, *, create: bool) -> Opening:
         self._client.open()
         greeting = await self._client.ping()
         version = check_greeting(self.address, greeting)
@@ -85,7 +85,7 @@ class Place1:
         if exists:
             self._retention = await server.find_retention(self._client)
             self._policy = self._retention.policy or ""
-        return Opened(version, greeting.clock_ahead_ms, exists, made)
+        return Opening(version, greeting.clock_ahead_ms, exists, made)
 
     async def close(self) -> None:
         await self._client.close()
@@ -242,7 +242,7 @@ class Place1:
     async def last_rows(
         self,
         measurement: str,
-        fields: Kinds,
+        fields: FieldKinds,
         last: int,
         *,
         span: TimeRange | None = None,
@@ -257,7 +257,7 @@ class Place1:
     async def forget(self, measurement: str, span: TimeRange) -> None:
         await self._client.query(influxql.delete(measurement, influxql.within(span)))
 
-    async def _rows(self, question: str, fields: Kinds) -> list[tuple[int, tuple[Any, ...]]]:
+    async def _rows(self, question: str, fields: FieldKinds) -> list[tuple[int, tuple[Any, ...]]]:
         found = await self._client.query(question)
         kinds = tuple(fields.values())
         return [(time_ms, tuple(map(cell_of, cells, kinds))) for rows in found[0] for time_ms, *cells in rows.values]

@@ -27,9 +27,9 @@ from laklak.stores.influx.database import (
     SEALS,
     Days,
     Edges,
-    Kinds,
+    FieldKinds,
     Layout,
-    Opened,
+    Opening,
     Points,
     Retention,
     StrayRemoval,
@@ -71,8 +71,8 @@ _BY_DAY: Final = flux.counted_by(f"{DAY_MS}ms")
 _IMPOSSIBLE_NAME: Final = "_laklak"
 
 
-class Place2:
-    """See laklak.stores.influx.database.Place.
+class Database2:
+    """See laklak.stores.influx.database.Database.
 
     Points with more tags than the three of a candle come in tables with more columns, which are left out.
     """
@@ -96,7 +96,7 @@ class Place2:
     def looks_past_ends(self) -> bool:
         return True
 
-    async def open(self, *, create: bool) -> Opened:
+    async def open(self, *, create: bool) -> Opening:
         self._client.open()
         greeting = await self._client.ping()
         version = check_greeting(self.address, greeting)
@@ -105,7 +105,7 @@ class Place2:
         if isinstance(found, Verdict) and found.kind == "gone":
             self._check_org(found)
             if not create:
-                return Opened(version, greeting.clock_ahead_ms, exists=False, made=False)
+                return Opening(version, greeting.clock_ahead_ms, exists=False, made=False)
             await self._make()
             found, made = await self._client.find_bucket(), True
         if isinstance(found, Verdict):
@@ -114,7 +114,7 @@ class Place2:
                 hint=self.address.login_hint,
             )
         self._retention = Retention(found.name, found.duration_ms, found.shard_ms)
-        return Opened(version, greeting.clock_ahead_ms, exists=True, made=made)
+        return Opening(version, greeting.clock_ahead_ms, exists=True, made=made)
 
     async def close(self) -> None:
         await self._client.close()
@@ -186,7 +186,7 @@ class Place2:
         return Days(found["days"], parts, found["seals"])
 
     async def full_days(self, measurement: str, series: Series, span: TimeRange) -> set[int]:
-        """See Place.  Of each field the server counts per day, without handing out points:
+        """See Database.  Of each field the server counts per day, without handing out points:
 
             points   as many as there are places on the grid
             places   stretches [place, next place) that are not empty: one point in each, then
@@ -298,7 +298,7 @@ class Place2:
         return [name for table in tables for name in table["_value"]]
 
     async def layout(self, measurement: str) -> Layout:
-        """See Place. Types are those of the first and the last point of each field of each series."""
+        """See Database. Types are those of the first and the last point of each field of each series."""
         points = self._points(measurement, FIELDS, flux.ALL_TIME)
         bare = flux.without()
         question = flux.several(first=points + " |> first()" + bare, last=points + " |> last()" + bare)
@@ -381,7 +381,7 @@ class Place2:
     async def last_rows(
         self,
         measurement: str,
-        fields: Kinds,
+        fields: FieldKinds,
         last: int,
         *,
         span: TimeRange | None = None,
@@ -396,7 +396,7 @@ class Place2:
     async def forget(self, measurement: str, span: TimeRange) -> None:
         await self._client.delete(measurement, span)
 
-    async def _rows(self, question: str, fields: Kinds) -> list[tuple[int, tuple[Any, ...]]]:
+    async def _rows(self, question: str, fields: FieldKinds) -> list[tuple[int, tuple[Any, ...]]]:
         kinds = tuple(fields.values())
         return [
             (time_ns(time) // _NS_PER_MS, tuple(map(cell_of, cells, kinds)))

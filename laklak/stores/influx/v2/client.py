@@ -20,7 +20,7 @@ from laklak.errors import StoreError
 from laklak.model.series import DAY_MS, TimeRange
 from laklak.stores.base import Columns
 from laklak.stores.influx.address import Address2
-from laklak.stores.influx.calling import BODY_MAX, TIMEOUT, USER_AGENT, Caller, Passing, clock_ahead_ms, gzipped
+from laklak.stores.influx.calling import BODY_MAX, TIMEOUT, USER_AGENT, Caller, PassingFault, clock_ahead_ms, gzipped
 from laklak.stores.influx.columns import MSGPACK
 from laklak.stores.influx.ping import Greeting
 from laklak.stores.influx.v1.client import Rows, accepts, columns_of, pieces_of, take_piece
@@ -103,7 +103,7 @@ class Client2:
                 response = await PingService(self._api()).get_ping_async(_preload_content=False)
                 async with response:
                     if response.status == 429 or response.status >= 500:
-                        raise Passing(f"HTTP status {response.status}")
+                        raise PassingFault(f"HTTP status {response.status}")
                     version = response.headers.get("X-Influxdb-Version")
                     return Greeting(version, response.status, clock_ahead_ms(response.headers))
 
@@ -180,14 +180,14 @@ class Client2:
 
     async def _tables(self, body: bytes) -> list[Table]:
         if not is_whole(body):
-            raise Passing("the answer to a query was cut off or no InfluxDB answer")
+            raise PassingFault("the answer to a query was cut off or no InfluxDB answer")
         try:
             return await asyncio.to_thread(read_tables, body) if len(body) > _LARGE else read_tables(body)
         except FluxError as exc:
             self.caller.act_on(judge_statement(str(exc)))
             raise
         except (ValueError, csv.Error) as exc:
-            raise Passing("the answer to a query was no InfluxDB answer") from exc
+            raise PassingFault("the answer to a query was no InfluxDB answer") from exc
 
     # InfluxQL
 
@@ -226,7 +226,7 @@ class Client2:
                     self.caller.act_on(judge_query(*await self._taken(response)))
                 answers, unfinished = take_piece(await self.caller.body_of(response), self.caller)
                 if unfinished:
-                    raise Passing("the answer was cut off")
+                    raise PassingFault("the answer was cut off")
                 return answers
 
         return await self.caller.persist(attempt)
