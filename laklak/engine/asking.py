@@ -183,7 +183,7 @@ class Asking:
 
     async def _take_in(self, ledger: Ledger, question: FirstQuestion | SecondQuestion, checked: Checked) -> Delivery:
         """Settle what an answer says."""
-        chunk, now_ms = question.chunk, self._feed.clock.now_ms()
+        chunk, now_ms = question.chunk, self._feed.now_ms()
         self._rounds.saw(ledger, checked)
         in_sessions = self._feed.venue.trades_in_sessions
         if checked.final_ms is not None and not in_sessions:
@@ -243,7 +243,7 @@ class Asking:
         times += checked.candles.open_times
         if not feed.size.learning or checked.strays or not feed.hear_size(chunk, times):
             return chunk
-        log.info("answers are cut venue=%s rows=%d", feed.venue.name, feed.page)
+        log.info("answers are cut venue=%s rows=%d", feed.name, feed.page)
         self._cut_anew()
         before = chunk.until(min(times))
         if before.wanted:

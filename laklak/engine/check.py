@@ -119,7 +119,7 @@ class Check:
                     group.start_soon(self._look_at_venue, name, feeds)
         for feed in feeds:
             if feed.no_api is None:
-                self._add(feed.venue.name, *self._of_listing(feed))
+                self._add(feed.name, *self._of_listing(feed))
         if self._seen.store is not None:
             self._hold_against_store(self._seen.store, feeds)
         return Checkup(
@@ -213,7 +213,7 @@ class Check:
     def _hold_against_store(self, store: Store, feeds: Sequence[Feed]) -> None:
         """Add what only shows when the venues have answered; what is wrong with all of them is said once."""
         found: dict[tuple[str, str], Finding] = {}
-        for feed in sorted(feeds, key=lambda feed: self._venues.index(feed.venue.name)):
+        for feed in sorted(feeds, key=lambda feed: self._venues.index(feed.name)):
             for about, error in self._conflicts(store, feed):
                 found.setdefault((about, str(error)), Finding.of(error))
         for (about, _), finding in found.items():
@@ -230,7 +230,7 @@ class Check:
         if settings.days is None and settings.start is None:
             return
         try:
-            clock_ms = feed.clock.now_ms()
+            clock_ms = feed.now_ms()
             span = clip_to_clock(
                 settings.start_ms, settings.end_ms, settings.days, clock_ms, settings.interval, settings.settle_s
             )
@@ -244,13 +244,13 @@ class Check:
 
     def _other_addresses(self, store: Store, feed: Feed) -> Iterator[LaklakError]:
         """Sources of a run whose candles would not fit to those that are there."""
-        there = self._seen.addresses.get(feed.venue.name, Addresses())
+        there = self._seen.addresses.get(feed.name, Addresses())
         for source, address in feed.sources.items():
             fitting = there.of(source)
             # Whether an archive is a simulator's only its files would tell.
             untold = source == "files" and SIMULATOR in fitting
             if fitting and not untold and not fits(address, fitting, mixing=False):
-                yield address_refusal(store.display, feed.venue.name, source, address, fitting)
+                yield address_refusal(store.display, feed.name, source, address, fitting)
 
     # A venue
 
@@ -303,13 +303,11 @@ class Check:
         if reader is None:
             return []
         host = reader.downloader.host
-        setting = f"LAKLAK_{feed.venue.name.upper()}_ARCHIVE_URL"
+        setting = f"LAKLAK_{feed.name.upper()}_ARCHIVE_URL"
         without = "a run goes on without them and leaves open what only they can prove; --source rest asks for none"
         trouble = f"has not answered within {_FILES_S:g} s"
         symbol = next(iter(feed.listing.instruments), "BTCUSDT")
-        file = reader.archive.day_file(
-            Series(feed.venue.name, symbol, self._order.settings.interval), feed.clock.now_ms() - DAY_MS
-        )
+        file = reader.archive.day_file(Series(feed.name, symbol, self._order.settings.interval), feed.now_ms() - DAY_MS)
         with anyio.move_on_after(_FILES_S):
             try:
                 if await reader.is_archive(file):
@@ -322,7 +320,7 @@ class Check:
 
     def _of_listing(self, feed: Feed) -> list[Finding]:
         """What is odd with symbols of the asset list, and what a run does about those that are not listed."""
-        asked = dict.fromkeys(one.symbol for one in self._order.asked if one.venue == feed.venue.name)
+        asked = dict.fromkeys(one.symbol for one in self._order.asked if one.venue == feed.name)
         unlisted = [symbol for symbol in asked if symbol not in feed.listing.instruments]
         odd = [f"{symbol} {feed.listing.odd[symbol]}" for symbol in asked if symbol in feed.listing.odd]
         found = [Finding("warning", f"odd in its listing, and not counted: {some_of(odd)}")] if odd else []
@@ -353,7 +351,7 @@ class Check:
         known: list[str] = []
         unknown: list[str] = []
         for symbol in symbols:
-            look = last_look(self._seen.knowledge, Series(feed.venue.name, symbol, self._order.settings.interval))
+            look = last_look(self._seen.knowledge, Series(feed.name, symbol, self._order.settings.interval))
             if look is not None:
                 (unknown if look.words is None else known).append(
                     f"{symbol} ({look.words or f'looked for at {iso(look.at_ms // 1000 * 1000)}'})"
@@ -386,7 +384,7 @@ class Check:
             return Finding(
                 "problem",
                 f"{name} has not answered within {limit}",
-                f"check the network, the name server, HTTPS_PROXY, and LAKLAK_{feed.venue.name.upper()}_URL",
+                f"check the network, the name server, HTTPS_PROXY, and LAKLAK_{feed.name.upper()}_URL",
             )
         # What could not be asked has waited for its turn, not for the venue.
         return Finding(
@@ -424,9 +422,9 @@ def _line(feed: Feed, order: Order) -> Iterator[Finding]:
 def _clock(feed: Feed) -> Finding:
     """How far this machine's clock is from the venue's, half of the way of the answer taken off."""
     if feed.transport.simulated:
-        return Finding("ok", f"its clock says {iso(feed.clock.now_ms() // 1000 * 1000)}; a simulator's is its own")
+        return Finding("ok", f"its clock says {iso(feed.now_ms() // 1000 * 1000)}; a simulator's is its own")
     way_ms = round(feed.transport.round_trip_s * 500)
-    ahead_ms = time.time_ns() // 1_000_000 - feed.clock.now_ms() - feed.clock.behind_ms - way_ms
+    ahead_ms = time.time_ns() // 1_000_000 - feed.now_ms() - feed.clock.behind_ms - way_ms
     text = f"this machine's clock is {_span(abs(ahead_ms))} {'ahead of' if ahead_ms >= 0 else 'behind'} its clock"
     text = f"{text} (round trip {_span(2 * way_ms)})"
     facts = {"clock_ahead_ms": ahead_ms, "round_trip_ms": 2 * way_ms}
@@ -462,7 +460,7 @@ def _weight(feed: Feed, order: Order) -> Finding:
     if not used:
         return Finding("ok", f"{text}; its answers do not say how much is used", facts=facts)
     text = f"{text}; {used:,} used in this minute, {others:,} of it not by this check"
-    modest = not others or order.settings.venues[feed.venue.name].budget == "max"
+    modest = not others or order.settings.venues[feed.name].budget == "max"
     address = feed.limiter.first.address
     if modest or address is None or feed.budget + others <= address.allowed:
         return Finding("ok", text, facts=facts)

@@ -130,8 +130,8 @@ class Fetch:
             self._say_why(feed, at_work.ledgers)
             if feed.connected:
                 corrected = {one.plan.series: one.corrected for one in at_work.ledgers if one.corrected}
-                feed.fresh.note(self._knowledge, corrected, feed.clock.now_ms())
-                feed.size.remember(self._knowledge, feed.clock.now_ms())
+                feed.fresh.note(self._knowledge, corrected, feed.now_ms())
+                feed.size.remember(self._knowledge, feed.now_ms())
         self._unsure.settle(
             (ledger.plan.series, parted([ledger.plan.wanted], ledger.plan.blocked)[0])
             for ledger in self._report.ledgers
@@ -140,7 +140,7 @@ class Fetch:
 
     def _take_on(self, feed: Feed) -> None:
         order, knowledge, report, observer = self._order, self._knowledge, self._report, self._observer
-        lives = self._lives[feed.venue.name]
+        lives = self._lives[feed.name]
         beyond = Beyond(feed, knowledge, lives, report, recheck=order.recheck)
         rounds = Rounds(feed, lives, beyond, order, report, self._deliveries)
         lost = partial(self._lost, feed)
@@ -150,7 +150,7 @@ class Fetch:
             reading = Reading(
                 feed, feed.reader, beyond, rounds, order, self._store, knowledge, report, observer, self._deliveries
             )
-        ledgers = [one for one in report.ledgers if one.plan.series.venue == feed.venue.name]
+        ledgers = [one for one in report.ledgers if one.plan.series.venue == feed.name]
         self._feeds.append(feed)
         self._at_work[feed] = AtWork(feed, ledgers, rounds, asking, reading)
 
@@ -212,7 +212,7 @@ class Fetch:
                         return
                     await questions.send(entry)
             except Stopped:
-                log.debug("no new questions venue=%s", feed.venue.name)
+                log.debug("no new questions venue=%s", feed.name)
 
     async def _next(self, at_work: AtWork) -> Entry | None:
         """The next question of a venue; waits for its time, or for others to finish; None at the end."""
@@ -285,7 +285,7 @@ class Fetch:
                     while ready:
                         await parcels.send(ready.pop())
             except Stopped:
-                log.debug("no more files venue=%s", feed.venue.name)
+                log.debug("no more files venue=%s", feed.name)
             except StoreError as exc:
                 self._abort(exc)
 
@@ -303,11 +303,9 @@ class Fetch:
                 feed.end = feed.end or error
             return
         if not feed.stopper.requested:
-            log.error("venue ended name=%s reason=%s error=%s", feed.venue.name, error.reason, error)
+            log.error("venue ended name=%s reason=%s error=%s", feed.name, error.reason, error)
             if len(self._report.venues) > 1:
-                self._observer.warn(
-                    f"nothing more is asked of {feed.venue.name}, the rest of it stays missing: {error}"
-                )
+                self._observer.warn(f"nothing more is asked of {feed.name}, the rest of it stays missing: {error}")
         feed.end_with(error)
 
     def _abort(self, error: LaklakError) -> None:

@@ -106,7 +106,7 @@ class ListingCheck:
         self._knowledge = knowledge
         self._note = note
         self._warn = warn
-        self._venue = feed.venue.name
+        self._venue = feed.name
         self._files_trouble: str | None = None
         self._ended: list[EndedSeries] = []
         self._known: list[tuple[Series, str, str]] = []
@@ -170,7 +170,7 @@ class ListingCheck:
         vanished = [] if self._feed.listing_asked_twice else sorted((before or frozenset()).difference(listed))
         names = _that_fit([*listed, *vanished])
         if before != frozenset(names):
-            self._knowledge.put(self._venue, LISTING, sorted(names), venue_ms=self._feed.clock.now_ms())
+            self._knowledge.put(self._venue, LISTING, sorted(names), venue_ms=self._feed.now_ms())
 
     def _tell_odd(self, symbols: Sequence[str]) -> None:
         listing = self._feed.listing
@@ -211,7 +211,7 @@ class ListingCheck:
 
     async def _look(self, symbol: str, span: TimeRange, refused: Instrument | None = None) -> Unlisted:
         """Find out who has a symbol that is not listed, and of what time; of a `refused` one klines have nothing."""
-        series, now_ms = self._series(symbol), self._feed.clock.now_ms()
+        series, now_ms = self._series(symbol), self._feed.now_ms()
         known = self._known_of(series, now_ms)
         sure, trouble = True, None
         if refused is None:
@@ -374,7 +374,7 @@ class ListingCheck:
         """Remember it, so that a later run need not ask again."""
         if self._knowledge.value(series, "first") is None:
             fact = {"ms": first_ms, "time": iso(first_ms), "source": "klines"}
-            self._knowledge.put(series, "first", fact, venue_ms=self._feed.clock.now_ms())
+            self._knowledge.put(series, "first", fact, venue_ms=self._feed.now_ms())
 
     def _who_was_asked(self, *, files: bool) -> str:
         """Who does not know a symbol, for its error."""
@@ -404,7 +404,7 @@ class ListingCheck:
         reader = self._feed.reader
         if reader is None or series.interval.name not in reader.archive.intervals:
             return None
-        return Shelf(reader.archive, series, self._feed.clock.now_ms())
+        return Shelf(reader.archive, series, self._feed.now_ms())
 
 
 def _clipped(span: TimeRange, life: TimeRange) -> TimeRange:

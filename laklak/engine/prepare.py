@@ -53,7 +53,7 @@ def mixing_refusal(store: Store, present: Origin | None, feed: Feed) -> StoreUna
     if present in (None, feed.origin):
         return None
     return StoreUnavailable(
-        f"{store.display} holds {present} candles; {feed.venue.name} at {feed.shown_url} gives {feed.origin} ones",
+        f"{store.display} holds {present} candles; {feed.name} at {feed.shown_url} gives {feed.origin} ones",
         hint="use another --store, or --force to mix them",
     )
 
@@ -177,7 +177,7 @@ class Preparation:
         self._report.seconds_planned = max(self._report.seconds_planned or 0.0, planned_s)
         if feed.end is None:
             candles = counted(estimate.to_fetch, "candle")
-            self._observer.note(f"{feed.venue.name} can be asked by now: {candles} more to fetch")
+            self._observer.note(f"{feed.name} can be asked by now: {candles} more to fetch")
         return feed
 
     async def _connect(self, feed: Feed) -> None:
@@ -187,7 +187,7 @@ class Preparation:
         except LaklakError as exc:
             self._ready.put_nowait((feed, exc))
         except Stopped:
-            log.debug("not connected venue=%s", feed.venue.name)
+            log.debug("not connected venue=%s", feed.name)
 
     async def _next_ready(self) -> tuple[Feed, VenuePlan | LaklakError | None]:
         feed, outcome = await self._ready.get()
@@ -209,7 +209,7 @@ class Preparation:
                     waiting.deadline = min(waiting.deadline, until_s)
         if self._pending:
             there = {feed for feed, _ in ready}
-            others = ", ".join(feed.venue.name for feed in self.feeds if feed not in there)
+            others = ", ".join(feed.name for feed in self.feeds if feed not in there)
             self._observer.note(f"beginning without {others}, which cannot be asked yet")
         return sorted(ready, key=lambda one: self.feeds.index(one[0]))
 
@@ -239,7 +239,7 @@ class Preparation:
             exit=exit_of_plan(self._report),
         )
         for feed, _ in plans:
-            feed.requests_planned += estimate.paces[feed.venue.name].requests
+            feed.requests_planned += estimate.paces[feed.name].requests
         return estimate
 
     def _enter(self, venues: Sequence[VenuePlan]) -> None:
@@ -262,7 +262,7 @@ class Preparation:
         ledgers = [Ledger(plan) for plan in sorted(plans, key=lambda plan: plan.missing_count)]
         for ledger in ledgers:
             # What is fetched again although it is stored was not missed.
-            ledger.turned_ms = 0 if self._order.refetch else self._turned.get(feed.venue.name, 0)
+            ledger.turned_ms = 0 if self._order.refetch else self._turned.get(feed.name, 0)
             self._closed.tell(ledger)
         self._report.ledgers += ledgers
         return ledgers
@@ -271,13 +271,13 @@ class Preparation:
         """Connect to a venue and plan what is wanted of it; None where it cannot be asked: that is its own end."""
         try:
             await self._entered.enter_async_context(feed)
-            feed.fresh = Fresh.of(self._knowledge, feed.venue.name, self._order.settings.interval, feed.clock.now_ms())
+            feed.fresh = Fresh.of(self._knowledge, feed.name, self._order.settings.interval, feed.now_ms())
             if not self._order.recheck:
-                feed.size.recall(self._knowledge, feed.clock.now_ms())
+                feed.size.recall(self._knowledge, feed.now_ms())
             self._addresses.trust_files(feed)
             await self._check_origin(feed)
             plan = await self._targets(feed)
-            await self._find_closed(feed.venue.name, [target.wanted for target in plan.targets if target.wanted])
+            await self._find_closed(feed.name, [target.wanted for target in plan.targets if target.wanted])
             survey = self._survey(feed)
             plans = await each(plan.targets, survey.plan, self._observer.note)
             return replace(plan, plans=plans, due_holes=survey.due_holes, hole_days=survey.hole_days)
@@ -289,9 +289,9 @@ class Preparation:
         """The end of a venue before anything was fetched of it."""
         feed.connected = False
         feed.end_with(error)
-        log.error("not started venue=%s reason=%s error=%s", feed.venue.name, error.reason, error)
+        log.error("not started venue=%s reason=%s error=%s", feed.name, error.reason, error)
         if len(self.feeds) > 1:
-            self._observer.warn(f"going on without {feed.venue.name}, what is wanted of it stays missing: {error}")
+            self._observer.warn(f"going on without {feed.name}, what is wanted of it stays missing: {error}")
 
     async def _plan_unasked(self, feed: Feed) -> VenuePlan:
         """What is wanted of a venue that could not be started, by what was asked for and by this machine's clock.
@@ -309,8 +309,8 @@ class Preparation:
         if order.within_retention:
             span = self._store.within_retention(span)
         asked = self._asked_of(feed)
-        if order.every is not None and order.every.venue == feed.venue.name:
-            asked += order.every.held({}, await self._held_symbols(feed.venue.name))
+        if order.every is not None and order.every.venue == feed.name:
+            asked += order.every.held({}, await self._held_symbols(feed.name))
         listed = {one.symbol: Instrument(one.symbol, "unknown", None, None) for one in asked}
         resolved = resolve(asked, listed, order.settings.interval, span)
         targets = await each(resolved.targets, self._lives_of(feed).settle)
@@ -336,7 +336,7 @@ class Preparation:
             raise errors[0]
 
     def _tell_unknown(self, venue: VenuePlan) -> None:
-        name = venue.feed.venue.name
+        name = venue.feed.name
         if venue.unknown:
             where = "what the store holds" if self._order.every else "the list that comes with laklak"
             self._observer.warn(f"{name} does not know, of {where}: {some_of(venue.unknown)}")
@@ -392,7 +392,7 @@ class Preparation:
             self._closed = Closed({**self._closed.by_venue, **found.by_venue})
 
     async def _targets(self, feed: Feed) -> VenuePlan:
-        span = self._span_by(feed.clock.now_ms())
+        span = self._span_by(feed.now_ms())
         self._heed_clock(feed)
         if self._order.within_retention:
             span = self._kept(span)
@@ -429,16 +429,16 @@ class Preparation:
 
     def _heed_clock(self, feed: Feed) -> None:
         """Learn up to where candles reached in the last run, and note up to where they do now."""
-        turned_ms = known_turn(self._knowledge, feed.venue.name, self._order.settings.interval)
-        self._turned[feed.venue.name] = NEVER_MS if turned_ms is None else turned_ms
-        note_clock(self._knowledge, feed.venue.name, feed.clock.read_ms, self._order.settings.settle_s)
+        turned_ms = known_turn(self._knowledge, feed.name, self._order.settings.interval)
+        self._turned[feed.name] = NEVER_MS if turned_ms is None else turned_ms
+        note_clock(self._knowledge, feed.name, feed.clock.read_ms, self._order.settings.settle_s)
 
     def _asked_of(self, feed: Feed) -> list[Asked]:
-        return [one for one in self._order.asked if one.venue == feed.venue.name]
+        return [one for one in self._order.asked if one.venue == feed.name]
 
     def _lives_of(self, feed: Feed) -> Lives:
         lives = Lives(feed, self._store, self._knowledge, self._report, recheck=self._order.recheck)
-        self.lives[feed.venue.name] = lives
+        self.lives[feed.name] = lives
         return lives
 
     def _tell_ended(self, feed: Feed, before: Collection[EndedSeries]) -> None:
@@ -450,7 +450,7 @@ class Preparation:
             self._store.check_range(TimeRange(min(part.start_ms for part in wanted), span.end_ms))
 
     def _survey(self, feed: Feed) -> Survey:
-        lives = self.lives[feed.venue.name]
+        lives = self.lives[feed.name]
         return Survey(feed, lives, self._order, self._store, self._unsure, self._closed, self._oddities)
 
     def _span_by(self, clock_ms: int) -> TimeRange:
@@ -467,7 +467,7 @@ class Preparation:
 
     @staticmethod
     def _of_venue(feed: Feed, ended: Sequence[EndedSeries]) -> list[EndedSeries]:
-        return [one for one in ended if Series.parse(one.series).venue == feed.venue.name]
+        return [one for one in ended if Series.parse(one.series).venue == feed.name]
 
     def _series(self, asked: Asked) -> str:
         return str(Series(asked.venue, asked.symbol, self._order.settings.interval))
@@ -478,7 +478,7 @@ class Preparation:
 
     async def _every(self, feed: Feed, listing: ListingCheck) -> list[Asked]:
         """What is asked for without being named: all that the venue trades, and what the store holds of it."""
-        every, name = self._order.every, feed.venue.name
+        every, name = self._order.every, feed.name
         if every is None or every.venue != name:
             return []
         held = await self._held_symbols(name)

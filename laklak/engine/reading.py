@@ -108,7 +108,7 @@ class Reading:
         if heard.is_settled or not heard.asked or note is None or self._feed.no_api is not None:
             return heard.is_settled and heard.first_ms is None
         try:
-            passed_s = (self._feed.clock.now_ms() - (note.venue_ms or 0)) / 1000
+            passed_s = (self._feed.now_ms() - (note.venue_ms or 0)) / 1000
             with self._feed.stopper.interruptible():
                 await asyncio.sleep(self._order.timing.second_answer_after_s - max(0.0, passed_s))
             return await first_open_ms(self._feed, series) is None
@@ -223,7 +223,7 @@ def no_archive(feed: Feed) -> str:
             "proxy and run again later, or use --source rest, which asks for none"
         )
     return (
-        f"no bulk file was ever found at {host}, which proves nothing: check LAKLAK_{feed.venue.name.upper()}"
+        f"no bulk file was ever found at {host}, which proves nothing: check LAKLAK_{feed.name.upper()}"
         "_ARCHIVE_URL and the proxy, or use --source rest, which asks for none"
     )
 

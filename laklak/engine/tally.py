@@ -13,8 +13,8 @@ from laklak.wire.limiter import Limiter
 
 def tally(report: Report, feeds: Sequence[Feed]) -> None:
     """Bring the report up to date with the feeds."""
-    report.venues = {feed.venue.name: feed.figures() for feed in feeds}
-    report.paces = {feed.venue.name: feed.pace() for feed in feeds}
+    report.venues = {feed.name: feed.figures() for feed in feeds}
+    report.paces = {feed.name: feed.pace() for feed in feeds}
     report.requests_planned = sum(feed.requests_planned for feed in feeds)
     report.budget = sum(feed.budget_a_minute for feed in feeds)
     _sum_up(report)

@@ -73,7 +73,7 @@ class Watch:
         try:
             await feed.read_clock()
         except (TransientError, PermanentError, Stopped) as exc:
-            log.warning("clock not read again venue=%s error=%s", feed.venue.name, exc)
+            log.warning("clock not read again venue=%s error=%s", feed.name, exc)
         except FatalError as exc:
             self._lost(feed, exc)
 

@@ -70,6 +70,7 @@ class Feed:
     def __init__(self, name: str, order: Order, stopper: Stopper, tell: Callable[[str], None], pools: Pools) -> None:
         """`tell` receives a line for every pause that the venue orders; `pools` are those of the run."""
         settings = order.settings.venues[name]
+        self.name = name
         self.venue = VENUES[name]
         self.optional = settings.optional
         self.stopper = stopper.part()
@@ -126,7 +127,7 @@ class Feed:
         if settings.archive_url is not None:
             self._addresses["files"] = address_of(settings.archive_url)
         self.fresh = Fresh(name, order.settings.interval)
-        self.evidence = Evidence(None if self.reader is None else self.reader.archive, self.clock.now_ms)
+        self.evidence = Evidence(None if self.reader is None else self.reader.archive, self.now_ms)
         self.seen_reach: dict[Series, int] = {}
         """From where on series have candles at a venue that does not say how far it reaches, by what is remembered."""
         self.requests_planned = 0
@@ -172,7 +173,7 @@ class Feed:
     def without_files(self) -> None:
         """Go on without bulk files: the venue has ended before any was asked for."""
         self.reader = None
-        self.evidence = Evidence(None, self.clock.now_ms)
+        self.evidence = Evidence(None, self.now_ms)
 
     @property
     def started(self) -> bool:
@@ -190,7 +191,7 @@ class Feed:
         if self.reader is None:
             return None
         preference: Preference = "auto" if self.asks_api else "archive"
-        return Solver(self.reader.archive, self.clock.now_ms(), self.venue.page.steps, preference)
+        return Solver(self.reader.archive, self.now_ms(), self.venue.page.steps, preference)
 
     async def _connect(self) -> None:
         if self.reader is None:
@@ -227,7 +228,7 @@ class Feed:
                 f"{venue.name} at {self.shown_url} cannot be used: {exc}",
                 hint=f"check the network, HTTPS_PROXY, and LAKLAK_{venue.name.upper()}_URL",
             ) from exc
-        self.listing = self.listing.by_clock(self.clock.now_ms())
+        self.listing = self.listing.by_clock(self.now_ms())
         if self.reader is not None:
             self.reader.listed = list(islice(self.listing.instruments, _SYMBOLS_WITH_FILES))
         if self.lists_all and not self.listing.instruments:
@@ -334,7 +335,7 @@ class Feed:
     async def ask_listing_again(self) -> None:
         """Ask for the listing once more, for all that the first answer lacks; raises what Transport.ask raises."""
         again = await self._ask_listing()
-        self.listing = self.listing.together(again).by_clock(self.clock.now_ms())
+        self.listing = self.listing.together(again).by_clock(self.now_ms())
         self.listing_asked_twice = True
 
     @property
@@ -358,6 +359,10 @@ class Feed:
         if source == "files" and self.reader is not None:
             simulated = simulated or self.reader.downloader.simulated
         return SIMULATOR if simulated else address
+
+    def now_ms(self) -> int:
+        """The venue's clock."""
+        return self.clock.now_ms()
 
     @property
     def venue_now_ms(self) -> int | None:
@@ -388,7 +393,7 @@ class Feed:
     def _any_candles(self) -> Request:
         """Ask for a candle that there should be: its answer has a date."""
         interval = self.interval
-        end_ms = interval.floor(self.clock.now_ms())
+        end_ms = interval.floor(self.now_ms())
         series = Series(self.venue.name, self.venue.example, interval)
         return self.venue.candles_request(self.asked(series, TimeRange(end_ms - interval.ms, end_ms)))
 
@@ -421,7 +426,7 @@ class Feed:
     def reach_start_ms(self, interval: Interval) -> int | None:
         """The first candle that the venue itself can be asked for by now; None where it has them all."""
         reach_ms = self.venue.reach_ms(interval)
-        return None if reach_ms is None else interval.ceil(self.clock.now_ms() - reach_ms)
+        return None if reach_ms is None else interval.ceil(self.now_ms() - reach_ms)
 
     def reaches(self, open_ms: int, interval: Interval) -> bool:
         """Whether the venue can be asked for the candle that opens then, by what it documents."""
