@@ -138,7 +138,7 @@ class AddressBook:
             strange = there is not None and address not in there and not self._order.other_address
             if strange and source == "files" and feed.reader is not None:
                 # Its first file would tell whether it is a simulator; that is too late to refuse it.
-                await feed.reader.downloader.look()
+                await feed.reader.look()
             self._refuse_unfit(feed, source, feed.address(source), there)
 
     def trust_files(self, feed: Feed) -> None:

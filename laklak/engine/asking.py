@@ -107,7 +107,7 @@ class Asking:
             ledger.requests += 1
             asked = self._feed.asked(chunk.series, chunk.range)
             read = partial(read_answer, self._feed.venue, question, asked)
-            checked = await self._feed.transport.ask(self._feed.venue.candles_request(asked), read, candles=True)
+            checked = await self._feed.ask(asked, read)
         except OutOfReach as exc:
             self._out_of_reach(ledger, question, exc)
         except PermanentError as exc:
@@ -395,7 +395,7 @@ class Asking:
             ledger.trouble("fetch_failed", question.chunk.wanted_count, str(exc))
         else:
             self._feed.backlog.last(ledger, SecondRound(question, now_s, str(exc)))
-        if self._feed.transport.silent_s > self._order.settings.max_wait_s:
+        if self._feed.silent_s > self._order.settings.max_wait_s:
             self._lost(
                 TransientError(
                     f"nothing has been answered for {self._order.settings.max_wait_s:.0f} s: {exc}",

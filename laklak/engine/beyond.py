@@ -196,7 +196,7 @@ class Beyond:
 
     def _klines_alone(self) -> bool:
         """Whether no file server can be reached at all: then klines are all the evidence there is."""
-        return self._feed.asks_api and self._feed.reader is not None and self._feed.reader.downloader.dead
+        return self._feed.asks_api and self._feed.reader is not None and self._feed.reader.dead
 
     def _leave_open(self, ledger: Ledger, side: Side, end_ms: int, words: str) -> None:
         if self._klines_alone():

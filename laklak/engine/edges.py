@@ -114,7 +114,7 @@ async def _ask(feed: Feed, asked: Asked, request: Request, until_ms: int | None 
     """Ask for as many candles as are asked for, at most, and none that opens after `until_ms`; gives their open_times
     on the grid.
     """
-    return await feed.transport.ask(request, _open_times(feed, asked, until_ms), candles=True, tries=_TRIES)
+    return await feed.ask(asked, _open_times(feed, asked, until_ms), request=request, tries=_TRIES)
 
 
 def _open_times(feed: Feed, asked: Asked, until_ms: int | None) -> Callable[[Answer], list[int]]:

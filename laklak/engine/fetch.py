@@ -224,7 +224,7 @@ class Fetch:
             entry = None if alone else feed.backlog.take(loop.time())
             if entry is not None:
                 ledger, question = entry
-                if not isinstance(question, SecondRound) or feed.transport.last_success_s > question.failed_at_s:
+                if not isinstance(question, SecondRound) or feed.works_since(question.failed_at_s):
                     return entry
                 # Nothing has worked since this failed: a second round would fail as well.
                 ledger.trouble("fetch_failed", question.chunk.wanted_count, question.failure)

@@ -8,7 +8,6 @@ laklak.archives.unlisted).
 
 from __future__ import annotations
 
-import asyncio
 import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
@@ -17,7 +16,6 @@ from typing import Final
 
 from laklak.archives import ARCHIVES
 from laklak.archives.base import ArchiveFile
-from laklak.archives.checksum import CHECKSUM_BYTES_MAX
 from laklak.archives.unlisted import CLOCK_SLACK_MS, ENDED_FOR_GOOD_AFTER_MS, Shelf, Trace, is_fresh, without_outside
 from laklak.engine.edges import Beginning, first_open_ms, hold_first, later_open_ms, newest_open_ms
 from laklak.engine.store_work import each
@@ -307,9 +305,9 @@ class ListingCheck:
             return False
         try:
             # A simulator says what it is.
-            if reader.downloader.simulated or await reader.is_archive(lacking):
+            if reader.simulated or await reader.is_archive(lacking):
                 return True
-            self._files_trouble = self._files_trouble or f"no bulk file was ever found at {reader.downloader.host}"
+            self._files_trouble = self._files_trouble or f"no bulk file was ever found at {reader.host}"
         except (TransientError, PermanentError) as exc:
             self._files_trouble = self._files_trouble or str(exc)
         return False
@@ -320,11 +318,7 @@ class ListingCheck:
         if reader is None or self._files_trouble is not None:
             return None
         try:
-            asked_s = asyncio.get_running_loop().time()
-            if await reader.downloader.get(file.checksum_path, most_bytes=CHECKSUM_BYTES_MAX) is not None:
-                reader.found(file, asked_s)
-                return True
-            return False
+            return await reader.has(file)
         except (TransientError, PermanentError) as exc:
             # One file that cannot be asked for is enough: of the others nothing is known either.
             self._files_trouble = self._files_trouble or str(exc)

@@ -25,7 +25,7 @@ from laklak.engine.store_work import Closed, check_room, each, find_closed
 from laklak.engine.survey import Survey
 from laklak.engine.tally import tally
 from laklak.errors import LaklakError, StoreUnavailable, SymbolError, TryLater, VenueError, VenueUnreachable
-from laklak.model.series import Instrument, Series, TimeRange, iso
+from laklak.model.series import Instrument, Series, TimeRange
 from laklak.plan.missing import SeriesPlan
 from laklak.plan.wanted import Asked, EmptyRange, EndedSeries, FailedSeries, Target, clip_to_clock, resolve
 from laklak.report.ledger import NEVER_MS, Ledger
@@ -140,7 +140,8 @@ class Preparation:
         for feed in self.feeds:
             await self._addresses.check_unasked(feed)
         for feed in self.feeds:
-            self._look_at_bans(feed)
+            if line := feed.look_at_ban(forget=self._order.forget_ban):
+                self._observer.warn(line)
             self._connecting.start_soon(self._connect, feed)
         venues = await self._first_ready()
         self._refuse_if_none_started()
@@ -343,22 +344,6 @@ class Preparation:
         if venue.failed:
             self._observer.warn(f"{name} does not know: {some_of([failed.series for failed in venue.failed])}")
 
-    def _look_at_bans(self, feed: Feed) -> None:
-        """Forget the ban of the venue where that is asked for; one that was noted in the future begins now, once."""
-        if not self._order.forget_ban:
-            settled = feed.bans.settle()
-            if settled is not None:
-                self._observer.warn(
-                    f"{feed.shown_url} is not to be asked before {iso(settled.until_ms)}: a ban is remembered, but "
-                    f"{settled.doubt}; --forget-ban forgets it"
-                )
-            return
-        ban = feed.bans.forget()
-        if ban is not None:
-            self._observer.warn(
-                f"forgotten: {feed.shown_url} was not to be asked before {iso(ban.until_ms)}: {ban.reason}"
-            )
-
     def _assign(self, feed: Feed, ledgers: Sequence[Ledger], splits: Mapping[Series, Split]) -> None:
         """Give every missing stretch to the files or to the API."""
         if feed.size.learning and all(_is_short(splits[one.plan.series].rest, feed) for one in ledgers):
@@ -431,7 +416,7 @@ class Preparation:
         """Learn up to where candles reached in the last run, and note up to where they do now."""
         turned_ms = known_turn(self._knowledge, feed.name, self._order.settings.interval)
         self._turned[feed.name] = NEVER_MS if turned_ms is None else turned_ms
-        note_clock(self._knowledge, feed.name, feed.clock.read_ms, self._order.settings.settle_s)
+        note_clock(self._knowledge, feed.name, feed.venue_now_ms, self._order.settings.settle_s)
 
     def _asked_of(self, feed: Feed) -> list[Asked]:
         return [one for one in self._order.asked if one.venue == feed.name]

@@ -166,7 +166,7 @@ class Reading:
         """Say what is wrong with a file, and once each what is wrong with all of them."""
         if not why.absent:
             log.warning("no candles file=%s reason=%s error=%s", part.file, why.reason, why.detail)
-        if self._reader.downloader.dead and not self._dead_told:
+        if self._reader.dead and not self._dead_told:
             self._dead_told = True
             self._observer.warn(f"going on without the bulk files: {why.detail}")
         if why.absent and not why.reached and not self._stranger_told:
@@ -216,7 +216,7 @@ class Reading:
 
 def no_archive(feed: Feed) -> str:
     """What to say of a server that has no bulk file at all."""
-    host = "the server" if feed.reader is None else feed.reader.downloader.host
+    host = "the server" if feed.reader is None else feed.reader.host
     if feed.reader is not None and feed.reader.had_files:
         return (
             f"{host} had bulk files and has none of those that were looked for now, which proves nothing: check the "

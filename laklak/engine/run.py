@@ -68,15 +68,13 @@ class Backfill(Run):
         store, feeds = self._store, self._feeds
         now_s = time.monotonic()
         waiting = None if store is None else store.waiting
-        if (waiting is not None and now_s < waiting.give_up_s) or any(feed.limiter.paused_for_s for feed in feeds):
+        if (waiting is not None and now_s < waiting.give_up_s) or any(feed.paused_for_s for feed in feeds):
             return now_s
-        downloaders = [feed.reader.downloader for feed in feeds if feed.reader is not None]
         return (
             None if store is None else store.heard_s,
             self.report.writer.writes,
             self.report.files.done,
-            *(count for feed in feeds for count in (feed.transport.traffic.requests, feed.transport.line.heard_s)),
-            *(count for one in downloaders for count in (one.traffic.requests, one.line.heard_s)),
+            *(feed.signs for feed in feeds),
         )
 
     @property

@@ -107,9 +107,8 @@ async def _search(feed: Feed, series: Series, edge: Edge, span: TimeRange, empty
         times = []
         if feed.reaches(window.start_ms, series.interval):
             asked = feed.asked(series, window)
-            request = feed.venue.candles_request(asked)
             try:
-                times = await feed.transport.ask(request, _times(feed, asked), candles=True, tries=_TRIES)
+                times = await feed.ask(asked, _times(feed, asked), tries=_TRIES)
             except OutOfReach:
                 out_of_reach = True
         else:

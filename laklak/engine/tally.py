@@ -37,7 +37,7 @@ def _sum_up(report: Report) -> None:
 
 
 def _count_files(files: FileTally, readers: Sequence[FileReader]) -> None:
-    traffic = [reader.downloader.traffic for reader in readers]
+    traffic = [reader.traffic for reader in readers]
     files.requests = sum(one.requests for one in traffic)
     files.retries = sum(one.retries for one in traffic)
     files.received_bytes = sum(one.received_bytes for one in traffic)

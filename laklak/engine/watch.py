@@ -65,9 +65,7 @@ class Watch:
                     group.start_soon(self._start_afresh, feed)
 
     async def _start_afresh(self, feed: Feed) -> None:
-        await feed.transport.renew()
-        if feed.reader is not None:
-            await feed.reader.downloader.renew()
+        await feed.renew()
         if not feed.asks_api:
             return
         try:
