@@ -22,7 +22,7 @@ from anyio import to_thread
 from laklak._version import __version__
 from laklak.engine.addresses import address_refusal, known_addresses
 from laklak.engine.listing import last_look
-from laklak.engine.prepare import mixing_refusal
+from laklak.engine.planning import mixing_refusal
 from laklak.engine.remembered import address_finding, ban_findings, memory_findings
 from laklak.engine.store_work import SPARE_BYTES, other_series
 from laklak.errors import LaklakError, PermanentError, TransientError, TryLater

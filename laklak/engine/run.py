@@ -18,6 +18,7 @@ from laklak.engine.flow import Run
 from laklak.engine.prepare import Preparation
 from laklak.engine.store_work import announce, other_series
 from laklak.engine.tally import tally
+from laklak.engine.tools import Tools
 from laklak.engine.untouched import untouched
 from laklak.engine.watch import StoreWatch
 from laklak.errors import LaklakError, StoreError, VenueError
@@ -129,26 +130,14 @@ class Backfill(Run):
         with self.stopper.interruptible():
             knowledge = await Knowledge.of(store)
         addresses = AddressBook(self.order, store, knowledge)
-        async with Preparation(
-            self.order, store, unsure, knowledge, addresses, self.report, self._observer, self.stopper
-        ) as preparation:
+        tools = Tools(self.order, store, unsure, knowledge, addresses, self.report, self._observer, self.stopper)
+        async with Preparation(tools) as preparation:
             self._feeds = preparation.feeds
             self._estimate = await self._plan(store, preparation)
             if self.order.dry_run:
                 return
             preparation.check_room(free_bytes, self._estimate.to_fetch)
-            fetch = Fetch(
-                self.order,
-                store,
-                unsure,
-                knowledge,
-                preparation.lives,
-                addresses,
-                preparation.ready,
-                self.report,
-                self._observer,
-                self.stopper,
-            )
+            fetch = Fetch(tools, preparation.planner.lives, preparation.ready)
             self._flow = fetch.flow
             await fetch.run(preparation.late)
         if not self._hurried:
