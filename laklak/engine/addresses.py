@@ -138,12 +138,12 @@ class AddressBook:
             strange = there is not None and address not in there and not self._order.other_address
             if strange and source == "files" and feed.reader is not None:
                 # Its first file would tell whether it is a simulator; that is too late to refuse it.
-                await feed.reader.downloader.look()
+                await feed.reader.look()
             self._refuse_unfit(feed, source, feed.address(source), there)
 
     def trust_files(self, feed: Feed) -> None:
         """Take notice of whether candles of that server's files are noted: if it has none today, it is in trouble."""
-        noted = Addresses.noted(self._knowledge.value(feed.venue.name, NOTE))
+        noted = Addresses.noted(self._knowledge.value(feed.name, NOTE))
         if feed.reader is not None and feed.address("files") in noted.files:
             feed.reader.had_files = True
 
@@ -152,7 +152,7 @@ class AddressBook:
 
         A source may turn out to be a simulator with its first file, and may not fit then.
         """
-        venue, address = feed.venue.name, feed.address(source)
+        venue, address = feed.name, feed.address(source)
         if (venue, source, address) in self._noted:
             return
         async with self._noting:
@@ -177,16 +177,16 @@ class AddressBook:
     def _refuse_unfit(self, feed: Feed, source: Source, address: str, there: frozenset[str] | None) -> None:
         if there is None or self._order.other_address or fits(address, there, mixing=self._order.force):
             return
-        raise address_refusal(self._store.display, feed.venue.name, source, address, there)
+        raise address_refusal(self._store.display, feed.name, source, address, there)
 
     async def _there(self, feed: Feed, source: Source, address: str) -> frozenset[str] | None:
         """The addresses that `address` has to fit to; None where there are no candles, and it is the first."""
-        there = (await self._all_known(feed.venue.name)).of(source)
+        there = (await self._all_known(feed.name)).of(source)
         if address in there:
             return there
         if self._held is None:
             self._held = {series.venue for series in await self._store.holdings()}
-        return there if feed.venue.name in self._held else None
+        return there if feed.name in self._held else None
 
     async def _all_known(self, venue: str) -> Addresses:
         if venue not in self._known:

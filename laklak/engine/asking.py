@@ -107,7 +107,7 @@ class Asking:
             ledger.requests += 1
             asked = self._feed.asked(chunk.series, chunk.range)
             read = partial(read_answer, self._feed.venue, question, asked)
-            checked = await self._feed.transport.ask(self._feed.venue.candles_request(asked), read, candles=True)
+            checked = await self._feed.ask(asked, read)
         except OutOfReach as exc:
             self._out_of_reach(ledger, question, exc)
         except PermanentError as exc:
@@ -183,7 +183,7 @@ class Asking:
 
     async def _take_in(self, ledger: Ledger, question: FirstQuestion | SecondQuestion, checked: Checked) -> Delivery:
         """Settle what an answer says."""
-        chunk, now_ms = question.chunk, self._feed.clock.now_ms()
+        chunk, now_ms = question.chunk, self._feed.now_ms()
         self._rounds.saw(ledger, checked)
         in_sessions = self._feed.venue.trades_in_sessions
         if checked.final_ms is not None and not in_sessions:
@@ -243,7 +243,7 @@ class Asking:
         times += checked.candles.open_times
         if not feed.size.learning or checked.strays or not feed.hear_size(chunk, times):
             return chunk
-        log.info("answers are cut venue=%s rows=%d", feed.venue.name, feed.page)
+        log.info("answers are cut venue=%s rows=%d", feed.name, feed.page)
         self._cut_anew()
         before = chunk.until(min(times))
         if before.wanted:
@@ -395,7 +395,7 @@ class Asking:
             ledger.trouble("fetch_failed", question.chunk.wanted_count, str(exc))
         else:
             self._feed.backlog.last(ledger, SecondRound(question, now_s, str(exc)))
-        if self._feed.transport.silent_s > self._order.settings.max_wait_s:
+        if self._feed.silent_s > self._order.settings.max_wait_s:
             self._lost(
                 TransientError(
                     f"nothing has been answered for {self._order.settings.max_wait_s:.0f} s: {exc}",

@@ -176,7 +176,7 @@ class Beyond:
 
     def _settle(self, archive: Archive, ledger: Ledger, side: Side, end_ms: int, near: Sequence[ArchiveFile]) -> None:
         """Take it as the end where no file around it has more: for good, unless a file may still come."""
-        walk, now_ms = self._walk(ledger), self._feed.clock.now_ms()
+        walk, now_ms = self._walk(ledger), self._feed.now_ms()
         lacking = [file for file in near if isinstance(walk.gave[_key(file)], NoCandles)]
         if not any(_is_late(archive, file, now_ms) for file in lacking):
             self._remember(ledger.plan.series, side, end_ms)
@@ -196,7 +196,7 @@ class Beyond:
 
     def _klines_alone(self) -> bool:
         """Whether no file server can be reached at all: then klines are all the evidence there is."""
-        return self._feed.asks_api and self._feed.reader is not None and self._feed.reader.downloader.dead
+        return self._feed.asks_api and self._feed.reader is not None and self._feed.reader.dead
 
     def _leave_open(self, ledger: Ledger, side: Side, end_ms: int, words: str) -> None:
         if self._klines_alone():
@@ -209,7 +209,7 @@ class Beyond:
             self._report.begun.pop(str(series), None)
 
     def _published(self, archive: Archive, file: ArchiveFile) -> bool:
-        return archive.first_ms <= file.span.start_ms and archive.expected_ms(file) <= self._feed.clock.now_ms()
+        return archive.first_ms <= file.span.start_ms and archive.expected_ms(file) <= self._feed.now_ms()
 
     def _walk(self, ledger: Ledger) -> _Walk:
         return self._walks.setdefault(ledger, _Walk())
@@ -229,7 +229,7 @@ class Beyond:
         self, archive: Archive, ledger: Ledger, side: Side, end_ms: int, day: ArchiveFile, month: ArchiveFile
     ) -> bool:
         """Whether files have not been asked beyond this end, or something has become due since."""
-        now_ms = self._feed.clock.now_ms()
+        now_ms = self._feed.now_ms()
         noted = None if self._recheck else self._knowledge.fact(ledger.plan.series, NOTE, now_ms)
         match noted.get(side) if isinstance(noted, dict) else None:
             case [int(noted_end_ms), int(asked_ms)] if noted_end_ms == end_ms:
@@ -239,7 +239,7 @@ class Beyond:
         return True
 
     def _remember(self, series: Series, side: Side, end_ms: int) -> None:
-        now_ms = self._feed.clock.now_ms()
+        now_ms = self._feed.now_ms()
         noted = self._knowledge.value(series, NOTE)
         others = noted if isinstance(noted, dict) else {}
         self._knowledge.put(series, NOTE, {**others, side: [end_ms, now_ms]}, venue_ms=now_ms)

@@ -22,7 +22,7 @@ from anyio import to_thread
 from laklak._version import __version__
 from laklak.engine.addresses import address_refusal, known_addresses
 from laklak.engine.listing import last_look
-from laklak.engine.prepare import mixing_refusal
+from laklak.engine.planning import mixing_refusal
 from laklak.engine.remembered import address_finding, ban_findings, memory_findings
 from laklak.engine.store_work import SPARE_BYTES, other_series
 from laklak.errors import LaklakError, PermanentError, TransientError, TryLater
@@ -119,7 +119,7 @@ class Check:
                     group.start_soon(self._look_at_venue, name, feeds)
         for feed in feeds:
             if feed.no_api is None:
-                self._add(feed.venue.name, *self._of_listing(feed))
+                self._add(feed.name, *self._of_listing(feed))
         if self._seen.store is not None:
             self._hold_against_store(self._seen.store, feeds)
         return Checkup(
@@ -213,7 +213,7 @@ class Check:
     def _hold_against_store(self, store: Store, feeds: Sequence[Feed]) -> None:
         """Add what only shows when the venues have answered; what is wrong with all of them is said once."""
         found: dict[tuple[str, str], Finding] = {}
-        for feed in sorted(feeds, key=lambda feed: self._venues.index(feed.venue.name)):
+        for feed in sorted(feeds, key=lambda feed: self._venues.index(feed.name)):
             for about, error in self._conflicts(store, feed):
                 found.setdefault((about, str(error)), Finding.of(error))
         for (about, _), finding in found.items():
@@ -230,7 +230,7 @@ class Check:
         if settings.days is None and settings.start is None:
             return
         try:
-            clock_ms = feed.clock.now_ms()
+            clock_ms = feed.now_ms()
             span = clip_to_clock(
                 settings.start_ms, settings.end_ms, settings.days, clock_ms, settings.interval, settings.settle_s
             )
@@ -244,13 +244,13 @@ class Check:
 
     def _other_addresses(self, store: Store, feed: Feed) -> Iterator[LaklakError]:
         """Sources of a run whose candles would not fit to those that are there."""
-        there = self._seen.addresses.get(feed.venue.name, Addresses())
+        there = self._seen.addresses.get(feed.name, Addresses())
         for source, address in feed.sources.items():
             fitting = there.of(source)
             # Whether an archive is a simulator's only its files would tell.
             untold = source == "files" and SIMULATOR in fitting
             if fitting and not untold and not fits(address, fitting, mixing=False):
-                yield address_refusal(store.display, feed.venue.name, source, address, fitting)
+                yield address_refusal(store.display, feed.name, source, address, fitting)
 
     # A venue
 
@@ -263,11 +263,11 @@ class Check:
             self._add(name, Finding.of(exc))
             return
         bans = lasting_bans(self._order.settings.state_dir, pool_of(feed.venue), longest_s=feed.venue.longest_ban_s)
-        self._add(name, *ban_findings(bans, but=feed.bans.origin))
-        if feed.transport.proxy is not None:
-            self._add(name, Finding("ok", f"asked through the proxy {feed.transport.proxy}"))
+        self._add(name, *ban_findings(bans, but=feed.ban_origin))
+        if proxy := feed.contact().proxy:
+            self._add(name, Finding("ok", f"asked through the proxy {proxy}"))
         started_s = time.monotonic()
-        async with self._while_it_speaks(lambda: feed.transport.line.heard_s) as scope:
+        async with self._while_it_speaks(lambda: feed.contact().heard_s) as scope:
             try:
                 async with feed:
                     self._add(name, *self._of_venue(feed, time.monotonic() - started_s))
@@ -285,11 +285,12 @@ class Check:
         if feed.no_api is not None:
             alone = "a run goes on with the bulk files alone; what they lack stays missing"
             return [Finding("warning", feed.no_api, alone)]
-        kind = "a simulator" if feed.transport.simulated else "it"
+        simulated = feed.contact().simulated
+        kind = "a simulator" if simulated else "it"
         symbols = len(feed.listing.instruments)
         lists = f" and lists {counted(symbols, 'symbol')}" if feed.lists_all else ""
         reached = f"{feed.shown_url}: {kind} answers{lists} ({duration_text(seconds)})"
-        facts = {"simulated": feed.transport.simulated, "symbols": symbols}
+        facts = {"simulated": simulated, "symbols": symbols}
         return [
             Finding("ok", reached, facts=facts),
             *_line(feed, self._order),
@@ -302,14 +303,12 @@ class Check:
         reader = feed.reader
         if reader is None:
             return []
-        host = reader.downloader.host
-        setting = f"LAKLAK_{feed.venue.name.upper()}_ARCHIVE_URL"
+        host = reader.host
+        setting = f"LAKLAK_{feed.name.upper()}_ARCHIVE_URL"
         without = "a run goes on without them and leaves open what only they can prove; --source rest asks for none"
         trouble = f"has not answered within {_FILES_S:g} s"
         symbol = next(iter(feed.listing.instruments), "BTCUSDT")
-        file = reader.archive.day_file(
-            Series(feed.venue.name, symbol, self._order.settings.interval), feed.clock.now_ms() - DAY_MS
-        )
+        file = reader.archive.day_file(Series(feed.name, symbol, self._order.settings.interval), feed.now_ms() - DAY_MS)
         with anyio.move_on_after(_FILES_S):
             try:
                 if await reader.is_archive(file):
@@ -322,7 +321,7 @@ class Check:
 
     def _of_listing(self, feed: Feed) -> list[Finding]:
         """What is odd with symbols of the asset list, and what a run does about those that are not listed."""
-        asked = dict.fromkeys(one.symbol for one in self._order.asked if one.venue == feed.venue.name)
+        asked = dict.fromkeys(one.symbol for one in self._order.asked if one.venue == feed.name)
         unlisted = [symbol for symbol in asked if symbol not in feed.listing.instruments]
         odd = [f"{symbol} {feed.listing.odd[symbol]}" for symbol in asked if symbol in feed.listing.odd]
         found = [Finding("warning", f"odd in its listing, and not counted: {some_of(odd)}")] if odd else []
@@ -353,7 +352,7 @@ class Check:
         known: list[str] = []
         unknown: list[str] = []
         for symbol in symbols:
-            look = last_look(self._seen.knowledge, Series(feed.venue.name, symbol, self._order.settings.interval))
+            look = last_look(self._seen.knowledge, Series(feed.name, symbol, self._order.settings.interval))
             if look is not None:
                 (unknown if look.words is None else known).append(
                     f"{symbol} ({look.words or f'looked for at {iso(look.at_ms // 1000 * 1000)}'})"
@@ -381,18 +380,18 @@ class Check:
         return duration_text(waited_s) if waited_s > 2 * self._limit_s else f"{self._limit_s:g} s"
 
     def _no_answer(self, feed: Feed, limit: str) -> Finding:
-        name = feed.shown_url
-        if feed.transport.traffic.requests > bool(feed.listing.instruments):
+        name, contact = feed.shown_url, feed.contact()
+        if contact.requests > bool(feed.listing.instruments):
             return Finding(
                 "problem",
                 f"{name} has not answered within {limit}",
-                f"check the network, the name server, HTTPS_PROXY, and LAKLAK_{feed.venue.name.upper()}_URL",
+                f"check the network, the name server, HTTPS_PROXY, and LAKLAK_{feed.name.upper()}_URL",
             )
         # What could not be asked has waited for its turn, not for the venue.
         return Finding(
             "warning",
             f"{name} could not be asked within {limit}: the budget is {feed.budget} {feed.unit}, and "
-            f"{_used(feed):,} of the {feed.advertised:,} of this address are used",
+            f"{contact.weight_used:,} of the {feed.advertised:,} of this address are used",
             "a run waits for its turn; find out what else asks from this address, or use another --budget",
         )
 
@@ -411,26 +410,28 @@ def _room(free_bytes: int) -> Finding:
 
 def _line(feed: Feed, order: Order) -> Iterator[Finding]:
     """That the line to the venue is slow, if it is; a small answer does not tell."""
-    gauge = feed.transport.line.gauge
-    if gauge.rate is not None and gauge.width < order.settings.workers:
+    contact = feed.contact()
+    rate = contact.bytes_per_second
+    if rate is not None and contact.answers_at_once < order.settings.workers:
         yield Finding(
             "warning",
-            f"its answers come at {size_text(int(gauge.rate))} a second: the line is slow, or the venue is",
+            f"its answers come at {size_text(int(rate))} a second: the line is slow, or the venue is",
             "a run asks for as few at once as that carries; it takes longer, and lacks nothing",
-            {"bytes_per_second": int(gauge.rate)},
+            {"bytes_per_second": int(rate)},
         )
 
 
 def _clock(feed: Feed) -> Finding:
     """How far this machine's clock is from the venue's, half of the way of the answer taken off."""
-    if feed.transport.simulated:
-        return Finding("ok", f"its clock says {iso(feed.clock.now_ms() // 1000 * 1000)}; a simulator's is its own")
-    way_ms = round(feed.transport.round_trip_s * 500)
-    ahead_ms = time.time_ns() // 1_000_000 - feed.clock.now_ms() - feed.clock.behind_ms - way_ms
+    contact = feed.contact()
+    if contact.simulated:
+        return Finding("ok", f"its clock says {iso(feed.now_ms() // 1000 * 1000)}; a simulator's is its own")
+    way_ms = round(contact.round_trip_s * 500)
+    ahead_ms = time.time_ns() // 1_000_000 - feed.now_ms() - contact.clock_behind_ms - way_ms
     text = f"this machine's clock is {_span(abs(ahead_ms))} {'ahead of' if ahead_ms >= 0 else 'behind'} its clock"
     text = f"{text} (round trip {_span(2 * way_ms)})"
     facts = {"clock_ahead_ms": ahead_ms, "round_trip_ms": 2 * way_ms}
-    if abs(ahead_ms) < _CLOCK_OFF_MS + feed.clock.behind_ms:
+    if abs(ahead_ms) < _CLOCK_OFF_MS + contact.clock_behind_ms:
         return Finding("ok", text, facts=facts)
     harm = "candles are right all the same, as the venue's clock counts"
     if abs(ahead_ms) >= _CLOCK_FAR_OFF_MS:
@@ -442,16 +443,11 @@ def _span(time_ms: int) -> str:
     return f"{time_ms:,} ms" if time_ms < 10_000 else duration_text(time_ms / 1000)
 
 
-def _used(feed: Feed) -> int:
-    """What all programs of this address have used in this window; 0 where the venue does not say."""
-    address = feed.limiter.first.address
-    return 0 if address is None else address.used
-
-
 def _weight(feed: Feed, order: Order) -> Finding:
     """The budget against what the venue allows this address, and what others here have used of it."""
-    used = _used(feed)
-    others = max(0, used - feed.limiter.weight_paid)
+    contact = feed.contact()
+    used, allowed = contact.weight_used, contact.weight_allowed
+    others = max(0, used - contact.weight_paid)
     facts: dict[str, Fact] = {
         "budget": feed.budget,
         "advertised_weight": feed.advertised,
@@ -462,9 +458,8 @@ def _weight(feed: Feed, order: Order) -> Finding:
     if not used:
         return Finding("ok", f"{text}; its answers do not say how much is used", facts=facts)
     text = f"{text}; {used:,} used in this minute, {others:,} of it not by this check"
-    modest = not others or order.settings.venues[feed.venue.name].budget == "max"
-    address = feed.limiter.first.address
-    if modest or address is None or feed.budget + others <= address.allowed:
+    modest = not others or order.settings.venues[feed.name].budget == "max"
+    if modest or allowed is None or feed.budget + others <= allowed:
         return Finding("ok", text, facts=facts)
     return Finding(
         "warning",

@@ -53,7 +53,7 @@ async def first_open_ms(feed: Feed, series: Series, from_ms: int = 0, wanted_ms:
 
 async def newest_open_ms(feed: Feed, series: Series) -> int | None:
     """The open_time of the newest candle, maybe the forming one; None where there is none.  Raises as the other."""
-    now_ms = series.interval.floor(feed.clock.now_ms())
+    now_ms = series.interval.floor(feed.now_ms())
     asked = feed.asked(series, TimeRange(now_ms, now_ms + series.interval.ms), anywhere=True)
     request = feed.venue.newest_candle_request(asked)
     if request is None:
@@ -114,7 +114,7 @@ async def _ask(feed: Feed, asked: Asked, request: Request, until_ms: int | None 
     """Ask for as many candles as are asked for, at most, and none that opens after `until_ms`; gives their open_times
     on the grid.
     """
-    return await feed.transport.ask(request, _open_times(feed, asked, until_ms), candles=True, tries=_TRIES)
+    return await feed.ask(asked, _open_times(feed, asked, until_ms), request=request, tries=_TRIES)
 
 
 def _open_times(feed: Feed, asked: Asked, until_ms: int | None) -> Callable[[Answer], list[int]]:
@@ -126,7 +126,7 @@ def _open_times(feed: Feed, asked: Asked, until_ms: int | None) -> Callable[[Ans
             # An answer to another question, from a cache for instance.
             raise DecodeError(f"expected {counted(most, 'candle')} of {series} at most, got {len(times)}")
         # A row beyond the clock is of another answer, or of times in another unit; so is one before 2000.
-        latest_ms = feed.clock.now_ms() + series.interval.ms
+        latest_ms = feed.now_ms() + series.interval.ms
         latest_ms = latest_ms if until_ms is None else min(latest_ms, until_ms)
         found = []
         for time_ms in times:

@@ -53,7 +53,7 @@ class _FromApi:
         pages = {feed.size.expected, *(limit for limit, _ in tiers[1:])}
         some = [feed.budgets(units) for units in (feed.budget, feed.default_budget, feed.advertised)]
         now = (feed.size.expected, feed.budget)
-        return alternatives(feed.venue.name, now, self.asked, tiers, pages, some, feed.beside, feed.venue.rows_of)
+        return alternatives(feed.name, now, self.asked, tiers, pages, some, feed.beside, feed.venue.rows_of)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,7 @@ def estimate_of(
         requests=sum(part.cost.requests for part in parts),
         weight=sum(part.cost.weight for part in parts),
         budget=sum(feed.budget_a_minute for feed in feeds),
-        paces={part.feed.venue.name: part.feed.pace(part.cost) for part in parts},
+        paces={part.feed.name: part.feed.pace(part.cost) for part in parts},
         chunk=max((feed.size.expected for feed in feeds), default=0),
         seconds_estimated=round(max((part.seconds for part in parts), default=0.0), 1),
         seconds_auto=round(max((part.least_seconds for part in parts), default=0.0), 1),

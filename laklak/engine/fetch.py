@@ -25,7 +25,6 @@ import anyio
 from anyio.abc import TaskGroup
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
-from laklak.engine.addresses import AddressBook
 from laklak.engine.asking import Asking
 from laklak.engine.beyond import Beyond
 from laklak.engine.delivering import Deliveries
@@ -33,6 +32,7 @@ from laklak.engine.flow import Flow, Parcels
 from laklak.engine.life import Lives
 from laklak.engine.reading import Reading
 from laklak.engine.rounds import Rounds
+from laklak.engine.tools import Tools
 from laklak.engine.watch import Watch
 from laklak.engine.writing import Parcel
 from laklak.errors import (
@@ -45,15 +45,9 @@ from laklak.errors import (
 from laklak.model.spans import parted
 from laklak.plan.answers import SecondRound
 from laklak.report.ledger import Ledger
-from laklak.report.observer import Observer
-from laklak.report.progress import Report
-from laklak.settings.order import Order
 from laklak.sources.backlog import Entry
 from laklak.sources.venue import Feed
-from laklak.stores.base import Store
-from laklak.stores.knowledge import Knowledge
-from laklak.stores.unconfirmed import UnsureBook
-from laklak.tasks.stopping import Stopped, Stopper
+from laklak.tasks.stopping import Stopped
 
 log = logging.getLogger(__name__)
 
@@ -77,40 +71,30 @@ class Fetch:
 
     def __init__(
         self,
-        order: Order,
-        store: Store,
-        unsure: UnsureBook,
-        knowledge: Knowledge,
+        tools: Tools,
         lives: Mapping[str, Lives],
-        addresses: AddressBook,
         feeds: Sequence[Feed],
-        report: Report,
-        observer: Observer,
-        stopper: Stopper,
     ) -> None:
+        order, store, report = tools.order, tools.store, tools.report
+        self._tools = tools
         self._order = order
-        self._store = store
-        self._unsure = unsure
-        self._knowledge = knowledge
         self._lives = lives
-        self._addresses = addresses
         self._feeds: list[Feed] = []
         self._report = report
-        self._observer = observer
-        self._stopper = stopper
+        self._observer = tools.observer
         self.flow = Flow(
             store,
-            unsure,
+            tools.unsure,
             report,
-            stopper,
+            tools.stopper,
             writers=store.writes_at_once,
             rows_together=order.settings.batch_size,
             # Cap a batch so that workers can fill another while every writer is busy: otherwise a writer could wait
             # for parcels that have no room.
             parcels_together=max(1, order.settings.in_flight // (1 + store.writes_at_once)),
         )
-        self._deliveries = Deliveries(order, store, unsure, report)
-        self._watch = Watch(self._feeds, report, observer, self._lost)
+        self._deliveries = Deliveries(order, store, tools.unsure, report)
+        self._watch = Watch(self._feeds, report, tools.observer, self._lost)
         self._at_work: dict[Feed, AtWork] = {}
         for feed in feeds:
             self._take_on(feed)
@@ -130,17 +114,18 @@ class Fetch:
             self._say_why(feed, at_work.ledgers)
             if feed.connected:
                 corrected = {one.plan.series: one.corrected for one in at_work.ledgers if one.corrected}
-                feed.fresh.note(self._knowledge, corrected, feed.clock.now_ms())
-                feed.size.remember(self._knowledge, feed.clock.now_ms())
-        self._unsure.settle(
+                feed.fresh.note(self._tools.knowledge, corrected, feed.now_ms())
+                feed.size.remember(self._tools.knowledge, feed.now_ms())
+        self._tools.unsure.settle(
             (ledger.plan.series, parted([ledger.plan.wanted], ledger.plan.blocked)[0])
             for ledger in self._report.ledgers
             if ledger.got_all
         )
 
     def _take_on(self, feed: Feed) -> None:
-        order, knowledge, report, observer = self._order, self._knowledge, self._report, self._observer
-        lives = self._lives[feed.venue.name]
+        order, report, observer = self._order, self._report, self._observer
+        store, knowledge = self._tools.store, self._tools.knowledge
+        lives = self._lives[feed.name]
         beyond = Beyond(feed, knowledge, lives, report, recheck=order.recheck)
         rounds = Rounds(feed, lives, beyond, order, report, self._deliveries)
         lost = partial(self._lost, feed)
@@ -148,9 +133,9 @@ class Fetch:
         reading = None
         if feed.reader is not None:
             reading = Reading(
-                feed, feed.reader, beyond, rounds, order, self._store, knowledge, report, observer, self._deliveries
+                feed, feed.reader, beyond, rounds, order, store, knowledge, report, observer, self._deliveries
             )
-        ledgers = [one for one in report.ledgers if one.plan.series.venue == feed.venue.name]
+        ledgers = [one for one in report.ledgers if one.plan.series.venue == feed.name]
         self._feeds.append(feed)
         self._at_work[feed] = AtWork(feed, ledgers, rounds, asking, reading)
 
@@ -159,7 +144,7 @@ class Fetch:
         async with send:
             try:
                 while True:
-                    with self._stopper.interruptible():
+                    with self._tools.stopper.interruptible():
                         feed = await late()
                     if feed is None:
                         return
@@ -212,7 +197,7 @@ class Fetch:
                         return
                     await questions.send(entry)
             except Stopped:
-                log.debug("no new questions venue=%s", feed.venue.name)
+                log.debug("no new questions venue=%s", feed.name)
 
     async def _next(self, at_work: AtWork) -> Entry | None:
         """The next question of a venue; waits for its time, or for others to finish; None at the end."""
@@ -224,7 +209,7 @@ class Fetch:
             entry = None if alone else feed.backlog.take(loop.time())
             if entry is not None:
                 ledger, question = entry
-                if not isinstance(question, SecondRound) or feed.transport.last_success_s > question.failed_at_s:
+                if not isinstance(question, SecondRound) or feed.works_since(question.failed_at_s):
                     return entry
                 # Nothing has worked since this failed: a second round would fail as well.
                 ledger.trouble("fetch_failed", question.chunk.wanted_count, question.failure)
@@ -249,7 +234,7 @@ class Fetch:
                 try:
                     delivery = await at_work.asking.answer(ledger, question)
                     if delivery is not None and delivery.rows:
-                        await self._addresses.note(feed, "api")
+                        await self._tools.addresses.note(feed, "api")
                 except Stopped:
                     log.debug("given up series=%s", ledger.plan.series)
                 except FatalError as exc:
@@ -278,14 +263,14 @@ class Fetch:
                     finally:
                         at_work.rounds.done(entry)
                     if ready:
-                        await self._addresses.note(feed, "files")
+                        await self._tools.addresses.note(feed, "files")
                     ready += await reading.settle(ledger)
                     # While a worker waits for its next file, no candles of its last one may stay in memory: not by
                     # a name either.
                     while ready:
                         await parcels.send(ready.pop())
             except Stopped:
-                log.debug("no more files venue=%s", feed.venue.name)
+                log.debug("no more files venue=%s", feed.name)
             except StoreError as exc:
                 self._abort(exc)
 
@@ -303,11 +288,9 @@ class Fetch:
                 feed.end = feed.end or error
             return
         if not feed.stopper.requested:
-            log.error("venue ended name=%s reason=%s error=%s", feed.venue.name, error.reason, error)
+            log.error("venue ended name=%s reason=%s error=%s", feed.name, error.reason, error)
             if len(self._report.venues) > 1:
-                self._observer.warn(
-                    f"nothing more is asked of {feed.venue.name}, the rest of it stays missing: {error}"
-                )
+                self._observer.warn(f"nothing more is asked of {feed.name}, the rest of it stays missing: {error}")
         feed.end_with(error)
 
     def _abort(self, error: LaklakError) -> None:

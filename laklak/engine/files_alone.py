@@ -56,7 +56,7 @@ class FilesAlone:
         Gives the absences to remember.  Minutes outside of the files are not wanted, and that is remembered; those in
         between are holes if `api_has_nothing` of the series, which is asked only where something hangs on it.
         """
-        plan, now_ms = ledger.plan, feed.clock.now_ms()
+        plan, now_ms = ledger.plan, feed.now_ms()
         doubts = ledger.take_doubts()
         lacking = union(doubts.lacking)
         read = self._read.pop(ledger, FilesRead())

@@ -40,7 +40,7 @@ def note_turns(knowledge: Knowledge, report: Report) -> None:
 
 
 def _of_series(report: Report, feeds: Sequence[Feed]) -> Iterator[GapFill]:
-    ended = {feed.venue.name for feed in feeds if feed.end is not None}
+    ended = {feed.name for feed in feeds if feed.end is not None}
     for ledger in report.ledgers:
         series = ledger.plan.series
         failure = None if series.venue in ended else ledger.failure(but=NOT_YET)
@@ -50,14 +50,14 @@ def _of_series(report: Report, feeds: Sequence[Feed]) -> Iterator[GapFill]:
 
 def _of_venues(report: Report, feeds: Sequence[Feed]) -> Iterator[GapFill]:
     for feed in feeds:
-        ledgers = [one for one in report.ledgers if one.plan.series.venue == feed.venue.name]
+        ledgers = [one for one in report.ledgers if one.plan.series.venue == feed.name]
         if feed.end is None or (ledgers and not any(one.missing for one in ledgers)):
             continue
         error = in_short(feed.end)
         if ledgers:
-            yield _fill(feed.venue.name, EVERY_SYMBOL, ledgers, error)
+            yield _fill(feed.name, EVERY_SYMBOL, ledgers, error)
         else:
-            yield _nothing_of(report, feed.venue.name, EVERY_SYMBOL, error)
+            yield _nothing_of(report, feed.name, EVERY_SYMBOL, error)
 
 
 def _of_unknown(report: Report) -> Iterator[GapFill]:

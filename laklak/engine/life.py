@@ -199,7 +199,7 @@ class Lives:
         end_ms = target.instrument.end_ms
         suspect = (
             not target.trades
-            or (end_ms is not None and end_ms <= self._feed.clock.now_ms())
+            or (end_ms is not None and end_ms <= self._feed.now_ms())
             or self._knowledge.note(series, "ended") is not None
         )
         if not (span and suspect and self._can_ask):
@@ -223,7 +223,7 @@ class Lives:
     def _listed_ms(self, target: Target) -> int | None:
         """When the symbol was listed, where that can be: not in the future, and not at the beginning of time."""
         listed_ms = target.instrument.first_ms
-        return listed_ms if listed_ms is not None and 0 < listed_ms <= self._feed.clock.now_ms() else None
+        return listed_ms if listed_ms is not None and 0 < listed_ms <= self._feed.now_ms() else None
 
     # What is asked of the venue
 
@@ -272,7 +272,7 @@ class Lives:
     def _lags_at(self, interval: Interval, seen_ms: int) -> bool:
         """Whether the venue as a whole has nothing yet after about this moment: no series has shown more."""
         newest_ms = self._newest.get(interval, 0)
-        if interval.floor(self._feed.clock.now_ms()) - newest_ms <= max(_LAG_AT_LEAST_MS, interval.ms):
+        if interval.floor(self._feed.now_ms()) - newest_ms <= max(_LAG_AT_LEAST_MS, interval.ms):
             return False
         standing = sum(newest_ms - open_ms <= _SAME_TIME_MS for open_ms in self._stands_at.values())
         return standing >= LAG_SEEN_AT and newest_ms - seen_ms <= _SAME_TIME_MS
@@ -302,7 +302,7 @@ class Lives:
         """
         self.saw(series.interval, open_ms)
         allowed_ms = ENDED_AFTER_MS if instrument.trades else ENDED_AFTER_NOT_TRADING_MS
-        now_ms = self._feed.clock.now_ms()
+        now_ms = self._feed.now_ms()
         if series.interval.floor(now_ms) - open_ms <= allowed_ms:
             return Newest(open_ms, ended=False)
         before = None if self._recheck else self._knowledge.fact(series, "ended", now_ms)
@@ -333,7 +333,7 @@ class Lives:
         A venue whose candles are hours behind its clock has not ended.
         """
         interval = series.interval
-        now_ms = interval.floor(self._feed.clock.now_ms())
+        now_ms = interval.floor(self._feed.now_ms())
         async with self._one_at_a_time:
             for symbol in self._references(series):
                 if now_ms - self._newest.get(interval, 0) <= ENDED_AFTER_NOT_TRADING_MS:
@@ -350,7 +350,7 @@ class Lives:
     def _references(self, series: Series) -> list[str]:
         """A few symbols to compare with, those that are said to trade first, the oldest of them, not asked yet."""
         others = self._others(series)
-        others.sort(key=lambda one: (not one.trades, one.first_ms or self._feed.clock.now_ms(), one.symbol))
+        others.sort(key=lambda one: (not one.trades, one.first_ms or self._feed.now_ms(), one.symbol))
         left = max(0, _REFERENCES - len(self._references_asked))
         return [one.symbol for one in others if one.symbol not in self._references_asked][:left]
 
@@ -364,24 +364,24 @@ class Lives:
         oldest_ms = await oldest_in_reach(self._feed, series, from_ms)
         if oldest_ms is not None and oldest_ms > from_ms:
             fact = {"ms": oldest_ms, "time": iso(oldest_ms)}
-            self._knowledge.put(series, "reach", fact, venue_ms=self._feed.clock.now_ms())
+            self._knowledge.put(series, "reach", fact, venue_ms=self._feed.now_ms())
         return oldest_ms
 
     def known_reach(self, series: Series) -> int:
         """How far back a series reaches, as it is remembered; 0 where nothing is."""
-        fact = None if self._recheck else self._knowledge.fact(series, "reach", self._feed.clock.now_ms())
+        fact = None if self._recheck else self._knowledge.fact(series, "reach", self._feed.now_ms())
         reach_ms = fact.get("ms") if isinstance(fact, dict) else None
         return reach_ms if type(reach_ms) is int else 0
 
     def known_first(self, series: Series) -> int | None:
         """The first candle of a series, as it is remembered."""
-        fact = None if self._recheck else self._knowledge.fact(series, "first", self._feed.clock.now_ms())
+        fact = None if self._recheck else self._knowledge.fact(series, "first", self._feed.now_ms())
         first_ms = fact.get("ms") if isinstance(fact, dict) else None
         return first_ms if type(first_ms) is int else None
 
     def shown_in_files(self, series: Series, end: Literal["first", "last"]) -> int | None:
         """The first or last candle that a bulk file has shown beyond klines, which do not take it away again."""
-        fact = self._knowledge.fact(series, end, self._feed.clock.now_ms())
+        fact = self._knowledge.fact(series, end, self._feed.now_ms())
         first_ms = fact.get("ms") if isinstance(fact, dict) and fact.get("source") == "file" else None
         return first_ms if type(first_ms) is int else None
 
@@ -392,14 +392,14 @@ class Lives:
             return
         fact = {"ms": first_ms, "time": iso(first_ms), "source": source}
         if self._knowledge.value(series, "first") != fact:
-            self._knowledge.put(series, "first", fact, venue_ms=self._feed.clock.now_ms())
+            self._knowledge.put(series, "first", fact, venue_ms=self._feed.now_ms())
 
     def remember_last(self, series: Series, last_ms: int) -> None:
         """Remember the last candle that a bulk file has, of a series that had ended by what klines have."""
         shown_ms = self.shown_in_files(series, "last")
         if shown_ms is None or shown_ms < last_ms:
             fact = {"ms": last_ms, "time": iso(last_ms), "source": "file"}
-            self._knowledge.put(series, "last", fact, venue_ms=self._feed.clock.now_ms())
+            self._knowledge.put(series, "last", fact, venue_ms=self._feed.now_ms())
         self._went_on(series, last_ms)
 
     def _went_on(self, series: Series, last_ms: int) -> None:
@@ -419,7 +419,7 @@ class Lives:
         self._report.ended.append(EndedSeries(str(series), end_ms, status))
         fact = {"last_ms": open_ms, "status": status}
         if self._knowledge.value(series, "ended") != fact:
-            self._knowledge.put(series, "ended", fact, venue_ms=self._feed.clock.now_ms())
+            self._knowledge.put(series, "ended", fact, venue_ms=self._feed.now_ms())
 
     @property
     def _can_ask(self) -> bool:

@@ -8,7 +8,6 @@ laklak.archives.unlisted).
 
 from __future__ import annotations
 
-import asyncio
 import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
@@ -17,7 +16,6 @@ from typing import Final
 
 from laklak.archives import ARCHIVES
 from laklak.archives.base import ArchiveFile
-from laklak.archives.checksum import CHECKSUM_BYTES_MAX
 from laklak.archives.unlisted import CLOCK_SLACK_MS, ENDED_FOR_GOOD_AFTER_MS, Shelf, Trace, is_fresh, without_outside
 from laklak.engine.edges import Beginning, first_open_ms, hold_first, later_open_ms, newest_open_ms
 from laklak.engine.store_work import each
@@ -106,7 +104,7 @@ class ListingCheck:
         self._knowledge = knowledge
         self._note = note
         self._warn = warn
-        self._venue = feed.venue.name
+        self._venue = feed.name
         self._files_trouble: str | None = None
         self._ended: list[EndedSeries] = []
         self._known: list[tuple[Series, str, str]] = []
@@ -170,7 +168,7 @@ class ListingCheck:
         vanished = [] if self._feed.listing_asked_twice else sorted((before or frozenset()).difference(listed))
         names = _that_fit([*listed, *vanished])
         if before != frozenset(names):
-            self._knowledge.put(self._venue, LISTING, sorted(names), venue_ms=self._feed.clock.now_ms())
+            self._knowledge.put(self._venue, LISTING, sorted(names), venue_ms=self._feed.now_ms())
 
     def _tell_odd(self, symbols: Sequence[str]) -> None:
         listing = self._feed.listing
@@ -211,7 +209,7 @@ class ListingCheck:
 
     async def _look(self, symbol: str, span: TimeRange, refused: Instrument | None = None) -> Unlisted:
         """Find out who has a symbol that is not listed, and of what time; of a `refused` one klines have nothing."""
-        series, now_ms = self._series(symbol), self._feed.clock.now_ms()
+        series, now_ms = self._series(symbol), self._feed.now_ms()
         known = self._known_of(series, now_ms)
         sure, trouble = True, None
         if refused is None:
@@ -307,9 +305,9 @@ class ListingCheck:
             return False
         try:
             # A simulator says what it is.
-            if reader.downloader.simulated or await reader.is_archive(lacking):
+            if reader.simulated or await reader.is_archive(lacking):
                 return True
-            self._files_trouble = self._files_trouble or f"no bulk file was ever found at {reader.downloader.host}"
+            self._files_trouble = self._files_trouble or f"no bulk file was ever found at {reader.host}"
         except (TransientError, PermanentError) as exc:
             self._files_trouble = self._files_trouble or str(exc)
         return False
@@ -320,11 +318,7 @@ class ListingCheck:
         if reader is None or self._files_trouble is not None:
             return None
         try:
-            asked_s = asyncio.get_running_loop().time()
-            if await reader.downloader.get(file.checksum_path, most_bytes=CHECKSUM_BYTES_MAX) is not None:
-                reader.found(file, asked_s)
-                return True
-            return False
+            return await reader.has(file)
         except (TransientError, PermanentError) as exc:
             # One file that cannot be asked for is enough: of the others nothing is known either.
             self._files_trouble = self._files_trouble or str(exc)
@@ -374,7 +368,7 @@ class ListingCheck:
         """Remember it, so that a later run need not ask again."""
         if self._knowledge.value(series, "first") is None:
             fact = {"ms": first_ms, "time": iso(first_ms), "source": "klines"}
-            self._knowledge.put(series, "first", fact, venue_ms=self._feed.clock.now_ms())
+            self._knowledge.put(series, "first", fact, venue_ms=self._feed.now_ms())
 
     def _who_was_asked(self, *, files: bool) -> str:
         """Who does not know a symbol, for its error."""
@@ -404,7 +398,7 @@ class ListingCheck:
         reader = self._feed.reader
         if reader is None or series.interval.name not in reader.archive.intervals:
             return None
-        return Shelf(reader.archive, series, self._feed.clock.now_ms())
+        return Shelf(reader.archive, series, self._feed.now_ms())
 
 
 def _clipped(span: TimeRange, life: TimeRange) -> TimeRange:

@@ -1,81 +1,40 @@
-"""Before anything is fetched: connect, resolve, ask the store what is there, and say what the rest will take."""
+"""Before anything is fetched: connect, plan each venue, and say what the rest will take."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from types import TracebackType
 from typing import Self
 
 import anyio
 
-from laklak.archives.evidence import DueDay
 from laklak.archives.split import Split
-from laklak.engine.addresses import AddressBook
 from laklak.engine.estimate import estimate_of, split_of, within_reach
 from laklak.engine.holding import Holding, hold_against_files
-from laklak.engine.life import Lives, ended_line
-from laklak.engine.listing import ListingCheck
-from laklak.engine.oddities import STRAYS_FILE, OddityBook
-from laklak.engine.store_work import Closed, check_room, each, find_closed
-from laklak.engine.survey import Survey
+from laklak.engine.planning import Planner, VenuePlan
+from laklak.engine.store_work import check_room
 from laklak.engine.tally import tally
-from laklak.errors import LaklakError, StoreUnavailable, SymbolError, TryLater, VenueError, VenueUnreachable
-from laklak.model.series import Instrument, Series, TimeRange, iso
+from laklak.engine.tools import Tools
+from laklak.errors import LaklakError, StoreUnavailable, TryLater, VenueError
+from laklak.model.series import Series, TimeRange
 from laklak.plan.missing import SeriesPlan
-from laklak.plan.wanted import Asked, EmptyRange, EndedSeries, FailedSeries, Target, clip_to_clock, resolve
-from laklak.report.ledger import NEVER_MS, Ledger
-from laklak.report.observer import Observer
+from laklak.plan.wanted import EmptyRange
+from laklak.report.ledger import Ledger
 from laklak.report.outcome import exit_of_plan
-from laklak.report.progress import Report
 from laklak.report.summary import Estimate
-from laklak.settings.order import Order
 from laklak.sources.backlog import Backlog
-from laklak.sources.fresh import Fresh
 from laklak.sources.venue import Feed, cut_for
-from laklak.stores.base import Origin, Store
-from laklak.stores.knowledge import Knowledge, known_turn, note_clock
-from laklak.stores.unconfirmed import UnsureBook
 from laklak.tasks.groups import task_group
-from laklak.tasks.stopping import Stopped, Stopper
+from laklak.tasks.stopping import Stopped
 from laklak.text import counted, some_of
 from laklak.wire.pools import Pools
 
 log = logging.getLogger(__name__)
-
-
-def mixing_refusal(store: Store, present: Origin | None, feed: Feed) -> StoreUnavailable | None:
-    """The error for a store whose candles are `present` and a venue that gives the other kind; None where they fit."""
-    if present in (None, feed.origin):
-        return None
-    return StoreUnavailable(
-        f"{store.display} holds {present} candles; {feed.venue.name} at {feed.shown_url} gives {feed.origin} ones",
-        hint="use another --store, or --force to mix them",
-    )
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class VenuePlan:
-    """What is wanted of one venue: its series, what of them is stored, and the symbols that no source knows.
-
-    `failed` are named in the summary, `unknown` only told; `typed_unknown` are the errors of the failed ones that were
-    typed, and `typed_known` is whether a typed one is known, or could not be asked for.
-    """
-
-    feed: Feed
-    span: TimeRange
-    targets: Sequence[Target]
-    plans: list[SeriesPlan] = field(default_factory=list)
-    failed: Sequence[FailedSeries] = ()
-    unknown: Sequence[str] = ()
-    typed_unknown: Sequence[SymbolError] = ()
-    typed_known: bool = False
-    due_holes: Mapping[Series, Sequence[DueDay]] = field(default_factory=dict)
-    hole_days: Mapping[Series, Sequence[int]] = field(default_factory=dict)
 
 
 class Preparation:
@@ -84,38 +43,17 @@ class Preparation:
     Fills `report` and `feeds`, changes nothing in the store but its origin; what it connects to is closed at its end.
     """
 
-    def __init__(
-        self,
-        order: Order,
-        store: Store,
-        unsure: UnsureBook,
-        knowledge: Knowledge,
-        addresses: AddressBook,
-        report: Report,
-        observer: Observer,
-        stopper: Stopper,
-    ) -> None:
-        self._order = order
-        self._store = store
-        self._unsure = unsure
-        self._knowledge = knowledge
-        self._addresses = addresses
-        self._report = report
-        self._observer = observer
-        self._stopper = stopper
+    def __init__(self, tools: Tools) -> None:
+        self._tools = tools
+        self._order = tools.order
+        self._report = tools.report
+        self._observer = tools.observer
+        self.planner = Planner(tools)
         self.feeds: list[Feed] = []
-        self.lives: dict[str, Lives] = {}
-        """By venue: when its series begin and end."""
-        self._closed = Closed()
-        self._turned: dict[str, int] = {}
         self._stack = AsyncExitStack()
-        self._origin_lock = anyio.Lock()
-        self._origin: Origin | None = None
         self._ready: asyncio.Queue[tuple[Feed, VenuePlan | LaklakError | None]] = asyncio.Queue()
         self._pending = 0
         self._taken_on: list[VenuePlan] = []
-        remedy = "to be fetched again" if order.dry_run else "fetched again"
-        self._oddities = OddityBook(order.settings.state_dir / STRAYS_FILE, observer.warn, remedy)
 
     async def __aenter__(self) -> Self:
         self._pools = self._stack.enter_context(Pools(self._order.settings.state_dir))
@@ -136,15 +74,16 @@ class Preparation:
         every = [] if self._order.every is None else [self._order.every.venue]
         # What is wrong with what was typed or set, and with the store, is said before anybody is asked anything.
         for name in dict.fromkeys([*(one.venue for one in self._order.asked), *every]):
-            self.feeds.append(Feed(name, self._order, self._stopper, self._observer.warn, self._pools))
+            self.feeds.append(Feed(name, self._order, self._tools.stopper, self._observer.warn, self._pools))
         for feed in self.feeds:
-            await self._addresses.check_unasked(feed)
+            await self._tools.addresses.check_unasked(feed)
         for feed in self.feeds:
-            self._look_at_bans(feed)
+            if line := feed.look_at_ban(forget=self._order.forget_ban):
+                self._observer.warn(line)
             self._connecting.start_soon(self._connect, feed)
         venues = await self._first_ready()
         self._refuse_if_none_started()
-        estimate = await self._take_on([venue or await self._plan_unasked(feed) for feed, venue in venues])
+        estimate = await self._take_on([venue or await self.planner.plan_unasked(feed) for feed, venue in venues])
         self._report.seconds_planned = max(estimate.seconds_estimated, estimate.file_seconds)
         if not self._order.dry_run:
             self._observer.planned(estimate)
@@ -169,7 +108,7 @@ class Preparation:
             outcome = None
         if isinstance(outcome, LaklakError):
             raise outcome
-        estimate = await self._take_on([outcome or await self._plan_unasked(feed)])
+        estimate = await self._take_on([outcome or await self.planner.plan_unasked(feed)])
         if feed.end is None:
             await self._check_room_now(feed)
         fetching_s = time.monotonic() - (self._report.fetching_since_s or time.monotonic())
@@ -177,7 +116,7 @@ class Preparation:
         self._report.seconds_planned = max(self._report.seconds_planned or 0.0, planned_s)
         if feed.end is None:
             candles = counted(estimate.to_fetch, "candle")
-            self._observer.note(f"{feed.venue.name} can be asked by now: {candles} more to fetch")
+            self._observer.note(f"{feed.name} can be asked by now: {candles} more to fetch")
         return feed
 
     async def _connect(self, feed: Feed) -> None:
@@ -187,7 +126,7 @@ class Preparation:
         except LaklakError as exc:
             self._ready.put_nowait((feed, exc))
         except Stopped:
-            log.debug("not connected venue=%s", feed.venue.name)
+            log.debug("not connected venue=%s", feed.name)
 
     async def _next_ready(self) -> tuple[Feed, VenuePlan | LaklakError | None]:
         feed, outcome = await self._ready.get()
@@ -209,7 +148,7 @@ class Preparation:
                     waiting.deadline = min(waiting.deadline, until_s)
         if self._pending:
             there = {feed for feed, _ in ready}
-            others = ", ".join(feed.venue.name for feed in self.feeds if feed not in there)
+            others = ", ".join(feed.name for feed in self.feeds if feed not in there)
             self._observer.note(f"beginning without {others}, which cannot be asked yet")
         return sorted(ready, key=lambda one: self.feeds.index(one[0]))
 
@@ -227,7 +166,7 @@ class Preparation:
             ledgers = self._open_ledgers(feed, own)
             self._assign(feed, ledgers, splits)
             if not self._order.dry_run:
-                await hold_against_files(self._store, feed, ledgers, holding, self._report)
+                await hold_against_files(self._tools.store, feed, ledgers, holding, self._report)
         self._report.series = len(self._report.ledgers) + len(self._report.failed)
         tally(self._report, self.feeds)
         estimate = replace(
@@ -239,7 +178,7 @@ class Preparation:
             exit=exit_of_plan(self._report),
         )
         for feed, _ in plans:
-            feed.requests_planned += estimate.paces[feed.venue.name].requests
+            feed.requests_planned += estimate.paces[feed.name].requests
         return estimate
 
     def _enter(self, venues: Sequence[VenuePlan]) -> None:
@@ -250,8 +189,8 @@ class Preparation:
         for venue in venues:
             self._tell_unknown(venue)
             self._report.failed += venue.failed
-        self._report.not_whole += self._oddities.not_whole
-        self._oddities.tell()
+        self._report.not_whole += self.planner.oddities.not_whole
+        self.planner.oddities.tell()
         spans = [venue.span for venue in self._taken_on if venue.span]
         self._report.start_ms = min((span.start_ms for span in spans), default=None)
         self._report.end_ms = max((span.end_ms for span in spans), default=None)
@@ -262,8 +201,8 @@ class Preparation:
         ledgers = [Ledger(plan) for plan in sorted(plans, key=lambda plan: plan.missing_count)]
         for ledger in ledgers:
             # What is fetched again although it is stored was not missed.
-            ledger.turned_ms = 0 if self._order.refetch else self._turned.get(feed.venue.name, 0)
-            self._closed.tell(ledger)
+            ledger.turned_ms = 0 if self._order.refetch else self.planner.turned_ms(feed)
+            self.planner.closed.tell(ledger)
         self._report.ledgers += ledgers
         return ledgers
 
@@ -271,16 +210,7 @@ class Preparation:
         """Connect to a venue and plan what is wanted of it; None where it cannot be asked: that is its own end."""
         try:
             await self._entered.enter_async_context(feed)
-            feed.fresh = Fresh.of(self._knowledge, feed.venue.name, self._order.settings.interval, feed.clock.now_ms())
-            if not self._order.recheck:
-                feed.size.recall(self._knowledge, feed.clock.now_ms())
-            self._addresses.trust_files(feed)
-            await self._check_origin(feed)
-            plan = await self._targets(feed)
-            await self._find_closed(feed.venue.name, [target.wanted for target in plan.targets if target.wanted])
-            survey = self._survey(feed)
-            plans = await each(plan.targets, survey.plan, self._observer.note)
-            return replace(plan, plans=plans, due_holes=survey.due_holes, hole_days=survey.hole_days)
+            return await self.planner.plan(feed)
         except (VenueError, EmptyRange) as exc:
             self._not_started(feed, exc)
             return None
@@ -289,33 +219,9 @@ class Preparation:
         """The end of a venue before anything was fetched of it."""
         feed.connected = False
         feed.end_with(error)
-        log.error("not started venue=%s reason=%s error=%s", feed.venue.name, error.reason, error)
+        log.error("not started venue=%s reason=%s error=%s", feed.name, error.reason, error)
         if len(self.feeds) > 1:
-            self._observer.warn(f"going on without {feed.venue.name}, what is wanted of it stays missing: {error}")
-
-    async def _plan_unasked(self, feed: Feed) -> VenuePlan:
-        """What is wanted of a venue that could not be started, by what was asked for and by this machine's clock.
-
-        Nothing of it is fetched: it stays missing, but for what is stored.
-        """
-        feed.without_files()
-        before = self._of_venue(feed, self._report.ended)
-        self._report.ended = [one for one in self._report.ended if one not in before]
-        order = self._order
-        try:
-            span = self._span_by(time.time_ns() // 1_000_000)
-        except EmptyRange:
-            span = TimeRange(0, 0)
-        if order.within_retention:
-            span = self._store.within_retention(span)
-        asked = self._asked_of(feed)
-        if order.every is not None and order.every.venue == feed.venue.name:
-            asked += order.every.held({}, await self._held_symbols(feed.venue.name))
-        listed = {one.symbol: Instrument(one.symbol, "unknown", None, None) for one in asked}
-        resolved = resolve(asked, listed, order.settings.interval, span)
-        targets = await each(resolved.targets, self._lives_of(feed).settle)
-        plans = await each(targets, self._survey(feed).plan, self._observer.note)
-        return VenuePlan(feed, span, targets, plans=plans, typed_known=any(one.typed for one in asked))
+            self._observer.warn(f"going on without {feed.name}, what is wanted of it stays missing: {error}")
 
     def _refuse_if_none_started(self) -> None:
         """Raise why no venue could be started, unless all may fail; a ban only where nothing else is the reason."""
@@ -323,7 +229,7 @@ class Preparation:
         if not ends or any(feed.end is None for feed in self.feeds):
             return
         with suppress(EmptyRange):
-            wanted = self._span_by(time.time_ns() // 1_000_000)
+            wanted = self.planner.span_by(time.time_ns() // 1_000_000)
             self._report.start_ms, self._report.end_ms = wanted.start_ms, wanted.end_ms
         bans = [end for end in ends if isinstance(end, TryLater)]
         if len(bans) == len(ends):
@@ -336,28 +242,12 @@ class Preparation:
             raise errors[0]
 
     def _tell_unknown(self, venue: VenuePlan) -> None:
-        name = venue.feed.venue.name
+        name = venue.feed.name
         if venue.unknown:
             where = "what the store holds" if self._order.every else "the list that comes with laklak"
             self._observer.warn(f"{name} does not know, of {where}: {some_of(venue.unknown)}")
         if venue.failed:
             self._observer.warn(f"{name} does not know: {some_of([failed.series for failed in venue.failed])}")
-
-    def _look_at_bans(self, feed: Feed) -> None:
-        """Forget the ban of the venue where that is asked for; one that was noted in the future begins now, once."""
-        if not self._order.forget_ban:
-            settled = feed.bans.settle()
-            if settled is not None:
-                self._observer.warn(
-                    f"{feed.shown_url} is not to be asked before {iso(settled.until_ms)}: a ban is remembered, but "
-                    f"{settled.doubt}; --forget-ban forgets it"
-                )
-            return
-        ban = feed.bans.forget()
-        if ban is not None:
-            self._observer.warn(
-                f"forgotten: {feed.shown_url} was not to be asked before {iso(ban.until_ms)}: {ban.reason}"
-            )
 
     def _assign(self, feed: Feed, ledgers: Sequence[Ledger], splits: Mapping[Series, Split]) -> None:
         """Give every missing stretch to the files or to the API."""
@@ -385,148 +275,18 @@ class Preparation:
         """Whether candles that may have changed are asked for although nothing else is."""
         return self._order.recheck and feed.asks_api and bool(feed.fresh.along(plan))
 
-    async def _find_closed(self, venue: str, wanted: Sequence[TimeRange]) -> None:
-        if wanted:
-            around = TimeRange(min(wanted).start_ms, max(part.end_ms for part in wanted))
-            found = await find_closed(self._store, {venue: around}, self._observer.warn)
-            self._closed = Closed({**self._closed.by_venue, **found.by_venue})
-
-    async def _targets(self, feed: Feed) -> VenuePlan:
-        span = self._span_by(feed.clock.now_ms())
-        self._heed_clock(feed)
-        if self._order.within_retention:
-            span = self._kept(span)
-        listing = ListingCheck(feed, self._order, self._knowledge, note=self._observer.note, warn=self._observer.warn)
-        asked = [*self._asked_of(feed), *await self._every(feed, listing)]
-        held = await listing.hold(list(dict.fromkeys(one.symbol for one in asked)), span)
-        if feed.no_api is not None:
-            self._observer.warn(f"going on with the bulk files alone, what they lack stays missing: {feed.no_api}")
-        resolved = resolve(
-            asked, held.instruments, self._order.settings.interval, span, held.unlisted, example=feed.venue.example
-        )
-        self._report.ended += held.ended
-        before, lives = set(self._report.ended), self._lives_of(feed)
-        targets = await listing.elsewhere(await each(resolved.targets, lives.settle), span)
-        self._tell_ended(feed, before)
-        self._check_range([target.wanted for target in targets if target.wanted], span)
-        unknown = {failed.series for failed in resolved.failed if failed.reason == "unknown_symbol"}
-        return VenuePlan(
-            feed,
-            span,
-            targets,
-            failed=resolved.failed,
-            unknown=resolved.unknown,
-            typed_unknown=resolved.typed_unknown,
-            typed_known=any(one.typed and self._series(one) not in unknown for one in asked),
-        )
-
-    def _kept(self, span: TimeRange) -> TimeRange:
-        """What of a range the store would keep."""
-        kept = self._store.within_retention(span)
-        if not kept:
-            raise StoreUnavailable(f"{self._store.display} would keep nothing of {span}", hint="ask for a later range")
-        return kept
-
-    def _heed_clock(self, feed: Feed) -> None:
-        """Learn up to where candles reached in the last run, and note up to where they do now."""
-        turned_ms = known_turn(self._knowledge, feed.venue.name, self._order.settings.interval)
-        self._turned[feed.venue.name] = NEVER_MS if turned_ms is None else turned_ms
-        note_clock(self._knowledge, feed.venue.name, feed.clock.read_ms, self._order.settings.settle_s)
-
-    def _asked_of(self, feed: Feed) -> list[Asked]:
-        return [one for one in self._order.asked if one.venue == feed.venue.name]
-
-    def _lives_of(self, feed: Feed) -> Lives:
-        lives = Lives(feed, self._store, self._knowledge, self._report, recheck=self._order.recheck)
-        self.lives[feed.venue.name] = lives
-        return lives
-
-    def _tell_ended(self, feed: Feed, before: Collection[EndedSeries]) -> None:
-        if ended := [one for one in self._of_venue(feed, self._report.ended) if one not in before]:
-            self._observer.warn(ended_line(ended))
-
-    def _check_range(self, wanted: Sequence[TimeRange], span: TimeRange) -> None:
-        if wanted:
-            self._store.check_range(TimeRange(min(part.start_ms for part in wanted), span.end_ms))
-
-    def _survey(self, feed: Feed) -> Survey:
-        lives = self.lives[feed.venue.name]
-        return Survey(feed, lives, self._order, self._store, self._unsure, self._closed, self._oddities)
-
-    def _span_by(self, clock_ms: int) -> TimeRange:
-        """What is asked for, by a clock."""
-        order = self._order
-        return clip_to_clock(
-            order.settings.start_ms,
-            order.settings.end_ms,
-            order.settings.days,
-            clock_ms,
-            order.settings.interval,
-            order.settings.settle_s,
-        )
-
-    @staticmethod
-    def _of_venue(feed: Feed, ended: Sequence[EndedSeries]) -> list[EndedSeries]:
-        return [one for one in ended if Series.parse(one.series).venue == feed.venue.name]
-
-    def _series(self, asked: Asked) -> str:
-        return str(Series(asked.venue, asked.symbol, self._order.settings.interval))
-
-    async def _held_symbols(self, venue: str) -> list[str]:
-        holdings = await self._store.holdings()
-        return [one.symbol for one in holdings if (one.venue, one.interval) == (venue, self._order.settings.interval)]
-
-    async def _every(self, feed: Feed, listing: ListingCheck) -> list[Asked]:
-        """What is asked for without being named: all that the venue trades, and what the store holds of it."""
-        every, name = self._order.every, feed.venue.name
-        if every is None or every.venue != name:
-            return []
-        held = await self._held_symbols(name)
-        quoted = "" if every.quote is None else f" quoted in {every.quote}"
-        if feed.no_api is None:
-            await listing.as_before()
-            asked = every.asked(feed.listing.instruments.values(), held)
-            traded = sum(not one.held for one in asked)
-            more = f", and {len(asked) - traded:,} more that the store holds" if traded < len(asked) else ""
-            self._observer.note(f"assets: all that {name} trades{quoted}: {counted(traded, every.market)}{more}")
-            return asked
-        asked = every.held({}, held)
-        if not asked:
-            raise VenueUnreachable(
-                f"{name} cannot be asked what it trades, and the store holds nothing of it: {feed.no_api}",
-                hint="name symbols, or give --assets FILE",
-            )
-        self._observer.warn(f"{name} cannot be asked what it trades: only what the store holds is taken")
-        return asked
-
-    async def _check_origin(self, feed: Feed) -> None:
-        """Real and simulated candles never share a store unless the user insists."""
-        self._refuse_mixture(await self._store.origin(), feed)
-        await self._addresses.check(feed)
-        async with self._origin_lock:
-            # One venue after the other: the first one decides what a store without candles is for, which the store
-            # itself does not tell before it has some.
-            present = await self._store.origin() or self._origin
-            self._refuse_mixture(present, feed)
-            if present is None and not self._order.dry_run:
-                await self._store.set_origin(feed.origin)
-            self._origin = present or feed.origin
-
-    def _refuse_mixture(self, present: Origin | None, feed: Feed) -> None:
-        refusal = mixing_refusal(self._store, present, feed)
-        if refusal is not None and not self._order.force:
-            raise refusal
-
     def check_room(self, free_bytes: int | None, candles: int) -> None:
         """Raise StoreUnavailable when the store's disk has less room than so many candles need and 1 GiB to spare."""
         if not self._order.force:
             hint = "make room, ask for fewer days, use another --store, or --force"
-            check_room(self._store, free_bytes, candles, hint=hint)
+            check_room(self._tools.store, free_bytes, candles, hint=hint)
 
     async def _check_room_now(self, feed: Feed) -> None:
         """End a venue that joins for itself where there is no room for it beside what is still to come of others."""
         try:
-            self.check_room((await self._store.describe()).free_bytes, self._report.missing - self._report.blocked)
+            self.check_room(
+                (await self._tools.store.describe()).free_bytes, self._report.missing - self._report.blocked
+            )
         except StoreUnavailable as exc:
             self._not_started(feed, exc)
 

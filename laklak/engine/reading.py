@@ -109,7 +109,7 @@ class Reading:
         if heard.is_settled or not heard.asked or note is None or self._feed.no_api is not None:
             return heard.is_settled and heard.first_ms is None
         try:
-            passed_s = (self._feed.clock.now_ms() - (note.venue_ms or 0)) / 1000
+            passed_s = (self._feed.now_ms() - (note.venue_ms or 0)) / 1000
             with self._feed.stopper.interruptible():
                 await asyncio.sleep(self._order.timing.second_answer_after_s - max(0.0, passed_s))
             return await first_open_ms(self._feed, series) is None
@@ -167,7 +167,7 @@ class Reading:
         """Say what is wrong with a file, and once each what is wrong with all of them."""
         if not why.absent:
             log.warning("no candles file=%s reason=%s error=%s", part.file, why.reason, why.detail)
-        if self._reader.downloader.dead and not self._dead_told:
+        if self._reader.dead and not self._dead_told:
             self._dead_told = True
             self._observer.warn(f"going on without the bulk files: {why.detail}")
         if why.absent and not why.reached and not self._stranger_told:
@@ -217,14 +217,14 @@ class Reading:
 
 def no_archive(feed: Feed) -> str:
     """What to say of a server that has no bulk file at all."""
-    host = "the server" if feed.reader is None else feed.reader.downloader.host
+    host = "the server" if feed.reader is None else feed.reader.host
     if feed.reader is not None and feed.reader.had_files:
         return (
             f"{host} had bulk files and has none of those that were looked for now, which proves nothing: check the "
             "proxy and run again later, or use --source rest, which asks for none"
         )
     return (
-        f"no bulk file was ever found at {host}, which proves nothing: check LAKLAK_{feed.venue.name.upper()}"
+        f"no bulk file was ever found at {host}, which proves nothing: check LAKLAK_{feed.name.upper()}"
         "_ARCHIVE_URL and the proxy, or use --source rest, which asks for none"
     )
 

@@ -66,7 +66,7 @@ class Rounds:
 
     def closed_ms(self) -> int:
         """Until when candles are wanted by now."""
-        return self._feed.clock.now_ms() - round(self._order.settings.settle_s * 1000)
+        return self._feed.now_ms() - round(self._order.settings.settle_s * 1000)
 
     def _ask_files(self, ledger: Ledger) -> None:
         """Put the files on the list that what the API has settled is held against."""
@@ -96,7 +96,7 @@ class Rounds:
 
     def look_again(self, chunk: Chunk, checked: Checked) -> frozenset[int]:
         """The candles of an answer that were stored just after their close and are not what they were."""
-        corrected = self._feed.fresh.look(chunk.series, chunk.wanted, checked.candles, self._feed.clock.now_ms())
+        corrected = self._feed.fresh.look(chunk.series, chunk.wanted, checked.candles, self._feed.now_ms())
         for time_ms in sorted(corrected):
             log.info("changed after its close series=%s open_time=%s", chunk.series, iso(time_ms))
         return corrected

@@ -18,6 +18,7 @@ from laklak.engine.flow import Run
 from laklak.engine.prepare import Preparation
 from laklak.engine.store_work import announce, other_series
 from laklak.engine.tally import tally
+from laklak.engine.tools import Tools
 from laklak.engine.untouched import untouched
 from laklak.engine.watch import StoreWatch
 from laklak.errors import LaklakError, StoreError, VenueError
@@ -68,15 +69,13 @@ class Backfill(Run):
         store, feeds = self._store, self._feeds
         now_s = time.monotonic()
         waiting = None if store is None else store.waiting
-        if (waiting is not None and now_s < waiting.give_up_s) or any(feed.limiter.paused_for_s for feed in feeds):
+        if (waiting is not None and now_s < waiting.give_up_s) or any(feed.paused_for_s for feed in feeds):
             return now_s
-        downloaders = [feed.reader.downloader for feed in feeds if feed.reader is not None]
         return (
             None if store is None else store.heard_s,
             self.report.writer.writes,
             self.report.files.done,
-            *(count for feed in feeds for count in (feed.transport.traffic.requests, feed.transport.line.heard_s)),
-            *(count for one in downloaders for count in (one.traffic.requests, one.line.heard_s)),
+            *(feed.signs for feed in feeds),
         )
 
     @property
@@ -131,26 +130,14 @@ class Backfill(Run):
         with self.stopper.interruptible():
             knowledge = await Knowledge.of(store)
         addresses = AddressBook(self.order, store, knowledge)
-        async with Preparation(
-            self.order, store, unsure, knowledge, addresses, self.report, self._observer, self.stopper
-        ) as preparation:
+        tools = Tools(self.order, store, unsure, knowledge, addresses, self.report, self._observer, self.stopper)
+        async with Preparation(tools) as preparation:
             self._feeds = preparation.feeds
             self._estimate = await self._plan(store, preparation)
             if self.order.dry_run:
                 return
             preparation.check_room(free_bytes, self._estimate.to_fetch)
-            fetch = Fetch(
-                self.order,
-                store,
-                unsure,
-                knowledge,
-                preparation.lives,
-                addresses,
-                preparation.ready,
-                self.report,
-                self._observer,
-                self.stopper,
-            )
+            fetch = Fetch(tools, preparation.planner.lives, preparation.ready)
             self._flow = fetch.flow
             await fetch.run(preparation.late)
         if not self._hurried:

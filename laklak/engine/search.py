@@ -28,7 +28,7 @@ async def look_for(feed: Feed, series: Series, edge: Edge, from_ms: int, wanted_
     has to do at a venue that may not have the minute any more: a run that hangs on the minute asks for it.
     """
     fine, coarse = series.interval, Interval.parse([*feed.venue.intervals][-1])
-    until_ms = fine.floor(feed.clock.now_ms()) + fine.ms
+    until_ms = fine.floor(feed.now_ms()) + fine.ms
     span = TimeRange(fine.ceil(from_ms), until_ms)
     if coarse.ms <= fine.ms:
         return await _look_through(feed, series, edge, span)
@@ -87,7 +87,7 @@ async def _begins_before(feed: Feed, series: Series, inside: TimeRange, open_ms:
 
 async def oldest_in_reach(feed: Feed, series: Series, from_ms: int) -> int | None:
     """The oldest candle of this interval that the venue still has at or after `from_ms`, for one that does not say."""
-    until_ms = series.interval.floor(feed.clock.now_ms()) + series.interval.ms
+    until_ms = series.interval.floor(feed.now_ms()) + series.interval.ms
     return (await _search(feed, series, "first", TimeRange(from_ms, until_ms))).open_ms
 
 
@@ -107,9 +107,8 @@ async def _search(feed: Feed, series: Series, edge: Edge, span: TimeRange, empty
         times = []
         if feed.reaches(window.start_ms, series.interval):
             asked = feed.asked(series, window)
-            request = feed.venue.candles_request(asked)
             try:
-                times = await feed.transport.ask(request, _times(feed, asked), candles=True, tries=_TRIES)
+                times = await feed.ask(asked, _times(feed, asked), tries=_TRIES)
             except OutOfReach:
                 out_of_reach = True
         else:

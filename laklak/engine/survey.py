@@ -143,7 +143,7 @@ class Survey:
         known, interval = list(presence.absences), series.interval
         if not self._feed.asks_api:
             return known, presence.missing
-        now_ms = self._feed.clock.now_ms()
+        now_ms = self._feed.now_ms()
         young = {one.open_time_ms for one in known if may_have_come(one, interval, now_ms)}
         if not young:
             return known, presence.missing

@@ -13,8 +13,8 @@ from laklak.wire.limiter import Limiter
 
 def tally(report: Report, feeds: Sequence[Feed]) -> None:
     """Bring the report up to date with the feeds."""
-    report.venues = {feed.venue.name: feed.figures() for feed in feeds}
-    report.paces = {feed.venue.name: feed.pace() for feed in feeds}
+    report.venues = {feed.name: feed.figures() for feed in feeds}
+    report.paces = {feed.name: feed.pace() for feed in feeds}
     report.requests_planned = sum(feed.requests_planned for feed in feeds)
     report.budget = sum(feed.budget_a_minute for feed in feeds)
     _sum_up(report)
@@ -37,7 +37,7 @@ def _sum_up(report: Report) -> None:
 
 
 def _count_files(files: FileTally, readers: Sequence[FileReader]) -> None:
-    traffic = [reader.downloader.traffic for reader in readers]
+    traffic = [reader.traffic for reader in readers]
     files.requests = sum(one.requests for one in traffic)
     files.retries = sum(one.retries for one in traffic)
     files.received_bytes = sum(one.received_bytes for one in traffic)

@@ -34,7 +34,7 @@ async def _listing_of(feed: Feed, expected: Collection[str]) -> Listing:
             await feed.ask_listing_again()
         except (TransientError, PermanentError) as exc:
             raise VenueUnreachable(
-                f"{feed.venue.name} at {feed.shown_url} lists less than it did, and does not answer again: {exc}",
+                f"{feed.name} at {feed.shown_url} lists less than it did, and does not answer again: {exc}",
                 hint="run it again later",
             ) from exc
     return feed.listing

@@ -14,20 +14,8 @@ from laklak.stores.base import Delivery, Origin, Store, Written
 LEAVES_IT: Final = frozenset(
     {
         *("display", "exists", "identity", "heard_s", "waiting", "bytes_per_candle", "writes_at_once"),
-        *(
-            "describe",
-            "examine",
-            "holdings",
-            "odd",
-            "count",
-            "count_by_day",
-            "sums_by_day",
-            "foreign",
-            "open_times",
-            "read",
-            "batches",
-        ),
-        *("absences", "absence_counts", "provenance", "revisions", "origin", "notes", "runs"),
+        *("describe", "examine", "holdings", "odd", "foreign", "count", "count_by_day", "sums_by_day", "open_times"),
+        *("read", "batches", "absences", "absence_counts", "provenance", "revisions", "origin", "notes", "runs"),
         *("check_range", "within_retention", "closed_spans"),
     }
 )

@@ -65,15 +65,13 @@ class Watch:
                     group.start_soon(self._start_afresh, feed)
 
     async def _start_afresh(self, feed: Feed) -> None:
-        await feed.transport.renew()
-        if feed.reader is not None:
-            await feed.reader.downloader.renew()
+        await feed.renew()
         if not feed.asks_api:
             return
         try:
             await feed.read_clock()
         except (TransientError, PermanentError, Stopped) as exc:
-            log.warning("clock not read again venue=%s error=%s", feed.venue.name, exc)
+            log.warning("clock not read again venue=%s error=%s", feed.name, exc)
         except FatalError as exc:
             self._lost(feed, exc)
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from types import TracebackType
@@ -32,7 +32,7 @@ from laklak.tasks.memory import Memory
 from laklak.tasks.process import cores
 from laklak.tasks.stopping import Stopper
 from laklak.tasks.timing import Timing
-from laklak.wire.downloads import Downloader, TooLarge
+from laklak.wire.downloads import Downloader, Downloads, TooLarge
 
 log = logging.getLogger(__name__)
 
@@ -91,7 +91,7 @@ class FileReader:
         self, archive: Archive, url: str, *, stopper: Stopper, connections: int, unpacked: int, timing: Timing
     ) -> None:
         self.archive = archive
-        self.downloader = Downloader(url, stopper=stopper, connections=connections, timing=timing)
+        self._downloader = Downloader(url, stopper=stopper, connections=connections, timing=timing)
         self._stopper = stopper
         # Days are many and small: all files together are to take what so many months of minutes would.
         self.memory = Memory(unpacked * _CANDLES_OF_A_LARGE_FILE)
@@ -110,13 +110,52 @@ class FileReader:
         self._looking = asyncio.Lock()
 
     async def __aenter__(self) -> Self:
-        await self.downloader.__aenter__()
+        await self._downloader.__aenter__()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self.downloader.__aexit__(kind, error, trace)
+        await self._downloader.__aexit__(kind, error, trace)
+
+    @property
+    def dead(self) -> bool:
+        """Nothing more need be tried: the server cannot be reached, or fails again and again."""
+        return self._downloader.dead
+
+    @property
+    def host(self) -> str:
+        return self._downloader.host
+
+    @property
+    def simulated(self) -> bool:
+        """Whether an answer has told that this is a simulator's archive."""
+        return self._downloader.simulated
+
+    @property
+    def traffic(self) -> Downloads:
+        return self._downloader.traffic
+
+    @property
+    def signs(self) -> Hashable:
+        """Another value whenever anything has come of the server, or a file was asked for."""
+        return self._downloader.traffic.requests, self._downloader.line.heard_s
+
+    async def look(self) -> None:
+        """Learn whether this is a simulator's archive, where that can be learned now."""
+        await self._downloader.look()
+
+    async def renew(self) -> None:
+        """Let go of connections, after a sleep."""
+        await self._downloader.renew()
+
+    async def has(self, file: ArchiveFile) -> bool:
+        """Whether a file is there, by its checksum; raises what Downloader.get raises."""
+        asked_s = asyncio.get_running_loop().time()
+        if await self._downloader.get(file.checksum_path, most_bytes=CHECKSUM_BYTES_MAX) is None:
+            return False
+        self.found(file, asked_s)
+        return True
 
     async def read(self, part: FilePart) -> list[Found]:
         """Get a file and give its candles, and those of files that waited for it; candles keep their room.
@@ -144,21 +183,21 @@ class FileReader:
 
     async def _download(self, part: FilePart) -> DownloadedFile | NoCandles:
         file = part.file
-        if self.downloader.dead:
-            return NoCandles("unreachable", f"{self.downloader.host} does not answer", reached=False)
+        if self._downloader.dead:
+            return NoCandles("unreachable", f"{self._downloader.host} does not answer", reached=False)
         asked_s = asyncio.get_running_loop().time()
         try:
-            body = await self.downloader.get(file.path, most_bytes=file.zip_bytes_max)
+            body = await self._downloader.get(file.path, most_bytes=file.zip_bytes_max)
             if body is None:
                 if not await self.is_archive(file):
                     gone = (
-                        f", nor any file, though {self.downloader.host} had some"
+                        f", nor any file, though {self._downloader.host} had some"
                         if self.had_files
                         else ", nor any file"
                     )
                     return NoCandles("absent", f"{file.name} is not there{gone}", reached=False)
                 return NoCandles("absent", f"{file.name} is not there")
-            stated = await self.downloader.get(file.checksum_path, most_bytes=CHECKSUM_BYTES_MAX)
+            stated = await self._downloader.get(file.checksum_path, most_bytes=CHECKSUM_BYTES_MAX)
             if stated is None:
                 return NoCandles("checksum", f"{file.name} has no checksum beside it")
             self.found(file, asked_s)
@@ -187,7 +226,7 @@ class FileReader:
             self._looked = True
             for path in [self._there] if self._there is not None else self._likely(lacking):
                 asked_s = asyncio.get_running_loop().time()
-                if await self.downloader.get(path, most_bytes=CHECKSUM_BYTES_MAX) is not None:
+                if await self._downloader.get(path, most_bytes=CHECKSUM_BYTES_MAX) is not None:
                     self._there, self._found_s = path, asked_s
                     return True
             self.had_files |= self._there is not None

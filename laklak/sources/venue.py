@@ -6,11 +6,11 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import islice
 from types import TracebackType
-from typing import Final, Self
+from typing import Final, Self, TypeVar
 
 from laklak.archives import ARCHIVES
 from laklak.archives.evidence import Evidence
@@ -25,7 +25,7 @@ from laklak.errors import (
     VenueUnreachable,
 )
 from laklak.model.candles import Chunk
-from laklak.model.series import Interval, Series, TimeRange
+from laklak.model.series import Interval, Series, TimeRange, iso
 from laklak.plan.chunks import Tiers, best_page
 from laklak.plan.cost import Budget, Cost
 from laklak.plan.missing import SeriesPlan
@@ -42,13 +42,15 @@ from laklak.stores.base import Origin
 from laklak.tasks.stopping import Stopper
 from laklak.text import mask_url, per_window
 from laklak.venues import VENUES, Venue
-from laklak.venues.base import Asked, Listing, Request, unlisted
+from laklak.venues.base import Answer, Asked, Listing, Request, unlisted
 from laklak.wire.clock import VenueClock
 from laklak.wire.pools import Pools
 from laklak.wire.quota import Share
 from laklak.wire.venue_api import Transport
 
 log = logging.getLogger(__name__)
+
+Result = TypeVar("Result")
 
 _TRIES_AT_START: Final = 4
 _SYMBOLS_WITH_FILES: Final = 3
@@ -57,6 +59,26 @@ _DATE_BEHIND_MS: Final = 2_000
 
 _MORE_PAGES: Final = 200
 """A listing that goes on for longer never ends: the longest has a thousand instruments, or a few."""
+
+
+@dataclass(frozen=True, slots=True)
+class Contact:
+    """How a venue was reached. `weight_used`: by all programs of this address, 0 where the venue does not say.
+
+    `bytes_per_second`: what the line carries, None while that is not known; it carries so many `answers_at_once`.
+    """
+
+    simulated: bool
+    proxy: str | None
+    requests: int
+    heard_s: float
+    round_trip_s: float
+    clock_behind_ms: int
+    bytes_per_second: float | None
+    answers_at_once: int
+    weight_paid: int
+    weight_used: int
+    weight_allowed: float | None
 
 
 class Feed:
@@ -70,6 +92,7 @@ class Feed:
     def __init__(self, name: str, order: Order, stopper: Stopper, tell: Callable[[str], None], pools: Pools) -> None:
         """`tell` receives a line for every pause that the venue orders; `pools` are those of the run."""
         settings = order.settings.venues[name]
+        self.name = name
         self.venue = VENUES[name]
         self.optional = settings.optional
         self.stopper = stopper.part()
@@ -101,17 +124,17 @@ class Feed:
         self.listing_asked_twice = False
         """Whether the listing has been asked for once more: what both answers lack is not listed."""
         self.backlog = Backlog(self.stopper)
-        self.clock = VenueClock()
+        self._clock = VenueClock()
         pool = pools.join(
-            self.venue, settings.url, self._shares(max(self.budget, self.advertised)), self.clock.next_window_s
+            self.venue, settings.url, self._shares(max(self.budget, self.advertised)), self._clock.next_window_s
         )
-        self.limiter, self.bans = pool.limiter, pool.bans
-        self.transport = Transport(
+        self.limiter, self._bans = pool.limiter, pool.bans
+        self._transport = Transport(
             self.venue,
             settings.url,
             self.limiter,
-            clock=self.clock,
-            bans=self.bans,
+            clock=self._clock,
+            bans=self._bans,
             stopper=self.stopper,
             tell=tell,
             connections=order.settings.workers,
@@ -126,7 +149,7 @@ class Feed:
         if settings.archive_url is not None:
             self._addresses["files"] = address_of(settings.archive_url)
         self.fresh = Fresh(name, order.settings.interval)
-        self.evidence = Evidence(None if self.reader is None else self.reader.archive, self.clock.now_ms)
+        self.evidence = Evidence(None if self.reader is None else self.reader.archive, self.now_ms)
         self.seen_reach: dict[Series, int] = {}
         """From where on series have candles at a venue that does not say how far it reaches, by what is remembered."""
         self.requests_planned = 0
@@ -142,7 +165,7 @@ class Feed:
         try:
             await self._connect()
         except BaseException:
-            await self.transport.__aexit__(None, None, None)
+            await self._transport.__aexit__(None, None, None)
             raise
         self.connected = True
         return self
@@ -152,7 +175,7 @@ class Feed:
     ) -> None:
         if self._opened_reader is not None:
             await self._opened_reader.__aexit__(kind, error, trace)
-        await self.transport.__aexit__(kind, error, trace)
+        await self._transport.__aexit__(kind, error, trace)
 
     @property
     def asks_api(self) -> bool:
@@ -172,7 +195,7 @@ class Feed:
     def without_files(self) -> None:
         """Go on without bulk files: the venue has ended before any was asked for."""
         self.reader = None
-        self.evidence = Evidence(None, self.clock.now_ms)
+        self.evidence = Evidence(None, self.now_ms)
 
     @property
     def started(self) -> bool:
@@ -190,7 +213,7 @@ class Feed:
         if self.reader is None:
             return None
         preference: Preference = "auto" if self.asks_api else "archive"
-        return Solver(self.reader.archive, self.clock.now_ms(), self.venue.page.steps, preference)
+        return Solver(self.reader.archive, self.now_ms(), self.venue.page.steps, preference)
 
     async def _connect(self) -> None:
         if self.reader is None:
@@ -204,11 +227,11 @@ class Feed:
         await self.reader.__aenter__()
         if self.no_api is not None:
             # The venue's own answers would have told whose candles these are.
-            await self.reader.downloader.look()
+            await self.reader.look()
 
     async def _ask_venue(self) -> None:
         venue = self.venue
-        await self.transport.__aenter__()
+        await self._transport.__aenter__()
         try:
             # The listing comes first: it says how much weight is allowed, by which the next answers are judged.
             self.listing = await self._ask_listing()
@@ -216,7 +239,7 @@ class Feed:
             if self._said == "max" or (self._may_be_lowered and self.budget > self.advertised):
                 self.budget = self.advertised
             self.limiter.configure(self._shares(self.advertised), by=venue.name)
-            if venue.clock_request() is None and self.transport.newest is not None:
+            if venue.clock_request() is None and self._transport.newest is not None:
                 self._take_date()
             else:
                 await self.read_clock(tries=_TRIES_AT_START)
@@ -227,7 +250,7 @@ class Feed:
                 f"{venue.name} at {self.shown_url} cannot be used: {exc}",
                 hint=f"check the network, HTTPS_PROXY, and LAKLAK_{venue.name.upper()}_URL",
             ) from exc
-        self.listing = self.listing.by_clock(self.clock.now_ms())
+        self.listing = self.listing.by_clock(self.now_ms())
         if self.reader is not None:
             self.reader.listed = list(islice(self.listing.instruments, _SYMBOLS_WITH_FILES))
         if self.lists_all and not self.listing.instruments:
@@ -256,10 +279,91 @@ class Feed:
         """The budget in units a minute, however long the window is."""
         return round(self.budget * 60 / self._window.seconds)
 
+    async def ask(
+        self,
+        asked: Asked,
+        read: Callable[[Answer], Result],
+        *,
+        request: Request | None = None,
+        tries: int | None = None,
+    ) -> Result:
+        """Ask for candles, by the `request` for them if it is another than the usual one; raises as Transport.ask."""
+        request = request or self.venue.candles_request(asked)
+        if tries is None:
+            return await self._transport.ask(request, read, candles=True)
+        return await self._transport.ask(request, read, candles=True, tries=tries)
+
+    @property
+    def signs(self) -> Hashable:
+        """Another value whenever the venue or its file server was asked, or has answered."""
+        of_files = None if self.reader is None else self.reader.signs
+        return self._transport.traffic.requests, self._transport.line.heard_s, of_files
+
+    @property
+    def paused_for_s(self) -> float:
+        """How long the venue has told us to wait from now."""
+        return self.limiter.paused_for_s
+
+    @property
+    def silent_s(self) -> float:
+        """For how long nothing has been answered well, though it was asked."""
+        return self._transport.silent_s
+
+    def works_since(self, moment_s: float) -> bool:
+        """Whether anything has been answered well after a moment of the monotonic clock."""
+        return self._transport.last_success_s > moment_s
+
+    async def renew(self) -> None:
+        """Let go of connections, after a sleep."""
+        await self._transport.renew()
+        if self.reader is not None:
+            await self.reader.renew()
+
+    def contact(self) -> Contact:
+        """How the venue was reached, for a look at it."""
+        transport, address = self._transport, self.limiter.first.address
+        gauge = transport.line.gauge
+        return Contact(
+            simulated=transport.simulated,
+            proxy=transport.proxy,
+            requests=transport.traffic.requests,
+            heard_s=transport.line.heard_s,
+            round_trip_s=transport.round_trip_s,
+            clock_behind_ms=self._clock.behind_ms,
+            bytes_per_second=gauge.rate,
+            answers_at_once=gauge.width,
+            weight_paid=self.limiter.weight_paid,
+            weight_used=0 if address is None else address.used,
+            weight_allowed=None if address is None else address.allowed,
+        )
+
+    def look_at_ban(self, *, forget: bool) -> str | None:
+        """Give what is to be said of a ban that is remembered: that it is forgotten, or that it is not to be believed.
+
+        One that was noted in the future begins now, once.
+        """
+        if forget:
+            ban = self._bans.forget()
+            if ban is None:
+                return None
+            return f"forgotten: {self.shown_url} was not to be asked before {iso(ban.until_ms)}: {ban.reason}"
+        settled = self._bans.settle()
+        if settled is None:
+            return None
+        return (
+            f"{self.shown_url} is not to be asked before {iso(settled.until_ms)}: a ban is remembered, but "
+            f"{settled.doubt}; --forget-ban forgets it"
+        )
+
+    @property
+    def ban_origin(self) -> str:
+        """Where the venue is, as bans are noted."""
+        return self._bans.origin
+
     def figures(self) -> VenueFigures:
         """What has been asked of the venue by now, and what has ended it, if anything."""
-        traffic = self.transport.traffic
-        until_ms = self.end.until_ms if isinstance(self.end, TryLater) else self.transport.banned_until_ms
+        traffic = self._transport.traffic
+        until_ms = self.end.until_ms if isinstance(self.end, TryLater) else self._transport.banned_until_ms
         return VenueFigures(
             requests=traffic.requests,
             candle_requests=traffic.candle_requests,
@@ -289,7 +393,7 @@ class Feed:
 
     def _cost_left(self) -> Cost:
         """What is planned and not sent yet, each request of the weight of those sent; nothing before the first one."""
-        traffic = self.transport.traffic
+        traffic = self._transport.traffic
         left = self.requests_planned - (traffic.candle_requests - traffic.retries)
         if left <= 0 or not traffic.requests or not self.asks_api:
             return Cost(0, 0)
@@ -321,7 +425,7 @@ class Feed:
                 raise TransientError(f"the listing of {self.venue.name} does not end: it names a page twice")
             asked.add((request.path, request.query))
             try:
-                page = await self.transport.ask(request, self.venue.read_listing, tries=_TRIES_AT_START)
+                page = await self._transport.ask(request, self.venue.read_listing, tries=_TRIES_AT_START)
             except PermanentError:
                 if self.lists_all:
                     raise
@@ -334,14 +438,14 @@ class Feed:
     async def ask_listing_again(self) -> None:
         """Ask for the listing once more, for all that the first answer lacks; raises what Transport.ask raises."""
         again = await self._ask_listing()
-        self.listing = self.listing.together(again).by_clock(self.clock.now_ms())
+        self.listing = self.listing.together(again).by_clock(self.now_ms())
         self.listing_asked_twice = True
 
     @property
     def origin(self) -> Origin:
         """Where candles of this venue come from; it has answered by then."""
-        of_files = self.reader is not None and self.reader.downloader.simulated
-        return "simulated" if self.transport.simulated or of_files else "real"
+        of_files = self.reader is not None and self.reader.simulated
+        return "simulated" if self._transport.simulated or of_files else "real"
 
     @property
     def sources(self) -> dict[Source, str]:
@@ -354,24 +458,28 @@ class Feed:
     def address(self, source: Source) -> str:
         """The address of a source; that of all simulators where an answer has told that it is one."""
         address = self._addresses[source]
-        simulated = self.transport.simulated and address == self._addresses["api"]
+        simulated = self._transport.simulated and address == self._addresses["api"]
         if source == "files" and self.reader is not None:
-            simulated = simulated or self.reader.downloader.simulated
+            simulated = simulated or self.reader.simulated
         return SIMULATOR if simulated else address
+
+    def now_ms(self) -> int:
+        """The venue's clock."""
+        return self._clock.now_ms()
 
     @property
     def venue_now_ms(self) -> int | None:
         """The venue's clock, for what is noted; None where it could not be asked."""
-        return self.clock.read_ms
+        return self._clock.read_ms
 
     async def read_clock(self, *, tries: int = 2) -> None:
         """Take the venue's time."""
         request = self.venue.clock_request()
         if request is not None:
-            self.clock.set(await self.transport.ask(request, self.venue.read_clock, tries=tries))
+            self._clock.set(await self._transport.ask(request, self.venue.read_clock, tries=tries))
             return
         try:
-            await self.transport.ask(self._any_candles(), lambda answer: answer, tries=tries)
+            await self._transport.ask(self._any_candles(), lambda answer: answer, tries=tries)
         except PermanentError:
             # A refusal has a date, too.
             log.debug("refused, and taken for its date venue=%s", self.venue.name)
@@ -379,16 +487,16 @@ class Feed:
 
     def _take_date(self) -> None:
         """Take the time of the newest Date: cut to the second, and by the clock of whatever machine answered."""
-        answer, came_s = self.transport.newest or (None, 0.0)
+        answer, came_s = self._transport.newest or (None, 0.0)
         if answer is None or answer.date_ms is None:
             raise TransientError("its answers have no Date, and nothing else tells its time")
         passed_ms = int((time.monotonic() - came_s) * 1000)
-        self.clock.set(answer.date_ms + passed_ms, behind_ms=_DATE_BEHIND_MS)
+        self._clock.set(answer.date_ms + passed_ms, behind_ms=_DATE_BEHIND_MS)
 
     def _any_candles(self) -> Request:
         """Ask for a candle that there should be: its answer has a date."""
         interval = self.interval
-        end_ms = interval.floor(self.clock.now_ms())
+        end_ms = interval.floor(self.now_ms())
         series = Series(self.venue.name, self.venue.example, interval)
         return self.venue.candles_request(self.asked(series, TimeRange(end_ms - interval.ms, end_ms)))
 
@@ -421,7 +529,7 @@ class Feed:
     def reach_start_ms(self, interval: Interval) -> int | None:
         """The first candle that the venue itself can be asked for by now; None where it has them all."""
         reach_ms = self.venue.reach_ms(interval)
-        return None if reach_ms is None else interval.ceil(self.clock.now_ms() - reach_ms)
+        return None if reach_ms is None else interval.ceil(self.now_ms() - reach_ms)
 
     def reaches(self, open_ms: int, interval: Interval) -> bool:
         """Whether the venue can be asked for the candle that opens then, by what it documents."""

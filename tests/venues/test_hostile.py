@@ -165,7 +165,7 @@ def test_a_value_that_can_be_no_cell_makes_no_candle_wherever_it_stands(one):
 def test_a_search_for_an_end_finds_true_candles_or_none(one):
     asked, body = plain(one)
     times = [*one.truth(asked.span)]
-    feed = SimpleNamespace(venue=one.venue, clock=SimpleNamespace(now_ms=lambda: asked.span.end_ms))
+    feed = SimpleNamespace(venue=one.venue, now_ms=lambda: asked.span.end_ms)
     readers = search._times(feed, asked), edges._open_times(feed, replace(asked, anywhere=True), asked.span.end_ms)
     for path in places(orjson.loads(body)):
         for new in NO_CELLS:

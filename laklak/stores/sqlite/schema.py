@@ -347,3 +347,5 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
 
 SCHEMA_VERSION: Final = len(MIGRATIONS)
 """The `user_version` of a file that this program writes."""
+
+SERIES_ID: Final = "SELECT id FROM series WHERE venue = ? AND symbol = ? AND interval = ?"

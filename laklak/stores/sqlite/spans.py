@@ -13,9 +13,10 @@ from typing import Final
 
 from laklak.model.absences import EDGE_KINDS, Absence
 from laklak.model.provenance import Stretch
-from laklak.model.series import Interval, TimeRange
+from laklak.model.series import Interval, Series, TimeRange
 from laklak.model.spans import R, laid_over
-from laklak.stores.sqlite.schema import SOUND
+from laklak.stores.sqlite.lane import Turn
+from laklak.stores.sqlite.schema import SERIES_ID, SOUND
 
 # Stretches are disjoint: only the last one that starts before another may reach into it or touch it.
 _TOUCHING: Final = (
@@ -151,3 +152,11 @@ def _absent_cells(one: Absence) -> tuple[object, ...]:
 
 def _given_cells(one: Stretch) -> tuple[object, ...]:
     return one.source, one.state, one.first_run_ms, one.last_run_ms
+
+
+def provenance(series: Series, span: TimeRange, turn: Turn) -> list[Stretch]:
+    names = (series.venue, series.symbol, series.interval.name)
+    found = turn.connection.execute(SERIES_ID, names).fetchone()
+    rows = [] if found is None else stretches(turn.connection, found[0], span)
+    cut = [(row, row.span.clip(span)) for row in rows]
+    return [row.over(part) for row, part in cut if part]
