@@ -6,17 +6,17 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import cast
+from typing import Final, cast
 
 from anyio import to_thread
 
 from laklak.engine.copy import Copy, Oddly
 from laklak.engine.store_work import Closed, revisions, survey_sure
 from laklak.errors import UsageError
-from laklak.model.provenance import RESAMPLE, given_by
+from laklak.model.provenance import ARCHIVE, RESAMPLE, REST, given_by
 from laklak.model.revisions import Revision
 from laklak.model.series import Series, TimeRange
-from laklak.model.spans import overlap, union
+from laklak.model.spans import count, overlap, union
 from laklak.report.copied import ResampleSummary, incomplete_of
 from laklak.report.ledger import Ledger
 from laklak.report.observer import Observer
@@ -25,9 +25,12 @@ from laklak.sources.store import CopyPlan, Part, StoredCandles
 from laklak.stores.base import Delivery, Store
 from laklak.stores.coverage import take_stock
 from laklak.stores.longer import Making, joined, made_batches
+from laklak.stores.reading import ALWAYS
 from laklak.stores.refetched import compare, revisions_of
 from laklak.stores.unconfirmed import UnsureBook
 from laklak.text import counted, some_of
+
+_OF_THE_VENUE: Final = (REST, ARCHIVE, "live")
 
 
 class Resample(Copy):
@@ -103,12 +106,25 @@ class Resample(Copy):
         span: TimeRange,
     ) -> CopyPlan:
         of = self._made_of[series]
+        known = await destination.provenance(series, ALWAYS)
+        if own := [one.source for one in known if one.source in _OF_THE_VENUE]:
+            raise UsageError(
+                f"{destination.display} has {series} of the venue itself ({own[0]}): made candles never stand among "
+                "the venue's own",
+                hint="name another store with --to",
+            )
         there, here = await take_stock(source, of, span), await survey_sure(destination, unsure, series, span)
         oddly.there.add(of, there.not_whole, there.strays)
         oddly.here.add(series, here.not_whole, here.strays, here.not_whole_absent)
         plan, self._making[series] = plan_resample(series, span, of, there, here, closed.on_grid(series))
         self._planned[series] = plan
         return plan
+
+    async def _move(self, source: Store, destination: Store, unsure: UnsureBook) -> None:
+        stored = sum(count(plan.made, plan.series.interval) for plan in self._planned.values())
+        if stored:
+            self._observer.note(f"{counted(stored, 'candle')} stored there: held against what they are made of now")
+        await super()._move(source, destination, unsure)
 
     def _parts(self, ledger: Ledger, plan: CopyPlan) -> Iterator[Part]:
         return parts_of(ledger, self._planned[plan.series], self._made_of[plan.series])

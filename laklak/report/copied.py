@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar, Final, TypeVar
 
@@ -78,11 +78,15 @@ class ImportSummary(CopySummary):
         return {key: value for key, value in values.items() if key not in ("source_missing", "outside_retention")}
 
 
+SPANS_KEPT: Final = 1_000
+"""So many stretches of candles that could not be made are named for each series: there may be thousands."""
+
+
 @dataclass(frozen=True, slots=True)
 class Incomplete:
-    """Buckets without a candle: `buckets` lack candles `of` the shorter series, nothing traded in `quiet` ones.
-
-    `first` and `last` are the starts of the first and the last of the lacking ones.
+    """Buckets of a series of which no candle was made: `buckets` lack candles `of` the shorter series, and in `quiet`
+    ones nothing was traded. Those that lack some lie in so many `stretches`, of which the first are `spans`; `first`
+    and `last` begin the first and the last of these buckets.
     """
 
     series: str
@@ -91,6 +95,8 @@ class Incomplete:
     quiet: int
     first: str | None
     last: str | None
+    stretches: int
+    spans: Sequence[Mapping[str, str | None]]
 
 
 def incomplete_of(series: Series, of: Series, buckets: Buckets) -> Incomplete:
@@ -102,6 +108,8 @@ def incomplete_of(series: Series, of: Series, buckets: Buckets) -> Incomplete:
         count(buckets.quiet, interval),
         when(lacking[0].start_ms) if lacking else None,
         when(lacking[-1].end_ms - interval.ms) if lacking else None,
+        len(lacking),
+        [{"start": when(part.start_ms), "end": when(part.end_ms)} for part in lacking[:SPANS_KEPT]],
     )
 
 

@@ -270,6 +270,7 @@ def _incomplete_line(one: Incomplete) -> str:
     lacking = ""
     if one.buckets:
         where = f"at {one.first}" if one.buckets == 1 else f"from {one.first} to {one.last}"
+        where += f", in {one.stretches:,} stretches that --json names" if one.stretches > 1 else ""
         lacking = f"{counted(one.buckets, 'candle')} {where}, of which {one.of} is not complete"
     return f"  not made: {one.series}: {', and '.join(part for part in (lacking, quiet) if part)}"
 

@@ -98,11 +98,26 @@ def test_a_bucket_with_a_minute_that_is_neither_held_nor_quiet_is_told_and_not_m
             "quiet": 0,
             "first": "2026-02-28T00:05Z",
             "last": "2026-02-28T00:10Z",
+            "stretches": 1,
+            "spans": [{"start": "2026-02-28T00:05Z", "end": "2026-02-28T00:15Z"}],
         }
     ]
     assert (answer["exit"], answer["wanted"]) == (0, 2)
     said = here("resample", "5m", BTC, "--to", "b.db", "--store", "a.db").out
     assert f"not made: {FIVE}: 2 candles from 2026-02-28T00:05Z to 2026-02-28T00:10Z, of which {BTC}" in said
+
+
+def test_each_stretch_that_cannot_be_made_is_named(here):
+    fill("a.db", candles(BTC, [*range(6), *range(7, 16), *range(17, 30)]))
+
+    (told,) = resample(here, "5m")["incomplete"]
+
+    assert (told["buckets"], told["stretches"]) == (2, 2)
+    assert told["spans"] == [
+        {"start": f"2026-02-28T00:{start:02}Z", "end": f"2026-02-28T00:{start + 5:02}Z"} for start in (5, 15)
+    ]
+    said = here("resample", "5m", "--to", "b.db", "--store", "a.db").out
+    assert "from 2026-02-28T00:05Z to 2026-02-28T00:15Z, in 2 stretches that --json names" in said
 
 
 def test_quiet_minutes_leave_a_bucket_complete_and_a_bucket_of_them_alone_is_no_candle(here):
@@ -205,6 +220,18 @@ def test_the_store_that_is_read_is_refused_and_stays_as_it_was(spelled, here):
     assert ended.exit == 2
     assert "is the store that is read: made candles never stand among the venue's own" in ended.err
     assert list(content("a.db")[0]) == [BTC]
+
+
+def test_a_store_that_has_the_venues_own_of_a_series_is_refused_and_stays_as_it_was(filled, here):
+    assert here("backfill", "LTCUSDT", "--interval", "1h", "--days", "1", "-q", "--store", "own.db").exit == 0
+    before = content("own.db")
+
+    ended = here("resample", "5m", "1h", "--to", "own.db", "--store", "a.db")
+
+    assert ended.exit == 2
+    assert f"has {LTC} of the venue itself" in ended.err
+    assert content("own.db") == before
+    assert resample(here, "5m", to="own.db")["written"] == 3 * 288
 
 
 def test_of_all_that_is_stored_the_shortest_candles_that_divide_an_interval_are_taken(here):
