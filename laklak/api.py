@@ -18,7 +18,7 @@ from laklak.audit.explain import Explanation, explain_minute
 from laklak.audit.runs import runs_of
 from laklak.audit.sources import Sample
 from laklak.audit.verify import DEPTHS, Depth, VerifyReport
-from laklak.engine import Backfill, Copy, Import, Resample
+from laklak.engine import Backfill, Transfer
 from laklak.errors import UsageError
 from laklak.model.records import RunRecord
 from laklak.model.series import Series, TimeRange
@@ -175,7 +175,7 @@ async def copy(
         other_address=other_address,
     )
     observer = Silent(progress)
-    work = Copy(job, observer)
+    work = Transfer(job, observer)
     summary = await work.run()
     observer.progress(work.report)
     return summary
@@ -219,7 +219,7 @@ async def import_(
         raise UsageError("an empty list of files", hint="name some")
     observer = Silent(progress)
     job = import_job(paths, settings, series=series, columns=columns, precision=precision, replace=replace, force=force)
-    work = Import(job, observer)
+    work = Transfer(job, observer)
     summary = await work.run()
     observer.progress(work.report)
     return summary
@@ -264,11 +264,11 @@ async def resample(
         other_address=other_address,
     )
     observer = Silent(progress)
-    work = Resample(job, observer)
+    work = Transfer(job, observer)
     if verify is not None:
-        from laklak.audit.made import VerifiedResample
+        from laklak.audit.made import VerifiedTransfer
 
-        work = VerifiedResample(job, observer, _sample(verify), settings, TIMING, Silent())
+        work = VerifiedTransfer(job, observer, _sample(verify), settings, TIMING, Silent())
     summary = await work.run()
     observer.progress(work.report)
     return summary

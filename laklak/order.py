@@ -12,7 +12,6 @@ from typing import Final
 
 from laklak.audit.coverage import Range
 from laklak.engine import Check
-from laklak.engine.importing import ImportJob
 from laklak.engine.trading import ask_listing
 from laklak.errors import AssetsError, SettingsError, UsageError
 from laklak.model.findings import Finding
@@ -34,6 +33,7 @@ from laklak.settings.typed import (
     typed_symbol,
 )
 from laklak.sources.file import COLUMNS
+from laklak.sources.imported import ImportJob
 from laklak.sources.points import NS_OF
 from laklak.sources.resampled import ResampleJob
 from laklak.sources.store import CopyJob
@@ -189,7 +189,7 @@ def import_job(
         )
     return ImportJob(
         files=tuple(dict.fromkeys(files)),
-        store=settings.store_access,
+        destination=settings.store_access,
         state_dir=settings.state_dir,
         series=None if series is None else full_series(series),
         venue=settings.venue,

@@ -11,7 +11,7 @@ from laklak.audit.beside import verify_beside
 from laklak.audit.coverage import Range
 from laklak.audit.sources import Sample, proof_text
 from laklak.audit.verify import Verified, VerifyReport, as_object
-from laklak.engine import Resample
+from laklak.engine import Transfer
 from laklak.errors import LaklakError, in_short
 from laklak.model.series import Series
 from laklak.report.copied import ResampleSummary
@@ -35,7 +35,7 @@ class VerifiedSummary(ResampleSummary):
         return values
 
 
-class VerifiedResample(Resample):
+class VerifiedTransfer(Transfer[ResampleSummary]):
     """One making of one job, whose candles venues are asked for afterwards: of a `sample` of days.
 
     `settings` say how venues are asked; `asking` hears of it.
@@ -69,9 +69,10 @@ class VerifiedResample(Resample):
             self._venues.cancel()
 
     async def run(self) -> ResampleSummary:
-        """See Resample; the summary is a VerifiedSummary where venues were asked."""
+        """See Transfer; the summary is a VerifiedSummary where venues were asked."""
         summary = await super().run()
-        made = [plan.series for plan in self.planned if plan.wanted_count]
+        plans = sorted((one.plan for one in self.report.ledgers), key=lambda one: str(one.series))
+        made = [plan.series for plan in plans if plan.wanted_count]
         if not made or self._exit_code is not None or summary.error is not None:
             return summary
         told = {one.name: getattr(summary, one.name) for one in fields(summary)}

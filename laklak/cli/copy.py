@@ -19,7 +19,7 @@ from laklak.cli.options import (
     settings_of,
     working_folder,
 )
-from laklak.cli.work import perform, start_log
+from laklak.cli.work import transfer
 
 
 def copy(
@@ -54,9 +54,8 @@ def copy(
     LAKLAK_INFLUXDB_PASSWORD (or LAKLAK_INFLUXDB_TOKEN) counts for both stores.
     """
     from laklak.cli.terminal import Terminal
-    from laklak.engine import Copy
+    from laklak.engine import Transfer
     from laklak.order import copy_job
-    from laklak.report.copied import summarise_copy
     from laklak.report.told import ToldBook
     from laklak.settings.load import check_typed_store
     from laklak.wire.client import no_proxy_warning
@@ -77,10 +76,8 @@ def copy(
         within_retention=within_retention,
         other_address=other_address,
     )
-    start_log("copy", settings, terminal, verbose=verbose)
-    doubt = no_proxy_warning()
     # Only a server that is asked by TLS is asked through a proxy.
-    if doubt and "+https://" in f"{source} {destination}".lower():
-        terminal.warn(doubt)
-    work = Copy(job, terminal)
-    return perform(work, terminal, lambda exc: summarise_copy(work.report, error=exc), as_json=as_json, quiet=quiet)
+    doubt = no_proxy_warning() if "+https://" in f"{source} {destination}".lower() else None
+    return transfer(
+        Transfer(job, terminal), settings, terminal, verbose=verbose, as_json=as_json, quiet=quiet, warning=doubt
+    )

@@ -19,7 +19,7 @@ from laklak.cli.options import (
     option,
     settings_of,
 )
-from laklak.cli.work import perform, start_log
+from laklak.cli.work import transfer
 from laklak.errors import UsageError
 
 
@@ -65,9 +65,8 @@ def import_files(
     Every row is held to the same rules as the answer of a venue. What is stored stays as it is without --replace.
     """
     from laklak.cli.terminal import Terminal
-    from laklak.engine import Import
+    from laklak.engine import Transfer
     from laklak.order import import_job
-    from laklak.report.copied import ImportSummary, summarise_copy
 
     settings = settings_of(
         {"log_file": log_file, "config": config, "max_wait": max_wait, "store": store, "venue": venue}
@@ -82,15 +81,8 @@ def import_files(
         force=force,
     )
     terminal = Terminal(quiet=quiet, progress=not no_progress)
-    start_log("import", settings, terminal, verbose=verbose)
-    work = Import(job, terminal)
-    return perform(
-        work,
-        terminal,
-        lambda exc: summarise_copy(work.report, error=exc, kind=ImportSummary),
-        as_json=as_json,
-        quiet=quiet,
-    )
+    work = Transfer(job, terminal)
+    return transfer(work, settings, terminal, verbose=verbose, as_json=as_json, quiet=quiet)
 
 
 def _columns(text: str) -> dict[str, str]:

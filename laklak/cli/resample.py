@@ -23,7 +23,7 @@ from laklak.cli.options import (
     option,
     settings_of,
 )
-from laklak.cli.work import perform, start_log
+from laklak.cli.work import transfer
 
 _LENGTH: Final = re.compile(r"\d+[smhdwM]")
 
@@ -81,9 +81,8 @@ def resample(
     """
     from laklak.cli.terminal import Terminal
     from laklak.cli.verify import sample_of, show_verified
-    from laklak.engine import Resample
+    from laklak.engine import Transfer
     from laklak.order import TIMING, resample_job
-    from laklak.report.copied import ResampleSummary, summarise_copy
     from laklak.settings.load import check_typed_store
 
     check_typed_store(to, "--to")
@@ -104,20 +103,13 @@ def resample(
         other_address=other_address,
     )
     terminal = Terminal(quiet=quiet, progress=not no_progress)
-    start_log("resample", settings, terminal, verbose=verbose)
-    work = Resample(job, terminal)
+    work = Transfer(job, terminal)
     if sample is not None:
-        from laklak.audit.made import VerifiedResample
+        from laklak.audit.made import VerifiedTransfer
 
         asking = Terminal(quiet=True, progress=False)
-        work = VerifiedResample(job, terminal, sample, settings, TIMING, asking)
-    status = perform(
-        work,
-        terminal,
-        lambda exc: summarise_copy(work.report, error=exc, kind=ResampleSummary),
-        as_json=as_json,
-        quiet=quiet,
-    )
+        work = VerifiedTransfer(job, terminal, sample, settings, TIMING, asking)
+    status = transfer(work, settings, terminal, verbose=verbose, as_json=as_json, quiet=quiet)
     verified = getattr(work, "verified", None)
     if verified is not None and not as_json:
         show_verified(verified, everything=False)

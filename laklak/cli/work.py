@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from laklak.cli.terminal import Terminal
-    from laklak.engine import Backfill, Copy, Import
+    from laklak.engine import Backfill, Transfer
     from laklak.report.copied import CopySummary
     from laklak.report.summary import Estimate, Summary
     from laklak.settings.load import Settings
@@ -61,8 +61,25 @@ def start_log(command: str, settings: Settings, terminal: Terminal, *, verbose: 
         log.debug("%s", line)
 
 
+def transfer(
+    work: Transfer[Any],
+    settings: Settings,
+    terminal: Terminal,
+    *,
+    verbose: bool,
+    as_json: bool,
+    quiet: bool,
+    warning: str | None = None,
+) -> int:
+    """Begin the log, then carry it out as `perform` does."""
+    start_log(work.job.words.verb, settings, terminal, verbose=verbose)
+    if warning is not None:
+        terminal.warn(warning)
+    return perform(work, terminal, work.closed, as_json=as_json, quiet=quiet)
+
+
 def perform(
-    work: Backfill | Copy | Import,
+    work: Backfill | Transfer[Any],
     terminal: Terminal,
     closed: Callable[[LaklakError], Outcome],
     *,
@@ -174,10 +191,9 @@ def _no_answer(command: str, error: LaklakError) -> dict[str, Any]:
 
         return Checkup.without_look(versions(), error).as_json()
     if command in ("copy", "import", "resample"):
-        from laklak.report.copied import CopyReport, CopySummary, ImportSummary, ResampleSummary, summarise_copy
+        from laklak.report.copied import SUMMARIES, CopyReport, summarise_copy
 
-        kind = {"copy": CopySummary, "import": ImportSummary, "resample": ResampleSummary}[command]
-        return summarise_copy(CopyReport(), error=error, kind=kind).as_json()
+        return summarise_copy(CopyReport(), error=error, kind=SUMMARIES[command]).as_json()
     nothing = _nothing_of(command)
     if nothing is None:
         from laklak.report.progress import Report

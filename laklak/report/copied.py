@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from types import MappingProxyType
 from typing import Any, ClassVar, Final, TypeVar
 
 from laklak._version import __version__
@@ -133,6 +134,13 @@ class ResampleSummary(CopySummary):
         return {key: value for key, value in values.items() if key != "source_missing"}
 
 
+SUMMARIES: Final[Mapping[str, type[CopySummary]]] = {
+    "copy": CopySummary,
+    "import": ImportSummary,
+    "resample": ResampleSummary,
+}
+"""By the command that gives it."""
+
 Kind = TypeVar("Kind", bound=CopySummary)
 
 
@@ -142,8 +150,12 @@ def summarise_copy(
     error: LaklakError | None = None,
     exit_code: int | None = None,
     kind: type[Kind] = CopySummary,  # type: ignore[assignment]
+    beside: Mapping[str, Any] = MappingProxyType({}),
 ) -> Kind:
-    """Close the account. The exit status is `exit_code`, else the error's, else 1 if another copy has work left."""
+    """Close the account; `beside` are further figures of its kind.
+
+    The exit status is `exit_code`, else the error's, else 1 if another copy has work left.
+    """
     account = report.account
     failures = report.failures()
     if exit_code is None:
@@ -165,4 +177,5 @@ def summarise_copy(
         dead_letter=report.dead_letter,
         error=None if error is None else in_short(error),
         hint=None if error is None else error.hint,
+        **beside,
     )

@@ -1,20 +1,24 @@
-"""What longer candles are to be made of which held ones, and what of them the other store lacks.  Pure."""
+"""Longer candles made of held ones, as a source: what can be made of what, and they themselves."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import AsyncGenerator, Collection, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, ClassVar, Final
 
 from laklak.errors import UsageError
 from laklak.model.series import DAY_MS, Interval, Series, TimeRange
-from laklak.model.spans import count, on_grid, overlap, parted, union, without
+from laklak.model.spans import count, on_grid, overlap, union
 from laklak.plan.chunks import plan_chunks
 from laklak.plan.longer import around, can_be_made
-from laklak.report.ledger import Ledger
-from laklak.sources.store import CopyJob, CopyPlan, Part
-from laklak.stores.coverage import Presence
-from laklak.stores.longer import Making, making_of
+from laklak.report.copied import ResampleSummary, incomplete_of
+from laklak.report.observer import Observer
+from laklak.sources.base import Given, Offer, Source, Stock, TransferPlan, Words, Work
+from laklak.sources.store import StoredCandles, StoreJob, StoreSource
+from laklak.stores.base import Store
+from laklak.stores.coverage import take_stock
+from laklak.stores.longer import Making, joined, made_batches, making_of
+from laklak.tasks.stopping import Stopper
 from laklak.text import some_of
 
 _PART_CANDLES: Final = 250_000
@@ -22,7 +26,7 @@ _PART_CANDLES: Final = 250_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ResampleJob(CopyJob):
+class ResampleJob(StoreJob[ResampleSummary]):
     """`intervals` to make; `series` (empty is all, of `interval` if that is given) are those of which they are made.
 
     Candles that open from `start_ms` to `end_ms`, or in so many `days` before the end; else as far as there are some.
@@ -33,6 +37,25 @@ class ResampleJob(CopyJob):
     days: int | None = None
     start_ms: int | None = None
     end_ms: int | None = None
+
+    words: ClassVar[Words] = Words(
+        verb="resample",
+        done="resampled",
+        to="resample to",
+        done_there="resampled to there",
+        no_source="--store names the one to read",
+        same="{} is the store that is read: made candles never stand among the venue's own",
+        same_hint="name another store with --to",
+        replaces="remade",
+        stay="other than they are made of {}, which no resample is known to have written: they stay",
+    )
+
+    @property
+    def summary(self) -> type[ResampleSummary]:
+        return ResampleSummary
+
+    def begin(self, observer: Observer, stopper: Stopper) -> Source:
+        return MadeSource(self, observer)
 
     def span_of(self, held: TimeRange, interval: Interval) -> TimeRange:
         """What is asked for of a series to make, whose shorter candles are `held`; may be empty."""
@@ -45,11 +68,70 @@ class ResampleJob(CopyJob):
         return on_grid(asked.clip(whole), interval)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ResamplePlan(CopyPlan):
-    """`made` is stored there already: it is held against what is made of the shorter candles now."""
+class MadeSource(Source):
+    """Longer candles, made on the way of what a store holds: of whole buckets alone."""
 
-    made: tuple[TimeRange, ...]
+    store: Store
+
+    def __init__(self, job: ResampleJob, observer: Observer) -> None:
+        self._job = job
+        self._held = StoreSource(job, observer)
+        self.store = self._held.store
+        self._made_of: dict[Series, Series] = {}
+        self._making: dict[Series, Making] = {}
+
+    async def offer(self) -> Offer:
+        """See Source; what opens in the time that is asked for."""
+        offer, job = await self._held.offer(), self._job
+        held = offer.spans
+        self._made_of = made_of(held, job)
+        if held and not self._made_of:
+            lengths = some_of(sorted({str(one.interval) for one in held}))
+            raise UsageError(f"{self.store.display} has no candles of {job.interval}", hint=f"it has some of {lengths}")
+        spans = {series: job.span_of(held[of], series.interval) for series, of in self._made_of.items()}
+        if spans and not any(spans.values()):
+            names = some_of(sorted({str(of) for of in self._made_of.values()}))
+            raise UsageError(
+                f"{self.store.display} has no candles in this time of {names}",
+                hint="laklak coverage --all says where series begin and end",
+            )
+        return Offer({series: span for series, span in spans.items() if span}, offer.lacking)
+
+    async def stock(self, series: Series, span: TimeRange) -> Stock:
+        of = self._made_of[series]
+        there = await take_stock(self.store, of, span)
+        making = self._making[series] = making_of(of, there, span, series.interval)
+        return Stock(making.buckets.complete, of=of, not_whole=there.not_whole, strays=there.strays)
+
+    def work(self, plan: TransferPlan) -> Iterator[Work]:
+        """Cut what is to be made of a series, or made again, into parts of whole buckets, oldest first.
+
+        Made again rather than looked up: what a person has changed, or what was quiet and is held by now, is in no
+        book.
+        """
+        series = plan.series
+        page = max(1, _PART_CANDLES * self._made_of[series].interval.ms // series.interval.ms)
+        for chunk in plan_chunks(series, union([*plan.missing, *plan.held]), ((page, 1),), page):
+            missing, held = overlap(chunk.wanted, plan.missing), overlap(chunk.wanted, plan.held)
+            yield Work(series, chunk.range, tuple(missing), held=tuple(held))
+
+    async def get(self, work: Work) -> AsyncGenerator[Given]:
+        series, making = work.series, self._making[work.series]
+        columns = await joined(made_batches(self.store, making, work.range, series.interval))
+        made = StoredCandles(series, columns.open_times, columns.values)
+        lacking = (
+            "source_changed",
+            count(work.candles, series.interval) - len(made.only(work.candles)),
+            f"candles of {making.of} were deleted from {self.store.display} after the plan was made, or the sum of "
+            "their volumes is too large for a number; run again to plan anew",
+        )
+        yield Given(made.only(union([*work.candles, *work.held])), lacking=[lacking])
+
+    def figures(self) -> Mapping[str, Any]:
+        """The buckets that are not complete."""
+        making = sorted(self._making.items(), key=lambda item: str(item[0]))
+        told = [(series, one.of, one.buckets) for series, one in making if one.buckets.lacking or one.buckets.quiet]
+        return {"incomplete": [incomplete_of(*one) for one in told]}
 
 
 def made_of(held: Collection[Series], job: ResampleJob) -> dict[Series, Series]:
@@ -75,39 +157,3 @@ def made_of(held: Collection[Series], job: ResampleJob) -> dict[Series, Series]:
             hint="name longer intervals, which the one of the series divides",
         )
     return found
-
-
-def plan_resample(
-    series: Series, span: TimeRange, of: Series, source: Presence, destination: Presence, closed: Sequence[TimeRange]
-) -> tuple[ResamplePlan, Making]:
-    """Hold the buckets of `span` that the source has complete against what the destination has."""
-    interval = series.interval
-    making = making_of(of, source, span, interval)
-    complete = making.buckets.complete
-    not_stored = union([*destination.missing, *(one.span for one in destination.absences)])
-    missing, blocked = parted(overlap(not_stored, complete), closed)
-    made = overlap(without(span, not_stored), complete)
-    plan = ResamplePlan(
-        series=series,
-        wanted=span,
-        first_ms=None,
-        stored=count(made, interval),
-        holes=0,
-        rejected=0,
-        missing=tuple(missing),
-        blocked=tuple(blocked),
-        candles=tuple(missing),
-        absences=(),
-        source_missing=0,
-        absent=span.count(interval) - count(complete, interval),
-        not_whole=destination.not_whole,
-        made=tuple(made),
-    )
-    return plan, making
-
-
-def parts_of(ledger: Ledger, plan: ResamplePlan, of: Series) -> Iterator[Part]:
-    """Cut what is to be made of a series, or made again, into parts of whole buckets, oldest first."""
-    page = max(1, _PART_CANDLES * of.interval.ms // plan.series.interval.ms)
-    for chunk in plan_chunks(plan.series, union([*plan.missing, *plan.made]), ((page, 1),), page):
-        yield Part(ledger, chunk.range, tuple(overlap(chunk.wanted, plan.missing)), ())

@@ -1,137 +1,158 @@
-"""What a copy from one store to another is: its plan, the candles on their way, its account.  Pure.
-
-wanted    every minute of a series that the source knows: a candle, a hole or a reject
-missing   what the destination lacks of it. A candle is lacking where none is stored, a hole or reject where
-          nothing at all is known: stored beats hole, on both sides
-"""
+"""A store as a source: what is copied from it, cut into parts, and the candles on their way."""
 
 from __future__ import annotations
 
 import shlex
 from array import array
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from math import isfinite, isnan
-from pathlib import Path
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import orjson
 
+from laklak.errors import StoreUnavailable, UsageError
 from laklak.model.absences import Absence
 from laklak.model.candles import CandleBatch, places
-from laklak.model.provenance import COPY, BulkFile, Stretch, carried, given_by
 from laklak.model.series import Series, TimeRange, iso
-from laklak.model.spans import count, overlap, parted, union, without
+from laklak.model.spans import count, overlap, union, without
 from laklak.plan.chunks import plan_chunks
-from laklak.plan.missing import SeriesPlan
-from laklak.report.ledger import Ledger
+from laklak.plan.wanted import FailedSeries
+from laklak.report.copied import CopySummary, Kind
+from laklak.report.observer import Observer
+from laklak.sources.base import Given, Offer, Source, Stock, TransferJob, TransferPlan, Words, Work
+from laklak.stores import open_store, shown_store
 from laklak.stores.access import StoreAccess
-from laklak.stores.base import Columns, Delivery
-from laklak.stores.coverage import Presence
+from laklak.stores.base import Columns, Store
+from laklak.stores.coverage import Presence, take_stock
 from laklak.stores.influx.lines import FIELDS
-from laklak.text import mask_url
+from laklak.stores.reading import ALWAYS
+from laklak.tasks.stopping import Stopper
+from laklak.text import mask_url, some_of
 
 PART_MINUTES: Final = 50_000
 """Minutes read at once, at most: 2.4 MB, and one query of a server."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CopyJob:
-    """`series` empty is all that the source has; `force` also mixes real and simulated candles.
-
-    `other_address` mixes candles of a venue that came from different addresses.
-
-    `state_dir`: where it is remembered what a full server was sent.
-    """
+class StoreJob(TransferJob[Kind]):
+    """Candles from another store; `series` empty is all that it has."""
 
     source: StoreAccess
-    destination: StoreAccess
-    state_dir: Path
     series: tuple[Series, ...] = ()
-    force: bool = False
-    within_retention: bool = False
-    other_address: bool = False
 
-
-# The plan
+    @property
+    def source_shown(self) -> str:
+        return shown_store(self.source.where)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CopyPlan(SeriesPlan):
-    """A series of a copy. `stored`, `holes` and `rejected` are at the destination, `wanted` spans what the source has.
+class CopyJob(StoreJob[CopySummary]):
+    """What one store has and another lacks."""
 
-    `missing` is `candles` and `absences` together, without what is `blocked` at the destination. The source itself
-    knows nothing of `source_missing` minutes in `wanted`: they are not counted, and neither is what is `absent` there.
-    """
-
-    candles: tuple[TimeRange, ...]
-    absences: tuple[TimeRange, ...]
-    source_missing: int
-    spans: tuple[Absence, ...] = ()
-    """Stretches without candles that the source knows and the destination does not."""
-    files: tuple[BulkFile, ...] = ()
-    """Bulk files that the source was filled from, of which the destination knows none of the same time."""
-
-    @property
-    def wanted_count(self) -> int:
-        return self.wanted.count(self.series.interval) - self.absent - self.source_missing
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """What is read at once: `range` is asked, `candles` and `absences` in it are wanted. Each minute is in one part."""
-
-    ledger: Ledger
-    range: TimeRange
-    candles: tuple[TimeRange, ...]
-    absences: tuple[TimeRange, ...]
-
-
-def plan_copy(
-    series: Series, span: TimeRange, source: Presence, destination: Presence, closed: Sequence[TimeRange] = ()
-) -> CopyPlan:
-    """Hold what two stores have of `span`, a range on the grid, against each other.
-
-    The destination takes no candle in the ranges that are `closed`, which are on the grid, in order and disjoint.
-    """
-    interval = series.interval
-    source_absences = union(one.span for one in source.absences if not one.is_span)
-    # Stretches without candles are carried as they are.
-    source_spans = union(one.span for one in source.absences if one.is_span)
-    # What is not whole at the source is wanted too: it is named when it was read.
-    source_missing = overlap(source.missing, without(span, source.not_whole))
-    nothing_there = union([*source_missing, *source_spans])
-    source_candles = without(span, union([*nothing_there, *source_absences]))
-    not_stored = union([*destination.missing, *(one.span for one in destination.absences)])
-    candles, blocked = parted(overlap(not_stored, source_candles), closed)
-    absences = overlap(destination.missing, source_absences)
-    stored = overlap(without(span, not_stored), without(span, nothing_there))
-    rejected = union(one.span for one in destination.absences if one.kind == "rejected")
-    # What is known to be absent here in whatever other way is as good as a hole.
-    holes = union(one.span for one in destination.absences if one.kind != "rejected")
-    return CopyPlan(
-        series=series,
-        wanted=span,
-        first_ms=None,
-        stored=count(stored, interval),
-        holes=count(overlap(holes, source_absences), interval),
-        rejected=count(overlap(rejected, source_absences), interval),
-        missing=tuple(union([*candles, *absences])),
-        blocked=tuple(blocked),
-        candles=tuple(candles),
-        absences=tuple(absences),
-        source_missing=count(source_missing, interval),
-        absent=count(source_spans, interval),
-        not_whole=destination.not_whole,
+    words: ClassVar[Words] = Words(
+        verb="copy",
+        done="copied",
+        to="copy to",
+        done_there="copied to there",
+        no_source="the first one named is the source",
+        same="{} cannot be copied to itself",
+        same_hint="name two different stores",
     )
 
+    @property
+    def summary(self) -> type[CopySummary]:
+        return CopySummary
 
-def parts_of(ledger: Ledger, plan: CopyPlan) -> Iterator[Part]:
+    def begin(self, observer: Observer, stopper: Stopper) -> Source:
+        return StoreSource(self, observer)
+
+
+class StoreSource(Source):
+    """Everything that a store knows of its series: candles, holes, rejects, and stretches without candles."""
+
+    store: Store
+
+    def __init__(self, job: StoreJob[Kind], observer: Observer) -> None:
+        self.store = open_store(job.source, create=False)
+        self._job = job
+        self._observer = observer
+        self._unsound: dict[Series, Unsound] = {}
+
+    async def offer(self) -> Offer:
+        words, shown, warn = self._job.words, self.store.display, self._observer.warn
+        if not self.store.exists:
+            raise StoreUnavailable(f"there is no store {shown} to {words.verb} from", hint=words.no_source)
+        self._observer.note(f"source: {shown}: {(await self.store.describe()).holds}")
+        held = await self.store.holdings()
+        if not held and not self._job.series:
+            warn(f"{shown} holds no series of candles: there is nothing to {words.verb}")
+        chosen = self._job.series or tuple(held)
+        unknown = [series for series in chosen if series not in held]
+        named = some_of([str(series) for series in unknown])
+        if unknown and len(unknown) == len(chosen):
+            there = some_of([str(series) for series in held]) or "nothing"
+            raise UsageError(f"{shown} has no candles of {named}", hint=f"it has {there}")
+        if unknown:
+            warn(f"not in the source: {named}")
+        return Offer(
+            {series: held[series] for series in chosen if series in held},
+            [FailedSeries(str(series), "not_in_source", f"{shown} has none of it") for series in unknown],
+        )
+
+    async def stock(self, series: Series, span: TimeRange) -> Stock:
+        there = await take_stock(self.store, series, span)
+        stretches = await stretches_of(self.store, series, span, there)
+        return replace(stock_of(series, span, there, stretches), files=await self.store.bulk_files(series, span))
+
+    def work(self, plan: TransferPlan) -> Iterator[Work]:
+        return parts_of(plan)
+
+    async def get(self, work: Work) -> AsyncGenerator[Given]:
+        store, series = self.store, work.series
+        columns = Columns((), ((),) * 5)
+        if work.candles:
+            columns = await store.read(series, work.range, whole=False)
+        absences = await store.absences(series, work.range) if work.absences else []
+        known = await store.provenance(series, work.range) if work.candles else []
+        taken = take(work, columns, absences)
+        unsound = self._unsound.setdefault(series, Unsound())
+        unsound.add(taken.not_whole)
+        lacking: list[tuple[str, int, str]] = []
+        if taken.unsound:
+            words = unsound.words(series, self._job.source, store.display)
+            lacking.append(("source_unsound", taken.unsound, words))
+        if taken.gone:
+            words = (
+                f"they were deleted from {store.display} after this copy was planned; another copy counts what is there"
+            )
+            lacking.append(("source_changed", taken.gone, words))
+        yield Given(taken.candles, taken.absences, known, lacking)
+
+
+def stock_of(series: Series, span: TimeRange, there: Presence, stretches: Sequence[Absence] = ()) -> Stock:
+    """What a store has of `span`, of what it holds there; `stretches` are those that it knows there and around it."""
+    absences = union(one.span for one in there.absences if not one.is_span)
+    without_candles = union(one.span for one in there.absences if one.is_span)
+    # What is not whole is wanted too: it is named when it was read.
+    missing = overlap(there.missing, without(span, there.not_whole))
+    candles = without(span, union([*missing, *without_candles, *absences]))
+    return Stock(candles, absences, count(missing, series.interval), stretches, series, strays=there.strays)
+
+
+async def stretches_of(store: Store, series: Series, span: TimeRange, inside: Presence) -> list[Absence]:
+    """The stretches without candles that a store knows of a series, around `span` too, of which `inside` tells."""
+    around = (TimeRange(ALWAYS.start_ms, span.start_ms), TimeRange(span.end_ms, ALWAYS.end_ms))
+    outside = [absence for part in around for absence in await store.absences(series, part)]
+    return [absence for absence in (*outside, *inside.absences) if absence.is_span]
+
+
+def parts_of(plan: TransferPlan) -> Iterator[Work]:
     """Cut what is to be copied of a series into parts, oldest first."""
     for chunk in plan_chunks(plan.series, plan.missing, ((PART_MINUTES, 1),), PART_MINUTES):
         candles, absences = overlap(chunk.wanted, plan.candles), overlap(chunk.wanted, plan.absences)
-        yield Part(ledger, chunk.range, tuple(candles), tuple(absences))
+        yield Work(plan.series, chunk.range, tuple(candles), tuple(absences))
 
 
 # What is on its way
@@ -232,12 +253,13 @@ class Unsound:
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """What a part gave: the delivery for the destination, and how many of its candles and absences are not in it.
+    """What a part gave that is wanted, and how many of its candles and absences are not in it.
 
     `unsound` rows lack a number or have an infinite one; `gone` were deleted from the source since it was planned.
     """
 
-    delivery: Delivery
+    candles: StoredCandles
+    absences: Sequence[Absence]
     not_whole: Unsound
     gone: int
 
@@ -246,22 +268,15 @@ class Taken:
         return self.not_whole.rows
 
 
-def take(
-    part: Part, columns: Columns, absences: Iterable[Absence], known: Iterable[Stretch] = (), run_ms: int = 0
-) -> Taken:
-    """Pick from what the source gave for a part what is wanted of it; `known`: who gave the candles to the source."""
-    series = part.ledger.plan.series
-    found = _on_grid(StoredCandles(series, columns.open_times, columns.values)).only(part.candles)
+def take(work: Work, columns: Columns, absences: Iterable[Absence]) -> Taken:
+    """Pick from what the source gave for a part what is wanted of it."""
+    found = _on_grid(StoredCandles(work.series, columns.open_times, columns.values)).only(work.candles)
     candles = _sound(found)
-    remembered = [one for one in absences if not one.is_span and overlap([one.span], part.absences)]
-    expected = count((*part.candles, *part.absences), series.interval)
+    remembered = [one for one in absences if not one.is_span and overlap([one.span], work.absences)]
+    expected = count((*work.candles, *work.absences), work.series.interval)
     return Taken(
-        Delivery(
-            series,
-            candles if len(candles) else None,
-            remembered,
-            provenance=carried(known, given_by(COPY, candles.open_times, series.interval, run_ms)),
-        ),
+        candles,
+        remembered,
         not_whole=Unsound() if len(candles) == len(found) else Unsound.of(found),
         gone=expected - len(found) - len(remembered),
     )
@@ -283,6 +298,3 @@ def _sound(candles: StoredCandles) -> StoredCandles:
 
 def _keep(candles: StoredCandles, kept: Sequence[bool]) -> StoredCandles:
     return candles.at([slice(place, place + 1) for place, keep in enumerate(kept) if keep])
-
-
-# The account

@@ -22,12 +22,12 @@ from hypothesis import strategies as st
 
 from laklak.api import Silent
 from laklak.audit.coverage import Range
-from laklak.engine import Import
-from laklak.engine.importing import ImportJob
+from laklak.engine import Transfer
 from laklak.model.candles import CandleBatch
 from laklak.model.series import Interval, Series, TimeRange
 from laklak.sources.feather import add_metadata, read_metadata
 from laklak.sources.file import pages_of
+from laklak.sources.imported import ImportJob
 from laklak.stores import open_store
 from laklak.stores.access import StoreAccess
 from laklak.transfer.export import Export, ExportJob
@@ -111,10 +111,10 @@ def test_round_the_circle_every_candle_is_the_same_bit_for_bit(rows, form, inter
         )
         asyncio.run(Export(job).run())
         summary = asyncio.run(
-            Import(
+            Transfer(
                 ImportJob(
                     files=(folder / f"out.{form}",),
-                    store=StoreAccess(where=str(folder / "b.db")),
+                    destination=StoreAccess(where=str(folder / "b.db")),
                     state_dir=folder,
                     series=series,
                 ),
@@ -466,11 +466,21 @@ def test_real_and_simulated_candles_are_not_mixed(here):
     assert load(here, "btc.parquet", "--force").exit == 0
 
 
+def test_a_store_that_keeps_candles_for_too_short_is_refused_and_no_flag_is_named_that_there_is_not(influxd, here):
+    name = new_name()
+    influxd.ask(f"CREATE DATABASE {name} WITH DURATION 7d REPLICATION 1 NAME week")
+
+    ended = load(here, csv(*plain(0, 1)), store=influxd.url(name))
+
+    assert (ended.exit, ended.lines("hint")) == (2, ["choose a store that keeps candles for longer"])
+    assert "older than" in ended.lines("error")[0]
+
+
 def test_an_import_that_is_stopped_is_finished_by_the_next_one(here, monkeypatch):
     path = csv(*plain(*range(40)))
     monkeypatch.setattr("laklak.sources.file.ROWS_AT_ONCE", 10)
-    job = ImportJob(files=(Path(path),), store=StoreAccess(where="b.db"), state_dir=Path("state"))
-    work = Import(job, Silent())
+    job = ImportJob(files=(Path(path),), destination=StoreAccess(where="b.db"), state_dir=Path("state"))
+    work = Transfer(job, Silent())
 
     def stopped_after_a_page(file):
         pages = pages_of(file)
@@ -479,7 +489,7 @@ def test_an_import_that_is_stopped_is_finished_by_the_next_one(here, monkeypatch
         yield from pages
 
     with monkeypatch.context() as patched:
-        patched.setattr("laklak.engine.importing.pages_of", stopped_after_a_page)
+        patched.setattr("laklak.sources.imported.pages_of", stopped_after_a_page)
         summary = asyncio.run(work.run())
 
     assert (summary.exit, summary.written, summary.missing) == (130, 10, 30)

@@ -14,12 +14,12 @@ from copies import BTC, ETH, MINUTE_MS, START_MS, absence, candles, content, fil
 
 import laklak as library
 from laklak.api import Silent
-from laklak.audit.made import VerifiedResample
+from laklak.audit.made import VerifiedTransfer
 from laklak.audit.sources import Sample
 from laklak.model.absences import Absence
 from laklak.model.series import Interval, Series, TimeRange
 from laklak.settings.load import load_settings
-from laklak.sources.resampled import ResampleJob
+from laklak.sources.resampled import MadeSource, ResampleJob
 from laklak.sources.store import StoredCandles
 from laklak.stores import open_store
 from laklak.stores.base import Delivery
@@ -279,17 +279,16 @@ def test_real_candles_are_not_put_among_simulated_ones(here):
 
 
 def test_candles_that_are_deleted_while_it_is_at_work_are_told_and_no_candle_is_made_of_the_rest(here, monkeypatch):
-    from laklak.engine.resampling import Resample
-
     fill("a.db", candles(BTC, range(10)))
-    take = Resample._take
+    get = MadeSource.get
 
-    async def late(self, source, destination, part):
+    async def late(self, work):
         with sqlite3.connect("a.db") as connection:
             connection.execute("DELETE FROM candle WHERE open_time = ?", (START_MS + 3 * MINUTE_MS,))
-        return await take(self, source, destination, part)
+        async for given in get(self, work):
+            yield given
 
-    monkeypatch.setattr(Resample, "_take", late)
+    monkeypatch.setattr(MadeSource, "get", late)
     answer = resample(here, "5m")
 
     assert (answer["exit"], answer["written"], answer["missing"]) == (1, 1, 1)
@@ -583,7 +582,7 @@ def test_a_stop_while_venues_are_asked_ends_at_once_and_what_was_made_stays(here
         state_dir=settings.state_dir,
         intervals=(Interval.parse("5m"),),
     )
-    work = VerifiedResample(job, Silent(), Sample(None), settings, Timing(), Silent())
+    work = VerifiedTransfer(job, Silent(), Sample(None), settings, Timing(), Silent())
 
     async def stopped():
         async with anyio.create_task_group() as group:

@@ -204,8 +204,8 @@ def _become(request: dict[str, Any]) -> None:
 if __name__ == "__main__":
     import laklak.cli
     import laklak.engine.check
-    import laklak.engine.copy
     import laklak.engine.run
+    import laklak.engine.transfer
     import laklak.simulator
     import laklak.stores.influx.store
     import laklak.stores.sqlite.store  # noqa: F401

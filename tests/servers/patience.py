@@ -44,8 +44,8 @@ _HERE = f"import sys; sys.path.append({str(pathlib.Path(__file__).parent)!r})\n"
 def small_parts(minutes: int) -> str:
     """Statements that let a copy read and write so few minutes at once, so that few candles have a middle."""
     return (
-        "from laklak.engine import copy\nfrom laklak.sources import store as source\n"
-        f"source.PART_MINUTES = copy.WRITTEN_AT_ONCE = {minutes}\n"
+        "from laklak.engine import transfer\nfrom laklak.sources import store as source\n"
+        f"source.PART_MINUTES = transfer.WRITTEN_AT_ONCE = {minutes}\n"
     )
 
 

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from laklak.model.absences import Absence
 from laklak.model.series import MINUTE_MS, Interval, Series, TimeRange
 from laklak.model.spans import gaps, overlap, runs, without
-from laklak.report.ledger import Ledger
-from laklak.sources.store import PART_MINUTES, StoredCandles, parts_of, plan_copy, take
+from laklak.sources.base import plan_transfer
+from laklak.sources.store import PART_MINUTES, StoredCandles, parts_of, stock_of, take
 from laklak.stores.base import Columns
 from laklak.stores.coverage import Presence
 from laklak.stores.influx.lines import candle_lines
@@ -47,6 +47,10 @@ def minutes_of(parts):
 
 def absence(minute, kind="hole"):
     return Absence.at(MINUTE, minute * MINUTE_MS, kind, 5, "why", '["row"]' if kind == "rejected" else None)
+
+
+def plan_copy(series, whole, there, here):
+    return plan_transfer(series, whole, stock_of(series, whole, there), here)
 
 
 def presence(kinds):
@@ -85,7 +89,7 @@ def test_a_plan_copies_what_the_other_lacks_and_stored_beats_hole(here, there):
 @given(states, states)
 def test_the_parts_of_a_plan_are_the_plan(here, there):
     plan = plan_copy(SERIES, span(0, LENGTH), presence(here), presence(there))
-    parts = list(parts_of(Ledger(plan), plan))
+    parts = list(parts_of(plan))
     assert minutes_of(one for part in parts for one in part.candles) == minutes_of(plan.candles)
     assert minutes_of(one for part in parts for one in part.absences) == minutes_of(plan.absences)
     for part in parts:
@@ -95,7 +99,7 @@ def test_the_parts_of_a_plan_are_the_plan(here, there):
 def test_no_part_is_larger_than_what_is_read_at_once():
     kinds = Presence(0, (), (span(0, 3 * PART_MINUTES + 7),))
     plan = plan_copy(SERIES, kinds.missing[0], Presence(3 * PART_MINUTES + 7, (), ()), kinds)
-    counts = [part.range.count(MINUTE) for part in parts_of(Ledger(plan), plan)]
+    counts = [part.range.count(MINUTE) for part in parts_of(plan)]
     assert counts == [PART_MINUTES] * 3 + [7]
 
 
@@ -110,14 +114,14 @@ def columns_of(values_by_minute):
 def part_of(kinds):
     nothing = Presence(0, (), (span(0, len(kinds)),))
     plan = plan_copy(SERIES, span(0, len(kinds)), presence(kinds), nothing)
-    (part,) = parts_of(Ledger(plan), plan)
+    (part,) = parts_of(plan)
     return part
 
 
 def test_what_is_off_the_grid_or_not_wanted_is_not_taken():
     part = part_of(["candle", "nothing", "candle"])
     taken = take(part, columns_of({minute: (1.0,) * 5 for minute in (0, 0.5, 1, 1.25, 2)}), [])
-    assert list(taken.delivery.candles.open_times) == [0, 2 * MINUTE_MS]
+    assert list(taken.candles.open_times) == [0, 2 * MINUTE_MS]
     assert (taken.unsound, taken.gone) == (0, 0)
 
 
@@ -125,31 +129,31 @@ def test_what_is_off_the_grid_or_not_wanted_is_not_taken():
 def test_a_candle_without_five_finite_numbers_is_counted_and_not_taken(number):
     part = part_of(["candle"] * 3)
     taken = take(part, columns_of({0: (1.0,) * 5, 1: (1.0, 1.0, number, 1.0, 1.0), 2: (2.0,) * 5}), [])
-    assert list(taken.delivery.candles.open_times) == [0, 2 * MINUTE_MS]
-    assert [list(column) for column in taken.delivery.candles.values] == [[1.0, 2.0]] * 5
+    assert list(taken.candles.open_times) == [0, 2 * MINUTE_MS]
+    assert [list(column) for column in taken.candles.values] == [[1.0, 2.0]] * 5
     assert (taken.unsound, taken.gone) == (1, 0)
 
 
 def test_finite_numbers_whose_sum_is_not_are_taken():
     taken = take(part_of(["candle"] * 2), columns_of({minute: (1e308,) * 5 for minute in (0, 1)}), [])
-    assert (len(taken.delivery.candles), taken.unsound) == (2, 0)
+    assert (len(taken.candles), taken.unsound) == (2, 0)
 
 
 def test_what_went_from_the_source_meanwhile_is_counted():
     part = part_of(["candle", "candle", "hole", "hole"])
     taken = take(part, columns_of({0: (1.0,) * 5}), [absence(2)])
-    assert (taken.delivery.rows, taken.gone) == (2, 2)
+    assert (len(taken.candles) + len(taken.absences), taken.gone) == (2, 2)
 
 
 def test_a_hole_that_was_filled_meanwhile_is_not_taken_for_another_minute():
     part = part_of(["candle", "hole"])
     taken = take(part, columns_of({0: (1.0,) * 5, 1: (9.0,) * 5}), [])
-    assert (list(taken.delivery.candles.open_times), taken.delivery.absences, taken.gone) == ([0], [], 1)
+    assert (list(taken.candles.open_times), taken.absences, taken.gone) == ([0], [], 1)
 
 
 def test_nothing_read_is_nothing_delivered():
     taken = take(part_of(["candle"]), Columns((), ((),) * 5), [])
-    assert (taken.delivery.candles, taken.delivery.rows, taken.gone) == (None, 0, 1)
+    assert (len(taken.candles), taken.absences, taken.gone) == (0, [], 1)
 
 
 # Text

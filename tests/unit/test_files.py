@@ -358,7 +358,7 @@ def test_a_file_without_a_checksum_is_not_believed(status):
 
 def test_an_archive_that_is_down_is_not_asked():
     async def conversation(reader):
-        reader.downloader.dead = True
+        reader._downloader.dead = True
         return await reader.read(a_day())
 
     [found], stats = read(conversation)

@@ -12,7 +12,7 @@ from typing import Final
 
 from laklak.model.provenance import BulkFile
 from laklak.model.series import DAY_MS, Series, TimeRange
-from laklak.stores.influx.database import FILES, Place
+from laklak.stores.influx.database import FILES, Database
 from laklak.stores.influx.lines import key_of, point_line, tags_of
 from laklak.stores.influx.stretches import Fields, send_lines
 
@@ -29,7 +29,7 @@ _LONGEST_MS: Final = 31 * DAY_MS
 class FileBook:
     """The files of one database; `oldest_ms` gives the first minute that can be written, if any is dropped."""
 
-    def __init__(self, place: Place, oldest_ms: Callable[[], int | None]) -> None:
+    def __init__(self, place: Database, oldest_ms: Callable[[], int | None]) -> None:
         self._place = place
         self._oldest_ms = oldest_ms
 

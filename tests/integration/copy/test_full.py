@@ -12,7 +12,7 @@ import pytest
 from copies import BTC, ETH, MINUTE_MS, START_MS, absence, candles, content, copy, fill, minutes_of
 
 from laklak.api import Silent
-from laklak.engine import Copy
+from laklak.engine import Transfer
 from laklak.model.series import Series, TimeRange
 from laklak.sources.store import CopyJob
 from laklak.stores.access import StoreAccess
@@ -127,7 +127,7 @@ def test_a_copy_that_did_not_finish_a_series_settles_nothing_of_it(state):
                 work.stop(130, 1.0)
 
     job = CopyJob(source=StoreAccess(where="a.db"), destination=StoreAccess(where="b.db"), state_dir=state)
-    work = Copy(job, Stopping())
+    work = Transfer(job, Stopping())
     assert asyncio.run(work.run()).exit == 130
     assert book_of(state).of(BTC_SERIES) == [span(0, 10)]
 

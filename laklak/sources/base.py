@@ -1,0 +1,245 @@
+"""What gives candles that exist already: another store, files, longer candles made of stored ones.
+
+A venue's questions are no such work: an answer changes what is asked next (second questions, the ends of a series,
+files in place of pages), and each pays, pauses and may end its venue alone, while what a source here has is looked at
+beforehand and asked for once, and its failure ends the run.  So Feed and FileReader keep forms of their own
+(laklak.sources.venue, laklak.sources.archive): one protocol for both would mostly have members that one side leaves
+empty.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Generic, Protocol
+
+from laklak.model import provenance
+from laklak.model.absences import Absence
+from laklak.model.candles import Candles
+from laklak.model.revisions import Why
+from laklak.model.series import Series, TimeRange
+from laklak.model.spans import count, overlap, parted, union, without
+from laklak.plan.missing import SeriesPlan
+from laklak.plan.wanted import FailedSeries
+from laklak.report.copied import Kind
+from laklak.report.observer import Observer
+from laklak.stores.access import StoreAccess
+from laklak.stores.base import NO_STRAYS, Origin, Store, Strays
+from laklak.stores.coverage import Presence
+from laklak.tasks.stopping import Stopper
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """The series that a source gives, with the range of each; of those in `lacking` it was asked in vain."""
+
+    spans: Mapping[Series, TimeRange]
+    lacking: Sequence[FailedSeries] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Stock:
+    """What a source has of a range, on the grid, in order and disjoint: `absences` are holes and rejects.
+
+    Of `missing` candles it knows nothing, and its venue may have them. `stretches` without candles are carried whole.
+    `strays` and what is `not_whole` of the series `of`, of which it is made, are told and not given. `files`: the bulk
+    files that it was filled from.
+    """
+
+    candles: Sequence[TimeRange]
+    absences: Sequence[TimeRange] = ()
+    missing: int = 0
+    stretches: Sequence[Absence] = ()
+    of: Series | None = None
+    not_whole: Sequence[TimeRange] = ()
+    strays: Strays = NO_STRAYS
+    files: Sequence[provenance.BulkFile] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What a source is asked for at once: `candles` and `absences` in `range` are wanted. No minute is in two of them.
+
+    What is `held` by the destination is given too, to be compared. `number`: of several parts of the source, the one
+    that has it.
+    """
+
+    series: Series
+    range: TimeRange
+    candles: tuple[TimeRange, ...]
+    absences: tuple[TimeRange, ...] = ()
+    held: tuple[TimeRange, ...] = ()
+    number: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What a source gave of some work, or of a part of it. `known`: who gave the candles to the source.
+
+    `lacking`: why so many candles are not given, as an account has it: reason, number, words.
+    """
+
+    candles: Candles
+    absences: Sequence[Absence] = ()
+    known: Sequence[provenance.Stretch] = ()
+    lacking: Sequence[tuple[str, int, str]] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TransferPlan(SeriesPlan):
+    """A series on its way. `stored`, `holes` and `rejected` are at the destination, `wanted` spans what the source has.
+
+    `missing` is `candles` and `absences` together, without what is `blocked` at the destination. What the source does
+    not have in `wanted` is `absent`, `source_missing` of it because the source itself lacks it.
+    """
+
+    candles: tuple[TimeRange, ...]
+    absences: tuple[TimeRange, ...]
+    source_missing: int
+    of: Series | None = None
+    held: tuple[TimeRange, ...] = ()
+    """Candles that both have."""
+    stretches: tuple[Absence, ...] = ()
+    """Stretches without candles that the source knows and the destination does not."""
+    files: tuple[provenance.BulkFile, ...] = ()
+    """Bulk files that the source was filled from, of which the destination knows none of the same time."""
+
+    @property
+    def made(self) -> bool:
+        """Whether its candles are made of others."""
+        return self.of not in (None, self.series)
+
+
+def plan_transfer(
+    series: Series,
+    span: TimeRange,
+    stock: Stock,
+    destination: Presence,
+    closed: Sequence[TimeRange] = (),
+    stretches: Sequence[Absence] = (),
+    files: Sequence[provenance.BulkFile] = (),
+) -> TransferPlan:
+    """Hold what a source has of `span`, a range on the grid, against what the destination has.
+
+    A candle is wanted where none is stored, a hole or reject where nothing at all is known: stored beats hole, on both
+    sides.  The destination takes no candle in the ranges that are `closed`, which are on the grid, in order and
+    disjoint.
+    """
+    interval = series.interval
+    offered = union([*stock.candles, *stock.absences])
+    not_stored = union([*destination.missing, *(one.span for one in destination.absences)])
+    candles, blocked = parted(overlap(not_stored, stock.candles), closed)
+    absences = overlap(destination.missing, stock.absences)
+    stored = without(span, not_stored)
+    rejected = union(one.span for one in destination.absences if one.kind == "rejected")
+    # What is known to be absent here in whatever other way is as good as a hole.
+    holes = union(one.span for one in destination.absences if one.kind != "rejected")
+    return TransferPlan(
+        series=series,
+        wanted=span,
+        first_ms=None,
+        stored=count(overlap(stored, offered), interval),
+        holes=count(overlap(holes, stock.absences), interval),
+        rejected=count(overlap(rejected, stock.absences), interval),
+        missing=tuple(union([*candles, *absences])),
+        blocked=tuple(blocked),
+        candles=tuple(candles),
+        absences=tuple(absences),
+        source_missing=stock.missing,
+        of=stock.of,
+        absent=span.count(interval) - count(offered, interval),
+        not_whole=destination.not_whole,
+        held=tuple(overlap(stored, stock.candles)),
+        stretches=tuple(stretches),
+        files=tuple(files),
+    )
+
+
+class Source(Protocol):
+    """Whoever gives the candles of a transfer: asked for its offer, then series by series and work by work.
+
+    It only reads, and acts on nothing but what it reads: plans, accounts and the destination are the engine's.
+    """
+
+    store: Store | None = None
+    """The store that it reads, if it reads one; entered by the engine before anything is asked."""
+
+    async def offer(self) -> Offer:
+        """What it gives of what the job names; UsageError where that is nothing that there is."""
+        ...
+
+    async def origin(self) -> Origin | None:
+        """Whether its candles are real, as far as it knows."""
+        return None if self.store is None else await self.store.origin()
+
+    async def stock(self, series: Series, span: TimeRange) -> Stock:
+        """What it has of an offered series in `span`, a range on the grid."""
+        ...
+
+    def work(self, plan: TransferPlan) -> Iterator[Work]:
+        """Cut what is wanted of a series into what is asked for at once, oldest first."""
+        ...
+
+    def get(self, work: Work) -> AsyncGenerator[Given]:
+        """Give it, in parts where it is much. Raises LaklakError where the source fails; ends early on a stop."""
+        ...
+
+    def figures(self) -> Mapping[str, Any]:
+        """What the summary tells beside the account."""
+        return {}
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """How a job is said, and noted: `verb` is the provenance of its candles. `{}` in a text is the source."""
+
+    verb: provenance.Source
+    done: str
+    to: str
+    """As in `copy to another store`."""
+    done_there: str
+    role: str = "destination"
+    no_source: str = ""
+    same: str = ""
+    same_hint: str = ""
+    mixed: str = "; {} has"
+    replaces: Why = "refetch"
+    """Why held candles with other values are replaced; `remade` ones only where the same command has written them."""
+    stay: str = ""
+    """Said of the others, with what they are made of."""
+    keep: str = "use --within-retention to leave that out, or a destination that keeps candles for longer"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TransferJob(ABC, Generic[Kind]):
+    """Candles from a source into the store `destination`.
+
+    `force` also mixes real and simulated candles, `other_address` those of a venue that came from different addresses.
+    `state_dir`: where it is remembered what a full server was sent.
+    """
+
+    destination: StoreAccess
+    state_dir: Path
+    force: bool = False
+    within_retention: bool = False
+    other_address: bool = False
+
+    words: ClassVar[Words]
+    untold: ClassVar[Origin | None] = None
+    """What candles are taken for where neither side knows whether they are real."""
+
+    @property
+    @abstractmethod
+    def summary(self) -> type[Kind]:
+        """What its summary is."""
+
+    @property
+    @abstractmethod
+    def source_shown(self) -> str:
+        """The source as it may be shown before it is opened."""
+
+    @abstractmethod
+    def begin(self, observer: Observer, stopper: Stopper) -> Source:
+        """The source of this job, not yet entered; raises StoreUnavailable where its spelling is none of a store."""

@@ -1,0 +1,148 @@
+"""Files of a user as a source: what each of them gives, and what of several that have the same the first one gives."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import ClassVar
+
+from anyio import to_thread
+
+from laklak.errors import UsageError
+from laklak.model.series import Series, TimeRange
+from laklak.model.spans import count, overlap, union, without
+from laklak.plan.rows import Checked
+from laklak.report.copied import ImportSummary
+from laklak.report.observer import Observer
+from laklak.sources.base import Given, Offer, Source, Stock, TransferJob, TransferPlan, Words, Work
+from laklak.sources.file import CandleFile, look_through, pages_of
+from laklak.stores.base import Origin
+from laklak.tasks.stopping import Stopper
+from laklak.text import counted, some_of
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImportJob(TransferJob[ImportSummary]):
+    """`series`: that of all files; None is as they say. `venue`: whose files Binance's are. `replace` stored candles.
+
+    `columns`: what ours are called in the files, where that is something else. `precision`: what the times of line
+    protocol are in. `force` also takes what look_through takes with it.
+    """
+
+    files: tuple[Path, ...]
+    series: Series | None = None
+    venue: str = "binance"
+    columns: Mapping[str, str] = field(default_factory=dict)
+    precision: str = "ns"
+    replace: bool = False
+
+    words: ClassVar[Words] = Words(
+        verb="import",
+        done="imported",
+        to="import into",
+        done_there="imported",
+        role="store",
+        mixed=", and the files",
+        keep="choose a store that keeps candles for longer",
+    )
+    untold: ClassVar[Origin | None] = "real"
+
+    @property
+    def summary(self) -> type[ImportSummary]:
+        return ImportSummary
+
+    @property
+    def source_shown(self) -> str:
+        return some_of([str(path) for path in self.files])
+
+    def begin(self, observer: Observer, stopper: Stopper) -> Source:
+        return FileSource(self, observer, stopper)
+
+
+class FileSource(Source):
+    """Candles of files, page by page; a candle of a file takes the place of a hole."""
+
+    def __init__(self, job: ImportJob, observer: Observer, stopper: Stopper) -> None:
+        self._job = job
+        self._observer = observer
+        self._stopper = stopper
+        self._now_ms = time.time_ns() // 1_000_000
+        # Each with what is taken of it: of what several have, the first one gives it.
+        self._files: list[tuple[CandleFile, list[TimeRange]]] = []
+
+    async def offer(self) -> Offer:
+        """See Source; raises UsageError for a file that is none of candles."""
+        job = self._job
+        offered: dict[Series, list[TimeRange]] = {}
+        doubled = 0
+        for path in job.files:
+            look = partial(look_through, precision=job.precision, force=job.force)
+            found = await to_thread.run_sync(
+                look, path, job.series, job.venue, self._now_ms, job.columns, abandon_on_cancel=True
+            )
+            if not any(file.spans for file in found):
+                self._observer.warn(f"{path} has no candles")
+            for file in found:
+                before = offered.get(file.series, [])
+                own = [piece for span in file.spans for piece in without(span, overlap([span], before))]
+                doubled += count(file.spans, file.series.interval) - count(own, file.series.interval)
+                self._files.append((file, own))
+                if file.spans:
+                    offered[file.series] = union([*before, *own])
+        if doubled:
+            self._observer.warn(f"{counted(doubled, 'candle')} in more than one file: the file named first counts")
+        return Offer({one: TimeRange(spans[0].start_ms, spans[-1].end_ms) for one, spans in offered.items()})
+
+    async def origin(self) -> Origin | None:
+        """What the files say of their candles; UsageError where they disagree."""
+        told = {file.origin for file, _ in self._files if file.origin in ("real", "simulated")}
+        if len(told) > 1:
+            raise UsageError("some of the files hold real candles and some simulated ones", hint="import them apart")
+        if told == {"simulated"}:
+            return "simulated"
+        return "real" if told else None
+
+    async def stock(self, series: Series, span: TimeRange) -> Stock:
+        return Stock(overlap([span], union(one for _, own in self._of(series) for one in own)))
+
+    def work(self, plan: TransferPlan) -> Iterator[Work]:
+        """What each file has of it, in the order in which they were named."""
+        for number, own in self._of(plan.series):
+            wanted, held = overlap(own, plan.missing), overlap(own, plan.held) if self._job.replace else []
+            if wanted or held:
+                yield Work(plan.series, self._files[number][0].hull, tuple(wanted), held=tuple(held), number=number)
+
+    async def get(self, work: Work) -> AsyncGenerator[Given]:
+        file, _ = self._files[work.number]
+        pages = pages_of(file)
+        asked = union([*work.candles, *work.held])
+        try:
+            while (page := await to_thread.run_sync(next, pages, None)) is not None:
+                if self._stopper.requested:
+                    return
+                yield Given(page.candles.only(asked), lacking=_refused(file, page, work.candles))
+        except OSError as exc:
+            raise UsageError(f"{file.path} cannot be read any more: {exc.strerror or exc}") from exc
+
+    def _of(self, series: Series) -> Iterator[tuple[int, list[TimeRange]]]:
+        """The numbers of the files of a series, and what is taken of each."""
+        for number, (file, own) in enumerate(self._files):
+            if file.series == series:
+                yield number, own
+
+
+def _refused(file: CandleFile, page: Checked, wanted: Sequence[TimeRange]) -> list[tuple[str, int, str]]:
+    """Wanted rows that break a rule, and the first of them."""
+    refused = [
+        one
+        for one in page.refusals
+        if one.open_time_ms is not None and overlap([TimeRange(one.open_time_ms, one.open_time_ms + 1)], wanted)
+    ]
+    if not refused:
+        return []
+    first = refused[0]
+    words = f"rows of {file.path} that are no candle: {first.reason}: {first.row}; mend or leave them out"
+    return [("source_unsound", len(refused), words)]
