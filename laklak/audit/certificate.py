@@ -7,16 +7,17 @@ integers.  So a changed character shows without a key, and a signature says who 
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from hashlib import sha256
 from typing import Any, Final
 
-from laklak.audit.coverage import Coverage, Figures, Range, bounds, known_of, life_of, look_at
+from laklak.audit.coverage import Coverage, Figures, Range, bounds, chosen_of, coverage_of, life_of
 from laklak.audit.digest import as_object as digests_object
-from laklak.audit.digest import digest_of, hex_of
-from laklak.audit.explain import absence_object, clock_text, moments
+from laklak.audit.digest import digests_of, hex_of
+from laklak.audit.explain import absence_object, clock_text, file_object, moments
 from laklak.audit.stretches import joined
 from laklak.audit.verify import Known, known_from
 from laklak.engine.check import versions
@@ -25,8 +26,11 @@ from laklak.engine.store_work import each
 from laklak.errors import StoreBusy
 from laklak.model.absences import EDGE_KINDS, Absence
 from laklak.model.digest import leaf, root
+from laklak.model.provenance import ARCHIVE, BulkFile, Stretch
 from laklak.model.records import Note
+from laklak.model.revisions import Revision
 from laklak.model.series import DAY_MS, Interval, Series, TimeRange, iso, ms_of
+from laklak.model.spans import overlap, union
 from laklak.report.rows import provenance_objects
 from laklak.sources.addresses import NOTE as ADDRESS
 from laklak.stores.base import Store
@@ -35,10 +39,7 @@ from laklak.stores.knowledge import CLOCK, Knowledge
 
 FORMAT: Final = "laklak-certificate-1"
 SUM: Final = "sha256"
-NO_FILES: Final = (
-    "not kept: a bulk file is held against its published checksum when it is read; the store keeps which stretches "
-    "came from such files, no names and checksums of them"
-)
+_SHA256: Final = re.compile("[0-9a-f]{64}")
 _OF_LISTING: Final = ("first", "last", "ended", "reach", UNLISTED)
 
 
@@ -46,15 +47,18 @@ async def issue(
     store: Store, asked: Sequence[Series], wanted: Range, *, typed: bool, interval: Interval | None = None
 ) -> dict[str, Any]:
     """The certificate of `asked`, or of all that the store has (of an `interval`), also where something is missing."""
-    coverage = await look_at(store, asked, wanted, typed=typed, interval=interval)
-    digests = await digest_of(store, asked, wanted, typed=typed, interval=interval)
-    knowledge, held = await Knowledge.of(store), await store.holdings()
+    chosen = await chosen_of(store, asked, typed=typed, interval=interval)
+    coverage = await coverage_of(store, chosen, wanted)
+    digests = await digests_of(store, chosen, wanted)
+    knowledge = chosen.knowledge
 
     async def entry(one: Coverage) -> dict[str, Any]:
-        known = known_of(knowledge, one.series, held.get(one.series), coverage.as_of[one.series.venue])
+        known = chosen.known(one.series)
         life = life_of(one.span, known)
         absences = absences_on_grid(await store.absences(one.series, one.span), one.series.interval)
         lived = [one.over(part) for one in absences if (part := one.span.clip(life))]
+        provenance = await store.provenance(one.series, one.span)
+        files = await store.bulk_files(one.series, one.span)
         return {
             **_account(one),
             "listing": {
@@ -68,7 +72,9 @@ async def issue(
             "sessions": _told(lived, "closed"),
             "holes": _told(lived, "hole"),
             "rejects": _told(lived, "rejected"),
-            "provenance": provenance_objects(await store.provenance(one.series, one.span)),
+            "provenance": provenance_objects(provenance),
+            "archive_files": [file_object(file) for file in _that_speak(files, provenance, lived)],
+            "revisions": _revised(await store.revisions(one.series, one.span)),
         }
 
     total = coverage.total
@@ -83,7 +89,6 @@ async def issue(
             "total": _figures(total),
             "versions": versions(),
             "venues": {venue: _venue(knowledge, venue, as_of_ms) for venue, as_of_ms in coverage.as_of.items()},
-            "archive_files": NO_FILES,
             "series": await each(sorted(coverage.series, key=lambda one: str(one.series)), entry),
             "digests": digests_object(digests),
         }
@@ -98,7 +103,26 @@ async def issue(
 def contradiction(certificate: Mapping[str, Any]) -> str:
     """What does not agree in a certificate; empty where all does.  Of junk comes what Python raises."""
     known = known_from(certificate["digests"], "it")
-    return _wrong_accounts(certificate, known) or _wrong_roots(certificate["digests"], known)
+    return (
+        _wrong_accounts(certificate, known)
+        or _wrong_roots(certificate["digests"], known)
+        or next(filter(None, map(_wrong_files, certificate["series"])), "")
+    )
+
+
+def _wrong_files(said: Mapping[str, Any]) -> str:
+    """A file that gave nothing and proves nothing, or has no checksum."""
+    gave = [one for one in said["provenance"] if one["source"] == ARCHIVE]
+    spoken = gave + [one for one in said["holes"] if one["file_at"]]
+    for file in said.get("archive_files", ()):
+        span = _span(file)
+        if not _SHA256.fullmatch(file["sha256"]) or not any(span.clip(_span(one)) for one in spoken):
+            return f"nothing of {said['series']} came from {file['name']}"
+    return ""
+
+
+def _span(said: Mapping[str, Any]) -> TimeRange:
+    return TimeRange(ms_of(said["from"]), ms_of(said["until"]))
 
 
 def _wrong_accounts(certificate: Mapping[str, Any], known: Known) -> str:
@@ -182,6 +206,33 @@ def _figures(figures: Figures) -> dict[str, int]:
 
 def _told(absences: Sequence[Absence], *kinds: str) -> list[dict[str, Any]]:
     return [absence_object(one) for one in joined(one for one in absences if one.kind in kinds)]
+
+
+def _that_speak(
+    files: Iterable[BulkFile], provenance: Iterable[Stretch], absences: Iterable[Absence]
+) -> list[BulkFile]:
+    """The files that gave some of these stretches, or lack what is absent as well."""
+    spoken = [one.span for one in provenance if one.source == ARCHIVE]
+    spoken += [one.span for one in absences if one.kind == "hole" and one.file_ms is not None]
+    together = union(spoken)
+    return [one for one in files if overlap([one.span], together)]
+
+
+def _revised(revisions: Iterable[Revision]) -> list[dict[str, Any]]:
+    """The days with candles that were overwritten with other values: a store may have millions of those."""
+    by_day: dict[int, list[Revision]] = {}
+    for one in revisions:
+        by_day.setdefault(one.open_time_ms // DAY_MS * DAY_MS, []).append(one)
+    return [
+        {
+            "day": iso(day_ms)[:10],
+            "candles": len({one.open_time_ms for one in some}),
+            "last": clock_text(max(one.at_ms for one in some)),
+            "sources": sorted({one.source for one in some}),
+            "why": sorted({one.why for one in some}),
+        }
+        for day_ms, some in sorted(by_day.items())
+    ]
 
 
 def _venue(knowledge: Knowledge, venue: str, as_of_ms: int) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from laklak.audit.verify import FAULTS_KEPT, Fault, Known, differing, known_from
 from laklak.engine.store_work import each
 from laklak.errors import UsageError
 from laklak.model.series import DAY_MS, Series, TimeRange, iso, ms_of
+from laklak.model.spans import count, parted, union
 from laklak.stores.base import Store
 from laklak.stores.reading import must_exist
 
@@ -115,8 +116,9 @@ def difference(before: Mapping[str, Any], after: Mapping[str, Any]) -> Differenc
         days = [day for day in sorted({*known[series], *since[series]}) if span.start_ms <= day < span.end_ms]
         pairs = [(day, known[series].get(day), since[series].get(day)) for day in days]
         ended = [one for one in pairs if not any(day and day.unfinished for day in one[1:])]
+        since_ms = ms_of(before["issued_at"])
         faults = [
-            replace(fault, detail=f"{fault.detail}; {_cause(later[series], day, ms_of(before['issued_at']))}")
+            replace(fault, detail=f"{fault.detail}; {_cause(series, earlier[series], later[series], day, since_ms)}")
             for day, then, now in ended
             if then is None or now is None or then.sha256 != now.sha256
             for fault in [other_day(day, then, now)]
@@ -130,15 +132,38 @@ def _whole_days(said: Mapping[str, Any]) -> TimeRange:
     return TimeRange(ms_of(said["start"]) // DAY_MS * DAY_MS, -(-ms_of(said["end"]) // DAY_MS) * DAY_MS)
 
 
-def _cause(later: Mapping[str, Any], day_ms: int, since_ms: int) -> str:
-    """Who has given candles of a day since then."""
+def _cause(series: Series, earlier: Mapping[str, Any], later: Mapping[str, Any], day_ms: int, since_ms: int) -> str:
+    """What has become of a day since then, as far as it was noted."""
     day = TimeRange(day_ms, day_ms + DAY_MS)
+    told = []
+    for words, kinds in (("holes and rejects", ("holes", "rejects")), ("missing candles", ("missing_spans",))):
+        filled, new = (_candles(series, one, other, kinds, day) for one, other in ((earlier, later), (later, earlier)))
+        told += [f"{words}: {filled:,} filled"] if filled else []
+        told += [f"{words}: {new:,} more"] if new else []
+    for one in later.get("revisions", ()):
+        if one["day"] == iso(day_ms)[:10] and ms_of(one["last"]) > since_ms:
+            why = ", ".join((*one["why"], *one["sources"]))
+            told.append(f"candles were overwritten with other values, the last at {one['last']} ({why})")
     given = [
         f"{one['source']} in a run that began at {one['last_run']}"
         for one in later["provenance"]
         if ms_of(one["last_run"]) > since_ms and day.clip(TimeRange(ms_of(one["from"]), ms_of(one["until"])))
     ]
-    return f"given since by {', '.join(dict.fromkeys(given))}" if given else "of no run since is it known"
+    told += [f"given since by {', '.join(dict.fromkeys(given))}"] if given else []
+    return "; ".join(told) or "of no run since is it known"
+
+
+def _candles(
+    series: Series, one: Mapping[str, Any], other: Mapping[str, Any], kinds: Sequence[str], day: TimeRange
+) -> int:
+    """How many of these kinds there are of a day in one certificate and not in the other."""
+    here, there = (union(day.clip(_bounds(part)) for kind in kinds for part in said[kind]) for said in (one, other))
+    return count(parted(here, there)[0], series.interval)
+
+
+def _bounds(said: Mapping[str, Any]) -> TimeRange:
+    start, end = ("from", "until") if "from" in said else ("start", "end")
+    return TimeRange(ms_of(said[start]), ms_of(said[end]))
 
 
 # As JSON

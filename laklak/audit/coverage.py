@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from laklak.audit.stretches import Detail, Kind, detail_of, stretches_of, strip
@@ -156,23 +156,50 @@ async def look_at(
     `typed` ones that the store has never heard of are an error, those of a list are missing.  `detailed`: every
     stretch that is not held is kept.  Where it takes long, `note` is told how far it is.
     """
-    knowledge, held, chosen = await chosen_of(store, asked, typed=typed, interval=interval)
-    as_of = as_of_of(chosen, knowledge, held)
+    chosen = await chosen_of(store, asked, typed=typed, interval=interval)
+    return await coverage_of(store, chosen, wanted, detailed=detailed, note=note)
+
+
+async def coverage_of(
+    store: Store,
+    chosen: Chosen,
+    wanted: Range,
+    *,
+    detailed: bool = False,
+    note: Callable[[str], None] | None = None,
+) -> CoverageReport:
+    """The same of series that were chosen before."""
+    most_detail = DETAIL_STRETCHES // len(chosen.series) if detailed else None
 
     async def one(series: Series) -> Coverage:
-        known = known_of(knowledge, series, held.get(series), as_of[series.venue])
-        span = span_of(wanted, series.interval, as_of[series.venue], held.get(series), known)
+        known, as_of_ms = chosen.known(series), chosen.as_of[series.venue]
+        span = span_of(wanted, series.interval, as_of_ms, chosen.held.get(series), known)
         life = life_of(span, known)
         presence = await take_stock(store, series, life)
-        return judge(series, span, life, presence, known, DETAIL_STRETCHES // len(chosen) if detailed else None)
+        return judge(series, span, life, presence, known, most_detail)
 
-    found = await each(chosen, one, note)
-    return CoverageReport(store.display, as_of, tuple(sorted(found, key=lambda one: one.badness)))
+    found = await each(chosen.series, one, note)
+    return CoverageReport(store.display, chosen.as_of, tuple(sorted(found, key=lambda one: one.badness)))
 
 
-async def chosen_of(
-    store: Store, asked: Sequence[Series], *, typed: bool, interval: Interval | None
-) -> tuple[Knowledge, Mapping[Series, TimeRange], list[Series]]:
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """The series that are meant, what the store knows and holds, and by venue up to when candles were wanted."""
+
+    series: Sequence[Series]
+    knowledge: Knowledge
+    held: Mapping[Series, TimeRange]
+    as_of: Mapping[str, int]
+
+    def known(self, series: Series) -> Known:
+        return known_of(self.knowledge, series, self.held.get(series), self.as_of[series.venue])
+
+    def only(self, series: Sequence[Series]) -> Chosen:
+        """The same with other series."""
+        return replace(self, series=series, as_of=_as_of_all(series, self.knowledge, self.held))
+
+
+async def chosen_of(store: Store, asked: Sequence[Series], *, typed: bool, interval: Interval | None) -> Chosen:
     """What the store knows and holds, and which series are meant: `asked`, or all that it has (of an `interval`)."""
     must_exist(store)
     knowledge, held = await Knowledge.of(store), await store.holdings()
@@ -182,10 +209,10 @@ async def chosen_of(
     if not chosen:
         of = f" of {interval}" if interval is not None and held else ""
         raise StoreUnavailable(f"{store.display} holds no series{of}", hint="fill it: laklak backfill --days 7")
-    return knowledge, held, chosen
+    return Chosen(chosen, knowledge, held, _as_of_all(chosen, knowledge, held))
 
 
-def as_of_of(chosen: Iterable[Series], knowledge: Knowledge, held: Mapping[Series, TimeRange]) -> dict[str, int]:
+def _as_of_all(chosen: Iterable[Series], knowledge: Knowledge, held: Mapping[Series, TimeRange]) -> dict[str, int]:
     """By venue: up to when candles were wanted in the last run."""
     return {venue: _as_of(venue, knowledge, held) for venue in sorted({one.venue for one in chosen})}
 

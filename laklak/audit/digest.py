@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from math import isfinite
 
-from laklak.audit.coverage import Range, as_of_of, chosen_of
+from laklak.audit.coverage import Chosen, Range, chosen_of
 from laklak.engine.store_work import each
 from laklak.model.digest import FORMAT, ROW, DayDigest, DayRows, leaf, root, sums_of_packed
 from laklak.model.series import DAY_MS, Interval, Series, TimeRange, iso
@@ -58,15 +58,19 @@ async def digest_of(
 
     `typed` ones that the store has never heard of are an error, those of a list have no days. `sums`: those too.
     """
-    knowledge, held, chosen = await chosen_of(store, asked, typed=typed, interval=interval)
-    as_of = as_of_of(chosen, knowledge, held)
+    return await digests_of(store, await chosen_of(store, asked, typed=typed, interval=interval), wanted, sums=sums)
+
+
+async def digests_of(store: Store, chosen: Chosen, wanted: Range, *, sums: bool = False) -> DigestReport:
+    """The same of series that were chosen before."""
 
     async def one(series: Series) -> SeriesDigest:
-        span = whole_days_of(wanted, held.get(series), as_of[series.venue])
-        days = days_of(store, series, span, as_of[series.venue], sums=sums)
-        return SeriesDigest(series, tuple([day async for day in days]))
+        as_of_ms = chosen.as_of[series.venue]
+        span = whole_days_of(wanted, chosen.held.get(series), as_of_ms)
+        return SeriesDigest(series, tuple([day async for day in days_of(store, series, span, as_of_ms, sums=sums)]))
 
-    return DigestReport(store.display, as_of, tuple(sorted(await each(chosen, one), key=lambda one: str(one.series))))
+    found = await each(sorted(chosen.series, key=str), one)
+    return DigestReport(store.display, chosen.as_of, tuple(found))
 
 
 def whole_days_of(wanted: Range, held: TimeRange | None, as_of_ms: int) -> TimeRange:

@@ -10,7 +10,7 @@ from typing import Any, Final
 from laklak.audit.coverage import Known, check_known, known_of
 from laklak.engine.store_work import each
 from laklak.model.absences import Absence
-from laklak.model.provenance import Stretch
+from laklak.model.provenance import ARCHIVE, BulkFile, Stretch
 from laklak.model.records import Note, RunRecord
 from laklak.model.revisions import Revision, row_text
 from laklak.model.series import DAY_MS, MINUTE_MS, Series, TimeRange, iso
@@ -29,7 +29,7 @@ _WIDER: Final = 8
 _STRETCH_MS: Final = 8 * DAY_MS
 KEYS: Final = (
     *("series", "time", "end", "as_of", "verdict", "text", "candle", "provenance", "revisions", "absence", "outage"),
-    *("begins", "ends", "noted", "not_whole", "failure", "last_run"),
+    *("files", "begins", "ends", "noted", "not_whole", "failure", "last_run"),
 )
 """What JSON tells of a candle."""
 _FIELDS: Final = ("open", "high", "low", "close", "volume")
@@ -39,8 +39,9 @@ _FIELDS: Final = ("open", "high", "low", "close", "volume")
 class Explanation:
     """The verdict on a candle with all that speaks for it.
 
-    `provenance`: who gave the candle. `noted`: what runs have noted of an end of the series that decides. `not_whole`:
-    something stands there that is no candle. `last_run`: the newest one over this time, as far as runs are remembered.
+    `provenance`: who gave the candle. `files`: the bulk files that gave or lack it. `noted`: what runs have noted of an
+    end of the series that decides. `not_whole`: something stands there that is no candle. `last_run`: the newest one
+    over this time, as far as runs are remembered.
     """
 
     store: str
@@ -50,6 +51,7 @@ class Explanation:
     noted: Note | None = None
     not_whole: bool = False
     last_run: RunRecord | None = None
+    files: Sequence[BulkFile] = ()
 
     @property
     def verdict(self) -> Verdict:
@@ -96,6 +98,7 @@ async def explain_minute(store: Store, series: Series, open_ms: int) -> Explanat
         failure=_failure(attempts, span),
     )
     stretches = await store.provenance(series, span)
+    by_file = absence.file_ms is not None if absence is not None else stretches and stretches[0].source == ARCHIVE
     kind = {"before_listing": "first", "after_end": "ended", "out_of_reach": "reach"}.get(judge_minute(evidence))
     return Explanation(
         store.display,
@@ -105,6 +108,7 @@ async def explain_minute(store: Store, series: Series, open_ms: int) -> Explanat
         noted=None if kind is None else knowledge.note(series, kind),
         not_whole=bool((await store.odd(series, span)).not_whole),
         last_run=last_run,
+        files=await store.bulk_files(series, span) if by_file else (),
     )
 
 
@@ -194,6 +198,7 @@ def as_object(found: Explanation) -> dict[str, Any]:
             "lacking": outage.lacking,
             "of": outage.of,
         },
+        "files": [file_object(one) for one in found.files],
         "begins": None if known.begins_ms is None else iso(known.begins_ms),
         "ends": None if known.ends_ms is None else iso(known.ends_ms),
         "noted": None if found.noted is None else moments(found.noted.noted_at_ms, found.noted.venue_ms),
@@ -218,6 +223,7 @@ def explanation_lines(found: Explanation) -> list[str]:
         lines += [f"  {line}" for line in _asked(known.absence)]
         if known.outage is not None and found.verdict != "outage":
             lines.append(f"  {_beside(found, known.outage)}")
+    lines += [f"  its bulk file {one.name} had the SHA-256 {one.sha256}" for one in found.files]
     if found.noted is not None:
         lines.append(f"  noted {_clocks(found.noted.noted_at_ms, found.noted.venue_ms)}")
     if found.not_whole:
@@ -306,6 +312,17 @@ def absence_object(absence: Absence) -> dict[str, Any]:
         **moments(absence.confirmed_at_ms, absence.venue_ms),
         "file_at": None if absence.file_ms is None else clock_text(absence.file_ms),
         "row": absence.row,
+    }
+
+
+def file_object(one: BulkFile) -> dict[str, str]:
+    """A bulk file for JSON."""
+    return {
+        "name": one.name,
+        "sha256": one.sha256,
+        "from": iso(one.span.start_ms),
+        "until": iso(one.span.end_ms),
+        "run": clock_text(one.run_ms),
     }
 
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from math import isclose, isfinite
 from typing import Any, Final, Literal
 
-from laklak.audit.coverage import Range, as_of_of, chosen_of
+from laklak.audit.coverage import Range, chosen_of
 from laklak.audit.digest import days_of, whole_days_of
 from laklak.engine.store_work import each
 from laklak.errors import UsageError
@@ -126,18 +126,16 @@ async def verify(
     `against`: digests to hold it against; `other`: a store that tells the rows of days that differ, or is itself what
     it is held against.
     """
-    knowledge, held, chosen = await chosen_of(store, asked, typed=typed, interval=interval)
+    chosen = await chosen_of(store, asked, typed=typed, interval=interval)
     there = {} if other is None else await other.holdings()
     if not asked:
         more = there if against is None else against.series
-        chosen = sorted({*chosen, *(one for one in more if interval in (None, one.interval))}, key=str)
-    as_of = as_of_of(chosen, knowledge, held)
-
+        chosen = chosen.only([*chosen.series, *(one for one in more if interval in (None, one.interval))])
     compared = against is not None or other is not None
 
     async def one(series: Series) -> Verified:
-        as_of_ms = as_of[series.venue]
-        spans = [whole_days_of(wanted, one.get(series), as_of_ms) for one in (held, there)]
+        as_of_ms = chosen.as_of[series.venue]
+        spans = [whole_days_of(wanted, one.get(series), as_of_ms) for one in (chosen.held, there)]
         found, own = await _as_it_stands(store, series, spans[0], depth, as_of_ms, digested=compared)
         if compared:
             known = {} if against is None else against.series.get(series, {})
@@ -147,9 +145,9 @@ async def verify(
             found = await _against(found, store, own, known, other, depth)
         return found
 
-    found = await each(sorted(chosen, key=str), one)
+    found = await each(sorted(set(chosen.series), key=str), one)
     name = against.store if against is not None else other.display if other is not None else None
-    return VerifyReport(store.display, as_of, tuple(found), depth, name)
+    return VerifyReport(store.display, chosen.as_of, tuple(found), depth, name)
 
 
 async def _as_it_stands(

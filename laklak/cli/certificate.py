@@ -149,7 +149,7 @@ def diff(
     after: Annotated[Path, typer.Argument(metavar="B", help="The later one.")],
     as_json: AsJson = False,
 ) -> int:
-    """Name the days that two certificates speak of and that are other ones, and which run has given them since.
+    """Name the days that two certificates speak of and that are other ones, and what has become of them since.
 
     Days that had not ended are not compared.
     Exit status: 0 they say the same, 1 they do not, 2 wrong usage, or one is refused.

@@ -58,12 +58,12 @@ def verify(
     """Read what is stored back, and name what is not as it has to be.
 
     Every row on the grid, five finite numbers that agree with each other, in InfluxDB no points beside them that mean
-    the same series by other tags. Digests that were kept (--against FILE) name
-    the days that are other ones by now, another store in their place the rows too. A sample of days (--sample N) is
-    fetched again and held against the stored rows, to the last digit, and a line says what that proves; --mend writes
-    what differs and keeps the old rows as revisions. Without a sample no venue is asked.
-    --depth sums is the quick look: no row is sent. Two changes that cancel each other out it does not see, nor one
-    that is lost in the rounding of a day's sum; counts sees no changed number at all.
+    the same series by other tags. Digests that were kept (--against FILE) name the days that are other ones by now,
+    another store in their place the rows too. A sample of days (--sample N) is fetched again and held against the
+    stored rows, to the last digit, and a line says what that proves; --mend writes what differs and keeps the old rows
+    as revisions. Without a sample no venue is asked.
+    --depth sums is the quick look: no row is sent. Two changes that cancel each other out it does not see, nor one that
+    is lost in the rounding of a day's sum; counts sees no changed number at all.
     Exit status: 0 all is sound, 1 something is not, 2 wrong usage or a store that cannot be read.
     """
     from laklak.audit.beside import known_of, verify_beside

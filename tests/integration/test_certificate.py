@@ -8,24 +8,31 @@ import os
 import sqlite3
 import subprocess
 from contextlib import closing
+from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
 from copies import BTC, ETH, MINUTE_MS, START_MS, absence, candles, fill, new_name
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from laklak.archives import ARCHIVES
 from laklak.audit.certificate import file_of, sealed
 from laklak.audit.certified import why_refused
 from laklak.model.absences import Absence
-from laklak.model.provenance import Stretch
+from laklak.model.provenance import BulkFile, Stretch
 from laklak.model.records import Note
+from laklak.model.revisions import Revision
 from laklak.model.series import DAY_MS, Series, TimeRange, iso, ms_of
 from laklak.stores import open_store
 from laklak.stores.base import Delivery
+from laklak.stores.sqlite.store import SqliteStore
 
 DAY = 1440
 NOTED_MS = 1_772_500_000_000
+FILE = BulkFile(TimeRange(START_MS, START_MS + DAY_MS), "BTCUSDT-1m-2026-02-28.zip", "ab" * 32, NOTED_MS)
 HOLES, REJECT = [*range(100, 110), 300], 500
 
 
@@ -46,7 +53,8 @@ def make(where):
             edge = Absence(before, "before_first", NOTED_MS, "a later first candle", None, NOTED_MS, None, ("rest",))
             given = Stretch(TimeRange(START_MS, START_MS + DAY_MS), "archive", "confirmed", NOTED_MS, NOTED_MS)
             batch = candles(BTC, [0])
-            await store.write([Delivery(eth, None, [edge]), Delivery(btc, batch, provenance=[given])])
+            files = [FILE, replace(FILE, span=TimeRange(before.end_ms, before.end_ms + DAY_MS), name="unused.zip")]
+            await store.write([Delivery(eth, None, [edge]), Delivery(btc, batch, provenance=[given], files=files)])
             first = {"ms": START_MS + DAY_MS, "time": iso(START_MS + DAY_MS), "source": "rest"}
             clock = {"ms": START_MS + 3 * DAY_MS}
             await store.put_notes(
@@ -123,6 +131,95 @@ def test_every_hole_and_reject_is_there_with_its_evidence(issued):
     assert [one["source"] for one in btc["provenance"]] == ["archive"]
 
 
+def test_the_files_that_gave_a_stretch_are_named_with_their_checksums_and_no_others(issued):
+    btc, eth = json.loads(issued.read_text())["series"]
+
+    assert btc["archive_files"] == [
+        {
+            "name": "BTCUSDT-1m-2026-02-28.zip",
+            "sha256": "ab" * 32,
+            "from": "2026-02-28T00:00Z",
+            "until": "2026-03-01T00:00Z",
+            "run": iso(NOTED_MS),
+        }
+    ]
+    assert eth["archive_files"] == []
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (
+            {"from": "2026-03-01T00:00Z", "until": "2026-03-02T00:00Z"},
+            "nothing of binance:BTCUSDT:1m came from BTCUSDT-1m",
+        ),
+        ({"sha256": "ab" * 31}, "nothing of binance:BTCUSDT:1m came from BTCUSDT-1m"),
+        ({"sha256": None}, "it lacks what a certificate has"),
+    ],
+)
+def test_a_file_that_gave_nothing_is_refused_though_all_is_summed_anew(issued, change, told):
+    said = json.loads(issued.read_text())
+    said["series"][0]["archive_files"][0].update(change)
+
+    assert why_refused(file_of(sealed(said))).startswith(told)
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "influxd", "influxd2"])
+def test_the_files_of_a_run_are_named_and_a_copy_knows_them_too(kind, archive, here, request, monkeypatch):
+    running = archive()
+    store = "candles.db"
+    if kind != "sqlite":
+        server = request.getfixturevalue(kind)
+        monkeypatch.setenv("LAKLAK_INFLUXDB_TOKEN", getattr(server, "token", "none"))
+        store = server.url(new_name())
+    assert here("backfill", "LTCUSDT", "--days", "3", "-q", "--store", store).exit == 0
+    assert here("copy", store, "copy.db", "-q").exit == 0
+
+    series = Series.parse("binance:LTCUSDT:1m")
+    days = [ARCHIVES["binance"].day_file(series, START_MS - back * DAY_MS) for back in (2, 1)]
+    expected = [(day.name, sha256(urlopen(running.url + day.path).read()).hexdigest()) for day in days]  # noqa: S310
+    for where in (store, "copy.db"):
+        (one,) = json.loads(here("certificate", "--store", where).out)["series"]
+        assert [(file["name"], file["sha256"]) for file in one["archive_files"]] == expected, where
+    at = iso(START_MS - MINUTE_MS)
+    (file,) = here("explain", "LTCUSDT", at, "--store", store, "--json").json["files"]
+    assert (file["name"], file["sha256"]) == expected[-1]
+    assert expected[-1][1] in here("explain", "LTCUSDT", at, "--store", store).out
+
+
+def test_a_store_that_does_not_know_its_files_learns_them_from_a_refetch(archive, here):
+    archive()
+    assert here("backfill", "LTCUSDT", "--days", "2", "-q", "--store", "candles.db").exit == 0
+    with closing(sqlite3.connect("candles.db")) as connection, connection:
+        connection.execute("DELETE FROM bulk_file")
+    files = []
+    for refetch in ((), ("--refetch",)):
+        assert here("backfill", "LTCUSDT", "--days", "2", "-q", "--store", "candles.db", *refetch).exit == 0
+        (one,) = json.loads(here("certificate", "--store", "candles.db").out)["series"]
+        files.append(len(one["archive_files"]))
+
+    assert files == [0, 1]
+
+
+def test_what_the_store_knows_and_holds_is_read_once(filled, here, monkeypatch):
+    asked = []
+
+    def counted(name):
+        ask = getattr(SqliteStore, name)
+
+        async def told(store):
+            asked.append(name)
+            return await ask(store)
+
+        return told
+
+    for name in ("notes", "holdings"):
+        monkeypatch.setattr(SqliteStore, name, counted(name))
+    assert here("certificate", "--store", filled).exit == 1
+
+    assert sorted(asked) == ["holdings", "notes"]
+
+
 def test_closed_hours_are_told_with_their_source_and_quiet_minutes_are_counted(clean_room, here):
     batch = candles(BTC, [*range(60), *range(120, 180), *range(190, 200)])
     stretches = (("closed", 60, 120, "no session covers it"), ("quiet", 180, 190, "no trades"))
@@ -192,11 +289,11 @@ def test_a_store_that_is_filled_while_it_is_read_is_certified_later(filled, here
     async def filled_before(store, *asked, **more):
         batch = candles(BTC, HOLES)
         await store.write([Delivery(batch.series, batch)])
-        return await digest_of(store, *asked, **more)
+        return await digests_of(store, *asked, **more)
 
-    digest_of = certificate.digest_of
+    digests_of = certificate.digests_of
     with monkeypatch.context() as meanwhile:
-        meanwhile.setattr(certificate, "digest_of", filled_before)
+        meanwhile.setattr(certificate, "digests_of", filled_before)
         ended = here("certificate", "--store", filled, "--out", "it.json")
     assert (ended.exit, Path("it.json").exists()) == (75, False)
     assert "was filled while it was read" in ended.err
@@ -336,6 +433,36 @@ def test_the_days_of_two_certificates_that_differ_are_named_with_who_gave_them(i
     assert (eth["days"], [day["day"] for day in eth["differ"]]) == (2, [iso(START_MS + DAY_MS)[:10]])
     assert f"rest in a run that began at {iso(run_ms)}" in eth["differ"][0]["detail"]
     assert "1440 candles" in eth["differ"][0]["detail"].replace(",", "")
+    assert "missing candles: 1 filled" in eth["differ"][0]["detail"]
+
+
+def test_a_filled_hole_a_revision_and_a_candle_that_is_gone_are_the_causes_that_two_certificates_tell(
+    issued, filled, here
+):
+    since_ms = ms_of(json.loads(issued.read_text())["issued_at"]) + 60_000
+    btc, revised = candles(BTC, [*HOLES[:3], REJECT]), candles(BTC, [2 * DAY + 5], price=200.0)
+    old, new = (tuple(column[0] for column in one.values) for one in (candles(BTC, [2 * DAY + 5]), revised))
+    revisions = [
+        Revision(revised.open_times[0], old, new, "rest", "refetch", since_ms),
+        Revision(START_MS + (DAY + 7) * MINUTE_MS, old, new, "rest", "refetch", since_ms - 10 * DAY_MS),
+    ]
+
+    async def write():
+        async with open_store(filled) as store:
+            await store.write([Delivery(btc.series, btc), Delivery(btc.series, revised, revisions=revisions)])
+
+    asyncio.run(write())
+    with closing(sqlite3.connect(filled)) as connection, connection:
+        gone = "DELETE FROM candles WHERE symbol = 'BTCUSDT' AND open_time = ?"
+        connection.execute(gone, (START_MS + (DAY + 9) * MINUTE_MS,))
+    assert here("certificate", "--store", filled, "--out", "later.json").exit == 1
+
+    ended = here("certificate", "diff", issued, "later.json", "--json")
+
+    first, second, third = (day["detail"].split("; ")[1:] for day in ended.json["series"][0]["differ"])
+    assert first == ["holes and rejects: 4 filled"]
+    assert second == ["missing candles: 1 more"]
+    assert third == [f"candles were overwritten with other values, the last at {iso(since_ms)} (refetch, rest)"]
 
 
 def test_two_of_the_same_store_differ_in_nothing_but_in_series_that_one_lacks(issued, filled, here):

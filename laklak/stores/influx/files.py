@@ -29,14 +29,14 @@ _LONGEST_MS: Final = 31 * DAY_MS
 class FileBook:
     """The files of one database; `oldest_ms` gives the first minute that can be written, if any is dropped."""
 
-    def __init__(self, place: Database, oldest_ms: Callable[[], int | None]) -> None:
-        self._place = place
+    def __init__(self, database: Database, oldest_ms: Callable[[], int | None]) -> None:
+        self._database = database
         self._oldest_ms = oldest_ms
 
     async def of(self, series: Series, span: TimeRange) -> list[BulkFile]:
         """Those that touch `span`, oldest first."""
         around = TimeRange(span.start_ms - series.interval.ms, span.end_ms + _LONGEST_MS)
-        rows = await self._place.rows(FILES, _FIELDS, series, around)
+        rows = await self._database.rows(FILES, _FIELDS, series, around)
         found = [BulkFile(TimeRange(start, end), name, sha256, run) for _, (name, sha256, start, end, run) in rows]
         return sorted([one for one in found if one.span.clip(span)], key=lambda one: one.span)
 
@@ -50,7 +50,7 @@ class FileBook:
             for time_ms in [one.span.end_ms - series.interval.ms + (one.span.end_ms - one.span.start_ms) // DAY_MS]
             if oldest_ms is None or time_ms >= oldest_ms
         ]
-        await send_lines(self._place, FILES, lines)
+        await send_lines(self._database, FILES, lines)
 
 
 def _fields(one: BulkFile) -> Fields:
