@@ -390,8 +390,8 @@ class Check:
         # What could not be asked has waited for its turn, not for the venue.
         return Finding(
             "warning",
-            f"{name} could not be asked within {limit}: the budget is {feed.budget} {feed.unit}, and "
-            f"{contact.weight_used:,} of the {feed.advertised:,} of this address are used",
+            f"{name} could not be asked within {limit}: the budget is {feed.spending.budget} {feed.spending.unit}, and "
+            f"{contact.weight_used:,} of the {feed.spending.advertised:,} of this address are used",
             "a run waits for its turn; find out what else asks from this address, or use another --budget",
         )
 
@@ -445,21 +445,21 @@ def _span(time_ms: int) -> str:
 
 def _weight(feed: Feed, order: Order) -> Finding:
     """The budget against what the venue allows this address, and what others here have used of it."""
-    contact = feed.contact()
+    contact, spending = feed.contact(), feed.spending
     used, allowed = contact.weight_used, contact.weight_allowed
     others = max(0, used - contact.weight_paid)
     facts: dict[str, Fact] = {
-        "budget": feed.budget,
-        "advertised_weight": feed.advertised,
+        "budget": spending.budget,
+        "advertised_weight": spending.advertised,
         "used_weight": used,
         "others_weight": others,
     }
-    text = f"budget {feed.budget:,} of the {feed.advertised:,} {feed.unit} that it allows this address"
+    text = f"budget {spending.budget:,} of the {spending.advertised:,} {spending.unit} that it allows this address"
     if not used:
         return Finding("ok", f"{text}; its answers do not say how much is used", facts=facts)
     text = f"{text}; {used:,} used in this minute, {others:,} of it not by this check"
     modest = not others or order.settings.venues[feed.name].budget == "max"
-    if modest or allowed is None or feed.budget + others <= allowed:
+    if modest or allowed is None or spending.budget + others <= allowed:
         return Finding("ok", text, facts=facts)
     return Finding(
         "warning",

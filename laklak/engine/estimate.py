@@ -40,19 +40,20 @@ class _FromApi:
 
     @property
     def seconds(self) -> float:
-        return self.cost.seconds(self.feed.budgets())
+        return self.cost.seconds(self.feed.spending.budgets())
 
     @property
     def least_seconds(self) -> float:
         """How long it takes with the page of which it goes fastest."""
-        return _cost(self.feed, self.asked, _best_page(self.feed)).seconds(self.feed.budgets())
+        return _cost(self.feed, self.asked, _best_page(self.feed)).seconds(self.feed.spending.budgets())
 
     @property
     def alternatives(self) -> Sequence[Alternative]:
         feed, tiers = self.feed, self.feed.steps
         pages = {feed.size.expected, *(limit for limit, _ in tiers[1:])}
-        some = [feed.budgets(units) for units in (feed.budget, feed.default_budget, feed.advertised)]
-        now = (feed.size.expected, feed.budget)
+        spending = feed.spending
+        some = [spending.budgets(units) for units in (spending.budget, spending.by_default, spending.advertised)]
+        now = (feed.size.expected, spending.budget)
         return alternatives(feed.name, now, self.asked, tiers, pages, some, feed.beside, feed.venue.rows_of)
 
 
@@ -89,7 +90,7 @@ def estimate_of(
         to_fetch=sum(plan.missing_count for plan in every),
         requests=sum(part.cost.requests for part in parts),
         weight=sum(part.cost.weight for part in parts),
-        budget=sum(feed.budget_a_minute for feed in feeds),
+        budget=sum(feed.spending.a_minute for feed in feeds),
         paces={part.feed.name: part.feed.pace(part.cost) for part in parts},
         chunk=max((feed.size.expected for feed in feeds), default=0),
         seconds_estimated=round(max((part.seconds for part in parts), default=0.0), 1),

@@ -16,7 +16,7 @@ def tally(report: Report, feeds: Sequence[Feed]) -> None:
     report.venues = {feed.name: feed.figures() for feed in feeds}
     report.paces = {feed.name: feed.pace() for feed in feeds}
     report.requests_planned = sum(feed.requests_planned for feed in feeds)
-    report.budget = sum(feed.budget_a_minute for feed in feeds)
+    report.budget = sum(feed.spending.a_minute for feed in feeds)
     _sum_up(report)
     _count_files(report.files, [feed.reader for feed in feeds if feed.reader is not None])
     # Venues of one pool have one limiter.

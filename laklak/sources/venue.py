@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import deque
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import islice
 from types import TracebackType
 from typing import Final, Self, TypeVar
@@ -27,25 +26,25 @@ from laklak.errors import (
 from laklak.model.candles import Chunk
 from laklak.model.series import Interval, Series, TimeRange, iso
 from laklak.plan.chunks import Tiers, best_page
-from laklak.plan.cost import Budget, Cost
+from laklak.plan.cost import Cost
 from laklak.plan.missing import SeriesPlan
 from laklak.report.ledger import NO_SOURCE
 from laklak.report.progress import Pace, VenueFigures
 from laklak.settings.order import Order
-from laklak.settings.spec import units_of
 from laklak.sources.addresses import SIMULATOR, Source, address_of
 from laklak.sources.archive import FileReader
 from laklak.sources.backlog import Backlog
 from laklak.sources.fresh import Fresh, chunks_with
+from laklak.sources.listing import lists_all, whole_listing
 from laklak.sources.page_size import PageSize
+from laklak.sources.spending import Spending, heaviest_units
 from laklak.stores.base import Origin
 from laklak.tasks.stopping import Stopper
-from laklak.text import mask_url, per_window
+from laklak.text import mask_url
 from laklak.venues import VENUES, Venue
 from laklak.venues.base import Answer, Asked, Listing, Request, unlisted
 from laklak.wire.clock import VenueClock
 from laklak.wire.pools import Pools
-from laklak.wire.quota import Share
 from laklak.wire.venue_api import Transport
 
 log = logging.getLogger(__name__)
@@ -56,9 +55,6 @@ _TRIES_AT_START: Final = 4
 _SYMBOLS_WITH_FILES: Final = 3
 _DATE_BEHIND_MS: Final = 2_000
 """A clock that is read off a Date is set back so far: nothing younger counts as closed."""
-
-_MORE_PAGES: Final = 200
-"""A listing that goes on for longer never ends: the longest has a thousand instruments, or a few."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +80,7 @@ class Contact:
 class Feed:
     """A connection to one venue; entering it reads what is listed, how much weight is allowed, and the clock.
 
-    `page` candles a request, `budget` weight a minute out of `advertised`.  Entering raises VenueUnreachable when the
+    `page` candles a request.  Entering raises VenueUnreachable when the
     venue does not answer as it should, TryLater during a ban, SettingsError for an interval, budget or page size that
     it does not allow.
     """
@@ -109,25 +105,20 @@ class Feed:
                 hint=f"choose one of {', '.join(self.venue.intervals)}",
             )
         self.shown_url = mask_url(settings.url)
-        self.lists_all = bool(self.venue.listing_requests(()))
+        self.lists_all = lists_all(self.venue)
         """Whether the venue lists whatever it has: what lacks there is not listed."""
         self._symbols = tuple(one.symbol for one in order.asked if one.venue == name)
         rule, rows = self.venue.page, _page(self.venue, settings.chunk)
         self.size = PageSize(name, rule, rows, learning=isinstance(settings.chunk, str))
         self.listing = Listing({})
-        self._quota, self._window = next(iter(self.venue.quotas.items()))
-        self._heaviest = self._most_units(order.settings.interval)
-        # What the venue advertises is known only after asking it; until then its documented limit counts.
-        self.advertised = self._window.units
-        self.budget = units_of(settings.budget, self.advertised)
-        self._said = settings.budget
+        heaviest = heaviest_units(self.venue, order.settings.interval, rows, self._symbols)
+        self.spending = Spending(self.venue, settings, heaviest)
         self.listing_asked_twice = False
         """Whether the listing has been asked for once more: what both answers lack is not listed."""
         self.backlog = Backlog(self.stopper)
         self._clock = VenueClock()
-        pool = pools.join(
-            self.venue, settings.url, self._shares(max(self.budget, self.advertised)), self._clock.next_window_s
-        )
+        shares = self.spending.shares(max(self.spending.budget, self.spending.advertised))
+        pool = pools.join(self.venue, settings.url, shares, self._clock.next_window_s)
         self.limiter, self._bans = pool.limiter, pool.bans
         self._transport = Transport(
             self.venue,
@@ -158,8 +149,6 @@ class Feed:
         """Why nothing can be asked of the venue itself in this run, though its files can be had."""
         self.interval = order.settings.interval
         self._files_only = order.settings.source == "archive"
-        # A share is of what is documented, and a venue may allow less.
-        self._may_be_lowered = settings.budget_is_default or isinstance(settings.budget, str)
 
     async def __aenter__(self) -> Self:
         try:
@@ -234,11 +223,9 @@ class Feed:
         await self._transport.__aenter__()
         try:
             # The listing comes first: it says how much weight is allowed, by which the next answers are judged.
-            self.listing = await self._ask_listing()
-            self.advertised = self.listing.quotas.get(self._quota) or self._window.units
-            if self._said == "max" or (self._may_be_lowered and self.budget > self.advertised):
-                self.budget = self.advertised
-            self.limiter.configure(self._shares(self.advertised), by=venue.name)
+            self.listing = await whole_listing(self.venue, self._transport, self._symbols, tries=_TRIES_AT_START)
+            self.spending.heard(self.listing.quotas)
+            self.limiter.configure(self.spending.shares(), by=venue.name)
             if venue.clock_request() is None and self._transport.newest is not None:
                 self._take_date()
             else:
@@ -262,22 +249,6 @@ class Feed:
                 hint="nothing is wrong with what you asked for: run the same command again when the venue is well; "
                 "--source archive takes what its bulk files have",
             )
-
-    def budgets(self, units: int | None = None) -> dict[str, Budget]:
-        """What is spent of each quota; of the first one `units` in place of what is set."""
-        shares = self._shares(self.advertised)
-        first = {} if units is None else {self._quota: Budget(units, self._window.seconds)}
-        return {name: share.budget for name, share in shares.items()} | first
-
-    @property
-    def unit(self) -> str:
-        """What the budget is of: `weight a minute`."""
-        return per_window(self._quota, self._window.seconds)
-
-    @property
-    def budget_a_minute(self) -> int:
-        """The budget in units a minute, however long the window is."""
-        return round(self.budget * 60 / self._window.seconds)
 
     async def ask(
         self,
@@ -378,16 +349,16 @@ class Feed:
 
     def pace(self, cost: Cost | None = None) -> Pace:
         """How much of the budget is used, and what `cost` will take of it: without one, of what is not sent yet."""
-        left = cost or self._cost_left()
+        left, spending = cost or self._cost_left(), self.spending
         return Pace(
-            self._quota,
-            self.budget,
-            self._window.seconds,
+            spending.quota,
+            spending.budget,
+            spending.window_s,
             self.venue.pool,
             used=self.limiter.window_weight,
             requests=left.requests,
             units=left.weight,
-            seconds=left.seconds(self.budgets()),
+            seconds=left.seconds(spending.budgets()),
             paused_for_s=0.0 if self.end is not None else self.limiter.paused_for_s,
         )
 
@@ -397,47 +368,12 @@ class Feed:
         left = self.requests_planned - (traffic.candle_requests - traffic.retries)
         if left <= 0 or not traffic.requests or not self.asks_api:
             return Cost(0, 0)
-        weight = round(left * traffic.cost[self._quota] / traffic.requests)
+        weight = round(left * traffic.cost[self.spending.quota] / traffic.requests)
         return Cost(left, weight, {name: left * units for name, units in self.beside.items()})
-
-    def _shares(self, advertised: int) -> dict[str, Share]:
-        """What is spent of each quota: of the first one what is set; of the others the same share, or our part."""
-        shares = {self._quota: Share(replace(self._window, units=advertised), self.budget, self._heaviest[self._quota])}
-        for name, quota in self.venue.quotas.items():
-            own = replace(quota, units=self.listing.quotas.get(name) or quota.units)
-            ours = own.ours if isinstance(self._said, int) else units_of(self._said, own.units)
-            shares.setdefault(name, Share(own, ours, self._heaviest[name]))
-        return shares
-
-    async def _ask_listing(self) -> Listing:
-        """Ask for the whole listing, page by page, or for each symbol that is wanted, or take these as they are."""
-        listing = Listing({})
-        requests = deque(self.venue.listing_requests(self._symbols))
-        if not requests:
-            return Listing({symbol: unlisted(symbol) for symbol in self._symbols})
-        asked: set[tuple[str, tuple[tuple[str, str], ...]]] = set()
-        most = len(requests) + _MORE_PAGES
-        while requests:
-            request = requests.popleft()
-            if len(asked) == most:
-                raise TransientError(f"the listing of {self.venue.name} does not end: it has more than {most} pages")
-            if (request.path, request.query) in asked:
-                raise TransientError(f"the listing of {self.venue.name} does not end: it names a page twice")
-            asked.add((request.path, request.query))
-            try:
-                page = await self._transport.ask(request, self.venue.read_listing, tries=_TRIES_AT_START)
-            except PermanentError:
-                if self.lists_all:
-                    raise
-                # A question for one symbol, which the venue does not know.
-                continue
-            listing = listing.with_page(page)
-            requests.extend(page.more)
-        return listing
 
     async def ask_listing_again(self) -> None:
         """Ask for the listing once more, for all that the first answer lacks; raises what Transport.ask raises."""
-        again = await self._ask_listing()
+        again = await whole_listing(self.venue, self._transport, self._symbols, tries=_TRIES_AT_START)
         self.listing = self.listing.together(again).by_clock(self.now_ms())
         self.listing_asked_twice = True
 
@@ -514,7 +450,7 @@ class Feed:
     @property
     def beside(self) -> Mapping[str, int]:
         """What a request for candles costs of all quotas but the first."""
-        return {name: units for name, units in self._any_candles().cost.items() if name != self._quota}
+        return {name: units for name, units in self._any_candles().cost.items() if name != self.spending.quota}
 
     def page_of(self, series: Series) -> int:
         """How many candles of one series are asked for at once."""
@@ -542,37 +478,10 @@ class Feed:
         return Asked(series, instrument, span, anywhere)
 
     @property
-    def default_budget(self) -> int:
-        """The budget that is ours by default."""
-        return self.venue.quotas[self._quota].ours
-
-    @property
     def tiers(self) -> Tiers:
         """The price steps that cost no more than a page, so that what may be asked besides costs no more either."""
         most = self.venue.page.units(self.page)
         return tuple(step for step in self.steps if step[1] <= most)
-
-    def _most_units(self, interval: Interval) -> dict[str, int]:
-        """What the heaviest request costs of each quota."""
-        venue = self.venue
-        series = Series(venue.name, venue.example, interval)
-        longest = replace(series, interval=Interval.parse([*venue.intervals][-1]))
-
-        def asked(series: Series, candles: int) -> Asked:
-            return self.asked(series, TimeRange(0, candles * series.interval.ms))
-
-        described = [
-            venue.candles_request(asked(series, self.page)),
-            # Where a series begins and ends is asked, too, or looked for.
-            venue.candles_request(asked(longest, self.page)),
-            venue.first_candle_request(asked(series, 1)),
-            venue.newest_candle_request(asked(series, 1)),
-            venue.candles_until_request(asked(series, 2)),
-            venue.clock_request(),
-            *venue.listing_requests(self._symbols),
-        ]
-        costs = [request.cost for request in described if request is not None]
-        return {name: max(1, *(cost.get(name, 0) for cost in costs)) for name in self.venue.quotas}
 
 
 def _file_reader(name: str, url: str | None, order: Order, stopper: Stopper) -> FileReader | None:

@@ -155,7 +155,7 @@ def test_a_listing_whose_pages_always_name_another_one_does_not_go_on_for_ever(s
         return {"list": [{"symbol": "A"}], "cursor": str(start + 1)}
 
     monkeypatch.setattr(server, "_instruments", page)
-    monkeypatch.setattr("laklak.sources.venue._MORE_PAGES", 5)
+    monkeypatch.setattr("laklak.sources.listing._MORE_PAGES", 5)
 
     with pytest.raises(VenueUnreachable, match="it has more than 6 pages"):
         fill("BTC-USDT")
