@@ -6,7 +6,9 @@ BIN    := $(VENV)/bin
 JOBS   ?= 5
 # Where influxd is not on the PATH it comes from Debian's package, unpacked under build/ (OFFLINE=1 fetches nothing).
 # What had to be skipped, and why, stands at the end of the tests' output.
-PYTEST := folder=$$(tests/servers/influxd1.sh || true); PATH="$$PATH$${folder:+:$$folder}" $(BIN)/python -m pytest -q
+# Without its files of bytecode every worker would compile all tests anew, and every program that they start its modules.
+PYTEST := folder=$$(tests/servers/influxd1.sh || true); unset PYTHONDONTWRITEBYTECODE; \
+          PATH="$$PATH$${folder:+:$$folder}" $(BIN)/python -m pytest -q
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test test-failed test-all influxd2 check fix cov bench bench-micro bench-peers clean

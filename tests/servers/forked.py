@@ -11,6 +11,11 @@ that Python itself reads at its start (`ForkServer.can_fork` says so of these).
 
 from __future__ import annotations
 
+import atexit
+import contextlib
+import gc
+import importlib
+import io
 import json
 import os
 import runpy
@@ -20,12 +25,32 @@ import socket
 import struct
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any, TextIO
 
 _READ_BY_PYTHON = ("PYTHON", "LC_", "LANG")
 _NUMBER = struct.Struct("!q")
+# What most programs import, also what they import late.
+_WANTED = (
+    "anyio._backends._asyncio",
+    "encodings.idna",
+    "laklak.audit.coverage",
+    "laklak.cli",
+    "laklak.engine.check",
+    "laklak.engine.transfer",
+    "laklak.engine.run",
+    "laklak.engine.trading",
+    "laklak.order",
+    "laklak.report.log",
+    "laklak.settings.assets",
+    "laklak.settings.old_config",
+    "laklak.simulator",
+    "laklak.stores.influx.store",
+    "laklak.stores.sqlite.store",
+    "uvloop",
+)
 
 
 class ForkServer:
@@ -193,23 +218,42 @@ def _become(request: dict[str, Any]) -> None:
     os.environ.update(request["environment"])
     time.tzset()
     words, first = request["words"], request["first"]
+    try:
+        _run(words, first, request["folder"])
+    except SystemExit as end:
+        if isinstance(end.code, int):
+            _end(end.code)
+        raise
+
+
+def _run(words: list[str], first: str, folder: str) -> None:
     if first:
         sys.argv, sys.path[0] = ["-c", *words], ""
         exec(f"{first}\nfrom laklak.__main__ import main\nmain()", {"__name__": "__main__"})  # noqa: S102 - as -c does
     else:
-        sys.argv, sys.path[0] = ["laklak", *words], request["folder"]
+        sys.argv, sys.path[0] = ["laklak", *words], folder
         runpy.run_module("laklak", run_name="__main__", alter_sys=True)
 
 
-if __name__ == "__main__":
-    import laklak.cli
-    import laklak.engine.check
-    import laklak.engine.run
-    import laklak.engine.transfer
-    import laklak.simulator
-    import laklak.stores.influx.store
-    import laklak.stores.sqlite.store  # noqa: F401
+def _end(status: int) -> None:
+    """End as an interpreter does, but that it takes nothing apart: writing to each page would copy all of them."""
+    threading._shutdown()
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            stream.flush()  # what fails here fails again in the interpreter, which knows how to end then
+    os._exit(status)
 
+
+if __name__ == "__main__":
+    for module in _WANTED:
+        importlib.import_module(module)
+    # What the command line imports when it reads its words comes with words that are refused.
+    with contextlib.redirect_stderr(io.TextIOWrapper(io.BytesIO(), encoding="utf-8")):
+        importlib.import_module("laklak.cli").run(["show"])
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    # Pages of memory that no collection touches stay shared.
+    gc.freeze()
     asked = _serve(socket.socket(fileno=int(sys.argv[1])))
     if asked is not None:
         _become(asked)

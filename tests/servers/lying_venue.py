@@ -132,7 +132,7 @@ class LyingVenue:
             "rateLimits": [{"rateLimitType": "REQUEST_WEIGHT", "interval": "MINUTE", "intervalNum": 1, "limit": 60000}],
         }
         self.tell: Callable[[Asked], tuple[int, bytes] | None] = lambda asked: None
-        self.file_rows: Callable[[str, str, list[Row]], list[Any]] = lambda symbol, name, rows: rows
+        self.file_rows: Callable[[str, str, list[Row]], list[Any]] | None = None
         self.file_header: str | None = HEADER
         self.with_files = True
         self.headers: dict[str, str] = {}
@@ -240,39 +240,10 @@ class LyingVenue:
         limit = int(query.get("limit", 500))
         until_ms = self.clock_ms if self.klines_until_ms is None else min(self.clock_ms, self.klines_until_ms - 1)
         end_ms = min(until_ms, int(query.get("endTime", until_ms)))
-        times = self._opens(symbol, step_ms, int(query.get("startTime", 0)), end_ms)
+        times = _opens(symbol, step_ms, int(query.get("startTime", 0)), end_ms)
         chosen = list(times)[:limit] if "startTime" in query else list(times)[-limit:]
-        rows = [row for time in chosen for row in [self._row(symbol, time, step_ms, self.clock_ms)] if row]
+        rows = _rows(symbol, chosen, step_ms, self.clock_ms)
         return 200, json.dumps(self.tell_rows(name, query, rows)).encode(), "application/json"
-
-    def _opens(self, symbol: Symbol, step_ms: int, start_ms: int, end_ms: int) -> Iterable[int]:
-        """The open times, both ends included, of candles that have a minute."""
-        first_ms = max(-(-start_ms // step_ms) * step_ms, symbol.first_ms // step_ms * step_ms)
-        last_ms = min(end_ms, NEVER_MS if symbol.last_ms is None else symbol.last_ms)
-        if step_ms == MINUTE_MS:
-            first_ms = max(first_ms, -(-symbol.first_ms // MINUTE_MS) * MINUTE_MS)
-            return [time for time in range(first_ms, last_ms + 1, MINUTE_MS) if time not in symbol.holes]
-        return range(first_ms, last_ms + 1, step_ms)
-
-    def _row(self, symbol: Symbol, open_ms: int, step_ms: int, now_ms: int) -> Row | None:
-        """A candle as it is at a moment: of the minutes that it has begun and not left out."""
-        first_ms = max(open_ms, -(-symbol.first_ms // MINUTE_MS) * MINUTE_MS)
-        after_ms = min(open_ms + step_ms, now_ms + 1, NEVER_MS if symbol.last_ms is None else symbol.last_ms + 1)
-        parts = [_texts_at(_price(time)) for time in range(first_ms, after_ms, MINUTE_MS) if time not in symbol.holes]
-        if not parts:
-            return None
-        texts = (
-            parts[0]
-            if len(parts) == 1
-            else [
-                parts[0][0],
-                max((part[1] for part in parts), key=float),
-                min((part[2] for part in parts), key=float),
-                parts[-1][3],
-                f"{sum(float(part[4]) for part in parts):.3f}",
-            ]
-        )
-        return [open_ms, *texts, open_ms + step_ms - 1, "100.5", len(parts), "1.5", "50.25", "0"]
 
     # Bulk files
 
@@ -294,21 +265,77 @@ class LyingVenue:
         start_ms, after_ms = int(start.timestamp() * 1000), int(after.timestamp() * 1000)
         if symbol is None or period in symbol.no_files or after_ms > self.clock_ms:
             return None
+        first_ms = symbol.first_ms if symbol.file_first_ms is None else symbol.file_first_ms
+        last_ms = NEVER_MS if symbol.last_ms is None else symbol.last_ms
+        holes = frozenset(time for time in symbol.file_holes if start_ms <= time < after_ms)
         step_ms = INTERVALS_MS[interval] * MINUTE_MS
-        in_file = Symbol(
-            {},
-            symbol.first_ms if symbol.file_first_ms is None else symbol.file_first_ms,
-            symbol.last_ms,
-            symbol.file_holes,
-        )
-        times = self._opens(in_file, step_ms, start_ms, after_ms - 1)
-        rows = [row for time in times for row in [self._row(in_file, time, step_ms, after_ms - 1)] if row]
-        rows = self.file_rows(name, stem, rows)
-        if not rows:
-            return None
-        header = [] if self.file_header is None else [self.file_header]
-        csv = "\n".join([*header, *(",".join(map(str, row)) for row in rows)]) + "\n"
-        return _packed(f"{stem}.csv", csv)
+        in_file = (max(first_ms, start_ms), min(last_ms, after_ms), holes, step_ms, start_ms, after_ms)
+        if self.file_rows is None:
+            csv = _csv(in_file, self.file_header)
+        else:
+            csv = _joined(self.file_rows(name, stem, _rows_of_file(*in_file)), self.file_header)
+        return _packed(f"{stem}.csv", csv) if csv else None
+
+
+def _opens(symbol: Symbol, step_ms: int, start_ms: int, end_ms: int) -> Iterable[int]:
+    """The open times, both ends included, of candles that have a minute."""
+    first_ms = max(-(-start_ms // step_ms) * step_ms, symbol.first_ms // step_ms * step_ms)
+    last_ms = min(end_ms, NEVER_MS if symbol.last_ms is None else symbol.last_ms)
+    if step_ms == MINUTE_MS:
+        first_ms = max(first_ms, -(-symbol.first_ms // MINUTE_MS) * MINUTE_MS)
+        return [time for time in range(first_ms, last_ms + 1, MINUTE_MS) if time not in symbol.holes]
+    return range(first_ms, last_ms + 1, step_ms)
+
+
+def _rows(symbol: Symbol, times: Iterable[int], step_ms: int, now_ms: int) -> list[Row]:
+    """The candles of these open times as they are at a moment."""
+    if step_ms == MINUTE_MS:
+        return [
+            [time, *_texts_at(_price(time)), time + MINUTE_MS - 1, "100.5", 1, "1.5", "50.25", "0"] for time in times
+        ]
+    return [row for time in times for row in [_longer_row(symbol, time, step_ms, now_ms)] if row]
+
+
+def _longer_row(symbol: Symbol, open_ms: int, step_ms: int, now_ms: int) -> Row | None:
+    """A candle as it is at a moment: of the minutes that it has begun and not left out."""
+    first_ms = max(open_ms, -(-symbol.first_ms // MINUTE_MS) * MINUTE_MS)
+    after_ms = min(open_ms + step_ms, now_ms + 1, NEVER_MS if symbol.last_ms is None else symbol.last_ms + 1)
+    parts = [_texts_at(_price(time)) for time in range(first_ms, after_ms, MINUTE_MS) if time not in symbol.holes]
+    if not parts:
+        return None
+    texts = (
+        parts[0]
+        if len(parts) == 1
+        else [
+            parts[0][0],
+            max((part[1] for part in parts), key=float),
+            min((part[2] for part in parts), key=float),
+            parts[-1][3],
+            f"{sum(float(part[4]) for part in parts):.3f}",
+        ]
+    )
+    return [open_ms, *texts, open_ms + step_ms - 1, "100.5", len(parts), "1.5", "50.25", "0"]
+
+
+InFile = tuple[int, int, frozenset[int], int, int, int]
+
+
+def _rows_of_file(
+    first_ms: int, last_ms: int, holes: frozenset[int], step_ms: int, start_ms: int, after_ms: int
+) -> list[Row]:
+    symbol = Symbol({}, first_ms, last_ms, set(holes))
+    return _rows(symbol, _opens(symbol, step_ms, start_ms, after_ms - 1), step_ms, after_ms - 1)
+
+
+@lru_cache(30)
+def _csv(in_file: InFile, header: str | None) -> str:
+    """What most tests ask for is the same month."""
+    return _joined(_rows_of_file(*in_file), header)
+
+
+def _joined(rows: list[Any], header: str | None) -> str:
+    lines = [",".join(map(str, row)) for row in rows]
+    return "\n".join([*([] if header is None else [header]), *lines]) + "\n" if rows else ""
 
 
 @lru_cache(100)
@@ -316,7 +343,7 @@ def _packed(name: str, csv: str) -> bytes:
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
         # With a time of its own the file would differ from its checksum a moment later.
-        archive.writestr(zipfile.ZipInfo(name), csv, zipfile.ZIP_DEFLATED)
+        archive.writestr(zipfile.ZipInfo(name), csv, zipfile.ZIP_DEFLATED, compresslevel=1)
     return packed.getvalue()
 
 
