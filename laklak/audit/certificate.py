@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from typing import Any, Final
 
-from laklak.audit.coverage import Coverage, Figures, Range, bounds, known_of, life_of, look_at
+from laklak.audit.coverage import Coverage, Figures, Range, bounds, known_of, life_of, look_at, once_held
 from laklak.audit.digest import as_object as digests_object
 from laklak.audit.digest import digest_of, hex_of
 from laklak.audit.explain import absence_object, clock_text, moments
@@ -47,8 +47,8 @@ async def issue(
 ) -> dict[str, Any]:
     """The certificate of `asked`, or of all that the store has (of an `interval`), also where something is missing."""
     coverage = await look_at(store, asked, wanted, typed=typed, interval=interval)
-    digests = await digest_of(store, asked, wanted, typed=typed, interval=interval)
-    knowledge, held = await Knowledge.of(store), await store.holdings()
+    digests = await digest_of(store, [one.series for one in coverage.series], wanted, typed=False)
+    knowledge, held = await Knowledge.of(store), await once_held(store)
 
     async def entry(one: Coverage) -> dict[str, Any]:
         known = known_of(knowledge, one.series, held.get(one.series), coverage.as_of[one.series.venue])

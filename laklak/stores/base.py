@@ -316,6 +316,10 @@ class Store(Protocol):
         """
         ...
 
+    async def provided(self) -> Collection[Series]:
+        """Return the series of which provenance is noted, also those whose candles are all gone."""
+        ...
+
     async def revisions(self, series: Series, span: TimeRange) -> list[Revision]:
         """Return how candles in `span` were overwritten with other values, in the order of overwriting."""
         ...

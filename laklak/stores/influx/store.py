@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, aclosing
 from pathlib import Path
 from typing import Final
@@ -294,6 +294,9 @@ class InfluxStore(StoreBase):
         rows = [] if self._nothing else await self._provenance.rows(series, anew=True)
         cut = [(row, row.span.clip(span)) for row in rows]
         return [row.over(part) for row, part in cut if part]
+
+    async def provided(self) -> Collection[Series]:
+        return [] if self._nothing else await self._provenance.series()
 
     async def revisions(self, series: Series, span: TimeRange) -> list[Revision]:
         span = clipped(span)

@@ -16,7 +16,7 @@ import sqlite3
 import time
 from array import array
 from collections import Counter
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Sequence
 from contextlib import AbstractContextManager, AsyncExitStack
 from functools import partial
 from typing import Any, Final, TypeVar
@@ -159,6 +159,10 @@ AND (EXISTS (SELECT 1 FROM candle) OR EXISTS (SELECT 1 FROM absence) OR EXISTS (
 _REVISIONS: Final = f"""
 SELECT open_time, old, new, source, why, revised_at FROM revision
 WHERE series_id = ({_SERIES_ID}) AND open_time >= ? AND open_time < ? ORDER BY open_time, id"""  # noqa: S608, made of constants
+
+_PROVIDED: Final = (
+    "SELECT venue, symbol, interval FROM series WHERE EXISTS (SELECT 1 FROM provenance WHERE series_id = series.id)"
+)
 
 _ABSENCE_COUNTS: Final = """
 SELECT venue, kind, count(*), min(confirmed_at), max(confirmed_at)
@@ -350,6 +354,10 @@ class SqliteStore(StoreBase):
 
     async def provenance(self, series: Series, span: TimeRange) -> list[Stretch]:
         return [] if self._nothing else await self._ask(partial(_provenance, series, span))
+
+    async def provided(self) -> Collection[Series]:
+        rows = [] if self._nothing else await self._ask(partial(_fetch_all, _PROVIDED, ()))
+        return [Series(venue, symbol, Interval.parse(name)) for venue, symbol, name in rows]
 
     async def revisions(self, series: Series, span: TimeRange) -> list[Revision]:
         if self._nothing:
