@@ -47,7 +47,7 @@ async def issue(
     store: Store, asked: Sequence[Series], wanted: Range, *, typed: bool, interval: Interval | None = None
 ) -> dict[str, Any]:
     """The certificate of `asked`, or of all that the store has (of an `interval`), also where something is missing."""
-    chosen = await chosen_of(store, asked, typed=typed, interval=interval)
+    chosen = await chosen_of(store, asked, typed=typed, interval=interval, once=True)
     coverage = await coverage_of(store, chosen, wanted)
     digests = await digests_of(store, chosen, wanted)
     knowledge = chosen.knowledge

@@ -20,7 +20,7 @@ from laklak.model.spans import count, newest_held, oldest_held, on_grid, parted,
 from laklak.stores.base import Store
 from laklak.stores.coverage import Presence, take_stock
 from laklak.stores.knowledge import Knowledge, known_clock, known_published
-from laklak.stores.reading import must_exist, near_series
+from laklak.stores.reading import ALWAYS, must_exist, near_series
 from laklak.venues import VENUES
 
 Health = Literal["GOOD", "WARN", "CRITICAL"]
@@ -156,7 +156,7 @@ async def look_at(
     `typed` ones that the store has never heard of are an error, those of a list are missing.  `detailed`: every
     stretch that is not held is kept.  Where it takes long, `note` is told how far it is.
     """
-    chosen = await chosen_of(store, asked, typed=typed, interval=interval)
+    chosen = await chosen_of(store, asked, typed=typed, interval=interval, once=True)
     return await coverage_of(store, chosen, wanted, detailed=detailed, note=note)
 
 
@@ -199,10 +199,15 @@ class Chosen:
         return replace(self, series=series, as_of=_as_of_all(series, self.knowledge, self.held))
 
 
-async def chosen_of(store: Store, asked: Sequence[Series], *, typed: bool, interval: Interval | None) -> Chosen:
-    """What the store knows and holds, and which series are meant: `asked`, or all that it has (of an `interval`)."""
+async def chosen_of(
+    store: Store, asked: Sequence[Series], *, typed: bool, interval: Interval | None, once: bool = False
+) -> Chosen:
+    """What the store knows and holds, and which series are meant: `asked`, or all that it has (of an `interval`).
+
+    With `once` it has those, too, that it has once held.
+    """
     must_exist(store)
-    knowledge, held = await Knowledge.of(store), await store.holdings()
+    knowledge, held = await Knowledge.of(store), await (once_held(store) if once else store.holdings())
     if typed:
         check_known(asked, held, store.display)
     chosen = list(dict.fromkeys(asked)) or sorted((one for one in held if interval in (None, one.interval)), key=str)
@@ -210,6 +215,15 @@ async def chosen_of(store: Store, asked: Sequence[Series], *, typed: bool, inter
         of = f" of {interval}" if interval is not None and held else ""
         raise StoreUnavailable(f"{store.display} holds no series{of}", hint="fill it: laklak backfill --days 7")
     return Chosen(chosen, knowledge, held, _as_of_all(chosen, knowledge, held))
+
+
+async def once_held(store: Store) -> dict[Series, TimeRange]:
+    """What the store holds; and of series whose candles are all gone, from where to where somebody has given some."""
+    held = await store.holdings()
+    for series in await store.provided():
+        if series not in held and (given := await store.provenance(series, ALWAYS)):
+            held[series] = TimeRange(given[0].span.start_ms, given[-1].span.end_ms)
+    return held
 
 
 def _as_of_all(chosen: Iterable[Series], knowledge: Knowledge, held: Mapping[Series, TimeRange]) -> dict[str, int]:

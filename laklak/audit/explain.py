@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from laklak.audit.coverage import Known, check_known, known_of
+from laklak.audit.coverage import Known, check_known, known_of, once_held
 from laklak.engine.store_work import each
 from laklak.model.absences import Absence
 from laklak.model.provenance import ARCHIVE, BulkFile, Stretch
@@ -72,7 +72,7 @@ class Explanation:
 async def explain_minute(store: Store, series: Series, open_ms: int) -> Explanation:
     """Say what became of the candle that opens at `open_ms`; SymbolError for a series that the store does not have."""
     must_exist(store)
-    knowledge, held = await Knowledge.of(store), await store.holdings()
+    knowledge, held = await Knowledge.of(store), await once_held(store)
     attempts = await store.runs(_ATTEMPTS_READ, series=series)
     # Of one that has always failed there are no candles, and yet it is known why.
     if not any(fill.symbol == series.symbol for run in attempts for fill in run.fills):

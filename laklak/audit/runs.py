@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from laklak.audit.coverage import check_known
+from laklak.audit.coverage import check_known, once_held
 from laklak.model.records import RunRecord
 from laklak.model.series import Series
 from laklak.stores.base import Store
@@ -14,5 +14,5 @@ async def runs_of(store: Store, last: int, *, series: Series | None = None, fail
     must_exist(store)
     found = await store.runs(last, series=series, failed=failed)
     if series is not None and not found:
-        check_known([series], await store.holdings(), store.display)
+        check_known([series], await once_held(store), store.display)
     return found

@@ -15,8 +15,8 @@ LEAVES_IT: Final = frozenset(
     {
         *("display", "exists", "identity", "heard_s", "waiting", "bytes_per_candle", "writes_at_once"),
         *("describe", "examine", "holdings", "odd", "foreign", "count", "count_by_day", "sums_by_day", "open_times"),
-        *("read", "batches", "absences", "absence_counts", "provenance", "bulk_files", "revisions", "origin", "notes"),
-        *("runs", "check_range", "within_retention", "closed_spans"),
+        *("read", "batches", "absences", "absence_counts", "provenance", "provided", "bulk_files", "revisions"),
+        *("origin", "notes", "runs", "check_range", "within_retention", "closed_spans"),
     }
 )
 """What of a Store leaves it as it is, and is passed on; all else is answered here, or not at all."""

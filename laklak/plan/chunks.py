@@ -9,13 +9,21 @@ Page tiers are the venue's price steps, ((candles, weight), ...) rising: a page 
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from heapq import heappop, heappush
+from itertools import count
+from typing import Final
 
 from laklak.model.candles import Chunk
 from laklak.model.series import Series, TimeRange
 from laklak.model.spans import merge
 
 Tiers = Sequence[tuple[int, int]]
+
+# So many requests are tried out before it is looked which ones are sure.
+_DECIDED_EVERY: Final = 64
 
 
 def page_weight(candles: int, tiers: Tiers) -> int:
@@ -34,28 +42,83 @@ def best_page(tiers: Tiers) -> int:
 def plan_chunks(series: Series, missing: Iterable[TimeRange], tiers: Tiers, page: int) -> Iterator[Chunk]:
     """Cut missing ranges (in order, disjoint) into requests of at most `page` candles.
 
-    The chunks' `wanted` parts are exactly the missing ranges, each minute once.  Neighbouring parts share a request if
-    that costs no more than asking apart: 1440 scattered minutes are two pages, not 1440 requests.
+    The chunks' `wanted` parts are exactly the missing ranges, each minute once.  A range is cut where a page is full
+    and nowhere else; among all such plans this is one of the least weight, and of the fewest requests of these: 1440
+    scattered minutes are two pages, not 1440 requests.
     """
-    interval = series.interval
-    together: list[TimeRange] = []
-    for piece in _pieces(missing, page * interval.ms):
-        if together:
-            joined = TimeRange(together[0].start_ms, piece.end_ms)
-            apart = TimeRange(together[0].start_ms, together[-1].end_ms)
-            size = joined.count(interval)
-            if size <= page and page_weight(size, tiers) <= page_weight(apart.count(interval), tiers) + page_weight(
-                piece.count(interval), tiers
-            ):
-                together.append(piece)
+    step_ms = series.interval.ms
+    ranges = [part for part in missing if part]
+    starts = [part.start_ms for part in ranges]
+    sizes = [*(size for size, _ in tiers if size < page), page]
+    # Ways to ask for all that lies before a minute that is missing, the cheapest for each; where the last one ends, all
+    # is asked.  By size only the widest request is a choice: further for the same weight is never worse.
+    ways = {start_ms: _Way(0, 0, None, TimeRange(start_ms, start_ms), slice(0)) for start_ms in starts[:1]}
+    heap = [(at_ms, 0) for at_ms in ways]
+    for turn in count(1):
+        if not heap:
+            return
+        at_ms, place = heappop(heap)
+        way = ways.pop(at_ms)
+        if not ways:
+            yield from way.decided(series, ranges)
+        elif any(other.cost <= way.cost for other in ways.values()):
+            continue
+        elif not turn % _DECIDED_EVERY:
+            yield from _shared([way, *ways.values()]).decided(series, ranges)
+        if place == len(ranges):
+            continue
+        for size in sizes:
+            end_ms = at_ms + size * step_ms
+            last = bisect_left(starts, end_ms) - 1
+            after = last + 1
+            if ranges[last].end_ms > end_ms:
+                after = last
+                if size < page:
+                    last -= 1
+            if last < place:
                 continue
-            yield Chunk(series, apart, tuple(merge(together)))
-        together = [piece]
-    if together:
-        yield Chunk(series, TimeRange(together[0].start_ms, together[-1].end_ms), tuple(merge(together)))
+            stop_ms = min(ranges[last].end_ms, end_ms)
+            next_ms = stop_ms if after in (last, len(ranges)) else starts[after]
+            weight = way.weight + page_weight((stop_ms - at_ms) // step_ms, tiers)
+            known = ways.get(next_ms)
+            if known is None:
+                heappush(heap, (next_ms, after))
+            if known is None or (weight, way.requests + 1) < known.cost:
+                ways[next_ms] = _Way(weight, way.requests + 1, way, TimeRange(at_ms, stop_ms), slice(place, last + 1))
 
 
-def _pieces(ranges: Iterable[TimeRange], most_ms: int) -> Iterator[TimeRange]:
-    for part in ranges:
-        for start_ms in range(part.start_ms, part.end_ms, most_ms):
-            yield TimeRange(start_ms, min(part.end_ms, start_ms + most_ms))
+@dataclass(slots=True, eq=False)
+class _Way:
+    """A way to ask for what is missing: the last request, over these of the ranges, and the way before it."""
+
+    weight: int
+    requests: int
+    before: _Way | None
+    span: TimeRange
+    ranges: slice
+
+    @property
+    def cost(self) -> tuple[int, int]:
+        return self.weight, self.requests
+
+    def decided(self, series: Series, ranges: Sequence[TimeRange]) -> Iterator[Chunk]:
+        """The requests of a way that all others go too; it has none before it then."""
+        found = []
+        way, before, self.before = self, self.before, None
+        while before is not None:
+            parts = (part.clip(way.span) for part in ranges[way.ranges])
+            found.append(Chunk(series, way.span, tuple(merge(parts))))
+            way, before = before, before.before
+        return reversed(found)
+
+
+def _shared(ways: Sequence[_Way]) -> _Way:
+    """The last one that all of these go."""
+    left = dict.fromkeys(ways)
+    while len(left) > 1:
+        longest = max(left, key=lambda way: way.requests)
+        del left[longest]
+        if longest.before is not None:
+            left[longest.before] = None
+    (shared,) = left
+    return shared

@@ -322,6 +322,10 @@ class Store(Protocol):
         """The bulk files of days and months that touch `span`, of each name as it was read last; oldest first."""
         ...
 
+    async def provided(self) -> Collection[Series]:
+        """Return the series of which provenance is noted, also those whose candles are all gone."""
+        ...
+
     async def revisions(self, series: Series, span: TimeRange) -> list[Revision]:
         """Return how candles in `span` were overwritten with other values, in the order of overwriting."""
         ...

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import random
+import sqlite3
 from datetime import UTC, datetime
 
 import pytest
@@ -15,11 +17,13 @@ import laklak as library
 from laklak.audit.coverage import Range, look_at
 from laklak.audit.stretches import KINDS, narrowed
 from laklak.model.absences import Absence
+from laklak.model.provenance import Stretch
 from laklak.model.records import Note
 from laklak.model.series import Series, TimeRange, iso
 from laklak.model.spans import runs
 from laklak.stores import open_store
 from laklak.stores.access import StoreAccess
+from laklak.stores.base import Delivery
 from laklak.text import columns_of
 
 DAY = 1440
@@ -85,6 +89,37 @@ def test_gaps_of_every_shape_are_found_exactly(where):
         assert (one.gaps, one.figures.missing, one.figures.held) == (len(spans), len(gone), DAYS * DAY - len(gone))
         assert ("missing" in one.strip) == bool(gone)
     assert [one.figures.share for one in report.series] == sorted(one.figures.share for one in report.series)
+
+
+def test_a_series_of_which_every_candle_was_deleted_is_missing_from_its_first_to_the_end(where, here, request):
+    given = Stretch(TimeRange(START_MS, END), "rest", "confirmed", 1, 1)
+
+    async def work():
+        async with open_store(where) as store:
+            batches = [candles(name, range(DAYS * DAY)) for name in (BTC, ETH)]
+            await store.write([Delivery(one.series, one, provenance=(given,)) for one in batches])
+
+    asyncio.run(work())
+    put_notes(where)
+    if where == "candles.db":
+        with contextlib.closing(sqlite3.connect(where)) as connection, connection:
+            connection.execute("DELETE FROM candles WHERE symbol = 'ETHUSDT'")
+    else:
+        request.getfixturevalue("influxd").ask(
+            "DROP SERIES FROM binance_ohlc WHERE symbol = 'ETHUSDT'", where.rpartition("/")[2]
+        )
+
+    ended = here("coverage", "--store", where, "--json")
+
+    assert ended.exit == 1
+    gone, whole = ended.json["series"]
+    assert (gone["series"], gone["held"], gone["missing"], gone["coverage"]) == (ETH, 0, DAYS * DAY, 0)
+    assert gone["missing_spans"] == [{"start": iso(START_MS), "end": iso(END)}]
+    assert whole["missing"] == 0
+    assert here("coverage", "ETHUSDT", "--store", where).exit == 1
+    issued = here("certificate", "--store", where).json
+    assert (issued["complete"], issued["total"]["missing"]) == (False, DAYS * DAY)
+    assert here("explain", "ETHUSDT", iso(START_MS), "--store", where, "--json").json["verdict"] == "not_fetched"
 
 
 def test_what_is_known_to_be_absent_is_no_gap_and_a_reject_counts_against_coverage(where):

@@ -1,5 +1,6 @@
 """Wanted minus stored, cut into requests: tiling, prices, edges."""
 
+import random
 from itertools import pairwise
 
 import pytest
@@ -8,6 +9,7 @@ from hypothesis import strategies as st
 
 from laklak.model.series import MINUTE_MS, Interval, Series, TimeRange
 from laklak.model.spans import gaps, merge, newest_held, on_grid, parted, runs
+from laklak.plan import chunks
 from laklak.plan.chunks import best_page, page_weight, plan_chunks
 from laklak.plan.cost import Budget, alternatives, cost_of
 from laklak.plan.missing import SeriesPlan
@@ -74,6 +76,55 @@ def test_asking_together_never_costs_more_than_asking_each_piece_apart(wanted, p
     together = sum(page_weight(chunk.limit, TIERS) for chunk in plan_chunks(SERIES, missing, TIERS, page))
 
     assert together <= apart
+
+
+def cheapest(wanted, tiers, page):
+    """Weight and requests of the best plan for these minutes, by trying: from the last minute back, every request that
+    begins with it and does not end amid what is missing unless it is full.
+    """
+    left = {None: (0, 0)}
+    for place in range(len(wanted) - 1, -1, -1):
+        found = []
+        for last in range(place, len(wanted)):
+            size = wanted[last] + 1 - wanted[place]
+            following = wanted[last + 1] if last + 1 < len(wanted) else None
+            if size == page or (size < page and following != wanted[last] + 1):
+                weight, requests = left[following]
+                found.append((weight + page_weight(size, tiers), requests + 1))
+        left[wanted[place]] = min(found)
+    return left[wanted[0]]
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 60), st.integers(1, 90)), min_size=1, max_size=12),
+    st.sampled_from([((9, 1), (49, 2), (100, 5)), ((30, 1),), TIERS]),
+    st.sampled_from([5, 9, 10, 20, 30]),
+)
+def test_no_plan_costs_less_weight_and_none_of_that_weight_has_fewer_requests(steps, tiers, page):
+    missing = disjoint(steps)
+
+    found = list(plan_chunks(SERIES, missing, tiers, page))
+
+    weight = sum(page_weight(chunk.limit, tiers) for chunk in found)
+    assert (weight, len(found)) == cheapest(minutes_of(missing), tiers, page)
+
+
+def test_a_piece_before_a_long_range_goes_along_with_its_first_page():
+    chunks = list(plan_chunks(SERIES, [span(0, 500), span(510, 1910)], TIERS, 1000))
+
+    assert [chunk.limit for chunk in chunks] == [1000, 910]
+
+
+def test_of_a_long_broken_range_the_first_requests_are_known_long_before_the_last_ones(monkeypatch):
+    starts = sorted(random.Random(1).sample(range(0, 300_000, 2), 30_000))
+    pieces = [span(start, start + 1) for start in starts]
+    priced = []
+    monkeypatch.setattr(chunks, "page_weight", lambda size, tiers: priced.append(size) or page_weight(size, tiers))
+
+    first = next(plan_chunks(SERIES, pieces, TIERS, 1000))
+
+    assert first.wanted[0] == pieces[0]
+    assert len(priced) < 500
 
 
 def test_scattered_minutes_of_a_day_are_asked_in_few_pages():

@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, aclosing
 from pathlib import Path
 from typing import Final
@@ -300,6 +300,9 @@ class InfluxStore(StoreBase):
     async def bulk_files(self, series: Series, span: TimeRange) -> list[BulkFile]:
         span = clipped(span)
         return await self._files.of(series, span) if span and not self._nothing else []
+
+    async def provided(self) -> Collection[Series]:
+        return [] if self._nothing else await self._provenance.series()
 
     async def revisions(self, series: Series, span: TimeRange) -> list[Revision]:
         span = clipped(span)

@@ -13,7 +13,7 @@ import logging
 import os
 import sqlite3
 from array import array
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Sequence
 from contextlib import AbstractContextManager, AsyncExitStack
 from functools import partial
 from typing import Any, Final, TypeVar
@@ -25,7 +25,7 @@ from laklak.model.findings import Finding
 from laklak.model.provenance import BulkFile, Stretch
 from laklak.model.records import Note, RunRecord
 from laklak.model.revisions import Revision, row_values
-from laklak.model.series import Series, TimeRange
+from laklak.model.series import Interval, Series, TimeRange
 from laklak.stores.base import (
     NOTHING_FOREIGN,
     AbsenceCount,
@@ -78,6 +78,10 @@ WHERE series_id = ({_SERIES_ID}) AND open_time >= ? AND open_time < ? ORDER BY o
 _BULK_FILES: Final = f"""
 SELECT start_time, end_time, name, sha256, run FROM bulk_file
 WHERE series_id = ({_SERIES_ID}) AND start_time < ? AND end_time > ? ORDER BY start_time, end_time"""  # noqa: S608, made of constants
+
+_PROVIDED: Final = (
+    "SELECT venue, symbol, interval FROM series WHERE EXISTS (SELECT 1 FROM provenance WHERE series_id = series.id)"
+)
 
 _ABSENCE_COUNTS: Final = """
 SELECT venue, kind, count(*), min(confirmed_at), max(confirmed_at)
@@ -255,6 +259,10 @@ class SqliteStore(StoreBase):
         names = (series.venue, series.symbol, series.interval.name)
         found = await self._ask(partial(_fetch_all, _BULK_FILES, (*names, span.end_ms, span.start_ms)))
         return [BulkFile(TimeRange(start_ms, end_ms), *known) for start_ms, end_ms, *known in found]
+
+    async def provided(self) -> Collection[Series]:
+        rows = [] if self._nothing else await self._ask(partial(_fetch_all, _PROVIDED, ()))
+        return [Series(venue, symbol, Interval.parse(name)) for venue, symbol, name in rows]
 
     async def revisions(self, series: Series, span: TimeRange) -> list[Revision]:
         if self._nothing:
