@@ -111,6 +111,6 @@ def resample(
         work = VerifiedTransfer(job, terminal, sample, settings, TIMING, asking)
     status = transfer(work, settings, terminal, verbose=verbose, as_json=as_json, quiet=quiet)
     verified = getattr(work, "verified", None)
-    if verified is not None and not as_json:
+    if verified is not None and not as_json and (verified.exit or not quiet):
         show_verified(verified, everything=False)
     return status

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Final, TypeVar
 from laklak._version import __version__
 from laklak.errors import LaklakError, in_short
 from laklak.model.account import Account, Accounted
-from laklak.model.series import Series
+from laklak.model.series import Series, TimeRange
 from laklak.model.spans import count
 from laklak.plan.longer import Buckets
 from laklak.plan.wanted import FailedSeries
@@ -100,8 +100,9 @@ class Incomplete:
     spans: Sequence[Mapping[str, str | None]]
 
 
-def incomplete_of(series: Series, of: Series, buckets: Buckets) -> Incomplete:
-    interval, lacking = series.interval, buckets.lacking
+def incomplete_of(series: Series, of: Series, buckets: Buckets, whole: TimeRange) -> Incomplete:
+    """What is to be told of the buckets in `whole`."""
+    interval, lacking = series.interval, [part for one in buckets.lacking if (part := one.clip(whole))]
     return Incomplete(
         str(series),
         str(of),

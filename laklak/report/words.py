@@ -254,7 +254,9 @@ def copy_summary_lines(summary: CopySummary) -> Iterable[str]:
         yield f"  of those stored before, {summary.corrected:,} replaced, which had other values"
     yield f"  {duration_text(summary.seconds)}, {summary.candles_per_second:,.0f} candles/s"
     if isinstance(summary, ResampleSummary):
-        yield from map(_incomplete_line, summary.incomplete)
+        yield from map(_incomplete_line, summary.incomplete[:_SHOWN_AT_MOST])
+        if len(summary.incomplete) > _SHOWN_AT_MOST:
+            yield f"  and not of {len(summary.incomplete) - _SHOWN_AT_MOST:,} more series; --json names them all"
     if summary.source_missing:
         lacking = counted(summary.source_missing, "candle")
         yield f"  the source itself lacks {lacking} in between, for laklak backfill to fetch"

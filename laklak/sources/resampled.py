@@ -78,6 +78,7 @@ class MadeSource(Source):
         self._held = StoreSource(job, observer)
         self.store = self._held.store
         self._made_of: dict[Series, Series] = {}
+        self._whole: dict[Series, TimeRange] = {}
         self._making: dict[Series, Making] = {}
 
     async def offer(self) -> Offer:
@@ -88,6 +89,10 @@ class MadeSource(Source):
         if held and not self._made_of:
             lengths = some_of(sorted({str(one.interval) for one in held}))
             raise UsageError(f"{self.store.display} has no candles of {job.interval}", hint=f"it has some of {lengths}")
+        for series, of in self._made_of.items():
+            # What has not ended, or begun before the first candle, is no hole.
+            length = series.interval
+            self._whole[series] = TimeRange(length.ceil(held[of].start_ms), length.floor(held[of].end_ms))
         spans = {series: job.span_of(held[of], series.interval) for series, of in self._made_of.items()}
         if spans and not any(spans.values()):
             names = some_of(sorted({str(of) for of in self._made_of.values()}))
@@ -130,8 +135,8 @@ class MadeSource(Source):
     def figures(self) -> Mapping[str, Any]:
         """The buckets that are not complete."""
         making = sorted(self._making.items(), key=lambda item: str(item[0]))
-        told = [(series, one.of, one.buckets) for series, one in making if one.buckets.lacking or one.buckets.quiet]
-        return {"incomplete": [incomplete_of(*one) for one in told]}
+        told = [incomplete_of(series, one.of, one.buckets, self._whole[series]) for series, one in making]
+        return {"incomplete": [one for one in told if one.buckets or one.quiet]}
 
 
 def made_of(held: Collection[Series], job: ResampleJob) -> dict[Series, Series]:

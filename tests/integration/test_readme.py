@@ -222,7 +222,7 @@ def test_the_keys_of_an_import_are_those_that_the_readme_tells(filled, here):
 
 def test_the_keys_of_longer_candles_are_those_that_the_readme_tells(filled, here):
     with sqlite3.connect("laklak.db") as connection:
-        connection.execute("DELETE FROM candle WHERE open_time = (SELECT min(open_time) FROM candle)")
+        connection.execute("DELETE FROM candle WHERE open_time = (SELECT min(open_time) + 7200000 FROM candle)")
 
     words = ("resample", "1h", "LTCUSDT", "NOPEUSDT", "--to", "b.db", "--json")
     same_keys(here(*words).json, "resample")

@@ -107,6 +107,24 @@ def test_a_bucket_with_a_minute_that_is_neither_held_nor_quiet_is_told_and_not_m
     assert f"not made: {FIVE}: 2 candles from 2026-02-28T00:05Z to 2026-02-28T00:10Z, of which {BTC}" in said
 
 
+def test_a_candle_that_has_not_ended_or_began_before_the_first_one_is_no_hole(here):
+    fill("a.db", candles(BTC, range(3, 18)))
+
+    answer = resample(here, "5m")
+
+    assert (answer["written"], answer["incomplete"]) == (2, [])
+
+
+def test_of_many_series_with_holes_the_first_ten_are_shown(here):
+    names = [f"binance:S{number:02}USDT:1m" for number in range(12)]
+    fill("a.db", *(candles(name, [*range(6), *range(7, 15)]) for name in names))
+
+    told = here("resample", "5m", "--to", "b.db", "--store", "a.db").out
+
+    assert told.count("not made: ") == 10
+    assert "and not of 2 more series; --json names them all" in told
+
+
 def test_each_stretch_that_cannot_be_made_is_named(here):
     fill("a.db", candles(BTC, [*range(6), *range(7, 16), *range(17, 30)]))
 
