@@ -326,7 +326,7 @@ class _Look:
 
     async def in_store(self, work: Callable[[Store], Awaitable[Found]]) -> Found:
         """Do something in the store as it stands; it is not made."""
-        async with open_store(replace(self.settings.store_access, refusal_wait_s=0.0), create=False) as opened:
+        async with open_store(self.settings.store_access.at_once, create=False) as opened:
             return await work(opened)
 
 

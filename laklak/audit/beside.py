@@ -44,7 +44,7 @@ async def verify_beside(
         raise UsageError(
             f"{against} keeps no sums of days", hint="laklak digest --out FILE keeps them; or choose another --depth"
         )
-    access = replace(settings.store_access, refusal_wait_s=0.0, max_wait_s=1.0)
+    access = replace(settings.store_access.at_once, max_wait_s=1.0)
     async with AsyncExitStack() as stores:
         store = await stores.enter_async_context(open_store(access, create=False))
         other = None

@@ -128,25 +128,29 @@ def _span(said: Mapping[str, Any]) -> TimeRange:
 def _wrong_accounts(certificate: Mapping[str, Any], known: Known) -> str:
     total: Counter[str] = Counter()
     for one in certificate["series"]:
-        series, account = Series.parse(one["series"]), one["account"]
-        total.update(account)
-        if account["wanted"] != sum(account[name] for name in ("held", "holes", "rejected", "quiet", "missing")):
-            return f"the account of {series} does not add up"
-        for name, listed in (("holes", one["holes"]), ("rejected", one["rejects"])):
-            lengths = (ms_of(part["until"]) - ms_of(part["from"]) for part in listed)
-            if account[name] != sum(lengths) // series.interval.ms:
-                return f"{account[name]:,} {name} of {series}, and evidence of others"
-        span = TimeRange(ms_of(one["start"]), ms_of(one["end"]))
-        touched = [
-            day for day in known.series[series].values() if TimeRange(day.day_ms, day.day_ms + DAY_MS).clip(span)
-        ]
-        inside = sum(day.rows for day in touched if span.start_ms <= day.day_ms <= span.end_ms - DAY_MS)
-        if not inside <= account["held"] <= sum(day.rows for day in touched):
-            return f"{account['held']:,} candles of {series} held, and other ones digested"
+        total.update(one["account"])
+        if wrong := _wrong_account(one, known):
+            return wrong
     whole = certificate["total"]
     summed = all(whole[name] == total[name] for name in _figures(Figures()))
     if not summed or certificate["complete"] is bool(whole["missing"]):
         return "the sum of the accounts is another one"
+    return ""
+
+
+def _wrong_account(one: Mapping[str, Any], known: Known) -> str:
+    series, account = Series.parse(one["series"]), one["account"]
+    if account["wanted"] != sum(account[name] for name in ("held", "holes", "rejected", "quiet", "missing")):
+        return f"the account of {series} does not add up"
+    for name, listed in (("holes", one["holes"]), ("rejected", one["rejects"])):
+        lengths = (ms_of(part["until"]) - ms_of(part["from"]) for part in listed)
+        if account[name] != sum(lengths) // series.interval.ms:
+            return f"{account[name]:,} {name} of {series}, and evidence of others"
+    span = TimeRange(ms_of(one["start"]), ms_of(one["end"]))
+    touched = [day for day in known.series[series].values() if TimeRange(day.day_ms, day.day_ms + DAY_MS).clip(span)]
+    inside = sum(day.rows for day in touched if span.start_ms <= day.day_ms <= span.end_ms - DAY_MS)
+    if not inside <= account["held"] <= sum(day.rows for day in touched):
+        return f"{account['held']:,} candles of {series} held, and other ones digested"
     return ""
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -14,6 +15,7 @@ from laklak.audit.signing import Signature
 from laklak.audit.verify import FAULTS_KEPT, Fault, Known, differing, known_from, other_day
 from laklak.engine.store_work import each
 from laklak.errors import UsageError
+from laklak.model.digest import DayDigest
 from laklak.model.series import DAY_MS, Series, TimeRange, iso, ms_of
 from laklak.model.spans import count, parted, union
 from laklak.stores.base import Store
@@ -109,30 +111,36 @@ def difference(before: Mapping[str, Any], after: Mapping[str, Any]) -> Differenc
     """The days that both speak of, had ended and are other ones, with the cause as far as the later one knows it."""
     known, since = (known_from(one["digests"], "it").series for one in (before, after))
     earlier, later = ({Series.parse(one["series"]): one for one in paper["series"]} for paper in (before, after))
-    both = [series for series in earlier if series in later]
     found = []
-    for series in both:
+    for series in (one for one in earlier if one in later):
         span = _whole_days(earlier[series]).clip(_whole_days(later[series]))
-        days = [day for day in sorted({*known[series], *since[series]}) if span.start_ms <= day < span.end_ms]
-        pairs = [(day, known[series].get(day), since[series].get(day)) for day in days]
-        ended = [one for one in pairs if not any(day and day.unfinished for day in one[1:])]
-        since_ms = ms_of(before["issued_at"])
-        faults = [
-            replace(fault, detail=f"{fault.detail}; {_cause(series, earlier[series], later[series], day, since_ms)}")
-            for day, then, now in ended
-            if then is None or now is None or then.sha256 != now.sha256
-            for fault in [other_day(day, then, now)]
-        ]
-        found.append(Compared(series, len(ended), len(days) - len(ended), tuple(faults[:FAULTS_KEPT]), len(faults)))
+        cause = partial(_cause, series, earlier[series], later[series], ms_of(before["issued_at"]))
+        found.append(_held_against(series, span, known[series], since[series], cause))
     only = (tuple(str(one) for one in mine if one not in other) for mine, other in ((earlier, later), (later, earlier)))
     return Difference(tuple(found), *only)
+
+
+def _held_against(
+    series: Series,
+    span: TimeRange,
+    known: Mapping[int, DayDigest],
+    since: Mapping[int, DayDigest],
+    cause: Callable[[int], str],
+) -> Compared:
+    """The days of a series that had ended in both certificates; `cause` tells why one is another."""
+    days = [day for day in sorted({*known, *since}) if span.start_ms <= day < span.end_ms]
+    pairs = [(day, known.get(day), since.get(day)) for day in days]
+    ended = [one for one in pairs if not any(day and day.unfinished for day in one[1:])]
+    other = [other_day(*one) for one in ended if one[1] is None or one[2] is None or one[1].sha256 != one[2].sha256]
+    faults = [replace(fault, detail=f"{fault.detail}; {cause(fault.time_ms)}") for fault in other]
+    return Compared(series, len(ended), len(days) - len(ended), tuple(faults[:FAULTS_KEPT]), len(faults))
 
 
 def _whole_days(said: Mapping[str, Any]) -> TimeRange:
     return TimeRange(ms_of(said["start"]) // DAY_MS * DAY_MS, -(-ms_of(said["end"]) // DAY_MS) * DAY_MS)
 
 
-def _cause(series: Series, earlier: Mapping[str, Any], later: Mapping[str, Any], day_ms: int, since_ms: int) -> str:
+def _cause(series: Series, earlier: Mapping[str, Any], later: Mapping[str, Any], since_ms: int, day_ms: int) -> str:
     """What has become of a day since then, as far as it was noted."""
     day = TimeRange(day_ms, day_ms + DAY_MS)
     told = []

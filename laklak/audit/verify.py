@@ -25,7 +25,7 @@ from laklak.model.digest import FORMAT, DayDigest
 from laklak.model.revisions import Values
 from laklak.model.series import DAY_MS, Interval, Series, TimeRange, iso
 from laklak.settings.times import parse_time
-from laklak.stores.base import Columns, Store
+from laklak.stores.base import Columns, Foreign, Store
 
 Depth = Literal["counts", "sums", "full"]
 DEPTHS: Final[tuple[Depth, ...]] = ("counts", "sums", "full")
@@ -156,47 +156,87 @@ async def _as_it_stands(
     """What is found in a series, and its days as far as that depth knows them; every row is read once at most."""
     if not span:
         return Verified(series, span, 0, ()), {}
-    odd = await store.odd(series, span, anew=depth == "full")
-    faults = [Fault(time_ms, "not_whole", "it has no five finite numbers") for time_ms in odd.not_whole]
-    if odd.strays.count:
-        first_ms = span.start_ms if odd.strays.first_ns is None else odd.strays.first_ns // 1_000_000
-        faults.append(Fault(first_ms, "off_grid", f"{odd.strays.count:,} off the grid of {series.interval}"))
-    foreign = await store.foreign(series, span)
-    faults += [Fault(time_ms, "foreign", told) for time_ms, told in (foreign.points if foreign else ())]
-    count, rows = len(faults), 0
+    look = _Look(store, series, span, as_of_ms)
+    await look.at_odd_rows(anew=depth == "full")
+    foreign = await look.at_foreign()
+    match depth:
+        case "counts":
+            days = await look.counted()
+        case "sums":
+            days = await look.summed_up()
+        case "full":
+            days = await look.read_all(digested=digested)
+    candles = look.rows if depth == "full" else sum(day.rows for day in days.values())
+    found = Verified(series, span, candles, tuple(sorted(days))).also(look.faults)
+    return replace(found, count=look.count, fields=None if foreign is None else foreign.fields), days
 
-    async def read(part: TimeRange) -> AsyncGenerator[Columns]:
-        nonlocal count, rows
-        async with aclosing(store.batches(series, part)) as batches:
-            async for columns in batches:
-                rows += len(columns.open_times)
-                broken = broken_rules(columns)
-                count += len(broken)
-                faults.extend(broken[: max(0, FAULTS_KEPT - len(faults))])
-                yield columns
 
-    if depth == "sums":
-        sums = await store.sums_by_day(series, span)
-        days = {day: _day(day, one.rows, as_of_ms, one.sums) for day, one in sums.items()}
-        for day in (day for day, one in sums.items() if one.contradicts):
-            async for _ in read(TimeRange(day, day + DAY_MS)):
-                pass
-    else:
-        counts = await store.count_by_day(series, span)
-        days = {day: _day(day, many, as_of_ms) for day, many in counts.items()}
-    if depth == "full":
+class _Look:
+    """One series that is looked at: `count` faults, of which the first `faults` are kept, in so many `rows` read."""
+
+    def __init__(self, store: Store, series: Series, span: TimeRange, as_of_ms: int) -> None:
+        self._store = store
+        self._series = series
+        self._span = span
+        self._as_of_ms = as_of_ms
+        self.faults: list[Fault] = []
+        self.count = 0
+        self.rows = 0
+
+    def _found(self, faults: Sequence[Fault]) -> None:
+        self.faults += faults
+        self.count += len(faults)
+
+    async def at_odd_rows(self, *, anew: bool) -> None:
+        series, span = self._series, self._span
+        odd = await self._store.odd(series, span, anew=anew)
+        self._found([Fault(time_ms, "not_whole", "it has no five finite numbers") for time_ms in odd.not_whole])
+        if odd.strays.count:
+            first_ms = span.start_ms if odd.strays.first_ns is None else odd.strays.first_ns // 1_000_000
+            self._found([Fault(first_ms, "off_grid", f"{odd.strays.count:,} off the grid of {series.interval}")])
+
+    async def at_foreign(self) -> Foreign | None:
+        foreign = await self._store.foreign(self._series, self._span)
+        self._found([Fault(time_ms, "foreign", told) for time_ms, told in (foreign.points if foreign else ())])
+        return foreign
+
+    async def counted(self) -> dict[int, DayDigest]:
+        counts = await self._store.count_by_day(self._series, self._span)
+        return {day_ms: _day(day_ms, rows, self._as_of_ms) for day_ms, rows in counts.items()}
+
+    async def summed_up(self) -> dict[int, DayDigest]:
+        """The days with their sums; only those are read in which a row contradicts itself."""
+        sums = await self._store.sums_by_day(self._series, self._span)
+        for day_ms in (day_ms for day_ms, one in sums.items() if one.contradicts):
+            await self._read_through(TimeRange(day_ms, day_ms + DAY_MS))
+        return {day_ms: _day(day_ms, one.rows, self._as_of_ms, one.sums) for day_ms, one in sums.items()}
+
+    async def read_all(self, *, digested: bool) -> dict[int, DayDigest]:
+        """The days by all their rows, of which there have to be as many as are counted."""
+        days = await self.counted()
+        counted = sum(day.rows for day in days.values())
         if digested:
-            days = {day.day_ms: day async for day in days_of(store, series, span, as_of_ms, found=read(span))}
+            found = days_of(self._store, self._series, self._span, self._as_of_ms, found=self._read(self._span))
+            days = {day.day_ms: day async for day in found}
         else:
-            async for _ in read(span):
-                pass
-        if rows != sum(counts.values()):
-            said = f"{rows:,} candles can be read, and {sum(counts.values()):,} are counted"
-            faults.append(Fault(span.start_ms, "day", said))
-            count += 1
-    candles = rows if depth == "full" else sum(day.rows for day in days.values())
-    found = Verified(series, span, candles, tuple(sorted(days))).also(faults)
-    return replace(found, count=count, fields=None if foreign is None else foreign.fields), days
+            await self._read_through(self._span)
+        if self.rows != counted:
+            said = f"{self.rows:,} candles can be read, and {counted:,} are counted"
+            self._found([Fault(self._span.start_ms, "day", said)])
+        return days
+
+    async def _read_through(self, part: TimeRange) -> None:
+        async for _ in self._read(part):
+            pass
+
+    async def _read(self, part: TimeRange) -> AsyncGenerator[Columns]:
+        async with aclosing(self._store.batches(self._series, part)) as batches:
+            async for columns in batches:
+                self.rows += len(columns.open_times)
+                broken = broken_rules(columns)
+                self.count += len(broken)
+                self.faults += broken[: max(0, FAULTS_KEPT - len(self.faults))]
+                yield columns
 
 
 def _day(day_ms: int, rows: int, as_of_ms: int, sums: tuple[float, ...] = ()) -> DayDigest:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
@@ -136,39 +137,46 @@ def show_verified(report: VerifyReport, *, everything: bool) -> None:
     """What is not sound, and the first faults of it with both rows."""
     from laklak.audit.sources import proof_text
     from laklak.cli.terminal import tell
+
+    for one in report.series:
+        if everything or one.fields or one.verdict != "sound":
+            for line in _series_lines(one):
+                tell(line, sys.stdout)
+    if any(one.fields is None for one in report.series):
+        tell("what other programs put beside candles could not be asked: laklak check says why", sys.stdout)
+    tell(_verdict_line(report), sys.stdout)
+    tell(proof_text(report.series), sys.stdout)
+
+
+def _series_lines(one: Verified) -> Iterator[str]:
     from laklak.model.series import iso
     from laklak.text import counted
 
-    for one in report.series:
-        if one.verdict == "sound" and not one.fields and not everything:
-            continue
-        tell(f"{one.verdict}  {one.series}  {_figures(one)}", sys.stdout)
-        for fault in one.faults[:_SHOWN]:
-            tell(f"  {iso(fault.time_ms)} {fault.detail}", sys.stdout)
-            for name, row in (("stored", fault.stored), ("other ", fault.other)):
-                if row is not None:
-                    tell(f"    {name} {', '.join(map(repr, row))}", sys.stdout)
-        if one.fields:
-            named = ", ".join(f"{name} ({counted(many, 'point')})" for name, many in one.fields.items())
-            tell(f"  its points have fields of other programs, which is no fault: {named}", sys.stdout)
-        if one.unasked:
-            tell(f"  not all asked: {one.unasked}", sys.stdout)
-        if one.count > _SHOWN:
-            tell(f"  and {one.count - _SHOWN:,} more; --json names {len(one.faults):,}", sys.stdout)
-    if any(one.fields is None for one in report.series):
-        tell("what other programs put beside candles could not be asked: laklak check says why", sys.stdout)
-    wrong = sum(one.count for one in report.series)
+    yield f"{one.verdict}  {one.series}  {_figures(one)}"
+    for fault in one.faults[:_SHOWN]:
+        yield f"  {iso(fault.time_ms)} {fault.detail}"
+        for name, row in (("stored", fault.stored), ("other ", fault.other)):
+            if row is not None:
+                yield f"    {name} {', '.join(map(repr, row))}"
+    if one.fields:
+        named = ", ".join(f"{name} ({counted(many, 'point')})" for name, many in one.fields.items())
+        yield f"  its points have fields of other programs, which is no fault: {named}"
+    if one.unasked:
+        yield f"  not all asked: {one.unasked}"
+    if one.count > _SHOWN:
+        yield f"  and {one.count - _SHOWN:,} more; --json names {len(one.faults):,}"
+
+
+def _verdict_line(report: VerifyReport) -> str:
+    from laklak.text import counted
+
+    wrong, mended = sum(one.count for one in report.series), sum(one.mended for one in report.series)
     candles = sum(one.candles for one in report.series)
     against = "" if report.against is None else f", against {report.against}"
     how = {"counts": "counted", "sums": "summed up", "full": "read"}[report.depth]
-    mended = sum(one.mended for one in report.series)
     verdict = counted(wrong, "fault") if wrong else "all is sound" if not report.exit else "not all could be asked"
     verdict += f", {mended:,} mended" if mended else ""
-    tell(
-        f"{report.store}{against}: {counted(len(report.series), 'series')}, {candles:,} candles {how}: {verdict}",
-        sys.stdout,
-    )
-    tell(proof_text(report.series), sys.stdout)
+    return f"{report.store}{against}: {counted(len(report.series), 'series')}, {candles:,} candles {how}: {verdict}"
 
 
 def _figures(one: Verified) -> str:

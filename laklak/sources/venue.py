@@ -45,7 +45,7 @@ from laklak.venues import VENUES, Venue
 from laklak.venues.base import Answer, Asked, Listing, Request, unlisted
 from laklak.wire.clock import VenueClock
 from laklak.wire.pools import Pools
-from laklak.wire.venue_api import Transport
+from laklak.wire.venue_api import TRIES, Transport
 
 log = logging.getLogger(__name__)
 
@@ -256,12 +256,10 @@ class Feed:
         read: Callable[[Answer], Result],
         *,
         request: Request | None = None,
-        tries: int | None = None,
+        tries: int = TRIES,
     ) -> Result:
         """Ask for candles, by the `request` for them if it is another than the usual one; raises as Transport.ask."""
         request = request or self.venue.candles_request(asked)
-        if tries is None:
-            return await self._transport.ask(request, read, candles=True)
         return await self._transport.ask(request, read, candles=True, tries=tries)
 
     @property

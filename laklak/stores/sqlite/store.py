@@ -56,7 +56,7 @@ from laklak.stores.sqlite.read import (
     within,
 )
 from laklak.stores.sqlite.runs import read_runs, write_run
-from laklak.stores.sqlite.schema import SERIES_ID as _SERIES_ID
+from laklak.stores.sqlite.schema import SERIES_ID
 from laklak.stores.sqlite.write import pack, write_deliveries, write_meta, write_notes
 
 log = logging.getLogger(__name__)
@@ -72,12 +72,12 @@ AND (EXISTS (SELECT 1 FROM candle) OR EXISTS (SELECT 1 FROM absence) OR EXISTS (
 
 _REVISIONS: Final = f"""
 SELECT open_time, old, new, source, why, revised_at FROM revision
-WHERE series_id = ({_SERIES_ID}) AND open_time >= ? AND open_time < ? ORDER BY open_time, id"""  # noqa: S608, made of constants
+WHERE series_id = ({SERIES_ID}) AND open_time >= ? AND open_time < ? ORDER BY open_time, id"""  # noqa: S608, made of constants
 
 # Few, and the end of a file says little of where it begins: all of a series are looked through.
 _BULK_FILES: Final = f"""
 SELECT start_time, end_time, name, sha256, run FROM bulk_file
-WHERE series_id = ({_SERIES_ID}) AND start_time < ? AND end_time > ? ORDER BY start_time, end_time"""  # noqa: S608, made of constants
+WHERE series_id = ({SERIES_ID}) AND start_time < ? AND end_time > ? ORDER BY start_time, end_time"""  # noqa: S608, made of constants
 
 _PROVIDED: Final = (
     "SELECT venue, symbol, interval FROM series WHERE EXISTS (SELECT 1 FROM provenance WHERE series_id = series.id)"
