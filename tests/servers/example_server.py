@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from email.utils import formatdate
+from functools import lru_cache
 from types import TracebackType
 from typing import Any, Self
 
@@ -117,18 +118,18 @@ class ExampleServer:
         return 0, self.tell_rows(query, kept[::-1])
 
     def _row(self, life: Life, open_ms: int, step_ms: int) -> Row | None:
-        parts = [values(time) for time in self._minutes(life, open_ms, open_ms + step_ms - 1)]
-        if not parts:
-            return None
-        opens, highs, lows, closes, volumes = zip(*parts, strict=True)
-        cells = (opens[0], closes[-1], max(highs), min(lows), sum(volumes))
-        return [open_ms // 1000, *(f"{cell:.3f}" for cell in cells)]
+        first_ms, last_ms = self._span(life, open_ms, open_ms + step_ms - 1)
+        row = _row_of(open_ms, first_ms, last_ms, frozenset(time for time in life.holes if first_ms <= time <= last_ms))
+        return row and list(row)
 
     def _minutes(self, life: Life, start_ms: int, last_ms: int) -> list[int]:
         """The minutes of a life that open from `start_ms` to `last_ms`, the forming one too."""
-        last_ms = min(last_ms, self.clock_ms, life.last_ms if life.last_ms is not None else self.clock_ms)
-        first_ms = -(-max(start_ms, life.first_ms) // MINUTE_MS) * MINUTE_MS
+        first_ms, last_ms = self._span(life, start_ms, last_ms)
         return [time for time in range(first_ms, last_ms + 1, MINUTE_MS) if time not in life.holes]
+
+    def _span(self, life: Life, start_ms: int, last_ms: int) -> tuple[int, int]:
+        last_ms = min(last_ms, self.clock_ms, life.last_ms if life.last_ms is not None else self.clock_ms)
+        return -(-max(start_ms, life.first_ms) // MINUTE_MS) * MINUTE_MS, last_ms
 
     # A thread with a loop of its own
 
@@ -155,3 +156,14 @@ class ExampleServer:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
+
+
+@lru_cache(10_000)
+def _row_of(open_ms: int, first_ms: int, last_ms: int, holes: frozenset[int]) -> tuple[Any, ...] | None:
+    """The candle of the minutes in [first_ms, last_ms] but for holes."""
+    parts = [values(time) for time in range(first_ms, last_ms + 1, MINUTE_MS) if time not in holes]
+    if not parts:
+        return None
+    opens, highs, lows, closes, volumes = zip(*parts, strict=True)
+    cells = (opens[0], closes[-1], max(highs), min(lows), sum(volumes))
+    return (open_ms // 1000, *(f"{cell:.3f}" for cell in cells))

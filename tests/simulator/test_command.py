@@ -81,9 +81,9 @@ def test_of_many_symbols_it_says_how_to_fill_all(start):
 
 
 def test_minutes_later_there_are_new_candles_where_the_clock_runs(start, monkeypatch):
-    process = start("--recorded", Path(__file__).parents[1] / "recorded/binance", "--clock-speed", "600")
+    process = start("--recorded", Path(__file__).parents[1] / "recorded/binance", "--clock-speed", "3600")
     url = process.stdout.readline().removeprefix("simulator: ").strip()
-    assert "its clock goes on from there, 600 times real time, with made-up candles\n" in process.stderr.readline()
+    assert "its clock goes on from there, 3600 times real time, with made-up candles\n" in process.stderr.readline()
     monkeypatch.setenv("LAKLAK_BINANCE_URL", url)
     words = [*LAKLAK[:3], "backfill", "LTCUSDT", "--start", "2026-02-28T23:00Z", "--json"]
     wanted = []

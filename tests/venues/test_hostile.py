@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -215,19 +216,26 @@ def test_an_answer_that_was_cut_is_none(one):
 
 
 @every_one
-@pytest.mark.parametrize("body", NO_ANSWERS, ids=lambda body: repr(body[:12]))
-def test_html_and_brackets_and_bytes_that_are_no_text_are_no_answer(one, body):
-    assert read(one.venue, body, one.asked(5)) is None
-    for reader in (one.venue.read_listing, one.venue.read_clock):
-        with pytest.raises(DecodeError):
+def test_html_and_brackets_and_bytes_that_are_no_text_are_no_answer(one):
+    def refused(reader, body):
+        try:
             reader(Answer(200, {}, body))
-    assert one.venue.judge(Answer(503, {}, body)).meaning is not Meaning.OK
+        except DecodeError:
+            return True
+        return False
+
+    for body in NO_ANSWERS:
+        start = body[:12]
+        assert read(one.venue, body, one.asked(5)) is None, start
+        assert refused(one.venue.read_listing, body), start
+        assert refused(one.venue.read_clock, body), start
+        assert one.venue.judge(Answer(503, {}, body)).meaning is not Meaning.OK, start
 
 
 @every_one
 def test_a_page_of_empty_rows_without_end_is_refused_before_it_costs_anything(one):
     asked, body = plain(one)
-    many = raw(b"[" + b"[]," * 150_000 + b"[]]")
+    many = raw(b"[" + b"[]," * 100_000 + b"[]]")
     value = orjson.loads(body)
     first = next(path for path in ((), *places(value)) if isinstance(at(value, path), list))
 
@@ -238,40 +246,36 @@ def test_a_page_of_empty_rows_without_end_is_refused_before_it_costs_anything(on
 
 
 @every_one
-@pytest.mark.parametrize("kind", BAD_ROW_KINDS)
-def test_a_broken_row_costs_its_minute_and_no_other_one_is_changed(one, kind):
+def test_a_broken_row_costs_its_minute_and_no_other_one_is_changed(one):
     asked = one.asked(9)
     rows, truth = one.rows(asked.span), one.truth(asked.span)
     sound = spelled(one, asked, rows)
-    for index in range(len(rows)):
+    for kind, index in product(BAD_ROW_KINDS, range(len(rows))):
         body = spelled(one, asked, break_row(rows, index, kind))
         # An index has no volume, and a venue of seconds no milliseconds.
         broken = body not in (sound, spelled(one, asked, break_row(rows, index, "doubled_same")))
         checked = read(one.venue, body, asked)
 
         found = candles(checked)
-        assert found.items() <= truth.items()
-        assert (found != truth) == broken
-        assert checked is None or len(found) >= len(truth) - 1
+        assert found.items() <= truth.items(), (kind, index)
+        assert (found != truth) == broken, (kind, index)
+        assert checked is None or len(found) >= len(truth) - 1, (kind, index)
 
 
 @every_one
-@pytest.mark.parametrize(
-    "shift_ms",
-    [1000, 30_000, MINUTE_MS * 60, -MINUTE_MS * 60, DAY_MS, -30 * DAY_MS],
-    ids=lambda shift_ms: f"{shift_ms // 1000} s",
-)
-def test_rows_of_other_times_are_no_candles_and_prove_nothing(one, shift_ms):
+def test_rows_of_other_times_are_no_candles_and_prove_nothing(one):
     asked = one.asked(9)
-    rows = [shifted(row, shift_ms) for row in one.rows(asked.span)]
+    for shift_ms in (1000, 30_000, MINUTE_MS * 60, -MINUTE_MS * 60, DAY_MS, -30 * DAY_MS):
+        rows = [shifted(row, shift_ms) for row in one.rows(asked.span)]
 
-    body = spelled(one, asked, rows)
-    checked = read(one.venue, body, asked)
+        body = spelled(one, asked, rows)
+        checked = read(one.venue, body, asked)
 
-    assert not candles(checked)
-    # Its minutes are in doubt, or it shows that it answers another question; one row may be a live price.
-    nothing = body == spelled(one, asked, [])
-    assert checked is None or nothing or checked.strays or len(checked.refusals) >= asked.count - 1
+        assert not candles(checked), shift_ms
+        # Its minutes are in doubt, or it shows that it answers another question; one row may be a live price.
+        nothing = body == spelled(one, asked, [])
+        in_doubt = checked is None or nothing or checked.strays or len(checked.refusals) >= asked.count - 1
+        assert in_doubt, shift_ms
 
 
 @every_one
