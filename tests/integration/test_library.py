@@ -10,6 +10,7 @@ from pathlib import Path
 
 import polars
 import pytest
+from copies import candles, fill
 
 import laklak
 from laklak.errors import SettingsError, StoreUnavailable, SymbolError, UsageError, VenueUnreachable
@@ -406,7 +407,9 @@ def test_made_candles_are_held_against_the_venues_own_for_programs_too(filled):
         (lambda: laklak.fill("LTCUSDT", lookback="0", store="c.db"), UsageError),
     ],
 )
-def test_what_is_wrong_raises_and_ends_no_program(work, error, filled, capfd):
+def test_what_is_wrong_raises_and_ends_no_program(work, error, clean_room, capfd):
+    fill("c.db", candles("binance:LTCUSDT:1m", range(60)))
+
     with pytest.raises(error) as raised:
         run(work())
     assert isinstance(raised.value, laklak.LaklakError)
