@@ -32,10 +32,11 @@ if TYPE_CHECKING:
     from laklak.audit.coverage import CoverageReport
     from laklak.audit.digest import DigestReport
     from laklak.audit.explain import Explanation
+    from laklak.audit.made import VerifiedSummary
     from laklak.audit.paper import Certificate
     from laklak.audit.verify import VerifyReport
     from laklak.model.records import RunRecord
-    from laklak.report.copied import CopySummary, ImportSummary, ResampleSummary
+    from laklak.report.copied import CopySummary, ImportSummary
     from laklak.report.progress import Progress
     from laklak.report.summary import Estimate, Summary
     from laklak.transfer.export import ExportReport
@@ -51,9 +52,9 @@ __all__ = [
     "ImportSummary",
     "LaklakError",
     "Progress",
-    "ResampleSummary",
     "RunRecord",
     "Summary",
+    "VerifiedSummary",
     "VerifyReport",
     "__version__",
     "aread_candles",
@@ -85,9 +86,9 @@ _HOMES = {
     "ExportReport": "laklak.transfer.export",
     "ImportSummary": "laklak.report.copied",
     "Progress": "laklak.report.progress",
-    "ResampleSummary": "laklak.report.copied",
     "RunRecord": "laklak.model.records",
     "Summary": "laklak.report.summary",
+    "VerifiedSummary": "laklak.audit.made",
     "VerifyReport": "laklak.audit.verify",
     "aread_candles": "laklak.api",
     "backfill": "laklak.api",

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from laklak.audit.coverage import CoverageReport, Range, look_at
 from laklak.audit.digest import DigestReport, digest_of
 from laklak.audit.explain import Explanation, explain_minute
+from laklak.audit.made import VerifiedSummary, VerifiedTransfer
 from laklak.audit.runs import runs_of
 from laklak.audit.sources import Sample
 from laklak.audit.verify import DEPTHS, Depth, VerifyReport
@@ -32,7 +33,7 @@ from laklak.order import (
     typed_minute,
     typed_range,
 )
-from laklak.report.copied import CopySummary, ImportSummary, ResampleSummary
+from laklak.report.copied import CopySummary, ImportSummary
 from laklak.report.log import open_log
 from laklak.report.progress import Progress, Report
 from laklak.report.status import progress_of
@@ -243,7 +244,7 @@ async def resample(
     max_wait: str | float | None = None,
     log_file: str | os.PathLike[str] | None = None,
     progress: Callable[[Progress], object] | None = None,
-) -> ResampleSummary:
+) -> VerifiedSummary:
     """Make longer candles of those in `store` and write them `to` another one, as `laklak resample` does.
 
     With `verify` venues are asked for their own of so many days of each series, and the summary has `verified`, a
@@ -264,11 +265,8 @@ async def resample(
         other_address=other_address,
     )
     observer = Silent(progress)
-    work = Transfer(job, observer)
-    if verify is not None:
-        from laklak.audit.made import VerifiedTransfer
-
-        work = VerifiedTransfer(job, observer, _sample(verify), settings, TIMING, Silent())
+    sample = None if verify is None else _sample(verify)
+    work = VerifiedTransfer(job, observer, sample, settings, TIMING, Silent())
     summary = await work.run()
     observer.progress(work.report)
     return summary

@@ -23,7 +23,7 @@ from laklak.tasks.timing import Timing
 
 @dataclass(frozen=True, slots=True)
 class VerifiedSummary(ResampleSummary):
-    """The same of made candles that venues were asked for, too; `verified` is None where that was stopped."""
+    """The same of made candles that venues may have been asked for; `verified` is None where they were not."""
 
     verified: VerifyReport | None = None
 
@@ -36,7 +36,7 @@ class VerifiedSummary(ResampleSummary):
 
 
 class VerifiedTransfer(Transfer[ResampleSummary]):
-    """One making of one job, whose candles venues are asked for afterwards: of a `sample` of days.
+    """One making of one job, whose candles venues are asked for afterwards: of a `sample` of days, if there is one.
 
     `settings` say how venues are asked; `asking` hears of it.
     """
@@ -45,7 +45,7 @@ class VerifiedTransfer(Transfer[ResampleSummary]):
         self,
         job: ResampleJob,
         observer: Observer,
-        sample: Sample,
+        sample: Sample | None,
         settings: Settings,
         timing: Timing,
         asking: Observer,
@@ -68,27 +68,27 @@ class VerifiedTransfer(Transfer[ResampleSummary]):
         if self._venues is not None:
             self._venues.cancel()
 
-    async def run(self) -> ResampleSummary:
-        """See Transfer; the summary is a VerifiedSummary where venues were asked."""
+    async def run(self) -> VerifiedSummary:
+        """See Transfer."""
         summary = await super().run()
+        told = {one.name: getattr(summary, one.name) for one in fields(summary)}
         plans = sorted((one.plan for one in self.report.ledgers), key=lambda one: str(one.series))
         made = [plan.series for plan in plans if plan.wanted_count]
-        if not made or self._exit_code is not None or summary.error is not None:
-            return summary
-        told = {one.name: getattr(summary, one.name) for one in fields(summary)}
+        if self._sample is None or not made or self._exit_code is not None or summary.error is not None:
+            return VerifiedSummary(**told)
         try:
             self._observer.note("asking venues for their own candles")
             with anyio.CancelScope() as self._venues:
-                self.verified = await self._ask(made)
+                self.verified = await self._ask(made, self._sample)
         except LaklakError as exc:
             told |= {"exit": exc.exit_code, "error": in_short(exc), "hint": exc.hint}
-        if self.verified is None:
-            told["exit"] = told["exit"] if self._exit_code is None else self._exit_code
-        else:
+        if self.verified is not None:
             told["exit"] = summary.exit or self.verified.exit
+        elif self._exit_code is not None:
+            told["exit"] = self._exit_code
         return VerifiedSummary(**told | {"complete": not told["exit"]}, verified=self.verified)
 
-    async def _ask(self, made: list[Series]) -> VerifyReport:
+    async def _ask(self, made: list[Series], sample: Sample) -> VerifyReport:
         span = Range(start_ms=self.report.start_ms, end_ms=self.report.end_ms)
         found = await verify_beside(
             self._settings,
@@ -98,7 +98,7 @@ class VerifiedTransfer(Transfer[ResampleSummary]):
             observer=self._asking,
             typed=False,
             depth="counts",
-            sample=self._sample,
+            sample=sample,
         )
         return replace(found, series=tuple(map(_of_made, found.series)))
 

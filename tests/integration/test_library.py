@@ -37,9 +37,9 @@ def test_the_public_names_are_there_and_no_others():
         "ImportSummary",
         "LaklakError",
         "Progress",
-        "ResampleSummary",
         "RunRecord",
         "Summary",
+        "VerifiedSummary",
         "VerifyReport",
         "__version__",
         "aread_candles",
@@ -347,7 +347,7 @@ def test_each_function_gives_a_frozen_object_and_prints_nothing(filled, capfd):
     given = {
         laklak.ExportReport: run(laklak.export("LTCUSDT", out="ltc.csv", days=1, **whole)),
         laklak.ImportSummary: run(laklak.import_("ltc.csv", series="binance:LTCUSDT:1m", store="back.db")),
-        laklak.ResampleSummary: run(laklak.resample(["1h", "1d"], "longer.db", "LTCUSDT", **whole)),
+        laklak.VerifiedSummary: run(laklak.resample(["1h", "1d"], "longer.db", "LTCUSDT", **whole)),
         laklak.CoverageReport: run(laklak.coverage(**whole)),
         laklak.DigestReport: run(laklak.digest(**whole)),
         laklak.VerifyReport: run(laklak.verify(sample=1, **whole)),
@@ -362,7 +362,7 @@ def test_each_function_gives_a_frozen_object_and_prints_nothing(filled, capfd):
             assert not dataclasses.is_dataclass(part) or part.__dataclass_params__.frozen, type(part)
     assert capfd.readouterr() == ("", "")
     assert (given[laklak.ExportReport].candles, given[laklak.ImportSummary].written) == (1440, 1440)
-    assert (given[laklak.ResampleSummary].written, given[laklak.CoverageReport].total.held) == (50, 2880)
+    assert (given[laklak.VerifiedSummary].written, given[laklak.CoverageReport].total.held) == (50, 2880)
     assert (given[laklak.VerifyReport].exit, given[laklak.Certificate].complete) == (0, True)
     assert given[laklak.Explanation].verdict == "held"
 
