@@ -43,6 +43,7 @@ SERIES_KEY: Final = "laklak.series"
 ORIGIN_KEY: Final = "laklak.origin"
 DIGEST_KEY: Final = "laklak.digest"
 MADE_KEY: Final = "laklak.made_of"
+TIME_KEY: Final = "laklak.time"
 """What the metadata of a Parquet or Feather file say."""
 MADE: Final = "made_of"
 """What a column of CSV, or a field of line protocol, is called that says the same as MADE_KEY."""
@@ -125,6 +126,7 @@ def look_through(
             found = _of_points(path, series, names, precision)
         else:
             told = _metadata(path, form)
+            names = names or ({COLUMNS[0]: told[TIME_KEY]} if TIME_KEY in told else {})
             named = series or _series_of(path, told.get(SERIES_KEY))
             file = CandleFile(path, named, form, origin=told.get(ORIGIN_KEY), made=MADE_KEY in told, names=names)
             found = [_in_order(file)]
@@ -155,6 +157,10 @@ def _form_of(path: Path) -> Form:
         return "parquet"
     if start.startswith(b"ARROW1"):
         return "feather"
+    if start.startswith(b"SQLite format 3\0"):
+        raise UsageError(f"{path} is a store", hint=f"laklak copy {path} STORE takes its candles along")
+    if start.lstrip()[:1] in (b"[", b"{"):
+        raise UsageError(f"{path} is JSON, which is not read", hint="CSV, Parquet, Feather and line protocol are")
     if start.startswith(b"\x1f\x8b"):
         raise UsageError(f"{path} is packed with gzip", hint=f"unpack it: gunzip -k {path}")
     if start.startswith(b"PK"):

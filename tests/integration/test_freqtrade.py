@@ -163,11 +163,12 @@ def test_what_the_layout_cannot_be_is_one_line(words, said, filled, here):
     assert ended.lines("hint")
 
 
-def test_its_files_come_back_by_the_name_of_their_moments(filled, here):
-    export(here, BTC)
+@pytest.mark.parametrize("form", ["feather", "parquet"])
+def test_its_files_come_back(form, filled, here):
+    export(here, BTC, "--format", form)
 
-    path = "user_data/binance/futures/BTC_USDT_USDT-1m-futures.feather"
-    ended = here("import", path, "--columns", "open_time=date", "--store", "back.db")
+    path = f"user_data/binance/futures/BTC_USDT_USDT-1m-futures.{form}"
+    ended = here("import", path, "--store", "back.db")
 
     assert ended.exit == 0
     assert content("back.db")[0] == {BTC: expected(BTC)}

@@ -523,6 +523,8 @@ def test_nothing_is_done_twice(here):
         (("packed.csv", "--series", BTC), "is packed with gzip"),
         (("pipe", "--series", BTC), "pipe cannot be read: it is no file"),
         (("other.lp",), "has no candles"),
+        (("a.json",), "a.json is JSON"),
+        (("a.db",), "a.db is a store"),
         (("mine.csv", "--precision", "m"), "--precision m is none"),
         (("BTCUSDT-1m-2024-05.zip", "--venue", "bybit"), "bybit publishes no files"),
     ],
@@ -536,6 +538,8 @@ def test_what_cannot_be_is_one_line_with_the_right_status(words, said, here):
     Path("packed.csv").write_bytes(gzip.compress(b"open_time,"))
     Path("other.lp").write_text("cpu value=1 1\n")
     os.mkfifo("pipe")
+    Path("a.json").write_text("[[1, 2, 3, 4, 5, 6]]")
+    fill("a.db")
 
     ended = load(here, *words)
 
