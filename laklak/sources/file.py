@@ -242,7 +242,7 @@ def _rising_times(file: CandleFile) -> Iterator[Sequence[int]]:
 
 def _put_in_order(file: CandleFile) -> SortedRows:
     """Its rows, sorted; UsageError where two are of one moment."""
-    rows, done = SortedRows(merged=False), 0
+    rows, done = SortedRows(file.path, merged=False), 0
     try:
         for columns in _as_they_stand(file):
             places = range(done + 1, done + len(columns[0]) + 1)

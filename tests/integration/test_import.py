@@ -7,6 +7,8 @@ import gzip
 import hashlib
 import os
 import shutil
+import subprocess
+import sys
 import tempfile
 import time
 import zipfile
@@ -290,6 +292,20 @@ def test_rows_in_any_order_are_put_in_order_and_those_of_one_moment_are_named(fo
     ended = load(here, write(*range(50, 90), 70), store="c.db")
     assert ended.exit == 2
     assert "row 41: its open_time 2026-02-28T01:10Z is that of row 21, too" in ended.lines("error")[0]
+
+
+def test_no_room_for_rows_that_are_put_in_order_is_one_line(clean_room, small_disk):
+    path = csv(*plain(*range(30_000, 0, -1)))
+    # SQLite looks for this folder once in a process.
+    environment = {**os.environ, "SQLITE_TMPDIR": str(small_disk("64k"))}
+    code = "import sys; from laklak.sources import sorted_rows; sorted_rows._CACHE_KIB = 64\n"
+    code += "from laklak.cli import run; sys.exit(run(sys.argv[1:]))"
+
+    words = [sys.executable, "-c", code, "import", path, "--store", "b.db"]
+    ended = subprocess.run(words, env=environment, capture_output=True, text=True, check=False, timeout=60)
+
+    assert (ended.returncode, ended.stderr.count("error: "), Path("b.db").exists()) == (2, 1, False)
+    assert f"the rows of {path} could not be put in order: database or disk is full" in ended.stderr
 
 
 def test_rows_that_are_put_in_order_are_held_to_the_same_rules(here):
