@@ -51,6 +51,7 @@ COLUMNS: Final = ("open_time", "open", "high", "low", "close", "volume")
 ROWS_AT_ONCE: Final = 50_000
 _CSV_BYTES: Final = 1 << 22
 _HEADER_BYTES: Final = 1 << 16
+_TOLD_CHARS: Final = 100
 _BINANCE: Final = re.compile(r"(?P<symbol>.+)-(?P<interval>[0-9]+[mhd])-(?P<date>\d{4}-\d\d(?:-\d\d)?)\.(?:zip|csv)")
 
 _MADE_STEM: Final = ".made"
@@ -176,14 +177,16 @@ def _series_of(path: Path, told: str | None) -> Series:
     venue, _, rest = path.stem.removesuffix(_MADE_STEM).partition("-")
     symbol, _, interval = rest.rpartition("-")
     try:
-        if told is not None:
-            return Series.parse(told)
-        if venue in VENUES:
-            return Series(venue, check_symbol(symbol), Interval.parse(interval))
+        found = Series(venue, check_symbol(symbol), Interval.parse(interval)) if told is None else Series.parse(told)
+        if found.venue in VENUES:
+            return found
     except ValueError:
         pass
+    what = "does not say which series it is of"
+    if told is not None:
+        what = f"says that it is of {told[:_TOLD_CHARS]!r}, which is no series of a venue that is known"
     raise UsageError(
-        f"{path} does not say which series it is of",
+        f"{path} {what}",
         hint="--series binance:BTCUSDT:1m says it; else its name does: binance-BTCUSDT-1m.csv",
     )
 

@@ -294,6 +294,15 @@ def test_rows_in_any_order_are_put_in_order_and_those_of_one_moment_are_named(fo
     assert "row 41: its open_time 2026-02-28T01:10Z is that of row 21, too" in ended.lines("error")[0]
 
 
+def test_a_file_that_takes_long_is_told_before_it_is_read(here, monkeypatch):
+    small, large = csv(*plain(0), name="binance-ETHUSDT-1m.csv"), csv(*plain(*range(40)))
+    monkeypatch.setattr("laklak.sources.imported._TOLD_FROM_BYTES", Path(large).stat().st_size)
+
+    said = here("import", small, large, "--store", "b.db").err.splitlines()
+
+    assert [line for line in said if line.startswith("reading ")] == [f"reading {large}: 1.1 KiB"]
+
+
 def test_no_room_for_rows_that_are_put_in_order_is_one_line(clean_room, small_disk):
     path = csv(*plain(*range(30_000, 0, -1)))
     # SQLite looks for this folder once in a process.
@@ -340,6 +349,18 @@ def test_a_file_whose_candles_are_not_those_of_its_digest_is_not_taken(form, her
             forced = load(here, path, "--force", store="forced.db")
             assert forced.exit == 0
     assert (ended.exit, content("b.db")[0]) == (0, content("a.db")[0])
+
+
+@pytest.mark.parametrize("told", ["kraken:BTC:1m", "binance:../x:1m", "binance:BTCUSDT:7m", "", "x" * 10_000])
+def test_a_file_whose_metadata_name_no_series_is_one_line(told, here):
+    polars.read_csv(csv(*plain(0))).write_parquet("binance-BTCUSDT-1m.parquet", metadata={"laklak.series": told})
+
+    ended = load(here, "binance-BTCUSDT-1m.parquet")
+
+    assert (ended.exit, len(ended.lines("error")), Path("b.db").exists()) == (2, 1, False)
+    assert "is no series of a venue" in ended.lines("error")[0]
+    assert len(ended.lines("error")[0]) < 300
+    assert load(here, "binance-BTCUSDT-1m.parquet", "--series", BTC).exit == 0
 
 
 def test_a_feather_file_with_a_damaged_end_is_one_line(here):
