@@ -23,6 +23,7 @@ import json, sys
 from pathlib import Path
 from freqtrade.data.history.datahandlers.idatahandler import get_datahandlerclass
 from freqtrade.enums import CandleType, TradingMode
+from pyarrow.dataset import dataset
 folder, form = Path(sys.argv[1]), sys.argv[2]
 handler = get_datahandlerclass(form)(folder)
 found = {}
@@ -33,7 +34,12 @@ for mode in (TradingMode.FUTURES, TradingMode.SPOT):
         times = table["date"].dt.as_unit("ms").astype("int64")
         values = [[value.hex() for value in table[name]] for name in table.columns[1:]]
         found[f"{pair} {timeframe} {kind}"] = [list(row) for row in zip(times.tolist(), *values)]
-print(json.dumps(found))
+told = {}
+if form == "feather":
+    for path in folder.rglob("*.feather"):
+        metadata = dataset(path, format=form).schema.metadata
+        told[path.name] = {key.decode(): value.decode() for key, value in metadata.items() if key[:6] == b"laklak"}
+print(json.dumps([found, told]))
 """
 
 
@@ -80,7 +86,7 @@ def test_a_real_freqtrade_reads_the_same_candles(form, filled, here):
     export(here, "--format", form)
 
     words = [python, "-c", READER, "user_data/binance", form]
-    found = json.loads(subprocess.run(words, capture_output=True, text=True, check=True, timeout=120).stdout)
+    found, told = json.loads(subprocess.run(words, capture_output=True, text=True, check=True, timeout=120).stdout)
 
     assert set(found) == {"BTC/USDT:USDT 1m futures", "ETH/BTC 1h spot"}
     for rows, series in zip(found.values(), (BTC, SPOT), strict=True):
@@ -90,6 +96,10 @@ def test_a_real_freqtrade_reads_the_same_candles(form, filled, here):
         assert [row[0] for row in read] == [row[0] for row in expected(series)]
         for one, other in zip(read, expected(series), strict=True):
             assert one == pytest.approx(other, rel=off, abs=0)
+    # Arrow itself reads the metadata that polars could not write.
+    if form == "feather":
+        files = {"BTC_USDT_USDT-1m-futures.feather": BTC, "ETH_BTC-1h.feather": SPOT}
+        assert {name: metadata["laklak.series"] for name, metadata in told.items()} == files
 
 
 @pytest.mark.parametrize(

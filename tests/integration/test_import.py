@@ -35,6 +35,7 @@ from laklak.stores.access import StoreAccess
 from laklak.transfer.export import Export, ExportJob
 
 FORMS = ("csv", "parquet", "feather", "lp")
+WAYS = (*((form, None) for form in FORMS), ("feather", "freqtrade"), ("parquet", "freqtrade"))
 HEADER = "open_time,open,high,low,close,volume"
 RECORDED = Path(__file__).parents[1] / "recorded"
 ALWAYS = TimeRange(0, 1 << 50)
@@ -96,8 +97,9 @@ ROWS = st.dictionaries(
 
 
 @settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
-@given(rows=ROWS, form=st.sampled_from(FORMS), interval=st.sampled_from(["1m", "5m", "1d"]))
-def test_round_the_circle_every_candle_is_the_same_bit_for_bit(rows, form, interval):
+@given(rows=ROWS, way=st.sampled_from(WAYS), interval=st.sampled_from(["1m", "5m", "1d"]))
+def test_round_the_circle_every_candle_is_the_same_bit_for_bit(rows, way, interval):
+    form, layout = way
     series = Series("blofin", "BTC-USDT", Interval.parse(interval))
     table = []
     for place, ((low, inner, other, high), volume, rising) in sorted(rows.items()):
@@ -109,13 +111,17 @@ def test_round_the_circle_every_candle_is_the_same_bit_for_bit(rows, form, inter
     try:
         fill(str(folder / "a.db"), batch)
         job = ExportJob(
-            store=StoreAccess(where=str(folder / "a.db")), wanted=Range(), format=form, out=str(folder / f"out.{form}")
+            store=StoreAccess(where=str(folder / "a.db")),
+            wanted=Range(),
+            format=form,
+            out=str(folder / f"out.{form}") if layout is None else str(folder),
+            layout=layout,
         )
-        asyncio.run(Export(job).run())
+        (exported,) = asyncio.run(Export(job).run()).files
         summary = asyncio.run(
             Transfer(
                 ImportJob(
-                    files=(folder / f"out.{form}",),
+                    files=(Path(exported.path),),
                     destination=StoreAccess(where=str(folder / "b.db")),
                     state_dir=folder,
                     series=series,
