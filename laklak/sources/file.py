@@ -43,6 +43,7 @@ SERIES_KEY: Final = "laklak.series"
 ORIGIN_KEY: Final = "laklak.origin"
 DIGEST_KEY: Final = "laklak.digest"
 MADE_KEY: Final = "laklak.made_of"
+TIME_KEY: Final = "laklak.time"
 """What the metadata of a Parquet or Feather file say."""
 MADE: Final = "made_of"
 """What a column of CSV, or a field of line protocol, is called that says the same as MADE_KEY."""
@@ -50,6 +51,7 @@ COLUMNS: Final = ("open_time", "open", "high", "low", "close", "volume")
 ROWS_AT_ONCE: Final = 50_000
 _CSV_BYTES: Final = 1 << 22
 _HEADER_BYTES: Final = 1 << 16
+_TOLD_CHARS: Final = 100
 _BINANCE: Final = re.compile(r"(?P<symbol>.+)-(?P<interval>[0-9]+[mhd])-(?P<date>\d{4}-\d\d(?:-\d\d)?)\.(?:zip|csv)")
 
 _MADE_STEM: Final = ".made"
@@ -125,6 +127,7 @@ def look_through(
             found = _of_points(path, series, names, precision)
         else:
             told = _metadata(path, form)
+            names = names or ({COLUMNS[0]: told[TIME_KEY]} if TIME_KEY in told else {})
             named = series or _series_of(path, told.get(SERIES_KEY))
             file = CandleFile(path, named, form, origin=told.get(ORIGIN_KEY), made=MADE_KEY in told, names=names)
             found = [_in_order(file)]
@@ -155,6 +158,10 @@ def _form_of(path: Path) -> Form:
         return "parquet"
     if start.startswith(b"ARROW1"):
         return "feather"
+    if start.startswith(b"SQLite format 3\0"):
+        raise UsageError(f"{path} is a store", hint=f"laklak copy {path} STORE takes its candles along")
+    if start.lstrip()[:1] in (b"[", b"{"):
+        raise UsageError(f"{path} is JSON, which is not read", hint="CSV, Parquet, Feather and line protocol are")
     if start.startswith(b"\x1f\x8b"):
         raise UsageError(f"{path} is packed with gzip", hint=f"unpack it: gunzip -k {path}")
     if start.startswith(b"PK"):
@@ -170,14 +177,16 @@ def _series_of(path: Path, told: str | None) -> Series:
     venue, _, rest = path.stem.removesuffix(_MADE_STEM).partition("-")
     symbol, _, interval = rest.rpartition("-")
     try:
-        if told is not None:
-            return Series.parse(told)
-        if venue in VENUES:
-            return Series(venue, check_symbol(symbol), Interval.parse(interval))
+        found = Series(venue, check_symbol(symbol), Interval.parse(interval)) if told is None else Series.parse(told)
+        if found.venue in VENUES:
+            return found
     except ValueError:
         pass
+    what = "does not say which series it is of"
+    if told is not None:
+        what = f"says that it is of {told[:_TOLD_CHARS]!r}, which is no series of a venue that is known"
     raise UsageError(
-        f"{path} does not say which series it is of",
+        f"{path} {what}",
         hint="--series binance:BTCUSDT:1m says it; else its name does: binance-BTCUSDT-1m.csv",
     )
 
@@ -236,7 +245,7 @@ def _rising_times(file: CandleFile) -> Iterator[Sequence[int]]:
 
 def _put_in_order(file: CandleFile) -> SortedRows:
     """Its rows, sorted; UsageError where two are of one moment."""
-    rows, done = SortedRows(merged=False), 0
+    rows, done = SortedRows(file.path, merged=False), 0
     try:
         for columns in _as_they_stand(file):
             places = range(done + 1, done + len(columns[0]) + 1)

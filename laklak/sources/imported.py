@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from anyio import to_thread
 
@@ -21,7 +21,10 @@ from laklak.sources.base import Given, Offer, Source, Stock, TransferJob, Transf
 from laklak.sources.file import CandleFile, look_through, pages_of
 from laklak.stores.base import Origin
 from laklak.tasks.stopping import Stopper
-from laklak.text import counted, some_of
+from laklak.text import counted, size_text, some_of
+
+_TOLD_FROM_BYTES: Final = 50_000_000
+"""Larger files take so long to be looked through that whoever waits is told."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +82,9 @@ class FileSource(Source):
         offered: dict[Series, list[TimeRange]] = {}
         doubled = 0
         for path in job.files:
+            size = path.stat().st_size if path.is_file() else 0
+            if size >= _TOLD_FROM_BYTES:
+                self._observer.note(f"reading {path}: {size_text(size)}")
             look = partial(look_through, precision=job.precision, force=job.force)
             found = await to_thread.run_sync(
                 look, path, job.series, job.venue, self._now_ms, job.columns, abandon_on_cancel=True

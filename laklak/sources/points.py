@@ -91,7 +91,7 @@ class _Reader:
         self._line = 1
 
     def read(self, stream: BinaryIO, made: bytes, precision: str) -> Points:
-        rows = SortedRows(merged=True)
+        rows = SortedRows(self._path, merged=True)
         is_made = False
         batch: list[Row] = []
         for point in self._points(stream):

@@ -7,11 +7,11 @@ All of it blocks, and is for a thread.
 from __future__ import annotations
 
 import sqlite3
-import tempfile
 import threading
 import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Final
 
 from laklak.errors import UsageError
@@ -54,12 +54,14 @@ class SortedRows:
     `merged`: rows of one moment are one, and of what several of them tell the later one counts.
     """
 
-    def __init__(self, *, merged: bool) -> None:
+    def __init__(self, path: Path, *, merged: bool) -> None:
+        self._path = path
         self._merged = merged
         self._turn = threading.Lock()
         # Without a name it is a file that SQLite takes away at once, written when it outgrows the cache.
         self._table = sqlite3.connect("", isolation_level=None, check_same_thread=False)
-        weakref.finalize(self, self._table.close)
+        # Not at the end of the program, where a thread that was given up may still be at it.
+        weakref.finalize(self, self._table.close).atexit = False
         for setting in ("journal_mode = OFF", "synchronous = OFF", f"cache_size = -{_CACHE_KIB}"):
             self._table.execute(f"PRAGMA {setting}")
         self._table.execute(_MAKE)
@@ -103,7 +105,7 @@ class SortedRows:
             try:
                 yield
             except sqlite3.Error as exc:
-                folder = tempfile.gettempdir()
                 raise UsageError(
-                    f"rows could not be put in order: {exc}", hint=f"make room in {folder}, or put them in order before"
+                    f"the rows of {self._path} could not be put in order: {exc}",
+                    hint="make room where temporary files go (TMPDIR says where), or put them in order before",
                 ) from exc

@@ -132,6 +132,7 @@ class Export:
         self.job = job
         self._told = told
         self._place: Place | None = None
+        self._all: BinaryIO | None = None
 
     async def run(self) -> ExportReport:
         """Do the job. UsageError where the place does not fit it, OutputError where a file cannot be written,
@@ -146,20 +147,21 @@ class Export:
             places = _Places(self.job, names)
             origin = await store.origin()
             found = []
-            for number, part in enumerate(parts):
+            with self._one_for_all(places.one_for_all):
+                for number, part in enumerate(parts):
 
-                def tell(candles: int, share: float, before: int = number, series: Series = part.series) -> None:
-                    self._told(series, candles, (before + share) / len(parts))
+                    def tell(candles: int, share: float, before: int = number, series: Series = part.series) -> None:
+                        self._told(series, candles, (before + share) / len(parts))
 
-                found.append(await self._one(store, part, places.of(part.series), origin, tell))
-            files = [one for one in found if one is not None]
-            if not files:
-                of = some_of(sorted({str(part.of) for part in parts if part.of is not None}))
-                raise UnknownSeries(
-                    f"no candles of {some_of([str(part.series) for part in parts])} in this time in {store.display}"
-                    + (f", and none can be made of {of}" if of else ""),
-                    hint="laklak coverage --all says where series begin and end",
-                )
+                    found.append(await self._one(store, part, places.of(part.series), origin, tell))
+                files = [one for one in found if one is not None]
+                if not files:
+                    of = some_of(sorted({str(part.of) for part in parts if part.of is not None}))
+                    raise UnknownSeries(
+                        f"no candles of {some_of([str(part.series) for part in parts])} in this time in {store.display}"
+                        + (f", and none can be made of {of}" if of else ""),
+                        hint="laklak coverage --all says where series begin and end",
+                    )
             without = [part.series for part, one in zip(parts, found, strict=True) if one is None]
             return ExportReport(store.display, files, without, left_out)
 
@@ -236,13 +238,11 @@ class Export:
         try:
             if path is None:
                 yield self._lines(sys.stdout.buffer, part)
-            elif _is_special(path):
-                with open(path, "wb") as out:
-                    yield self._lines(out, part)
+            elif self._all is not None:
+                yield self._lines(self._all, part)
             else:
-                self._place = Place(path, FLAG)
-                with self._place.whole() as waiting:
-                    yield from self._in_file(waiting, part, origin)
+                with self._opened(path) as name:
+                    yield from self._in_file(name, part, origin)
         except OSError as exc:
             if path is None:
                 # What could not be written must not be tried again at exit, where Python would complain.
@@ -251,6 +251,28 @@ class Export:
                     # A reader that has gone away has what it wanted.
                     return
             raise could_not_write(Path(STDOUT) if path is None else path, FLAG, exc) from exc
+
+    @contextmanager
+    def _one_for_all(self, path: Path | None) -> Iterator[None]:
+        """Let all series go to the same file, if there is one for all."""
+        if path is None:
+            yield
+            return
+        try:
+            with self._opened(path) as name, open(name, "wb") as self._all:
+                yield
+        except OSError as exc:
+            raise could_not_write(path, FLAG, exc) from exc
+
+    @contextmanager
+    def _opened(self, path: Path) -> Iterator[str]:
+        """Give the name under which a file is to be written."""
+        if _is_special(path):
+            yield str(path)
+            return
+        self._place = Place(path, FLAG)
+        with self._place.whole() as waiting:
+            yield waiting
 
     def _in_file(self, path: str, part: _Part, origin: str | None) -> Iterator[Sheet]:
         if self.job.format in STREAMED:
@@ -291,19 +313,26 @@ class _Places:
             self._check_stream(out, form, count)
         if out == STDOUT:
             return
-        if path.is_dir() or out.endswith("/") or (count > 1 and not path.exists()) or job.layout is not None:
+        several = count > 1 and not path.exists() and path.suffix.lower() not in FORMATS.values()
+        if path.is_dir() or out.endswith("/") or several or job.layout is not None:
             self._folder = path
             for one in names:
                 self._make_folder(self._named(one).parent)
                 check_place(self._named(one), FLAG, BEGINS[form], form)
-        elif count > 1 and not (form == "lp" and _is_special(path)):
+        elif count > 1 and form != "lp":
             raise UsageError(
-                f"{FLAG} {out} is one file, and these are {count} series", hint="name a folder, or one series"
+                f"{FLAG} {out} is one file, and these are {count} series",
+                hint=f"name a folder, one series, or --format lp: {FLAG} {path.stem}/",
             )
         else:
             self._file = path
             if not _is_special(path):
                 check_place(path, FLAG, BEGINS[form], form)
+
+    @property
+    def one_for_all(self) -> Path | None:
+        """The file that all of several series go to, one after the other."""
+        return self._file if len(self._names) > 1 else None
 
     def of(self, series: Series) -> Path | None:
         """Its file; None for standard output."""
@@ -342,14 +371,6 @@ def _is_special(path: Path) -> bool:
     except OSError:
         return False
     return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
-
-
-def _all_of(held: Mapping[Series, TimeRange], interval: Interval | None) -> list[Series]:
-    """All that is held, or what there is of an interval: held itself, or to be made."""
-    if interval is None:
-        return sorted(held, key=str)
-    named = {Series(one.venue, one.symbol, interval) for one in held}
-    return sorted((one for one in named if one in held or shortest_of(one, held) is not None), key=str)
 
 
 async def _batches(store: Store, part: _Part) -> AsyncGenerator[Columns]:

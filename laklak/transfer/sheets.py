@@ -5,6 +5,7 @@ All of it blocks, and is for a thread.  Memory does not grow with the series.
 
 from __future__ import annotations
 
+import os
 import queue
 import re
 import threading
@@ -17,7 +18,7 @@ from laklak.model.digest import FORMAT, RunningDigest
 from laklak.model.series import Series
 from laklak.report.rows import CANDLE_FIELDS, csv_lines
 from laklak.sources.feather import add_metadata
-from laklak.sources.file import DIGEST_KEY, MADE, SERIES_KEY
+from laklak.sources.file import COLUMNS, DIGEST_KEY, MADE, SERIES_KEY, TIME_KEY
 from laklak.sources.store import StoredCandles
 from laklak.stores.base import Columns
 from laklak.stores.influx.lines import candle_lines_ns, key_of, tags_of
@@ -117,11 +118,13 @@ class TableFile:
     what the moments are called. polars writes it in a thread of its own, which is given a few parts at a time.
     """
 
-    def __init__(self, path: str, form: str, series: Series, facts: Mapping[str, str], time: str = "open_time") -> None:
+    def __init__(self, path: str, form: str, series: Series, facts: Mapping[str, str], time: str = COLUMNS[0]) -> None:
         self._path = path
         self._form = form
         self._digest = RunningDigest(series)
         self._facts = {SERIES_KEY: str(series), **facts}
+        if time != COLUMNS[0]:
+            self._facts[TIME_KEY] = time
         self._time = time
         self._parts: queue.Queue[DataFrame | None] = queue.Queue(_WAITING_PARTS)
         self._abandoned = False
@@ -156,10 +159,11 @@ class TableFile:
     def _raise(self) -> None:
         if self._error is None:
             return
-        if isinstance(self._error, OSError):
-            raise self._error
-        # polars has errors of its own, some of them with the number of the system's.
-        raise OSError(getattr(self._error, "errno", None) or 0, str(self._error).partition("\n")[0]) from self._error
+        # polars has errors of its own, some of them with the number of the system's in their words.
+        what = str(self._error).partition("\n")[0]
+        number = re.search(r"\(os error ([0-9]+)\)", what)
+        code = int(number[1]) if number else 0
+        raise OSError(code, os.strerror(code) if number else what) from self._error
 
     def _metadata(self, _: object = None) -> dict[str, str]:
         """Asked for when all rows have been taken."""

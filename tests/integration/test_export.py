@@ -206,6 +206,25 @@ def test_line_protocol_of_all_series_can_be_written_to_a_server_as_it_is(filled,
     assert content(influxd.url(name))[0] == content(filled)[0]
 
 
+def test_line_protocol_of_all_series_is_one_file_where_one_is_named(filled, here):
+    lines = export(here, filled, "--out", "-", "--format", "lp").out
+
+    answer = export(here, filled, "--out", "all.lp", "--json").json
+
+    assert (Path("all.lp").read_text(), {one["path"] for one in answer["files"]}) == (lines, {"all.lp"})
+    os.mkfifo("pipe")
+    with subprocess.Popen(["cat", "pipe"], stdout=subprocess.PIPE, text=True) as reader:
+        assert export(here, filled, "--out", "pipe", "--format", "lp").exit == 0
+        assert reader.stdout.read() == lines
+
+
+def test_a_file_that_is_named_for_several_series_is_no_folder(filled, here):
+    ended = export(here, filled, "--out", "all.csv")
+
+    assert (ended.exit, len(ended.lines("error")), Path("all.csv").exists()) == (2, 1, False)
+    assert "--out all/" in ended.lines("hint")[0]
+
+
 def test_a_series_without_candles_in_that_time_is_named_and_gets_no_file(filled, here):
     ended = export(here, filled, "BTCUSDT", "ETHUSDT", "--start", "2026-02-28T00:20")
 
@@ -239,7 +258,8 @@ def test_a_full_disk_is_one_line_and_leaves_no_file(form, clean_room, here, smal
 
     assert ended.exit == 2
     assert len(ended.lines("error")) == 1
-    assert "No space left on device" in ended.lines("error")[0]
+    assert ended.lines("error")[0].endswith("could not be written: No space left on device")
+    assert "make room" in ended.lines("hint")[0]
     assert list(folder.iterdir()) == []
 
 

@@ -16,6 +16,7 @@ from laklak.model.series import Series
 from laklak.transfer.freqtrade import NoPair, pair_of, place_of
 
 SPOT = "binance_spot:ETHBTC:1h"
+RECORDED = Path(__file__).parents[1] / "recorded"
 PEERS = Path(__file__).parents[2] / "build" / "peers" / "bin" / "python"
 # As freqtrade itself loads data; doubles are told by their bits.
 READER = """
@@ -23,6 +24,7 @@ import json, sys
 from pathlib import Path
 from freqtrade.data.history.datahandlers.idatahandler import get_datahandlerclass
 from freqtrade.enums import CandleType, TradingMode
+from pyarrow.dataset import dataset
 folder, form = Path(sys.argv[1]), sys.argv[2]
 handler = get_datahandlerclass(form)(folder)
 found = {}
@@ -33,8 +35,39 @@ for mode in (TradingMode.FUTURES, TradingMode.SPOT):
         times = table["date"].dt.as_unit("ms").astype("int64")
         values = [[value.hex() for value in table[name]] for name in table.columns[1:]]
         found[f"{pair} {timeframe} {kind}"] = [list(row) for row in zip(times.tolist(), *values)]
+told = {}
+if form == "feather":
+    for path in folder.rglob("*.feather"):
+        metadata = dataset(path, format=form).schema.metadata
+        told[path.name] = {key.decode(): value.decode() for key, value in metadata.items() if key[:6] == b"laklak"}
+print(json.dumps([found, told]))
+"""
+
+# What ccxt, which comes with freqtrade, calls every instrument of recorded listings, and whether freqtrade trades it.
+SPELLER = """
+import ccxt, gzip, json, sys
+found = {}
+for path in sys.argv[1:]:
+    with gzip.open(path) as file:
+        for entry in json.load(file)["symbols"]:
+            market = ccxt.binanceusdm().parse_market(entry)
+            found[entry["symbol"]] = [market["symbol"], market["swap"] is True and market["linear"] is True]
 print(json.dumps(found))
 """
+
+
+@pytest.fixture
+def freqtrade():
+    """What a program says, as JSON, that can import freqtrade."""
+    python = sys.executable if find_spec("freqtrade") else str(PEERS)
+    if not Path(python).exists():
+        pytest.skip("freqtrade is not installed: benchmarks/peers/run.py makes build/peers with it")
+
+    def run(program, *words):
+        command = [python, "-c", program, *map(str, words)]
+        return json.loads(subprocess.run(command, capture_output=True, text=True, check=True, timeout=120).stdout)
+
+    return run
 
 
 @pytest.fixture
@@ -73,14 +106,10 @@ def test_files_have_the_places_names_and_columns_that_freqtrade_documents(form, 
 
 @pytest.mark.long
 @pytest.mark.parametrize("form", ["feather", "parquet", "json"])
-def test_a_real_freqtrade_reads_the_same_candles(form, filled, here):
-    python = sys.executable if find_spec("freqtrade") else str(PEERS)
-    if not Path(python).exists():
-        pytest.skip("freqtrade is not installed: benchmarks/peers/run.py makes build/peers with it")
+def test_a_real_freqtrade_reads_the_same_candles(form, filled, here, freqtrade):
     export(here, "--format", form)
 
-    words = [python, "-c", READER, "user_data/binance", form]
-    found = json.loads(subprocess.run(words, capture_output=True, text=True, check=True, timeout=120).stdout)
+    found, told = freqtrade(READER, "user_data/binance", form)
 
     assert set(found) == {"BTC/USDT:USDT 1m futures", "ETH/BTC 1h spot"}
     for rows, series in zip(found.values(), (BTC, SPOT), strict=True):
@@ -90,6 +119,25 @@ def test_a_real_freqtrade_reads_the_same_candles(form, filled, here):
         assert [row[0] for row in read] == [row[0] for row in expected(series)]
         for one, other in zip(read, expected(series), strict=True):
             assert one == pytest.approx(other, rel=off, abs=0)
+    # Arrow itself reads the metadata that polars could not write.
+    if form == "feather":
+        files = {"BTC_USDT_USDT-1m-futures.feather": BTC, "ETH_BTC-1h.feather": SPOT}
+        assert {name: metadata["laklak.series"] for name, metadata in told.items()} == files
+
+
+@pytest.mark.long
+def test_every_perpetual_that_binance_has_listed_has_the_pair_that_ccxt_gives_it(freqtrade):
+    listings = sorted((RECORDED / "binance" / "answers").glob("exchangeInfo-*.json.gz"))
+    spelled = freqtrade(SPELLER, *listings)
+
+    refused = set()
+    for symbol, (pair, is_traded) in spelled.items():
+        try:
+            assert (pair_of(Series.parse(f"binance:{symbol}:1m")), is_traded) == (pair, True)
+        except NoPair:
+            refused.add(symbol)
+    assert len(spelled) > 700
+    assert refused - {symbol for symbol, (_, is_traded) in spelled.items() if not is_traded} == {"IDOL"}
 
 
 @pytest.mark.parametrize(
@@ -163,11 +211,12 @@ def test_what_the_layout_cannot_be_is_one_line(words, said, filled, here):
     assert ended.lines("hint")
 
 
-def test_its_files_come_back_by_the_name_of_their_moments(filled, here):
-    export(here, BTC)
+@pytest.mark.parametrize("form", ["feather", "parquet"])
+def test_its_files_come_back(form, filled, here):
+    export(here, BTC, "--format", form)
 
-    path = "user_data/binance/futures/BTC_USDT_USDT-1m-futures.feather"
-    ended = here("import", path, "--columns", "open_time=date", "--store", "back.db")
+    path = f"user_data/binance/futures/BTC_USDT_USDT-1m-futures.{form}"
+    ended = here("import", path, "--store", "back.db")
 
     assert ended.exit == 0
     assert content("back.db")[0] == {BTC: expected(BTC)}

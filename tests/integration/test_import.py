@@ -7,6 +7,8 @@ import gzip
 import hashlib
 import os
 import shutil
+import subprocess
+import sys
 import tempfile
 import time
 import zipfile
@@ -33,6 +35,7 @@ from laklak.stores.access import StoreAccess
 from laklak.transfer.export import Export, ExportJob
 
 FORMS = ("csv", "parquet", "feather", "lp")
+WAYS = (*((form, None) for form in FORMS), ("feather", "freqtrade"), ("parquet", "freqtrade"))
 HEADER = "open_time,open,high,low,close,volume"
 RECORDED = Path(__file__).parents[1] / "recorded"
 ALWAYS = TimeRange(0, 1 << 50)
@@ -94,8 +97,9 @@ ROWS = st.dictionaries(
 
 
 @settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
-@given(rows=ROWS, form=st.sampled_from(FORMS), interval=st.sampled_from(["1m", "5m", "1d"]))
-def test_round_the_circle_every_candle_is_the_same_bit_for_bit(rows, form, interval):
+@given(rows=ROWS, way=st.sampled_from(WAYS), interval=st.sampled_from(["1m", "5m", "1d"]))
+def test_round_the_circle_every_candle_is_the_same_bit_for_bit(rows, way, interval):
+    form, layout = way
     series = Series("blofin", "BTC-USDT", Interval.parse(interval))
     table = []
     for place, ((low, inner, other, high), volume, rising) in sorted(rows.items()):
@@ -107,13 +111,17 @@ def test_round_the_circle_every_candle_is_the_same_bit_for_bit(rows, form, inter
     try:
         fill(str(folder / "a.db"), batch)
         job = ExportJob(
-            store=StoreAccess(where=str(folder / "a.db")), wanted=Range(), format=form, out=str(folder / f"out.{form}")
+            store=StoreAccess(where=str(folder / "a.db")),
+            wanted=Range(),
+            format=form,
+            out=str(folder / f"out.{form}") if layout is None else str(folder),
+            layout=layout,
         )
-        asyncio.run(Export(job).run())
+        (exported,) = asyncio.run(Export(job).run()).files
         summary = asyncio.run(
             Transfer(
                 ImportJob(
-                    files=(folder / f"out.{form}",),
+                    files=(Path(exported.path),),
                     destination=StoreAccess(where=str(folder / "b.db")),
                     state_dir=folder,
                     series=series,
@@ -292,6 +300,29 @@ def test_rows_in_any_order_are_put_in_order_and_those_of_one_moment_are_named(fo
     assert "row 41: its open_time 2026-02-28T01:10Z is that of row 21, too" in ended.lines("error")[0]
 
 
+def test_a_file_that_takes_long_is_told_before_it_is_read(here, monkeypatch):
+    small, large = csv(*plain(0), name="binance-ETHUSDT-1m.csv"), csv(*plain(*range(40)))
+    monkeypatch.setattr("laklak.sources.imported._TOLD_FROM_BYTES", Path(large).stat().st_size)
+
+    said = here("import", small, large, "--store", "b.db").err.splitlines()
+
+    assert [line for line in said if line.startswith("reading ")] == [f"reading {large}: 1.1 KiB"]
+
+
+def test_no_room_for_rows_that_are_put_in_order_is_one_line(clean_room, small_disk):
+    path = csv(*plain(*range(30_000, 0, -1)))
+    # SQLite looks for this folder once in a process.
+    environment = {**os.environ, "SQLITE_TMPDIR": str(small_disk("64k"))}
+    code = "import sys; from laklak.sources import sorted_rows; sorted_rows._CACHE_KIB = 64\n"
+    code += "from laklak.cli import run; sys.exit(run(sys.argv[1:]))"
+
+    words = [sys.executable, "-c", code, "import", path, "--store", "b.db"]
+    ended = subprocess.run(words, env=environment, capture_output=True, text=True, check=False, timeout=60)
+
+    assert (ended.returncode, ended.stderr.count("error: "), Path("b.db").exists()) == (2, 1, False)
+    assert f"the rows of {path} could not be put in order: database or disk is full" in ended.stderr
+
+
 def test_rows_that_are_put_in_order_are_held_to_the_same_rules(here):
     answer = load(here, csv(*plain(2), (1, "2", "1", "1", "2.5", "10"), *plain(0))).json
 
@@ -324,6 +355,18 @@ def test_a_file_whose_candles_are_not_those_of_its_digest_is_not_taken(form, her
             forced = load(here, path, "--force", store="forced.db")
             assert forced.exit == 0
     assert (ended.exit, content("b.db")[0]) == (0, content("a.db")[0])
+
+
+@pytest.mark.parametrize("told", ["kraken:BTC:1m", "binance:../x:1m", "binance:BTCUSDT:7m", "", "x" * 10_000])
+def test_a_file_whose_metadata_name_no_series_is_one_line(told, here):
+    polars.read_csv(csv(*plain(0))).write_parquet("binance-BTCUSDT-1m.parquet", metadata={"laklak.series": told})
+
+    ended = load(here, "binance-BTCUSDT-1m.parquet")
+
+    assert (ended.exit, len(ended.lines("error")), Path("b.db").exists()) == (2, 1, False)
+    assert "is no series of a venue" in ended.lines("error")[0]
+    assert len(ended.lines("error")[0]) < 300
+    assert load(here, "binance-BTCUSDT-1m.parquet", "--series", BTC).exit == 0
 
 
 def test_a_feather_file_with_a_damaged_end_is_one_line(here):
@@ -523,6 +566,8 @@ def test_nothing_is_done_twice(here):
         (("packed.csv", "--series", BTC), "is packed with gzip"),
         (("pipe", "--series", BTC), "pipe cannot be read: it is no file"),
         (("other.lp",), "has no candles"),
+        (("a.json",), "a.json is JSON"),
+        (("a.db",), "a.db is a store"),
         (("mine.csv", "--precision", "m"), "--precision m is none"),
         (("BTCUSDT-1m-2024-05.zip", "--venue", "bybit"), "bybit publishes no files"),
     ],
@@ -536,6 +581,8 @@ def test_what_cannot_be_is_one_line_with_the_right_status(words, said, here):
     Path("packed.csv").write_bytes(gzip.compress(b"open_time,"))
     Path("other.lp").write_text("cpu value=1 1\n")
     os.mkfifo("pipe")
+    Path("a.json").write_text("[[1, 2, 3, 4, 5, 6]]")
+    fill("a.db")
 
     ended = load(here, *words)
 
