@@ -162,7 +162,8 @@ def show_verified(report: VerifyReport, *, everything: bool) -> None:
     against = "" if report.against is None else f", against {report.against}"
     how = {"counts": "counted", "sums": "summed up", "full": "read"}[report.depth]
     mended = sum(one.mended for one in report.series)
-    verdict = counted(wrong, "fault") if wrong else "all is sound" if not report.exit else "not all could be asked"
+    sound = "all is sound" if candles else "nothing is there to look at"
+    verdict = counted(wrong, "fault") if wrong else sound if not report.exit else "not all could be asked"
     verdict += f", {mended:,} mended" if mended else ""
     tell(
         f"{report.store}{against}: {counted(len(report.series), 'series')}, {candles:,} candles {how}: {verdict}",
