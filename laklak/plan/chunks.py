@@ -46,7 +46,6 @@ def plan_chunks(series: Series, missing: Iterable[TimeRange], tiers: Tiers, page
     and nowhere else; among all such plans this is one of the least weight, and of the fewest requests of these: 1440
     scattered minutes are two pages, not 1440 requests.
     """
-    step_ms = series.interval.ms
     ranges = [part for part in missing if part]
     starts = [part.start_ms for part in ranges]
     sizes = [*(size for size, _ in tiers if size < page), page]
@@ -67,24 +66,34 @@ def plan_chunks(series: Series, missing: Iterable[TimeRange], tiers: Tiers, page
             yield from _shared([way, *ways.values()]).decided(series, ranges)
         if place == len(ranges):
             continue
-        for size in sizes:
-            end_ms = at_ms + size * step_ms
-            last = bisect_left(starts, end_ms) - 1
-            after = last + 1
-            if ranges[last].end_ms > end_ms:
-                after = last
-                if size < page:
-                    last -= 1
-            if last < place:
-                continue
-            stop_ms = min(ranges[last].end_ms, end_ms)
-            next_ms = stop_ms if after in (last, len(ranges)) else starts[after]
-            weight = way.weight + page_weight((stop_ms - at_ms) // step_ms, tiers)
+        for span, last, after in _requests(at_ms, place, ranges, starts, series.interval.ms, sizes):
+            next_ms = span.end_ms if after in (last, len(ranges)) else starts[after]
+            weight = way.weight + page_weight(span.count(series.interval), tiers)
             known = ways.get(next_ms)
             if known is None:
                 heappush(heap, (next_ms, after))
             if known is None or (weight, way.requests + 1) < known.cost:
-                ways[next_ms] = _Way(weight, way.requests + 1, way, TimeRange(at_ms, stop_ms), slice(place, last + 1))
+                ways[next_ms] = _Way(weight, way.requests + 1, way, span, slice(place, last + 1))
+
+
+def _requests(
+    at_ms: int, place: int, ranges: Sequence[TimeRange], starts: Sequence[int], step_ms: int, sizes: Sequence[int]
+) -> Iterator[tuple[TimeRange, int, int]]:
+    """The requests from a missing minute, which is in the range at `place`, on: the widest of each size.
+
+    Each with the last of the ranges of which it asks for something, and the one with which to go on.  Only a page that
+    is full cuts a range.
+    """
+    for size in sizes:
+        end_ms = at_ms + size * step_ms
+        last = bisect_left(starts, end_ms) - 1
+        after = last + 1
+        if ranges[last].end_ms > end_ms:
+            after = last
+            if size < sizes[-1]:
+                last -= 1
+        if last >= place:
+            yield TimeRange(at_ms, min(ranges[last].end_ms, end_ms)), last, after
 
 
 @dataclass(slots=True, eq=False)
