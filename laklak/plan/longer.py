@@ -33,11 +33,13 @@ _EXACT: Final = Context(prec=1_000)
 class Buckets:
     """The buckets of a range, each in one of these lists, which are in order and disjoint.
 
-    `quiet`: nothing traded in the whole bucket, so it has no candle. `lacking`: part of it is neither held nor quiet.
+    `quiet`: nothing was traded in all of it, so there is no candle; `closed`: the venue did not trade then, or the
+    series did not live. `lacking`: some of it is neither held nor quiet.
     """
 
     complete: tuple[TimeRange, ...]
     quiet: tuple[TimeRange, ...]
+    closed: tuple[TimeRange, ...]
     lacking: tuple[TimeRange, ...]
 
 
@@ -50,12 +52,26 @@ def around(span: TimeRange, longer: Interval) -> TimeRange:
     return TimeRange(longer.floor(span.start_ms), longer.ceil(span.end_ms))
 
 
-def buckets_of(span: TimeRange, quiet: Iterable[TimeRange], unknown: Iterable[TimeRange], longer: Interval) -> Buckets:
-    """Sort the buckets of `span`, which is on their grid; what is neither `quiet` nor `unknown` is held."""
-    lacking = union(around(part, longer) for part in unknown)
-    inside = (TimeRange(longer.ceil(part.start_ms), longer.floor(part.end_ms)) for part in union(quiet))
-    silent = [part for part in inside if part]
-    return Buckets(tuple(without(span, union([*lacking, *silent]))), tuple(silent), tuple(lacking))
+def inside(span: TimeRange, longer: Interval) -> TimeRange:
+    """The buckets that lie in `span` as a whole; may be empty."""
+    start_ms = longer.ceil(span.start_ms)
+    return TimeRange(start_ms, max(start_ms, longer.floor(span.end_ms)))
+
+
+def buckets_of(
+    span: TimeRange,
+    quiet: Iterable[TimeRange],
+    closed: Iterable[TimeRange],
+    unknown: Iterable[TimeRange],
+    longer: Interval,
+) -> Buckets:
+    """Sort the buckets of `span`, which is on their grid; what is not `quiet`, `closed` or `unknown` of it is held."""
+    shut_parts = union(closed)
+    silent = union(inside(part, longer) for part in union(quiet))
+    shut = union(inside(part, longer) for part in shut_parts)
+    touched = union(around(part, longer) for part in [*shut_parts, *unknown])
+    lacking = [piece for part in touched for piece in without(part, overlap([part], shut))]
+    return Buckets(tuple(without(span, union([*lacking, *silent, *shut]))), tuple(silent), tuple(shut), tuple(lacking))
 
 
 class LongerCandles:

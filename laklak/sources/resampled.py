@@ -17,7 +17,7 @@ from laklak.sources.base import Given, Offer, Source, Stock, TransferPlan, Words
 from laklak.sources.store import StoredCandles, StoreJob, StoreSource
 from laklak.stores.base import Store
 from laklak.stores.coverage import take_stock
-from laklak.stores.longer import Making, joined, made_batches, making_of
+from laklak.stores.longer import Making, joined, made_batches, making_of, without_candles
 from laklak.tasks.stopping import Stopper
 from laklak.text import some_of
 
@@ -106,7 +106,13 @@ class MadeSource(Source):
         of = self._made_of[series]
         there = await take_stock(self.store, of, span)
         making = self._making[series] = making_of(of, there, span, series.interval)
-        return Stock(making.buckets.complete, of=of, not_whole=there.not_whole, strays=there.strays)
+        return Stock(
+            making.buckets.complete,
+            stretches=without_candles(there, series.interval),
+            of=of,
+            not_whole=there.not_whole,
+            strays=there.strays,
+        )
 
     def work(self, plan: TransferPlan) -> Iterator[Work]:
         """Cut what is to be made of a series, or made again, into parts of whole buckets, oldest first.

@@ -8,9 +8,10 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
+from laklak.model.absences import MINUTE_KINDS, UNWANTED_KINDS, Absence
 from laklak.model.series import Interval, Series, TimeRange
 from laklak.model.spans import on_grid, union
-from laklak.plan.longer import Buckets, LongerCandles, around, buckets_of, can_be_made
+from laklak.plan.longer import Buckets, LongerCandles, around, buckets_of, can_be_made, inside
 from laklak.stores.base import Columns, Store
 from laklak.stores.coverage import Presence, take_stock
 
@@ -27,8 +28,22 @@ class Making:
 def making_of(of: Series, stock: Presence, span: TimeRange, longer: Interval) -> Making:
     """Return what can be made of the `stock` of `span`, which is on the longer candles' grid."""
     quiet = tuple(union(one.span for one in stock.absences if one.kind == "quiet"))
-    absent = [on_grid(one.span, of.interval) for one in stock.absences if one.kind != "quiet"]
-    return Making(of, buckets_of(span, quiet, [*stock.missing, *absent], longer), quiet)
+    closed = [on_grid(one.span, of.interval) for one in stock.absences if one.kind in UNWANTED_KINDS]
+    absent = [on_grid(one.span, of.interval) for one in stock.absences if one.kind in MINUTE_KINDS]
+    return Making(of, buckets_of(span, quiet, closed, [*stock.missing, *absent], longer), quiet)
+
+
+def without_candles(stock: Presence, longer: Interval) -> list[Absence]:
+    """The stretches of which it is known that no longer candle can be made: quiet ones, and closed time."""
+    rows: list[Absence] = []
+    for one in stock.absences:
+        if one.kind not in ("quiet", "closed"):
+            continue
+        if rows and rows[-1].span.end_ms == one.span.start_ms and rows[-1].joins(one):
+            rows[-1] = rows[-1].joined(one)
+        else:
+            rows.append(one)
+    return [one.over(part) for one in rows if (part := inside(one.span, longer))]
 
 
 async def made_batches(store: Store, making: Making, span: TimeRange, longer: Interval) -> AsyncGenerator[Columns]:

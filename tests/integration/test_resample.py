@@ -148,6 +148,22 @@ def test_quiet_minutes_leave_a_bucket_complete_and_a_bucket_of_them_alone_is_no_
     assert [(one["buckets"], one["quiet"]) for one in answer["incomplete"]] == [(0, 1)]
 
 
+def test_what_is_known_to_have_no_candle_is_known_there_too_and_not_missing(where, here):
+    store, typed = where
+    shut = Absence(TimeRange(START_MS + 20 * MINUTE_MS, START_MS + 33 * MINUTE_MS), "closed", 1_772_400_000_000, "shut")
+    fill("a.db", candles(BTC, [*range(10), *range(17, 20), *range(33, 40)]), absences=[quiet(10, 17), shut])
+
+    answer = resample(here, "5m", to=typed)
+
+    assert list(made(store, FIVE)) == [0, 5, 15, 35]
+    assert [(one["buckets"], one["quiet"]) for one in answer["incomplete"]] == [(1, 1)]
+    told = here("coverage", FIVE, "--store", typed, "--json", "--all").json["series"][0]
+    assert [told[name] for name in ("held", "quiet", "closed", "missing")] == [4, 1, 2, 1]
+    fill("a.db", candles(BTC, range(10, 15)))
+    assert resample(here, "5m", to=typed)["written"] == 1
+    assert list(made(store, FIVE)) == [0, 5, 10, 15, 35]
+
+
 def test_what_is_held_there_stays_and_what_came_since_is_added(here):
     fill("a.db", candles(BTC, range(7)))
     fill("b.db", candles(FIVE, [0], price=7.0))

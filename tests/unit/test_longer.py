@@ -21,7 +21,7 @@ PRICES = st.floats(min_value=1e-9, max_value=1e9)
 ROWS = st.tuples(PRICES, PRICES, PRICES, PRICES, st.floats(min_value=0, max_value=1e300))
 
 minutes = st.lists(
-    st.one_of(st.tuples(st.just("held"), ROWS), st.tuples(st.sampled_from(["quiet", "lacking"]), st.none())),
+    st.one_of(st.tuples(st.just("held"), ROWS), st.tuples(st.sampled_from(["quiet", "closed", "lacking"]), st.none())),
     min_size=1,
     max_size=60,
 )
@@ -33,7 +33,7 @@ def naive(rows, longer):
     for start_ms in sorted({time_ms // longer.ms * longer.ms for time_ms in rows}):
         inside = [rows[time_ms] for time_ms in sorted(rows) if time_ms // longer.ms * longer.ms == start_ms]
         held = [row for kind, row in inside if kind == "held"]
-        if any(kind == "lacking" for kind, _ in inside) or not held:
+        if any(kind in ("closed", "lacking") for kind, _ in inside) or not held:
             continue
         total = float(sum((Fraction(repr(row[4])) for row in held), Fraction(0)))
         found[start_ms] = (held[0][0], max(r[1] for r in held), min(r[2] for r in held), held[-1][3], total)
@@ -62,11 +62,24 @@ def test_a_candle_is_made_of_exactly_the_complete_buckets_by_the_definition_howe
     expected = naive(rows, longer)
     assert dict(zip(making.open_times, zip(*making.values, strict=True), strict=True)) == expected
     assert list(making.open_times) == sorted(expected)
-    buckets = buckets_of(span, quiet, [one for one in gaps(span, held, of) for one in _not(one, quiet)], longer)
+    closed = runs((time_ms for time_ms in sorted(rows) if rows[time_ms][0] == "closed"), of)
+    known = merge(sorted([*quiet, *closed]))
+    buckets = buckets_of(span, quiet, closed, [one for one in gaps(span, held, of) for one in _not(one, known)], longer)
     assert [time_ms for one in buckets.complete for time_ms in range(one.start_ms, one.end_ms, longer.ms)] == sorted(
         expected
     )
-    assert merge(sorted([*buckets.complete, *buckets.quiet, *buckets.lacking])) == [span]
+    assert merge(sorted([*buckets.complete, *buckets.quiet, *buckets.closed, *buckets.lacking])) == [span]
+    kinds = {start: {rows[start + n * of.ms][0] for n in range(longer.ms // of.ms)} for start in _starts(span, longer)}
+    assert [start for one in buckets.quiet for start in _starts(one, longer)] == [
+        start for start, found in kinds.items() if found == {"quiet"}
+    ]
+    assert [start for one in buckets.closed for start in _starts(one, longer)] == [
+        start for start, found in kinds.items() if found == {"closed"}
+    ]
+
+
+def _starts(span, longer):
+    return range(span.start_ms, span.end_ms, longer.ms)
 
 
 def _not(span, quiet):
