@@ -20,7 +20,7 @@ from laklak.settings.load import Settings
 from laklak.stores import open_store
 from laklak.stores.reading import must_exist
 from laklak.tasks.timing import Timing
-from laklak.text import read_text
+from laklak.text import read_bytes
 
 _DIGESTS_AT_MOST: Final = 1 << 30
 
@@ -72,7 +72,7 @@ def known_of(against: str | None) -> Known | None:
         raise UsageError(
             f"{against} cannot be read: {exc.strerror}", hint="name a file of laklak digest --out, or a store"
         ) from exc
-    text = read_text(path, limit_bytes=_DIGESTS_AT_MOST, error=UsageError)
-    if '"digests"' in text and (why := why_refused(text.encode())):
+    data = read_bytes(path, limit_bytes=_DIGESTS_AT_MOST, error=UsageError)
+    if b'"digests"' in data and (why := why_refused(data)):
         raise UsageError(f"{against} is refused: {why}", hint="name a certificate as it was issued")
-    return read_known(text, against)
+    return read_known(data, against)

@@ -43,8 +43,14 @@ def check_places(out: Path | None, key: Path | None) -> None:
             raise UsageError("--sign needs a file to stand beside", hint="give --out FILE")
         check_key(key)
         check_place(signature_of(out), "--sign", _BEGIN_OF_SIGNATURE, "signature")
-    if out is not None:
-        check_place(out, "--out", _BEGIN, "certificate")
+    if out is None:
+        return
+    check_place(out, "--out", _BEGIN, "certificate")
+    if key is None and signature_of(out).exists():
+        raise UsageError(
+            f"{signature_of(out)} signs what is in {out} now, and would be none of the new one",
+            hint="sign that too, with --sign KEY; or name another file",
+        )
 
 
 def put(content: Mapping[str, Any], out: Path | None, key: Path | None) -> Certificate:

@@ -271,7 +271,7 @@ def _rule_of(opened: float, high: float, low: float, close: float, volume: float
 # Digests kept before, and another store
 
 
-def read_known(text: str, name: str) -> Known:
+def read_known(text: bytes, name: str) -> Known:
     """Take a file of `laklak digest --out`, or the digests in a certificate; UsageError where it has none."""
     try:
         answer = json.loads(text)

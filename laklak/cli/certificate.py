@@ -179,7 +179,7 @@ def diff(
     differ = sum(one.count for one in found.series)
     tell(
         f"{counted(sum(one.days for one in found.series), 'day')} of {len(found.series):,} series compared: "
-        f"{counted(differ, 'day')} other ones",
+        f"{_differing(differ) or 'none differs'}",
         sys.stdout,
     )
     return found.exit
@@ -228,11 +228,15 @@ def _show(checked: Checked) -> None:
     if checked.store is not None:
         days, skipped = (sum(getattr(one, name) for one in checked.series) for name in ("days", "unfinished"))
         differ = sum(one.count for one in checked.series)
-        verdict = f"{counted(differ, 'day')} other ones" if differ else "all as it says"
+        verdict = _differing(differ) or "all as it says"
         beside = f", {skipped:,} not compared, which had not ended" if skipped else ""
         tell(
             f"{checked.store}: {counted(days, 'day')} of {len(checked.series):,} series: {verdict}{beside}", sys.stdout
         )
+
+
+def _differing(days: int) -> str:
+    return "1 day differs" if days == 1 else f"{days:,} days differ" if days else ""
 
 
 def _show_days(series: Sequence[Compared]) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import sys
-from typing import TYPE_CHECKING, Annotated, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
     from laklak.audit.digest import DigestReport
     from laklak.stores.base import Store
 
+_BEGIN: Final = re.compile(rb'\{[^{}]*"format": "laklak-digest-')
+
 
 def digest(
     series: SeriesNames = None,
@@ -26,7 +30,7 @@ def digest(
     assets: Annotated[str | None, option("assets")] = None,
     stored: Stored = False,
     out: Annotated[
-        str | None, typer.Option(metavar="FILE", help="Write them into a file, as JSON.", rich_help_panel=OUTPUT)
+        Path | None, typer.Option(metavar="FILE", help="Write them into a file, as JSON.", rich_help_panel=OUTPUT)
     ] = None,
     everything: Annotated[bool, typer.Option("--all", help="Show every day.", rich_help_panel=OUTPUT)] = False,
     store: ExistingStore = None,
@@ -39,11 +43,10 @@ def digest(
     `laklak verify --against FILE` names the days of a store that differ from those of FILE.
     Exit status: 0, or 2 for wrong usage or a store that cannot be read.
     """
-    from pathlib import Path
+    from laklak.report.place import Place, check_place
 
-    from laklak.errors import UsageError
-    from laklak.settings.asset_files import replace_text
-
+    if out is not None:
+        check_place(out, "--out", _BEGIN, "file of digests")
     flags = {"days": days, "start": start, "end": end, "interval": interval, "assets": assets, "store": store}
     settings, chosen, wanted, of = look_of(series, stored=stored, config=config, **flags)
 
@@ -56,7 +59,8 @@ def digest(
     if out is not None:
         import json
 
-        replace_text(Path(out), json.dumps(_as_object(report), indent=1) + "\n", error=UsageError)
+        with Place(out, "--out").whole() as waiting, open(waiting, "w") as file:
+            file.write(json.dumps(_as_object(report), indent=1) + "\n")
     if as_json:
         print_json(_as_object(report))
     else:
@@ -79,7 +83,7 @@ def _as_object(report: DigestReport) -> dict[str, Any]:
     }
 
 
-def _show(report: DigestReport, *, everything: bool, out: str | None) -> None:
+def _show(report: DigestReport, *, everything: bool, out: Path | None) -> None:
     from laklak.audit.digest import hex_of
     from laklak.cli.terminal import tell
     from laklak.text import counted

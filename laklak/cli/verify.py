@@ -174,7 +174,8 @@ def _verdict_line(report: VerifyReport) -> str:
     candles = sum(one.candles for one in report.series)
     against = "" if report.against is None else f", against {report.against}"
     how = {"counts": "counted", "sums": "summed up", "full": "read"}[report.depth]
-    verdict = counted(wrong, "fault") if wrong else "all is sound" if not report.exit else "not all could be asked"
+    sound = "all is sound" if candles else "nothing is there to look at"
+    verdict = counted(wrong, "fault") if wrong else sound if not report.exit else "not all could be asked"
     verdict += f", {mended:,} mended" if mended else ""
     return f"{report.store}{against}: {counted(len(report.series), 'series')}, {candles:,} candles {how}: {verdict}"
 

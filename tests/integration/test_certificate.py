@@ -511,6 +511,18 @@ def test_a_signature_of_something_else_or_by_somebody_else_is_refused(filled, ke
     assert "refused" in told(here("certificate", "check", "it.json", "--signers", "allowed"), 1)
 
 
+def test_what_is_signed_is_replaced_by_nothing_unsigned_that_its_signature_would_be_none_of(filled, key, here):
+    words = ("certificate", "--store", filled, "--out", "it.json")
+    here(*words, "--sign", key)
+    before = Path("it.json").read_bytes()
+
+    assert "it.json.sig signs what is in it.json now" in told(here(*words), 2)
+
+    assert Path("it.json").read_bytes() == before
+    assert here(*words, "--sign", key).exit == 1
+    assert here("certificate", "check", "it.json").exit == 0
+
+
 def test_a_signature_that_is_demanded_has_to_be_there(issued, key, here):
     assert "there is no signature it.json.sig" in told(here("certificate", "check", issued, "--signers", "allowed"), 1)
 

@@ -10,6 +10,7 @@ import sqlite3
 import struct
 from contextlib import closing
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from copies import BTC, ETH, HOURS, MINUTE_MS, START_MS, candles, fill, new_name
@@ -228,3 +229,14 @@ def test_a_file_that_may_only_be_read_is_digested(filled, here):
     os.chmod(filled, 0o444)
 
     assert here("digest", "--store", filled).out == before
+
+
+def test_a_file_of_digests_takes_the_place_of_one_and_of_nothing_else(filled, here):
+    for _ in range(2):
+        assert here("digest", "--store", filled, "--out", "digests.json").exit == 0
+    before = Path(filled).read_bytes()
+
+    ended = here("digest", "--store", filled, "--out", filled)
+
+    assert (ended.exit, ended.out, Path(filled).read_bytes() == before) == (2, "", True)
+    assert "is there and is no file of digests: it stays as it is" in ended.err

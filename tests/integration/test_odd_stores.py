@@ -156,7 +156,7 @@ def test_of_an_empty_store_every_look_says_that_there_is_nothing(good, here):
 
     told = {
         "runs": (0, "no such run"),
-        "certificate check": (1, "1 day other ones"),
+        "certificate check": (1, "1 day differs"),
         "show": (1, "no candles"),
         "show --provenance": (1, "no candles"),
         "copy from": (0, "no series"),

@@ -249,6 +249,12 @@ def test_no_store_an_empty_one_and_a_dead_server_are_told_with_status_2(here):
         assert told in ended.err
 
 
+def test_a_range_without_candles_is_called_nothing_and_not_sound(filled, here):
+    ended = here("verify", "--store", filled, "--start", "2020-01-01", "--end", "2020-01-02")
+
+    assert (ended.exit, "nothing is there to look at" in ended.out) == (0, True)
+
+
 def test_a_file_that_may_only_be_read_is_verified(filled, here):
     os.chmod(filled, 0o444)
 
