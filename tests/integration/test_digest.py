@@ -12,6 +12,7 @@ from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
+import polars
 import pytest
 from copies import BTC, ETH, HOURS, MINUTE_MS, START_MS, candles, fill, new_name
 from hypothesis import given
@@ -88,6 +89,19 @@ async def _copied(source, place):
     async with open_store(place) as store:
         for batch in (candles(BTC, MINUTES), candles(ETH, range(10)), candles(HOURS, range(100))):
             await store.write([Delivery(batch.series, batch)])
+
+
+@pytest.mark.parametrize("form", ["csv", "parquet", "feather"])
+def test_an_exported_file_has_the_same_digests_recomputed_of_its_rows(filled, here, form):
+    assert here("export", BTC, "--store", filled, "--format", form, "--out", f"btc.{form}").exit == 0
+
+    read = {"csv": polars.read_csv, "parquet": polars.read_parquet, "feather": polars.read_ipc}[form]
+    # A time is an integer of milliseconds in CSV, and a moment of these elsewhere.
+    times = polars.col("open_time").cast(polars.Int64)
+    rows = read(f"btc.{form}").select(times, "open", "high", "low", "close", "volume").rows()
+    days = here("digest", BTC, "--store", filled, "--json").json["series"][0]["days"]
+
+    assert by_hand(rows) == {day["day"]: day["sha256"] for day in days}
 
 
 def test_one_changed_digit_changes_its_day_and_the_roots_alone(filled):

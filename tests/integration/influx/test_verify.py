@@ -144,3 +144,22 @@ def test_further_fields_of_its_points_are_named_and_no_fault(filled, verify, her
 
     assert verify(exit_status=0)["foreign_fields"] == {"trades": 2, "note": 1}
     assert "note (1 point), trades (2 points)" in here("verify", "--store", filled.url).out
+
+
+def test_a_bucket_whose_name_in_influxql_is_another_s_is_summed_from_its_rows_and_says_what_it_cannot_ask(
+    venue, here, bucket
+):
+    venue()
+    assert here("backfill", "LTCUSDT", "--days", "2", "-q", "--store", bucket.url).exit == 0
+    server = bucket.server
+    other = server.make_bucket(f"other than {bucket.name}")
+    mapping = {"orgID": server._org_id, "bucketID": other, "database": bucket.name, "default": True}
+    server.api("POST", "/api/v2/dbrps", {**mapping, "retention_policy": "autogen"})
+    assert here("digest", "--store", bucket.url, "--out", "digests.json").exit == 0
+
+    words = ("verify", "--store", bucket.url, "--depth", "sums", "--against", "digests.json")
+    (one,) = here(*words, "--json").json["series"]
+    assert (one["verdict"], one["candles"], one["foreign_fields"]) == ("sound", 2 * 1440, None)
+    assert "could not be asked" in here(*words).out
+    change_digit(bucket)
+    assert here(*words).exit == 1
