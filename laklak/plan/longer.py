@@ -99,13 +99,6 @@ class LongerCandles:
         self._rest = ((), ((),) * 5)
         self._make(times, columns)
 
-    def take(self) -> tuple[Sequence[int], Values]:
-        """Return the open_times and values made since the last call, and forget them."""
-        found: tuple[Sequence[int], Values] = self.open_times, self.values
-        self.open_times = array("q")
-        self.values = tuple(array("d") for _ in range(5))
-        return found
-
     def _make(self, times: Sequence[int], columns: Sequence[Sequence[float]]) -> None:
         if not times:
             return
