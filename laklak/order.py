@@ -1,4 +1,4 @@
-"""What is to be done, from the settings and what was typed: an order for a backfill, a copy, a look."""
+"""Orders for a backfill, a copy or a check, made from the settings and the command line."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ from laklak.venues import PLANNED, VENUES
 from laklak.wire.client import no_proxy_warning
 
 TIMING: Final = Timing()
-"""The waits of whatever is ordered here."""
+"""The waits of every order made here."""
 
 _LINES_TOLD: Final = 8
 _SWITCHED_OFF: Final = "this venue is switched off"
@@ -58,9 +58,9 @@ def order(
     quote: str | None = None,
     **modes: bool,
 ) -> Order:
-    """Give what `settings`, `symbols` and `modes` (see Modes) ask for; without symbols the asset list says which.
+    """Return the order of `settings`, `symbols` and `modes` (see Modes); without symbols the asset list names them.
 
-    UsageError names a symbol, a venue or a line of the list that is wrong.
+    UsageError names a wrong symbol, venue or line of the list.
     """
     notes: list[str] = []
     warnings: list[str] = [doubt] if (doubt := no_proxy_warning()) else []
@@ -97,9 +97,9 @@ def copy_job(
     within_retention: bool = False,
     other_address: bool = False,
 ) -> CopyJob:
-    """Make the job of a copy; logins, waiting and what else `settings` say about stores count for both.
+    """Make the job of a copy; logins, waits and other store settings apply to both stores.
 
-    `series` None is all of them. UsageError names one that is none.
+    `series` None means all. UsageError names a text that is no series.
     """
     if series is not None and not series:
         raise UsageError("an empty list of series", hint="name some, or leave them out for all that the source has")
@@ -115,7 +115,7 @@ def copy_job(
 
 
 def typed_range(settings: Settings) -> Range:
-    """The range that was typed: what the settings say of backfills narrows nothing that is written from a store."""
+    """The typed range: the settings' range of backfills does not narrow what is written from a store."""
     given = {
         name: getattr(settings, name) if settings.origins[key].startswith("flag") else None
         for name, key in (("days", "days"), ("start_ms", "start"), ("end_ms", "end"))
@@ -124,7 +124,7 @@ def typed_range(settings: Settings) -> Range:
 
 
 def typed_minute(text: str, time: str, settings: Settings) -> tuple[Series, int]:
-    """A series and when one of its candles opens; UsageError where none does."""
+    """A series and the open_time of one of its candles, in ms; UsageError for a time at which none opens."""
     series, open_ms = typed_series(text, settings), parse_time(time)
     if open_ms % series.interval.ms:
         raise UsageError(
@@ -144,7 +144,7 @@ def resample_job(
     within_retention: bool = False,
     other_address: bool = False,
 ) -> ResampleJob:
-    """Make the job of making longer candles; UsageError names an interval that is none."""
+    """Make the job of making longer candles; UsageError names a text that is no interval."""
     if not intervals:
         raise UsageError("no interval to make is named", hint="as in: laklak resample 5m 1h --to longer.db")
     try:
@@ -178,7 +178,7 @@ def import_job(
     replace: bool = False,
     force: bool = False,
 ) -> ImportJob:
-    """Make the job of an import; UsageError names what is no series, no column of ours or no unit."""
+    """Make the job of an import; UsageError names a text that is no series, column of ours or unit."""
     if precision not in NS_OF:
         raise UsageError(f"--precision {precision} is none", hint=f"there is {', '.join(NS_OF)}")
     if columns is not None and not (set(columns) <= set(COLUMNS) and all(columns.values())):
@@ -201,7 +201,7 @@ def import_job(
 
 
 def days_of(lookback: str) -> int:
-    """Whole days that hold so much: what is stored of them costs no request."""
+    """Round a duration up to whole days: stored candles cost no request."""
     seconds = parse_duration(lookback)
     if seconds == 0:
         raise UsageError("--lookback 0 is no time", hint="write 168h, or --days 7")
@@ -209,9 +209,9 @@ def days_of(lookback: str) -> int:
 
 
 def check(settings: Settings, *, folder: Path) -> Check:
-    """Make the look at all that a backfill with these settings needs: the asset list, the store, the venues.
+    """Make the check of all that a backfill with these settings needs: the asset list, the store, the venues.
 
-    A venue that was chosen on the command line is looked at alone, else also those of the asset list.
+    A venue chosen on the command line is checked alone; otherwise the asset list's venues are checked too.
     """
     found: list[tuple[str, Finding]] = []
     if doubt := no_proxy_warning():
@@ -238,14 +238,14 @@ def check(settings: Settings, *, folder: Path) -> Check:
 async def venue_listing(
     venue: str, settings: Settings, tell: Callable[[str], None], expected: Iterable[str] = ()
 ) -> Mapping[str, Instrument]:
-    """Ask a venue what it lists, once more where it lacks something `expected`; `tell` is told of its pauses."""
+    """Ask a venue for its listing, twice if it lacks something `expected`; `tell` receives a line for every pause."""
     check_venue(venue)
     listing = await ask_listing(venue, Order(settings=settings, timing=TIMING), tell, frozenset(expected))
     return listing.instruments
 
 
 def old_config_hint(settings: Settings, folder: Path) -> str | None:
-    """What to do where a user may expect the store of the config.py of older scripts; None where none does."""
+    """How to name the InfluxDB of an older config.py; None unless a user may expect it to be the store."""
     lines = _old_config_lines(settings, folder)
     if not lines:
         return None
@@ -271,7 +271,7 @@ def _order(
 
 @dataclass(frozen=True, slots=True)
 class _Listed:
-    """What the asset list in use asks for, and what of it is left out."""
+    """The symbols an asset list asks for, and its refused lines."""
 
     asked: Sequence[Asked]
     refused: Sequence[FailedSeries] = ()
@@ -279,7 +279,7 @@ class _Listed:
 
 
 def _offered(asked: Sequence[Asked], settings: Settings, warnings: list[str]) -> Sequence[Asked]:
-    """What has the interval in use at its venue; of a list the rest is left out, of what was typed it is an error."""
+    """The symbols whose venue has the interval in use; others are dropped from a list, and an error if typed."""
     interval = settings.interval.name
     offered: list[Asked] = []
     lacking: list[Asked] = []
@@ -342,7 +342,7 @@ def _listed(settings: Settings, folder: Path, notes: list[str], warnings: list[s
 
 
 def _of_venue(venue: str, listed: _Listed, notes: list[str]) -> _Listed:
-    """The lines of a list that are of the one venue that was typed."""
+    """The lines of a list for the typed venue."""
     own = [one for one in listed.asked if one.venue == venue]
     if not own:
         there = ", ".join(sorted({one.venue for one in listed.asked}))
@@ -353,7 +353,7 @@ def _of_venue(venue: str, listed: _Listed, notes: list[str]) -> _Listed:
 
 
 def _why_not(venue: str, settings: Settings) -> str:
-    """Why lines of a list that are of this venue are skipped; empty where they are not."""
+    """Why lines of a list for this venue are skipped; empty if they are not."""
     if venue in PLANNED:
         return "this venue is not built yet"
     if not settings.venues[venue].enabled:
@@ -363,7 +363,7 @@ def _why_not(venue: str, settings: Settings) -> str:
 
 
 def _check_enabled(venue: str, settings: Settings) -> None:
-    """UsageError for a venue that is typed and switched off."""
+    """UsageError for a typed venue that is switched off."""
     if not settings.venues[venue].enabled:
         raise UsageError(
             f"{venue} is switched off ({settings.origins[f'{venue}.enabled']})",
@@ -372,7 +372,7 @@ def _check_enabled(venue: str, settings: Settings) -> None:
 
 
 def _old_config_lines(settings: Settings, folder: Path) -> list[str]:
-    """The lines for .env that config.py of older scripts is worth, where nothing has named a store."""
+    """The lines for .env that an older config.py amounts to; none if the user has named a store."""
     return lines_for_dotenv(folder) if settings.origins["store"] == "default" else []
 
 

@@ -22,7 +22,7 @@ from laklak.model.spans import merge
 
 Tiers = Sequence[tuple[int, int]]
 
-# So many requests are tried out before it is looked which ones are sure.
+# After this many requests tried, return those that are certain by then.
 _DECIDED_EVERY: Final = 64
 
 
@@ -42,15 +42,15 @@ def best_page(tiers: Tiers) -> int:
 def plan_chunks(series: Series, missing: Iterable[TimeRange], tiers: Tiers, page: int) -> Iterator[Chunk]:
     """Cut missing ranges (in order, disjoint) into requests of at most `page` candles.
 
-    The chunks' `wanted` parts are exactly the missing ranges, each minute once.  A range is cut where a page is full
-    and nowhere else; among all such plans this is one of the least weight, and of the fewest requests of these: 1440
-    scattered minutes are two pages, not 1440 requests.
+    The chunks' `wanted` parts are exactly the missing ranges, each minute once. A range is cut only where a page is
+    full; no such plan has less weight, and of those of the same weight none has fewer requests: 1440 scattered minutes
+    are two pages, not 1440 requests.
     """
     ranges = [part for part in missing if part]
     starts = [part.start_ms for part in ranges]
     sizes = [*(size for size, _ in tiers if size < page), page]
-    # Ways to ask for all that lies before a minute that is missing, the cheapest for each; where the last one ends, all
-    # is asked.  By size only the widest request is a choice: further for the same weight is never worse.
+    # `ways`: the cheapest way to ask for all before each missing minute; where the last one ends, all is asked. Of each
+    # price only the widest request is a choice: reaching further for the same weight is never worse.
     ways = {start_ms: _Way(0, 0, None, TimeRange(start_ms, start_ms), slice(0)) for start_ms in starts[:1]}
     heap = [(at_ms, 0) for at_ms in ways]
     for turn in count(1):
@@ -98,7 +98,7 @@ def _requests(
 
 @dataclass(slots=True, eq=False)
 class _Way:
-    """A way to ask for what is missing: the last request, over these of the ranges, and the way before it."""
+    """A way to ask for missing ranges: its last request, the `ranges` in that, and the way before it."""
 
     weight: int
     requests: int
@@ -111,7 +111,7 @@ class _Way:
         return self.weight, self.requests
 
     def decided(self, series: Series, ranges: Sequence[TimeRange]) -> Iterator[Chunk]:
-        """The requests of a way that all others go too; it has none before it then."""
+        """Return the requests up to this way, which all others share, and forget them."""
         found = []
         way, before, self.before = self, self.before, None
         while before is not None:
@@ -122,7 +122,7 @@ class _Way:
 
 
 def _shared(ways: Sequence[_Way]) -> _Way:
-    """The last one that all of these go."""
+    """Return the last way that all of these share."""
     left = dict.fromkeys(ways)
     while len(left) > 1:
         longest = max(left, key=lambda way: way.requests)

@@ -1,11 +1,11 @@
-"""Longer candles made of shorter ones.  Pure.
+"""Longer candles made of shorter ones. Pure.
 
     bucket    a candle of the longer interval, on its grid, which starts in 1970 as every venue's does
     complete  each of its shorter candles is held or quiet, and at least one is held
 
-Open is the first one's, high and low are the largest and the smallest, close is the last one's.  The volume is the
-exact sum of the venue's decimals, rounded once: the shortest text of a double is the venue's if that had at most 15
-digits.  So it is the venue's own sum, and grouping does not change it.
+Open is the first one's, high and low are the largest and the smallest, close is the last one's. The volume is the exact
+sum of the venue's decimals, rounded once: a double's shortest text is the venue's text if that had at most 15 digits.
+So it is the venue's own sum, and grouping does not change it.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ _EXACT: Final = Context(prec=1_000)
 class Buckets:
     """The buckets of a range, each in one of these lists, which are in order and disjoint.
 
-    `quiet`: nothing was traded in all of it, so there is no candle; `closed`: the venue did not trade then, or the
-    series did not live. `lacking`: some of it is neither held nor quiet.
+    `quiet`: nothing traded in the whole bucket, so it has no candle; `closed`: the venue did not trade then, or the
+    series did not live. `lacking`: a part is neither held nor quiet.
     """
 
     complete: tuple[TimeRange, ...]
@@ -77,7 +77,7 @@ def buckets_of(
 class LongerCandles:
     """Takes shorter candles, oldest first, in parts cut anywhere, and makes one candle of each complete bucket.
 
-    `quiet` (in order, disjoint): when nothing traded. It keeps at most one bucket of shorter candles.
+    `quiet`: when nothing traded (in order, disjoint). Keeps the shorter candles of at most one bucket.
     """
 
     def __init__(self, longer: Interval, of: Interval, quiet: Sequence[TimeRange] = ()) -> None:
@@ -94,13 +94,13 @@ class LongerCandles:
         self.values: tuple[array[float], ...] = tuple(array("d") for _ in range(5))
 
     def taken(self) -> tuple[array[int], tuple[array[float], ...]]:
-        """The open_times and values of those that are made; they are kept no longer."""
+        """Return the open_times and values made since the last call, and forget them."""
         made = self.open_times, self.values
         self._forget()
         return made
 
     def add(self, open_times: Sequence[int], values: Values) -> None:
-        """Take these; the last bucket stays open for the next ones."""
+        """Add shorter candles; the last bucket stays open for the next ones."""
         times: Sequence[int] = [*self._rest[0], *open_times]
         columns = [[*rest, *column] for rest, column in zip(self._rest[1], values, strict=True)]
         if not times:
@@ -114,13 +114,6 @@ class LongerCandles:
         times, columns = self._rest
         self._rest = ((), ((),) * 5)
         self._make(times, columns)
-
-    def take(self) -> tuple[Sequence[int], Values]:
-        """What was made since the last time: their open_times and values."""
-        found: tuple[Sequence[int], Values] = self.open_times, self.values
-        self.open_times = array("q")
-        self.values = tuple(array("d") for _ in range(5))
-        return found
 
     def _make(self, times: Sequence[int], columns: Sequence[Sequence[float]]) -> None:
         if not times:
@@ -142,7 +135,7 @@ class LongerCandles:
             first = after
 
     def _adder(self, volumes: Sequence[float]) -> Callable[[int, int], float]:
-        """Return the sum of volumes from one index to another: in whole units of their last digit, else as decimals."""
+        """Return a function that sums volumes between two indexes: in units of their last digit, else as decimals."""
         while self._digits <= _DIGITS_AT_MOST:
             units = _in_units(volumes, self._digits)
             if units is not None:

@@ -80,14 +80,15 @@ class ImportSummary(CopySummary):
 
 
 SPANS_KEPT: Final = 1_000
-"""So many stretches of candles that could not be made are named for each series: there may be thousands."""
+"""The most stretches named for each series; there may be thousands."""
 
 
 @dataclass(frozen=True, slots=True)
 class Incomplete:
-    """Buckets of a series of which no candle was made: `buckets` lack candles `of` the shorter series, and in `quiet`
-    ones nothing was traded. Those that lack some lie in so many `stretches`, of which the first are `spans`; `first`
-    and `last` begin the first and the last of these buckets.
+    """Buckets of a series for which no candle was made.
+
+    `buckets` lack candles `of` the shorter series; in `quiet` ones nothing was traded. Lacking buckets lie in
+    `stretches`, of which `spans` are the first; `first` and `last` begin the first and the last lacking bucket.
     """
 
     series: str
@@ -101,7 +102,7 @@ class Incomplete:
 
 
 def incomplete_of(series: Series, of: Series, buckets: Buckets, whole: TimeRange) -> Incomplete:
-    """What is to be told of the buckets in `whole`."""
+    """The figures of a series' buckets without candles; of the lacking ones those in `whole`."""
     interval, lacking = series.interval, [part for one in buckets.lacking if (part := one.clip(whole))]
     return Incomplete(
         str(series),
@@ -117,7 +118,7 @@ def incomplete_of(series: Series, of: Series, buckets: Buckets, whole: TimeRange
 
 @dataclass(frozen=True, slots=True)
 class ResampleSummary(CopySummary):
-    """The same for longer candles: `incomplete` tells which buckets have none.
+    """The same for longer candles; `incomplete`: which buckets have none.
 
     `corrected`: made before, and made again because the shorter candles have other values now.
     """
@@ -140,7 +141,7 @@ SUMMARIES: Final[Mapping[str, type[CopySummary]]] = {
     "import": ImportSummary,
     "resample": ResampleSummary,
 }
-"""By the command that gives it."""
+"""By command."""
 
 Kind = TypeVar("Kind", bound=CopySummary)
 

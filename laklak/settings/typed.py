@@ -14,7 +14,7 @@ from laklak.text import nearest
 from laklak.venues import PLANNED, VENUES
 
 KNOWN_VENUES: Final = frozenset({*VENUES, *PLANNED})
-"""The venues that a list may name."""
+"""The venues a list may name."""
 SPELLED: Final[Spelled] = {
     name: one_word_symbol if venue.market == "perpetual" else pair_symbol
     for name, venue in VENUES.items()
@@ -55,9 +55,9 @@ def full_series(text: str) -> Series:
 
 
 def typed_series(text: str, settings: Settings) -> Series:
-    """Read a series like `binance:BTCUSDT:1m`, or a symbol: then venue and interval are those of the settings.
+    """Read a series like `binance:BTCUSDT:1m`, or a symbol, with the venue and interval of the settings.
 
-    UsageError where it names another interval than one that was typed.
+    UsageError if it names another interval than the typed one.
     """
     venue, _, interval = parts_of(text)
     if venue is not None and interval is not None:
@@ -73,7 +73,7 @@ def typed_series(text: str, settings: Settings) -> Series:
 
 
 def typed_interval(settings: Settings) -> Interval | None:
-    """The interval that was typed; of stored series all count where none was."""
+    """The typed interval; None if none was typed, so that stored series of all intervals count."""
     return settings.interval if settings.origins["interval"].startswith("flag") else None
 
 

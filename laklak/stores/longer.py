@@ -18,7 +18,7 @@ from laklak.stores.coverage import Presence, take_stock
 
 @dataclass(frozen=True, slots=True)
 class Making:
-    """What a series is made of: `quiet` is when nothing traded."""
+    """The shorter series of a longer one, its buckets, and the ranges in which nothing traded (`quiet`)."""
 
     of: Series
     buckets: Buckets
@@ -26,7 +26,7 @@ class Making:
 
 
 def making_of(of: Series, stock: Presence, span: TimeRange, longer: Interval) -> Making:
-    """Return what can be made of the `stock` of `span`, which is on the longer candles' grid."""
+    """Return which longer candles the `stock` of `span` allows; `span` is on their grid."""
     quiet = tuple(union(one.span for one in stock.absences if one.kind == "quiet"))
     closed = [on_grid(one.span, of.interval) for one in stock.absences if one.kind in UNWANTED_KINDS]
     absent = [on_grid(one.span, of.interval) for one in stock.absences if one.kind in MINUTE_KINDS]
@@ -47,7 +47,7 @@ def without_candles(stock: Presence, longer: Interval) -> list[Absence]:
 
 
 async def made_batches(store: Store, making: Making, span: TimeRange, longer: Interval) -> AsyncGenerator[Columns]:
-    """The longer candles of `span`, which is on their grid, oldest first; the shorter ones are read in batches."""
+    """Yield the longer candles of `span`, which is on their grid, oldest first; reads the shorter ones in batches."""
     candles = LongerCandles(longer, making.of.interval, making.quiet)
     async with aclosing(store.batches(making.of, span)) as batches:
         async for columns in batches:
@@ -60,7 +60,7 @@ async def made_batches(store: Store, making: Making, span: TimeRange, longer: In
 
 
 async def joined(batches: AsyncGenerator[Columns]) -> Columns:
-    """All of it in one piece."""
+    """Join batches into one."""
     columns: list[array[Any]] = [array("q"), *(array("d") for _ in range(5))]
     async with aclosing(batches):
         async for batch in batches:
@@ -82,9 +82,9 @@ def shortest_of(series: Series, held: Mapping[Series, TimeRange]) -> Series | No
 async def make_on_reading(
     store: Store, series: Series, span: TimeRange, *, first: int | None, last: int | None
 ) -> tuple[Series, Columns] | None:
-    """Return candles of a series that the store does not have, and the series they are made of; None if impossible.
+    """Return candles of a series that the store lacks, and the series they are made of; None if impossible.
 
-    All of `span`, its oldest `first` or its newest `last`: reads only what they are made of.
+    `first` or `last`: only the oldest or newest candles of `span`; reads only the shorter candles they need.
     """
     held = await store.holdings()
     of = shortest_of(series, held)
@@ -108,7 +108,7 @@ async def make_on_reading(
 
 
 def _after(complete: Sequence[TimeRange], number: int, interval: Interval) -> int:
-    """Return where the first `number` candles of these ranges end; the end of all if there are fewer."""
+    """Return the end of the first `number` candles of these ranges; the end of all if there are fewer."""
     for one in complete:
         if number <= one.count(interval):
             return one.start_ms + number * interval.ms

@@ -33,10 +33,10 @@ _FIELDS: Final[Mapping[str, type[str] | type[int]]] = {
 class AbsenceBook:
     """The known absences of one database; `oldest_ms` returns the first minute that the server would keep."""
 
-    def __init__(self, place: Database, reader: CandleReader, oldest_ms: Callable[[], int | None]) -> None:
-        self._place = place
+    def __init__(self, database: Database, reader: CandleReader, oldest_ms: Callable[[], int | None]) -> None:
+        self._database = database
         self._reader = reader
-        self._spans = StretchBook(place, ABSENCES, _FIELDS, _absence, _fields_of, oldest_ms)
+        self._spans = StretchBook(database, ABSENCES, _FIELDS, _absence, _fields_of, oldest_ms)
         # Series that ever had an entry: the others need no question.
         self._entered: set[Series] | None = None
 
@@ -54,7 +54,7 @@ class AbsenceBook:
 
     async def series(self) -> Edges:
         """Return the first and the last open_time of every series that ever had a known hole or reject."""
-        return await self._place.series_edges(HOLES, "kind")
+        return await self._database.series_edges(HOLES, "kind")
 
     async def record(self, series: Series, absences: Iterable[Absence], written: Collection[int]) -> None:
         """Remember absences, except for minutes that were just `written` or are stored from before."""
@@ -71,7 +71,7 @@ class AbsenceBook:
             for absence in new
             if absence.open_time_ms not in stored
         ]
-        await send_lines(self._place, HOLES, lines)
+        await send_lines(self._database, HOLES, lines)
         if new:
             (await self._series()).add(series)
         await self._record_spans(series, [absence for absence in given if absence.is_span])
@@ -90,7 +90,9 @@ class AbsenceBook:
         found = await self._entries(series, TimeRange(times[0], times[-1] + 1))
         key = key_of(HOLES, tags_of(series))
         untrue = [absence.open_time_ms for absence in found if absence.open_time_ms in written]
-        await send_lines(self._place, HOLES, [point_line(key, {"kind": "stored"}, open_time) for open_time in untrue])
+        await send_lines(
+            self._database, HOLES, [point_line(key, {"kind": "stored"}, open_time) for open_time in untrue]
+        )
         if await self._spans.overlap(series, TimeRange(times[0], times[-1] + 1)):
             await self._spans.change(
                 series, lambda rows: [part for row in rows for part in row.left_by(times, series.interval)]
@@ -119,7 +121,7 @@ class AbsenceBook:
         step_ms = series.interval.ms
         return [
             _absence(TimeRange(open_ms, open_ms + step_ms), cells)
-            for open_ms, cells in await self._place.rows(HOLES, _FIELDS, series, span)
+            for open_ms, cells in await self._database.rows(HOLES, _FIELDS, series, span)
             if cells[0] in MINUTE_KINDS
         ]
 

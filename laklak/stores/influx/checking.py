@@ -31,9 +31,9 @@ _NAME_IT: Final = "give it a name of its own by influx v1 dbrp create, and check
 _BESIDE_SHOWN: Final = 3
 
 
-def server_finding(place: Database, version: str) -> Finding:
+def server_finding(database: Database, version: str) -> Finding:
     """Say what answers, and as whom it knows us."""
-    address = place.address
+    address = database.address
     text = f"InfluxDB {version} at {address.server}, {address.account}"
     return Finding("ok", text, facts={"server_version": version})
 
@@ -63,13 +63,13 @@ def retention_finding(retention: Retention) -> Finding | None:
     )
 
 
-async def write_finding(place: Database) -> Finding:
+async def write_finding(database: Database) -> Finding:
     """Say whether candles can be written: writing nothing proves the right.
 
     1.6.7 and 2.7.12 check the database and the user's rights first; then there is no point to take.
     """
     try:
-        verdict = await place.write(b"")
+        verdict = await database.write(b"")
     except StoreError as exc:
         return Finding.of(exc)
     if verdict.kind == "ok":
@@ -77,27 +77,27 @@ async def write_finding(place: Database) -> Finding:
     return Finding("warning", f"the right to write is not proven: {verdict.reason}", "the first run will tell")
 
 
-async def making_finding(place: Database) -> Finding:
+async def making_finding(database: Database) -> Finding:
     """Say whether a run could make the missing database."""
-    address = place.address
-    if await place.may_make():
+    address = database.address
+    if await database.may_make():
         return Finding("ok", f"a backfill can make the {address.noun} {address.database}")
     return Finding(
         "problem",
         f"there is no {address.noun} {address.database} that this {address.who} may see, "
         f"and the {address.who} may not make one",
-        place.making_hint,
+        database.making_hint,
         {"reason": "store_unavailable"},
     )
 
 
-async def types_findings(place: Database, contents: Contents) -> list[Finding]:
+async def types_findings(database: Database, contents: Contents) -> list[Finding]:
     """Warn of each stretch in which the server refuses candles because fields are no floats there."""
     unplaced: list[str] = []
     with anyio.move_on_after(_LOOK_S) as looking:
         await contents.find_closed()
         unplaced = await contents.unplaced_types()
-    found = [_closed_finding(place, measurement, one) for measurement, one in contents.closed()]
+    found = [_closed_finding(database, measurement, one) for measurement, one in contents.closed()]
     if unplaced:
         text = f"there are other types than floats, and the server does not say where: {some_of(unplaced)}"
         found.append(Finding("warning", text, "what InfluxDB refuses goes to the dead letter"))
@@ -105,7 +105,7 @@ async def types_findings(place: Database, contents: Contents) -> list[Finding]:
     return [*few, _unfinished("types of fields")] if looking.cancelled_caught else few
 
 
-def _closed_finding(place: Database, measurement: str, one: ClosedStretch) -> Finding:
+def _closed_finding(database: Database, measurement: str, one: ClosedStretch) -> Finding:
     start, end = iso(one.span.start_ms), iso(one.span.end_ms)
     facts: dict[str, Fact] = {
         "measurement": measurement,
@@ -118,17 +118,17 @@ def _closed_finding(place: Database, measurement: str, one: ClosedStretch) -> Fi
         f"{measurement} keeps other types than floats from {start} to {end} ({one.conflicts}): InfluxDB refuses "
         "candles there, and they stay missing"
     )
-    return Finding("warning", text, place.types_remedy(measurement, one.shard), facts)
+    return Finding("warning", text, database.types_remedy(measurement, one.shard), facts)
 
 
-async def doubles_findings(place: Database, contents: Contents) -> list[Finding]:
+async def doubles_findings(database: Database, contents: Contents) -> list[Finding]:
     """Warn of series that differ from ours in a tag and double the rows of a query by symbol."""
     found: list[Finding] = []
     look: Look | None = None
     doubles: list[tuple[str, Doubles, list[TaggedSeries]]] = []
     more_points: list[int | None] = []
     with anyio.move_on_after(_LOOK_S) as looking:
-        look = await place.look()
+        look = await database.look()
         if look is None and not await contents.empty():
             found.append(Finding("warning", _UNASKED, _NAME_IT))
         doubles = await contents.doubles() if look is not None else []
@@ -136,7 +136,7 @@ async def doubles_findings(place: Database, contents: Contents) -> list[Finding]
             if look is not None:
                 removal = Removal(look, measurement, one, series, await contents.foreign_tags(measurement))
                 if place_in_row < _SHOWN:
-                    found.append(await _double_finding(place, removal))
+                    found.append(await _double_finding(database, removal))
                 else:
                     more_points.append(await removal.points())
     # Tell what was found, however long the counting took.
@@ -158,7 +158,7 @@ def _more_doubles(
     return Finding("warning", text, "remove the ones above and check again", facts)
 
 
-async def _double_finding(place: Database, removal: Removal) -> Finding:
+async def _double_finding(database: Database, removal: Removal) -> Finding:
     one, statement = removal.doubles, removal.statement
     points = await removal.points()
     others = await removal.in_other_policies()
@@ -181,7 +181,7 @@ async def _double_finding(place: Database, removal: Removal) -> Finding:
         "statement": statement,
         "other_policies": ", ".join(others),
     }
-    return Finding("warning", text, f"{place.how_to_remove(removal)}{along}", facts)
+    return Finding("warning", text, f"{database.how_to_remove(removal)}{along}", facts)
 
 
 def _few(found: list[Finding], more: str) -> list[Finding]:

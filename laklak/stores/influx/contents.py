@@ -28,8 +28,8 @@ _NAMES_SHOWN: Final = 5
 class Contents:
     """Looks a database over: series, candles, edges, and what is not ours."""
 
-    def __init__(self, place: Database, reader: CandleReader, types: FieldTypes, measurement: str) -> None:
-        self._place = place
+    def __init__(self, database: Database, reader: CandleReader, types: FieldTypes, measurement: str) -> None:
+        self._database = database
         self._reader = reader
         self._types = types
         self._lists: dict[str, list[TaggedSeries]] = {}
@@ -78,9 +78,9 @@ class Contents:
         return {one: times for name, edges in found for one, times in edges.items() if self._is_read(one, name)}
 
     async def _edges(self, measurement: str, *fields: str) -> Edges:
-        look = await self._place.look() if await self._types.mixed(measurement) else None
+        look = await self._database.look() if await self._types.mixed(measurement) else None
         if look is None:
-            return await self._place.series_edges(measurement, *fields)
+            return await self._database.series_edges(measurement, *fields)
         # Asked in Flux, a 2.7.12 server leaves out series whose first points are of another type.
         found = [one for one in await look.series(measurement) if one.like_candles and set(one.tags) == set(TAGS)]
         named = [(series_of(one.tags), (one.first_ms, one.last_ms)) for one in found]
@@ -88,7 +88,7 @@ class Contents:
 
     async def find_closed(self) -> None:
         """Find shards where fields of candles are no floats, also of deleted points as far as the server tells."""
-        look = await self._place.look()
+        look = await self._database.look()
         for measurement in (await self._measurements())[0]:
             if look is not None and await self._types.mixed(measurement):
                 series = await self._listed(look, measurement)
@@ -106,7 +106,7 @@ class Contents:
 
     async def unplaced_types(self) -> list[str]:
         """Return the fields that are no floats somewhere, if the server cannot say where: `close is integer`."""
-        if await self._place.look() is not None:
+        if await self._database.look() is not None:
             return []
         ours, _ = await self._measurements()
         return [f"{name}: {one}" for name in ours for one in (await self._reader.layout(name)).conflicts]
@@ -114,7 +114,7 @@ class Contents:
     async def doubles(self) -> list[tuple[str, Doubles, list[TaggedSeries]]]:
         """Return the series that double the rows of a query by symbol, with their measurement and all its series."""
         found: list[tuple[str, Doubles, list[TaggedSeries]]] = []
-        look = await self._place.look()
+        look = await self._database.look()
         if look is None:
             return found
         for measurement in (await self._measurements())[0]:
@@ -125,7 +125,7 @@ class Contents:
 
     async def foreign_beside(self, series: Series, span: TimeRange) -> Foreign | None:
         """See Store.foreign."""
-        look = await self._place.look()
+        look = await self._database.look()
         if look is None:
             return None
         measurement = self._reader.measurement_of(series.venue)
@@ -157,14 +157,14 @@ class Contents:
 
     async def _count(self) -> int:
         ours, _ = await self._measurements()
-        counts = [(name, await self._place.series_counts(name)) for name in ours]
+        counts = [(name, await self._database.series_counts(name)) for name in ours]
         return sum(count for name, found in counts for one, count in found.items() if self._is_read(one, name))
 
     def _is_read(self, series: Series, measurement: str) -> bool:
         return self._reader.measurement_of(series.venue) == measurement
 
     async def _measurements(self) -> tuple[list[str], list[str]]:
-        names = await self._place.measurements()
+        names = await self._database.measurements()
         others = [name for name in names if not name.startswith(OWN_PREFIX) and name != GAP_FILLS]
         ours = [name for name in others if self._ours.fullmatch(name)]
         return ours, [name for name in others if name not in ours]

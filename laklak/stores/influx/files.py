@@ -1,8 +1,8 @@
 """The bulk files that runs have read, in the measurement `laklak_files` with the tags of the candles.
 
-A point stands at the last candle of the file's day or month, some milliseconds later the longer the file is, so that a
-day and a month which end together are two points, and both are dropped with their last candles.  Fields: `name`,
-`sha256`, `start_time`, `end_time` and `run` (ms: when the run began that read it last).
+A point stands a few milliseconds after the last candle of the file's day or month, the longer the file the later: a day
+and a month that end together are two points, and both are dropped with their last candles. Fields: `name`, `sha256`,
+`start_time`, `end_time` and `run` (ms: the start of the run that read the file last).
 """
 
 from __future__ import annotations
@@ -27,21 +27,21 @@ _LONGEST_MS: Final = 31 * DAY_MS
 
 
 class FileBook:
-    """The files of one database; `oldest_ms` gives the first minute that can be written, if any is dropped."""
+    """The files of one database; `oldest_ms` returns the first minute that can be written; None if all can."""
 
     def __init__(self, database: Database, oldest_ms: Callable[[], int | None]) -> None:
         self._database = database
         self._oldest_ms = oldest_ms
 
     async def of(self, series: Series, span: TimeRange) -> list[BulkFile]:
-        """Those that touch `span`, oldest first."""
+        """Return the files that touch `span`, oldest first."""
         around = TimeRange(span.start_ms - series.interval.ms, span.end_ms + _LONGEST_MS)
         rows = await self._database.rows(FILES, _FIELDS, series, around)
         found = [BulkFile(TimeRange(start, end), name, sha256, run) for _, (name, sha256, start, end, run) in rows]
         return sorted([one for one in found if one.span.clip(span)], key=lambda one: one.span)
 
     async def add(self, given: Mapping[Series, Sequence[BulkFile]]) -> None:
-        """Remember these; on return it is acknowledged."""
+        """Store these files; returns when the server has acknowledged them."""
         oldest_ms = self._oldest_ms()
         lines = [
             point_line(key_of(FILES, tags_of(series)), _fields(one), time_ms)

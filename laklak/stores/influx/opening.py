@@ -31,17 +31,17 @@ def open_influx(
         StoreUnavailable: there is no such address.
     """
     address = parse_address(access.where, password=access.password, token=access.token, org=access.org)
-    place: Database
+    database: Database
     if isinstance(address, Address1):
         from laklak.stores.influx.v1.database import Database1
 
-        place = Database1(address, connections=_CONNECTIONS, gzip=access.gzip)
+        database = Database1(address, connections=_CONNECTIONS, gzip=access.gzip)
     else:
         from laklak.stores.influx.v2.bucket import Database2
 
-        place = Database2(address, connections=_CONNECTIONS, gzip=access.gzip)
+        database = Database2(address, connections=_CONNECTIONS, gzip=access.gzip)
     return InfluxStore(
-        place,
+        database,
         state_dir=state_dir,
         create=create,
         max_wait_s=access.max_wait_s,

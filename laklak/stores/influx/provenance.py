@@ -21,9 +21,9 @@ _FIELDS: Final[Mapping[str, type[str] | type[int]]] = {
 }
 
 
-def provenance_book(place: Database, oldest_ms: Callable[[], int | None]) -> StretchBook[Stretch]:
+def provenance_book(database: Database, oldest_ms: Callable[[], int | None]) -> StretchBook[Stretch]:
     """Make the book of provenance of one database."""
-    return StretchBook(place, PROVENANCE, _FIELDS, _stretch, _fields_of, oldest_ms)
+    return StretchBook(database, PROVENANCE, _FIELDS, _stretch, _fields_of, oldest_ms)
 
 
 def _stretch(span: TimeRange, cells: Sequence[Any]) -> Stretch:

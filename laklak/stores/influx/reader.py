@@ -68,16 +68,16 @@ class CandleReader:
 
     def __init__(
         self,
-        place: Database,
+        database: Database,
         types: FieldTypes,
         measurement: str,
         oldest_ms: Callable[[], int | None] = lambda: None,
     ) -> None:
-        self._place = place
+        self._database = database
         self._types = types
         self._measurement = measurement
         self._layouts: dict[str, Layout] = {}
-        self.seals = SealBook(place, self.measurement_of, oldest_ms)
+        self.seals = SealBook(database, self.measurement_of, oldest_ms)
         # The last few, for the questions that follow: each costs a server as much as the first.
         self._looks: dict[Series, _Look] = {}
         self._other_edges: dict[str, Edges] = {}
@@ -95,7 +95,7 @@ class CandleReader:
         """Return what is known about a measurement; looked up once."""
         known = self._layouts.get(measurement)
         if known is None:
-            known = self._layouts[measurement] = await self._place.layout(measurement)
+            known = self._layouts[measurement] = await self._database.layout(measurement)
         return known
 
     async def odd(self, series: Series, span: TimeRange, *, anew: bool = False) -> Oddities:
@@ -112,7 +112,7 @@ class CandleReader:
         measurement = self.measurement_of(series.venue)
         # The tags of other points decide what a statement must leave out, or removes, too.
         await self.layout(measurement)
-        removal = self._place.stray_removal(measurement, series, strays_ns[:_STRAYS_NAMED])
+        removal = self._database.stray_removal(measurement, series, strays_ns[:_STRAYS_NAMED])
         strays = Strays(len(strays_ns), strays_ns[0], removal.statements, removal.remark, strays_ns[-1])
         return Oddities(not_whole, strays)
 
@@ -136,7 +136,7 @@ class CandleReader:
         return dict(sorted(found.items()))
 
     async def _sums(self, series: Series, spans: Iterable[TimeRange], span: TimeRange) -> dict[int, DaySums]:
-        measurement, server = self.measurement_of(series.venue), await self._place.look()
+        measurement, server = self.measurement_of(series.venue), await self._database.look()
         condition = influxql.tagged(tags_of(series), (await self.layout(measurement)).foreign_tags)
         found: dict[int, DaySums] = {}
         for part in [opened for one in spans for opened in await self.open_parts(series, one.clip(span))]:
@@ -180,7 +180,7 @@ class CandleReader:
         self.seals.looked(series, span, days, proofs, asked)
         await self.seals.send()
         for part in fragments:
-            for day, proof in prove(series.interval, await self._place.points(measurement, series, part)).items():
+            for day, proof in prove(series.interval, await self._database.points(measurement, series, part)).items():
                 proofs[day] = proofs.get(day, DayProof()).also(proof)
         inside = {day: clipped_proof(series.interval, day, proof, span) for day, proof in proofs.items()}
         counts = {day: days.parts.get(day, count) for day, count in days.counts.items() if day not in proofs}
@@ -204,7 +204,7 @@ class CandleReader:
         for opened in await self.open_parts(series, whole_days(span)):
             whole = TimeRange(-(-opened.start_ms // DAY_MS) * DAY_MS, opened.end_ms // DAY_MS * DAY_MS)
             if asked := whole.clip(span):
-                days = await self._place.days(measurement, series, asked)
+                days = await self._database.days(measurement, series, asked)
                 counts.update(days.counts)
                 parts.update(days.parts)
                 seals.update(days.seals)
@@ -218,7 +218,7 @@ class CandleReader:
         async with self._asking_edges:
             if measurement not in self._other_edges:
                 others = [field for field in FIELDS if field != "close"]
-                self._other_edges[measurement] = await self._place.series_edges(measurement, *others)
+                self._other_edges[measurement] = await self._database.series_edges(measurement, *others)
         edges = self._other_edges[measurement].get(series)
         return None if edges is None else whole_days(TimeRange(edges[0], edges[1] + 1))
 
@@ -243,10 +243,10 @@ class CandleReader:
         full = full_day(series.interval)
         counted = [day for day in doubtful if days.counts.get(day) == full.bit_count()]
         for part in stretches(counted):
-            proofs |= dict.fromkeys(await self._place.full_days(measurement, series, part), DayProof(full))
+            proofs |= dict.fromkeys(await self._database.full_days(measurement, series, part), DayProof(full))
         left = [day for day in doubtful if day not in proofs]
         for part in stretches(left, max(DAY_MS, _CANDLES_PER_QUERY * series.interval.ms // DAY_MS * DAY_MS)):
-            found = await self._place.points(measurement, series, part)
+            found = await self._database.points(measurement, series, part)
             proofs |= dict.fromkeys(range(part.start_ms, part.end_ms, DAY_MS), DayProof())
             proofs |= prove(series.interval, found)
         return proofs
@@ -272,7 +272,7 @@ class CandleReader:
         if day_ms not in look.counts:
             return []
         # Its seal holds: every close belongs to a whole candle.
-        times = await self._place.times(measurement, series, [part])
+        times = await self._database.times(measurement, series, [part])
         self.seals.learn(series, part, times)
         return times
 
@@ -280,7 +280,7 @@ class CandleReader:
         step_ns = series.interval.ms * _NS_PER_MS
         for part in await self._slices(series, span):
             for opened in await self.open_parts(series, part):
-                found = await self._place.points(measurement, series, opened)
+                found = await self._database.points(measurement, series, opened)
                 yield [time_ns // _NS_PER_MS for time_ns in found.whole_ns if not time_ns % step_ns]
 
     async def stored_among(self, series: Series, open_times: Sequence[int]) -> set[int]:
@@ -289,7 +289,7 @@ class CandleReader:
             return set()
         measurement = self.measurement_of(series.venue)
         spans = [part for run in _runs(open_times) for part in await self.open_parts(series, run)]
-        found = set(await self._place.times(measurement, series, spans)).intersection(open_times)
+        found = set(await self._database.times(measurement, series, spans)).intersection(open_times)
         # Few minutes have anything: look at those again, because a close alone is no candle.
         whole: set[int] = set()
         for span in _runs(sorted(found)):
@@ -312,7 +312,7 @@ class CandleReader:
 
     async def _newest(self, series: Series, span: TimeRange, last: int, whole: bool) -> Columns:
         measurement = self.measurement_of(series.venue)
-        edges = await self._place.edges(measurement, series, span) if span and last > 0 else None
+        edges = await self._database.edges(measurement, series, span) if span and last > 0 else None
         found = _joined([])
         width, end_ms = last, edges.end_ms if edges else 0
         while edges and len(found.open_times) < last and end_ms > edges.start_ms:
@@ -328,7 +328,7 @@ class CandleReader:
     async def _gather(self, series: Series, spans: Sequence[TimeRange], whole: bool) -> Columns:
         measurement = self.measurement_of(series.venue)
         opened = [part for span in spans for part in await self.open_parts(series, span)]
-        found = _joined([await self._place.candles(measurement, series, part) for part in opened])
+        found = _joined([await self._database.candles(measurement, series, part) for part in opened])
         return _only_whole(found) if whole else found
 
     async def _slices(self, series: Series, span: TimeRange) -> list[TimeRange]:
@@ -336,7 +336,7 @@ class CandleReader:
         step_ms = _CANDLES_PER_QUERY * series.interval.ms
         if span.end_ms - span.start_ms <= step_ms:
             return [span] if span else []
-        edges = await self._place.edges(self.measurement_of(series.venue), series, span)
+        edges = await self._database.edges(self.measurement_of(series.venue), series, span)
         return list(parts(edges.clip(span), step_ms)) if edges else []
 
 

@@ -36,8 +36,8 @@ Laid = Sequence[tuple[Series, Revision, int]]
 class RevisionBook:
     """The revisions of one database; `oldest_ms` returns the first minute that can be written, if any is dropped."""
 
-    def __init__(self, place: Database, oldest_ms: Callable[[], int | None]) -> None:
-        self._place = place
+    def __init__(self, database: Database, oldest_ms: Callable[[], int | None]) -> None:
+        self._database = database
         self._oldest_ms = oldest_ms
 
     async def of(self, series: Series, span: TimeRange) -> list[Revision]:
@@ -84,10 +84,10 @@ class RevisionBook:
         )
 
     async def _points(self, series: Series, span: TimeRange) -> list[tuple[int, tuple[Any, ...]]]:
-        return await self._place.rows(REVISIONS, _FIELDS, series, span)
+        return await self._database.rows(REVISIONS, _FIELDS, series, span)
 
     async def _send(self, lines: Sequence[str]) -> None:
-        await send_lines(self._place, REVISIONS, lines)
+        await send_lines(self._database, REVISIONS, lines)
 
 
 def _line(series: Series, revision: Revision, time_ms: int) -> str:

@@ -32,15 +32,15 @@ _FILLS_READ: Final = 1_000_000
 class RunBook:
     """The runs of one database."""
 
-    def __init__(self, place: Database) -> None:
-        self._place = place
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
     async def add(self, run: RunRecord, keep_days: int | None) -> None:
         """Remember a run, and forget those that are too old."""
-        await send_lines(self._place, RUNS, [point_line(key_of(RUNS, {}), _run_fields(run), run.ended_ms)])
+        await send_lines(self._database, RUNS, [point_line(key_of(RUNS, {}), _run_fields(run), run.ended_ms)])
         if run.fills:
             interval = Interval.parse(run.interval)
-            await send_lines(self._place, GAP_FILLS, [_fill_line(one, interval, run) for one in run.fills])
+            await send_lines(self._database, GAP_FILLS, [_fill_line(one, interval, run) for one in run.fills])
         if keep_days is not None:
             await self._forget(run.ended_ms - keep_days * DAY_MS)
 
@@ -48,8 +48,8 @@ class RunBook:
         """Delete runs before `before_ms`, if there are any: a DELETE at every run would be work for a server."""
         too_old = TimeRange(-LAST_MS, before_ms)
         for measurement, field in ((RUNS, "version"), (GAP_FILLS, "error")):
-            if await self._place.last_rows(measurement, {field: str}, 1, span=too_old):
-                await self._place.forget(measurement, too_old)
+            if await self._database.last_rows(measurement, {field: str}, 1, span=too_old):
+                await self._database.forget(measurement, too_old)
 
     async def newest(self, last: int, series: Series | None, *, failed: bool) -> list[RunRecord]:
         """See Store.runs."""
@@ -75,7 +75,7 @@ class RunBook:
         """Return runs by the time of their point, newest first."""
         return {
             time_ms: RunRecord.of(ms_of(began), time_ms, ms_of(start), ms_of(end), dict(zip(FACTS, facts, strict=True)))
-            for time_ms, (began, start, end, *facts) in await self._place.last_rows(
+            for time_ms, (began, start, end, *facts) in await self._database.last_rows(
                 RUNS, _RUN, last, span=span, unless=unless
             )
         }
@@ -90,7 +90,7 @@ class RunBook:
     ) -> dict[int, list[GapFill]]:
         """Return what was filled, by the time of the run, in the order of names."""
         found: dict[int, list[GapFill]] = {}
-        rows = await self._place.last_rows(GAP_FILLS, _FILL, last, span=span, series=series, unless=unless)
+        rows = await self._database.last_rows(GAP_FILLS, _FILL, last, span=span, series=series, unless=unless)
         for time_ms, cells in sorted(rows, key=lambda row: row[1][:2]):
             found.setdefault(time_ms, []).append(_fill(*cells))
         return found

@@ -103,9 +103,9 @@ class SealBook:
     """The days of the series that this run has looked at or written to. Notes nothing before `open`."""
 
     def __init__(
-        self, place: Database, measurement_of: Callable[[str], str], oldest_ms: Callable[[], int | None]
+        self, database: Database, measurement_of: Callable[[str], str], oldest_ms: Callable[[], int | None]
     ) -> None:
-        self._place = place
+        self._database = database
         self._measurement_of = measurement_of
         self._oldest_ms = oldest_ms
         self._open = False
@@ -199,7 +199,7 @@ class SealBook:
         ]
         try:
             for i in range(0, len(lines), _LINES_PER_WRITE):
-                verdict = await self._place.write("".join(lines[i : i + _LINES_PER_WRITE]).encode())
+                verdict = await self._database.write("".join(lines[i : i + _LINES_PER_WRITE]).encode())
                 if verdict.kind != "ok":
                     log.warning("days not sealed reason=%s", verdict.reason)
         except StoreError as exc:

@@ -76,7 +76,7 @@ class InfluxStore(StoreBase):
     """Candles in a database of an InfluxDB server; an async context manager (see laklak.stores.base.Store).
 
     Args:
-        place: the database, in the language of its server.
+        database: the database, in the language of its server.
         state_dir: the folder of the lock that keeps out a second backfill of this machine.
         create: make a missing database if the rights allow. Without it reading returns nothing then, and writing
             fails.
@@ -98,7 +98,7 @@ class InfluxStore(StoreBase):
 
     def __init__(
         self,
-        place: Database,
+        database: Database,
         *,
         state_dir: str | Path,
         create: bool,
@@ -110,8 +110,8 @@ class InfluxStore(StoreBase):
         start_wait_s: float = 0.0,
         refusal_wait_s: float = 0.0,
     ) -> None:
-        self._place = place
-        self._address = place.address
+        self._database = database
+        self._address = database.address
         self._state_dir = os.path.abspath(state_dir)
         self._create = create
         self._max_wait_s = max_wait_s
@@ -148,38 +148,38 @@ class InfluxStore(StoreBase):
     @property
     def retention(self) -> Retention:
         """How long the server keeps what is written, once entered."""
-        return self._place.retention
+        return self._database.retention
 
     @property
     def heard_s(self) -> float | None:
         """When anything last came from the server (monotonic); None before that."""
-        return self._place.caller.heard_s
+        return self._database.caller.heard_s
 
     @property
     def waiting(self) -> Waiting | None:
         """What keeps the server from answering; None while it works."""
-        return self._place.caller.waiting
+        return self._database.caller.waiting
 
     async def _open(self) -> None:
-        place, caller = self._place, self._place.caller
+        database, caller = self._database, self._database.caller
         caller.patience_s = min(OPENING_PATIENCE_S, self._max_wait_s)
         caller.start_wait_s, caller.refusal_wait_s = self._start_wait_s, self._refusal_wait_s
-        opened = await place.open(create=self._create)
+        opened = await database.open(create=self._create)
         self._version, self._clock_ahead_ms = opened.version, opened.clock_ahead_ms
         self._new, self._nothing = opened.made, not opened.exists
         if opened.exists:
             await self._check_schema()
-            self._types = FieldTypes(place)
-            self._reader = self._opened = CandleReader(place, self._types, self._measurement, self._oldest_ms)
-            self._contents = Contents(place, self._reader, self._types, self._measurement)
-            self._absences = AbsenceBook(place, self._reader, self._oldest_ms)
-            self._provenance = provenance_book(place, self._oldest_ms)
-            self._revisions = RevisionBook(place, self._oldest_ms)
-            self._files = FileBook(place, self._oldest_ms)
+            self._types = FieldTypes(database)
+            self._reader = self._opened = CandleReader(database, self._types, self._measurement, self._oldest_ms)
+            self._contents = Contents(database, self._reader, self._types, self._measurement)
+            self._absences = AbsenceBook(database, self._reader, self._oldest_ms)
+            self._provenance = provenance_book(database, self._oldest_ms)
+            self._revisions = RevisionBook(database, self._oldest_ms)
+            self._files = FileBook(database, self._oldest_ms)
             self._writer = CandleWriter(
-                place,
+                database,
                 self._reader,
-                DeadLetter(self._dead_letter, place.replay_remarks(self._dead_letter)),
+                DeadLetter(self._dead_letter, database.replay_remarks(self._dead_letter)),
                 lines_per_batch=self._lines_per_batch,
                 in_flight=self._in_flight,
             )
@@ -187,7 +187,7 @@ class InfluxStore(StoreBase):
         caller.patience_s = self._max_wait_s
 
     async def _check_schema(self) -> None:
-        newest = await self._place.newest_schema() or SCHEMA_VERSION
+        newest = await self._database.newest_schema() or SCHEMA_VERSION
         if newest > SCHEMA_VERSION:
             raise StoreUnavailable(
                 f"{self.display} was written by a newer laklak (store version {newest}, known here {SCHEMA_VERSION})",
@@ -203,7 +203,7 @@ class InfluxStore(StoreBase):
                     await self._opened.seals.send_all()
                 self._opened.seals.stop()
         finally:
-            await self._place.close()
+            await self._database.close()
 
     def exclusive(self) -> AbstractContextManager[object]:
         """Return the lock that a backfill takes, one at a time on this machine; StoreBusy on entering.
@@ -245,15 +245,15 @@ class InfluxStore(StoreBase):
 
     async def examine(self) -> Sequence[Finding]:
         """Look at the server, its clock, the right to write or to make the database, retention, and who fills it."""
-        found = [examine.server_finding(self._place, self._version), examine.clock_finding(self._clock_ahead_ms)]
+        found = [examine.server_finding(self._database, self._version), examine.clock_finding(self._clock_ahead_ms)]
         if self._nothing:
-            found.append(await examine.making_finding(self._place))
+            found.append(await examine.making_finding(self._database))
         else:
-            found.append(await examine.write_finding(self._place))
+            found.append(await examine.write_finding(self._database))
             found.append(examine.retention_finding(self.retention))
             started_s = anyio.current_time()
-            found += await examine.types_findings(self._place, self._contents)
-            found += await examine.doubles_findings(self._place, self._contents)
+            found += await examine.types_findings(self._database, self._contents)
+            found += await examine.doubles_findings(self._database, self._contents)
             left_s = _LOOKS_S - (anyio.current_time() - started_s)
             points_s = min(_POINTS_S, max(left_s, _POINTS_LEAST_S))
             found += await odd_points_findings(self._contents, self._reader, points_s)
@@ -309,7 +309,7 @@ class InfluxStore(StoreBase):
         return await self._revisions.of(series, span) if span and not self._nothing else []
 
     async def absence_counts(self) -> Sequence[AbsenceCount]:
-        return [] if self._nothing else await self._place.absence_counts()
+        return [] if self._nothing else await self._database.absence_counts()
 
     async def read(self, series: Series, span: TimeRange, *, last: int | None = None, whole: bool = True) -> Columns:
         if self._nothing:
@@ -327,7 +327,7 @@ class InfluxStore(StoreBase):
         """Whether the candles here came from a real venue or a simulator; None without candles."""
         if self._nothing:
             return None
-        origin = await self._place.last_origin()
+        origin = await self._database.last_origin()
         if origin is None or not (await self._contents.series() or await self._absences.any()):
             return None
         known: Origin = "simulated" if origin == "simulated" else "real"
@@ -370,13 +370,13 @@ class InfluxStore(StoreBase):
             raise StoreUnavailable(
                 f"{where} keeps other types than floats: {conflicts}",
                 hint=f"InfluxDB would refuse every candle of {iso(span.start_ms)} to {iso(span.end_ms)}: "
-                f"{self._place.types_remedy(measurement, closed[0].shard)}",
+                f"{self._database.types_remedy(measurement, closed[0].shard)}",
             )
         return [
             ClosedSpan(
                 one.span,
                 f"{measurement} keeps other types than floats there ({one.conflicts})",
-                self._place.types_remedy(measurement, one.shard),
+                self._database.types_remedy(measurement, one.shard),
             )
             for one in closed
         ]
@@ -474,15 +474,15 @@ class InfluxStore(StoreBase):
 
     async def record_run(self, run: RunRecord, *, keep_days: int | None = None) -> None:
         self._must_exist()
-        await RunBook(self._place).add(run, keep_days)
+        await RunBook(self._database).add(run, keep_days)
 
     async def runs(self, last: int, *, series: Series | None = None, failed: bool = False) -> list[RunRecord]:
-        return [] if self._nothing else await RunBook(self._place).newest(last, series, failed=failed)
+        return [] if self._nothing else await RunBook(self._database).newest(last, series, failed=failed)
 
     async def notes(self) -> list[Note]:
         if self._nothing:
             return []
-        found = await self._place.notes()
+        found = await self._database.notes()
         self._newest_note_ms = max((time_ms for time_ms, _ in found), default=0)
         return [note for _, note in found if note.value]
 
@@ -508,7 +508,7 @@ class InfluxStore(StoreBase):
         await self._send(measurement, point_line(key_of(measurement, {}), fields, time_ms))
 
     async def _send(self, measurement: str, lines: str) -> None:
-        verdict = await self._place.write(lines.encode())
+        verdict = await self._database.write(lines.encode())
         if verdict.kind != "ok":
             address = self._address
             raise StoreError(

@@ -35,14 +35,14 @@ class StretchBook(Generic[R]):
 
     def __init__(
         self,
-        place: Database,
+        database: Database,
         measurement: str,
         fields: Mapping[str, type[str] | type[int]],
         read: Callable[[TimeRange, Sequence[Any]], R],
         spell: Callable[[R], Fields],
         oldest_ms: Callable[[], int | None],
     ) -> None:
-        self._place = place
+        self._database = database
         self._measurement = measurement
         self._fields = {**fields, "end_time": int}
         self._first = next(iter(fields))
@@ -63,7 +63,7 @@ class StretchBook(Generic[R]):
         if series not in await self._last():
             return []
         if anew or series not in self._rows:
-            found = await self._place.rows(self._measurement, self._fields, series, ALL_TIME)
+            found = await self._database.rows(self._measurement, self._fields, series, ALL_TIME)
             if anew or series not in self._rows:
                 self._rows[series] = self._disjoint(found)
         return self._rows[series]
@@ -96,7 +96,7 @@ class StretchBook(Generic[R]):
     async def _last(self) -> dict[Series, R | None]:
         """Return the last stretch of every series that ever had one; None if its point was withdrawn."""
         if self._newest is None:
-            found = await self._place.newest(self._measurement, self._fields)
+            found = await self._database.newest(self._measurement, self._fields)
             newest: dict[Series, R | None] = {}
             for series, (start_ms, cells) in found.items():
                 span = TimeRange(start_ms, cells[-1])
@@ -138,7 +138,7 @@ class StretchBook(Generic[R]):
                 self._rows[series] = kept
             newest[series] = kept[-1] if kept else None
         try:
-            await send_lines(self._place, self._measurement, lines)
+            await send_lines(self._database, self._measurement, lines)
         except BaseException:
             # What the server has of it is unknown.
             self._newest = None
@@ -159,7 +159,7 @@ class StretchBook(Generic[R]):
     def _by_shard(self, row: R) -> Iterator[R]:
         start_ms = row.span.start_ms
         while start_ms < row.span.end_ms:
-            end_ms = min(row.span.end_ms, self._place.retention.shard_end_ms(start_ms))
+            end_ms = min(row.span.end_ms, self._database.retention.shard_end_ms(start_ms))
             yield row.over(TimeRange(start_ms, end_ms))
             start_ms = end_ms
 
@@ -178,13 +178,13 @@ class StretchBook(Generic[R]):
         return rows
 
 
-async def send_lines(place: Database, measurement: str, lines: Iterable[str]) -> None:
+async def send_lines(database: Database, measurement: str, lines: Iterable[str]) -> None:
     """Write points of a measurement of ours; StoreError if the server does not take them."""
     waiting = list(lines)
     for i in range(0, len(waiting), _LINES_PER_WRITE):
-        verdict = await place.write("".join(waiting[i : i + _LINES_PER_WRITE]).encode())
+        verdict = await database.write("".join(waiting[i : i + _LINES_PER_WRITE]).encode())
         if verdict.kind != "ok":
-            address = place.address
+            address = database.address
             raise StoreError(
                 f"InfluxDB at {address.server} does not take a point of {measurement}: {verdict.reason}",
                 hint=f"look at the measurement {measurement} of the {address.noun} {address.database}",

@@ -49,8 +49,8 @@ class Cell:
 class FieldTypes:
     """Finds the closed stretches of the measurements of one database; asks about each shard once."""
 
-    def __init__(self, place: Database) -> None:
-        self._place = place
+    def __init__(self, database: Database) -> None:
+        self._database = database
         self._lock = anyio.Lock()
         self._kinds: dict[str, Mapping[str, frozenset[str]]] = {}
         self._shards: list[Cell] | None = None
@@ -61,7 +61,7 @@ class FieldTypes:
         """Return a candle's fields that are no floats somewhere in a measurement, with these types; looked up once."""
         known = self._kinds.get(measurement)
         if known is None:
-            look = await self._place.look()
+            look = await self._database.look()
             kinds = {} if look is None else await look.kinds(measurement)
             others = {field: frozenset(own - {_FLOAT}) for field, own in sorted(kinds.items())}
             known = self._kinds[measurement] = {field: own for field, own in others.items() if own}
@@ -70,7 +70,7 @@ class FieldTypes:
     async def closed(self, measurement: str, span: TimeRange) -> list[ClosedStretch]:
         """Return the closed stretches that `span` touches, in order and disjoint; a shard with a number comes whole."""
         kinds = await self.mixed(measurement)
-        look = await self._place.look() if kinds and span else None
+        look = await self._database.look() if kinds and span else None
         if look is None:
             return []
         async with self._lock:
@@ -106,7 +106,7 @@ class FieldTypes:
         if not await self.mixed(measurement):
             return [span] if span else []
         closed = [one.span for one in await self.closed(measurement, span)]
-        starts = {one.start_ms for one in closed} if self._place.looks_past_ends else set()
+        starts = {one.start_ms for one in closed} if self._database.looks_past_ends else set()
         outside, _ = parted([span] if span else [], closed)
         return [TimeRange(one.start_ms, one.end_ms - (one.end_ms in starts)) for one in outside]
 
@@ -148,7 +148,7 @@ class FieldTypes:
 
     def _by_policy(self, span: TimeRange) -> Iterator[TimeRange]:
         """Yield whole days, cut where shards are by today's policy."""
-        retention = self._place.retention
+        retention = self._database.retention
         for day in TimeRange(span.start_ms - span.start_ms % DAY_MS, span.end_ms).days():
             start_ms = day.start_ms
             end_ms = start_ms + DAY_MS

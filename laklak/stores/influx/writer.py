@@ -61,14 +61,14 @@ class CandleWriter:
 
     def __init__(
         self,
-        place: Database,
+        database: Database,
         reader: CandleReader,
         dead_letter: DeadLetter,
         *,
         lines_per_batch: int,
         in_flight: int,
     ) -> None:
-        self._place = place
+        self._database = database
         self._reader = reader
         self._dead_letter = dead_letter
         self._lines_per_batch = lines_per_batch
@@ -114,7 +114,7 @@ class CandleWriter:
             await self._send(batch, refused)
 
     async def _send(self, batch: Batch, refused: dict[int, list[int]]) -> None:
-        verdict = await self._place.write(b"".join([piece.lines() for piece in batch]))
+        verdict = await self._database.write(b"".join([piece.lines() for piece in batch]))
         if verdict.kind == "lines refused":
             await self._find_refused(batch, verdict.reason, refused)
         elif verdict.kind == "send less":
@@ -147,7 +147,7 @@ class CandleWriter:
         return [part for first, stop in _runs(rows) for part in self._by_shard(piece.part(first, stop))]
 
     def _by_shard(self, piece: Piece) -> Iterator[Piece]:
-        times, shard_of = piece.candles.open_times, self._place.retention.shard_of
+        times, shard_of = piece.candles.open_times, self._database.retention.shard_of
         first = piece.start
         for i in range(piece.start + 1, piece.stop + 1):
             if i == piece.stop or shard_of(times[i]) != shard_of(times[first]):
@@ -155,7 +155,7 @@ class CandleWriter:
                 first = i
 
     def _shard_of(self, piece: Piece) -> int:
-        return self._place.retention.shard_of(piece.span.start_ms)
+        return self._database.retention.shard_of(piece.span.start_ms)
 
     async def _refuse(self, pieces: Sequence[Piece], reason: str, refused: dict[int, list[int]]) -> None:
         for delivery, of_one in groupby(pieces, key=lambda piece: piece.delivery):

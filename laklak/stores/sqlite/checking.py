@@ -1,4 +1,4 @@
-"""What is to be known of a SQLite store before a backfill: functions on a connection that writes nothing."""
+"""Checks of a SQLite store before a backfill: functions on a connection that writes nothing."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from laklak.text import counted
 # How long `examine` waits for another writer.
 _PROBE_S: Final = 2.0
 
-# Of times only those that are numbers say when: texts and blobs are greater than any.
+# Only times that are numbers name a moment: texts and blobs are greater than any number.
 _ODD_SERIES: Final = f"""
 SELECT series_id, venue || ':' || symbol || ':' || interval, count(*),
 min(CASE WHEN open_time < '' THEN open_time END), max(CASE WHEN open_time < '' THEN open_time END)
@@ -26,7 +26,7 @@ WHERE {ODD} GROUP BY series_id ORDER BY 2"""  # noqa: S608, made of constants
 
 _SERIES_SHOWN: Final = 5
 
-# No index knows them, for which minutes are on the grid depends on the series.
+# No index has them: which minutes are on the grid depends on the series.
 _LONGER: Final = """
 SELECT id, venue || ':' || symbol || ':' || interval, interval FROM series
 WHERE interval <> '1m' AND EXISTS (SELECT 1 FROM candle WHERE series_id = id) ORDER BY 2"""
@@ -56,7 +56,7 @@ def examine(turn: Turn) -> list[Finding]:
 
 
 def _odd_finding(turn: Turn) -> list[Finding]:
-    """A warning for each series where people have put what is no candle of any interval; quick, by the index."""
+    """Return a warning for each series with rows that are no candle of any interval; quick, by the index."""
     try:
         series = turn.connection.execute(_ODD_SERIES).fetchall()
     except sqlite3.OperationalError:
@@ -82,7 +82,7 @@ def _odd_finding(turn: Turn) -> list[Finding]:
 
 
 def _minutes_off_grid(turn: Turn) -> list[Finding]:
-    """A warning for each series of a longer interval that has whole minutes off its grid."""
+    """Return a warning for each series of a longer interval that has whole minutes off its grid."""
     found: list[Finding] = []
     unread: list[Finding] = []
     series = turn.connection.execute(_LONGER).fetchall()
@@ -92,7 +92,7 @@ def _minutes_off_grid(turn: Turn) -> list[Finding]:
             text = (
                 f"minutes off a longer grid were looked for in {done:,} of {len(series):,} series within {_LOOK_S:g} s"
             )
-            # No fault: of a large store it is always so.
+            # No fault: a large store always takes longer.
             unread = [Finding("ok", text, "a backfill looks at all of its range, and names what is no candle")]
             break
         where = _MINUTES_OFF.format(series_id, Interval.parse(interval).ms)

@@ -1,4 +1,4 @@
-"""How candles are read out of a SQLite store: functions on a connection."""
+"""Reading candles from a SQLite store: functions on a connection."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from laklak.stores.sqlite.schema import SERIES_ID, SOUND
 
 _FETCH_ROWS: Final = 4096
 
-# Newest first, so that `last` stops early; a negative LIMIT is none.
+# Newest first, so that `last` stops early; a negative LIMIT means no limit.
 READ: Final = """
 SELECT open_time, open, high, low, close, volume FROM candle
 WHERE series_id = (SELECT id FROM series WHERE venue = ? AND symbol = ? AND interval = ?)
@@ -23,13 +23,13 @@ ORDER BY open_time DESC LIMIT ?"""
 READ_WHOLE: Final = READ.replace("ORDER BY", f"AND {SOUND}\nORDER BY")
 READ_OLDEST: Final = READ_WHOLE.replace(" DESC", "")
 
-# The same for a driver that takes no parameters: numbers only.
+# The same for a driver without parameters: numbers only.
 READ_MANY: Final = f"""
 SELECT open_time, open, high, low, close, volume FROM candle
 WHERE series_id = {{}} AND open_time >= {{}} AND open_time < {{}} AND open_time % {{}} = 0
 AND typeof(open_time) = 'integer' AND {SOUND} ORDER BY open_time"""  # noqa: S608, made of constants and numbers
 
-# A text for a time is greater than any number, and in no range.
+# A text as time is greater than any number, and in no range.
 _ROWS_AT_MOST: Final = f"""
 SELECT id, (SELECT min(open_time) FROM candle WHERE series_id = id AND open_time >= ? AND open_time < ?),
 (SELECT max(open_time) FROM candle WHERE series_id = id AND open_time >= ? AND open_time < ?)
@@ -45,7 +45,7 @@ def on_grid(series: Series, span: TimeRange) -> tuple[str | int, ...]:
 
 
 def rows_at_most(series: Series, span: TimeRange, turn: Turn) -> tuple[int, int] | None:
-    """The id of a series and how many candles it can have in `span`; None where it has none."""
+    """Return the id of a series and how many candles it can have in `span`; None if it has none."""
     bounds = (span.start_ms, span.end_ms)
     names = (series.venue, series.symbol, series.interval.name)
     row = turn.connection.execute(_ROWS_AT_MOST, (*bounds, *bounds, *names)).fetchone()
@@ -55,7 +55,7 @@ def rows_at_most(series: Series, span: TimeRange, turn: Turn) -> tuple[int, int]
 
 
 def read_columns(sql: str, parameters: tuple[object, ...], turn: Turn) -> Columns:
-    """Candles, oldest first; the statement has ORDER BY open_time, with or without DESC."""
+    """Return candles, oldest first; the statement has ORDER BY open_time, with or without DESC."""
     # Into flat arrays, slice by slice: a list of rows of float objects would take eight times the memory.
     columns: list[array[Any]] = [array("q"), *(array("d") for _ in range(5))]
     cursor = turn.connection.execute(sql, parameters)
@@ -70,7 +70,7 @@ def read_columns(sql: str, parameters: tuple[object, ...], turn: Turn) -> Column
 
 
 def _numbers(typecode: str, cells: Sequence[Any]) -> array[Any]:
-    """Cells as numbers; text that another program wrote into the table becomes NaN, which is no candle."""
+    """Turn cells into numbers; text that another program wrote becomes NaN, which is no candle."""
     try:
         return array(typecode, cells)
     except TypeError:

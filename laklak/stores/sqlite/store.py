@@ -1,8 +1,8 @@
-"""The SQLite store: one file, readable by any program while it is written.
+"""The SQLite store: one file, which any program can read while it is written.
 
-One thread with one connection writes, two others read beside it (WAL), so nothing here runs on the event loop and a
-long count is not in the way of a write.  Everything a query gives comes in as few rows as possible: each row is a
-fight for the interpreter lock beside a busy loop.
+One thread with one connection writes, two others read beside it (WAL): nothing here runs on the event loop, and a long
+count does not delay a write. Queries return as few rows as possible, since each row competes with a busy event loop for
+the interpreter lock.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ T = TypeVar("T")
 
 _READERS: Final = 2
 
-# A store without candles and absences has no origin, whatever a run has announced that then got nothing.
+# A store without candles and absences has no origin, even if a run announced one and then got nothing.
 _ORIGIN: Final = """
 SELECT value FROM meta WHERE key = 'origin'
 AND (EXISTS (SELECT 1 FROM candle) OR EXISTS (SELECT 1 FROM absence) OR EXISTS (SELECT 1 FROM absent_span))"""
@@ -74,7 +74,7 @@ _REVISIONS: Final = f"""
 SELECT open_time, old, new, source, why, revised_at FROM revision
 WHERE series_id = ({SERIES_ID}) AND open_time >= ? AND open_time < ? ORDER BY open_time, id"""  # noqa: S608, made of constants
 
-# Few, and the end of a file says little of where it begins: all of a series are looked through.
+# They are few, and a file's end says little about its start: the query looks through all files of a series.
 _BULK_FILES: Final = f"""
 SELECT start_time, end_time, name, sha256, run FROM bulk_file
 WHERE series_id = ({SERIES_ID}) AND start_time < ? AND end_time > ? ORDER BY start_time, end_time"""  # noqa: S608, made of constants
@@ -96,13 +96,13 @@ class SqliteStore(StoreBase):
 
     Args:
         path: the file; `~` is not expanded here.
-        create: make the file when it is missing or empty. Without it such a file stays as it is, reading gives
+        create: make the file if it is missing or empty. Without it such a file stays as it is, reading gives
             nothing and writing fails.
-        display: how the store is named to people; by default the URL of `path` from the root on, since the same name
-            is another store in another folder.
+        display: the store's name for people; by default the URL of the absolute `path`, since a relative one
+            means another store in another folder.
 
     Raises:
-        StoreUnavailable: on entering, when the file cannot be used or is not ours.
+        StoreUnavailable: on entering, if the file cannot be used or is not ours.
     """
 
     bytes_per_candle: int = 66
@@ -118,7 +118,7 @@ class SqliteStore(StoreBase):
         self._identity: tuple[int, int] | None = None
         translate = partial(sqlite_file.translate, path=self.path)
         self._writer = Lane("laklak-sqlite-writer", partial(sqlite_file.open_writer, self.path), translate)
-        # Whether the file may not be written to, and then, where nobody else does either, what it was like.
+        # Whether the file may not be written to; if nobody else writes to it either, its time and size.
         self._kept = False
         self._still: tuple[int, int] | None = None
         self._readers = [
@@ -130,24 +130,24 @@ class SqliteStore(StoreBase):
 
     @property
     def display(self) -> str:
-        """The store's URL as it may be shown."""
+        """The store's URL, safe to show."""
         return self._display
 
     @property
     def identity(self) -> str:
-        """The file itself, or its place while there is none."""
+        """The file's identity; its path while there is no file."""
         found = sqlite_file.identity(self.path)
         return f"sqlite:{self.path}" if found is None else "sqlite:{}:{}".format(*found)
 
     @property
     def heard_s(self) -> float | None:
-        """When a question or a write last came to its end; None while none has."""
+        """When a question or a write last ended (monotonic); None before the first."""
         ends = (lane.ended_s for lane in (self._writer, *self._readers))
         return max((end_s for end_s in ends if end_s is not None), default=None)
 
     @property
     def waiting(self) -> Waiting | None:
-        """Another program that holds the file, with a transaction of its own; None while there is none."""
+        """Another program that holds the file with its own transaction; None if there is none."""
         since_s = self._writer.blocked_since_s
         if since_s is None:
             return None
@@ -165,20 +165,20 @@ class SqliteStore(StoreBase):
             try:
                 await self._writer.run(lambda turn: None)
             except StoreFull as exc:
-                # Before anything was fetched there is nothing to end: the place is just no place for a store.
+                # Nothing was fetched yet, so no run ends: the place is unfit for a store.
                 raise StoreUnavailable(str(exc), hint="make room, or choose another file with --store") from exc
             self._identity = sqlite_file.identity(self.path)
 
     async def close(self) -> None:
-        """End the threads; the log goes into the file unless another connection is in the way. Idempotent."""
+        """End the threads; merge the log into the file unless another connection is in the way. Idempotent."""
         async with AsyncExitStack() as lanes:
-            # Last in, first out: the readers let go before the log is brought in.
+            # Last in, first out: the readers let go before the log is merged.
             lanes.push_async_callback(self._writer.close, sqlite_file.checkpoint)
             for reader in self._readers:
                 lanes.push_async_callback(reader.close)
 
     def exclusive(self) -> AbstractContextManager[object]:
-        """The lock that a backfill takes, so that there is one at a time; raises StoreBusy on entering.
+        """The lock of a backfill, so that only one runs at a time; raises StoreBusy on entering.
 
         Readers and other writers need no lock.
         """
@@ -187,13 +187,13 @@ class SqliteStore(StoreBase):
         return contextlib.nullcontext() if self._nothing else StoreLock.for_file(self.path)
 
     async def describe(self) -> StoreInfo:
-        """What the store holds; candles are counted only where that is quick."""
+        """Describe the store; candles are counted only if that is quick."""
         if self._nothing:
             return StoreInfo("new file", sqlite_file.free_bytes(self.path))
         return await self._ask(partial(contents.describe, self.path, self._new))
 
     async def examine(self) -> Sequence[Finding]:
-        """The versions, the right to write, proven by an empty transaction, and who fills it."""
+        """The versions, the right to write (proven by an empty transaction), and who fills the store."""
         if refusal := sqlite_file.no_right(self.path):
             return [Finding.of(refusal)]
         if self._nothing:
@@ -204,19 +204,19 @@ class SqliteStore(StoreBase):
         return [*found, StoreLock.for_file(self.path).examine()]
 
     async def holdings(self) -> dict[Series, TimeRange]:
-        """Every series with a candle, hole or reject: from its first to the end of its last, on the grid."""
+        """Return every series with a candle, hole or reject: from its first to the end of its last, on the grid."""
         if self._nothing:
             return {}
         return await self._ask(contents.holdings)
 
     async def odd(self, series: Series, span: TimeRange, *, anew: bool = False) -> Oddities:
-        """See Store. Nothing is ever believed here: the file itself knows what is odd in it."""
+        """See Store. No earlier note is trusted: the file itself shows what is odd in it."""
         if self._nothing or not span:
             return Oddities()
         return await self._ask(partial(odd_rows.odd, self.path, series, span))
 
     async def foreign(self, series: Series, span: TimeRange) -> Foreign | None:
-        """Nothing: a table has the columns that it has, and a row one series."""
+        """Nothing: a table has fixed columns, and a row belongs to one series."""
         return NOTHING_FOREIGN
 
     async def count(self, series: Series, span: TimeRange) -> int:
@@ -237,12 +237,12 @@ class SqliteStore(StoreBase):
         return await self._ask(partial(absences.absences, series, span))
 
     def pack(self, candles: Candles) -> Candles:
-        """The candles as flat columns."""
+        """Return the candles as flat columns."""
         return pack(candles)
 
     async def write(self, deliveries: Sequence[Delivery]) -> Written:
         await self._change(partial(write_deliveries, deliveries=deliveries))
-        # SQLite goes on writing into a file that has lost its name, where the candles would never be found.
+        # SQLite keeps writing to a file that lost its name, where nobody would find the candles.
         if sqlite_file.identity(self.path) != self._identity:
             raise StoreError(
                 f"the store {self.path} was deleted or replaced while it was being filled",
@@ -286,7 +286,7 @@ class SqliteStore(StoreBase):
         return await self._ask(partial(read_columns, READ_WHOLE if whole else READ, (*on_grid(series, span), limit)))
 
     async def batches(self, series: Series, span: TimeRange) -> AsyncGenerator[Columns]:
-        """See Store. Many rows come of a process beside this one (laklak.stores.sqlite.bulk), in one transaction."""
+        """See Store. Many rows come from a separate process (laklak.stores.sqlite.bulk), in one transaction."""
         if self._nothing:
             return
         found = await self._ask(partial(rows_at_most, series, span))
@@ -305,7 +305,7 @@ class SqliteStore(StoreBase):
                     yield part
                 return
             except bulk.DriverFailed:
-                # What keeps it from its work keeps us from ours, or does not; here it has a name.
+                # If the cause stops us too, the read below names it.
                 log.info("the driver gave rows up to %d only: read without it", start_ms)
             finally:
                 reading.close()
@@ -373,7 +373,7 @@ class SqliteStore(StoreBase):
         return sqlite_file.open_reader(self.path)
 
     def _check_untouched(self) -> None:
-        """A file that is read as it stands has no snapshots: what somebody writes meanwhile may be there by half."""
+        """A file read as it stands has no snapshots: a concurrent write may show by half."""
         if self._still is not None and sqlite_file.stillness(self.path) != self._still:
             raise StoreError(
                 f"the store {self.path}, which may only be read, was written to meanwhile",

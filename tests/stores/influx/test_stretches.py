@@ -112,13 +112,13 @@ def test_a_run_every_minute_asks_for_no_provenance_but_once(use, series, deliver
 
     async def later(store):
         asked = []
-        rows = store._place.rows
+        rows = store._database.rows
 
         async def count(*question):
             asked.append(question)
             return await rows(*question)
 
-        monkeypatch.setattr(store._place, "rows", count)
+        monkeypatch.setattr(store._database, "rows", count)
         for number in range(2, 9):
             await store.write([minute(number, number + 1)])
         return len(asked), await store.provenance(series, DAYS)
