@@ -46,45 +46,62 @@ def plan_chunks(series: Series, missing: Iterable[TimeRange], tiers: Tiers, page
     and nowhere else; among all such plans this is one of the least weight, and of the fewest requests of these: 1440
     scattered minutes are two pages, not 1440 requests.
     """
-    step_ms = series.interval.ms
     ranges = [part for part in missing if part]
-    starts = [part.start_ms for part in ranges]
-    sizes = [*(size for size, _ in tiers if size < page), page]
-    # Ways to ask for all that lies before a minute that is missing, the cheapest for each; where the last one ends, all
-    # is asked.  By size only the widest request is a choice: further for the same weight is never worse.
-    ways = {start_ms: _Way(0, 0, None, TimeRange(start_ms, start_ms), slice(0)) for start_ms in starts[:1]}
-    heap = [(at_ms, 0) for at_ms in ways]
+    ways = _Ways(ranges, series.interval.ms, tiers, page)
     for turn in count(1):
-        if not heap:
+        if not ways.heap:
             return
-        at_ms, place = heappop(heap)
-        way = ways.pop(at_ms)
-        if not ways:
+        at_ms, place = heappop(ways.heap)
+        way = ways.open.pop(at_ms)
+        if not ways.open:
             yield from way.decided(series, ranges)
-        elif any(other.cost <= way.cost for other in ways.values()):
+        elif any(other.cost <= way.cost for other in ways.open.values()):
             continue
         elif not turn % _DECIDED_EVERY:
-            yield from _shared([way, *ways.values()]).decided(series, ranges)
-        if place == len(ranges):
-            continue
-        for size in sizes:
+            yield from _shared([way, *ways.open.values()]).decided(series, ranges)
+        if place < len(ranges):
+            ways.go_on(way, at_ms, place)
+
+
+class _Ways:
+    """The ways to ask for all that lies before a minute that is missing, the cheapest for each such minute.
+
+    Where the last one ends, all is asked.  By size only the widest request is a choice: further for the same weight is
+    never worse.  `heap`: the minutes, and the range that each is in or before.
+    """
+
+    def __init__(self, ranges: Sequence[TimeRange], step_ms: int, tiers: Tiers, page: int) -> None:
+        self._ranges = ranges
+        self._starts = [part.start_ms for part in ranges]
+        self._step_ms = step_ms
+        self._tiers = tiers
+        self._page = page
+        self._sizes = [*(size for size, _ in tiers if size < page), page]
+        self.open = {at_ms: _Way(0, 0, None, TimeRange(at_ms, at_ms), slice(0)) for at_ms in self._starts[:1]}
+        self.heap = [(at_ms, 0) for at_ms in self.open]
+
+    def go_on(self, way: _Way, at_ms: int, place: int) -> None:
+        """Try a request of each size after a way, which ends at a minute in the range at `place`, or before it."""
+        ranges, starts, step_ms = self._ranges, self._starts, self._step_ms
+        for size in self._sizes:
             end_ms = at_ms + size * step_ms
             last = bisect_left(starts, end_ms) - 1
             after = last + 1
             if ranges[last].end_ms > end_ms:
                 after = last
-                if size < page:
+                if size < self._page:
                     last -= 1
             if last < place:
                 continue
             stop_ms = min(ranges[last].end_ms, end_ms)
             next_ms = stop_ms if after in (last, len(ranges)) else starts[after]
-            weight = way.weight + page_weight((stop_ms - at_ms) // step_ms, tiers)
-            known = ways.get(next_ms)
+            weight = way.weight + page_weight((stop_ms - at_ms) // step_ms, self._tiers)
+            known = self.open.get(next_ms)
             if known is None:
-                heappush(heap, (next_ms, after))
+                heappush(self.heap, (next_ms, after))
             if known is None or (weight, way.requests + 1) < known.cost:
-                ways[next_ms] = _Way(weight, way.requests + 1, way, TimeRange(at_ms, stop_ms), slice(place, last + 1))
+                span, asked = TimeRange(at_ms, stop_ms), slice(place, last + 1)
+                self.open[next_ms] = _Way(weight, way.requests + 1, way, span, asked)
 
 
 @dataclass(slots=True, eq=False)
