@@ -162,9 +162,13 @@ def made_of(held: Collection[Series], job: ResampleJob) -> dict[Series, Series]:
         if not made:
             fruitless.append(one)
     if fruitless and (job.series or not found):
-        raise UsageError(
-            f"no candles of {some_of([interval.name for interval in job.intervals])} can be made of "
-            f"{some_of([str(one) for one in fruitless])}",
-            hint="name longer intervals, which the one of the series divides",
-        )
+        raise _nothing_made_of(fruitless, job)
     return found
+
+
+def _nothing_made_of(series: Collection[Series], job: ResampleJob) -> UsageError:
+    longer = some_of([interval.name for interval in job.intervals])
+    return UsageError(
+        f"no candles of {longer} can be made of {some_of([str(one) for one in series])}",
+        hint="name longer intervals, which the one of the series divides",
+    )

@@ -90,12 +90,10 @@ class StoreSource(Source):
             warn(f"{shown} holds no series of candles: there is nothing to {words.verb}")
         chosen = self._job.series or tuple(held)
         unknown = [series for series in chosen if series not in held]
-        named = some_of([str(series) for series in unknown])
         if unknown and len(unknown) == len(chosen):
-            there = some_of([str(series) for series in held]) or "nothing"
-            raise UsageError(f"{shown} has no candles of {named}", hint=f"it has {there}")
+            raise UsageError(f"{shown} has no candles of {_names(unknown)}", hint=f"it has {_names(held) or 'nothing'}")
         if unknown:
-            warn(f"not in the source: {named}")
+            warn(f"not in the source: {_names(unknown)}")
         return Offer(
             {series: held[series] for series in chosen if series in held},
             [FailedSeries(str(series), "not_in_source", f"{shown} has none of it") for series in unknown],
@@ -129,6 +127,10 @@ class StoreSource(Source):
             )
             lacking.append(("source_changed", taken.gone, words))
         yield Given(taken.candles, taken.absences, known, lacking)
+
+
+def _names(series: Iterable[Series]) -> str:
+    return some_of([str(one) for one in series])
 
 
 def stock_of(series: Series, span: TimeRange, there: Presence, stretches: Sequence[Absence] = ()) -> Stock:
