@@ -112,7 +112,7 @@ def look_through(
 
     `series` None: as the file or its name says. `venue`: whose file it is where one of Binance's does not say. `names`:
     see CandleFile. `precision`: what the times of line protocol are in. `force`: candles are taken also where the file
-    says that they were made of shorter ones, or has not the digest any more that it tells.
+    says that they are of another series, or made of shorter ones, or has not the digest any more that it tells.
     """
     names = names or {}
     try:
@@ -132,6 +132,7 @@ def look_through(
             file = CandleFile(path, named, form, origin=told.get(ORIGIN_KEY), made=MADE_KEY in told, names=names)
             found = [_in_order(file)]
         if not force:
+            _check_series(found[0], told)
             _check_made(found[0])
             _check_digest(found[0], told)
         return [_closed(file, now_ms) for file in found]
@@ -182,13 +183,11 @@ def _series_of(path: Path, told: str | None) -> Series:
             return found
     except ValueError:
         pass
-    what = "does not say which series it is of"
+    what, hint = "does not say which series it is of", "says it; else its name does: binance-BTCUSDT-1m.csv"
     if told is not None:
         what = f"says that it is of {told[:_TOLD_CHARS]!r}, which is no series of a venue that is known"
-    raise UsageError(
-        f"{path} {what}",
-        hint="--series binance:BTCUSDT:1m says it; else its name does: binance-BTCUSDT-1m.csv",
-    )
+        hint = "--force says what it is of"
+    raise UsageError(f"{path} {what}", hint=f"--series binance:BTCUSDT:1m {hint}")
 
 
 def _closed(file: CandleFile, now_ms: int) -> CandleFile:
@@ -198,6 +197,14 @@ def _closed(file: CandleFile, now_ms: int) -> CandleFile:
             hint="leave these out, or look at the clock of this machine",
         )
     return file
+
+
+def _check_series(file: CandleFile, told: Mapping[str, str]) -> None:
+    if told.get(SERIES_KEY, str(file.series)) != str(file.series):
+        raise UsageError(
+            f"{file.path} says that it is of {told[SERIES_KEY][:_TOLD_CHARS]!r}, not of {file.series}",
+            hint="leave --series out; --force takes it as what --series says",
+        )
 
 
 def _check_made(file: CandleFile) -> None:

@@ -152,13 +152,13 @@ class _Reader:
         number = self._heads.get(head)
         if number is not None:
             return number
+        series = self._series_of(head)
         if self._series is not None:
+            if series not in (None, self._series):
+                raise self._bad(f"is of {series} by its tags, not of {self._series}", "leave --series out")
             if self._only_head and self._only_head != head:
                 raise self._bad("has other tags than the ones before", "--series is for points of one series")
-            self._only_head = head
-            series: Series | None = self._series
-        else:
-            series = self._series_of(head)
+            self._only_head, series = head, self._series
         if series is None or series.venue not in VENUES:
             raise self._bad(f"names no series with its tags {', '.join(TAGS)}", "--series says which all points are of")
         if self._databases.setdefault(series, self._database) != self._database:

@@ -366,7 +366,20 @@ def test_a_file_whose_metadata_name_no_series_is_one_line(told, here):
     assert (ended.exit, len(ended.lines("error")), Path("b.db").exists()) == (2, 1, False)
     assert "is no series of a venue" in ended.lines("error")[0]
     assert len(ended.lines("error")[0]) < 300
-    assert load(here, "binance-BTCUSDT-1m.parquet", "--series", BTC).exit == 0
+
+
+@pytest.mark.parametrize("form", ["parquet", "feather", "lp"])
+def test_what_a_file_says_that_it_is_of_is_not_overruled_by_a_slip_of_the_hand(form, here):
+    fill("a.db", sound(BTC, range(3)))
+    here("export", BTC, "--store", "a.db", "--out", f"btc.{form}")
+
+    ended = load(here, f"btc.{form}", "--series", ETH)
+
+    assert (ended.exit, len(ended.lines("error")), Path("b.db").exists()) == (2, 1, False)
+    assert "binance:BTCUSDT:1m" in ended.lines("error")[0]
+    if form != "lp":
+        assert load(here, f"btc.{form}", "--series", ETH, "--force").exit == 0
+        assert list(content("b.db")[0]) == [ETH]
 
 
 def test_a_feather_file_with_a_damaged_end_is_one_line(here):

@@ -100,6 +100,8 @@ def test_points_of_other_measurements_are_passed_over(read):
 
 def test_with_a_series_tags_may_be_missing_but_not_differ(read):
     assert read(line(head="prices"), line(1, head="prices"), series=BTC) == {str(BTC): [row(0), row(1)]}
+    with pytest.raises(UsageError, match="line 1 is of binance:BTCUSDT:1m by its tags"):
+        read(line(), series=Series.parse("binance:ETHUSDT:1m"))
     with pytest.raises(UsageError, match="line 2 has other tags"):
         read(line(head="prices,symbol=A"), line(1, head="prices,symbol=B"), series=BTC)
 
