@@ -202,7 +202,7 @@ class Transfer(Run, Generic[Kind]):
         async def plan(wanted: tuple[Series, TimeRange]) -> TransferPlan:
             series, span = wanted
             stock = await source.stock(series, span)
-            if stock.of not in (None, series):
+            if stock.of is not None:
                 await _check_made(destination, series)
             present = await survey_sure(destination, unsure, series, span)
             there.add(stock.of or series, stock.not_whole, stock.strays)
@@ -229,7 +229,7 @@ class Transfer(Run, Generic[Kind]):
     # While candles move
 
     async def _move(self, unsure: UnsureBook) -> None:
-        made = sum(count(plan.held, plan.series.interval) for plan in self._plans.values() if plan.made)
+        made = sum(count(plan.held, plan.series.interval) for plan in self._plans.values() if plan.of)
         if made:
             self._observer.note(f"{counted(made, 'candle')} stored there: held against what they are made of now")
         work = ((ledger, one) for ledger, plan in self._plans.items() for one in self._source.work(plan))
