@@ -35,7 +35,7 @@ from laklak.report.ledger import Ledger
 from laklak.report.observer import Observer
 from laklak.report.words import copy_plan_line
 from laklak.sources.base import Given, Source, TransferJob, TransferPlan, Work, plan_transfer
-from laklak.sources.store import stretches_of
+from laklak.sources.store import StoredCandles, stretches_of
 from laklak.stores import open_store, shown_store
 from laklak.stores.base import Delivery, Store
 from laklak.stores.reading import ALWAYS
@@ -202,7 +202,7 @@ class Transfer(Run, Generic[Kind]):
         async def plan(wanted: tuple[Series, TimeRange]) -> TransferPlan:
             series, span = wanted
             stock = await source.stock(series, span)
-            if stock.of not in (None, series):
+            if stock.of is not None:
                 await _check_made(destination, series)
             present = await survey_sure(destination, unsure, series, span)
             there.add(stock.of or series, stock.not_whole, stock.strays)
@@ -229,7 +229,7 @@ class Transfer(Run, Generic[Kind]):
     # While candles move
 
     async def _move(self, unsure: UnsureBook) -> None:
-        made = sum(count(plan.held, plan.series.interval) for plan in self._plans.values() if plan.made)
+        made = sum(count(plan.held, plan.series.interval) for plan in self._plans.values() if plan.of)
         if made:
             self._observer.note(f"{counted(made, 'candle')} stored there: held against what they are made of now")
         work = ((ledger, one) for ledger, plan in self._plans.items() for one in self._source.work(plan))
@@ -297,9 +297,12 @@ class Transfer(Run, Generic[Kind]):
         if plan.not_whole:
             wanted = candles.only(work.candles)
             told = [*await revisions(self._destination, wanted, {"repair": plan.not_whole}, verb), *told]
-        packed = await to_thread.run_sync(self._destination.pack, candles) if len(candles) else None
-        from_source = given_by(verb, candles.open_times, series.interval, self._started_ms)
-        return Delivery(series, packed, given.absences, corrected, told, carried(given.known, from_source))
+        if not isinstance(candles, StoredCandles):
+            # Texts take more room than what the destination makes of them; the floats of a store take less.
+            candles = await to_thread.run_sync(self._destination.pack, candles)
+        stored = candles if len(candles) else None
+        source = carried(given.known, given_by(verb, candles.open_times, series.interval, self._started_ms))
+        return Delivery(series, stored, given.absences, corrected, told, source)
 
     async def _replaced(self, plan: TransferPlan, candles: Candles) -> Sequence[Revision]:
         """The stored candles in whose place these come, which have other values."""

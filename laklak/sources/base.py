@@ -44,8 +44,8 @@ class Stock:
     """What a source has of a range, on the grid, in order and disjoint: `absences` are holes and rejects.
 
     Of `missing` candles it knows nothing, and its venue may have them. `stretches` without candles are carried whole.
-    `strays` and what is `not_whole` of the series `of`, of which it is made, are told and not given. `files`: the bulk
-    files that it was filled from.
+    `strays` and what is `not_whole` are told and not given, of the series `of` where candles are made of that. `files`:
+    the bulk files that it was filled from.
     """
 
     candles: Sequence[TimeRange]
@@ -99,17 +99,13 @@ class TransferPlan(SeriesPlan):
     absences: tuple[TimeRange, ...]
     source_missing: int
     of: Series | None = None
+    """Of which its candles are made, if they are made."""
     held: tuple[TimeRange, ...] = ()
     """Candles that both have."""
     stretches: tuple[Absence, ...] = ()
     """Stretches without candles that the source knows and the destination does not."""
     files: tuple[provenance.BulkFile, ...] = ()
     """Bulk files that the source was filled from, of which the destination knows none of the same time."""
-
-    @property
-    def made(self) -> bool:
-        """Whether its candles are made of others."""
-        return self.of not in (None, self.series)
 
 
 def plan_transfer(

@@ -102,7 +102,8 @@ class StoreSource(Source):
     async def stock(self, series: Series, span: TimeRange) -> Stock:
         there = await take_stock(self.store, series, span)
         stretches = await stretches_of(self.store, series, span, there)
-        return replace(stock_of(series, span, there, stretches), files=await self.store.bulk_files(series, span))
+        files = await self.store.bulk_files(series, span)
+        return replace(stock_of(series, span, there), stretches=stretches, files=files)
 
     def work(self, plan: TransferPlan) -> Iterator[Work]:
         return parts_of(plan)
@@ -133,14 +134,14 @@ def _names(series: Iterable[Series]) -> str:
     return some_of([str(one) for one in series])
 
 
-def stock_of(series: Series, span: TimeRange, there: Presence, stretches: Sequence[Absence] = ()) -> Stock:
-    """What a store has of `span`, of what it holds there; `stretches` are those that it knows there and around it."""
+def stock_of(series: Series, span: TimeRange, there: Presence) -> Stock:
+    """What a store can give of `span`, by what it holds there."""
     absences = union(one.span for one in there.absences if not one.is_span)
     without_candles = union(one.span for one in there.absences if one.is_span)
     # What is not whole is wanted too: it is named when it was read.
     missing = overlap(there.missing, without(span, there.not_whole))
     candles = without(span, union([*missing, *without_candles, *absences]))
-    return Stock(candles, absences, count(missing, series.interval), stretches, series, strays=there.strays)
+    return Stock(candles, absences, count(missing, series.interval), strays=there.strays)
 
 
 async def stretches_of(store: Store, series: Series, span: TimeRange, inside: Presence) -> list[Absence]:

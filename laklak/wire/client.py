@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import os
 import re
 import socket
 import ssl
 import urllib.request
-from typing import Final
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Final
 
 import aiohttp
 from yarl import URL
 
-from laklak.errors import SettingsError
+from laklak._version import __version__
+from laklak.errors import SettingsError, TransientError
 from laklak.wire import tls
 from laklak.wire.noproxy import NoProxy
 
@@ -36,6 +40,9 @@ _WORDS: Final = {
     errno.EMFILE: "too many open files; ulimit -n says how many there may be",
 }
 _ERRNO = re.compile(r"\[Errno (\d+)\]")
+
+
+USER_AGENT: Final = f"laklak/{__version__}"
 
 
 class WordedFault(aiohttp.ClientError):
@@ -92,6 +99,17 @@ def is_not_yet(exc: BaseException) -> bool:
     return bool(numbers) and _NO_NETWORK_YET.issuperset(numbers)
 
 
+def is_for_good(exc: BaseException) -> bool:
+    """Whether it looks like a wrong address or a closed way out: no such host, no TLS with it, not past the proxy."""
+    kinds = (
+        aiohttp.ClientConnectorDNSError,
+        aiohttp.ClientProxyConnectionError,
+        aiohttp.ClientHttpProxyError,
+        UnicodeError,
+    )
+    return (isinstance(exc, kinds) or tls.fault_of(exc) is not None) and not is_not_yet(exc)
+
+
 def is_refused(exc: BaseException) -> bool:
     """Whether the machine answers, but nothing listens at the port."""
     return errno.ECONNREFUSED in _numbers(_cause(exc))
@@ -126,6 +144,32 @@ def connector_to(url: URL, *, connections: int) -> aiohttp.TCPConnector:
         resolver=aiohttp.ThreadedResolver(),
         ssl=tls.context() if url.scheme == "https" else True,
     )
+
+
+def session_to(url: URL, *, connections: int, headers: Mapping[str, str], **settings: Any) -> aiohttp.ClientSession:
+    """A session with the host of `url`, whose answers a line waits for (laklak.wire.line)."""
+    return aiohttp.ClientSession(
+        connector=connector_to(url, connections=connections),
+        timeout=aiohttp.ClientTimeout(total=None),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        headers=headers,
+        **settings,
+    )
+
+
+@contextmanager
+def faults(translated: Callable[[Exception], Exception], host: str) -> Iterator[None]:
+    """Let foreign exceptions of a request to `host` end here as ours."""
+    try:
+        yield
+    except (aiohttp.ClientError, TimeoutError, OSError, UnicodeError) as exc:
+        raise translated(exc) from exc
+    except asyncio.CancelledError as exc:
+        # Closing a session cancels its name look-ups, and with them every call that waits for one.
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+        raise TransientError(f"the connection to {host} was dropped") from exc
 
 
 # Proxies

@@ -19,12 +19,20 @@ from typing import Final, Self
 import aiohttp
 from yarl import URL
 
-from laklak._version import __version__
 from laklak.errors import PermanentError, TransientError
 from laklak.tasks.stopping import Stopper
 from laklak.tasks.timing import Timing
 from laklak.wire import tls
-from laklak.wire.client import SIMULATOR_HEADER, connector_to, host_text, is_not_yet, proxy_for, what_failed
+from laklak.wire.client import (
+    SIMULATOR_HEADER,
+    USER_AGENT,
+    faults,
+    host_text,
+    is_for_good,
+    proxy_for,
+    session_to,
+    what_failed,
+)
 from laklak.wire.line import Line, Reception
 
 log = logging.getLogger(__name__)
@@ -155,7 +163,7 @@ class Downloader:
             raise RuntimeError("the downloader is used outside `async with`")
         self.traffic.requests += 1
         url = self._base.joinpath(path.lstrip("/"), encoded=True)
-        try:
+        with faults(self._translated, self.host):
             async with (
                 self.line.answer() as answer,
                 self._session.get(url, proxy=self._proxy, allow_redirects=False) as response,
@@ -166,14 +174,6 @@ class Downloader:
                 if response.status == 200:
                     return await self._body(response, answer, most_bytes)
                 status = response.status
-        except (aiohttp.ClientError, TimeoutError, OSError, UnicodeError) as exc:
-            raise self._translated(exc) from exc
-        except asyncio.CancelledError as exc:
-            # Closing a session cancels its name look-ups, and with them every call that waits for one.
-            task = asyncio.current_task()
-            if task is None or task.cancelling():
-                raise
-            raise TransientError(f"the connection to {self.host} was dropped") from exc
         if status in _ABSENT:
             return None
         if status in _PASSING or status >= 500:
@@ -194,15 +194,7 @@ class Downloader:
 
     def _translated(self, exc: Exception) -> TransientError:
         """Turn a foreign exception into ours; without any answer yet, a name, TLS or proxy fault ends all downloads."""
-        for_good = (
-            aiohttp.ClientConnectorDNSError,
-            aiohttp.ClientSSLError,
-            aiohttp.ClientProxyConnectionError,
-            aiohttp.ClientHttpProxyError,
-            UnicodeError,
-        )
-        lost = isinstance(exc, for_good) and not is_not_yet(exc)
-        self.dead = self.dead or (not self._answered and lost)
+        self.dead = self.dead or (not self._answered and is_for_good(exc))
         if tls.fault_of(exc) is not None:
             way_out = f"; {tls.CERT_FILE} may name the root" if tls.is_untrusted(exc) else ""
             return TransientError(
@@ -211,12 +203,6 @@ class Downloader:
         return TransientError(f"the connection to {self.host} failed: {what_failed(exc)}")
 
     def _new_session(self) -> aiohttp.ClientSession:
-        return aiohttp.ClientSession(
-            connector=connector_to(self._base, connections=self._connections),
-            # The line decides how long to wait.
-            timeout=aiohttp.ClientTimeout(total=None),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            headers={"User-Agent": f"laklak/{__version__}", "Accept-Encoding": "identity"},
-            # The files are packed; unpacking is bounded elsewhere.
-            auto_decompress=False,
-        )
+        headers = {"User-Agent": USER_AGENT, "Accept-Encoding": "identity"}
+        # The files are packed; unpacking is bounded elsewhere.
+        return session_to(self._base, connections=self._connections, headers=headers, auto_decompress=False)

@@ -21,7 +21,6 @@ import aiohttp
 from multidict import CIMultiDict
 from yarl import URL
 
-from laklak._version import __version__
 from laklak.errors import (
     OutOfReach,
     PermanentError,
@@ -40,11 +39,14 @@ from laklak.wire import tls
 from laklak.wire.bans import BanBook, BanInForce
 from laklak.wire.client import (
     SIMULATOR_HEADER,
+    USER_AGENT,
     WordedFault,
-    connector_to,
+    faults,
     host_text,
+    is_for_good,
     is_not_yet,
     proxy_for,
+    session_to,
     what_failed,
 )
 from laklak.wire.clock import VenueClock
@@ -295,15 +297,8 @@ class Transport:
         self.traffic.cost.update(request.cost)
         self.traffic.candle_requests += candles
         try:
-            return await self._send(request, payment)
-        except (aiohttp.ClientError, TimeoutError, OSError, UnicodeError) as exc:
-            raise self._translated(exc) from exc
-        except asyncio.CancelledError as exc:
-            # Closing a session cancels its name look-ups, and with them every call that waits for one.
-            task = asyncio.current_task()
-            if task is None or task.cancelling():
-                raise
-            raise TransientError(f"the connection to {self._host} was dropped") from exc
+            with faults(self._translated, self._host):
+                return await self._send(request, payment)
         finally:
             self._limiter.answered(payment)
 
@@ -438,7 +433,6 @@ class Transport:
 
     def _translated(self, exc: Exception) -> TransientError | VenueUnreachable:
         """Turn foreign exceptions into ours; an unknown name and a TLS error are fatal until something has worked."""
-        starting = self._last_success_s is None
         not_yet = is_not_yet(exc)
         hint = self._reach_hint
         if isinstance(exc, aiohttp.ClientConnectorDNSError):
@@ -454,8 +448,7 @@ class Transport:
             message = f"the proxy {self._proxy_shown} does not let us through: {what_failed(exc)}"
         else:
             message = f"the connection to {self._host} failed: {what_failed(exc)}"
-            return _NotYet(message) if starting and not_yet else TransientError(message)
-        if not starting:
+        if self._last_success_s is not None or not (not_yet or is_for_good(exc)):
             return TransientError(message)
         return _NotYet(message) if not_yet else VenueUnreachable(message, hint=hint)
 
@@ -464,16 +457,10 @@ class Transport:
         return f"check the network, HTTPS_PROXY, and LAKLAK_{self._venue.name.upper()}_URL"
 
     def _new_session(self) -> aiohttp.ClientSession:
-        headers = CIMultiDict({"User-Agent": f"laklak/{__version__}", "Accept": "application/json"})
+        headers = CIMultiDict({"User-Agent": USER_AGENT, "Accept": "application/json"})
         headers.update(self._venue.headers)
-        return aiohttp.ClientSession(
-            # One more than there are workers: the clock may be asked beside them.
-            connector=connector_to(self._base, connections=self._connections + 1),
-            # The line decides how long to wait.
-            timeout=aiohttp.ClientTimeout(total=None),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            headers=headers,
-        )
+        # One more than there are workers: the clock may be asked beside them.
+        return session_to(self._base, connections=self._connections + 1, headers=headers)
 
     @property
     def proxy(self) -> str | None:

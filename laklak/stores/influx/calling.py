@@ -17,7 +17,6 @@ from typing import Any, Final, TypeVar
 import aiohttp
 from yarl import URL
 
-from laklak._version import __version__
 from laklak.errors import SettingsError, StoreDown, StoreError, StoreFull, StoreRefused, StoreUnavailable
 from laklak.stores.base import Waiting
 from laklak.stores.influx.address import Address
@@ -29,7 +28,6 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-USER_AGENT: Final = f"laklak/{__version__}"
 TIMEOUT: Final = aiohttp.ClientTimeout(total=None, sock_connect=20.0)
 """The caller decides how long a server may be silent."""
 

@@ -15,11 +15,11 @@ from yarl import URL
 from laklak.errors import StoreError
 from laklak.stores.base import Columns
 from laklak.stores.influx.address import Address1
-from laklak.stores.influx.calling import BODY_MAX, TIMEOUT, USER_AGENT, Caller, PassingFault, clock_ahead_ms, gzipped
+from laklak.stores.influx.calling import BODY_MAX, TIMEOUT, Caller, PassingFault, clock_ahead_ms, gzipped
 from laklak.stores.influx.columns import MSGPACK, FailedStatement, read_columns
 from laklak.stores.influx.ping import Greeting
 from laklak.stores.influx.verdicts import OK, Verdict, judge_query, judge_statement, judge_write
-from laklak.wire.client import connector_to
+from laklak.wire.client import USER_AGENT, connector_to
 
 ROWS_PER_PIECE: Final = 10_000
 """Rows that the server sends as one piece of JSON: some milliseconds of decoding."""

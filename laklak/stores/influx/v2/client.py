@@ -20,7 +20,7 @@ from laklak.errors import StoreError
 from laklak.model.series import DAY_MS, TimeRange
 from laklak.stores.base import Columns
 from laklak.stores.influx.address import Address2
-from laklak.stores.influx.calling import BODY_MAX, TIMEOUT, USER_AGENT, Caller, PassingFault, clock_ahead_ms, gzipped
+from laklak.stores.influx.calling import BODY_MAX, TIMEOUT, Caller, PassingFault, clock_ahead_ms, gzipped
 from laklak.stores.influx.columns import MSGPACK
 from laklak.stores.influx.ping import Greeting
 from laklak.stores.influx.v1.client import Rows, accepts, columns_of, pieces_of, take_piece
@@ -28,6 +28,7 @@ from laklak.stores.influx.v2 import flux
 from laklak.stores.influx.v2.csv import FluxError, Table, is_whole, read_tables
 from laklak.stores.influx.verdicts import Verdict, judge_query, judge_statement, judge_write, reason_of
 from laklak.wire import tls
+from laklak.wire.client import USER_AGENT
 
 if TYPE_CHECKING:
     from influxdb_client.client.influxdb_client_async import InfluxDBClientAsync
