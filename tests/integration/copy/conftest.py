@@ -50,18 +50,21 @@ def file(tmp_path: Path) -> Callable[[], str]:
     return lambda: str(tmp_path / f"{new_name()}.db")
 
 
-PAIRS = (
-    ("file", "file"),
-    ("file", "database"),
-    ("database", "file"),
-    ("database", "database"),
-    ("file", "bucket"),
-    ("bucket", "file"),
-    ("database", "bucket"),
-)
+# Every day each kind is a source and a destination; that everything goes over is looked at for every pair.
+EVERY_DAY = (("file", "database"), ("database", "bucket"), ("bucket", "file"))
+OTHERS = (("file", "file"), ("database", "file"), ("database", "database"), ("file", "bucket"))
 
 
-@pytest.fixture(params=PAIRS, ids=" to ".join)
+@pytest.fixture(params=[*EVERY_DAY, *(pytest.param(one, marks=pytest.mark.long) for one in OTHERS)], ids=" to ".join)
 def pair(request: pytest.FixtureRequest) -> tuple[str, ...]:
     """Two empty places: source and destination."""
+    return _two_places(request)
+
+
+@pytest.fixture(params=[*EVERY_DAY, *OTHERS], ids=" to ".join)
+def any_pair(request: pytest.FixtureRequest) -> tuple[str, ...]:
+    return _two_places(request)
+
+
+def _two_places(request: pytest.FixtureRequest) -> tuple[str, ...]:
     return tuple(request.getfixturevalue(kind)() for kind in request.param)

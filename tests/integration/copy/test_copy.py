@@ -32,8 +32,8 @@ from laklak.model.series import Series
 # What is copied
 
 
-def test_everything_goes_over_and_a_second_copy_finds_nothing_to_do(pair):
-    source, destination = pair
+def test_everything_goes_over_and_a_second_copy_finds_nothing_to_do(any_pair):
+    source, destination = any_pair
     fill(
         source,
         candles(BTC, [*range(2000), *range(2005, 2100)]),

@@ -1,6 +1,8 @@
 """A place of its own for each test, a database or a bucket, on the real servers that all tests share.
 
-`place` is a database of InfluxDB 1.x and then a bucket of 2.x: what both do the same is tested once for both.
+`place` is a database of InfluxDB 1.x and then a bucket of 2.x: what both do the same is tested once for both. Where the
+subject is what laklak does with any store of this kind, `some_place` is the database every day and the bucket in
+`make test-all`: how both are read and written is for tests/stores, every day for both.
 """
 
 from __future__ import annotations
@@ -35,6 +37,13 @@ def bucket(influxd2: Influxd2, monkeypatch: pytest.MonkeyPatch) -> Bucket:
 
 @pytest.fixture(params=["database", "bucket"])
 def place(request: pytest.FixtureRequest) -> Database | Bucket:
+    made = request.getfixturevalue(request.param)
+    assert isinstance(made, Database | Bucket)
+    return made
+
+
+@pytest.fixture(params=["database", pytest.param("bucket", marks=pytest.mark.long)])
+def some_place(request: pytest.FixtureRequest) -> Database | Bucket:
     made = request.getfixturevalue(request.param)
     assert isinstance(made, Database | Bucket)
     return made
