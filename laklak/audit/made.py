@@ -31,7 +31,7 @@ class VerifiedSummary(ResampleSummary):
         values = ResampleSummary.as_json(self)
         verified = values.pop("verified")
         if verified is not None:
-            values["verify"] = {**as_object(verified), "proof": proof_text(verified.series)}
+            values["verify"] = {**as_object(verified), "proof": proof_text(verified.series, wanted=True)}
         return values
 
 

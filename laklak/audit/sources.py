@@ -147,10 +147,12 @@ def _why_not(series: Series, settings: Settings) -> str:
     return ""
 
 
-def proof_text(report: Iterable[Verified]) -> str:
-    """What a sample proves, as a sentence."""
+def proof_text(report: Iterable[Verified], *, wanted: bool = False) -> str:
+    """What a sample proves, as a sentence, or why there is none where one was `wanted`."""
     found = [one for one in report if one.sampled]
     asked, days = sum(len(one.sampled) for one in found), sum(one.askable for one in found)
+    if not asked and wanted:
+        return "no source was asked: there is no day that has ended and of which one could be"
     if not asked:
         return "no source was asked: --sample N asks for N days of each series, --sample all for every day"
     if asked == days:

@@ -112,5 +112,5 @@ def resample(
     status = transfer(work, settings, terminal, verbose=verbose, as_json=as_json, quiet=quiet)
     verified = getattr(work, "verified", None)
     if verified is not None and not as_json and (verified.exit or not quiet):
-        show_verified(verified, everything=False)
+        show_verified(verified, everything=False, sampled=True)
     return status

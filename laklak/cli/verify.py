@@ -95,9 +95,9 @@ def verify(
     finally:
         terminal.close()
     if as_json:
-        print_json(_as_object(report))
+        print_json(_as_object(report, sampled=sample is not None))
     else:
-        show_verified(report, everything=everything)
+        show_verified(report, everything=everything, sampled=sample is not None)
     return report.exit
 
 
@@ -123,17 +123,17 @@ def _depth_of(text: str) -> Depth:
     raise UsageError(f"--depth {text} is none", hint=f"there is {', '.join(DEPTHS)}")
 
 
-def _as_object(report: VerifyReport) -> dict[str, Any]:
+def _as_object(report: VerifyReport, *, sampled: bool) -> dict[str, Any]:
     from laklak._version import __version__
     from laklak.audit.sources import proof_text
     from laklak.audit.verify import as_object
     from laklak.report.summary import SCHEMA
 
-    proof = {"proof": proof_text(report.series)}
+    proof = {"proof": proof_text(report.series, wanted=sampled)}
     return {"schema": SCHEMA, "version": __version__, **as_object(report), **proof, "error": None, "hint": None}
 
 
-def show_verified(report: VerifyReport, *, everything: bool) -> None:
+def show_verified(report: VerifyReport, *, everything: bool, sampled: bool) -> None:
     """What is not sound, and the first faults of it with both rows."""
     from laklak.audit.sources import proof_text
     from laklak.cli.terminal import tell
@@ -145,7 +145,7 @@ def show_verified(report: VerifyReport, *, everything: bool) -> None:
     if any(one.fields is None for one in report.series):
         tell("what other programs put beside candles could not be asked: laklak check says why", sys.stdout)
     tell(_verdict_line(report), sys.stdout)
-    tell(proof_text(report.series), sys.stdout)
+    tell(proof_text(report.series, wanted=sampled), sys.stdout)
 
 
 def _series_lines(one: Verified) -> Iterator[str]:

@@ -533,8 +533,9 @@ def filled(archive, here):
 LTC = "binance:LTCUSDT:1h"
 
 
-def test_what_the_venue_gives_for_itself_is_what_was_made_to_the_last_digit(filled, here):
-    ended = here("resample", "5m", "1h", "1d", "--to", "b.db", "--store", "a.db", "--verify", "all")
+def test_what_the_venue_gives_for_itself_is_what_was_made_to_the_last_digit(filled, where, here):
+    _, typed = where
+    ended = here("resample", "5m", "1h", "1d", "--to", typed, "--store", "a.db", "--verify", "all")
 
     assert ended.exit == 0
     assert "all is sound" in ended.out
@@ -574,6 +575,14 @@ def test_only_days_of_the_range_are_asked_for_and_as_many_as_are_named(filled, h
 
     (day,) = answer["verify"]["series"][0]["sampled"]
     assert day in ("2026-02-26", "2026-02-27")
+
+
+def test_where_no_day_has_ended_it_says_so(here):
+    fill("a.db", candles(BTC, range(60)))
+
+    for words in (("resample", "1h", "--to", "b.db", "--verify", "1"), ("verify", "--sample", "1")):
+        ended = here(*words, "--store", "a.db")
+        assert "no source was asked: there is no day that has ended" in ended.out
 
 
 def test_a_venue_that_is_gone_costs_the_question_and_not_the_candles(filled, here, monkeypatch, timing):
