@@ -15,7 +15,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import repeat
-from operator import ge
+from math import gcd
+from operator import ge, sub
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, Literal
 
@@ -52,6 +53,7 @@ ROWS_AT_ONCE: Final = 50_000
 _CSV_BYTES: Final = 1 << 22
 _HEADER_BYTES: Final = 1 << 16
 _TOLD_CHARS: Final = 100
+_ENOUGH_APART: Final = 10
 _BINANCE: Final = re.compile(r"(?P<symbol>.+)-(?P<interval>[0-9]+[mhd])-(?P<date>\d{4}-\d\d(?:-\d\d)?)\.(?:zip|csv)")
 
 _MADE_STEM: Final = ".made"
@@ -88,6 +90,15 @@ class CandleFile:
     def hull(self) -> TimeRange:
         """From its first candle to the end of its last; empty where it has none."""
         return TimeRange(self.spans[0].start_ms, self.spans[-1].end_ms) if self.spans else TimeRange(0, 0)
+
+    @property
+    def apart_ms(self) -> int | None:
+        """How far apart all of many candles are, where that is more than their interval: they may be longer ones."""
+        interval, starts = self.series.interval, [span.start_ms for span in self.spans]
+        if len(starts) < _ENOUGH_APART or any(span.count(interval) > 1 for span in self.spans):
+            return None
+        apart_ms = gcd(*map(sub, starts[1:], starts))
+        return apart_ms if apart_ms > interval.ms else None
 
 
 def file_stem(series: Series, *, made: bool = False) -> str:

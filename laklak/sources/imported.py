@@ -21,7 +21,7 @@ from laklak.sources.base import Given, Offer, Source, Stock, TransferJob, Transf
 from laklak.sources.file import CandleFile, look_through, pages_of
 from laklak.stores.base import Origin
 from laklak.tasks.stopping import Stopper
-from laklak.text import counted, size_text, some_of
+from laklak.text import counted, duration_text, size_text, some_of
 
 _TOLD_FROM_BYTES: Final = 50_000_000
 """Larger files take so long to be looked through that whoever waits is told."""
@@ -92,6 +92,9 @@ class FileSource(Source):
             if not any(file.spans for file in found):
                 self._observer.warn(f"{path} has no candles")
             for file in found:
+                if file.apart_ms is not None:
+                    apart, interval = duration_text(file.apart_ms / 1000), file.series.interval
+                    self._observer.warn(f"{path} has candles that are {apart} apart: are they of {interval}?")
                 before = offered.get(file.series, [])
                 own = [piece for span in file.spans for piece in without(span, overlap([span], before))]
                 doubled += count(file.spans, file.series.interval) - count(own, file.series.interval)

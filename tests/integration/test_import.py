@@ -368,6 +368,17 @@ def test_a_file_whose_metadata_name_no_series_is_one_line(told, here):
     assert len(ended.lines("error")[0]) < 300
 
 
+def test_candles_as_far_apart_as_longer_ones_are_told(here):
+    path = csv(*plain(*range(0, 150, 15), 300))
+
+    ended = load(here, path)
+
+    assert ended.lines("warning") == [f"{path} has candles that are 15 min apart: are they of 1m?"]
+    assert ended.json["written"] == 11
+    assert not load(here, path, "--series", BTC.replace("1m", "15m")).lines("warning")
+    assert not load(here, csv(*plain(*range(0, 150, 15), 301)), store="c.db").lines("warning")
+
+
 @pytest.mark.parametrize("form", ["parquet", "feather", "lp"])
 def test_what_a_file_says_that_it_is_of_is_not_overruled_by_a_slip_of_the_hand(form, here):
     fill("a.db", sound(BTC, range(3)))
