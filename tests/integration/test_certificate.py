@@ -201,6 +201,23 @@ def test_a_store_that_does_not_know_its_files_learns_them_from_a_refetch(archive
     assert files == [0, 1]
 
 
+def test_a_file_that_lacks_a_hole_too_is_named_with_it(here):
+    at = START_MS + 5 * MINUTE_MS
+    hole = Absence(TimeRange(at, at + MINUTE_MS), "hole", NOTED_MS, "it lacks it", None, NOTED_MS, NOTED_MS, ("rest",))
+    batch = candles(BTC, [*range(5), *range(6, 20)])
+
+    async def write():
+        async with open_store("candles.db") as store:
+            await store.write([Delivery(batch.series, batch, [hole], files=[FILE])])
+
+    asyncio.run(write())
+
+    (one,) = json.loads(here("certificate", "--store", "candles.db").out)["series"]
+    assert [file["name"] for file in one["archive_files"]] == [FILE.name]
+    assert f"{FILE.name} had the SHA-256 {FILE.sha256}" in here("explain", BTC, iso(at), "--store", "candles.db").out
+    assert here("explain", BTC, iso(at + MINUTE_MS), "--store", "candles.db", "--json").json["files"] == []
+
+
 def test_what_the_store_knows_and_holds_is_read_once(filled, here, monkeypatch):
     asked = []
 
