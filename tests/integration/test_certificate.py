@@ -453,6 +453,29 @@ def test_the_days_of_two_certificates_that_differ_are_named_with_who_gave_them(i
     assert "missing candles: 1 filled" in eth["differ"][0]["detail"]
 
 
+def test_a_run_that_has_only_gone_on_is_no_cause_of_a_change_by_hand(issued, filled, here):
+    run_ms = ms_of(json.loads(issued.read_text())["issued_at"]) + 60_000
+    # The stretch of the first day grows: its last run began after the first certificate was issued.
+    batch = candles(BTC, range(DAY, DAY + 5))
+    given = Stretch(
+        TimeRange(START_MS + DAY_MS, START_MS + DAY_MS + 5 * MINUTE_MS), "archive", "confirmed", run_ms, run_ms
+    )
+
+    async def write():
+        async with open_store(filled) as store:
+            await store.write([Delivery(batch.series, batch, provenance=[given])])
+
+    asyncio.run(write())
+    with closing(sqlite3.connect(filled)) as connection, connection:
+        statement = "UPDATE candles SET volume = volume + 1 WHERE symbol = 'BTCUSDT' AND open_time = ?"
+        connection.execute(statement, (START_MS + 7 * MINUTE_MS,))
+    here("certificate", "--store", filled, "--out", "later.json")
+
+    (day,) = here("certificate", "diff", issued, "later.json", "--json").json["series"][0]["differ"]
+
+    assert (day["day"], day["detail"].endswith("of no run since is it known")) == ("2026-02-28", True)
+
+
 def test_a_filled_hole_a_revision_and_a_candle_that_is_gone_are_the_causes_that_two_certificates_tell(
     issued, filled, here
 ):
