@@ -418,7 +418,7 @@ async def verify(
 
     other = None if against is None else os.fspath(against)
     if depth not in DEPTHS:
-        raise UsageError(f"depth {depth} is none", hint=f"there is {' and '.join(DEPTHS)}")
+        raise UsageError(f"depth {depth} is none", hint=f"there is {', '.join(DEPTHS)}")
     if mend and sample is None:
         raise UsageError("mend without sample", hint="sample='all' asks for every day")
     known = known_of(other)

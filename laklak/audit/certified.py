@@ -144,18 +144,22 @@ def _cause(series: Series, earlier: Mapping[str, Any], later: Mapping[str, Any],
     """What has become of a day since then, as far as it was noted."""
     day = TimeRange(day_ms, day_ms + DAY_MS)
     told = []
+    # Of more than so many stretches it is not told where they were missing.
+    came = earlier["gaps"] > len(earlier["missing_spans"])
     for words, kinds in (("holes and rejects", ("holes", "rejects")), ("missing candles", ("missing_spans",))):
         filled, new = (_candles(series, one, other, kinds, day) for one, other in ((earlier, later), (later, earlier)))
+        came = came or filled > 0
         told += [f"{words}: {filled:,} filled"] if filled else []
         told += [f"{words}: {new:,} more"] if new else []
     for one in later.get("revisions", ()):
         if one["day"] == iso(day_ms)[:10] and ms_of(one["last"]) > since_ms:
             why = ", ".join((*one["why"], *one["sources"]))
             told.append(f"candles were overwritten with other values, the last at {one['last']} ({why})")
+    # A stretch is of many runs, of which the last may have given another day: what nobody filled is not its doing.
     given = [
         f"{one['source']} in a run that began at {one['last_run']}"
         for one in later["provenance"]
-        if ms_of(one["last_run"]) > since_ms and day.clip(TimeRange(ms_of(one["from"]), ms_of(one["until"])))
+        if ms_of(one["last_run" if came else "first_run"]) > since_ms and day.clip(_bounds(one))
     ]
     told += [f"given since by {', '.join(dict.fromkeys(given))}"] if given else []
     return "; ".join(told) or "of no run since is it known"

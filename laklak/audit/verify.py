@@ -331,8 +331,9 @@ def differing(
 
 def other_day(day_ms: int, before: DayDigest | None, now: DayDigest | None) -> Fault:
     """A day that is another one than it was there."""
-    told = f"{now.rows if now else 0:,} candles, and {before.rows if before else 0:,} there"
-    if before is not None and now is not None and before.rows == now.rows and (place := _sum_apart(before, now)) >= 0:
+    rows, there = now.rows if now else 0, before.rows if before else 0
+    told = f"{rows:,} candles, and {there:,} there" if rows != there else f"{rows:,} candles as there, not the same"
+    if before is not None and now is not None and rows == there and (place := _sum_apart(before, now)) >= 0:
         told = f"the sum of {_COLUMNS[place]} is {now.sums[place]!r}, and {before.sums[place]!r} there"
     return Fault(day_ms, "day", f"the day is another one: {told}")
 

@@ -201,6 +201,23 @@ def test_a_store_that_does_not_know_its_files_learns_them_from_a_refetch(archive
     assert files == [0, 1]
 
 
+def test_a_file_that_lacks_a_hole_too_is_named_with_it(here):
+    at = START_MS + 5 * MINUTE_MS
+    hole = Absence(TimeRange(at, at + MINUTE_MS), "hole", NOTED_MS, "it lacks it", None, NOTED_MS, NOTED_MS, ("rest",))
+    batch = candles(BTC, [*range(5), *range(6, 20)])
+
+    async def write():
+        async with open_store("candles.db") as store:
+            await store.write([Delivery(batch.series, batch, [hole], files=[FILE])])
+
+    asyncio.run(write())
+
+    (one,) = json.loads(here("certificate", "--store", "candles.db").out)["series"]
+    assert [file["name"] for file in one["archive_files"]] == [FILE.name]
+    assert f"{FILE.name} had the SHA-256 {FILE.sha256}" in here("explain", BTC, iso(at), "--store", "candles.db").out
+    assert here("explain", BTC, iso(at + MINUTE_MS), "--store", "candles.db", "--json").json["files"] == []
+
+
 def test_what_the_store_knows_and_holds_is_read_once(filled, here, monkeypatch):
     asked = []
 
@@ -434,6 +451,29 @@ def test_the_days_of_two_certificates_that_differ_are_named_with_who_gave_them(i
     assert f"rest in a run that began at {iso(run_ms)}" in eth["differ"][0]["detail"]
     assert "1440 candles" in eth["differ"][0]["detail"].replace(",", "")
     assert "missing candles: 1 filled" in eth["differ"][0]["detail"]
+
+
+def test_a_run_that_has_only_gone_on_is_no_cause_of_a_change_by_hand(issued, filled, here):
+    run_ms = ms_of(json.loads(issued.read_text())["issued_at"]) + 60_000
+    # The stretch of the first day grows: its last run began after the first certificate was issued.
+    batch = candles(BTC, range(DAY, DAY + 5))
+    given = Stretch(
+        TimeRange(START_MS + DAY_MS, START_MS + DAY_MS + 5 * MINUTE_MS), "archive", "confirmed", run_ms, run_ms
+    )
+
+    async def write():
+        async with open_store(filled) as store:
+            await store.write([Delivery(batch.series, batch, provenance=[given])])
+
+    asyncio.run(write())
+    with closing(sqlite3.connect(filled)) as connection, connection:
+        statement = "UPDATE candles SET volume = volume + 1 WHERE symbol = 'BTCUSDT' AND open_time = ?"
+        connection.execute(statement, (START_MS + 7 * MINUTE_MS,))
+    here("certificate", "--store", filled, "--out", "later.json")
+
+    (day,) = here("certificate", "diff", issued, "later.json", "--json").json["series"][0]["differ"]
+
+    assert (day["day"], day["detail"].endswith("of no run since is it known")) == ("2026-02-28", True)
 
 
 def test_a_filled_hole_a_revision_and_a_candle_that_is_gone_are_the_causes_that_two_certificates_tell(

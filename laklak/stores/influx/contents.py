@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Final
 
+import anyio
+
 from laklak.model.series import Series, TimeRange, iso
 from laklak.stores.base import Foreign
 from laklak.stores.influx.database import GAP_FILLS, Database, Edges
@@ -33,6 +35,7 @@ class Contents:
         self._reader = reader
         self._types = types
         self._lists: dict[str, list[TaggedSeries]] = {}
+        self._looking = anyio.Lock()
         self._beside: dict[str, tuple[Mapping[Series, Sequence[TaggedSeries]], Sequence[str]]] = {}
         pieces = [re.escape(piece) for piece in measurement.split("{venue}")]
         self._ours = re.compile(".+".join(pieces))
@@ -129,10 +132,11 @@ class Contents:
         if look is None:
             return None
         measurement = self._reader.measurement_of(series.venue)
-        if measurement not in self._beside:
-            found = await self._listed(look, measurement)
-            read = partial(self._is_read, measurement=measurement)
-            self._beside[measurement] = strangers_beside(found, read), await look.other_fields(measurement)
+        async with self._looking:
+            if measurement not in self._beside:
+                found = await self._listed(look, measurement)
+                read = partial(self._is_read, measurement=measurement)
+                self._beside[measurement] = strangers_beside(found, read), await look.other_fields(measurement)
         strangers, fields = self._beside[measurement]
         points = [
             (max(one.first_ms, span.start_ms), f"points of {measurement} mean it by other tags: {one.name}")
