@@ -47,33 +47,49 @@ def plan_chunks(series: Series, missing: Iterable[TimeRange], tiers: Tiers, page
     are two pages, not 1440 requests.
     """
     ranges = [part for part in missing if part]
-    starts = [part.start_ms for part in ranges]
-    sizes = [*(size for size, _ in tiers if size < page), page]
-    # `ways`: the cheapest way to ask for all before each missing minute; where the last one ends, all is asked. Of each
-    # price only the widest request is a choice: reaching further for the same weight is never worse.
-    ways = {start_ms: _Way(0, 0, None, TimeRange(start_ms, start_ms), slice(0)) for start_ms in starts[:1]}
-    heap = [(at_ms, 0) for at_ms in ways]
+    ways = _Ways(series, ranges, tiers, page)
     for turn in count(1):
-        if not heap:
+        if not ways.heap:
             return
-        at_ms, place = heappop(heap)
-        way = ways.pop(at_ms)
-        if not ways:
+        at_ms, place = heappop(ways.heap)
+        way = ways.open.pop(at_ms)
+        if not ways.open:
             yield from way.decided(series, ranges)
-        elif any(other.cost <= way.cost for other in ways.values()):
+        elif any(other.cost <= way.cost for other in ways.open.values()):
             continue
         elif not turn % _DECIDED_EVERY:
-            yield from _shared([way, *ways.values()]).decided(series, ranges)
-        if place == len(ranges):
-            continue
-        for span, last, after in _requests(at_ms, place, ranges, starts, series.interval.ms, sizes):
+            yield from _shared([way, *ways.open.values()]).decided(series, ranges)
+        if place < len(ranges):
+            ways.go_on(way, at_ms, place)
+
+
+class _Ways:
+    """The cheapest way to ask for all before each missing minute; where the last one ends, all is asked.
+
+    Of each price only the widest request is a choice: reaching further for the same weight is never worse.  `open`: the
+    ways that may go on, by the minute; `heap`: these minutes, each with the range that it is in.
+    """
+
+    def __init__(self, series: Series, ranges: Sequence[TimeRange], tiers: Tiers, page: int) -> None:
+        self._interval = series.interval
+        self._ranges = ranges
+        self._starts = [part.start_ms for part in ranges]
+        self._tiers = tiers
+        self._sizes = [*(size for size, _ in tiers if size < page), page]
+        self.open = {at_ms: _Way(0, 0, None, TimeRange(at_ms, at_ms), slice(0)) for at_ms in self._starts[:1]}
+        self.heap = [(at_ms, 0) for at_ms in self.open]
+
+    def go_on(self, way: _Way, at_ms: int, place: int) -> None:
+        """Try each request after a way, which ends at a missing minute in the range at `place`."""
+        ranges, starts, interval = self._ranges, self._starts, self._interval
+        for span, last, after in _requests(at_ms, place, ranges, starts, interval.ms, self._sizes):
             next_ms = span.end_ms if after in (last, len(ranges)) else starts[after]
-            weight = way.weight + page_weight(span.count(series.interval), tiers)
-            known = ways.get(next_ms)
+            weight = way.weight + page_weight(span.count(interval), self._tiers)
+            known = self.open.get(next_ms)
             if known is None:
-                heappush(heap, (next_ms, after))
+                heappush(self.heap, (next_ms, after))
             if known is None or (weight, way.requests + 1) < known.cost:
-                ways[next_ms] = _Way(weight, way.requests + 1, way, span, slice(place, last + 1))
+                self.open[next_ms] = _Way(weight, way.requests + 1, way, span, slice(place, last + 1))
 
 
 def _requests(

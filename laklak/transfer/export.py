@@ -8,7 +8,7 @@ import stat
 import sys
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 from typing import Any, BinaryIO, Final, cast
 
@@ -138,8 +138,7 @@ class Export:
         """Do the job. UsageError where the place does not fit it, OutputError where a file cannot be written,
         UnknownSeries where there are no candles at all.
         """
-        # Whoever exports waits for the answer: nothing is waited for that may come up one day.
-        async with open_store(replace(self.job.store, refusal_wait_s=0.0), create=False) as store:
+        async with open_store(self.job.store.at_once, create=False) as store:
             must_exist(store)
             parts = await self._parts(store)
             names, left_out = self._names(parts)
@@ -174,11 +173,7 @@ class Export:
         """What to export."""
         job = self.job
         held = await store.holdings()
-        chosen = list(dict.fromkeys(job.series))
-        if not chosen:
-            intervals = {(one, job.interval or one.interval) for one in held}
-            known = {Series(one.venue, one.symbol, interval) for one, interval in intervals}
-            chosen = sorted((one for one in known if one in held or shortest_of(one, held)), key=str)
+        chosen = list(dict.fromkeys(job.series)) or _all_of(held, job.interval)
         made = {one: of for one in chosen if (of := shortest_of(one, held))}
         if job.typed:
             check_known([one for one in chosen if one not in made], held, store.display)
@@ -295,6 +290,12 @@ class Export:
         return csv_sheet(out, part.of) if self.job.format == "csv" else json_sheet(out)
 
 
+def _all_of(held: Mapping[Series, TimeRange], interval: Interval | None) -> list[Series]:
+    """All that is held; of an `interval`, if that is given, what is held or can be made."""
+    known = {Series(one.venue, one.symbol, interval or one.interval) for one in held}
+    return sorted((one for one in known if one in held or shortest_of(one, held)), key=str)
+
+
 class _Places:
     """Which file each of some series goes to; UsageError where that cannot be. `names` are those in a folder."""
 
@@ -304,11 +305,7 @@ class _Places:
         self._folder: Path | None = None
         out, form, path, count = job.out, job.format, Path(job.out), len(names)
         if job.layout is not None:
-            if out == STDOUT or (path.exists() and not path.is_dir()):
-                raise UsageError(
-                    f"the layout of {job.layout} is files in folders, and {FLAG} {out} is none",
-                    hint=f"name the folder of its data: {FLAG} user_data/data",
-                )
+            self._check_layout(out, job.layout)
         else:
             self._check_stream(out, form, count)
         if out == STDOUT:
@@ -340,6 +337,13 @@ class _Places:
 
     def _named(self, series: Series) -> Path:
         return cast(Path, self._folder) / self._names[series]
+
+    def _check_layout(self, out: str, layout: str) -> None:
+        if out == STDOUT or (Path(out).exists() and not Path(out).is_dir()):
+            raise UsageError(
+                f"the layout of {layout} is files in folders, and {FLAG} {out} is none",
+                hint=f"name the folder of its data: {FLAG} user_data/data",
+            )
 
     def _check_stream(self, out: str, form: str, series: int) -> None:
         if out != STDOUT and not _is_special(Path(out)):
