@@ -35,7 +35,9 @@ def access_of(values: dict[str, Any]) -> StoreAccess:
 
 def access_json(access: StoreAccess) -> dict[str, Any]:
     """A store as plain data, secrets included."""
-    return {**asdict(access), "state_dir": str(access.state_dir)}
+    values = {**asdict(access), "state_dir": str(access.state_dir)}
+    del values["timing"]  # as users have it
+    return values
 
 
 PAGE: Final = default("binance.chunk")

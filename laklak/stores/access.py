@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Final
+
+from laklak.tasks.timing import StoreTiming
+
+TIMING: Final = StoreTiming()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -15,7 +20,7 @@ class StoreAccess:
     `measurement`: where candles are kept, with `{venue}` for the venue's name. `batch_lines`: lines in one request.
     `state_dir`: where a server's store has its lock; a file's lock is beside it.
     `max_wait_s`: how long to wait for a server that is down. At the start the waits are shorter: `start_wait_s` for a
-    network that is not up yet, `refusal_wait_s` for a server that refuses the connection.
+    network that is not up yet, `refusal_wait_s` for a server that refuses the connection. `timing`: its other waits.
     """
 
     where: str = field(repr=False)
@@ -29,6 +34,7 @@ class StoreAccess:
     max_wait_s: float = 600.0
     start_wait_s: float = 0.0
     refusal_wait_s: float = 0.0
+    timing: StoreTiming = field(default_factory=lambda: TIMING)
 
     @property
     def at_once(self) -> StoreAccess:

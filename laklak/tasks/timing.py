@@ -37,3 +37,26 @@ class Timing:
         Bounds 0.5, 1, 2, 4, 8, 10, 10, ... seconds.
         """
         return share * min(self.backoff_most_s, self.backoff_first_s * 2.0 ** (attempt - 1))
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoreTiming:
+    """The waits of a store on a server, as one value; tests hand in shorter ones."""
+
+    silence_s: float = 60.0
+    """The longest silence within an answer, beside the time that a slow line needs to send."""
+
+    opening_patience_s: float = 10.0
+    pause_first_s: float = 0.25
+    pause_most_s: float = 5.0
+    silence_told_s: float = 10.0
+    """An answer that takes longer is told of: a person may think that the program hangs."""
+
+    sealing_s: float = 2.0
+    """For what is still to be noted of proven days when the store is closed."""
+
+    look_s: float = 4.0
+    """For each look that a check takes at what series and their fields are."""
+
+    points_s: float = 4.0
+    """For its look at points: a check has 15 s for all of a store."""

@@ -18,7 +18,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -33,6 +33,7 @@ from laklak.order import check
 from laklak.settings import spec
 from laklak.settings.load import load_settings
 from laklak.simulator import CandleSource, Hit, RecordedSource, Simulator, SimulatorSettings, load_recorded
+from laklak.simulator.dialects import DIALECTS
 from laklak.simulator.dialects.binance import KLINES
 from laklak.venues import VENUES
 from laklak.venues.binance import Binance
@@ -164,6 +165,23 @@ def beside(recorded: RecordedSource, monkeypatch: pytest.MonkeyPatch) -> Iterato
     yield start
     for one in running:
         one.close()
+
+
+@pytest.fixture
+def unpaced(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], dict[str, int]]:
+    """Let a venue take a hundredfold, for tests of what is stored and not of its pace: `unpaced("deribit")` gives the
+    settings of a simulator that does.
+    """
+
+    def let(name: str) -> dict[str, int]:
+        more = {
+            quota: replace(one, units=one.units * 100, burst=None if one.burst is None else one.burst * 100)
+            for quota, one in VENUES[name].quotas.items()
+        }
+        monkeypatch.setattr(VENUES[name], "quotas", more)
+        return {"budget": DIALECTS[name].budget * 100}
+
+    return let
 
 
 @pytest.fixture

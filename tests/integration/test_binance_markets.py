@@ -151,7 +151,8 @@ def test_longer_candles_are_filled_too(started, here, market, interval):
     assert (ended.exit, ended.json["missing"], ended.json["written"]) == (0, 0, ended.json["wanted"])
 
 
-def test_all_is_stored_through_faults_of_every_kind(started, here, market, stored, truth):
+def test_all_is_stored_through_faults_of_every_kind(started, here, market, stored, truth, timing):
+    timing(backoff_most_s=0.05)
     faults = ("5xx=10%", "cut=5%", "reset=5%", "html=5%", "badrow=2%", "archive-missing=20%", "archive-checksum=20%")
     started(faults=[parse_fault(one) for one in (*faults, "archive-badrow=20%", "archive-cut-csv=20%")], budget=100_000)
 

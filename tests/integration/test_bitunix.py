@@ -12,8 +12,6 @@ import pytest
 from laklak.model.series import DAY_MS, MINUTE_MS, iso
 from laklak.simulator import Override, SimulatorSettings, SymbolOverride, generate, parse_fault
 from laklak.simulator.dialects import DIALECTS
-from laklak.venues import VENUES
-from laklak.venues.base import Quota
 
 from .conftest import Venue
 
@@ -25,6 +23,12 @@ RANGE = ("--days", "2", "--store", "candles.db", "--json")
 @pytest.fixture(scope="module")
 def source():
     return generate(symbols=2, days=2)
+
+
+@pytest.fixture
+def at_once(unpaced):
+    """Settings of one that takes a thousand requests a second: where their number matters and not their pace."""
+    return unpaced("bitunix")
 
 
 @pytest.fixture
@@ -89,9 +93,9 @@ def test_every_candle_is_stored_to_the_last_digit_within_the_limit_and_a_second_
     assert klines(running) - asked <= 1
 
 
-def test_what_its_minutes_no_longer_reach_back_to_is_out_of_reach_and_no_hole(bitunix, here, source):
+def test_what_its_minutes_no_longer_reach_back_to_is_out_of_reach_and_no_hole(bitunix, here, source, at_once):
     reach = source.end_ms - 1200 * MINUTE_MS
-    bitunix(overrides={"BTCUSDT": SymbolOverride(kept_from_ms=reach)})
+    bitunix(overrides={"BTCUSDT": SymbolOverride(kept_from_ms=reach)}, **at_once)
 
     ended = here("backfill", "bitunix:BTCUSDT", *RANGE)
 
@@ -105,8 +109,9 @@ def test_what_its_minutes_no_longer_reach_back_to_is_out_of_reach_and_no_hole(bi
     assert f"bitunix: 1m of BTCUSDT reaches back to {iso(reach)}, 1 day is out of reach" in again.err
 
 
-def test_all_is_stored_through_faults_of_every_kind(bitunix, here, source):
-    bitunix(budget=100_000, faults=[parse_fault(one) for one in ("5xx=10%", "cut=5%", "reset=5%", "html=5%")])
+def test_all_is_stored_through_faults_of_every_kind(bitunix, here, source, at_once, timing):
+    timing(backoff_most_s=0.05)
+    bitunix(**at_once, faults=[parse_fault(one) for one in ("5xx=10%", "cut=5%", "reset=5%", "html=5%")])
 
     ended = here("backfill", "bitunix:BTCUSDT", *RANGE)
 
@@ -124,14 +129,15 @@ def test_longer_candles_are_asked_by_the_venues_own_names(bitunix, here, interva
     assert (ended.exit, ended.json["missing"], ended.json["written"]) == (0, 0, ended.json["wanted"])
 
 
-def test_a_hole_is_proven_and_a_late_listing_wants_nothing_before(bitunix, here, source):
+def test_a_hole_is_proven_and_a_late_listing_wants_nothing_before(bitunix, here, source, at_once):
     hole = source.end_ms - 700 * MINUTE_MS
     first = source.end_ms - 1500 * MINUTE_MS
     bitunix(
         overrides={
             "BTCUSDT": SymbolOverride(holes=frozenset({hole})),
             "ETHUSDT": SymbolOverride(first_ms=first),
-        }
+        },
+        **at_once,
     )
 
     ended = here("backfill", "--venue", "bitunix", *SYMBOLS, *RANGE)
@@ -151,13 +157,6 @@ def test_a_symbol_that_it_does_not_know_is_told(bitunix, here):
 
     assert ended.exit == 2
     assert "bitunix does not know the symbol XRPUSD" in ended.err
-
-
-@pytest.fixture
-def at_once(monkeypatch):
-    """A venue that takes a thousand requests a second: where their number matters and not their pace."""
-    monkeypatch.setattr(VENUES["bitunix"], "quotas", {"requests": Quota(1000, 1.0)})
-    return {"budget": 1000}
 
 
 @pytest.fixture(scope="module")
@@ -188,10 +187,10 @@ def test_the_first_candle_is_found_with_a_few_requests_and_is_remembered(
     assert klines(running) - asked <= 1
 
 
-def test_the_minute_in_which_a_series_begins_is_found_by_the_run_that_hangs_on_it(bitunix, here, source):
+def test_the_minute_in_which_a_series_begins_is_found_by_the_run_that_hangs_on_it(bitunix, here, source, at_once):
     """The first run is asked for what begins a day later, for which the day has to do."""
     first_ms = source.end_ms - 2 * DAY_MS + 77 * MINUTE_MS
-    bitunix(overrides={"ETHUSDT": SymbolOverride(first_ms=first_ms)})
+    bitunix(overrides={"ETHUSDT": SymbolOverride(first_ms=first_ms)}, **at_once)
     assert here("backfill", "bitunix:ETHUSDT", "--days", "1", *RANGE[2:]).json["written"] == 1440
 
     ended = here("backfill", "bitunix:ETHUSDT", *RANGE)
@@ -231,7 +230,7 @@ def on_klines(nth, answer):
     return script
 
 
-@pytest.mark.parametrize("code", [10005, 10006])
+@pytest.mark.parametrize("code", [pytest.param(10005, marks=pytest.mark.long), 10006])
 def test_a_refusal_for_coming_too_often_pauses_a_second_and_halves_the_pace_and_nothing_is_lost(
     bitunix, here, source, code
 ):
@@ -256,8 +255,10 @@ def twice_asked(running):
     return next(one for one in questions if questions.count(one) == 2)
 
 
-def test_a_firewall_that_refuses_in_mid_run_is_remembered_and_the_next_run_goes_on_from_there(bitunix, here, source):
-    running = bitunix(budget=1000, script=on_klines(18, Override(fault="403")))
+def test_a_firewall_that_refuses_in_mid_run_is_remembered_and_the_next_run_goes_on_from_there(
+    bitunix, here, source, at_once
+):
+    running = bitunix(**at_once, script=on_klines(18, Override(fault="403")))
     words = ("backfill", "bitunix:BTCUSDT", *RANGE, "--max-wait", "10s", "--workers", "1")
 
     ended = here(*words)

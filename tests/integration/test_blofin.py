@@ -222,7 +222,8 @@ def test_longer_candles_are_asked_by_the_venues_own_names(blofin, here, source, 
 
 
 @pytest.mark.parametrize("rows", [1440, 300])
-def test_all_is_stored_through_faults_of_every_kind(blofin, here, source, rows):
+def test_all_is_stored_through_faults_of_every_kind(blofin, here, source, rows, timing):
+    timing(backoff_most_s=0.05)
     blofin(rows, faults=[parse_fault(one) for one in ("5xx=10%", "cut=5%", "reset=5%", "html=5%", "badrow=5%")])
     start_ms, span = range_of(source, 3)
 

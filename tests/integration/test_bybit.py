@@ -99,7 +99,8 @@ def test_no_five_seconds_hold_more_than_its_limit_nor_a_tenth_where_nothing_is_s
     assert 50 <= most <= 60
 
 
-def test_all_is_stored_through_faults_of_every_kind(bybit, here, source):
+def test_all_is_stored_through_faults_of_every_kind(bybit, here, source, timing):
+    timing(backoff_most_s=0.05)
     bybit(faults=[parse_fault(one) for one in ("5xx=10%", "cut=5%", "reset=5%", "html=5%")])
 
     ended = here("backfill", "--venue", "bybit", *SYMBOLS, *RANGE, "--chunk", "200")

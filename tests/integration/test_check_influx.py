@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+
+from laklak.stores import access
 
 PASSWORD = "hunt er2@/:"
 
@@ -144,8 +147,7 @@ def test_a_server_that_hangs_or_is_down_is_a_problem_in_bounded_time(
     monkeypatch.setenv("LAKLAK_STORE", server.url("candles"))
     server.pause()
     # Without a limit it would look for longer than the test may last.
-    monkeypatch.setattr("laklak.stores.influx.calling.OPENING_PATIENCE_S", 600.0)
-    monkeypatch.setattr("laklak.stores.influx.store.OPENING_PATIENCE_S", 600.0)
+    monkeypatch.setattr(access, "TIMING", replace(access.TIMING, opening_patience_s=600.0))
     checkup = looked_within(1.0)
     assert checkup.cut_short
     troubles = [(about, finding.text) for about, finding in checkup.findings if finding.verdict != "ok"]

@@ -28,12 +28,12 @@ def source():
 
 
 @pytest.fixture
-def deribit(source, monkeypatch):
-    """Start a simulated Deribit: `deribit(**settings)`."""
+def deribit(source, monkeypatch, unpaced):
+    """Start a simulated Deribit: `deribit(**settings)`, which nobody has to pace but where that is the subject."""
     running = []
 
-    def start(candles=source, **settings):
-        one = Venue(candles, SimulatorSettings.of(DERIBIT, **settings))
+    def start(candles=source, *, paced=False, **settings):
+        one = Venue(candles, SimulatorSettings.of(DERIBIT, **({} if paced else unpaced("deribit")), **settings))
         running.append(one)
         monkeypatch.setenv("LAKLAK_DERIBIT_URL", one.url)
         monkeypatch.setenv("LAKLAK_DERIBIT_BUDGET", "max")
@@ -150,9 +150,9 @@ def test_an_interval_that_the_index_lacks_is_refused_when_typed_and_left_out_of_
 
 
 def test_no_second_holds_more_than_its_limit_nor_a_half_where_nothing_is_said(deribit, here, monkeypatch):
-    running = deribit()
+    running = deribit(paced=True)
     monkeypatch.delenv("LAKLAK_DERIBIT_BUDGET")
-    monkeypatch.setenv("LAKLAK_DERIBIT_CHUNK", "300")
+    monkeypatch.setenv("LAKLAK_DERIBIT_CHUNK", "600")
 
     ended = here("backfill", "--venue", "deribit", *SYMBOLS, *RANGE)
 
@@ -166,7 +166,8 @@ def test_no_second_holds_more_than_its_limit_nor_a_half_where_nothing_is_said(de
     assert 8 <= most <= 10
 
 
-def test_all_is_stored_through_faults_of_every_kind(deribit, here, source):
+def test_all_is_stored_through_faults_of_every_kind(deribit, here, source, timing):
+    timing(backoff_most_s=0.05)
     deribit(faults=[parse_fault(one) for one in ("5xx=10%", "cut=5%", "reset=5%", "html=5%", "429=3%")])
 
     ended = here("backfill", "--venue", "deribit", *SYMBOLS, *RANGE, "--chunk", "500")

@@ -19,15 +19,15 @@ from .conftest import Venue
 
 
 @pytest.fixture
-def play(monkeypatch):
-    """Start the simulator of a venue: `play("bybit", **settings)`."""
+def play(monkeypatch, unpaced):
+    """Start the simulator of a venue: `play("bybit", **settings)`; nobody has to pace."""
     running = []
 
     def start(name, *, days=1, symbols=2, **settings):
         dialect = DIALECTS[name]
         source = generate(symbols=symbols, days=days, names=dialect.names)
         # Where a Date is all that tells the time, its last two seconds are not believed.
-        settings = {"clock_ms": source.end_ms + 30_000, **settings}
+        settings = {"clock_ms": source.end_ms + 30_000, **unpaced(name), **settings}
         one = Venue(source, SimulatorSettings.of(dialect, **settings))
         running.append(one)
         monkeypatch.setenv(f"LAKLAK_{name.upper()}_URL", one.url)
@@ -157,7 +157,7 @@ def test_of_six_venues_one_that_is_down_and_one_that_bans_at_once_cost_the_other
     Path("assets.txt").write_text(
         "".join(f"{symbol} {name}\n" for name, one in running.items() for symbol in one.source.symbols)
     )
-    span = ("--start", iso(start_ms), "--end", iso(end_ms), "--store", "candles.db", "--json", "--max-wait", "5s")
+    span = ("--start", iso(start_ms), "--end", iso(end_ms), "--store", "candles.db", "--json", "--max-wait", "2s")
     up = running[down].url
     monkeypatch.setenv(f"LAKLAK_{down.upper()}_URL", nowhere)
     running[banned].ban(900)

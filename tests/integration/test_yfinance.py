@@ -459,8 +459,10 @@ def test_the_live_price_is_no_candle_though_it_lies_on_the_grid_where_the_sessio
 
 @pytest.mark.parametrize(("market_time", "missing"), [(None, 0), *((one, 1440) for one in ("noon", -5, 10**15, 1.5))])
 def test_an_answer_without_a_market_time_is_taken_and_one_with_a_garbled_one_is_none(
-    yahoo, here, source, market_time, missing
+    yahoo, here, source, market_time, missing, timing
 ):
+    timing(backoff_most_s=0.05)
+
     def garbled(told, result):
         result["meta"]["regularMarketTime"] = market_time
 

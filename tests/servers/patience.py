@@ -28,11 +28,11 @@ PATIENT = f"""
 {timed(silence_s=600.0)}
 from laklak.tasks import process
 from laklak.stores.sqlite import write
-from laklak.stores.influx import calling, store
+from laklak.stores import access
 for number, (status, _) in process.STOPS.items():
     process.STOPS[number] = (status, 600.0)
 write.transaction.__wrapped__.__kwdefaults__["patience_s"] = 600.0
-calling.SILENCE_S = calling.OPENING_PATIENCE_S = store.OPENING_PATIENCE_S = 600.0
+access.TIMING = replace(access.TIMING, silence_s=600.0, opening_patience_s=600.0)
 """
 
 # Eight seconds, less than service managers wait before they kill, would be long to wait for in a test.

@@ -21,6 +21,7 @@ from laklak.errors import SettingsError, StoreDown, StoreError, StoreFull, Store
 from laklak.stores.base import Waiting
 from laklak.stores.influx.address import Address
 from laklak.stores.influx.verdicts import Verdict
+from laklak.tasks.timing import StoreTiming
 from laklak.wire import tls
 from laklak.wire.client import is_not_yet, is_refused, proxy_for, what_failed
 
@@ -31,19 +32,11 @@ T = TypeVar("T")
 TIMEOUT: Final = aiohttp.ClientTimeout(total=None, sock_connect=20.0)
 """The caller decides how long a server may be silent."""
 
-SILENCE_S: Final = 60.0
-"""The longest silence within an answer, beside the time that a slow line needs to send."""
-
-OPENING_PATIENCE_S: Final = 10.0
 BODY_MAX: Final = 100_000
 """Bytes to read of an answer that is an acknowledgement or an error."""
 
-_FIRST_PAUSE_S: Final = 0.25
-_LONGEST_PAUSE_S: Final = 5.0
 _SLOWEST_BYTES_PER_S: Final = 8_000.0
 """The speed of a line not yet measured."""
-_SILENT_S: Final = 10.0
-"""Tell of an answer that takes longer: a person may think that the program hangs."""
 
 
 class PassingFault(Exception):
@@ -73,7 +66,7 @@ class Caller:
     """Runs requests to one server.
 
     `patience_s`: how long one request waits out temporary faults (no connection, 429, 5xx).  While `opening` it counts
-    from the first try on, a server may be silent for OPENING_PATIENCE_S, and errors are StoreUnavailable; later they
+    from the first try on, a server may be silent for its part of `timing`, and errors are StoreUnavailable; later they
     are StoreRefused, StoreDown, StoreFull or StoreError.  At the start it waits `start_wait_s` for a network that is
     not up yet, and `refusal_wait_s` for a server that refuses the connection.  No error and no log line holds a
     password or token, not even a proxy's.
@@ -81,10 +74,11 @@ class Caller:
     It limits silence, not the time of an answer: its reader calls `heard` for each piece.
     """
 
-    def __init__(self, address: Address) -> None:
+    def __init__(self, address: Address, timing: StoreTiming) -> None:
         self.address = address
+        self.timing = timing
         self.opening = True
-        self.patience_s = OPENING_PATIENCE_S
+        self.patience_s = timing.opening_patience_s
         self.start_wait_s = 0.0
         self.refusal_wait_s = 0.0
         self.heard_s: float | None = None
@@ -102,10 +96,10 @@ class Caller:
             return self._waiting
         # A slow line brings something all the time: the wait is not in vain.
         since_s = max(min(self._asked_s.values(), default=math.inf), self.heard_s or 0.0)
-        if time.monotonic() - since_s < _SILENT_S:
+        if time.monotonic() - since_s < self.timing.silence_told_s:
             return None
         what = f"InfluxDB at {self.address.server} has not answered a request yet"
-        return Waiting(what, since_s, None, since_s + SILENCE_S + self.patience_s)
+        return Waiting(what, since_s, None, since_s + self.timing.silence_s + self.patience_s)
 
     def __repr__(self) -> str:
         return f"<Caller {self.address.server} opening={self.opening} patience_s={self.patience_s}>"
@@ -133,14 +127,14 @@ class Caller:
     async def persist(self, attempt: Callable[[], Awaitable[T]], *, sends: int = 0) -> T:
         """Run `attempt` until it succeeds or fails for good, at most `patience_s` after its first temporary fault.
 
-        `sends`: the bytes that it sends.  In the first try the server may be silent for SILENCE_S, in the others until
+        `sends`: the bytes that it sends. In the first try the server may be silent for `silence_s`, in the others until
         the patience ends.
         """
         # At the start a person waits, so the silence of a server that hangs counts too.
         began_s = time.monotonic()
         give_up_s: float | None = None
-        limit_s = OPENING_PATIENCE_S if self.opening else None
-        pause_s = _FIRST_PAUSE_S
+        limit_s = self.timing.opening_patience_s if self.opening else None
+        pause_s = self.timing.pause_first_s
         while True:
             asked_s = time.monotonic()
             try:
@@ -158,7 +152,7 @@ class Caller:
                 if now_s + wait_s > give_up_s:
                     raise self._down(exc) from exc
                 log.warning("store passing fault server=%s again_in_s=%.1f error=%s", self.address.server, wait_s, exc)
-                pause_s = min(_LONGEST_PAUSE_S, pause_s * 2)
+                pause_s = min(self.timing.pause_most_s, pause_s * 2)
                 since_s = self._waiting.since_s if self._waiting else asked_s
                 what = f"InfluxDB at {self.address.server} does not work: {exc}"
                 self._waiting = Waiting(what, since_s, now_s + wait_s, give_up_s)
@@ -239,7 +233,8 @@ class Caller:
         """Raise TimeoutError when nothing comes from the server for `limit_s`; None for the usual limit of a run."""
         self._sending_bytes += sends
         # Everything on its way side by side must first get there.
-        silence_s = SILENCE_S + 2 * self._sending_bytes / self._bytes_per_s if limit_s is None else limit_s
+        getting_there_s = 2 * self._sending_bytes / self._bytes_per_s
+        silence_s = self.timing.silence_s + getting_there_s if limit_s is None else limit_s
         began_s = time.monotonic()
         try:
             async with asyncio.timeout(silence_s) as timeout:

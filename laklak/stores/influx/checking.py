@@ -21,7 +21,6 @@ from laklak.text import counted, some_of
 # The server's time comes in whole seconds.
 _CLOCK_OFF_MS: Final = 5_000
 # A check has 13 s for all of a store.
-_LOOK_S: Final = 4.0
 _SHOWN: Final = 5
 _UNASKED: Final = (
     "the name of this bucket in InfluxQL belongs to another one: not looked for are days of other types, and series "
@@ -94,7 +93,7 @@ async def making_finding(database: Database) -> Finding:
 async def types_findings(database: Database, contents: Contents) -> list[Finding]:
     """Warn of each stretch in which the server refuses candles because fields are no floats there."""
     unplaced: list[str] = []
-    with anyio.move_on_after(_LOOK_S) as looking:
+    with anyio.move_on_after(database.caller.timing.look_s) as looking:
         await contents.find_closed()
         unplaced = await contents.unplaced_types()
     found = [_closed_finding(database, measurement, one) for measurement, one in contents.closed()]
@@ -102,7 +101,7 @@ async def types_findings(database: Database, contents: Contents) -> list[Finding
         text = f"there are other types than floats, and the server does not say where: {some_of(unplaced)}"
         found.append(Finding("warning", text, "what InfluxDB refuses goes to the dead letter"))
     few = _few(found, "more stretches with other types than floats")
-    return [*few, _unfinished("types of fields")] if looking.cancelled_caught else few
+    return [*few, _unfinished(database, "types of fields")] if looking.cancelled_caught else few
 
 
 def _closed_finding(database: Database, measurement: str, one: ClosedStretch) -> Finding:
@@ -127,7 +126,7 @@ async def doubles_findings(database: Database, contents: Contents) -> list[Findi
     look: Look | None = None
     doubles: list[tuple[str, Doubles, list[TaggedSeries]]] = []
     more_points: list[int | None] = []
-    with anyio.move_on_after(_LOOK_S) as looking:
+    with anyio.move_on_after(database.caller.timing.look_s) as looking:
         look = await database.look()
         if look is None and not await contents.empty():
             found.append(Finding("warning", _UNASKED, _NAME_IT))
@@ -142,7 +141,7 @@ async def doubles_findings(database: Database, contents: Contents) -> list[Findi
     # Tell what was found, however long the counting took.
     if rest := doubles[len(found) :] if look is not None else []:
         found.append(_more_doubles(rest, more_points, len(doubles)))
-    return [*found, _unfinished("series that double ours")] if looking.cancelled_caught else found
+    return [*found, _unfinished(database, "series that double ours")] if looking.cancelled_caught else found
 
 
 def _more_doubles(
@@ -191,5 +190,6 @@ def _few(found: list[Finding], more: str) -> list[Finding]:
     )
 
 
-def _unfinished(what: str) -> Finding:
-    return Finding("warning", f"not all {what} were looked through within {_LOOK_S:g} s", "check again later")
+def _unfinished(database: Database, what: str) -> Finding:
+    limit = f"{database.caller.timing.look_s:g} s"
+    return Finding("warning", f"not all {what} were looked through within {limit}", "check again later")

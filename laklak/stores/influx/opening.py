@@ -35,11 +35,11 @@ def open_influx(
     if isinstance(address, Address1):
         from laklak.stores.influx.v1.database import Database1
 
-        database = Database1(address, connections=_CONNECTIONS, gzip=access.gzip)
+        database = Database1(address, connections=_CONNECTIONS, gzip=access.gzip, timing=access.timing)
     else:
         from laklak.stores.influx.v2.bucket import Database2
 
-        database = Database2(address, connections=_CONNECTIONS, gzip=access.gzip)
+        database = Database2(address, connections=_CONNECTIONS, gzip=access.gzip, timing=access.timing)
     return InfluxStore(
         database,
         state_dir=state_dir,

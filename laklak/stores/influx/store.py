@@ -45,7 +45,6 @@ from laklak.stores.base import (
 )
 from laklak.stores.influx import checking as examine
 from laklak.stores.influx.absences import AbsenceBook
-from laklak.stores.influx.calling import OPENING_PATIENCE_S
 from laklak.stores.influx.contents import Contents
 from laklak.stores.influx.database import META, NOTES, Database, Retention, clipped
 from laklak.stores.influx.dead_letter import DeadLetter
@@ -65,10 +64,7 @@ SCHEMA_VERSION: Final = 1
 """The version of a store's mark; a store with a higher one is not touched."""
 
 _NOTES_PER_WRITE: Final = 1_000
-_SEALING_S: Final = 2.0
-# A check has 15 s for all of a store; points take as long as they are many.
-_LOOKS_S: Final = 8.0
-_POINTS_S: Final = 4.0
+# What a look at points has left when the other looks took all of their time.
 _POINTS_LEAST_S: Final = 1.0
 
 
@@ -162,7 +158,7 @@ class InfluxStore(StoreBase):
 
     async def _open(self) -> None:
         database, caller = self._database, self._database.caller
-        caller.patience_s = min(OPENING_PATIENCE_S, self._max_wait_s)
+        caller.patience_s = min(caller.timing.opening_patience_s, self._max_wait_s)
         caller.start_wait_s, caller.refusal_wait_s = self._start_wait_s, self._refusal_wait_s
         opened = await database.open(create=self._create)
         self._version, self._clock_ahead_ms = opened.version, opened.clock_ahead_ms
@@ -199,7 +195,7 @@ class InfluxStore(StoreBase):
         try:
             if self._opened is not None:
                 # The next run looks again at what is not noted; do not wait long for it.
-                with anyio.move_on_after(_SEALING_S):
+                with anyio.move_on_after(self._database.caller.timing.sealing_s):
                     await self._opened.seals.send_all()
                 self._opened.seals.stop()
         finally:
@@ -254,8 +250,10 @@ class InfluxStore(StoreBase):
             started_s = anyio.current_time()
             found += await examine.types_findings(self._database, self._contents)
             found += await examine.doubles_findings(self._database, self._contents)
-            left_s = _LOOKS_S - (anyio.current_time() - started_s)
-            points_s = min(_POINTS_S, max(left_s, _POINTS_LEAST_S))
+            timing = self._database.caller.timing
+            # Two looks with a limit each, and both together leave the points what they did not take.
+            left_s = 2 * timing.look_s - (anyio.current_time() - started_s)
+            points_s = min(timing.points_s, max(left_s, _POINTS_LEAST_S))
             found += await odd_points_findings(self._contents, self._reader, points_s)
         return [*(finding for finding in found if finding), self._lock().examine()]
 

@@ -17,6 +17,7 @@ from laklak.model.series import DAY_MS, MINUTE_MS, Series
 from laklak.stores.influx.doubles import find_doubles, lengths_ms, plain_symbol
 from laklak.stores.influx.look import Look, TaggedSeries
 from laklak.stores.influx.removal import Removal
+from laklak.tasks.timing import StoreTiming
 
 START = 1_767_225_600_000
 BTC = "exchange=binance,symbol=BTCUSDT,timeframe=1m"
@@ -371,9 +372,8 @@ def test_what_takes_too_long_is_told_and_not_waited_for(use, box, monkeypatch):
         await anyio.sleep(60)
 
     put(box, BTC)
-    monkeypatch.setattr("laklak.stores.influx.checking._LOOK_S", 0.05)
     monkeypatch.setattr(Look, "series", slow)
 
     told = "not all series that double ours were looked through within 0.05 s"
     # On a busy machine the types of fields are cut off, too.
-    assert told in [one.text for one in use(warnings)]
+    assert told in [one.text for one in use(warnings, timing=StoreTiming(look_s=0.05))]

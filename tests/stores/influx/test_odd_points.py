@@ -10,6 +10,7 @@ import pytest
 from laklak.model.series import DAY_MS, MINUTE_MS
 from laklak.stores.influx.lines import FIELDS
 from laklak.stores.influx.reader import CandleReader
+from laklak.tasks.timing import StoreTiming
 
 START = 1_767_225_600_000
 CELLS = ",".join(f"{field}=1" for field in FIELDS)
@@ -101,10 +102,9 @@ def test_the_look_ends_in_time_and_says_how_far_it_came(use, box, monkeypatch):
             await anyio.sleep_forever()
         return await odd(self, series, span, **options)
 
-    monkeypatch.setattr("laklak.stores.influx.store._POINTS_S", 1.0)
     monkeypatch.setattr(CandleReader, "odd", slow)
 
-    *_, named, unfinished, _ = use(lambda store: store.examine())
+    *_, named, unfinished, _ = use(lambda store: store.examine(), timing=StoreTiming(points_s=1.0))
 
     assert "1 point off the grid" in named.text
     assert (named.verdict, unfinished.verdict) == ("warning", "ok")

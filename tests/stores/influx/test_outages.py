@@ -10,6 +10,7 @@ import pytest
 
 from laklak.errors import StoreDown, StoreError, StoreRefused
 from laklak.model.series import DAY_MS, Series, TimeRange
+from laklak.tasks.timing import StoreTiming
 
 START = 1_767_225_600_000
 DAYS = TimeRange(START, START + 3 * DAY_MS)
@@ -69,8 +70,7 @@ def test_a_server_that_hangs_for_a_while_loses_nothing(use, own_box, series, del
     assert use(work, box) == 1000
 
 
-def test_a_server_that_is_silent_is_said_to_be_waited_for_until_it_answers(use, own_box, series, deliver, monkeypatch):
-    monkeypatch.setattr("laklak.stores.influx.calling._SILENT_S", 0.3)
+def test_a_server_that_is_silent_is_said_to_be_waited_for_until_it_answers(use, own_box, series, deliver):
     box = own_box()
 
     async def work(store):
@@ -84,7 +84,7 @@ def test_a_server_that_is_silent_is_said_to_be_waited_for_until_it_answers(use, 
         await writing
         return before, waiting, now_s, store.waiting
 
-    before, waiting, now_s, after = use(work, box)
+    before, waiting, now_s, after = use(work, box, timing=StoreTiming(silence_told_s=0.3))
     assert (before, after) == (None, None)
     assert waiting.what.endswith(" has not answered a request yet")
     assert waiting.next_try_s is None

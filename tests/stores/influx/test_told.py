@@ -11,7 +11,7 @@ import pytest
 
 from laklak.errors import StoreDown, StoreError, StoreFull, StoreRefused, StoreUnavailable
 from laklak.model.series import MINUTE_MS, Series
-from laklak.stores.influx import calling as caller
+from laklak.tasks.timing import StoreTiming
 
 START = 1_767_225_600_000
 
@@ -99,8 +99,7 @@ def test_a_fault_that_waiting_does_not_heal_ends_at_once(use, serve, healthy, se
         (502, {}, b"<html>bad gateway"),
     ],
 )
-def test_a_passing_fault_is_tried_again(use, serve, healthy, series, deliver, fault, monkeypatch):
-    monkeypatch.setattr(caller, "_FIRST_PAUSE_S", 0.02)
+def test_a_passing_fault_is_tried_again(use, serve, healthy, series, deliver, fault):
     left = [2]
 
     def answer(path, body):
@@ -109,7 +108,9 @@ def test_a_passing_fault_is_tried_again(use, serve, healthy, series, deliver, fa
             return fault
         return healthy(path, body)
 
-    written = use(lambda store: store.write([deliver(series, 10)]), serve(answer).url)
+    written = use(
+        lambda store: store.write([deliver(series, 10)]), serve(answer).url, timing=StoreTiming(pause_first_s=0.02)
+    )
 
     assert (written.refused, left) == ({}, [0])
 
@@ -162,8 +163,7 @@ def test_a_proxy_that_refuses_is_told_and_its_login_is_not(use, serve, kind, hea
     assert "cret" not in "".join(traceback.format_exception(caught.value)) + caplog.text
 
 
-def test_a_server_that_greets_and_then_says_nothing_ends_the_opening_in_time(use, serve, healthy, monkeypatch):
-    monkeypatch.setattr(caller, "OPENING_PATIENCE_S", 0.2)
+def test_a_server_that_greets_and_then_says_nothing_ends_the_opening_in_time(use, serve, healthy):
     over = threading.Event()
 
     def answer(path, body):
@@ -172,7 +172,12 @@ def test_a_server_that_greets_and_then_says_nothing_ends_the_opening_in_time(use
         return healthy(path, body)
 
     with pytest.raises(StoreUnavailable, match="does not answer in time"):
-        use(lambda store: store.describe(), serve(answer).url, max_wait_s=0.2)
+        use(
+            lambda store: store.describe(),
+            serve(answer).url,
+            max_wait_s=0.2,
+            timing=StoreTiming(opening_patience_s=0.2),
+        )
     over.set()
 
 

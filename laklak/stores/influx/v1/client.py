@@ -19,6 +19,7 @@ from laklak.stores.influx.calling import BODY_MAX, TIMEOUT, Caller, PassingFault
 from laklak.stores.influx.columns import MSGPACK, FailedStatement, read_columns
 from laklak.stores.influx.ping import Greeting
 from laklak.stores.influx.verdicts import OK, Verdict, judge_query, judge_statement, judge_write
+from laklak.tasks.timing import StoreTiming
 from laklak.wire.client import USER_AGENT, connector_to
 
 ROWS_PER_PIECE: Final = 10_000
@@ -43,9 +44,9 @@ class Client1:
     The password goes into a header and nowhere else.
     """
 
-    def __init__(self, address: Address1, *, connections: int, gzip: bool) -> None:
+    def __init__(self, address: Address1, *, connections: int, gzip: bool, timing: StoreTiming) -> None:
         self.address = address
-        self.caller = Caller(address)
+        self.caller = Caller(address, timing)
         self._connections = connections
         self._gzip = gzip
         self._session: aiohttp.ClientSession | None = None

@@ -40,6 +40,7 @@ from laklak.stores.influx.v1 import influxql
 from laklak.stores.influx.v1 import schema as server
 from laklak.stores.influx.v1.client import Client1, Rows
 from laklak.stores.influx.verdicts import Verdict
+from laklak.tasks.timing import StoreTiming
 
 _SPANS_PER_QUERY: Final = 100
 _NS_PER_MS: Final = 1_000_000
@@ -60,9 +61,9 @@ _KINDS: Final[Mapping[AbsenceKind, str]] = {
 class Database1:
     """See laklak.stores.influx.database.Database."""
 
-    def __init__(self, address: Address1, *, connections: int, gzip: bool) -> None:
+    def __init__(self, address: Address1, *, connections: int, gzip: bool, timing: StoreTiming) -> None:
         self.address = address
-        self._client = Client1(address, connections=connections, gzip=gzip)
+        self._client = Client1(address, connections=connections, gzip=gzip, timing=timing)
         self._layouts: dict[str, Layout] = {}
 
     @property

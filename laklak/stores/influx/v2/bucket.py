@@ -46,6 +46,7 @@ from laklak.stores.influx.v2 import flux
 from laklak.stores.influx.v2.client import Client2
 from laklak.stores.influx.v2.csv import Table, time_ns, times_ms
 from laklak.stores.influx.verdicts import Verdict
+from laklak.tasks.timing import StoreTiming
 from laklak.text import some_of
 
 # A script of so many questions takes some 50 ms to compile.
@@ -77,9 +78,9 @@ class Database2:
     Points with more tags than the three of a candle come in tables with more columns, which are left out.
     """
 
-    def __init__(self, address: Address2, *, connections: int, gzip: bool) -> None:
+    def __init__(self, address: Address2, *, connections: int, gzip: bool, timing: StoreTiming) -> None:
         self.address = address
-        self._client = Client2(address, connections=connections, gzip=gzip)
+        self._client = Client2(address, connections=connections, gzip=gzip, timing=timing)
         self._look: tuple[Look | None] | None = None
         self._foreign_tags: dict[str, tuple[str, ...]] = {}
         self._tags_beside: dict[str, set[str]] = {}

@@ -27,6 +27,7 @@ from laklak.stores.influx.v1.client import Rows, accepts, columns_of, pieces_of,
 from laklak.stores.influx.v2 import flux
 from laklak.stores.influx.v2.csv import FluxError, Table, is_whole, read_tables
 from laklak.stores.influx.verdicts import Verdict, judge_query, judge_statement, judge_write, reason_of
+from laklak.tasks.timing import StoreTiming
 from laklak.wire import tls
 from laklak.wire.client import USER_AGENT
 
@@ -65,9 +66,9 @@ class Client2:
     The token goes into a header and nowhere else.
     """
 
-    def __init__(self, address: Address2, *, connections: int, gzip: bool) -> None:
+    def __init__(self, address: Address2, *, connections: int, gzip: bool, timing: StoreTiming) -> None:
         self.address = address
-        self.caller = Caller(address)
+        self.caller = Caller(address, timing)
         self._connections = connections
         self._gzip = gzip
         self._client: InfluxDBClientAsync | None = None
