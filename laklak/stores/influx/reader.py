@@ -31,6 +31,8 @@ from laklak.stores.influx.types import FieldTypes
 from laklak.stores.influx.v1 import influxql
 
 _CANDLES_PER_QUERY: Final = 50_000
+# A server looks at so many days of minutes in a second.
+_DAYS_PER_PROOF: Final = 128
 _REMEMBERED_S: Final = 5.0
 _LOOKS_AT_MOST: Final = 16
 # Nobody removes more strays than this by hand; the next runs name the others.
@@ -61,9 +63,10 @@ class _Look:
 class CandleReader:
     """Reads the candles of one database.
 
-    A candle is a point with five numbers on the grid of its interval.  No server can count those: in a day whose seal
-    does not hold (see laklak.stores.influx.seals) every point is looked at, and in the others the points with a `close`
-    are counted.  `oldest_ms` returns the first minute that the server still takes.
+    A candle is a point with five numbers on the grid of its interval.  No server can count those.  In a day whose seal
+    holds (see laklak.stores.influx.seals) the points with a `close` are counted; of the others the server tells which
+    are surely full (Database.full_days), and in what is left every point is looked at.
+    `oldest_ms` returns the first minute that the server still takes.
     """
 
     def __init__(
@@ -242,7 +245,7 @@ class CandleReader:
         proofs: dict[int, DayProof] = {}
         full = full_day(series.interval)
         counted = [day for day in doubtful if days.counts.get(day) == full.bit_count()]
-        for part in stretches(counted):
+        for part in stretches(counted, _DAYS_PER_PROOF * DAY_MS):
             proofs |= dict.fromkeys(await self._database.full_days(measurement, series, part), DayProof(full))
         left = [day for day in doubtful if day not in proofs]
         for part in stretches(left, max(DAY_MS, _CANDLES_PER_QUERY * series.interval.ms // DAY_MS * DAY_MS)):

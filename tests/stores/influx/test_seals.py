@@ -13,6 +13,7 @@ from laklak.model.series import DAY_MS, MINUTE_MS, Interval, Series, TimeRange
 from laklak.stores.base import Delivery
 from laklak.stores.coverage import take_stock
 from laklak.stores.influx.lines import FIELDS
+from laklak.stores.influx.v1 import database
 
 MINUTE = Interval.parse("1m")
 
@@ -37,6 +38,12 @@ def grid(series, span=DAYS):
 
 def seals(box):
     return {(row["symbol"], row["time"]): row["candles"] for row in box.rows("laklak_seals")}
+
+
+@pytest.fixture(autouse=True)
+def counted(monkeypatch):
+    """Few candles, too, are counted before they are read."""
+    monkeypatch.setattr(database, "_WORTH_COUNTING", 0)
 
 
 async def held(store, series, span=DAYS, **options):
@@ -89,6 +96,45 @@ def test_a_whole_day_that_is_shifted_holds_nothing(use, box, series, shift_ns):
 
     assert (presence.stored, presence.missing, presence.strays.count) == (0, (DAYS,), 3 * 1440)
     assert seals(box) == {}
+
+
+def test_of_whole_days_that_others_wrote_only_those_with_a_fault_are_read(use, box, series, monkeypatch):
+    span = TimeRange(START, START + 9 * DAY_MS)
+    shifted = TimeRange(START + 2 * DAY_MS, START + 4 * DAY_MS)
+    gone_ms = START + 6 * DAY_MS + 17 * MINUTE_MS
+    on_grid = [time_ms for time_ms in grid(series, span) if not shifted.clip(TimeRange(time_ms, time_ms + 1))]
+    box.put(lines(series, [time_ms for time_ms in on_grid if time_ms != gone_ms]))
+    # As many points as minutes, none of them on one.
+    box.put(lines(series, [time_ms + 17_000 for time_ms in grid(series, shifted)]))
+    read = []
+
+    async def look(store):
+        server = store._database
+        points = server.points
+
+        async def noted(measurement, series, part):
+            read.extend(day.start_ms for day in part.days())
+            return await points(measurement, series, part)
+
+        monkeypatch.setattr(server, "points", noted)
+        return await held(store, series, span)
+
+    presence = use(look)
+
+    assert presence.missing == (shifted, TimeRange(gone_ms, gone_ms + MINUTE_MS))
+    assert presence.stored == 7 * 1440 - 1
+    assert presence.strays.count == 2 * 1440
+    assert read == [shifted.start_ms, shifted.start_ms + DAY_MS, START + 6 * DAY_MS]
+
+
+@pytest.mark.parametrize("field", FIELDS)
+def test_a_stray_number_beside_a_full_day_is_named(use, box, series, field):
+    box.put(lines(series, grid(series, DAY)))
+    box.put(lines(series, [START + 700 * MINUTE_MS + 17_000], f"{field}=1"))
+
+    presence = use(lambda store: held(store, series, DAY))
+
+    assert (presence.stored, presence.missing, presence.strays.count) == (1440, (), 1)
 
 
 @pytest.mark.parametrize("field", FIELDS)

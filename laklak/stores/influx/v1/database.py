@@ -34,6 +34,7 @@ from laklak.stores.influx.database import (
 from laklak.stores.influx.lines import FIELDS, TAGS, cell_of, series_of, tags_of
 from laklak.stores.influx.look import Look, Shard
 from laklak.stores.influx.ping import check_greeting
+from laklak.stores.influx.proof import stretches
 from laklak.stores.influx.removal import Removal
 from laklak.stores.influx.statements import delete_point_1, delete_remark_1
 from laklak.stores.influx.v1 import influxql
@@ -51,6 +52,11 @@ _EDGES: Final = ("first", "last")
 # One number for every point that has any of the five: 0 if it has all of them, else nothing.  (A sum of the values may
 # be infinite, which no JSON can spell.)
 _WHOLE: Final = " + ".join(f"{influxql.name(field)}::float * 0" for field in ("close", "open", "high", "low", "volume"))
+# A number that is not there equals nothing.
+_ALL_FIVE: Final = " AND ".join(f"{influxql.name(field)}::float = {influxql.name(field)}::float" for field in FIELDS)
+_BY_DAY: Final = "GROUP BY time(1d) fill(none)"
+# Fewer candles are read as fast as they are counted.
+_WORTH_COUNTING: Final = 5_000
 _GROUPS: Final = "GROUP BY " + ", ".join(influxql.name(tag) for tag in TAGS)
 _KINDS: Final[Mapping[AbsenceKind, str]] = {
     **dict.fromkeys(MINUTE_KINDS, HOLES),
@@ -113,7 +119,7 @@ class Database1:
         count = f"count({_COUNTED})"
         of_series = influxql.tagged(tags_of(series) | {"measurement": measurement})
         asked = [
-            await self._select(count, measurement, series, whole, "GROUP BY time(1d) fill(none)"),
+            await self._select(count, measurement, series, whole, _BY_DAY),
             influxql.select('"candles"', self._source(SEALS), of_series, influxql.within(whole)),
             *[await self._select(count, measurement, series, part) for part in cut],
         ]
@@ -125,8 +131,44 @@ class Database1:
         )
 
     async def full_days(self, measurement: str, series: Series, span: TimeRange) -> set[int]:
-        """Return none: counting five fields takes the server as long as reading all points."""
-        return set()
+        """See Database.  Of each day the server counts the points of each field, and tells the longest step from one
+        whole point to the next.
+
+        A run of days that have as many points of each as places on the grid, and no step longer than a place, and that
+        begins and ends with a whole point on the first and the last place, has one on each: the steps must add up.
+        """
+        if span.count(series.interval) < _WORTH_COUNTING:
+            return set()
+        counts = ", ".join(f"count({influxql.name(field)})" for field in FIELDS)
+        steps = await self._select(f'elapsed({_COUNTED}, 1ns) AS "step"', measurement, series, span, only=_ALL_FIVE)
+        counted, longest = await self._client.query(
+            f"{await self._select(counts, measurement, series, span, _BY_DAY)}; "
+            + influxql.select('max("step")', f"({steps})", influxql.within(span), then=_BY_DAY)
+        )
+        full, step_ns = DAY_MS // series.interval.ms, series.interval.ms * _NS_PER_MS
+        days = {row[0] for rows in counted for row in rows.values if row[1:] == [full] * len(FIELDS)}
+        days.difference_update(day for day, step in _by_time(longest).items() if step > step_ns)
+        found: set[int] = set()
+        for run in stretches(sorted(days)):
+            found |= await self._on_places(measurement, series, run)
+        return found
+
+    async def _on_places(self, measurement: str, series: Series, run: TimeRange) -> set[int]:
+        """The days of a run of which it is sure that whole points stand on its first and its last place."""
+        places = (run.start_ms, run.end_ms - series.interval.ms)
+        asked = [
+            await self._select(_COUNTED, measurement, series, TimeRange(place, place + 1), only=_ALL_FIVE)
+            for place in places
+        ]
+        there = await self._client.query("; ".join(asked), epoch="ns")
+        if all(_on_grid(found, series) for found in there):
+            return set(range(run.start_ms, run.end_ms, DAY_MS))
+        days = (run.end_ms - run.start_ms) // DAY_MS
+        if days == 1:
+            return set()
+        middle_ms = run.start_ms + days // 2 * DAY_MS
+        halves = (TimeRange(run.start_ms, middle_ms), TimeRange(middle_ms, run.end_ms))
+        return set().union(*[await self._on_places(measurement, series, half) for half in halves])
 
     async def points(self, measurement: str, series: Series, span: TimeRange) -> Points:
         select = await self._select(_WHOLE, measurement, series, span)
@@ -165,9 +207,11 @@ class Database1:
                 column.extend(cells if None not in cells else [math.nan if cell is None else cell for cell in cells])
         return Columns(columns[0], tuple(columns[1:]))
 
-    async def _select(self, what: str, measurement: str, series: Series, span: TimeRange, then: str = "") -> str:
+    async def _select(
+        self, what: str, measurement: str, series: Series, span: TimeRange, then: str = "", *, only: str = ""
+    ) -> str:
         foreign = (await self._known_layout(measurement)).foreign_tags
-        conditions = (influxql.tagged(tags_of(series), foreign), influxql.within(span))
+        conditions = (influxql.tagged(tags_of(series), foreign), influxql.within(span), only)
         return influxql.select(what, self._source(measurement), *conditions, then=then)
 
     async def _known_layout(self, measurement: str) -> Layout:
