@@ -32,7 +32,7 @@ from laklak.settings.typed import (
     typed_series,
     typed_symbol,
 )
-from laklak.sources.file import COLUMNS
+from laklak.sources.candle_file import COLUMNS
 from laklak.sources.imported import ImportJob
 from laklak.sources.points import NS_OF
 from laklak.sources.resampled import ResampleJob

@@ -18,7 +18,8 @@ from laklak.plan.rows import Checked
 from laklak.report.copied import ImportSummary
 from laklak.report.observer import Observer
 from laklak.sources.base import Given, Offer, Source, Stock, TransferJob, TransferPlan, Words, Work
-from laklak.sources.file import CandleFile, look_through, pages_of
+from laklak.sources.candle_file import CandleFile
+from laklak.sources.file import look_through, pages_of
 from laklak.stores.base import Origin
 from laklak.tasks.stopping import Stopper
 from laklak.text import counted, duration_text, size_text, some_of

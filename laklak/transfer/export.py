@@ -18,7 +18,7 @@ from laklak.model.series import DAY_MS, Interval, Series, TimeRange, iso
 from laklak.model.spans import on_grid
 from laklak.plan.longer import around
 from laklak.report.place import Place, check_place, could_not_write, emit_nowhere
-from laklak.sources.file import MADE_KEY, ORIGIN_KEY, file_stem
+from laklak.sources.candle_file import MADE_KEY, ORIGIN_KEY, file_stem
 from laklak.stores import open_store
 from laklak.stores.access import StoreAccess
 from laklak.stores.base import Columns, Store

@@ -17,8 +17,8 @@ import orjson
 from laklak.model.digest import FORMAT, RunningDigest
 from laklak.model.series import Series
 from laklak.report.rows import CANDLE_FIELDS, csv_lines
+from laklak.sources.candle_file import COLUMNS, DIGEST_KEY, MADE, SERIES_KEY, TIME_KEY
 from laklak.sources.feather import add_metadata
-from laklak.sources.file import COLUMNS, DIGEST_KEY, MADE, SERIES_KEY, TIME_KEY
 from laklak.sources.store import StoredCandles
 from laklak.stores.base import Columns
 from laklak.stores.influx.lines import candle_lines_ns, key_of, tags_of

@@ -283,7 +283,7 @@ def test_of_what_two_files_have_the_one_named_first_counts(here):
 
 @pytest.mark.parametrize("form", ["csv", "parquet"])
 def test_rows_in_any_order_are_put_in_order_and_those_of_one_moment_are_named(form, here, monkeypatch):
-    monkeypatch.setattr("laklak.sources.file.ROWS_AT_ONCE", 7)
+    monkeypatch.setattr("laklak.sources.tables.ROWS_AT_ONCE", 7)
 
     def write(*minutes):
         path = csv(*[(minute, str(minute + 2), "200", "1", "2.5", "10") for minute in minutes])
@@ -545,7 +545,7 @@ def test_a_store_that_keeps_candles_for_too_short_is_refused_and_no_flag_is_name
 
 def test_an_import_that_is_stopped_is_finished_by_the_next_one(here, monkeypatch):
     path = csv(*plain(*range(40)))
-    monkeypatch.setattr("laklak.sources.file.ROWS_AT_ONCE", 10)
+    monkeypatch.setattr("laklak.sources.tables.ROWS_AT_ONCE", 10)
     job = ImportJob(files=(Path(path),), destination=StoreAccess(where="b.db"), state_dir=Path("state"))
     work = Transfer(job, Silent())
 
