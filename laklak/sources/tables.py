@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 ROWS_AT_ONCE: Final = 50_000
 _CSV_BYTES: Final = 1 << 22
 _HEADER_BYTES: Final = 1 << 16
+_OTHER_TIMES: Final = "--columns open_time=open_time reads other units, and text, too"
 
 
 class OutOfOrder(Exception):
@@ -139,7 +140,7 @@ def _times_on_grid(table: DataFrame, file: CandleFile, before: int) -> list[int]
     for row, time_ms in enumerate(times, before + 1):
         if time_ms % interval.ms:
             what = f"its open_time {iso(time_ms)} is not on the grid"
-            raise bad_row(file, row, what, f"these are to be candles of {interval}")
+            raise bad_row(file, row, what, f"these are to be candles of {interval}, times in ms: {_OTHER_TIMES}")
     return times
 
 
@@ -161,13 +162,11 @@ def _times(column: Column, file: CandleFile, before: int) -> list[int]:
         times = polars.Series([None])
     if times.null_count():
         row = times.is_null().arg_max() or 0
-        raise bad_row(file, before + row + 1, "its open_time is no moment in milliseconds", "these are to be candles")
+        raise bad_row(file, before + row + 1, "its open_time is no moment in milliseconds", _OTHER_TIMES)
     found: list[int] = times.to_list()
     # Beyond these years a moment has no spelling, and is one in another unit.
     if found and (min(found) < 0 or max(found) > _LATEST_MS):
-        raise bad_row(
-            file, before + 1, "its open_time is not in milliseconds", "seconds and microseconds are not taken"
-        )
+        raise bad_row(file, before + 1, "its open_time is not in milliseconds", _OTHER_TIMES)
     return found
 
 

@@ -252,6 +252,17 @@ def test_a_table_of_another_program_is_read_by_the_names_that_are_said(spell, he
     assert content("b.db")[0][BTC] == [(START_MS + minute * MINUTE_MS, 2, 3, 1, 2.5, 10) for minute in range(3)]
 
 
+def test_how_times_in_another_unit_are_read_is_said_where_they_are_refused(here):
+    path = csv((str(START_MS // 1000), "2", "3", "1", "2.5", "10"))
+
+    refused = load(here, path)
+
+    assert refused.exit == 2
+    assert "--columns open_time=open_time reads other units" in refused.lines("hint")[0]
+    assert load(here, path, "--columns", "open_time=open_time").exit == 0
+    assert minutes_of("b.db") == [0]
+
+
 @pytest.mark.parametrize("words", ["time=ts", "open_time", "open=a,open=b", "open_time=nowhere"])
 def test_names_that_say_nothing_are_one_line(words, here):
     ended = load(here, csv(*plain(0)), "--columns", words)
