@@ -80,6 +80,7 @@ def test_a_plan_copies_what_the_other_lacks_and_stored_beats_hole(here, there):
     assert minutes_of(plan.candles) == candles
     assert minutes_of(plan.absences) == absences
     assert minutes_of(plan.missing) == sorted(candles + absences)
+    assert minutes_of(plan.held) == [minute for minute, pair in pairs if pair == ("candle", "candle")]
     assert plan.source_missing == here.count("nothing")
     # When there was nothing to have, nothing is wanted.
     assert plan.wanted_count == LENGTH - here.count("nothing") - here.count("quiet")
