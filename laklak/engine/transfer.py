@@ -297,6 +297,10 @@ class Transfer(Run, Generic[Kind]):
         if plan.not_whole:
             wanted = candles.only(work.candles)
             told = [*await revisions(self._destination, wanted, {"repair": plan.not_whole}, verb), *told]
+        if given.revisions:
+            # A copy that was killed may have brought them before.
+            there = {repr(one) for one in await self._destination.revisions(series, work.range)}
+            told = [*(one for one in given.revisions if repr(one) not in there), *told]
         if not isinstance(candles, StoredCandles):
             # Texts take more room than what the destination makes of them; the floats of a store take less.
             candles = await to_thread.run_sync(self._destination.pack, candles)

@@ -18,7 +18,7 @@ from typing import Any, ClassVar, Generic, Protocol
 from laklak.model import provenance
 from laklak.model.absences import Absence
 from laklak.model.candles import Candles
-from laklak.model.revisions import Why
+from laklak.model.revisions import Revision, Why
 from laklak.model.series import Series, TimeRange
 from laklak.model.spans import count, overlap, parted, union, without
 from laklak.plan.missing import SeriesPlan
@@ -77,6 +77,7 @@ class Work:
 @dataclass(frozen=True, slots=True)
 class Given:
     """What a source gave of some work, or of a part of it. `known`: who gave the candles to the source.
+    `revisions`: what they have taken the place of there.
 
     `lacking`: why so many candles are not given, as an account has it: reason, number, words.
     """
@@ -84,6 +85,7 @@ class Given:
     candles: Candles
     absences: Sequence[Absence] = ()
     known: Sequence[provenance.Stretch] = ()
+    revisions: Sequence[Revision] = ()
     lacking: Sequence[tuple[str, int, str]] = ()
 
 

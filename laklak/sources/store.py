@@ -115,6 +115,7 @@ class StoreSource(Source):
             columns = await store.read(series, work.range, whole=False)
         absences = await store.absences(series, work.range) if work.absences else []
         known = await store.provenance(series, work.range) if work.candles else []
+        revisions = await store.revisions(series, work.range) if work.candles else []
         taken = take(work, columns, absences)
         unsound = self._unsound.setdefault(series, Unsound())
         unsound.add(taken.not_whole)
@@ -127,7 +128,9 @@ class StoreSource(Source):
                 f"they were deleted from {store.display} after this copy was planned; another copy counts what is there"
             )
             lacking.append(("source_changed", taken.gone, words))
-        yield Given(taken.candles, taken.absences, known, lacking)
+        went_over = set(taken.candles.open_times) if revisions else ()
+        history = [one for one in revisions if one.open_time_ms in went_over]
+        yield Given(taken.candles, taken.absences, known, history, lacking)
 
 
 def _names(series: Iterable[Series]) -> str:

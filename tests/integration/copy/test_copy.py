@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import math
 import shlex
 import struct
 from pathlib import Path
@@ -27,7 +29,10 @@ from hypothesis import strategies as st
 from thoroughness import examples
 
 from laklak.model.candles import CandleBatch
-from laklak.model.series import Series
+from laklak.model.revisions import Revision
+from laklak.model.series import Series, TimeRange
+from laklak.stores import open_store
+from laklak.stores.base import Delivery
 
 # What is copied
 
@@ -113,6 +118,34 @@ def test_a_backfill_that_was_copied_asks_for_nothing(venue, laklak, influxd, tru
     assert {(symbol, row[0]): row[1:] for symbol in symbols for row in rows[f"binance:{symbol}:1m"]} == truth(symbols)
     again = laklak("backfill", *symbols, "--days", "4", "--store", url, "--json")
     assert (again.exit, again.json["candle_requests"], again.json["stored_before"]) == (0, 0, 11520)
+
+
+def test_what_a_candle_has_taken_the_place_of_goes_over_with_it_and_only_once(any_pair):
+    source, destination = any_pair
+    fill(source, candles(BTC, range(3)))
+    partial = (1.0, 2.0, 0.5, math.nan, 3.0)
+    history = [
+        Revision(START_MS + MINUTE_MS, partial, (7.0,) * 5, "rest", "repair", 1_772_400_000_000),
+        Revision(START_MS + MINUTE_MS, (7.0,) * 5, (8.0,) * 5, "archive", "refetch", 1_772_400_000_001),
+        Revision(START_MS + MINUTE_MS * 2, partial, (9.0,) * 5, "rest", "repair", 1_772_400_000_002),
+    ]
+
+    async def put(where, deliveries):
+        async with open_store(where) as store:
+            await store.write(deliveries)
+
+    async def revised(where):
+        async with open_store(where, create=False) as store:
+            return [repr(one) for one in await store.revisions(Series.parse(BTC), TimeRange(0, 1 << 50))]
+
+    asyncio.run(put(source, [Delivery(Series.parse(BTC), None, revisions=history)]))
+    told = asyncio.run(revised(source))
+    # As a copy leaves it that was killed after it has written what it overwrites.
+    fill(destination, candles(BTC, [0]))
+    asyncio.run(put(destination, [Delivery(Series.parse(BTC), None, revisions=history[:2])]))
+    assert copy(source, destination).written == 2
+    assert asyncio.run(revised(destination)) == told
+    assert len(told) == 3
 
 
 def test_symbols_of_any_letters_go_over(pair):
