@@ -23,8 +23,7 @@ from laklak.engine.store_work import each
 from laklak.errors import UsageError
 from laklak.model.digest import FORMAT, DayDigest
 from laklak.model.revisions import Values
-from laklak.model.series import DAY_MS, Interval, Series, TimeRange, iso
-from laklak.settings.times import parse_time
+from laklak.model.series import DAY_MS, Interval, Series, TimeRange, iso, ms_of
 from laklak.stores.base import Columns, Foreign, Store
 
 Depth = Literal["counts", "sums", "full"]
@@ -294,11 +293,11 @@ def known_from(answer: Mapping[str, Any], name: str) -> Known:
 
 
 def _read_day(entry: Mapping[str, Any]) -> DayDigest:
-    digest = bytes.fromhex(entry["sha256"])
-    marks = (entry["unfinished"], entry["provisional"])
-    return DayDigest(
-        parse_time(entry["day"]), int(entry["rows"]), digest, *marks, tuple(map(float, entry.get("sums", ())))
-    )
+    day_ms, digest = ms_of(f"{entry['day']}T00:00Z"), bytes.fromhex(entry["sha256"])
+    sums = tuple(map(float, entry.get("sums", ())))
+    if len(sums) not in (0, len(_COLUMNS)):
+        raise ValueError(f"{len(sums)} sums of a day")
+    return DayDigest(day_ms, int(entry["rows"]), digest, entry["unfinished"], entry["provisional"], sums)
 
 
 async def _against(

@@ -261,6 +261,22 @@ def test_a_file_that_may_only_be_read_is_verified(filled, here):
     assert here("verify", "--store", filled).exit == 0
 
 
+@pytest.mark.parametrize(
+    "change", [{"sums": [1, 2]}, {"sums": "x"}, {"day": "2026-13-99"}, {"day": 7}, {"sha256": "?"}]
+)
+def test_a_file_of_digests_with_junk_in_it_is_named(filled, kept, here, change):
+    with open(kept) as file:
+        said = json.load(file)
+    said["series"][1]["days"][1].update(change)
+    with open("junk.json", "w") as file:
+        json.dump(said, file)
+
+    ended = here("verify", "--store", filled, "--against", "junk.json", "--depth", "sums")
+
+    assert (ended.exit, ended.out) == (2, "")
+    assert "junk.json has no digests that can be read" in ended.err
+
+
 # Against the sources
 
 

@@ -12,7 +12,7 @@ from typing import Final
 
 from laklak.model.provenance import BulkFile
 from laklak.model.series import DAY_MS, Series, TimeRange
-from laklak.stores.influx.database import FILES, Database
+from laklak.stores.influx.database import FILES, Database, clipped
 from laklak.stores.influx.lines import key_of, point_line, tags_of
 from laklak.stores.influx.stretches import Fields, send_lines
 
@@ -35,7 +35,7 @@ class FileBook:
 
     async def of(self, series: Series, span: TimeRange) -> list[BulkFile]:
         """Return the files that touch `span`, oldest first."""
-        around = TimeRange(span.start_ms - series.interval.ms, span.end_ms + _LONGEST_MS)
+        around = clipped(TimeRange(span.start_ms - series.interval.ms, span.end_ms + _LONGEST_MS))
         rows = await self._database.rows(FILES, _FIELDS, series, around)
         found = [BulkFile(TimeRange(start, end), name, sha256, run) for _, (name, sha256, start, end, run) in rows]
         return sorted([one for one in found if one.span.clip(span)], key=lambda one: one.span)
