@@ -100,23 +100,23 @@ def test_buckets_come_and_go_beside_the_one_that_is_named(plan, influxd2, tempor
     ],
     ids=["no server", "no organization", "no folder for the figures"],
 )
-def test_what_is_in_the_way_is_told_at_once(flags, says, temporary):
-    command = [sys.executable, "-m", "laklak", "bench", "--quick", *flags]
+def test_what_is_in_the_way_is_told_at_once(flags, says, temporary, fork_server):
+    bench = fork_server.start(["bench", "--quick", *flags], os.environ)
 
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    _, said = bench.communicate(60)
 
-    assert done.returncode == 2
-    assert done.stderr.startswith(says)
+    assert bench.returncode == 2
+    assert said.startswith(says)
     assert list(temporary.iterdir()) == []
 
 
-def test_figures_of_an_earlier_run_stay_until_there_are_new_ones(temporary):
+def test_figures_of_an_earlier_run_stay_until_there_are_new_ones(temporary, fork_server):
     Path("old.json").write_text("old")
-    command = [sys.executable, "-m", "laklak", "bench", "--json", "old.json", "--svg", "no/new.svg"]
+    bench = fork_server.start(["bench", "--json", "old.json", "--svg", "no/new.svg"], os.environ)
 
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    bench.communicate(60)
 
-    assert done.returncode == 2
+    assert bench.returncode == 2
     assert Path("old.json").read_text() == "old"
 
 

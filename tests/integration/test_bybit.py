@@ -85,7 +85,7 @@ def test_longer_candles_are_asked_by_the_venues_own_names(bybit, here, interval)
 def test_no_five_seconds_hold_more_than_its_limit_nor_a_tenth_where_nothing_is_said(bybit, here, source, monkeypatch):
     running = bybit()
     monkeypatch.delenv("LAKLAK_BYBIT_BUDGET")
-    monkeypatch.setenv("LAKLAK_BYBIT_CHUNK", "60")
+    monkeypatch.setenv("LAKLAK_BYBIT_CHUNK", "100")
 
     ended = here("backfill", "--venue", "bybit", *SYMBOLS, *RANGE)
 

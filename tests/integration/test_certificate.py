@@ -17,6 +17,7 @@ import pytest
 from copies import BTC, ETH, MINUTE_MS, START_MS, absence, candles, fill, new_name
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from thoroughness import examples
 
 from laklak.archives import ARCHIVES
 from laklak.audit.certificate import file_of, sealed
@@ -328,7 +329,7 @@ def test_what_was_issued_is_sound(issued, here):
     assert "unsigned" in ended.out
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=examples(150), suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(data=st.data())
 def test_a_changed_character_anywhere_is_refused(issued, data):
     whole = issued.read_bytes()

@@ -21,6 +21,7 @@ from anyio import from_thread
 from copies import BTC, ETH, HOURS, MINUTE_MS, START_MS, absence, candles, content, fill, minutes_of, new_name, sound
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from thoroughness import examples
 
 from laklak.api import Silent
 from laklak.audit.coverage import Range
@@ -96,7 +97,7 @@ ROWS = st.dictionaries(
 )
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(12, everyday=4), deadline=None, suppress_health_check=list(HealthCheck))
 @given(rows=ROWS, way=st.sampled_from(WAYS), interval=st.sampled_from(["1m", "5m", "1d"]))
 def test_round_the_circle_every_candle_is_the_same_bit_for_bit(rows, way, interval):
     form, layout = way

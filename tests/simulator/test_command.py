@@ -1,10 +1,9 @@
 """`laklak simulate` as it is started from a shell."""
 
 import json
+import os
 import re
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -12,18 +11,14 @@ import pytest
 
 from laklak.simulator import ARCHIVE_KINDS
 
-LAKLAK = [sys.executable, "-m", "laklak", "simulate"]
-
 
 @pytest.fixture
-def start():
+def start(fork_server):
     """Start it with more words; it is ended by the test, or after it."""
     started = []
 
     def run(*words):
-        process = subprocess.Popen(
-            [*LAKLAK, "--port", "0", *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        )
+        process = fork_server.start(["simulate", "--port", "0", *map(str, words)], os.environ)
         started.append(process)
         return process
 
@@ -31,6 +26,19 @@ def start():
     for process in started:
         process.kill()
         process.communicate()
+
+
+@pytest.fixture
+def laklak(fork_server):
+    """Run another command to its end, which has to be a good one, and give what it said."""
+
+    def run(*words):
+        process = fork_server.start(words, os.environ)
+        said, _ = process.communicate(60)
+        assert process.returncode == 0
+        return said
+
+    return run
 
 
 def stop(process):
@@ -52,7 +60,7 @@ def test_it_tells_both_addresses_and_how_to_use_them(start):
     assert status == 0
 
 
-def test_it_tells_what_it_serves_and_how_to_fill_just_that(start, tmp_path, monkeypatch):
+def test_it_tells_what_it_serves_and_how_to_fill_just_that(start, laklak, monkeypatch):
     recorded = Path(__file__).parents[1] / "recorded/binance"
     process = start("--recorded", recorded)
     process.stdout.readline(), process.stdout.readline()
@@ -67,8 +75,7 @@ def test_it_tells_what_it_serves_and_how_to_fill_just_that(start, tmp_path, monk
     words = tried.removeprefix("try: ").split()
     monkeypatch.setenv("LAKLAK_BINANCE_URL", words[0].partition("=")[2])
     monkeypatch.setenv("LAKLAK_BINANCE_ARCHIVE_URL", words[1].partition("=")[2])
-    filled = subprocess.run([*LAKLAK[:3], *words[3:]], capture_output=True, text=True, timeout=60, check=True)
-    assert filled.stdout.startswith("complete: 40,320 of 40,320 candles of 7 series")
+    assert laklak(*words[3:]).startswith("complete: 40,320 of 40,320 candles of 7 series")
     stop(process)
 
 
@@ -80,17 +87,17 @@ def test_of_many_symbols_it_says_how_to_fill_all(start):
     assert " laklak backfill --all --start " in messages
 
 
-def test_minutes_later_there_are_new_candles_where_the_clock_runs(start, monkeypatch):
+def test_minutes_later_there_are_new_candles_where_the_clock_runs(start, laklak, monkeypatch):
     process = start("--recorded", Path(__file__).parents[1] / "recorded/binance", "--clock-speed", "3600")
     url = process.stdout.readline().removeprefix("simulator: ").strip()
     assert "its clock goes on from there, 3600 times real time, with made-up candles\n" in process.stderr.readline()
     monkeypatch.setenv("LAKLAK_BINANCE_URL", url)
-    words = [*LAKLAK[:3], "backfill", "LTCUSDT", "--start", "2026-02-28T23:00Z", "--json"]
+    words = ["backfill", "LTCUSDT", "--start", "2026-02-28T23:00Z", "--json"]
     wanted = []
     deadline = time.monotonic() + 60
     while not wanted or wanted[-1] < wanted[0] + 30:
         assert time.monotonic() < deadline
-        answer = json.loads(subprocess.run(words, capture_output=True, timeout=60, check=True).stdout)
+        answer = json.loads(laklak(*words))
         assert answer["complete"]
         wanted.append(answer["wanted"])
     stop(process)
@@ -115,9 +122,9 @@ def test_preparing_ends_on_a_signal(start):
     assert (output, status) == ("", 0)
 
 
-def test_the_help_names_every_fault_of_the_archive():
+def test_the_help_names_every_fault_of_the_archive(laklak):
     # As wide as it gets, so that no word is broken.
-    text = subprocess.run([*LAKLAK, "--help"], capture_output=True, text=True, check=True).stdout
+    text = laklak("simulate", "--help")
     words = re.sub(r"-\n +", "-", text).split()
 
     assert {kind.removeprefix("archive-") for kind in ARCHIVE_KINDS} <= {word.strip(".,") for word in words}

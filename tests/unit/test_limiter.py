@@ -120,8 +120,13 @@ def test_requests_that_arrive_bunched_after_a_long_delay_stay_within_the_budget(
     assert most_in_any_minute(arrivals) <= 1200
 
 
-@pytest.mark.parametrize("budget", [1200, 2400])
-@pytest.mark.parametrize("weight", [1, 2, 5, 10])
+def at_length(*values):
+    """Cases of the long tests: every day there are some of each kind."""
+    return [pytest.param(*value, marks=pytest.mark.long) for value in values]
+
+
+@pytest.mark.parametrize("budget", [1200, *at_length((2400,))])
+@pytest.mark.parametrize("weight", [2, 10, *at_length((1,), (5,))])
 def test_nearly_all_of_the_budget_is_used_while_work_waits(virtually, budget, weight):
     dice = random.Random(7)
     minutes = 4
@@ -423,14 +428,9 @@ def bursts(weight, every_s):
     return spend
 
 
-def at_length(*values):
-    """Cases of the long tests: every day there are some of each kind."""
-    return [pytest.param(*value, marks=pytest.mark.long) for value in values]
-
-
-@pytest.mark.parametrize("phase_s", [0, 44, *at_length((21,), (59.5,))])
+@pytest.mark.parametrize("phase_s", [44, *at_length((0,), (21,), (59.5,))])
 @pytest.mark.parametrize("way_s", [QUICK, SLOW, UNEVEN], ids=["quick", "slow", "uneven"])
-@pytest.mark.parametrize("weight", [2, 5, 10])
+@pytest.mark.parametrize("weight", [5, 10, *at_length((2,))])
 def test_alone_at_the_advertised_budget_nothing_is_refused_and_nearly_all_is_used(virtually, phase_s, way_s, weight):
     address = Address(2400, phase_s)
 

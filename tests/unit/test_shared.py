@@ -9,6 +9,7 @@ import struct
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from thoroughness import examples
 
 from laklak.venues.base import Quota
 from laklak.wire.limiter import Limiter
@@ -84,7 +85,7 @@ async def quickly(process, count):
 
 
 @pytest.mark.parametrize(("share", "heaviest"), [(20, 1), (128, 8)], ids=["none is taken ahead", "some is taken ahead"])
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=examples(6, everyday=3), deadline=None)
 @given(
     ways=st.lists(st.tuples(st.floats(0, 3), st.floats(0, 20), st.sampled_from([1, 1, 8])), min_size=5, max_size=8),
     processes=st.integers(2, 3),
