@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Final
 
 from laklak.errors import UsageError
+from laklak.model.absences import Absence
 from laklak.model.series import DAY_MS, Interval, Series, TimeRange
-from laklak.model.spans import count, on_grid, overlap, union
+from laklak.model.spans import count, on_grid, overlap, runs, union
 from laklak.plan.chunks import plan_chunks
 from laklak.plan.longer import around, can_be_made
 from laklak.report.copied import ResampleSummary, incomplete_of
@@ -17,7 +18,7 @@ from laklak.sources.base import Given, Offer, Source, Stock, TransferPlan, Words
 from laklak.sources.store import StoredCandles, StoreJob, StoreSource
 from laklak.stores.base import Store
 from laklak.stores.coverage import take_stock
-from laklak.stores.longer import Making, joined, made_batches, making_of, without_candles
+from laklak.stores.longer import Making, holes_of, joined, made_batches, making_of, without_candles
 from laklak.tasks.stopping import Stopper
 from laklak.text import some_of
 
@@ -80,6 +81,7 @@ class MadeSource(Source):
         self._made_of: dict[Series, Series] = {}
         self._whole: dict[Series, TimeRange] = {}
         self._making: dict[Series, Making] = {}
+        self._holes: dict[Series, Mapping[int, Absence]] = {}
 
     async def offer(self) -> Offer:
         """See Source; what opens in the time that is asked for."""
@@ -106,8 +108,11 @@ class MadeSource(Source):
         of = self._made_of[series]
         there = await take_stock(self.store, of, span)
         making = self._making[series] = making_of(of, there, span, series.interval)
+        holes = holes_of(there, making, self._whole[series], series.interval)
+        self._holes[series] = {one.open_time_ms: one for one in holes}
         return Stock(
             making.buckets.complete,
+            absences=runs(self._holes[series], series.interval),
             stretches=without_candles(there, series.interval),
             of=of,
             not_whole=there.not_whole,
@@ -123,8 +128,10 @@ class MadeSource(Source):
         series = plan.series
         page = max(1, _PART_CANDLES * self._made_of[series].interval.ms // series.interval.ms)
         for chunk in plan_chunks(series, union([*plan.missing, *plan.held]), ((page, 1),), page):
-            missing, held = overlap(chunk.wanted, plan.missing), overlap(chunk.wanted, plan.held)
-            yield Work(series, chunk.range, tuple(missing), held=tuple(held))
+            candles, absences, held = (
+                tuple(overlap(chunk.wanted, parts)) for parts in (plan.candles, plan.absences, plan.held)
+            )
+            yield Work(series, chunk.range, candles, absences, held)
 
     async def get(self, work: Work) -> AsyncGenerator[Given]:
         series, making = work.series, self._making[work.series]
@@ -136,7 +143,9 @@ class MadeSource(Source):
             f"candles of {making.of} were deleted from {self.store.display} after the plan was made, or the sum of "
             "their volumes is too large for a number; run again to plan anew",
         )
-        yield Given(made.only(union([*work.candles, *work.held])), lacking=[lacking])
+        starts = (time for part in work.absences for time in range(part.start_ms, part.end_ms, series.interval.ms))
+        holes = [self._holes[series][time] for time in starts]
+        yield Given(made.only(union([*work.candles, *work.held])), holes, lacking=[lacking])
 
     def figures(self) -> Mapping[str, Any]:
         """The buckets that are not complete."""

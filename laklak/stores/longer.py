@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from array import array
+from bisect import bisect_right
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from typing import Any
 
 from laklak.model.absences import MINUTE_KINDS, UNWANTED_KINDS, Absence
 from laklak.model.series import Interval, Series, TimeRange
-from laklak.model.spans import on_grid, union
+from laklak.model.spans import on_grid, overlap, union, without
 from laklak.plan.longer import Buckets, LongerCandles, around, buckets_of, can_be_made, inside
 from laklak.stores.base import Columns, Store
 from laklak.stores.coverage import Presence, take_stock
@@ -44,6 +45,25 @@ def without_candles(stock: Presence, longer: Interval) -> list[Absence]:
         else:
             rows.append(one)
     return [one.over(part) for one in rows if (part := inside(one.span, longer))]
+
+
+def holes_of(stock: Presence, making: Making, whole: TimeRange, longer: Interval) -> list[Absence]:
+    """Each bucket of `whole` that is not complete although no shorter candle is missing: what is known of these makes
+    it a hole.
+    """
+    missing = union(around(part, longer) for part in stock.missing)
+    lacking = [piece for part in making.buckets.lacking for piece in without(part, overlap([part], missing))]
+    found: list[Absence] = []
+    for start_ms in (
+        time for part in overlap(lacking, [whole]) for time in range(part.start_ms, part.end_ms, longer.ms)
+    ):
+        place = bisect_right(stock.absences, start_ms, key=lambda one: one.span.end_ms)
+        around_there = stock.absences[place : place + longer.ms // making.of.interval.ms]
+        end_ms = start_ms + longer.ms
+        of = [one for one in around_there if one.span.start_ms < end_ms and one.kind != "quiet"]
+        why = f"of {making.of} some is {' and '.join(sorted({one.kind for one in of}))}"
+        found.append(Absence.at(longer, start_ms, "hole", max(one.confirmed_at_ms for one in of), why))
+    return found
 
 
 async def made_batches(store: Store, making: Making, span: TimeRange, longer: Interval) -> AsyncGenerator[Columns]:

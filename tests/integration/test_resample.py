@@ -102,9 +102,26 @@ def test_a_bucket_with_a_minute_that_is_neither_held_nor_quiet_is_told_and_not_m
             "spans": [{"start": "2026-02-28T00:05Z", "end": "2026-02-28T00:15Z"}],
         }
     ]
-    assert (answer["exit"], answer["wanted"]) == (0, 2)
+    assert (answer["exit"], answer["wanted"], answer["holes"]) == (0, 3, 1)
     said = here("resample", "5m", BTC, "--to", "b.db", "--store", "a.db").out
     assert f"not made: {FIVE}: 2 candles from 2026-02-28T00:05Z to 2026-02-28T00:10Z, of which {BTC}" in said
+
+
+def test_a_candle_that_cannot_be_made_for_a_hole_is_a_hole_there_until_that_is_filled(where, here):
+    store, typed = where
+    fill("a.db", candles(BTC, [*range(6), *range(7, 30)]), absences=[absence(6)])
+    resample(here, "5m", to=typed)
+
+    told = here("coverage", FIVE, "--store", typed, "--json", "--all").json["series"][0]
+    assert [told[name] for name in ("wanted", "held", "holes", "missing")] == [6, 5, 1, 0]
+    why = here("explain", FIVE, "2026-02-28T00:05", "--store", typed).out
+    assert f"of {BTC} some is hole" in why
+    answer = resample(here, "5m", to=typed)
+    assert (answer["stored_before"], answer["holes"], answer["written"]) == (5, 1, 0), answer
+    fill("a.db", candles(BTC, [6]))
+    answer = resample(here, "5m", to=typed)
+    assert (answer["stored_before"], answer["holes"], answer["written"]) == (5, 0, 1)
+    assert list(made(store, FIVE)) == list(range(0, 30, 5))
 
 
 def test_a_candle_that_has_not_ended_or_began_before_the_first_one_is_no_hole(here):
@@ -158,7 +175,7 @@ def test_what_is_known_to_have_no_candle_is_known_there_too_and_not_missing(wher
     assert list(made(store, FIVE)) == [0, 5, 15, 35]
     assert [(one["buckets"], one["quiet"]) for one in answer["incomplete"]] == [(1, 1)]
     told = here("coverage", FIVE, "--store", typed, "--json", "--all").json["series"][0]
-    assert [told[name] for name in ("held", "quiet", "closed", "missing")] == [4, 1, 2, 1]
+    assert [told[name] for name in ("held", "quiet", "closed", "holes", "missing")] == [4, 1, 2, 1, 0]
     fill("a.db", candles(BTC, range(10, 15)))
     assert resample(here, "5m", to=typed)["written"] == 1
     assert list(made(store, FIVE)) == [0, 5, 10, 15, 35]
