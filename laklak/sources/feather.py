@@ -112,10 +112,14 @@ def _read_footer(file: BinaryIO) -> _Flatbuffer:
 
 
 def _with_facts(footer: _Flatbuffer, facts: Mapping[str, str]) -> bytes:
-    """The footer with a schema that says `facts`; what stood there follows as it was, moved by a multiple of 8."""
+    """The footer with a schema that says `facts`; what stood there follows as it was, moved by a multiple of 8.
+
+    The head:  0 where the footer is    4 its list of fields   20 the footer
+              40 the schema's list      52 the schema          72 the list of a fact, which all share
+              80 the facts: their number, where each is, each of them, then their texts
+    """
     texts = [text.encode() for entry in facts.items() for text in entry]
-    # The head has a fixed size: two tables, each after the list of its fields, then the list of a fact's fields.
-    footer_at, schema_at, fact_fields_at, facts_at = 20, 52, 72, 80
+    footer_fields_at, footer_at, schema_fields_at, schema_at, fact_fields_at, facts_at = 4, 20, 40, 52, 72, 80
     entries_at = facts_at + 4 + 4 * len(facts)
     text_at = entries_at + 12 * len(facts)
     places = []
@@ -136,23 +140,25 @@ def _with_facts(footer: _Flatbuffer, facts: Mapping[str, str]) -> bytes:
         return size + old[name] - place if old[name] else 0
 
     struct.pack_into("<I", new, 0, footer_at)
-    struct.pack_into("<6H", new, 4, 12, 20, 16, 4, 8 if old["dictionaries"] else 0, 12 if old["batches"] else 0)
+    struct.pack_into(
+        "<6H", new, footer_fields_at, 12, 20, 16, 4, 8 if old["dictionaries"] else 0, 12 if old["batches"] else 0
+    )
     struct.pack_into(
         "<iIIIh",
         new,
         footer_at,
-        footer_at - 4,
+        footer_at - footer_fields_at,
         schema_at - footer_at - 4,
         ahead(footer_at + 8, "dictionaries"),
         ahead(footer_at + 12, "batches"),
         footer.number("h", version) if version else 0,
     )
-    struct.pack_into("<5H", new, 40, 10, 16, 12, 4, 8)
+    struct.pack_into("<5H", new, schema_fields_at, 10, 16, 12, 4, 8)
     struct.pack_into(
         "<iIIh",
         new,
         schema_at,
-        schema_at - 40,
+        schema_at - schema_fields_at,
         ahead(schema_at + 4, "fields"),
         facts_at - schema_at - 8,
         footer.number("h", endianness) if endianness else 0,

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -45,6 +46,7 @@ _PASSED_OVER: Final = re.compile(rb"[ \t\r]*(?:# CONTEXT-DATABASE:([^\n]*)|#[^\n
 _PART: Final = re.compile(r"((?:[^\\,=]|\\.)+)=((?:[^\\,=]|\\.)+)")
 _FIELD: Final = re.compile(rb"""((?:[^\\,="]|\\.)+)=("(?:[^\\"]|\\.)*"|[^,"]+)(?:,|$)""")
 _NUMBER: Final = re.compile(rb"([-+]?[0-9]+)[iu]|([-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?)")
+_OURS: Final = re.compile(",".join(f"{name}=([0-9.eE+-]+)" for name in FIELDS).encode())
 _ESCAPED: Final = re.compile(r"\\([,= ])")
 
 
@@ -72,7 +74,7 @@ def read_points(path: Path, series: Series | None, names: Mapping[str, str], mad
     `series`: what all points are of; then they may have any tags, if all have the same. `names`: what our fields are
     called there. `made` is the name of the field that says what a candle was made of. `precision`: see NS_OF.
     """
-    reader = _Reader(path, series, {names.get(name, name).encode(): place for place, name in enumerate(FIELDS, 3)})
+    reader = _Reader(path, series, {names.get(name, name).encode(): place for place, name in enumerate(FIELDS)})
     with path.open("rb") as stream:
         return reader.read(stream, made.encode(), precision)
 
@@ -82,6 +84,7 @@ class _Reader:
         self._path = path
         self._series = series
         self._places = places
+        self._has_our_names = [*places] == [name.encode() for name in FIELDS]
         self._numbers: dict[Series, int] = {}
         self._grids: list[int] = []
         self._heads: dict[bytes, int] = {}
@@ -98,18 +101,7 @@ class _Reader:
             if point is None:
                 raise self._bad("is no point of line protocol", "name a file of candles")
             head, fields, time = point
-            cells: list[float | None] = [None] * 5
-            any_told, made_here = False, False
-            for name, text in self._fields_of(fields):
-                place = self._places.get(name)
-                if place is not None:
-                    if cells[place - 3] is not None:
-                        raise self._bad(f"tells {name.decode()} twice", "one of them is wrong: leave it out")
-                    any_told = True
-                    found = _NUMBER.fullmatch(text)
-                    cells[place - 3] = None if found is None else float(found[1] or found[2])
-                elif name == made:
-                    made_here = True
+            cells, any_told, made_here = self._cells_of(fields, made)
             if not any_told:
                 continue
             is_made = is_made or made_here
@@ -122,6 +114,27 @@ class _Reader:
                 batch = []
         rows.add(batch)
         return Points(tuple(self._numbers), rows, is_made)
+
+    def _cells_of(self, fields: bytes, made: bytes) -> tuple[list[float | None], bool, bool]:
+        """Five numbers, None where one is none or not told; whether any is told, and whether they were made."""
+        # As laklak writes them itself, and in a third of the time.
+        ours = _OURS.fullmatch(fields) if self._has_our_names else None
+        if ours is not None:
+            with suppress(ValueError):
+                return [float(text) for text in ours.groups()], True, False
+        cells: list[float | None] = [None] * 5
+        any_told, made_here = False, False
+        for name, text in self._fields_of(fields):
+            place = self._places.get(name)
+            if place is not None:
+                if cells[place] is not None:
+                    raise self._bad(f"tells {name.decode()} twice", "one of them is wrong: leave it out")
+                any_told = True
+                found = _NUMBER.fullmatch(text)
+                cells[place] = None if found is None else float(found[1] or found[2])
+            elif name == made:
+                made_here = True
+        return cells, any_told, made_here
 
     def _fields_of(self, fields: bytes) -> Iterator[tuple[bytes, bytes]]:
         if b'"' in fields or b"\\" in fields:

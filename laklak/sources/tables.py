@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 ROWS_AT_ONCE: Final = 50_000
 _CSV_BYTES: Final = 1 << 22
 _HEADER_BYTES: Final = 1 << 16
+_SHOWN_CHARS: Final = 200
 _OTHER_TIMES: Final = "--columns open_time=open_time reads other units, and text, too"
 
 
@@ -64,11 +65,8 @@ def _tables(file: CandleFile, columns: Sequence[str]) -> Iterator[DataFrame]:
         while len(table := _part(scan, [file.name_of(column) for column in columns], start)):
             yield table.rename({file.name_of(column): column for column in columns})
             start += len(table)
-    except polars.exceptions.PolarsError as exc:
-        what = str(exc).partition("\n")[0]
-        raise UsageError(
-            f"{file.path} cannot be read as {file.form}: {what}", hint="make it anew, or take a copy of it"
-        ) from exc
+    except (polars.exceptions.PolarsError, polars.exceptions.PanicException) as exc:
+        raise _unreadable(file.path, file.form, exc) from exc
 
 
 @uninterrupted
@@ -148,10 +146,10 @@ def _times(column: Column, file: CandleFile, before: int) -> list[int]:
     """The moments in ms; UsageError where one is none. `before` so many rows stand in the file."""
     import polars
 
-    if column.dtype == polars.Datetime:
-        times = column.dt.epoch("ms")
-        if (column.dt.cast_time_unit("ns").dt.epoch("ns") % 1_000_000 != 0).any():
-            times = polars.Series([None])
+    if isinstance(column.dtype, polars.Datetime):
+        a_ms = {"ms": 1, "us": 1_000, "ns": 1_000_000}[column.dtype.time_unit]
+        units = column.to_physical()
+        times = polars.Series([None]) if (units % a_ms != 0).any() else units // a_ms
     elif column.dtype == polars.String or column.dtype.is_integer():
         times = column.cast(polars.Int64, strict=False)
         if file.names:
@@ -221,6 +219,10 @@ def metadata_of(path: Path, form: Form) -> dict[str, str]:
             with path.open("rb") as file:
                 return {MADE_KEY: ""} if MADE in _header(file) else {}
         return polars.read_parquet_metadata(path)
-    except (ValueError, polars.exceptions.PolarsError) as exc:
-        what = str(exc).partition("\n")[0]
-        raise UsageError(f"{path} cannot be read as {form}: {what}", hint="make it anew, or take a copy of it") from exc
+    except (ValueError, polars.exceptions.PolarsError, polars.exceptions.PanicException) as exc:
+        raise _unreadable(path, form, exc) from exc
+
+
+def _unreadable(path: Path, form: Form, error: BaseException) -> UsageError:
+    what = str(error).partition("\n")[0][:_SHOWN_CHARS]
+    return UsageError(f"{path} cannot be read as {form}: {what}", hint="make it anew, or take a copy of it")

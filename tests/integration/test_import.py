@@ -369,6 +369,38 @@ def test_a_file_whose_candles_are_not_those_of_its_digest_is_not_taken(form, her
     assert (ended.exit, content("b.db")[0]) == (0, content("a.db")[0])
 
 
+def test_what_polars_panics_at_is_one_line(here, monkeypatch):
+    polars.read_csv(csv(*plain(0))).write_parquet("binance-BTCUSDT-1m.parquet")
+
+    def panic(*_):
+        raise polars.exceptions.PanicException("range end index 8 out of range for slice of length 0")
+
+    monkeypatch.setattr("polars.LazyFrame.collect", panic)
+    ended = load(here, "binance-BTCUSDT-1m.parquet")
+
+    assert (ended.exit, len(ended.lines("error"))) == (2, 1)
+    assert "binance-BTCUSDT-1m.parquet cannot be read as parquet: range end index 8" in ended.lines("error")[0]
+
+
+@pytest.mark.parametrize(
+    ("unit", "moment", "said"),
+    [
+        ("ms", 9_000_000_000_000_000, "not in milliseconds"),
+        ("us", -1000, "not in milliseconds"),
+        ("us", START_MS * 1000 + 1, "no moment in milliseconds"),
+        ("ns", START_MS * 1_000_000 + 1, "no moment in milliseconds"),
+    ],
+)
+def test_moments_that_are_none_of_a_candle_are_one_line(unit, moment, said, here):
+    times = polars.Series("open_time", [moment]).cast(polars.Datetime(unit, "UTC"))
+    polars.read_csv(csv(*plain(0))).with_columns(times).write_parquet("binance-BTCUSDT-1m.parquet")
+
+    ended = load(here, "binance-BTCUSDT-1m.parquet")
+
+    assert (ended.exit, len(ended.lines("error"))) == (2, 1)
+    assert said in ended.lines("error")[0]
+
+
 @pytest.mark.parametrize("told", ["kraken:BTC:1m", "binance:../x:1m", "binance:BTCUSDT:7m", "", "x" * 10_000])
 def test_a_file_whose_metadata_name_no_series_is_one_line(told, here):
     polars.read_csv(csv(*plain(0))).write_parquet("binance-BTCUSDT-1m.parquet", metadata={"laklak.series": told})
