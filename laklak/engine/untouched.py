@@ -19,11 +19,11 @@ LEAVES_IT: Final = frozenset(
         *("origin", "notes", "runs", "check_range", "within_retention", "closed_spans"),
     }
 )
-"""What of a Store leaves it as it is, and is passed on; all else is answered here, or not at all."""
+"""Members of a Store that leave it as it is and are passed on; all others are answered here, or not at all."""
 
 
 def untouched(store: Store) -> Store:
-    """The same store, for a run that only looks: nothing is written, nothing noted, nobody kept out."""
+    """The same store, for a run that only looks: no writes, no notes, no lock."""
     return cast(Store, _Untouched(store))
 
 
