@@ -64,7 +64,7 @@ def versions() -> dict[str, str]:
 
 
 @dataclass(slots=True)
-class _Seen:
+class _SharedFacts:
     """What the checks of store and venues learn for each other; `asking`: the store while it is being asked."""
 
     asking: Store | None = None
@@ -101,7 +101,7 @@ class Check:
         for about, finding in findings:
             self._add(about, finding)
         self._limit_s = LIMIT_S
-        self._seen = _Seen()
+        self._seen = _SharedFacts()
         self._cut_short = False
 
     async def run(self, *, limit_s: float = LIMIT_S) -> Checkup:

@@ -52,7 +52,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class AtWork:
+class VenueWork:
     """A venue at work: its series, and the parts that ask it, read its files, and say what comes next."""
 
     feed: Feed
@@ -94,7 +94,7 @@ class Fetch:
         )
         self._deliveries = Deliveries(order, store, tools.unsure, report)
         self._watch = Watch(self._feeds, report, tools.observer, self._lost)
-        self._at_work: dict[Feed, AtWork] = {}
+        self._at_work: dict[Feed, VenueWork] = {}
         for feed in feeds:
             self._take_on(feed)
 
@@ -136,7 +136,7 @@ class Fetch:
             )
         ledgers = [one for one in report.ledgers if one.plan.series.venue == feed.name]
         self._feeds.append(feed)
-        self._at_work[feed] = AtWork(feed, ledgers, rounds, asking, reading)
+        self._at_work[feed] = VenueWork(feed, ledgers, rounds, asking, reading)
 
     async def _let_join(self, late: Callable[[], Awaitable[Feed | None]], workers: TaskGroup, send: Parcels) -> None:
         """Start venues that could not be asked before, until none is left."""
@@ -180,7 +180,7 @@ class Fetch:
             for _ in range(self._order.settings.archive_connections):
                 workers.start_soon(self._work_files, at_work, at_work.reading, send.clone())
 
-    async def _dispatch(self, at_work: AtWork, questions: MemoryObjectSendStream[Entry]) -> None:
+    async def _dispatch(self, at_work: VenueWork, questions: MemoryObjectSendStream[Entry]) -> None:
         """Hand out questions while there is room for their rows."""
         feed = at_work.feed
         async with questions:
@@ -197,7 +197,7 @@ class Fetch:
             except Stopped:
                 log.debug("no new questions venue=%s", feed.name)
 
-    async def _next(self, at_work: AtWork) -> Entry | None:
+    async def _next(self, at_work: VenueWork) -> Entry | None:
         """The next question of a venue; waits until it is due, or for others to finish; None at the end."""
         feed = at_work.feed
         loop = asyncio.get_running_loop()
@@ -221,7 +221,7 @@ class Fetch:
 
     async def _work(
         self,
-        at_work: AtWork,
+        at_work: VenueWork,
         questions: MemoryObjectReceiveStream[Entry],
         parcels: Parcels,
     ) -> None:
@@ -247,7 +247,7 @@ class Fetch:
                 else:
                     feed.room.release()
 
-    async def _work_files(self, at_work: AtWork, reading: Reading, parcels: Parcels) -> None:
+    async def _work_files(self, at_work: VenueWork, reading: Reading, parcels: Parcels) -> None:
         feed = at_work.feed
         async with parcels:
             try:

@@ -40,7 +40,7 @@ _NAMES_BYTES_MAX: Final = 60_000
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class ListingResult:
     """The listed instruments, and what was found about symbols that are asked for and not listed.
 
     `ended`: those of the latter that have ended, by klines.
@@ -110,7 +110,7 @@ class ListingCheck:
         self._ended: list[EndedSeries] = []
         self._known: list[tuple[Series, str, str]] = []
 
-    async def hold(self, symbols: Sequence[str], span: TimeRange) -> Held:
+    async def hold(self, symbols: Sequence[str], span: TimeRange) -> ListingResult:
         """Say what is listed, and look for the rest unless that was done within a week.
 
         Raises VenueUnreachable or TryLater if the venue answers no more and no other source can be asked.
@@ -134,7 +134,7 @@ class ListingCheck:
         found = await each(lacking, lambda symbol: self._look(symbol, span), at_once=self._order.settings.workers)
         self._forget_unlisted(symbols, instruments)
         self._tell_known()
-        return Held(instruments, dict(zip(lacking, found, strict=True)), self._ended)
+        return ListingResult(instruments, dict(zip(lacking, found, strict=True)), self._ended)
 
     # The listing
 

@@ -12,7 +12,7 @@ from laklak.archives.evidence import DueDay
 from laklak.engine.life import Lives, ended_line
 from laklak.engine.listing import ListingCheck
 from laklak.engine.oddities import STRAYS_FILE, OddityBook
-from laklak.engine.store_work import Closed, each, find_closed
+from laklak.engine.store_work import ClosedSpans, each, find_closed
 from laklak.engine.survey import Survey
 from laklak.engine.tools import Tools
 from laklak.errors import StoreUnavailable, SymbolError, VenueUnreachable
@@ -70,7 +70,7 @@ class Planner:
         self._observer = tools.observer
         self.lives: dict[str, Lives] = {}
         """By venue: when its series begin and end."""
-        self.closed = Closed()
+        self.closed = ClosedSpans()
         self._turned: dict[str, int] = {}
         self._origin_lock = anyio.Lock()
         self._origin: Origin | None = None
@@ -236,7 +236,7 @@ class Planner:
         if wanted:
             around = TimeRange(min(wanted).start_ms, max(part.end_ms for part in wanted))
             found = await find_closed(self._store, {venue: around}, self._observer.warn)
-            self.closed = Closed({**self.closed.by_venue, **found.by_venue})
+            self.closed = ClosedSpans({**self.closed.by_venue, **found.by_venue})
 
     def _tell_ended(self, feed: Feed, before: Collection[EndedSeries]) -> None:
         if ended := [one for one in self._of_venue(feed, self._report.ended) if one not in before]:

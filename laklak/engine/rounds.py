@@ -9,7 +9,7 @@ import asyncio
 import logging
 from collections.abc import Sequence
 
-from laklak.archives.evidence import Verdict
+from laklak.archives.evidence import AbsenceVerdict
 from laklak.archives.split import FilePart
 from laklak.engine.beyond import Beyond
 from laklak.engine.delivering import Deliveries
@@ -80,7 +80,7 @@ class Rounds:
         self._feed.backlog.add_files(ledger, parts)
         self._report.files.planned += len(parts)
 
-    async def left_open(self, ledger: Ledger, verdict: Verdict) -> None:
+    async def left_open(self, ledger: Ledger, verdict: AbsenceVerdict) -> None:
         """Name what stays missing because its file cannot be had now; a refetch keeps what is stored."""
         if verdict.unproven:
             left = await self._deliveries.of(ledger, None, verdict.unproven)

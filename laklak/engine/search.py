@@ -92,14 +92,16 @@ async def oldest_in_reach(feed: Feed, series: Series, from_ms: int) -> int | Non
 
 
 @dataclass(frozen=True, slots=True)
-class _Looked:
+class _SearchResult:
     """What pages showed, and whether some of them are out of the venue's reach."""
 
     open_ms: int | None
     out_of_reach: bool
 
 
-async def _search(feed: Feed, series: Series, edge: Edge, span: TimeRange, empty_pages: int | None = None) -> _Looked:
+async def _search(
+    feed: Feed, series: Series, edge: Edge, span: TimeRange, empty_pages: int | None = None
+) -> _SearchResult:
     """Look through `span`; after `empty_pages`, if given, nothing is thought to be in it."""
     search = EdgeSearch.over(edge, series.interval, span, _page(feed, series), feed.venue.page.cut)
     out_of_reach = False
@@ -116,7 +118,7 @@ async def _search(feed: Feed, series: Series, edge: Edge, span: TimeRange, empty
         search = search.heard(window, times)
         if search.found_ms is None and search.steps == empty_pages:
             break
-    return _Looked(search.found_ms, out_of_reach)
+    return _SearchResult(search.found_ms, out_of_reach)
 
 
 def _page(feed: Feed, series: Series) -> int:

@@ -144,7 +144,7 @@ async def _shown(store: Store, series: Series, parts: Iterable[TimeRange]) -> li
 
 
 @dataclass(frozen=True, slots=True)
-class Closed:
+class ClosedSpans:
     """The ranges in which a store takes no candles, by venue."""
 
     by_venue: Mapping[str, Sequence[ClosedSpan]] = field(default_factory=dict)
@@ -172,7 +172,7 @@ async def find_closed(
     spans: Mapping[str, TimeRange],
     warn: Callable[[str], None],
     so: str = "stays missing and is not asked for",
-) -> Closed:
+) -> ClosedSpans:
     """Find where `store` takes no candles of the venues, each in its range; warn of it, `so` being the consequence.
 
     StoreUnavailable if it takes none in all of such a range.
@@ -185,7 +185,7 @@ async def find_closed(
     if len(told) > _CLOSED_SHOWN:
         rest = [f"{iso(one.span.start_ms)} to {iso(one.span.end_ms)}" for one in told[_CLOSED_SHOWN:]]
         warn(f"the same holds for {len(rest)} more: {some_of(rest)}")
-    return Closed(found)
+    return ClosedSpans(found)
 
 
 async def revisions(

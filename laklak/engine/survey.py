@@ -9,7 +9,7 @@ from laklak.archives.evidence import DueDay
 from laklak.archives.split import Split
 from laklak.engine.life import Lives
 from laklak.engine.oddities import OddityBook
-from laklak.engine.store_work import Closed, survey_sure
+from laklak.engine.store_work import ClosedSpans, survey_sure
 from laklak.model.absences import UNWANTED_KINDS, Absence, minutes
 from laklak.model.series import Series, TimeRange
 from laklak.model.spans import count, newest_held, oldest_held, overlap, runs, union, without
@@ -41,7 +41,7 @@ class Survey:
         order: Order,
         store: Store,
         unsure: UnsureBook,
-        closed: Closed,
+        closed: ClosedSpans,
         oddities: OddityBook,
     ) -> None:
         self._feed = feed

@@ -24,10 +24,10 @@ LEAVES_IT: Final = frozenset(
 
 def untouched(store: Store) -> Store:
     """The same store, for a run that only looks: no writes, no notes, no lock."""
-    return cast(Store, _Untouched(store))
+    return cast(Store, _UntouchedStore(store))
 
 
-class _Untouched:
+class _UntouchedStore:
     def __init__(self, store: Store) -> None:
         self._store = store
 
@@ -36,7 +36,7 @@ class _Untouched:
             raise AttributeError(f"nobody has said that {name} leaves a store as it is")
         return getattr(self._store, name)
 
-    async def __aenter__(self) -> _Untouched:
+    async def __aenter__(self) -> _UntouchedStore:
         await self._store.__aenter__()
         return self
 

@@ -68,7 +68,7 @@ class NoCandles:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class ReadResult:
     """What files of one series gave: the candles of all of them, or why one of them gives none.
 
     Call `release` when the candles are no longer held: they take room. `checksums`: those of the files that gave some.
@@ -156,7 +156,7 @@ class FileReader:
         self.found(file, asked_s)
         return True
 
-    async def read(self, part: FilePart) -> list[Found]:
+    async def read(self, part: FilePart) -> list[ReadResult]:
         """Fetch a file; return its candles, and those of files that waited for it. Candles keep their room.
 
         A small file may be held back and returned with a later one of the same series. The caller may ask for a file
@@ -171,7 +171,7 @@ class FileReader:
         waiting = self._waiting.setdefault(series, [])
         found = []
         if isinstance(download, NoCandles):
-            found.append(Found([part], download, _nothing_to_release))
+            found.append(ReadResult([part], download, _nothing_to_release))
         else:
             waiting.append((part, download))
         enough = len(waiting) >= _FILES_TOGETHER or sum(one.file.candles for one, _ in waiting) >= _CANDLES_TOGETHER
@@ -253,7 +253,7 @@ class FileReader:
         """Run work on what files gave in one of the threads that read files."""
         return await to_thread.run_sync(uninterrupted(work), given, limiter=self._threads)
 
-    async def _unpack(self, waiting: Sequence[tuple[FilePart, DownloadedFile]]) -> list[Found]:
+    async def _unpack(self, waiting: Sequence[tuple[FilePart, DownloadedFile]]) -> list[ReadResult]:
         """Read files in a thread, when there is room for them."""
         parts = {part.file: part for part, _ in waiting}
         checksums = {download.file: download.checksum for _, download in waiting}
@@ -271,11 +271,11 @@ class FileReader:
         for files, checked in results:
             these = [parts[file] for file in files]
             if isinstance(checked, BadFile):
-                found.append(Found(these, NoCandles(checked.reason, str(checked)), _nothing_to_release))
+                found.append(ReadResult(these, NoCandles(checked.reason, str(checked)), _nothing_to_release))
                 self.memory.give_back(sum(file.candles for file in files))
             else:
                 release = partial(self.memory.give_back, sum(file.candles for file in files))
-                found.append(Found(these, checked, release, [checksums[file] for file in files]))
+                found.append(ReadResult(these, checked, release, [checksums[file] for file in files]))
         return found
 
 
