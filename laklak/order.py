@@ -69,7 +69,7 @@ def order(
     if symbols and settings.origins["assets"].startswith("flag"):
         raise UsageError("symbols and --assets exclude each other", hint="give the symbols, or the list they are in")
     if every:
-        listed = _Listed((), every=_every(symbols, quote, settings))
+        listed = _ListedAssets((), every=_every(symbols, quote, settings))
     elif quote is not None:
         raise UsageError("--quote without --all", hint="add --all, or name the symbols that you want")
     elif symbols:
@@ -216,7 +216,7 @@ def check(settings: Settings, *, folder: Path) -> Check:
     found: list[tuple[str, Finding]] = []
     if doubt := no_proxy_warning():
         found.append(("settings", Finding("warning", doubt)))
-    listed = _Listed(())
+    listed = _ListedAssets(())
     notes: list[str] = []
     warnings: list[str] = []
     try:
@@ -253,7 +253,7 @@ def old_config_hint(settings: Settings, folder: Path) -> str | None:
 
 
 def _order(
-    settings: Settings, listed: _Listed, notes: Sequence[str] = (), warnings: Sequence[str] = (), **modes: bool
+    settings: Settings, listed: _ListedAssets, notes: Sequence[str] = (), warnings: Sequence[str] = (), **modes: bool
 ) -> Order:
     every = [] if listed.every is None else [listed.every.venue]
     check_unnamed(settings, {*every, *(one.venue for one in listed.asked)})
@@ -270,7 +270,7 @@ def _order(
 
 
 @dataclass(frozen=True, slots=True)
-class _Listed:
+class _ListedAssets:
     """The symbols an asset list asks for, and its refused lines."""
 
     asked: Sequence[Asked]
@@ -300,11 +300,11 @@ def _offered(asked: Sequence[Asked], settings: Settings, warnings: list[str]) ->
     return offered
 
 
-def _typed(symbols: Sequence[str], settings: Settings) -> _Listed:
+def _typed(symbols: Sequence[str], settings: Settings) -> _ListedAssets:
     asked = [typed_symbol(text, settings.venue, settings.interval.name) for text in symbols]
     for one in asked:
         _check_enabled(one.venue, settings)
-    return _Listed(asked)
+    return _ListedAssets(asked)
 
 
 def _every(symbols: Sequence[str] | None, quote: str | None, settings: Settings) -> Every:
@@ -318,7 +318,7 @@ def _every(symbols: Sequence[str] | None, quote: str | None, settings: Settings)
     return Every(settings.venue, None if quote is None else quote.strip().upper(), VENUES[settings.venue].market)
 
 
-def _listed(settings: Settings, folder: Path, notes: list[str], warnings: list[str]) -> _Listed:
+def _listed(settings: Settings, folder: Path, notes: list[str], warnings: list[str]) -> _ListedAssets:
     found = find_assets(folder, settings.assets, settings.config_folder)
     read = read_assets(found.path, KNOWN_VENUES, SPELLED)
     skipped = Counter((asset.venue, why) for asset in read.assets if (why := _why_not(asset.venue, settings)))
@@ -335,13 +335,13 @@ def _listed(settings: Settings, folder: Path, notes: list[str], warnings: list[s
         warnings.append(f"{read.name}: left out too: line {some_of(rest)}; laklak assets check names them all")
     for (_, why), line in zip(skipped, of_skipped, strict=True):
         (notes if why == _SWITCHED_OFF else warnings).append(line)
-    return _Listed(
+    return _ListedAssets(
         [Asked(asset.symbol, asset.venue, typed=False, packaged=found.packaged) for asset in built],
         [FailedSeries(f"{read.name}:{one.line}", one.reason, str(one)) for one in read.bad],
     )
 
 
-def _of_venue(venue: str, listed: _Listed, notes: list[str]) -> _Listed:
+def _of_venue(venue: str, listed: _ListedAssets, notes: list[str]) -> _ListedAssets:
     """The lines of a list for the typed venue."""
     own = [one for one in listed.asked if one.venue == venue]
     if not own:

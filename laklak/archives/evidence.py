@@ -121,7 +121,7 @@ def touched_days(days: Iterable[int], parts: Sequence[TimeRange]) -> frozenset[i
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class AbsenceVerdict:
     """What is known now: minutes that a file has, to store; absences to remember; absences that nothing proves."""
 
     found: Sequence[TimeRange] = ()
@@ -193,7 +193,7 @@ class Evidence:
         self._now_ms = now_ms
         self._series: dict[Series, _OfSeries] = {}
 
-    def sift(self, series: Series, absences: Sequence[Absence]) -> Verdict:
+    def sift(self, series: Series, absences: Sequence[Absence]) -> AbsenceVerdict:
         """Take what the API has settled, in order; return what may be remembered, let the rest wait for its file."""
         proven: list[Absence] = []
         unproven: list[Absence] = []
@@ -212,7 +212,7 @@ class Evidence:
                 else:
                     unproven.append(absence)
                     why = said.words
-        return Verdict((), proven, unproven, why)
+        return AbsenceVerdict((), proven, unproven, why)
 
     def due_days(self, series: Series, known: Iterable[Absence]) -> tuple[DueDay, ...]:
         """Return the days of known absences (in order) with holes that are due."""
@@ -264,7 +264,7 @@ class Evidence:
             times.setdefault(file, []).extend(sorted(waiting))
         return [FilePart(file, tuple(runs(wanted, series.interval)), proof=True) for file, wanted in times.items()]
 
-    def heard(self, parts: Sequence[FilePart], checked: Checked) -> Verdict:
+    def heard(self, parts: Sequence[FilePart], checked: Checked) -> AbsenceVerdict:
         """Take what files of one series, oldest first, gave together, whatever they were read for."""
         series = parts[0].file.series
         times = checked.candles.open_times
@@ -272,7 +272,7 @@ class Evidence:
         own = self._series.get(series)
         # A whole file lacks nothing that a later question could ask for; for most files that is all.
         if whole and (own is None or not (own.waiting or own.riding)):
-            return Verdict()
+            return AbsenceVerdict()
         own = self._series.setdefault(series, _OfSeries())
         refused = {refusal.open_time_ms: refusal.reason for refusal in checked.refusals}
         found: list[int] = []
@@ -290,16 +290,16 @@ class Evidence:
                 there, absent = own.settled_by(said, day.start_ms)
                 found += there
                 proven += absent
-        return Verdict(runs(sorted(found), series.interval), proven)
+        return AbsenceVerdict(runs(sorted(found), series.interval), proven)
 
-    def not_heard(self, part: FilePart, words: str, *, reached: bool) -> Verdict:
+    def not_heard(self, part: FilePart, words: str, *, reached: bool) -> AbsenceVerdict:
         """Note that a file gives nothing, and why: see `silence`, or it could not be `reached`."""
         file = part.file
         own = self._series.setdefault(file.series, _OfSeries())
         own.silent[file.kind, file.span.start_ms] = _Said(self._now_ms(), words, reached=reached)
         days = sorted(day_ms for day_ms in own.waiting if file.span.start_ms <= day_ms < file.span.end_ms)
         settled = [self._settled(own, file.series, day_ms) for day_ms in days]
-        return Verdict(
+        return AbsenceVerdict(
             (),
             [absence for one in settled for absence in one.proven],
             [absence for one in settled for absence in one.unproven],
@@ -319,15 +319,15 @@ class Evidence:
         of_month = own.silent.get(("month", month.span.start_ms))
         return None if of_month is None else of_day.together(of_month) if of_month.reached else of_month
 
-    def _settled(self, own: _OfSeries, series: Series, day_ms: int) -> Verdict:
+    def _settled(self, own: _OfSeries, series: Series, day_ms: int) -> AbsenceVerdict:
         """Settle what waits for a day that no file has anything of; nothing while there is one to ask."""
         said = self._said(own, series, day_ms)
         if said is None or day_ms in own.said:
-            return Verdict()
+            return AbsenceVerdict()
         absences = [absence for _, absence in sorted(own.waiting.pop(day_ms, {}).items())]
         if said.reached:
-            return Verdict((), [said.about(absence) for absence in absences])
-        return Verdict((), (), [one for one in absences if one.open_time_ms not in own.known], said.words)
+            return AbsenceVerdict((), [said.about(absence) for absence in absences])
+        return AbsenceVerdict((), (), [one for one in absences if one.open_time_ms not in own.known], said.words)
 
     def _absent(self, series: Series, day_ms: int, known: Iterable[Absence]) -> list[Absence]:
         """Return the holes and rejects of a day that a file may have by now."""

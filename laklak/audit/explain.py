@@ -14,7 +14,16 @@ from laklak.model.provenance import ARCHIVE, BulkFile, Stretch
 from laklak.model.records import Note, RunRecord
 from laklak.model.revisions import Revision, row_text
 from laklak.model.series import DAY_MS, MINUTE_MS, Series, TimeRange, iso
-from laklak.plan.minute import LACKING, MISSING, Evidence, Failure, Outage, Verdict, find_outage, judge_minute
+from laklak.plan.minute import (
+    LACKING,
+    MISSING,
+    Failure,
+    MinuteEvidence,
+    MinuteVerdict,
+    Outage,
+    find_outage,
+    judge_minute,
+)
 from laklak.report.rows import provenance_objects
 from laklak.stores.base import Store
 from laklak.stores.coverage import absences_on_grid
@@ -45,7 +54,7 @@ class Explanation:
     """
 
     store: str
-    evidence: Evidence
+    evidence: MinuteEvidence
     provenance: Stretch | None = None
     revisions: Sequence[Revision] = ()
     noted: Note | None = None
@@ -54,7 +63,7 @@ class Explanation:
     files: Sequence[BulkFile] = ()
 
     @property
-    def verdict(self) -> Verdict:
+    def verdict(self) -> MinuteVerdict:
         return judge_minute(self.evidence)
 
     @property
@@ -85,7 +94,7 @@ async def explain_minute(store: Store, series: Series, open_ms: int) -> Explanat
     absence = await _absence_at(store, series, span)
     begins_ms, ends_ms = _life(known, absence, held.get(series))
     last_run = await _last_run(store, span, series)
-    evidence = Evidence(
+    evidence = MinuteEvidence(
         series,
         open_ms,
         as_of_ms,

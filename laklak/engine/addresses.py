@@ -1,4 +1,4 @@
-"""From where the candles of a run may come: held against what the store remembers, noted before they are written."""
+"""Where a run's candles may come from: checked against what the store remembers, noted before they are written."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _SETTING: Final[dict[Source, str]] = {"api": "URL", "files": "ARCHIVE_URL"}
 
 
 def own_addresses(venue: str) -> Addresses:
-    """Where a venue and its bulk files are by default."""
+    """The default addresses of a venue and its bulk files."""
     own: dict[Source, str] = {}
     if venue in VENUES:
         own["api"] = address_of(VENUES[venue].url)
@@ -33,7 +33,7 @@ def own_addresses(venue: str) -> Addresses:
 
 
 async def known_addresses(store: Store, knowledge: Knowledge, venue: str) -> Addresses:
-    """From where the candles of a venue in this store count as coming, if it has some."""
+    """The addresses that a venue's candles in this store came from, if it has some."""
     noted = Addresses.noted(knowledge.value(venue, NOTE))
     return known(noted, own_addresses(venue), simulated=not noted and await store.origin() == "simulated")
 
@@ -46,7 +46,7 @@ def shown(addresses: Iterable[str]) -> str:
 
 
 def address_refusal(store: str, venue: str, source: Source, address: str, there: Iterable[str]) -> StoreUnavailable:
-    """The error for a store whose candles of a venue are from `there`, and a run that would take them elsewhere."""
+    """The error for a store with a venue's candles from `there`, and a run that would take them from `address`."""
     return StoreUnavailable(
         f"{store} holds candles of {venue} from {shown(there)}; this run would take {_THEM[source]} from "
         f"{shown([address])}",
@@ -58,9 +58,9 @@ def address_refusal(store: str, venue: str, source: Source, address: str, there:
 async def merge_notes(
     source: Store, destination: Store, series: Collection[Series], *, mixing: bool, other_address: bool
 ) -> Knowledge:
-    """What the destination of a copy is to remember, to be saved before candles move: its own notes, and the source's.
+    """The notes for the destination of a copy, to save before candles move: its own, and the source's.
 
-    Raises StoreUnavailable where both have candles of a venue from addresses that do not fit.
+    StoreUnavailable if both have candles of a venue from addresses that do not fit.
     """
     given, notes = await Knowledge.of(source), await Knowledge.of(destination)
     held = {one.venue for one in await destination.holdings()}
@@ -71,12 +71,12 @@ async def merge_notes(
         found = mixture(theirs, there, mixing=mixing) if venue in held and not other_address else None
         if found is not None:
             raise _mixture_refusal(source, destination, venue, *found)
-        # Where neither has a note and both count as the same, the copy needs none either.
+        # If neither has a note and both count as the same, the copy needs none either.
         if noted is None and ours is None and (venue not in held or theirs == there):
             continue
         kept = Addresses.noted(notes.value(venue, NOTE)) if venue in held else Addresses()
         addresses = kept | there.only(theirs) | theirs
-        # Also where it says nothing new: a server with a retention drops old notes as it drops old candles.
+        # Noted even if unchanged: a server with a retention drops old notes like old candles.
         notes.put(venue, NOTE, addresses.as_value(), venue_ms=None if noted is None else noted.venue_ms)
     _carry(given, notes, series)
     carry(given, notes, series)
@@ -84,8 +84,9 @@ async def merge_notes(
 
 
 def _carry(given: Knowledge, notes: Knowledge, series: Collection[Series]) -> None:
-    """Take over what the source remembers about the series, where the destination remembers nothing, and the venue's
-    clock where it stood later in the source: up to then the copy has what the source has.
+    """Copy what the source remembers about the series and the destination does not, and the venue's later clock.
+
+    Up to that clock the copy has what the source has.
     """
     about = {str(one) for one in series} | {f"{one.venue}:{one.symbol}" for one in series}
     for note in given.all():
@@ -109,22 +110,22 @@ def _mixture_refusal(
 
 
 class AddressBook:
-    """What one store knows of the addresses of venues, and what one run adds to it."""
+    """The addresses of venues that a store knows, and those that a run adds."""
 
     def __init__(self, order: Order, store: Store, knowledge: Knowledge) -> None:
         self._order = order
         self._store = store
         self._knowledge = knowledge
-        # As it was when the run began: what the run itself notes makes nothing fit.
+        # As known when the run began: the run's own notes make nothing fit.
         self._known: dict[str, Addresses] = {}
         self._held: set[str] | None = None
         self._noted: set[tuple[str, Source, str]] = set()
         self._noting = asyncio.Lock()
 
     async def check_unasked(self, feed: Feed) -> None:
-        """Raise StoreUnavailable for a source of other candles, before anything is asked of it.
+        """Raise StoreUnavailable for a source of other candles, before it is asked anything.
 
-        Whether an address is a simulator's only its answer tells, so it is asked where that could make it fit.
+        Only an answer tells whether an address is a simulator's, so it is asked first if that could make it fit.
         """
         for source, address in feed.sources.items():
             there = await self._there(feed, source, address)
@@ -137,20 +138,20 @@ class AddressBook:
             there = await self._there(feed, source, address)
             strange = there is not None and address not in there and not self._order.other_address
             if strange and source == "files" and feed.reader is not None:
-                # Its first file would tell whether it is a simulator; that is too late to refuse it.
+                # Its first file would tell whether it is a simulator's: too late to refuse it.
                 await feed.reader.look()
             self._refuse_unfit(feed, source, feed.address(source), there)
 
     def trust_files(self, feed: Feed) -> None:
-        """Take notice of whether candles of that server's files are noted: if it has none today, it is in trouble."""
+        """Tell the reader that candles of this server's files are noted: if it has none today, it is in trouble."""
         noted = Addresses.noted(self._knowledge.value(feed.name, NOTE))
         if feed.reader is not None and feed.address("files") in noted.files:
             feed.reader.had_files = True
 
     async def note(self, feed: Feed, source: Source) -> None:
-        """Remember where candles come from, before the first of them is written; raises StoreError.
+        """Note where candles come from, before the first of them is written. Raises StoreError.
 
-        A source may turn out to be a simulator with its first file, and may not fit then.
+        A source may turn out to be a simulator with its first file, and then not fit.
         """
         venue, address = feed.name, feed.address(source)
         if (venue, source, address) in self._noted:
@@ -166,7 +167,7 @@ class AddressBook:
             self._noted.add((venue, source, address))
 
     async def _before(self, venue: str, added: Addresses) -> Addresses:
-        """What the note is to go on saying. With it, what counted for want of a note has to be spelled out."""
+        """The addresses that the note keeps: once there is a note, it must name those that counted without one."""
         noted = Addresses.noted(self._knowledge.value(venue, NOTE))
         if any(one[0] == venue for one in self._noted):
             return noted
@@ -180,7 +181,7 @@ class AddressBook:
         raise address_refusal(self._store.display, feed.name, source, address, there)
 
     async def _there(self, feed: Feed, source: Source, address: str) -> frozenset[str] | None:
-        """The addresses that `address` has to fit to; None where there are no candles, and it is the first."""
+        """The addresses that `address` must fit; None if the store has no candles of the venue."""
         there = (await self._all_known(feed.name)).of(source)
         if address in there:
             return there

@@ -1,4 +1,4 @@
-"""From a question to what is to be stored: ask the venue, settle what it says, and ask on where it says little."""
+"""From a question to its delivery: ask the venue, settle the answer, and ask further if it says little."""
 
 from __future__ import annotations
 
@@ -54,11 +54,11 @@ log = logging.getLogger(__name__)
 
 _REFUSALS_SHOWN: Final = 8
 LONG_EMPTY_PAGE: Final = 100
-"""An answer to a question for so many candles that has none is worth one more question: where the series ends."""
+"""An empty answer to a question for this many candles leads to another question: where the series begins or ends."""
 
 
 class Asking:
-    """Asks one venue; `lost` is told of what ends it."""
+    """Asks one venue; `lost` receives the error that ends it."""
 
     def __init__(
         self,
@@ -82,11 +82,11 @@ class Asking:
         self._learning: dict[Ledger, asyncio.Event] = {}
         self._reach_asked: set[Ledger] = set()
         self._reaching: dict[Ledger, asyncio.Event | None] = {}
-        """Whose oldest question is asked, where nobody says how far candles reach back; None once it is answered."""
+        """An event per series whose oldest question is in flight, at a venue of unsaid reach; None once answered."""
         self._refusals = 0
 
     async def answer(self, ledger: Ledger, question: Question | SecondRound) -> Delivery | None:
-        """Ask the venue and say what is to be stored; None when there is nothing."""
+        """Ask the venue; return what to store, None if nothing."""
         match question:
             case SecondRound(question=asked):
                 return await self._answer(ledger, asked, is_last=True)
@@ -94,7 +94,7 @@ class Asking:
                 return await self._answer(ledger, question, is_last=False)
 
     async def _answer(self, ledger: Ledger, question: Question, *, is_last: bool) -> Delivery | None:
-        """The same; a question that fails is asked once more at the end of the run, unless it is `is_last`."""
+        """Ask; a question that fails is asked once more at the end of the run, unless it `is_last`."""
         worth = await self._worth_asking(ledger, question)
         if worth is None:
             return None
@@ -127,10 +127,10 @@ class Asking:
         return None
 
     async def _worth_asking(self, ledger: Ledger, question: Question) -> Question | None:
-        """What of a question is to be asked as it is, by what is known of its series now; None where nothing is."""
+        """The part of a question worth asking, by what is known of its series now; None if no part is."""
         if self._feed.stopper.requested or ledger.refused is not None or not self._can_ask(ledger, question):
             return None
-        # What ends a series is waited for where it is being asked, and so is how far back it reaches.
+        # Wait while the series' end or its reach is being asked.
         if not await self._is_alive(ledger, question.chunk):
             return None
         within = self._within_reach(ledger, question)
@@ -138,13 +138,13 @@ class Asking:
             return None
         too_long = within.chunk.limit > self._feed.page and self._feed.venue.page.smaller
         if too_long and not isinstance(within, EdgeQuestion):
-            # Put on the list before it was known how many rows come at once.
+            # It was queued before it was known how many rows come at once.
             self._ask_in_parts(ledger, within)
             return None
         return within
 
     def _reaches_back(self, ledger: Ledger, question: Question) -> asyncio.Event | None:
-        """Let others of a series wait for its first answer where that may tell that they are out of reach."""
+        """Let the series' other questions wait for this answer if it may show them to be out of reach."""
         before = question.chunk.range.start_ms < ledger.oldest_ms and not isinstance(question, EdgeQuestion)
         if not (self._feed.venue.reach_is_unsaid and before) or ledger in self._reaching:
             return None
@@ -152,7 +152,7 @@ class Asking:
         return answered
 
     def _can_ask(self, ledger: Ledger, question: Question) -> bool:
-        """Whether the venue can be asked this; else that is entered into the account."""
+        """Whether the venue can be asked this; if not, enter the reason into the account."""
         if self._feed.asks_api or (isinstance(question, EdgeQuestion) and self._feed.no_api is None):
             return True
         why = self._feed.no_api or "not in the bulk files, and nothing else is to be asked"
@@ -160,9 +160,9 @@ class Asking:
         return False
 
     async def _is_alive(self, ledger: Ledger, chunk: Chunk) -> bool:
-        """Whether the series lives in a range, as far as that is known."""
+        """Whether the series lives in the chunk's range, as far as known."""
         while (learning := self._learning.get(ledger) or self._reaching.get(ledger)) is not None:
-            # Where its end is being asked for, hundreds of questions beyond it may not be worth asking.
+            # While its end is being asked, hundreds of questions beyond it may prove needless.
             await learning.wait()
         if not chunk.range.clip(ledger.life):
             return False
@@ -173,7 +173,7 @@ class Asking:
 
     @staticmethod
     def _within_reach(ledger: Ledger, question: Question) -> Question:
-        """A question without what the venue has refused for it does not reach so far back; nothing may be left."""
+        """A question without the part that the venue refused as out of reach; nothing may be left."""
         chunk = question.chunk
         if chunk.range.start_ms >= ledger.reach_start_ms or isinstance(question, EdgeQuestion):
             return question
@@ -182,7 +182,7 @@ class Asking:
         return replace(question, chunk=chunk.since(ledger.reach_start_ms))
 
     async def _take_in(self, ledger: Ledger, question: FirstQuestion | SecondQuestion, checked: Checked) -> Delivery:
-        """Settle what an answer says."""
+        """Settle an answer."""
         chunk, now_ms = question.chunk, self._feed.now_ms()
         self._rounds.saw(ledger, checked)
         in_sessions = self._feed.venue.trades_in_sessions
@@ -214,7 +214,7 @@ class Asking:
         self._report.rows_rejected += outcome.rows_refused
         corrected = self._rounds.look_again(chunk, checked)
         candles = with_others(outcome.candles, chunk, checked, corrected)
-        # Packed while its cells are at hand: a page is worked through from its bytes to what is written in one go.
+        # Pack at once, while the page's cells are at hand.
         told = await self._deliveries.revisions(ledger, candles, corrected, REST)
         packed, changed = await self._deliveries.packed(ledger, candles, REST)
         absences = await self._proven(ledger, outcome.absences)
@@ -222,7 +222,7 @@ class Asking:
 
     @staticmethod
     def _settle_sessions(ledger: Ledger, chunk: Chunk, outcome: Outcome, checked: Checked, now_ms: int) -> Outcome:
-        """The same outcome, with what a venue lacks that trades in sessions settled by one answer."""
+        """The outcome at a venue that trades in sessions: one answer settles what it lacks."""
         holes = [one.span for one in outcome.absences if one.kind == "hole"]
         settled = settle_lacking(
             chunk,
@@ -237,7 +237,7 @@ class Asking:
         return replace(outcome, absences=absences, doubts=replace(outcome.doubts, absent=()))
 
     def _without_cut(self, ledger: Ledger, chunk: Chunk, checked: Checked) -> Chunk:
-        """A chunk without what its answer had no room for, where it tells how much that is: that is asked for anew."""
+        """A chunk without the part that its answer had no room for; that part is asked for again."""
         feed = self._feed
         times = [one.open_time_ms for one in checked.refusals if one.open_time_ms is not None]
         times += checked.candles.open_times
@@ -251,12 +251,12 @@ class Asking:
         return chunk.since(min(times))
 
     def _cut_anew(self) -> None:
-        """Cut what is still to be asked into questions of the size that the venue answers."""
+        """Cut the remaining questions to the page size that the venue gives."""
         feed, anyway = self._feed, self._order.recheck
         feed.backlog.cut_anew(lambda ledger, missing: cut_for(feed, ledger.plan, missing, anyway=anyway))
 
     def _ask_in_parts(self, ledger: Ledger, question: Question) -> None:
-        """Ask now, in questions of the size that the venue answers."""
+        """Ask now, in questions of the page size that the venue gives."""
         feed, series = self._feed, question.chunk.series
         parts: Iterable[Question]
         if isinstance(question, SecondQuestion):
@@ -287,7 +287,7 @@ class Asking:
         return outcome
 
     async def _learn_edge(self, ledger: Ledger, edge: Edge) -> None:
-        """Ask the venue for the first or the newest candle of a series; raises as Transport.ask."""
+        """Ask for the first or the newest candle of a series; raises as Transport.ask."""
         series, lives = ledger.plan.series, self._lives
         ledger.edges_asked.add(edge)
         ledger.requests += 1
@@ -308,7 +308,7 @@ class Asking:
             self._observer.warn(ended_line([one for one in self._report.ended if one.series == str(series)]))
 
     def _begin(self, ledger: Ledger, first_ms: int) -> None:
-        """Nothing is wanted before the first candle; where it is earlier than was thought, more is asked for."""
+        """Want nothing before the first candle; if it is earlier than thought, ask for more."""
         more = ledger.begins(first_ms)
         self._report.begun[str(ledger.plan.series)] = BegunSeries(str(ledger.plan.series), first_ms)
         now_s = asyncio.get_running_loop().time()
@@ -318,9 +318,10 @@ class Asking:
             self._feed.backlog.later(ledger, FirstQuestion(chunk), now_s)
 
     async def _look_for_edge(self, ledger: Ledger, chunk: Chunk) -> None:
-        """A long empty answer: ask where the series begins or ends, before hundreds like it are asked for.
+        """After a long empty answer, ask where the series begins or ends, before hundreds like it are asked.
 
-        One of any length before the oldest candle may be out of reach, at a venue that does not say how far it reaches.
+        At a venue that does not say how far back it reaches, any empty answer before the oldest candle may be out of
+        reach.
         """
         beyond = self._feed.venue.reach_is_unsaid and chunk.range.start_ms < ledger.oldest_ms
         if ledger in self._learning or (chunk.limit < LONG_EMPTY_PAGE and not beyond):
@@ -342,7 +343,7 @@ class Asking:
             learned.set()
 
     async def _learn_reach(self, ledger: Ledger) -> None:
-        """Learn how far back the series reaches: what opens before is no longer asked for, and proves nothing."""
+        """Learn how far back the series reaches; earlier minutes are not asked for any more, and prove nothing."""
         series, start_ms = ledger.plan.series, ledger.start_ms
         reach_ms = await self._lives.reach(series, start_ms)
         if reach_ms is None or reach_ms <= start_ms:
@@ -355,13 +356,13 @@ class Asking:
             log.warning("%s", told)
 
     async def _proven(self, ledger: Ledger, absences: Sequence[Absence]) -> Sequence[Absence]:
-        """What may be remembered of what the API has settled; the rest waits for its file, or stays missing."""
+        """The API's absences that may be remembered; the rest waits for its file, or stays missing."""
         verdict = self._feed.evidence.sift(ledger.plan.series, absences)
         await self._rounds.left_open(ledger, verdict)
         return verdict.proven
 
     def _refused(self, ledger: Ledger, exc: PermanentError) -> None:
-        """Nothing more of this series is asked; its minutes stay missing. Several workers may learn it at once."""
+        """Ask nothing more about this series; its minutes stay missing. Several workers may learn it at once."""
         if ledger.refused is not None:
             return
         ledger.refuse(exc.reason, str(exc))
@@ -373,9 +374,9 @@ class Asking:
             log.warning("refused series=%s error=%s", ledger.plan.series, exc)
 
     def _out_of_reach(self, ledger: Ledger, question: Question, exc: OutOfReach) -> None:
-        """The venue does not reach back to where a question begins: ask for its halves when all others are through.
+        """The venue does not reach back to the start of a question: ask for its halves when all others are done.
 
-        By then the newest question that was refused has told how far back it reaches: most halves need no asking.
+        By then the newest refused question has told how far back the venue reaches: most halves need no asking.
         """
         chunk = question.chunk
         step_ms = chunk.series.interval.ms
@@ -387,7 +388,7 @@ class Asking:
                 self._feed.backlog.last(ledger, replace(question, chunk=half))
 
     def _failed(self, ledger: Ledger, question: Question, exc: TransientError, *, is_last: bool) -> None:
-        """A question that failed all its tries gets one more round at the end; after that its minutes are missing."""
+        """A question whose tries all failed is asked once more at the end; after that its minutes are missing."""
         self._report.errors += 1
         now_s = time.monotonic()
         log.warning("failed series=%s range=%s error=%s", ledger.plan.series, question.chunk.range, exc)

@@ -1,19 +1,19 @@
 """What bulk files have beyond the ends that klines show of a series.
 
-Klines begin later and end earlier than files, at times: a symbol that is delisted loses them, and its files are all
-there.  So when everything else of a series is through, the file of the day beyond each end is asked that lies inside
-the range asked for, and its month's where that one gives nothing.  Files are followed as long as they show candles,
-which are wanted from then on and stored in the same run.  What ends that is remembered (a note `beyond` of the series),
-so that it is asked once when the file is due and once a week later, like a hole:
+Klines may begin later and end earlier than files: a delisted symbol loses its klines and keeps its files. So when all
+else of a series is done, the file of the day beyond each end is asked for, if that day lies in the range asked for, and
+its month's if that file gives nothing. Files are followed as long as they show candles, which are wanted from then on
+and stored in the same run. The end is remembered (a note `beyond` of the series), so that it is asked once when the
+file is due and once a week later, like a hole:
 
     a file with rows of that day    the series ends where they end
-    no file, of day and month       the next day and the next month are asked, too, for archives lack single ones, and
-                                    the days of a week where their month is not published, for some lack several;
-                                    where these have nothing, the series ends; for a week after a file was due it is
-                                    asked again in every run
-    one that cannot be had now,     nothing is known of what lies beyond, which is said, and the run is not complete;
-    or is not sound                 the next run asks again
-    a server that cannot be reached said once; klines alone count in this run, nothing is remembered
+    no file, of day and month       the next day and the next month are asked too, for archives lack single files, and
+                                    the days of a week if their month is not published, for some lack several; if
+                                    these have nothing, the series ends; for a week after a file was due, every run
+                                    asks again
+    a file that cannot be had now,  nothing is known beyond the end; the run says so and is not complete, and the next
+    or is not sound                 run asks again
+    a server that does not answer   said once; klines alone count in this run, and nothing is remembered
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ SIDES: Final[tuple[Side, ...]] = ("before", "after")
 NOTE: Final = "beyond"
 """The kind of the note about a series: {"before": [end, asked at], "after": [end, asked at]}, in ms."""
 _DAYS_BEYOND: Final = 8
-"""So many days in a row are asked of a month that is not published: one at the end, and a week beyond it."""
+"""Days asked in a row in a month that is not published: one at the end, and a week beyond it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,20 +58,20 @@ class _Rows:
 
 @dataclass(slots=True)
 class _Walk:
-    """How far files have been followed in a run, and what those at the ends gave, by kind and first moment."""
+    """How far files were followed in a run, and what those at the ends gave, by kind and start."""
 
     gave: dict[tuple[str, int], _Rows | NoCandles] = field(default_factory=dict)
     further: set[tuple[str, int]] = field(default_factory=set)
     moved: set[Side] = field(default_factory=set)
 
     def is_decided(self, file: ArchiveFile) -> bool:
-        """Whether it is known what a file has: one that could not be had, or is not sound, may have anything."""
+        """Whether a file's content is known: one that could not be had, or is not sound, may have anything."""
         gave = self.gave.get(_key(file))
         return _is_absent(gave) if isinstance(gave, NoCandles) else gave is not None
 
 
 class Beyond:
-    """The ends of one venue's series in a run, by its bulk files; `recheck`: what is remembered does not count."""
+    """The ends of one venue's series in a run, by its bulk files; `recheck` ignores what is remembered."""
 
     def __init__(self, feed: Feed, knowledge: Knowledge, lives: Lives, report: Report, *, recheck: bool) -> None:
         self._feed = feed
@@ -83,7 +83,7 @@ class Beyond:
         self._walks: dict[Ledger, _Walk] = {}
 
     def parts(self, ledger: Ledger) -> list[FilePart]:
-        """The files to ask next of a series of which everything else is through; none when its ends are settled."""
+        """The files to ask for next when all else of a series is done; none when its ends are settled."""
         archive, series = self._archive, ledger.plan.series
         if archive is None or series.interval.name not in archive.intervals:
             return []
@@ -93,9 +93,9 @@ class Beyond:
         return [FilePart(file, ()) for file in dict.fromkeys(file for file in files if file is not None)]
 
     def heard(self, ledger: Ledger, parts: Sequence[FilePart], checked: Checked) -> list[TimeRange]:
-        """Take what files of a series, oldest first, gave together; gives what is wanted now and was not before.
+        """Take what a series' files, oldest first, gave together; returns the ranges that are wanted from now on.
 
-        What of it lies in none of these files, since one in between is not there, is to be asked for.
+        Parts of them in none of these files, because one between is missing, must be asked for.
         """
         if ledger.plan.files_only:
             return []
@@ -111,7 +111,7 @@ class Beyond:
         return [part for part in (self._begins(ledger, asked_for[0]), self._goes_on(ledger, asked_for[-1])) if part]
 
     def silent(self, ledger: Ledger, file: ArchiveFile, why: NoCandles) -> None:
-        """Take that a file gives nothing, and why."""
+        """Note that a file gives nothing, and why."""
         self._keep(ledger, file, why)
 
     def _begins(self, ledger: Ledger, first_ms: int) -> TimeRange:
@@ -166,16 +166,16 @@ class Beyond:
     def _near(
         self, archive: Archive, ledger: Ledger, side: Side, end_ms: int, day: ArchiveFile
     ) -> Sequence[ArchiveFile]:
-        """The files of the day beyond an end and of its month, those that are published; none where nothing is due."""
+        """The published files of the day beyond an end and of its month; none if nothing is due."""
         month = archive.month_file(ledger.plan.series, day.span.start_ms)
         moved = side in self._walk(ledger).moved
         if not self._published(archive, day) or not (moved or self._is_due(archive, ledger, side, end_ms, day, month)):
             return ()
-        # At first a small one is asked, for it rarely has anything; where there is more, months take fewer.
+        # Ask for a small file first, for it rarely has anything; once there is more, months take fewer requests.
         return [file for file in ((month, day) if moved else (day, month)) if self._published(archive, file)]
 
     def _settle(self, archive: Archive, ledger: Ledger, side: Side, end_ms: int, near: Sequence[ArchiveFile]) -> None:
-        """Take it as the end where no file around it has more: for good, unless a file may still come."""
+        """Settle the end if no file around it has more: for good, unless a file may still come."""
         walk, now_ms = self._walk(ledger), self._feed.now_ms()
         lacking = [file for file in near if isinstance(walk.gave[_key(file)], NoCandles)]
         if not any(_is_late(archive, file, now_ms) for file in lacking):
@@ -185,17 +185,17 @@ class Beyond:
             self._report.begun.pop(str(ledger.plan.series), None)
 
     def _further(self, archive: Archive, ledger: Ledger, side: Side, day: ArchiveFile) -> list[ArchiveFile]:
-        """The files of the next days and the next month beyond a day that has none."""
+        """The files of the next days and the next month beyond a day without a file."""
         series, asked, month = ledger.plan.series, ledger.plan.asked, month_of(day.span.start_ms)
         step_ms, next_month_ms = (-DAY_MS, month.start_ms - 1) if side == "before" else (DAY_MS, month.end_ms)
         days = [archive.day_file(series, day.span.start_ms + count * step_ms) for count in range(1, _DAYS_BEYOND)]
-        # Of what a month has it tells itself.
+        # A published month tells itself what it has.
         apart = (one for one in days[1:] if not self._published(archive, archive.month_file(series, one.span.start_ms)))
         files = [days[0], *apart, archive.month_file(series, next_month_ms)]
         return [file for file in files if file.span.clip(asked) and self._published(archive, file)]
 
     def _klines_alone(self) -> bool:
-        """Whether no file server can be reached at all: then klines are all the evidence there is."""
+        """Whether the file server cannot be reached, so that klines are all the evidence there is."""
         return self._feed.asks_api and self._feed.reader is not None and self._feed.reader.dead
 
     def _leave_open(self, ledger: Ledger, side: Side, end_ms: int, words: str) -> None:
@@ -215,7 +215,7 @@ class Beyond:
         return self._walks.setdefault(ledger, _Walk())
 
     def _keep(self, ledger: Ledger, file: ArchiveFile, gave: _Rows | NoCandles) -> None:
-        """Of all files only those at the ends tell of them, and those that were asked beyond."""
+        """Keep what a file gave if it lies at an end or was asked for beyond one; others say nothing about the ends."""
         ends = [_end(ledger, side) for side in SIDES]
         walk = self._walk(ledger)
         if _key(file) in walk.further or any(
@@ -228,7 +228,7 @@ class Beyond:
     def _is_due(
         self, archive: Archive, ledger: Ledger, side: Side, end_ms: int, day: ArchiveFile, month: ArchiveFile
     ) -> bool:
-        """Whether files have not been asked beyond this end, or something has become due since."""
+        """Whether files beyond this end were not asked for, or something has become due since."""
         now_ms = self._feed.now_ms()
         noted = None if self._recheck else self._knowledge.fact(ledger.plan.series, NOTE, now_ms)
         match noted.get(side) if isinstance(noted, dict) else None:
@@ -246,7 +246,7 @@ class Beyond:
 
 
 def _end(ledger: Ledger, side: Side) -> int | None:
-    """Where what is wanted ends on a side, inside of what was asked for; None where nothing was asked beyond it."""
+    """The end of what is wanted on a side, within the range asked for; None if nothing was asked for beyond it."""
     asked = ledger.plan.asked
     if side == "before":
         end_ms = min(ledger.start_ms, asked.end_ms)
@@ -260,7 +260,7 @@ def _key(file: ArchiveFile) -> tuple[str, int]:
 
 
 def _has_rows_of_day(gave: _Rows | NoCandles | None, side: Side, day: TimeRange) -> bool:
-    """Whether a file has rows of the day that lies beyond an end: none of them is beyond it, or it would be another."""
+    """Whether a file has rows of the day beyond an end; none lies beyond the end, or it would be another."""
     if not isinstance(gave, _Rows):
         return False
     time_ms = gave.first_ms if side == "before" else gave.last_ms
@@ -268,10 +268,10 @@ def _has_rows_of_day(gave: _Rows | NoCandles | None, side: Side, day: TimeRange)
 
 
 def _is_absent(gave: NoCandles) -> bool:
-    """Whether a file is not there, by one who would have it."""
+    """Whether a file is absent from a server that has files."""
     return gave.absent and gave.reached
 
 
 def _is_late(archive: Archive, file: ArchiveFile, now_ms: int) -> bool:
-    """Whether a file that is not there may still come."""
+    """Whether an absent file may still come."""
     return now_ms < archive.expected_ms(file) + LATE_MS

@@ -1,7 +1,7 @@
-"""What stands in the way of a backfill: the store and the venues are reached as a run would reach them.
+"""What would stop a backfill: the store and the venues are reached as a run would reach them.
 
-Nothing is fetched, stored, made or changed, and trouble at one place does not hide another: the store and every
-venue are looked at side by side, until each has answered or been silent for `LIMIT_S`.
+Nothing is fetched, stored, created or changed, and trouble at one place does not hide another: the store and all venues
+are checked side by side, until each has answered or been silent for `LIMIT_S`.
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ from laklak.wire.bans import lasting_bans
 from laklak.wire.pools import Pools, pool_of
 
 LIMIT_S: Final = 13.0
-"""How long the store, or a venue, may be silent."""
+"""How long the store or a venue may be silent."""
 _LONGEST_LIMITS: Final = 10
-"""How many times as long it may take in all, where something keeps coming."""
+"""The limit in all, as a multiple of that, while something keeps coming."""
 _STORE_PATIENCE_S: Final = 1.0
 _MEMORY_S: Final = 5.0
 _FILES_S: Final = 5.0
@@ -53,7 +53,7 @@ _CLOCK_FAR_OFF_MS: Final = 60_000
 
 
 def versions() -> dict[str, str]:
-    """The versions that a report of trouble has to name."""
+    """The versions that a report of trouble must name."""
     found = {"laklak": __version__, "Python": platform.python_version(), "SQLite": sqlite3.sqlite_version}
     for name in ("aiohttp", "uvloop"):
         try:
@@ -64,25 +64,25 @@ def versions() -> dict[str, str]:
 
 
 @dataclass(slots=True)
-class _Seen:
-    """What the looks at different places have to be held against each other; `asking` is being asked still."""
+class _SharedFacts:
+    """What the checks of store and venues learn for each other; `asking`: the store while it is being asked."""
 
     asking: Store | None = None
     store: Store | None = None
     origin: Origin | None = None
     addresses: dict[str, Addresses] = field(default_factory=dict)
-    """Of the venues whose candles the store has."""
+    """The addresses of each venue whose candles the store has."""
     knowledge: Knowledge = field(default_factory=Knowledge)
 
 
 class Check:
-    """One look at everything. Use once: `await Check(order, venues, ...).run()`; it never raises LaklakError.
+    """One check of everything. Use once: `await Check(order, venues, ...).run()`; it never raises LaklakError.
 
     Args:
         order: what a backfill would do; its range may be open.
         venues: the venues to ask.
-        settings: (key, value as it may be shown, where it came from), passed on.
-        findings: what is known already, about what.
+        settings: (key, value to show, where it came from), passed on.
+        findings: (about, finding) known already.
     """
 
     def __init__(
@@ -101,14 +101,14 @@ class Check:
         for about, finding in findings:
             self._add(about, finding)
         self._limit_s = LIMIT_S
-        self._seen = _Seen()
+        self._seen = _SharedFacts()
         self._cut_short = False
 
     async def run(self, *, limit_s: float = LIMIT_S) -> Checkup:
-        """Look, and give what was found; the store, and each venue, may be silent for `limit_s`."""
+        """Check everything; the store and each venue may be silent for `limit_s`."""
         self._limit_s = limit_s
         started_s = time.monotonic()
-        # In this order they are shown, whichever answers first.
+        # The order in which they are shown, whichever answers first.
         for about in ("store", *self._venues):
             self._findings.setdefault(about, [])
         feeds: list[Feed] = []
@@ -132,7 +132,7 @@ class Check:
 
     @asynccontextmanager
     async def _while_it_speaks(self, heard_s: Callable[[], float | None]) -> AsyncIterator[anyio.CancelScope]:
-        """A scope that ends when nothing has come for the limit, as `heard_s` tells (monotonic), or all takes too long.
+        """A scope that ends after too long a silence, or a time in all; `heard_s`: the last sign (monotonic).
 
         A slow line that brings something is no trouble.
         """
@@ -156,7 +156,7 @@ class Check:
 
     async def _look_at_store(self) -> None:
         started_s = time.monotonic()
-        # In a thread with a loop of its own: a file on a disk that has gone blocks every call that touches it.
+        # In a thread with its own loop: a file on a lost disk blocks every call that touches it.
         async with self._while_it_speaks(lambda: self._seen.asking.heard_s if self._seen.asking else None) as scope:
             await to_thread.run_sync(lambda: asyncio.run(self._ask_store()), abandon_on_cancel=True)
         if scope.cancelled_caught:
@@ -171,7 +171,7 @@ class Check:
             )
 
     async def _ask_store(self) -> None:
-        # A run waits for a server that is down; here a person waits for the answer.
+        # A run waits for a server that is down; here the user waits for the answer.
         access = replace(self._order.settings.store_access, max_wait_s=_STORE_PATIENCE_S)
         try:
             self._seen.asking = open_store(access, create=False)
@@ -194,7 +194,7 @@ class Check:
             self._add("store", Finding.of(exc))
 
     async def _look_at_memory(self, store: Store) -> None:
-        """Say what the store remembers about venues."""
+        """Tell what the store remembers about venues."""
         with anyio.move_on_after(_MEMORY_S) as scope:
             knowledge = self._seen.knowledge = await Knowledge.of(store)
             held = {series.venue for series in await store.holdings()}
@@ -211,7 +211,7 @@ class Check:
             )
 
     def _hold_against_store(self, store: Store, feeds: Sequence[Feed]) -> None:
-        """Add what only shows when the venues have answered; what is wrong with all of them is said once."""
+        """Add what shows only when the venues have answered; say once what concerns all of them."""
         found: dict[tuple[str, str], Finding] = {}
         for feed in sorted(feeds, key=lambda feed: self._venues.index(feed.name)):
             for about, error in self._conflicts(store, feed):
@@ -220,7 +220,7 @@ class Check:
             self._add(about, finding)
 
     def _conflicts(self, store: Store, feed: Feed) -> Iterator[tuple[str, LaklakError]]:
-        """Candles of another kind than the venue's, a range that is empty by its clock or would not be kept."""
+        """Candles of another kind than the venue's; a range that is empty by its clock, or would not be kept."""
         settings = self._order.settings
         refusal = mixing_refusal(store, self._seen.origin, feed)
         if refusal is not None:
@@ -243,11 +243,11 @@ class Check:
             yield "store", exc
 
     def _other_addresses(self, store: Store, feed: Feed) -> Iterator[LaklakError]:
-        """Sources of a run whose candles would not fit to those that are there."""
+        """Sources of a run whose candles would not fit those in the store."""
         there = self._seen.addresses.get(feed.name, Addresses())
         for source, address in feed.sources.items():
             fitting = there.of(source)
-            # Whether an archive is a simulator's only its files would tell.
+            # Only its files would tell whether an archive is a simulator's.
             untold = source == "files" and SIMULATOR in fitting
             if fitting and not untold and not fits(address, fitting, mixing=False):
                 yield address_refusal(store.display, feed.name, source, address, fitting)
@@ -256,7 +256,7 @@ class Check:
 
     async def _look_at_venue(self, name: str, feeds: list[Feed]) -> None:
         try:
-            # Told to wait, a run waits for so long; this says so and ends.
+            # A run waits as long as it is told; a check says so and ends.
             order = replace(self._order, settings=replace(self._order.settings, max_wait_s=0.0))
             feed = Feed(name, order, Stopper(), lambda line: None, self._pools)
         except LaklakError as exc:
@@ -299,7 +299,7 @@ class Check:
         ]
 
     async def _of_files(self, feed: Feed) -> list[Finding]:
-        """Whether the server of the bulk files can be asked, and has some."""
+        """Whether the server of the bulk files answers, and has some."""
         reader = feed.reader
         if reader is None:
             return []
@@ -320,7 +320,7 @@ class Check:
         return [Finding("warning", f"its bulk files: {host} {trouble}", hint, {"files": False})]
 
     def _of_listing(self, feed: Feed) -> list[Finding]:
-        """What is odd with symbols of the asset list, and what a run does about those that are not listed."""
+        """What is odd in the listing of the asset list's symbols, and what a run does about those not listed."""
         asked = dict.fromkeys(one.symbol for one in self._order.asked if one.venue == feed.name)
         unlisted = [symbol for symbol in asked if symbol not in feed.listing.instruments]
         odd = [f"{symbol} {feed.listing.odd[symbol]}" for symbol in asked if symbol in feed.listing.odd]
@@ -344,7 +344,7 @@ class Check:
         return found
 
     def _about_unlisted(self, feed: Feed, symbols: Sequence[str]) -> str:
-        """What a run does about symbols that are not listed, by what the last one found of them."""
+        """What a run does about symbols that are not listed, and what the last one found of them."""
         packaged = all(one.packaged for one in self._order.asked if one.symbol in symbols)
         end = "is named in each run" if packaged else "ends each run with exit status 1 until it is taken off the list"
         if not feed.lists_all:
@@ -387,7 +387,7 @@ class Check:
                 f"{name} has not answered within {limit}",
                 f"check the network, the name server, HTTPS_PROXY, and LAKLAK_{feed.name.upper()}_URL",
             )
-        # What could not be asked has waited for its turn, not for the venue.
+        # It waited for its turn, not for the venue.
         return Finding(
             "warning",
             f"{name} could not be asked within {limit}: the budget is {feed.spending.budget} {feed.spending.unit}, and "
@@ -409,7 +409,7 @@ def _room(free_bytes: int) -> Finding:
 
 
 def _line(feed: Feed, order: Order) -> Iterator[Finding]:
-    """That the line to the venue is slow, if it is; a small answer does not tell."""
+    """A warning if the line to the venue is slow; a small answer does not tell."""
     contact = feed.contact()
     rate = contact.bytes_per_second
     if rate is not None and contact.answers_at_once < order.settings.workers:
@@ -422,7 +422,7 @@ def _line(feed: Feed, order: Order) -> Iterator[Finding]:
 
 
 def _clock(feed: Feed) -> Finding:
-    """How far this machine's clock is from the venue's, half of the way of the answer taken off."""
+    """How far this machine's clock is from the venue's, less half of the round trip."""
     contact = feed.contact()
     if contact.simulated:
         return Finding("ok", f"its clock says {iso(feed.now_ms() // 1000 * 1000)}; a simulator's is its own")
@@ -444,7 +444,7 @@ def _span(time_ms: int) -> str:
 
 
 def _weight(feed: Feed, order: Order) -> Finding:
-    """The budget against what the venue allows this address, and what others here have used of it."""
+    """The budget compared with what the venue allows this address, and with what others here have used."""
     contact, spending = feed.contact(), feed.spending
     used, allowed = contact.weight_used, contact.weight_allowed
     others = max(0, used - contact.weight_paid)

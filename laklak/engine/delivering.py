@@ -1,4 +1,4 @@
-"""From candles and absences to what the store is given: packed, compared in a refetch, with what they overwrite."""
+"""Prepares deliveries for the store: packed candles, and how they differ from the stored ones they replace."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Result = TypeVar("Result")
 
 
 class InThread(Protocol):
-    """Does work in one of the threads that read files."""
+    """Runs work in one of the threads that read files."""
 
     async def __call__(self, work: Callable[[Given], Result], given: Given) -> Result: ...
 
@@ -44,7 +44,10 @@ class Deliveries:
     async def revisions(
         self, ledger: Ledger, candles: Candles, corrected: frozenset[int], source: Source
     ) -> Sequence[Revision]:
-        """How candles differ from what they are written over, where a plan or a note says that there is something."""
+        """Compare candles with the stored ones they overwrite: corrected minutes, and candles that are not whole.
+
+        Empty in a refetch, where `packed` compares.
+        """
         plan = ledger.plan
         if self._report.refetched is not None or not (corrected or plan.not_whole):
             return ()
@@ -57,7 +60,7 @@ class Deliveries:
     async def packed(
         self, ledger: Ledger, candles: Candles, source: Source, in_thread: InThread | None = None
     ) -> tuple[Candles, Sequence[Revision]]:
-        """What is to be written of candles, packed; of a refetch only what is not stored so, and what differed."""
+        """Pack candles for `Store.write`; a refetch drops those stored alike, and returns what the others change."""
         pack = self._store.pack
         if self._report.refetched is None or not len(candles):
             return (pack(candles) if in_thread is None else await in_thread(pack, candles)), ()
@@ -83,9 +86,9 @@ class Deliveries:
         changed: Sequence[Revision] = (),
         source: Source = REST,
     ) -> Delivery:
-        """What the store is to be given of a series."""
+        """The delivery of a series' candles and absences."""
         if absences and self._order.refetch:
-            # A refetched minute that the venue does not have keeps the candle it has: stored beats hole.
+            # Where the venue now has no candle, a refetch keeps the stored one.
             span = TimeRange(absences[0].open_time_ms, max(one.span.end_ms for one in absences))
             stored = await self._store.open_times(ledger.plan.series, span)
             kept = [time for one in absences for time in stored if one.span.start_ms <= time < one.span.end_ms]
@@ -103,7 +106,7 @@ class Deliveries:
 def with_others(
     candles: Candles, chunk: Chunk, checked: Checked, corrected: frozenset[int], found: Sequence[TimeRange] = ()
 ) -> Candles:
-    """What is to be written of an answer: what was wanted, what takes the place of stored candles, and of holes."""
+    """The candles of an answer to write: wanted ones, corrected ones, and those `found` where a hole was stored."""
     if not (corrected or found):
         return candles
     return checked.candles.only(union([*chunk.wanted, *runs(sorted(corrected), chunk.series.interval), *found]))

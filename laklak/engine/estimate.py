@@ -1,4 +1,4 @@
-"""What a plan will take: requests, weight, files and time, and what else could be asked at which price."""
+"""What a plan will take: requests, weight, files and time; and what other settings would take."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from laklak.sources.fresh import take_along
 from laklak.sources.venue import Feed
 
 FILE_CANDLES_PER_SECOND: Final = 100_000
-"""What two cores stored of bulk files, with the store and the file server on the same ones, at the least."""
+"""Candles per second: the least that two cores stored from files, with store and file server beside."""
 
 VenuePlans = Sequence[tuple[Feed, Sequence[SeriesPlan]]]
 
 
 @dataclass(frozen=True, slots=True)
 class _FromApi:
-    """What is asked of the API of one venue, and what that costs."""
+    """What one venue's API is asked for, and the cost."""
 
     feed: Feed
     asked: Sequence[SeriesPlan]
@@ -44,7 +44,7 @@ class _FromApi:
 
     @property
     def least_seconds(self) -> float:
-        """How long it takes with the page of which it goes fastest."""
+        """The time with the fastest page size."""
         return _cost(self.feed, self.asked, _best_page(self.feed)).seconds(self.feed.spending.budgets())
 
     @property
@@ -59,7 +59,7 @@ class _FromApi:
 
 @dataclass(frozen=True, slots=True)
 class _FromFiles:
-    """What comes of bulk files: about so many `bytes`."""
+    """What bulk files give; `bytes` is a guess."""
 
     files: int
     candles: int
@@ -77,7 +77,7 @@ class _FromFiles:
 def estimate_of(
     report: Report, order: Order, feeds: Sequence[Feed], plans: VenuePlans, splits: Mapping[Series, Split]
 ) -> Estimate:
-    """Say what plans take of which every missing stretch has its source; `feeds` are all venues of the run."""
+    """The estimate for plans whose missing ranges all have a source; `feeds` are all venues of the run."""
     parts = [_FromApi.of(feed, own, splits, order) for feed, own in plans]
     files = _FromFiles.of(plans, splits)
     every = [plan for _, own in plans for plan in own]
@@ -118,7 +118,7 @@ def _account(report: Report, plans: Sequence[SeriesPlan]) -> Account:
 
 
 def asked_of_api(feed: Feed, plan: SeriesPlan, split: Split, order: Order) -> SeriesPlan:
-    """What is to be asked of the API, with what is taken along."""
+    """What the API is asked for, with the candles taken along."""
     along, interval = feed.fresh.along(plan), plan.series.interval
     if order.recheck:
         return replace(plan, missing=tuple(union([*split.rest, *runs(along, interval)])))
@@ -126,7 +126,7 @@ def asked_of_api(feed: Feed, plan: SeriesPlan, split: Split, order: Order) -> Se
 
 
 def _best_page(feed: Feed) -> int:
-    """With how many candles at once it goes fastest."""
+    """The fastest page size, in candles."""
     return feed.size.expected if feed.venue.page.smaller else best_page(feed.steps)
 
 
@@ -146,13 +146,13 @@ def _file_bytes(feed: Feed, plans: Sequence[SeriesPlan], splits: Mapping[Series,
 
 
 def _without_source(plans: VenuePlans, splits: Mapping[Series, Split]) -> int:
-    """How many candles neither files give nor an API that may be asked."""
+    """The candles that neither files give nor an API that may be asked."""
     left = [plan for feed, own in plans for plan in own if not feed.asks_api]
     return sum(part.count(plan.series.interval) for plan in left for part in splits[plan.series].rest)
 
 
 def _may_be_closed(plans: VenuePlans) -> bool:
-    """Whether some of what is missing may lie in time that only answers tell to be closed."""
+    """Whether missing time may turn out closed, which only answers tell."""
     return any(feed.venue.trades_in_sessions and any(one.missing for one in own) for feed, own in plans)
 
 
@@ -167,7 +167,7 @@ def within_reach(feed: Feed, plan: SeriesPlan) -> SeriesPlan:
 
 
 def split_of(feed: Feed, plan: SeriesPlan) -> Split:
-    """Which source for which stretch of a plan."""
+    """Which source for which range of a plan."""
     solver = feed.solver
     if solver is None:
         return Split((), plan.missing)

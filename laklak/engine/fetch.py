@@ -1,16 +1,15 @@
-"""Fetching: who asks, who reads files, and when they are through.
+"""Fetching: who asks, who reads files, and when they are done.
 
     worker group    per venue one dispatcher and a pool of workers: question -> answer -> parcel,
                     and a pool for bulk files: file -> candles -> parcel
 
-The rest of the way is a Flow.  Files may still be needed when all questions are answered: what the API lacks is held
-against the file of its day, and a venue's dispatcher is not through before that is.  A question holds a place in its
-venue's `room` from before its request is sent until the store has acknowledged its rows, so what is in flight is
-bounded, and so is the queue; candles of files hold room in their reader's memory instead.  A stop cuts waits short,
-lets what is on the wire finish, drains and reports; whatever was not acknowledged is simply missing and asked again by
-the next run.
+The rest of the way is a Flow. Files may still be needed when all questions are answered: what the API lacks is checked
+against the file of its day, and a venue's dispatcher is not done before that. A question holds a place in its venue's
+`room` from before its request until the store has acknowledged its rows, which bounds what is in flight, and the queue;
+candles of files hold room in their reader's memory instead. A stop cuts waits short, lets what is on the wire finish,
+drains and reports; what was not acknowledged is missing, and the next run asks again.
 
-Venues are strangers to each other: each has its room, its workers, its stopper and its end.  Only the store ends a run.
+Venues are independent: each has its room, its workers, its stopper and its end. Only the store ends a run.
 """
 
 from __future__ import annotations
@@ -53,8 +52,8 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class AtWork:
-    """A venue at work: its series, and who asks it, reads its files, and says what comes next."""
+class VenueWork:
+    """A venue at work: its series, and the parts that ask it, read its files, and say what comes next."""
 
     feed: Feed
     ledgers: Sequence[Ledger]
@@ -66,7 +65,7 @@ class AtWork:
 class Fetch:
     """The fetching half of a run, for feeds that have their backlogs.
 
-    What ends one venue is that feed's `end`, and the others go on.
+    The error that ends one venue is its feed's `end`; the others go on.
     """
 
     def __init__(
@@ -95,19 +94,19 @@ class Fetch:
         )
         self._deliveries = Deliveries(order, store, tools.unsure, report)
         self._watch = Watch(self._feeds, report, tools.observer, self._lost)
-        self._at_work: dict[Feed, AtWork] = {}
+        self._at_work: dict[Feed, VenueWork] = {}
         for feed in feeds:
             self._take_on(feed)
 
     async def run(self, late: Callable[[], Awaitable[Feed | None]]) -> None:
-        """Ask, check and store until nothing is left to ask, or the run is stopped; `late` gives venues that join."""
+        """Ask, check and store until nothing is left to ask, or the run is stopped; `late` returns venues that join."""
 
         def start(workers: TaskGroup, send: Parcels) -> None:
             for feed in self._feeds:
                 self._start(workers, feed, send)
             workers.start_soon(self._let_join, late, workers, send.clone())
 
-        # As many parcels as places in flight: what a question gave never waits for room here, what files gave may.
+        # A parcel for each place in flight: those of questions never wait here, those of files may.
         queued = self._order.settings.in_flight * max(1, len(self._order.settings.venues))
         await self.flow.run(queued, self._watch, start)
         for feed, at_work in self._at_work.items():
@@ -137,10 +136,10 @@ class Fetch:
             )
         ledgers = [one for one in report.ledgers if one.plan.series.venue == feed.name]
         self._feeds.append(feed)
-        self._at_work[feed] = AtWork(feed, ledgers, rounds, asking, reading)
+        self._at_work[feed] = VenueWork(feed, ledgers, rounds, asking, reading)
 
     async def _let_join(self, late: Callable[[], Awaitable[Feed | None]], workers: TaskGroup, send: Parcels) -> None:
-        """Start venues that could not be asked before, until there is none any more."""
+        """Start venues that could not be asked before, until none is left."""
         async with send:
             try:
                 while True:
@@ -157,7 +156,7 @@ class Fetch:
 
     @staticmethod
     def _say_why(feed: Feed, ledgers: Sequence[Ledger]) -> None:
-        """Enter into the accounts of a venue that has ended early why the rest of its candles is missing."""
+        """Enter into the accounts of a venue that ended early why its other candles are missing."""
         if feed.end is not None:
             for ledger in ledgers:
                 ledger.trouble(feed.end.reason, ledger.unexplained, str(feed.end))
@@ -166,23 +165,22 @@ class Fetch:
         if feed.stopper.requested:
             return
         at_work = self._at_work[feed]
-        # Of these nothing is asked that could be through later.
+        # No question about these will close later, so look beyond them now.
         for ledger in at_work.ledgers:
             if feed.backlog.through(ledger):
                 at_work.rounds.look_beyond(ledger)
-        # No buffer: a question is taken from the backlog when a worker is free for it.
+        # No buffer: take a question from the backlog only when a worker is free for it.
         give, take = anyio.create_memory_object_stream[Entry](0)
         workers.start_soon(self._dispatch, at_work, give)
         for _ in range(self._order.settings.workers):
             workers.start_soon(self._work, at_work, take.clone(), send.clone())
         take.close()
         if at_work.reading is not None:
-            # As many for a single file too, or for none yet: days may have to take the place of a month, and what the
-            # API lacks is held against files.
+            # As many for one file or none yet: days may replace a month, and files check what the API lacks.
             for _ in range(self._order.settings.archive_connections):
                 workers.start_soon(self._work_files, at_work, at_work.reading, send.clone())
 
-    async def _dispatch(self, at_work: AtWork, questions: MemoryObjectSendStream[Entry]) -> None:
+    async def _dispatch(self, at_work: VenueWork, questions: MemoryObjectSendStream[Entry]) -> None:
         """Hand out questions while there is room for their rows."""
         feed = at_work.feed
         async with questions:
@@ -199,8 +197,8 @@ class Fetch:
             except Stopped:
                 log.debug("no new questions venue=%s", feed.name)
 
-    async def _next(self, at_work: AtWork) -> Entry | None:
-        """The next question of a venue; waits for its time, or for others to finish; None at the end."""
+    async def _next(self, at_work: VenueWork) -> Entry | None:
+        """The next question of a venue; waits until it is due, or for others to finish; None at the end."""
         feed = at_work.feed
         loop = asyncio.get_running_loop()
         while True:
@@ -211,7 +209,7 @@ class Fetch:
                 ledger, question = entry
                 if not isinstance(question, SecondRound) or feed.works_since(question.failed_at_s):
                     return entry
-                # Nothing has worked since this failed: a second round would fail as well.
+                # Nothing has worked since this failed: a second round would fail too.
                 ledger.trouble("fetch_failed", question.chunk.wanted_count, question.failure)
                 at_work.rounds.done(entry)
                 continue
@@ -223,7 +221,7 @@ class Fetch:
 
     async def _work(
         self,
-        at_work: AtWork,
+        at_work: VenueWork,
         questions: MemoryObjectReceiveStream[Entry],
         parcels: Parcels,
     ) -> None:
@@ -249,7 +247,7 @@ class Fetch:
                 else:
                     feed.room.release()
 
-    async def _work_files(self, at_work: AtWork, reading: Reading, parcels: Parcels) -> None:
+    async def _work_files(self, at_work: VenueWork, reading: Reading, parcels: Parcels) -> None:
         feed = at_work.feed
         async with parcels:
             try:
@@ -265,8 +263,8 @@ class Fetch:
                     if ready:
                         await self._tools.addresses.note(feed, "files")
                     ready += await reading.settle(ledger)
-                    # While a worker waits for its next file, no candles of its last one may stay in memory: not by
-                    # a name either.
+                    # A worker that waits for its next file must keep no candles of the last one alive, not even by a
+                    # name.
                     while ready:
                         await parcels.send(ready.pop())
             except Stopped:
@@ -275,9 +273,9 @@ class Fetch:
                 self._abort(exc)
 
     def _lost(self, feed: Feed, error: LaklakError) -> None:
-        """The venue answers no more: that ends it alone, unless there are files of it still to get.
+        """The venue answers no more: end it alone, unless it has files still to fetch.
 
-        A region that is refused is no error where there are files: what they lack is missing.
+        A region that is refused is no error if there are files: what they lack is missing.
         """
         region = feed.reader is not None and isinstance(error, RegionBlocked | RegionRefused)
         if region or feed.backlog.has_files:
@@ -294,5 +292,5 @@ class Fetch:
         feed.end_with(error)
 
     def _abort(self, error: LaklakError) -> None:
-        """End the run for this reason (the first one counts): the store's, or that it should not have begun."""
+        """End the run (the first reason counts): the store failed, or the run should not have begun."""
         (self.flow.lost_store if isinstance(error, StoreError) else self.flow.end)(error)

@@ -1,4 +1,4 @@
-"""Series that only bulk files have: what their files lack is decided by the files (see laklak.archives.unlisted)."""
+"""Series that only bulk files have: the files decide on what they lack (see laklak.archives.unlisted)."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ _NO_SOURCE: Final = "not in the bulk files, and nothing else is to be asked"
 
 
 class FilesAlone:
-    """What the files of such series have shown in a run, and what becomes of the rest at its end."""
+    """Collects what the files of such series show in a run, and decides on the rest at its end."""
 
     def __init__(self, knowledge: Knowledge) -> None:
         self._knowledge = knowledge
         self._read: dict[Ledger, FilesRead] = {}
 
     def saw(self, ledger: Ledger, checked: Checked) -> None:
-        """Take notice of files that have been read, with all of their rows."""
+        """Note files that have been read, with all their rows."""
         self._of(ledger).saw(checked.candles.open_times)
 
     def lacks(self, ledger: Ledger, parts: Sequence[TimeRange], why: NoCandles) -> None:
-        """Take notice of what no file gives: it is not there, or it cannot be had now and is missing."""
+        """Note ranges without a file: it does not exist, or it cannot be had now and they are missing."""
         if why.absent and why.reached:
             self._of(ledger).absent += parts
         else:
@@ -51,10 +51,10 @@ class FilesAlone:
         stored: Sequence[int],
         api_has_nothing: Callable[[], Awaitable[bool]],
     ) -> list[Absence]:
-        """Decide on what the files lack, when all are through; minutes that are `stored` all the same count as such.
+        """Decide on what the files lack, when all are done; minutes that are `stored` all the same stay so.
 
-        Gives the absences to remember.  Minutes outside of the files are not wanted, and that is remembered; those in
-        between are holes if `api_has_nothing` of the series, which is asked only where something hangs on it.
+        Returns the absences to remember. Minutes outside the files are not wanted, and that is remembered; those
+        between are holes if `api_has_nothing` of the series, which is asked only if something depends on it.
         """
         plan, now_ms = ledger.plan, feed.now_ms()
         doubts = ledger.take_doubts()
@@ -75,7 +75,7 @@ class FilesAlone:
         return sorted(absences, key=lambda absence: absence.open_time_ms)
 
     def _leave_out(self, ledger: Ledger, settled: SettledFiles, stored: Sequence[int], trace: Trace) -> None:
-        """Take out of what is wanted what lies outside, and remember what will stay so."""
+        """Drop what lies outside from what is wanted, and remember what will stay outside."""
         kept = sum(part.stop - part.start for part in places(stored, settled.outside))
         ledger.kept += kept
         ledger.outside += _count(ledger, settled.outside) - kept
@@ -100,7 +100,7 @@ def _holes(ledger: Ledger, parts: Iterable[TimeRange], now_ms: int) -> list[Abse
 
 
 def _rejects(interval: Interval, refusals: Iterable[Refusal], now_ms: int) -> list[Absence]:
-    """A file with its checksum says the same each time: its rows need no second answer."""
+    """Rejects that need no second answer: a file with its checksum says the same each time."""
     stamp_ms = time.time_ns() // 1_000_000
     return [
         Absence.at(interval, one.open_time_ms, "rejected", stamp_ms, one.reason, one.row, now_ms, now_ms, (ARCHIVE,))

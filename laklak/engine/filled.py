@@ -1,4 +1,4 @@
-"""What a run leaves about itself beside its account: what it filled of what was missed, and how far it came."""
+"""What a run records beside its account: which older gaps it filled, and how far it came."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from laklak.stores.knowledge import Knowledge, note_published, note_turn
 
 
 def gap_fills(report: Report, feeds: Sequence[Feed]) -> list[GapFill]:
-    """A row for each series of which something older than the last run's end was filled, or something failed.
+    """A row for each series in which something older than the last run's end was filled, or something failed.
 
-    What every run fetches, the candles that closed since the one before, is in the sum of the run alone: a row for each
-    series would be one for each candle.  A venue that ended early is one row.
+    Candles that closed since the last run are in the run's sum alone: rows for them would be as many as the candles. A
+    venue that ended early is one row.
     """
     every = [*_of_series(report, feeds), *_of_venues(report, feeds), *_of_unknown(report)]
     return list({(one.venue, one.symbol): one for one in reversed(every)}.values())[::-1]
 
 
 def note_turns(knowledge: Knowledge, report: Report) -> None:
-    """Remember how far the candles of each venue reached in this run, and up to where delayed feeds have told."""
+    """Note how far each venue's candles reached in this run, and up to where delayed feeds have told."""
     ends: dict[str, tuple[Ledger, int]] = {}
     for ledger in report.ledgers:
         series, end_ms = ledger.plan.series, ledger.newest_ms + ledger.plan.series.interval.ms
@@ -61,12 +61,12 @@ def _of_venues(report: Report, feeds: Sequence[Feed]) -> Iterator[GapFill]:
 
 
 def _of_unknown(report: Report) -> Iterator[GapFill]:
-    """Symbols of which nothing could be planned."""
+    """Symbols for which nothing could be planned."""
     for failed in report.failed:
         try:
             series = Series.parse(failed.series)
         except ValueError:
-            # A line of an asset list that names none.
+            # A line of an asset list that names no symbol.
             continue
         yield _nothing_of(report, series.venue, series.symbol, _told(failed))
 
@@ -88,7 +88,7 @@ def _fill(venue: str, symbol: str, ledgers: Sequence[Ledger], error: str | None)
 
 
 def _nothing_of(report: Report, venue: str, symbol: str, error: str) -> GapFill:
-    """What became of all that was asked for, where nothing could be planned."""
+    """The row for all that was asked for, if nothing could be planned."""
     return GapFill(venue, symbol, report.start_ms or 0, report.end_ms or 0, None, None, 0, 0, error)
 
 

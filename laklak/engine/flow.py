@@ -1,11 +1,11 @@
-"""How candles flow in every run, whatever the source: workers -> queue -> writers -> store, and how that is stopped.
+"""How candles flow in every run, whatever the source: workers -> queue -> writers -> store; and how to stop it.
 
     ticking group   progress, and the watch for a machine that slept
       writer group    a writer or two: parcels -> batches -> store, acknowledged to the ledgers
         worker group    the sources of parcels
 
-Groups are nested by lifetime: when the workers end the queue closes, the writers drain it and end, then the ticking.
-What was not acknowledged is missing, and got by the next run.
+Groups nest by lifetime: when the workers end, the queue closes; the writers drain it and end, then the ticking group.
+What was not acknowledged is missing; the next run gets it.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ Parcels = MemoryObjectSendStream[Parcel]
 
 
 class Flow:
-    """Parcels on their way to one store; of `rows_together` and `parcels_together` a Writer tells.
+    """Parcels on their way to one store. `rows_together` and `parcels_together`: see Writer.
 
-    `error` is what ended all of it early.
+    `error`: what ended the flow early.
     """
 
     def __init__(
@@ -60,35 +60,38 @@ class Flow:
         self._writers: anyio.CancelScope | None = None
 
     def stop_within(self, grace_s: float) -> None:
-        """Give what is on its way, and the store, so long to finish; the stopper keeps new work away."""
+        """Let parcels in flight and the store finish within `grace_s`; the stopper keeps new work away."""
         now = anyio.current_time()
-        # The last fifth belongs to the store, which writes what the source still gave.
+        # The last fifth is the store's, to write what the source still gave.
         for scope, share in ((self._workers, 0.8), (self._writers, 1.0)):
             if scope is not None:
                 scope.deadline = min(scope.deadline, now + share * grace_s)
 
     def stop_now(self) -> None:
-        """Give up what is on its way and what is not written yet; the store stays sound."""
+        """Drop what is in flight and not written; the store stays sound."""
         for scope in (self._workers, self._writers):
             if scope is not None:
                 scope.cancel()
 
     def end(self, error: LaklakError) -> None:
-        """Take no new work for this reason (the first one counts); what is on its way is still written."""
+        """Take no new work, for this reason (the first one counts); what is in flight is still written."""
         if self.error is None:
             self.error = error
             log.error("stopping reason=%s error=%s", error.reason, error)
         self._stopper.request()
 
     def lost_store(self, error: LaklakError) -> None:
-        """End all of it: what is on its way cannot be stored."""
+        """End everything: what is in flight cannot be stored."""
         self._writer.give_up()
         if self._workers is not None:
             self._workers.cancel()
         self.end(error)
 
     async def run(self, queued: int, watch: Watch, start: Callable[[TaskGroup, Parcels], None]) -> None:
-        """Write what the workers give that `start` starts; each closes a clone of the stream. `queued` parcels wait."""
+        """Let `start` start the workers, which each close a clone of the stream; write until all have ended.
+
+        `queued`: parcels that fit into the queue.
+        """
         self._report.fetching_since_s = time.monotonic()
         send, receive = anyio.create_memory_object_stream[Parcel](queued)
         async with task_group() as ticking:
@@ -108,7 +111,7 @@ class Flow:
 
 
 class Run:
-    """What can be stopped."""
+    """A run that can be stopped: `stop` writes what is in flight, `stop_now` drops it."""
 
     def __init__(self, observer: Observer) -> None:
         self.stopper = Stopper()
@@ -118,14 +121,14 @@ class Run:
         self._flow: Flow | None = None
 
     def stop(self, exit_code: int, grace_s: float) -> None:
-        """Take no new work, let what is on its way finish for at most `grace_s`, write, report."""
+        """Take no new work; give what is in flight `grace_s` to finish and be written, then report."""
         self._exit_code = exit_code
         self.stopper.request()
         if self._flow is not None:
             self._flow.stop_within(grace_s)
 
     def stop_now(self) -> None:
-        """Give up what is on its way and what is not written yet; the stores stay sound."""
+        """Drop what is in flight and not written; the stores stay sound."""
         self._hurried = True
         if self._flow is not None:
             self._flow.stop_now()

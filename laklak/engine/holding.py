@@ -1,4 +1,4 @@
-"""Known holes held against bulk files: which of them in this run, and how that begins."""
+"""Known holes checked against bulk files: which ones in this run, and how the check starts."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from laklak.stores.base import Store
 
 @dataclass(frozen=True, slots=True)
 class Holding:
-    """Which days of known holes are held against files: those of the `choice`, and the `riding` ones.
+    """The days whose known holes are checked against files: those of `choice`, and `riding` ones.
 
-    Files of these may be read anyway, for what is missing.
+    Files of riding days may be read anyway, for missing candles.
     """
 
     choice: Choice
@@ -35,13 +35,13 @@ class Holding:
         hole_days: Mapping[Series, Sequence[int]],
         splits: Mapping[Series, Split],
     ) -> Self:
-        """Choose of days that are `due`; `hole_days` are those of all known holes and rejects."""
+        """Choose from the `due` days; `hole_days` are the days of all known holes and rejects."""
         read = {series: [part.file.span for part in split.files] for series, split in splits.items()}
         riding = {series: touched_days(days, may_be_read(splits[series])) for series, days in hole_days.items()}
         return cls(choose(due, read, FILES_A_RUN), riding)
 
     def due(self, series: Series) -> frozenset[int]:
-        """The days of a series for whose holes files are asked."""
+        """The chosen days of a series: files are fetched for their holes."""
         return self.choice.days.get(series, frozenset())
 
     def days(self, series: Series) -> frozenset[int]:
@@ -49,7 +49,7 @@ class Holding:
 
 
 def may_be_read(split: Split) -> list[TimeRange]:
-    """What lies in files that may be read for what is missing: what the API lacks is held against files, too."""
+    """The ranges of files that may be read anyway: for missing candles, and for candles the API may lack."""
     days = (day_of(day.start_ms) for part in split.rest for day in part.days())
     return union([*(part.file.span for part in split.files), *days])
 
@@ -57,17 +57,17 @@ def may_be_read(split: Split) -> list[TimeRange]:
 async def hold_against_files(
     store: Store, feed: Feed, ledgers: Sequence[Ledger], holding: Holding, report: Report
 ) -> None:
-    """Reopen the chosen holes of a venue's series; files of series of which nothing is missing are asked at once.
+    """Reopen the chosen holes of a venue's series; fetch files at once for a series without missing candles.
 
-    Holes and rejects of `riding` days are filled where a file has them that is read anyway.  Those of other series are
-    asked when everything else of their series is through: until then other files may have told.
+    A file that is read anyway fills holes and rejects of its `riding` days. Other series get the files of their due
+    days when all else of the series is done: by then other files may have told.
     """
     chosen = [ledger for ledger in ledgers if holding.days(ledger.plan.series)]
 
     async def reopen(ledger: Ledger) -> None:
         series = ledger.plan.series
         own = holding.days(series)
-        # Read once more: all known holes of all series at once would be many.
+        # Read again instead of kept: the known holes of all series would take much memory.
         span = TimeRange(min(own), max(own) + DAY_MS).clip(ledger.plan.wanted)
         absences = await store.absences(series, span)
         ledger.reopened |= feed.evidence.reopen(series, absences, holding.due(series), own)

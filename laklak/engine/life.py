@@ -1,10 +1,10 @@
-"""When the series of a venue live: from the first candle that it has of each to the last.  Dates decide nothing.
+"""When the series of a venue live: from their first candle to their last. Dates decide nothing.
 
-A listing says when a symbol was listed, when it ends and whether it trades; it has been wrong in all of these.  So
-where a range begins before the first candle that is known of, the venue is asked for that candle, once, and it is
-remembered (a note `first` of the series).  A series ends where its newest candle is far behind the venue's newest ones:
-a day, or an hour where the venue says that it does not trade.  It is asked for again in every run, for candles may come
-again; a note `ended` only says that this has to be asked before anything else.
+A listing says when a symbol was listed, when it ends and whether it trades; it has been wrong in all three. So if a
+range begins before the first known candle, the venue is asked for that candle, once, and it is remembered (a note
+`first` of the series). A series ends if its newest candle is far behind the venue's newest ones: a day, or an hour if
+the venue says that it does not trade. Every run asks for it again, for candles may come again; a note `ended` only says
+that this must be asked first.
 """
 
 from __future__ import annotations
@@ -30,20 +30,20 @@ from laklak.text import some_of
 log = logging.getLogger(__name__)
 
 ENDED_AFTER_MS: Final = DAY_MS
-"""A symbol that trades, and whose newest candle is further behind the venue's than this, has ended."""
+"""A symbol that trades has ended if its newest candle is further behind the venue's than this."""
 ENDED_AFTER_NOT_TRADING_MS: Final = 60 * 60_000
-"""The same for one that the venue calls something else than trading."""
+"""The same for a symbol that the venue does not call trading."""
 LAG_SEEN_AT: Final = 3
-"""So many series of a venue have to stand still at the same time for the venue to lag as a whole."""
+"""The venue as a whole lags if this many of its series stand still at the same time."""
 _LAG_AT_LEAST_MS: Final = 5 * 60_000
 _SAME_TIME_MS: Final = 60 * 60_000
-"""A series so far behind another one has not ended, whatever the venue says of it."""
+"""Series that are at most this far apart stand still at the same time."""
 _REFERENCES: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Newest:
-    """The newest candle of a series, None where there is none, and whether the series has ended with it."""
+    """The newest candle of a series, None if it has none, and whether the series has ended with it."""
 
     open_ms: int | None
     ended: bool
@@ -51,10 +51,10 @@ class Newest:
 
 @dataclass(frozen=True, slots=True)
 class _First:
-    """The first candle of a series as far as it was learned before a run.
+    """The first candle of a series, as far as it was learned before a run.
 
-    `doubtful`: something says that there are earlier ones, so that it is no fact yet.  `unknown`: there are candles,
-    and nothing is to be left out at the start of the range.
+    `doubtful`: something shows earlier candles, so it is no fact yet. `unknown`: there are candles, and all of the
+    range is wanted.
     """
 
     first_ms: int | None
@@ -63,11 +63,11 @@ class _First:
 
 
 class Lives:
-    """What is known, and learned in a run, of the ends of one venue's series.
+    """What is known, and learned in a run, about the ends of one venue's series.
 
     Args:
         feed: the venue, connected.
-        recheck: what is remembered does not count.
+        recheck: ignore what is remembered.
     """
 
     def __init__(self, feed: Feed, store: Store, knowledge: Knowledge, report: Report, *, recheck: bool) -> None:
@@ -78,11 +78,11 @@ class Lives:
         self._recheck = recheck
         self._newest: dict[Interval, int] = {}
         self._stands_at: dict[Series, int] = {}
-        """The newest candles that series have answered with, those that are said to trade."""
+        """The newest candle that each series said to trade has answered with."""
         self._lag_asked = 0
         self._lag_lock = anyio.Lock()
         self._is_lost = False
-        """The venue answered no more before the run."""
+        """The venue stopped answering while the run was planned."""
         self._first_asked: set[Series] = set()
         self._agreed: dict[Series, int] = {}
         """First candles that two questions of this run agree on."""
@@ -92,14 +92,14 @@ class Lives:
     # Before the run
 
     async def settle(self, target: Target) -> Target:
-        """Cut what is wanted of a series to its life, as far as it is known or has to be asked for now."""
+        """Cut what is wanted of a series to its life, as far as it is known or must be asked for now."""
         if target.settled or not target.wanted:
             return self._as_files_showed(target)
         target = await self._cut_start(target)
         return self._as_files_showed(target if target.refused else await self._cut_end(target))
 
     def _as_files_showed(self, target: Target) -> Target:
-        """What is wanted goes as far as bulk files have shown candles, whatever klines have."""
+        """Extend what is wanted to the candles that bulk files have shown, whatever klines have."""
         if target.files_only or target.refused or target.asked_start_ms is None or target.asked_end_ms is None:
             return target
         series, span = target.series, target.wanted
@@ -115,10 +115,10 @@ class Lives:
         return replace(target, wanted=TimeRange(start_ms, end_ms), newest_ms=newest_ms)
 
     async def look_for_first(self, target: Target) -> Target:
-        """Cut what is wanted to where the series begins by its candles, though the listing says nothing of that.
+        """Cut what is wanted to the first candle of a series, though the listing says nothing about it.
 
-        For where hundreds of pages would be asked for to learn it.  A venue that answers no more ends nothing here: the
-        pages will hear that too, and there may be files.
+        For ranges that would take hundreds of pages. A venue that stops answering ends nothing here: the pages will
+        hear that too, and there may be files.
         """
         series = target.series
         asked = target.first_ms is not None or series in self._first_asked
@@ -137,7 +137,7 @@ class Lives:
         known_ms = self.known_first(series)
         start_ms, doubtful, refused = known_ms, False, False
         if known_ms is None and (anyway or listed_ms is None or listed_ms > span.start_ms):
-            # Where nothing comes, or no source can be asked, the listing is the best guess.
+            # If nothing comes, or no source can be asked, the listing is the best guess.
             start_ms = listed_ms
             try:
                 if self._can_ask:
@@ -163,9 +163,9 @@ class Lives:
         )
 
     async def _learned_first(self, target: Target, listed_ms: int | None, *, anyway: bool) -> _First:
-        """Ask for the first candle, and hold what is shown against whatever else says where the series begins.
+        """Ask for the first candle, and compare it with all else that says where the series begins.
 
-        That there is no candle at all is said by two answers.
+        Only two answers say that there is no candle at all.
         """
         series, span = target.series, target.wanted
         first_ms = await first_open_ms(self._feed, series, wanted_ms=span.start_ms)
@@ -177,9 +177,9 @@ class Lives:
         if shown_ms is not None and shown_ms <= first_ms:
             return _First(shown_ms)
         if first_ms <= span.start_ms and anyway:
-            # Nothing hangs on it: all of the range is asked for, and what is stored then is not asked about again.
+            # Nothing depends on it: all of the range is asked for, and what is stored then is not asked for again.
             return _First(None, unknown=True)
-        # What is stored is evidence, too, and beats the answer; whether it is the first is not known.
+        # What is stored is evidence too, and beats the answer; whether it is the first is unknown.
         stored = await self._store.open_times(series, TimeRange(span.start_ms, min(first_ms, span.end_ms)))
         if stored:
             return _First(stored[0], doubtful=True)
@@ -214,28 +214,28 @@ class Lives:
         end_ms = span.start_ms if newest.open_ms is None else newest.open_ms + series.interval.ms
         return replace(
             target,
-            # Where klines have nothing at all, bulk files may have it.
+            # If klines have nothing at all, bulk files may have it.
             refused=newest.open_ms is None,
             wanted=TimeRange(span.start_ms, max(span.start_ms, min(span.end_ms, end_ms))),
             newest_ms=newest.open_ms,
         )
 
     def _listed_ms(self, target: Target) -> int | None:
-        """When the symbol was listed, where that can be: not in the future, and not at the beginning of time."""
+        """When the symbol was listed, if that can be: not in the future, and not at the beginning of time."""
         listed_ms = target.instrument.first_ms
         return listed_ms if listed_ms is not None and 0 < listed_ms <= self._feed.now_ms() else None
 
     # What is asked of the venue
 
     async def first(self, series: Series, start_ms: int, oldest_ms: int) -> int | None:
-        """Ask for the first candle of a series and remember it; raises what Transport.ask raises.
+        """Ask for the first candle of a series and remember it; raises as Transport.ask.
 
-        None where there is none, where it would be later than one that has been seen (`oldest_ms`), and where it would
-        take away from what is wanted (from `start_ms` on) by the word of one question.
+        None if there is none, if it is later than one already seen (`oldest_ms`), or if one question alone would cut
+        what is wanted (from `start_ms` on).
         """
         first_ms = self._agreed.get(series) if self._feed.venue.reach_is_unsaid else None
         if first_ms is None:
-            # What two questions have agreed on is no matter of doubt where its minutes may be out of reach.
+            # Two questions have not agreed on it, or its minutes are surely within reach.
             first_ms = await first_open_ms(self._feed, series)
         if first_ms is None or first_ms > oldest_ms:
             log.warning("no first candle series=%s answer=%s seen=%s", series, first_ms, oldest_ms)
@@ -255,8 +255,8 @@ class Lives:
     async def newest_unless_lagging(self, series: Series, seen_ms: int) -> Newest | None:
         """Ask for the newest candle of a series whose newest one seen so far is `seen_ms`; raises as `newest`.
 
-        None where several others have shown that the venue has nothing later yet: it is asked once a run.  The first
-        of these questions are asked one after the other, so that hundreds of series wait for what a few of them say.
+        None if several others have shown that the venue has nothing later yet. The first of these questions are asked
+        one after another, so that hundreds of series wait for what a few of them say.
         """
         if self._lag_asked < LAG_SEEN_AT:
             async with self._lag_lock:
@@ -270,7 +270,7 @@ class Lives:
         return await self.newest(series)
 
     def _lags_at(self, interval: Interval, seen_ms: int) -> bool:
-        """Whether the venue as a whole has nothing yet after about this moment: no series has shown more."""
+        """Whether the venue as a whole has nothing yet after about `seen_ms`: no series has shown more."""
         newest_ms = self._newest.get(interval, 0)
         if interval.floor(self._feed.now_ms()) - newest_ms <= max(_LAG_AT_LEAST_MS, interval.ms):
             return False
@@ -278,10 +278,10 @@ class Lives:
         return standing >= LAG_SEEN_AT and newest_ms - seen_ms <= _SAME_TIME_MS
 
     async def newest(self, series: Series) -> Newest:
-        """Ask for the newest candle of a series, and say whether it has ended; raises what Transport.ask raises."""
+        """Ask for the newest candle of a series, and whether it has ended; raises as Transport.ask."""
         open_ms = await newest_open_ms(self._feed, series)
         if open_ms is None:
-            # No candle at all is said by two answers.
+            # Only two answers say that there is no candle at all.
             open_ms = await newest_open_ms(self._feed, series)
         listed = self._feed.listing.instruments.get(series.symbol)
         instrument = listed or Instrument(series.symbol, NOT_LISTED, None, None)
@@ -295,10 +295,10 @@ class Lives:
         return newest
 
     async def _held_against_others(self, series: Series, open_ms: int, instrument: Instrument) -> Newest:
-        """Say whether a series has ended with the candle that an answer calls its newest.
+        """Whether a series has ended with the candle that an answer calls its newest.
 
-        Where the listing says nothing of an end, a later candle is asked for before: a newest candle that is old may be
-        of an answer that is.
+        If the listing says nothing about an end, a later candle is asked for first: an old newest candle may come from
+        an old answer.
         """
         self.saw(series.interval, open_ms)
         allowed_ms = ENDED_AFTER_MS if instrument.trades else ENDED_AFTER_NOT_TRADING_MS
@@ -307,7 +307,7 @@ class Lives:
             return Newest(open_ms, ended=False)
         before = None if self._recheck else self._knowledge.fact(series, "ended", now_ms)
         if isinstance(before, dict) and before.get("last_ms") == open_ms:
-            # Nothing has come since this was held against other series.
+            # Nothing has come since it was compared with other series.
             return Newest(open_ms, ended=True)
         if await self._venue_newest_ms(series) - open_ms <= allowed_ms:
             return Newest(open_ms, ended=False)
@@ -324,13 +324,13 @@ class Lives:
         return Newest(open_ms, ended=False)
 
     def saw(self, interval: Interval, open_ms: int) -> None:
-        """Take notice of a candle of the venue, of whatever series."""
+        """Note a candle of the venue, of any series."""
         self._newest[interval] = max(open_ms, self._newest.get(interval, 0))
 
     async def _venue_newest_ms(self, series: Series) -> int:
-        """The newest candle of any series of the venue; its clock where there is no other series to ask.
+        """The newest candle of any series of the venue; its clock if there is no other series to ask.
 
-        A venue whose candles are hours behind its clock has not ended.
+        So the series of a venue whose candles are hours behind its clock have not ended.
         """
         interval = series.interval
         now_ms = interval.floor(self._feed.now_ms())
@@ -348,7 +348,7 @@ class Lives:
         return self._newest[interval] if self._references_asked or self._others(series) else now_ms
 
     def _references(self, series: Series) -> list[str]:
-        """A few symbols to compare with, those that are said to trade first, the oldest of them, not asked yet."""
+        """A few symbols to compare with, not asked yet: those said to trade first, the oldest of them first."""
         others = self._others(series)
         others.sort(key=lambda one: (not one.trades, one.first_ms or self._feed.now_ms(), one.symbol))
         left = max(0, _REFERENCES - len(self._references_asked))
@@ -360,7 +360,7 @@ class Lives:
     # What is remembered
 
     async def reach(self, series: Series, from_ms: int) -> int | None:
-        """Ask how far back the candles of a series reach, from `from_ms` on, and remember it: it never grows longer."""
+        """Ask how far back a series' candles reach, from `from_ms` on, and remember it: it never grows longer."""
         oldest_ms = await oldest_in_reach(self._feed, series, from_ms)
         if oldest_ms is not None and oldest_ms > from_ms:
             fact = {"ms": oldest_ms, "time": iso(oldest_ms)}
@@ -368,25 +368,25 @@ class Lives:
         return oldest_ms
 
     def known_reach(self, series: Series) -> int:
-        """How far back a series reaches, as it is remembered; 0 where nothing is."""
+        """How far back a series reaches, as remembered; 0 if unknown."""
         fact = None if self._recheck else self._knowledge.fact(series, "reach", self._feed.now_ms())
         reach_ms = fact.get("ms") if isinstance(fact, dict) else None
         return reach_ms if type(reach_ms) is int else 0
 
     def known_first(self, series: Series) -> int | None:
-        """The first candle of a series, as it is remembered."""
+        """The first candle of a series, as remembered; None if unknown."""
         fact = None if self._recheck else self._knowledge.fact(series, "first", self._feed.now_ms())
         first_ms = fact.get("ms") if isinstance(fact, dict) else None
         return first_ms if type(first_ms) is int else None
 
     def shown_in_files(self, series: Series, end: Literal["first", "last"]) -> int | None:
-        """The first or last candle that a bulk file has shown beyond klines, which do not take it away again."""
+        """The first or last candle that a bulk file has shown beyond klines, which cannot take it away again."""
         fact = self._knowledge.fact(series, end, self._feed.now_ms())
         first_ms = fact.get("ms") if isinstance(fact, dict) and fact.get("source") == "file" else None
         return first_ms if type(first_ms) is int else None
 
     def remember_first(self, series: Series, first_ms: int, source: str) -> None:
-        """Remember the first candle, and who has shown it; a later one takes the place of what klines said alone."""
+        """Remember the first candle and its source; a later one replaces only what klines alone said."""
         shown_ms = self.shown_in_files(series, "first")
         if shown_ms is not None and shown_ms <= first_ms:
             return
@@ -395,7 +395,7 @@ class Lives:
             self._knowledge.put(series, "first", fact, venue_ms=self._feed.now_ms())
 
     def remember_last(self, series: Series, last_ms: int) -> None:
-        """Remember the last candle that a bulk file has, of a series that had ended by what klines have."""
+        """Remember the last candle that a bulk file has, for a series that had ended by its klines."""
         shown_ms = self.shown_in_files(series, "last")
         if shown_ms is None or shown_ms < last_ms:
             fact = {"ms": last_ms, "time": iso(last_ms), "source": "file"}
@@ -403,7 +403,7 @@ class Lives:
         self._went_on(series, last_ms)
 
     def _went_on(self, series: Series, last_ms: int) -> None:
-        """A series that has ended has ended no earlier than with this candle."""
+        """If the series has ended, then no earlier than with this candle."""
         end_ms = last_ms + series.interval.ms
         self._report.ended = [
             replace(one, ended_ms=max(end_ms, one.ended_ms or 0)) if one.series == str(series) else one
@@ -427,12 +427,12 @@ class Lives:
 
 
 def _is_refused(target: Target, exc: Exception) -> bool:
-    """Whether klines have given up a series for good, as the listing says too: one that trades may be refused once."""
+    """Whether klines gave up a series for good, as the listing says too: a trading one may be refused once."""
     return isinstance(exc, PermanentError) and not target.trades
 
 
 def ended_line(ended: Sequence[EndedSeries]) -> str:
-    """What to say of series that have ended: `BTCSTUSDT: no candle since 2025-03-01T09:00Z (PENDING_TRADING)`."""
+    """A line about series that have ended: `BTCSTUSDT: no candle since 2025-03-01T09:00Z (PENDING_TRADING)`."""
     texts = []
     for one in ended:
         since = "no candle at all" if one.ended_ms is None else f"no candle since {iso(one.ended_ms)}"

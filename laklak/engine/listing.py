@@ -1,9 +1,9 @@
-"""What is asked for, held against what a venue lists: and where it does not list a symbol, who else has it.
+"""Compares what is asked for with a venue's listing, and finds out who else has a symbol that is not listed.
 
-A listing is a hint.  One that lacks symbols that it had in the last run is asked for once more (a note `listing` of the
-venue says which it had).  What then lacks costs one question for its first candle and, where klines have nothing, one
-search for its monthly files; what was found is remembered for a week, by klines when two answers have said it (see
-laklak.archives.unlisted).
+A listing is a hint. If it lacks symbols that it had in the last run, it is asked for once more (a note `listing` of the
+venue says which it had). A symbol that it still lacks costs one question for its first candle and, if klines have
+nothing, one search for its monthly files; the result is remembered for a week, that of klines when two answers have
+said it (see laklak.archives.unlisted).
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 
 LISTING: Final = "listing"
 UNLISTED: Final = "unlisted"
-# So many questions take a few seconds.
+# This many questions take a few seconds.
 _MANY: Final = 40
 _FOREVER_MS: Final = 1 << 62
 _TOLD_AT_MOST: Final = 8
@@ -40,10 +40,10 @@ _NAMES_BYTES_MAX: Final = 60_000
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
-    """The instruments that are listed, and what was found of symbols that are asked for and are not.
+class ListingResult:
+    """The listed instruments, and what was found about symbols that are asked for and not listed.
 
-    `ended`: of the latter, those that have ended, by klines.
+    `ended`: those of the latter that have ended, by klines.
     """
 
     instruments: Mapping[str, Instrument]
@@ -53,14 +53,14 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class LastLook:
-    """The time of which a series had candles when it was last looked for, in words; None: no source has it."""
+    """The last look for a series: when, and which candles it had, in words; None: no source has it."""
 
     at_ms: int
     words: str | None
 
 
 def last_look(knowledge: Knowledge, series: Series) -> LastLook | None:
-    """What is remembered of a series that is not listed."""
+    """The last look for a series that is not listed; None if there was none."""
     note = knowledge.note(series, UNLISTED)
     if note is None or note.venue_ms is None:
         return None
@@ -74,8 +74,9 @@ def last_look(knowledge: Knowledge, series: Series) -> LastLook | None:
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """What is remembered of a symbol that is not listed: `before` is `last` where that was looked up not long ago,
-    at `looked_ms`.
+    """What is remembered about a symbol that is not listed.
+
+    `before` is `last` if that was looked up within a week, at `looked_ms`; otherwise it is empty.
     """
 
     last: Trace
@@ -85,9 +86,9 @@ class _Known:
 
 
 class ListingCheck:
-    """Holds what is asked for against one venue's listing: `await ListingCheck(...).hold(symbols, span)`, once.
+    """Compares what is asked for with one venue's listing: `await ListingCheck(...).hold(symbols, span)`, once.
 
-    `warn` is told of whatever is odd with a symbol that is asked for, `note` of what takes long.
+    `warn` receives what is odd about a symbol that is asked for, `note` what takes long.
     """
 
     def __init__(
@@ -109,10 +110,10 @@ class ListingCheck:
         self._ended: list[EndedSeries] = []
         self._known: list[tuple[Series, str, str]] = []
 
-    async def hold(self, symbols: Sequence[str], span: TimeRange) -> Held:
-        """Say what is listed, and look for the rest where that has not been done within a week.
+    async def hold(self, symbols: Sequence[str], span: TimeRange) -> ListingResult:
+        """Say what is listed, and look for the rest unless that was done within a week.
 
-        Raises VenueUnreachable or TryLater where the venue answers no more and no other source can be asked.
+        Raises VenueUnreachable or TryLater if the venue answers no more and no other source can be asked.
         """
         if self._feed.no_api is None:
             await self._ask_again_for(symbols)
@@ -120,7 +121,7 @@ class ListingCheck:
             self._tell_odd(symbols)
             instruments = dict(self._feed.listing.instruments)
         else:
-            # What was listed the last time, or was never seen in a listing, is taken as it is asked for.
+            # Take the symbols that were listed last time, or all of them if no listing was ever seen.
             names = self._remembered_names()
             instruments = {
                 symbol: Instrument(symbol, "unknown", None, None)
@@ -133,12 +134,12 @@ class ListingCheck:
         found = await each(lacking, lambda symbol: self._look(symbol, span), at_once=self._order.settings.workers)
         self._forget_unlisted(symbols, instruments)
         self._tell_known()
-        return Held(instruments, dict(zip(lacking, found, strict=True)), self._ended)
+        return ListingResult(instruments, dict(zip(lacking, found, strict=True)), self._ended)
 
     # The listing
 
     async def as_before(self) -> None:
-        """Ask for the listing once more where it lacks anything that it had in the last run."""
+        """Ask for the listing once more if it lacks anything that it had in the last run."""
         if self._feed.no_api is None:
             await self._ask_again_for(sorted(self._remembered_names() or ()))
 
@@ -160,7 +161,7 @@ class ListingCheck:
         return frozenset(names)
 
     def _remember_names(self) -> None:
-        """Remember what is listed; what lacks stays remembered until a second answer lacks it too."""
+        """Remember what is listed; what is lacking stays remembered until a second answer lacks it too."""
         if not self._feed.lists_all:
             return
         before = self._remembered_names()
@@ -183,7 +184,7 @@ class ListingCheck:
             )
 
     def _forget_unlisted(self, symbols: Sequence[str], instruments: Mapping[str, Instrument]) -> None:
-        """What is listed again, and trades, is a series like any other."""
+        """A symbol that is listed again, and trades, is a series like any other."""
         if self._feed.no_api is None:
             for symbol in symbols:
                 if symbol in instruments and instruments[symbol].trades:
@@ -192,7 +193,7 @@ class ListingCheck:
     # What is not listed
 
     async def elsewhere(self, targets: Sequence[Target], span: TimeRange) -> list[Target]:
-        """Look for what klines refuse though it is listed: where bulk files have it, they say what is wanted."""
+        """Look for symbols that klines refuse though listed; bulk files that have them say what is wanted."""
         refused = [target for target in targets if target.refused]
         looks = await each(
             refused,
@@ -208,7 +209,7 @@ class ListingCheck:
         return [found.get(target.series, target) for target in targets]
 
     async def _look(self, symbol: str, span: TimeRange, refused: Instrument | None = None) -> Unlisted:
-        """Find out who has a symbol that is not listed, and of what time; of a `refused` one klines have nothing."""
+        """Find out who has a symbol that is not listed, and for which time; klines have nothing of a `refused` one."""
         series, now_ms = self._series(symbol), self._feed.now_ms()
         known = self._known_of(series, now_ms)
         sure, trouble = True, None
@@ -220,14 +221,14 @@ class ListingCheck:
         if trace.first_ms is None:
             trace, unsure = await self._ask_months(series, span, trace)
         if known.looked_ms is None and trace.found == known.last.found and not self._order.recheck:
-            # The same files: what they were found to lack they lack.
+            # The same files: they lack what they were found to lack.
             trace = replace(trace, outside=known.last.outside)
         looked_ms = known.looked_ms or now_ms
         if self._feed.no_api is None and sure and trace not in (known.before, Trace()):
             self._knowledge.put(series, UNLISTED, trace.as_json(), venue_ms=looked_ms)
         if trace.first_ms is not None:
             return self._of_klines(series, trace.first_ms, trace.newest_ms, looked_ms, sure=sure)
-        # A month that could not be asked for may be there, where others are: then its file is missing, not unwanted.
+        # A month that could not be asked for may exist if others do: then its file is missing, not unwanted.
         life = self._life_in_files(series, span, replace(trace, found=trace.found | unsure) if trace.found else trace)
         why = "not listed any more" if refused is None else f"refused by klines ({refused.status})"
         return self._of_files(series, span, trace, life, why) if life else self._unknown(series, trouble)
@@ -237,8 +238,8 @@ class ListingCheck:
         last = Trace.of(self._knowledge.value(series, UNLISTED))
         counts, looked_ms = False, None
         if note is not None and not self._order.recheck:
-            # After a week a refusal like the last ones is one more; who had a wrong clock begins to count, as who looks
-            # anew does.
+            # After a week a refusal adds to the last ones; after a wrong clock, or with --recheck, counting starts
+            # again.
             counts = (note.venue_ms or now_ms) <= now_ms + CLOCK_SLACK_MS
             looked_ms = note.venue_ms if is_fresh(note.venue_ms, now_ms) else None
         return _Known(last, Trace() if looked_ms is None else last, last.refusals if counts else 0, looked_ms)
@@ -246,9 +247,9 @@ class ListingCheck:
     async def _ask_klines(
         self, series: Series, span: TimeRange, before: Trace, refusals: int
     ) -> tuple[Trace, bool, str | None]:
-        """Ask for the first and the newest candle, where they are not known.
+        """Ask for the first and the newest candle, if they are not known.
 
-        Gives what is known now, whether two answers agree on each, and why there was no answer.
+        Returns what is known now, whether two answers agree on each, and why there was no answer.
         """
         if before.is_settled or self._feed.no_api is not None:
             return before, True, None
@@ -258,7 +259,7 @@ class ListingCheck:
                 return before.refused(refusals), True, None
             begins = await hold_first(self._feed, series, first_ms, span.start_ms)
             if begins.first_ms is None:
-                # Where it begins is not known: nothing of the range is left out.
+                # Its beginning is unknown: leave out nothing of the range.
                 begins = Beginning(min(first_ms, span.start_ms))
             newest_ms = await newest_open_ms(self._feed, series)
             later_ms = None if newest_ms is None else await later_open_ms(self._feed, series, newest_ms)
@@ -281,7 +282,7 @@ class ListingCheck:
             return before, True, str(exc)
 
     async def _ask_months(self, series: Series, span: TimeRange, trace: Trace) -> tuple[Trace, frozenset[int]]:
-        """Ask for the monthly files of `span` that nothing is known of; gives those that do not say, too."""
+        """Ask for the monthly files of `span` that are unknown; also returns those without an answer."""
         shelf = self._shelf(series)
         if shelf is None:
             return trace, frozenset()
@@ -299,7 +300,7 @@ class ListingCheck:
         return trace, frozenset(by_answer[None])
 
     async def _is_archive(self, lacking: ArchiveFile) -> bool:
-        """Whether it means something that a file is not there; a server that has none at all is no archive."""
+        """Whether the absence of a file means something: a server that has no file at all is no archive."""
         reader = self._feed.reader
         if reader is None:
             return False
@@ -313,14 +314,14 @@ class ListingCheck:
         return False
 
     async def _is_there(self, file: ArchiveFile) -> bool | None:
-        """Whether the archive has a file; None where it does not say."""
+        """Whether the archive has a file; None if it does not say."""
         reader = self._feed.reader
         if reader is None or self._files_trouble is not None:
             return None
         try:
             return await reader.has(file)
         except (TransientError, PermanentError) as exc:
-            # One file that cannot be asked for is enough: of the others nothing is known either.
+            # One file that cannot be asked for is enough: nothing is known about the others either.
             self._files_trouble = self._files_trouble or str(exc)
             return None
 
@@ -329,11 +330,11 @@ class ListingCheck:
         return None if shelf is None else shelf.life(trace, span)
 
     def _of_files(self, series: Series, span: TimeRange, trace: Trace, life: TimeRange, why: str) -> Unlisted:
-        """A series of which at most files are known."""
+        """A series that only files have, if any source has it."""
         shown = without_outside(life, trace.outside)
         candles = f"candles in bulk files alone from {iso(shown.start_ms)} to {iso(shown.end_ms)}"
         self._known.append((series, why, candles))
-        # Who could not be asked for its first candle may be able to answer later.
+        # A series that could not be asked for its first candle may answer later.
         files_only = trace.asked or not self._feed.asks_api
         return Unlisted(without_outside(_clipped(span, life), trace.outside), files_only=files_only)
 
@@ -365,7 +366,7 @@ class ListingCheck:
         return Unlisted(life, first_ms if sure else None, newest_ms, ended=ended)
 
     def _remember_first(self, series: Series, first_ms: int) -> None:
-        """Remember it, so that a later run need not ask again."""
+        """Remember the first candle, so that a later run need not ask again."""
         if self._knowledge.value(series, "first") is None:
             fact = {"ms": first_ms, "time": iso(first_ms), "source": "klines"}
             self._knowledge.put(series, "first", fact, venue_ms=self._feed.now_ms())
@@ -382,7 +383,7 @@ class ListingCheck:
         return f"it is not listed, {klines}, and there is no monthly bulk file of it in this range"
 
     def _tell_known(self) -> None:
-        """Say of every series that was found elsewhere of what time it has candles, once."""
+        """Tell once for every series found elsewhere when it has candles."""
         known, self._known = sorted(self._known, key=lambda one: str(one[0])), []
         for number, (series, why, candles) in enumerate(known):
             log.info("found elsewhere series=%s why=%s found=%s", series, why, candles)
@@ -407,7 +408,7 @@ def _clipped(span: TimeRange, life: TimeRange) -> TimeRange:
 
 
 def _that_fit(names: Sequence[str]) -> list[str]:
-    """As many of the names as a note has room for."""
+    """The first names that fit into a note."""
     fit, size = [], 2
     for name in names:
         size += len(json.dumps(name, ensure_ascii=False).encode()) + 1

@@ -1,4 +1,4 @@
-"""What a store holds that is no candle, told once: what is fetched again, and what a person may remove."""
+"""Points in a store that are no whole candles, told once: what is fetched again, and what the user may remove."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from laklak.stores.base import Strays
 from laklak.text import counted, shown_path
 
 STRAYS_FILE: Final = "strays.txt"
-"""In the state folder: the statements that remove strays, where they are too many to be printed."""
+"""In the state folder: the statements that remove strays, if they are too many to print."""
 
 _SERIES_SHOWN: Final = 10
 _STATEMENTS_SHOWN: Final = 3
@@ -21,13 +21,13 @@ _ABSENT: Final = "known holes or rejects, so no candles, and not fetched again w
 
 
 class OddityBook:
-    """Collects what a look at each series has shown, and says it in few lines.
+    """Collects what a look at each series showed, and tells it in few lines.
 
     Args:
-        file: where all statements go when they are too many to be printed.
-        warn: who is told.
-        remedy: what becomes of candles that are not whole.
-        where: whose they are, where there is more than one store.
+        file: takes all statements if they are too many to print.
+        warn: receives each line.
+        remedy: what happens to candles that are not whole.
+        where: names the store, if there are several.
     """
 
     def __init__(self, file: Path, warn: Callable[[str], None], remedy: str, *, where: str = "") -> None:
@@ -42,13 +42,13 @@ class OddityBook:
 
     @property
     def not_whole(self) -> int:
-        """Candles that stood there and were not whole."""
+        """Stored candles that are not whole and not told yet."""
         return sum(count for _, count in self._not_whole)
 
     def add(
         self, series: Series, not_whole: Iterable[TimeRange], strays: Strays, absent: Iterable[TimeRange] = ()
     ) -> None:
-        """Remember what was found in one series, once; `absent`: what is not whole where the venue has none."""
+        """Remember what one series showed, once. `absent`: candles that are not whole where the venue has none."""
         if series in self._looked_at:
             return
         self._looked_at.add(series)
@@ -59,7 +59,7 @@ class OddityBook:
             self._strays.append((series, strays))
 
     def tell(self) -> None:
-        """Say it, once."""
+        """Tell it, once."""
         for line in self._lines():
             self._warn(line)
         self._not_whole.clear()
@@ -89,7 +89,7 @@ class OddityBook:
         )
 
     def _put_down(self) -> Iterator[str]:
-        """Write all statements into the file, if they were not all printed; then say so."""
+        """Write all statements to the file unless all were printed; yield the line that says so."""
         printed = all(len(strays.statements) <= _STATEMENTS_SHOWN for _, strays in self._strays)
         if printed and len(self._strays) <= _SERIES_SHOWN:
             return

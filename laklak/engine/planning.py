@@ -1,4 +1,4 @@
-"""One venue before anything is fetched of it: what is wanted, what of that the store has, and what is to be told."""
+"""One venue before anything is fetched: what is wanted, what the store has of it, and what to tell."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from laklak.archives.evidence import DueDay
 from laklak.engine.life import Lives, ended_line
 from laklak.engine.listing import ListingCheck
 from laklak.engine.oddities import STRAYS_FILE, OddityBook
-from laklak.engine.store_work import Closed, each, find_closed
+from laklak.engine.store_work import ClosedSpans, each, find_closed
 from laklak.engine.survey import Survey
 from laklak.engine.tools import Tools
 from laklak.errors import StoreUnavailable, SymbolError, VenueUnreachable
@@ -28,7 +28,7 @@ from laklak.text import counted
 
 
 def mixing_refusal(store: Store, present: Origin | None, feed: Feed) -> StoreUnavailable | None:
-    """The error for a store whose candles are `present` and a venue that gives the other kind; None where they fit."""
+    """The error for a store whose candles are `present` and a venue that gives the other kind; None if they fit."""
     if present in (None, feed.origin):
         return None
     return StoreUnavailable(
@@ -41,8 +41,9 @@ def mixing_refusal(store: Store, present: Origin | None, feed: Feed) -> StoreUna
 class VenuePlan:
     """What is wanted of one venue: its series, what of them is stored, and the symbols that no source knows.
 
-    `failed` are named in the summary, `unknown` only told; `typed_unknown` are the errors of the failed ones that were
-    typed, and `typed_known` is whether a typed one is known, or could not be asked for.
+    `failed` are named in the summary, `unknown` only told. `typed_unknown`: the errors of failed symbols that were
+    typed.
+    `typed_known`: a typed one is known, or could not be asked for.
     """
 
     feed: Feed
@@ -69,7 +70,7 @@ class Planner:
         self._observer = tools.observer
         self.lives: dict[str, Lives] = {}
         """By venue: when its series begin and end."""
-        self.closed = Closed()
+        self.closed = ClosedSpans()
         self._turned: dict[str, int] = {}
         self._origin_lock = anyio.Lock()
         self._origin: Origin | None = None
@@ -77,9 +78,9 @@ class Planner:
         self.oddities = OddityBook(tools.order.settings.state_dir / STRAYS_FILE, tools.observer.warn, remedy)
 
     async def plan(self, feed: Feed) -> VenuePlan:
-        """Hold what is wanted of a venue, which is connected, against the store.
+        """Compare what is wanted of a connected venue with the store.
 
-        Raises VenueError where it answers no more, EmptyRange where nothing has closed yet by its clock.
+        Raises VenueError if it answers no more, EmptyRange if nothing has closed yet by its clock.
         """
         feed.fresh = Fresh.of(self._knowledge, feed.name, self._order.settings.interval, feed.now_ms())
         if not self._order.recheck:
@@ -93,9 +94,9 @@ class Planner:
         return replace(plan, plans=plans, due_holes=survey.due_holes, hole_days=survey.hole_days)
 
     async def plan_unasked(self, feed: Feed) -> VenuePlan:
-        """What is wanted of a venue that could not be started, by what was asked for and by this machine's clock.
+        """Plan a venue that could not be started, by the order and this machine's clock.
 
-        Nothing of it is fetched: it stays missing, but for what is stored.
+        Nothing of it is fetched: what is not stored stays missing.
         """
         feed.without_files()
         before = self._of_venue(feed, self._report.ended)
@@ -117,11 +118,11 @@ class Planner:
         return VenuePlan(feed, span, targets, plans=plans, typed_known=any(one.typed for one in asked))
 
     def turned_ms(self, feed: Feed) -> int:
-        """Up to where candles of a venue reached in the last run, as far as that was learned."""
+        """How far a venue's candles reached in the last run, as far as known."""
         return self._turned.get(feed.name, 0)
 
     def span_by(self, clock_ms: int) -> TimeRange:
-        """What is asked for, by a clock."""
+        """The range asked for, by a clock."""
         order = self._order
         return clip_to_clock(
             order.settings.start_ms,
@@ -137,8 +138,8 @@ class Planner:
         self._refuse_mixture(await self._store.origin(), feed)
         await self._tools.addresses.check(feed)
         async with self._origin_lock:
-            # One venue after the other: the first one decides what a store without candles is for, which the store
-            # itself does not tell before it has some.
+            # One venue after another: the first one decides what a store without candles is for, which the store itself
+            # does not tell before it has some.
             present = await self._store.origin() or self._origin
             self._refuse_mixture(present, feed)
             if present is None and not self._order.dry_run:
@@ -210,14 +211,14 @@ class Planner:
         return [one.symbol for one in holdings if (one.venue, one.interval) == (venue, self._order.settings.interval)]
 
     def _kept(self, span: TimeRange) -> TimeRange:
-        """What of a range the store would keep."""
+        """The part of a range that the store would keep. StoreUnavailable if that is nothing."""
         kept = self._store.within_retention(span)
         if not kept:
             raise StoreUnavailable(f"{self._store.display} would keep nothing of {span}", hint="ask for a later range")
         return kept
 
     def _heed_clock(self, feed: Feed) -> None:
-        """Learn up to where candles reached in the last run, and note up to where they do now."""
+        """Recall how far candles reached in the last run, and note how far they reach now."""
         turned_ms = known_turn(self._knowledge, feed.name, self._order.settings.interval)
         self._turned[feed.name] = NEVER_MS if turned_ms is None else turned_ms
         note_clock(self._knowledge, feed.name, feed.venue_now_ms, self._order.settings.settle_s)
@@ -235,7 +236,7 @@ class Planner:
         if wanted:
             around = TimeRange(min(wanted).start_ms, max(part.end_ms for part in wanted))
             found = await find_closed(self._store, {venue: around}, self._observer.warn)
-            self.closed = Closed({**self.closed.by_venue, **found.by_venue})
+            self.closed = ClosedSpans({**self.closed.by_venue, **found.by_venue})
 
     def _tell_ended(self, feed: Feed, before: Collection[EndedSeries]) -> None:
         if ended := [one for one in self._of_venue(feed, self._report.ended) if one not in before]:

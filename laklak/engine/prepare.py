@@ -38,9 +38,9 @@ log = logging.getLogger(__name__)
 
 
 class Preparation:
-    """The planning half of a run, and of venues that join it later.
+    """The planning half of a run, also for venues that join later.
 
-    Fills `report` and `feeds`, changes nothing in the store but its origin; what it connects to is closed at its end.
+    Fills `report` and `feeds`, and changes nothing in the store but its origin; at its end it closes its connections.
     """
 
     def __init__(self, tools: Tools) -> None:
@@ -57,7 +57,7 @@ class Preparation:
 
     async def __aenter__(self) -> Self:
         self._pools = self._stack.enter_context(Pools(self._order.settings.state_dir))
-        # Feeds are closed when no task connects any more.
+        # Feeds close when no task connects any more.
         self._entered = await self._stack.enter_async_context(AsyncExitStack())
         self._connecting = await self._stack.enter_async_context(task_group())
         self._stack.callback(self._connecting.cancel_scope.cancel)
@@ -69,10 +69,10 @@ class Preparation:
         await self._stack.__aexit__(kind, error, trace)
 
     async def run(self) -> Estimate:
-        """Connect to the venues, hold the wanted against the store, and say what it takes."""
+        """Connect to the venues, plan them, and say what it takes."""
         self._report.failed += self._order.refused
         every = [] if self._order.every is None else [self._order.every.venue]
-        # What is wrong with what was typed or set, and with the store, is said before anybody is asked anything.
+        # Errors in what was typed or set, and in the store, come before any venue is asked.
         for name in dict.fromkeys([*(one.venue for one in self._order.asked), *every]):
             self.feeds.append(Feed(name, self._order, self._tools.stopper, self._observer.warn, self._pools))
         for feed in self.feeds:
@@ -91,13 +91,13 @@ class Preparation:
 
     @property
     def ready(self) -> Sequence[Feed]:
-        """The venues that are planned by now."""
+        """The venues planned so far."""
         return [venue.feed for venue in self._taken_on]
 
     async def late(self) -> Feed | None:
-        """The next venue that could not be asked when the run began; None when there is none any more.
+        """The next venue that could not be asked when the run began; None if none is left.
 
-        One whose candles the store may not take, or has no room for, ends for itself.  Raises what has to end the run:
+        A venue whose candles the store may not take, or has no room for, ends alone. Raises what must end the run:
         wrong usage, and a store that fails.
         """
         if not self._pending:
@@ -120,7 +120,7 @@ class Preparation:
         return feed
 
     async def _connect(self, feed: Feed) -> None:
-        """Plan a venue and hand it over: with its plan, without one where it cannot be asked, or what ends the run."""
+        """Plan a venue and hand it over: with its plan, with None if it cannot be asked, or with what ends the run."""
         try:
             self._ready.put_nowait((feed, await self._plan_venue(feed)))
         except LaklakError as exc:
@@ -134,7 +134,7 @@ class Preparation:
         return feed, outcome
 
     async def _first_ready(self) -> list[tuple[Feed, VenuePlan | None]]:
-        """The venues that a run begins with: those that are there soon after the first one, in their order."""
+        """The venues that a run begins with: those that are ready soon after the first one, in their order."""
         self._pending = len(self.feeds)
         ready: list[tuple[Feed, VenuePlan | None]] = []
         with anyio.CancelScope() as waiting:
@@ -153,7 +153,7 @@ class Preparation:
         return sorted(ready, key=lambda one: self.feeds.index(one[0]))
 
     async def _take_on(self, venues: Sequence[VenuePlan]) -> Estimate:
-        """Enter venues into the accounts of the run, and give each its questions; say what that takes."""
+        """Enter venues into the accounts of the run, and give each its questions; return what that takes."""
         self._enter(venues)
         plans = [(venue.feed, [within_reach(venue.feed, plan) for plan in venue.plans]) for venue in venues]
         splits = {plan.series: split_of(feed, plan) for feed, own in plans for plan in own}
@@ -182,7 +182,7 @@ class Preparation:
         return estimate
 
     def _enter(self, venues: Sequence[VenuePlan]) -> None:
-        """Take notice of venues, and of what of them is not to be had; raise what has to end the run."""
+        """Note venues and what cannot be had of them; raise what must end the run."""
         self._taken_on += venues
         if not self._pending:
             self._refuse_if_nothing_typed_is_known(self._taken_on)
@@ -196,18 +196,18 @@ class Preparation:
         self._report.end_ms = max((span.end_ms for span in spans), default=None)
 
     def _open_ledgers(self, feed: Feed, plans: Sequence[SeriesPlan]) -> list[Ledger]:
-        """An account for each series of a venue."""
-        # Series that are nearly complete come first: most of them are whole again soon.
+        """Open an account for each series of a venue."""
+        # Nearly complete series come first: most of them are soon whole again.
         ledgers = [Ledger(plan) for plan in sorted(plans, key=lambda plan: plan.missing_count)]
         for ledger in ledgers:
-            # What is fetched again although it is stored was not missed.
+            # Stored candles that are fetched again were not missed.
             ledger.turned_ms = 0 if self._order.refetch else self.planner.turned_ms(feed)
             self.planner.closed.tell(ledger)
         self._report.ledgers += ledgers
         return ledgers
 
     async def _plan_venue(self, feed: Feed) -> VenuePlan | None:
-        """Connect to a venue and plan what is wanted of it; None where it cannot be asked: that is its own end."""
+        """Connect to a venue and plan it; None if it cannot be asked, which ends it alone."""
         try:
             await self._entered.enter_async_context(feed)
             return await self.planner.plan(feed)
@@ -216,7 +216,7 @@ class Preparation:
             return None
 
     def _not_started(self, feed: Feed, error: LaklakError) -> None:
-        """The end of a venue before anything was fetched of it."""
+        """End a venue before anything was fetched of it."""
         feed.connected = False
         feed.end_with(error)
         log.error("not started venue=%s reason=%s error=%s", feed.name, error.reason, error)
@@ -224,7 +224,7 @@ class Preparation:
             self._observer.warn(f"going on without {feed.name}, what is wanted of it stays missing: {error}")
 
     def _refuse_if_none_started(self) -> None:
-        """Raise why no venue could be started, unless all may fail; a ban only where nothing else is the reason."""
+        """Raise why no venue could be started, unless all may fail; a ban only if nothing else is the reason."""
         ends = [feed.end for feed in self.feeds if feed.end is not None and not feed.optional]
         if not ends or any(feed.end is None for feed in self.feeds):
             return
@@ -250,9 +250,9 @@ class Preparation:
             self._observer.warn(f"{name} does not know: {some_of([failed.series for failed in venue.failed])}")
 
     def _assign(self, feed: Feed, ledgers: Sequence[Ledger], splits: Mapping[Series, Split]) -> None:
-        """Give every missing stretch to the files or to the API."""
+        """Give every missing range to the files or to the API."""
         if feed.size.learning and all(_is_short(splits[one.plan.series].rest, feed) for one in ledgers):
-            # Nothing is asked that a page of any size would not hold.
+            # No question is longer than a page of any size.
             feed.size.take_sure()
         asked = [ledger for ledger in ledgers if splits[ledger.plan.series].rest or self._asks_along(feed, ledger.plan)]
         feed.backlog = Backlog(
@@ -276,13 +276,13 @@ class Preparation:
         return self._order.recheck and feed.asks_api and bool(feed.fresh.along(plan))
 
     def check_room(self, free_bytes: int | None, candles: int) -> None:
-        """Raise StoreUnavailable when the store's disk has less room than so many candles need and 1 GiB to spare."""
+        """Raise StoreUnavailable unless the disk has room for `candles` and 1 GiB to spare; --force skips it."""
         if not self._order.force:
             hint = "make room, ask for fewer days, use another --store, or --force"
             check_room(self._tools.store, free_bytes, candles, hint=hint)
 
     async def _check_room_now(self, feed: Feed) -> None:
-        """End a venue that joins for itself where there is no room for it beside what is still to come of others."""
+        """End a venue that joins alone if the store has no room for it beside what others still fetch."""
         try:
             self.check_room(
                 (await self._tools.store.describe()).free_bytes, self._report.missing - self._report.blocked
@@ -292,6 +292,6 @@ class Preparation:
 
 
 def _is_short(missing: Sequence[TimeRange], feed: Feed) -> bool:
-    """Whether one question of a size that every answer can hold is enough for what is missing of a series."""
+    """Whether one question of a size that every answer can hold covers what is missing of a series."""
     span_ms = missing[-1].end_ms - missing[0].start_ms if missing else 0
     return span_ms < feed.size.sure * feed.interval.ms

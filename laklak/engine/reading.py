@@ -1,4 +1,4 @@
-"""From a bulk file to what is to be stored; where it gives nothing, another source is asked."""
+"""From a bulk file to its delivery; if it gives nothing, another source is asked."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class Reading:
         self._stranger_told = False
 
     async def read(self, ledger: Ledger, part: FilePart) -> list[Parcel]:
-        """Get a file and say what is to be stored of it and of those read with it; the rest is asked for elsewhere."""
+        """Fetch a file; return what to store of it and of those read with it. The rest is asked for elsewhere."""
         ready = []
         ledger.requests += 1
         for found in await self._reader.read(part):
@@ -91,7 +91,7 @@ class Reading:
         return ready
 
     async def settle(self, ledger: Ledger) -> list[Parcel]:
-        """Decide what a series lacks that only files have, when all of them are through."""
+        """Decide what a series lacks that only files have, when all its files are done."""
         if not ledger.plan.files_only or ledger.open_questions:
             return []
         stored: list[int] = []
@@ -103,7 +103,7 @@ class Reading:
         return [Parcel(ledger, delivery, _nothing_to_release)] if delivery.rows else []
 
     async def _refused_twice(self, ledger: Ledger) -> bool:
-        """Whether klines have nothing of a series, by two answers with some time in between, in this run or before."""
+        """Whether klines have nothing of a series, by two answers some time apart, in this run or before."""
         series = ledger.plan.series
         note, heard = self._knowledge.note(series, UNLISTED), Trace.of(self._knowledge.value(series, UNLISTED))
         if heard.is_settled or not heard.asked or note is None or self._feed.no_api is not None:
@@ -144,11 +144,11 @@ class Reading:
         return await self._deliveries.of(ledger, packed, verdict.proven, corrected, told or changed, ARCHIVE)
 
     async def _no_candles(self, ledger: Ledger, parts: Sequence[FilePart], why: NoCandles) -> list[Parcel]:
-        """Name what gave nothing and ask elsewhere; what is left to be stored is known all the same."""
+        """Name what gave nothing and ask elsewhere; returns what can be stored all the same."""
         ready = []
         for part in parts:
             if why.is_worth_another and part not in self._read_again:
-                # Not before its candles are done with: a holder of room must not wait for more.
+                # Through the backlog: a task that holds room must not wait for more.
                 self._read_again.add(part)
                 log.warning("fetched again file=%s error=%s", part.file, why.detail)
                 self._feed.backlog.add_files(ledger, [part])
@@ -164,7 +164,7 @@ class Reading:
         return ready
 
     def _tell(self, part: FilePart, why: NoCandles) -> None:
-        """Say what is wrong with a file, and once each what is wrong with all of them."""
+        """Tell what is wrong with a file, and once each what is wrong with all of them."""
         if not why.absent:
             log.warning("no candles file=%s reason=%s error=%s", part.file, why.reason, why.detail)
         if self._reader.dead and not self._dead_told:
@@ -175,21 +175,21 @@ class Reading:
             self._observer.warn(no_archive(self._feed))
 
     async def _take_silence(self, ledger: Ledger, part: FilePart, why: NoCandles) -> Delivery:
-        """Say what is to be remembered although the file that might have it gives nothing."""
+        """Return what may be remembered although the file that might have it gives nothing."""
         words = silence(part.file, None if why.absent else why.reason) if why.reached else why.detail
         verdict = self._feed.evidence.not_heard(part, words, reached=why.reached)
         await self._rounds.left_open(ledger, verdict)
         return await self._deliveries.of(ledger, None, verdict.proven)
 
     def _ask_elsewhere(self, ledger: Ledger, part: FilePart, why: NoCandles) -> None:
-        """Put what takes the place of a file on the lists: other files, or questions to the API."""
+        """Queue what replaces a file: other files, or questions to the API."""
         solver = self._feed.solver
         if solver is None:
             return
         if ledger.plan.files_only:
             solver = replace(solver, preference="archive")
         files_only = ledger.plan.files_only
-        # Without another source, days are tried also in place of a month that is there and cannot be trusted.
+        # Without another source, days also replace a month that exists and cannot be trusted.
         instead = solver.instead(part, absent=why.absent or files_only)
         if files_only:
             self._files_alone.lacks(ledger, instead.rest, why)
@@ -197,7 +197,7 @@ class Reading:
         self._ask_both(ledger, instead, why.detail)
 
     def _ask_for(self, ledger: Ledger, missing: Sequence[TimeRange]) -> None:
-        """Put what is wanted by now, and in no file that was read, on the lists."""
+        """Queue what is wanted by now and was in no file."""
         if self._feed.solver is not None and missing:
             split = self._feed.solver.split(ledger.plan.series, missing)
             self._ask_both(ledger, split, "not in the bulk files, and nothing else is to be asked")
@@ -216,7 +216,7 @@ class Reading:
 
 
 def no_archive(feed: Feed) -> str:
-    """What to say of a server that has no bulk file at all."""
+    """What to tell about a server that has no bulk file at all."""
     host = "the server" if feed.reader is None else feed.reader.host
     if feed.reader is not None and feed.reader.had_files:
         return (
@@ -230,4 +230,4 @@ def no_archive(feed: Feed) -> str:
 
 
 def _nothing_to_release() -> None:
-    """What came without candles takes no room."""
+    """A parcel without candles takes no room."""

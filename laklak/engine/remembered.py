@@ -1,6 +1,6 @@
-"""What is remembered about a venue, as findings of a look: how much, since when, and what forgets it.
+"""What a store remembers about a venue, as findings of a check: how much, since when, and what forgets it.
 
-Clocks are wrong at times: what was noted in the future is worth a word.
+A note dated in the future shows a wrong clock, and becomes a warning.
 """
 
 from __future__ import annotations
@@ -40,14 +40,14 @@ _ABSENCES: Final[Mapping[AbsenceKind, str]] = {
 }
 _OTHERS: Final = "other note"
 _FRESH: Final = "young candle"
-# So far two clocks that are right may be apart.
+# Two correct clocks may differ by this.
 _TOLERANCE_MS: Final = 60_000
 _WRONG_CLOCK: Final = "a clock was wrong then, or this machine's is now"
 _SET_IT: Final = "set it, by NTP for instance"
 
 
 def address_finding(venue: str, known: Addresses, note: Note | None, now_ms: int) -> Finding:
-    """Where the candles of a venue are from."""
+    """The addresses that a venue's candles came from."""
     parts = [
         f"{'bulk files' if source == 'files' else 'candles'} of {venue} from {shown(known.of(source))}"
         for source in SOURCES
@@ -69,7 +69,7 @@ def address_finding(venue: str, known: Addresses, note: Note | None, now_ms: int
 def memory_findings(
     venue: str, knowledge: Knowledge, absences: Sequence[AbsenceCount], now_ms: int
 ) -> Sequence[Finding]:
-    """What else is remembered about a venue and its series, and whether any of it was noted in the future."""
+    """All else that is remembered about a venue and its series; a warning if a note is dated in the future."""
     counts, moments = _counted(venue, knowledge, absences)
     if not counts:
         return []
@@ -91,7 +91,7 @@ def memory_findings(
 
 
 def ban_findings(bans: Sequence[BanInForce], *, but: str) -> Sequence[Finding]:
-    """The bans that last at other addresses of a venue than this one, of which the look itself tells."""
+    """A warning for each ban in force at another address than `but`, whose ban the check itself tells."""
     return [
         Finding(
             "warning",
@@ -108,7 +108,7 @@ def ban_findings(bans: Sequence[BanInForce], *, but: str) -> Sequence[Finding]:
 def _counted(
     venue: str, knowledge: Knowledge, absences: Sequence[AbsenceCount]
 ) -> tuple[Mapping[str, int], Sequence[int]]:
-    """How much there is of each kind, and the moments at which the oldest and the newest of each were noted."""
+    """The count of each kind, and the times its notes were made; of absences, the oldest and the newest."""
     counts: dict[str, int] = {}
     moments: list[int] = []
     for one in absences:
@@ -124,7 +124,7 @@ def _counted(
             moments.append(note.noted_at_ms)
             continue
         name = _NAMES.get(note.kind, _OTHERS)
-        # A note about the venue itself may tell of many symbols at once.
+        # A note about the venue itself may cover many symbols.
         several = (
             name != _OTHERS and note.kind != page_size.KIND and note.about == venue and isinstance(value, dict | list)
         )

@@ -1,4 +1,4 @@
-"""One run from the store's first line to its last: open, lock, prepare, fetch, record."""
+"""One run: open and lock the store, prepare, fetch, record."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ RECORD_WITHIN_S: Final = 1.0
 class Backfill(Run):
     """One run of one order. Use once: `await Backfill(order, observer).run()`.
 
-    `refetched` is told of each candle of a refetch.
+    `refetched` receives each candle of a refetch.
     """
 
     def __init__(self, order: Order, observer: Observer, refetched: Refetched | None = None) -> None:
@@ -62,9 +62,9 @@ class Backfill(Run):
 
     @property
     def signs(self) -> Hashable:
-        """Another value whenever anything has come of it: an answer or a part of one, a try, a write.
+        """A value that changes with every progress: an answer or a part of one, a try, a write.
 
-        Where a venue or a store is waited for until a known moment, time passes.
+        While a venue or a store is waited for until a known moment, it changes with time.
         """
         store, feeds = self._store, self._feeds
         now_s = time.monotonic()
@@ -89,7 +89,7 @@ class Backfill(Run):
         return counted(self.on_the_wire, "request")
 
     async def run(self) -> Summary | Estimate:
-        """Carry it out. Raises LaklakError when it cannot start; once it fetches, the summary says what happened."""
+        """Carry out the order. LaklakError if it cannot start; once it fetches, the summary says what happened."""
         self.report.started_ms = time.time_ns() // 1_000_000
         try:
             async with AsyncExitStack() as opened:
@@ -105,14 +105,14 @@ class Backfill(Run):
         return self._summary()
 
     async def _open(self, opened: AsyncExitStack) -> tuple[Store, int | None]:
-        """Open the store, and say what is in it; gives it with the bytes that its disk has free, if that is known."""
+        """Open the store, and tell what is in it; returns it with the free bytes of its disk, None if unknown."""
         looks = self.order.dry_run or self.order.untouched
         store = open_store(self.order.settings.store_access, create=not looks)
         self._store = store = untouched(store) if self.order.untouched else store
         watching = await opened.enter_async_context(task_group())
         watching.start_soon(StoreWatch([store], self.report, self._observer).run)
         opened.callback(watching.cancel_scope.cancel)
-        # A server may be silent for long, and who stops a run does not wait for it.
+        # A server may be silent for long, and a stop does not wait for it.
         with self.stopper.interruptible():
             await opened.enter_async_context(store)
             self.report.store = store.display
@@ -122,9 +122,9 @@ class Backfill(Run):
         return store, info.free_bytes
 
     async def _plan_and_fetch(self, store: Store, free_bytes: int | None) -> None:
-        """The run itself, while nobody else writes the store; a dry run ends with its estimate."""
-        # Not before: a run that held the store until now may have left something in it.
-        # A run that only looks settles nothing, and takes what stands there for what it is.
+        """The run itself, while no other program writes the store; a dry run ends with its estimate."""
+        # Not before: the run that held the store until now may have left something in it. A run that only looks settles
+        # nothing, and takes the store as it is.
         whose = "" if self.order.untouched else store.identity
         unsure = UnsureBook(self.order.settings.state_dir, whose, self._observer.warn)
         with self.stopper.interruptible():
@@ -141,7 +141,7 @@ class Backfill(Run):
             self._flow = fetch.flow
             await fetch.run(preparation.late)
         if not self._hurried:
-            # Who stops a run does not wait for a store that another program holds.
+            # A stop does not wait for a store that another program holds.
             with anyio.move_on_after(RECORD_WITHIN_S if self.stopper.requested else None):
                 note_turns(knowledge, self.report)
                 await self._remember(store, knowledge)
@@ -152,7 +152,7 @@ class Backfill(Run):
             with self.stopper.interruptible():
                 return await preparation.run()
         except VenueError as exc:
-            # Nothing could be asked: for who looks later, that is what became of it.
+            # Nothing could be asked: the record tells that later.
             if not self.order.dry_run:
                 await self._record(store, exc)
             raise
@@ -167,7 +167,7 @@ class Backfill(Run):
         return summarise(self.report, error=error or self._error, exit_code=self._exit_code)
 
     async def _remember(self, store: Store, knowledge: Knowledge) -> None:
-        """Write down what was learned; where that fails, the next run asks once more, which is no error."""
+        """Write down what was learned; if that fails, the next run asks once more, which is no error."""
         try:
             await knowledge.save(store)
         except StoreError as exc:

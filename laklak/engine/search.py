@@ -1,4 +1,4 @@
-"""The first or the newest candle of a series, looked for with a few pages where a venue cannot be asked for it.
+"""Searches the first or the newest candle of a series in a few pages, at a venue that cannot be asked for it.
 
 Pages of the venue's longest interval come first, then those within the candle that they show.
 """
@@ -22,10 +22,10 @@ _SHOWN: Final = 40
 
 
 async def look_for(feed: Feed, series: Series, edge: Edge, from_ms: int, wanted_ms: int | None = None) -> int | None:
-    """The first candle at or after `from_ms`, or the newest one.
+    """The first candle at or after `from_ms`, or the newest one; None if there is none.
 
-    Of a first one long before `wanted_ms`, where what is wanted begins, the start of the long candle that it lies in
-    has to do at a venue that may not have the minute any more: a run that hangs on the minute asks for it.
+    If a first candle lies long before `wanted_ms`, the start of what is wanted, the start of its long candle will do at
+    a venue that may no longer have the minute: a run that depends on the minute asks for it.
     """
     fine, coarse = series.interval, Interval.parse([*feed.venue.intervals][-1])
     until_ms = fine.floor(feed.now_ms()) + fine.ms
@@ -53,16 +53,16 @@ async def look_for(feed: Feed, series: Series, edge: Edge, from_ms: int, wanted_
 
 async def _look_through(feed: Feed, series: Series, edge: Edge, span: TimeRange) -> int | None:
     found = await _search(feed, series, edge, span)
-    # The first one within reach need not be the first one.
+    # The first one within reach need not be the first of all.
     return None if edge == "first" and found.out_of_reach else found.open_ms
 
 
 async def _look_inside(feed: Feed, series: Series, edge: Edge, inside: TimeRange, wanted_ms: int | None) -> int | None:
-    """Look through a long candle at an end of a series; its own start has to do where the venue does not show more."""
+    """Look through a long candle at an end of a series; return its start if the venue shows no more."""
     unsaid = edge == "first" and feed.venue.reach_is_unsaid
     if unsaid and wanted_ms is not None and inside.end_ms <= wanted_ms:
         return inside.start_ms
-    # Where the newest page of it is out of reach, all of it is.
+    # If its newest page is out of reach, all of it is.
     found = await _search(feed, series, edge, inside, 1 if unsaid else None)
     if found.open_ms is not None:
         before = unsaid and await _begins_before(feed, series, inside, found.open_ms)
@@ -72,9 +72,9 @@ async def _look_inside(feed: Feed, series: Series, edge: Edge, inside: TimeRange
 
 
 async def _begins_before(feed: Feed, series: Series, inside: TimeRange, open_ms: int) -> bool:
-    """Whether longer candles of a series show that it has begun before its first one in there that can be seen.
+    """Whether longer candles show that a series began before the first candle that can be seen in `inside`.
 
-    They are the shortest of which a page holds the whole span: they reach back further.
+    They are the shortest of which a page holds all of `inside`: longer candles reach back further.
     """
     most = _page(feed, series)
     longer = [Interval.parse(name) for name in feed.venue.intervals_of(series.symbol)]
@@ -92,15 +92,17 @@ async def oldest_in_reach(feed: Feed, series: Series, from_ms: int) -> int | Non
 
 
 @dataclass(frozen=True, slots=True)
-class _Looked:
-    """What pages have shown, and whether the venue does not reach back to some of them."""
+class _SearchResult:
+    """What pages showed, and whether some of them are out of the venue's reach."""
 
     open_ms: int | None
     out_of_reach: bool
 
 
-async def _search(feed: Feed, series: Series, edge: Edge, span: TimeRange, empty_pages: int | None = None) -> _Looked:
-    """Look through `span`; after so many `empty_pages`, if that is said, nothing is thought to be in it."""
+async def _search(
+    feed: Feed, series: Series, edge: Edge, span: TimeRange, empty_pages: int | None = None
+) -> _SearchResult:
+    """Look through `span`; after `empty_pages`, if given, nothing is thought to be in it."""
     search = EdgeSearch.over(edge, series.interval, span, _page(feed, series), feed.venue.page.cut)
     out_of_reach = False
     while (window := search.window()) is not None:
@@ -116,7 +118,7 @@ async def _search(feed: Feed, series: Series, edge: Edge, span: TimeRange, empty
         search = search.heard(window, times)
         if search.found_ms is None and search.steps == empty_pages:
             break
-    return _Looked(search.found_ms, out_of_reach)
+    return _SearchResult(search.found_ms, out_of_reach)
 
 
 def _page(feed: Feed, series: Series) -> int:

@@ -33,14 +33,14 @@ Found = TypeVar("Found")
 
 
 class Listener(Protocol):
-    """Who is told of the store."""
+    """Receives lines about the store."""
 
     def note(self, line: str) -> None: ...
     def warn(self, line: str) -> None: ...
 
 
 async def announce(store: Store, role: str, listener: Listener) -> StoreInfo:
-    """Say what the store holds and how much room it has; `role` is what it is to this run."""
+    """Tell what the store holds and how much space is free; `role` is its part in this run."""
     info = await store.describe()
     free = "" if info.free_bytes is None else f"; {size_text(info.free_bytes)} free"
     listener.note(f"{role}: {store.display}: {info.holds}{free}")
@@ -48,9 +48,9 @@ async def announce(store: Store, role: str, listener: Listener) -> StoreInfo:
 
 
 async def other_series(store: Store, asked: Sequence[Asked]) -> str | None:
-    """What to warn of where no list was chosen and the store holds something else than the packaged one names.
+    """A warning if no list was chosen and the store holds other series than the packaged one; otherwise None.
 
-    A store that lacks a few of the list was filled from it: some are no longer traded, or a run was stopped.
+    A store that lacks at most half of the list was filled from it: some are no longer traded, or a run was stopped.
     """
     packaged = {(one.venue, one.symbol) for one in asked if one.packaged}
     if not packaged:
@@ -68,7 +68,7 @@ async def other_series(store: Store, asked: Sequence[Asked]) -> str | None:
 
 
 def check_room(store: Store, free_bytes: int | None, candles: int, *, hint: str) -> None:
-    """Raise StoreUnavailable when the store's disk has less room than `candles` more need and 1 GiB to spare."""
+    """Raise StoreUnavailable unless the store's disk has room for `candles` more and 1 GiB to spare."""
     needed = candles * store.bytes_per_candle + SPARE_BYTES
     if candles and free_bytes is not None and free_bytes < needed:
         raise StoreUnavailable(
@@ -86,9 +86,9 @@ async def each(
     at_once: int = _SURVEYS_AT_ONCE,
     told_every_s: float = _TOLD_EVERY_S,
 ) -> list[Found]:
-    """What `ask` gives for every item, in their order; it is asked for a few of them at once.
+    """Give each item to `ask`, a few at once; return the results in the order of the items.
 
-    Where that takes long, `note` is told from time to time how far it is: the items are series, and a store is asked.
+    The items are series, and `ask` queries a store: `note` receives the progress every `told_every_s` seconds.
     """
     found: dict[int, Found] = {}
     asked = list(items)
@@ -119,7 +119,7 @@ async def each(
 async def survey_sure(
     store: Store, unsure: UnsureBook, series: Series, span: TimeRange, *, recheck: bool = False
 ) -> Presence:
-    """What `store` holds for sure of `span`: what it shows and may not have is missing (stores.unconfirmed)."""
+    """What `store` surely holds of `span`: candles that it shows and may not have are missing (stores.unconfirmed)."""
     presence = await take_stock(store, series, span, recheck=recheck)
     parts = [part.clip(span) for part in unsure.of(series)]
     shown = await _shown(store, series, [part for part in parts if part])
@@ -130,7 +130,7 @@ async def survey_sure(
 
 
 async def _shown(store: Store, series: Series, parts: Iterable[TimeRange]) -> list[int]:
-    """The open_times in `parts` (in order, disjoint) that a store shows: one question for each UTC day they touch."""
+    """The open_times in `parts` (in order, disjoint) that a store shows; one query per UTC day."""
     by_day: dict[int, list[TimeRange]] = {}
     for part in parts:
         for piece in part.days():
@@ -144,13 +144,13 @@ async def _shown(store: Store, series: Series, parts: Iterable[TimeRange]) -> li
 
 
 @dataclass(frozen=True, slots=True)
-class Closed:
-    """Where a store takes no candles, by venue."""
+class ClosedSpans:
+    """The ranges in which a store takes no candles, by venue."""
 
     by_venue: Mapping[str, Sequence[ClosedSpan]] = field(default_factory=dict)
 
     def parted(self, series: Series, missing: Iterable[TimeRange]) -> tuple[list[TimeRange], list[TimeRange]]:
-        """What of `missing` (in order, disjoint) can be written, and what cannot."""
+        """Part `missing` (in order, disjoint) into what can be written and what cannot."""
         return parted(missing, self.on_grid(series))
 
     def on_grid(self, series: Series) -> list[TimeRange]:
@@ -172,8 +172,11 @@ async def find_closed(
     spans: Mapping[str, TimeRange],
     warn: Callable[[str], None],
     so: str = "stays missing and is not asked for",
-) -> Closed:
-    """Ask where `store` takes no candles of the venues, each in a range, and say `so`; StoreUnavailable if nowhere."""
+) -> ClosedSpans:
+    """Find where `store` takes no candles of the venues, each in its range; warn of it, `so` being the consequence.
+
+    StoreUnavailable if it takes none in all of such a range.
+    """
     found = {venue: await store.closed_spans(venue, span) for venue, span in spans.items()}
     told = [one for closed in found.values() for one in closed]
     for one in told[:_CLOSED_SHOWN]:
@@ -182,15 +185,15 @@ async def find_closed(
     if len(told) > _CLOSED_SHOWN:
         rest = [f"{iso(one.span.start_ms)} to {iso(one.span.end_ms)}" for one in told[_CLOSED_SHOWN:]]
         warn(f"the same holds for {len(rest)} more: {some_of(rest)}")
-    return Closed(found)
+    return ClosedSpans(found)
 
 
 async def revisions(
     store: Store, candles: Candles, at: Mapping[Why, Sequence[TimeRange]], source: str
 ) -> Sequence[Revision]:
-    """How `candles` differ from what is stored, where they are known to overwrite something; nothing else is read.
+    """How `candles` differ from the stored ones that they are known to overwrite; nothing else is read.
 
-    `at`: for what reason, and where (on the grid, in order and disjoint).
+    `at`: the ranges for each reason, on the grid, in order and disjoint.
     """
     found: list[Revision] = []
     hull = TimeRange(candles.open_times[0], candles.open_times[-1] + 1) if len(candles) else TimeRange(0, 0)
@@ -205,7 +208,7 @@ async def revisions(
 
 
 def sent(deliveries: Iterable[Delivery]) -> Iterator[tuple[Series, TimeRange]]:
-    """Exactly the candles of deliveries, for an UnsureBook: what lies between them is not to be written again."""
+    """The ranges of the candles in deliveries, for an UnsureBook, without the minutes between them."""
     for delivery in deliveries:
         if delivery.candles:
             for span in runs(delivery.candles.open_times, delivery.series.interval):

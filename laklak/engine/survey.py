@@ -1,4 +1,4 @@
-"""One series held against the store: what of it is there, what is missing, and where it begins."""
+"""One series compared with the store: what is there, what is missing, and where it begins."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from laklak.archives.evidence import DueDay
 from laklak.archives.split import Split
 from laklak.engine.life import Lives
 from laklak.engine.oddities import OddityBook
-from laklak.engine.store_work import Closed, survey_sure
+from laklak.engine.store_work import ClosedSpans, survey_sure
 from laklak.model.absences import UNWANTED_KINDS, Absence, minutes
 from laklak.model.series import Series, TimeRange
 from laklak.model.spans import count, newest_held, oldest_held, overlap, runs, union, without
@@ -25,13 +25,13 @@ from laklak.stores.unconfirmed import UnsureBook
 
 _WORTH: Final = 50
 _WORTH_FILES: Final = 10
-"""Where a range begins with so much to ask for, in questions for a candle, its first one is asked for before."""
+"""If the start of a range takes this much, in questions for one candle or in files, its first candle is asked first."""
 
 
 class Survey:
     """Plans the series of one venue by what the store holds of them.
 
-    `due_holes` and `hole_days`: the days of known holes that are to be held against files, and of all of them.
+    `due_holes` and `hole_days`: the days of known holes to check against files, and of all known holes.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class Survey:
         order: Order,
         store: Store,
         unsure: UnsureBook,
-        closed: Closed,
+        closed: ClosedSpans,
         oddities: OddityBook,
     ) -> None:
         self._feed = feed
@@ -55,7 +55,7 @@ class Survey:
         self.hole_days: dict[Series, Sequence[int]] = {}
 
     async def plan(self, target: Target) -> SeriesPlan:
-        """Hold what is wanted of a series against the store."""
+        """Compare what is wanted of a series with the store."""
         self._feed.seen_reach[target.series] = self._lives.known_reach(target.series)
         presence = await self._take_stock(target)
         if self._may_begin_late(target, presence):
@@ -96,7 +96,7 @@ class Survey:
         )
 
     async def _take_stock(self, target: Target) -> Presence:
-        """Say what the store holds of what is wanted; nothing, where all of it is to be fetched again."""
+        """What the store holds of what is wanted; nothing, if all of it is fetched again."""
         series, wanted, recheck = target.series, target.wanted, self._order.recheck
         if not self._order.refetch:
             return await survey_sure(self._store, self._unsure, series, wanted, recheck=recheck)
@@ -113,7 +113,7 @@ class Survey:
         return Presence(left, tuple(known), tuple(missing), not_whole, odd.strays, absent)
 
     def _may_begin_late(self, target: Target, presence: Presence) -> bool:
-        """Whether much is to be asked for before anything that is known of, so that its first candle is asked first."""
+        """Whether much must be asked for before anything known, so that the first candle is asked for first."""
         if not presence.missing or presence.missing[0].start_ms > target.wanted.start_ms:
             return False
         feed, start = self._feed, presence.missing[0]
@@ -126,7 +126,7 @@ class Survey:
         return pages * page_weight(page, tiers) >= _WORTH * page_weight(1, tiers) or len(split.files) >= _WORTH_FILES
 
     def _note_holes(self, series: Series, known: Sequence[Absence]) -> None:
-        """Keep of which days there are known holes, and which are to be held against files."""
+        """Note the days with known holes, and those to check against files."""
         feed = self._feed
         if feed.end is not None:
             return
@@ -139,7 +139,7 @@ class Survey:
             self.hole_days[series] = days
 
     def _without_young(self, series: Series, presence: Presence) -> tuple[list[Absence], Sequence[TimeRange]]:
-        """What is known to be absent and what is missing: holes that the venue may have filled are asked for again."""
+        """What is known to be absent, and what is missing: holes that the venue may have filled are asked for again."""
         known, interval = list(presence.absences), series.interval
         if not self._feed.asks_api:
             return known, presence.missing

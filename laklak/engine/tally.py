@@ -1,4 +1,4 @@
-"""The figures of a run, from where they are counted to the report."""
+"""Brings the figures of a run from their counters to the report."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ def tally(report: Report, feeds: Sequence[Feed]) -> None:
     report.budget = sum(feed.spending.a_minute for feed in feeds)
     _sum_up(report)
     _count_files(report.files, [feed.reader for feed in feeds if feed.reader is not None])
-    # Venues of one pool have one limiter.
+    # Venues of one pool share a limiter.
     _count_spent(report, {feed.limiter for feed in feeds})
     report.seconds = time.monotonic() - report.started_s
 
 
 def _sum_up(report: Report) -> None:
-    """What there is of each venue, for all of them."""
+    """Sum the figures of all venues."""
     venues = report.venues.values()
     report.requests = sum(one.requests for one in venues)
     report.candle_requests = sum(one.candle_requests for one in venues)

@@ -1,4 +1,4 @@
-"""What all parts of one run work with."""
+"""What all parts of one run share."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from laklak.tasks.stopping import Stopper
 
 @dataclass(frozen=True, slots=True)
 class Tools:
-    """What all parts of one run work with: what it is to do, its store and what that knows, and whom it tells."""
+    """What all parts of one run share: its order, the store and what that knows, and who is told."""
 
     order: Order
     store: Store

@@ -15,12 +15,12 @@ from laklak.wire.pools import Pools
 
 
 async def ask_listing(name: str, order: Order, tell: Callable[[str], None], expected: Collection[str] = ()) -> Listing:
-    """Give what a venue lists. A listing that lacks something `expected` is asked for once more.
+    """Return a venue's listing; one that lacks something `expected` is asked for once more.
 
-    Raises what entering a Feed raises. `tell` receives a line for every pause that the venue orders.
+    Raises as entering a Feed. `tell` receives a line for every pause that the venue orders.
     """
     with Pools(order.settings.state_dir, make=False) as pools:
-        # Of a venue that has no listing those that are expected are asked for.
+        # A venue without a listing is asked for the expected symbols.
         asked = tuple(Asked(symbol, name, typed=False) for symbol in sorted(expected))
         order = replace(order, settings=replace(order.settings, source="rest"), asked=asked)
         feed = Feed(name, order, Stopper(), tell, pools)

@@ -19,15 +19,15 @@ LEAVES_IT: Final = frozenset(
         *("origin", "notes", "runs", "check_range", "within_retention", "closed_spans"),
     }
 )
-"""What of a Store leaves it as it is, and is passed on; all else is answered here, or not at all."""
+"""Members of a Store that leave it as it is and are passed on; all others are answered here, or not at all."""
 
 
 def untouched(store: Store) -> Store:
-    """The same store, for a run that only looks: nothing is written, nothing noted, nobody kept out."""
-    return cast(Store, _Untouched(store))
+    """The same store, for a run that only looks: no writes, no notes, no lock."""
+    return cast(Store, _UntouchedStore(store))
 
 
-class _Untouched:
+class _UntouchedStore:
     def __init__(self, store: Store) -> None:
         self._store = store
 
@@ -36,7 +36,7 @@ class _Untouched:
             raise AttributeError(f"nobody has said that {name} leaves a store as it is")
         return getattr(self._store, name)
 
-    async def __aenter__(self) -> _Untouched:
+    async def __aenter__(self) -> _UntouchedStore:
         await self._store.__aenter__()
         return self
 

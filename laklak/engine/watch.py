@@ -1,6 +1,6 @@
-"""What is looked at again and again during a run: its progress, whether the machine slept, whether a store answers.
+"""What a run watches: its progress, whether the machine slept, whether a store answers.
 
-A store that does not answer is told, as a pause that a venue orders is: what, since when, until when.
+A store that does not answer is told like a pause that a venue orders: what, since when, until when.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ TICK_S: Final = 0.5
 SLEPT_S: Final = 10.0
 LOOK_EVERY_S: Final = 0.25
 WORTH_TELLING_S: Final = 2.0
-"""Shorter ones are over before anybody has read of them."""
+"""Shorter waits are over before anybody has read of them."""
 
 
 class Watch:
-    """Shows progress, and starts afresh with the venues after a sleep; `lost` is told of one that ends by that."""
+    """Shows progress, and connects afresh to the venues after a sleep; `lost` receives a venue that ends by that."""
 
     def __init__(
         self, feeds: Sequence[Feed], report: Report, observer: Observer, lost: Callable[[Feed, FatalError], None]
@@ -77,7 +77,7 @@ class Watch:
 
 
 class StoreWatch:
-    """Looks again and again whether the stores of a run are waited for, and tells it once when that begins and ends."""
+    """Watches whether a run waits for its stores, and tells once when that begins and ends."""
 
     def __init__(self, stores: Sequence[Store], report: Report, observer: Listener) -> None:
         self._stores = stores
@@ -86,7 +86,7 @@ class StoreWatch:
         self._told: dict[int, float] = {}
 
     async def run(self) -> None:
-        """Look until cancelled, and then tell what has ended since the last look: a run may end right after it."""
+        """Look until cancelled, then tell what has ended since the last look: a run may end right after it."""
         try:
             while True:
                 await anyio.sleep(LOOK_EVERY_S)
@@ -97,7 +97,7 @@ class StoreWatch:
                     self._tell(number, None, time.monotonic())
 
     def look(self, now_s: float) -> None:
-        """Take notice of how it stands now."""
+        """Tell, and report, which stores are waited for at `now_s`."""
         found = [store.waiting for store in self._stores]
         for number, waiting in enumerate(found):
             self._tell(number, waiting, now_s)

@@ -1,4 +1,4 @@
-"""From the queue into the store: parcels are put together to batches, written and acknowledged."""
+"""From the queue into the store: parcels are batched, written and acknowledged."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ FLUSH_AFTER_S: Final = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Parcel:
-    """A delivery on its way to the store, the account it belongs to, and how to give back the room it takes."""
+    """A delivery on its way to the store, the ledger of its series, and `release`, which frees its room in memory."""
 
     ledger: Ledger
     delivery: Delivery
@@ -33,10 +33,10 @@ class Parcel:
 
 
 class Writer:
-    """The writing half of a run; `write` may run as often at once as the store has it (`writes_at_once`).
+    """The writing half of a run; `Store.writes_at_once` calls of `write` may run at once.
 
-    `failed` is told of the error that ends all writing, by each `write` that meets it. A batch has about
-    `rows_together` rows, and not more than `parcels_together`. `refused` says where to read why the store refused some.
+    Each `write` gives the error that ends all writing to `failed`. A batch has about `rows_together` rows, and at most
+    `parcels_together` parcels. `refused` says where to read why the store refused rows.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class Writer:
         self._logged: set[Ledger] = set()
 
     async def write(self, parcels: MemoryObjectReceiveStream[Parcel]) -> None:
-        """Write what comes until the queue has closed and is drained, or the store fails."""
+        """Write parcels until the queue has closed and is drained, or the store fails."""
         async with parcels:
             while batch := await self._collect(parcels):
                 if self._given_up:
@@ -80,11 +80,11 @@ class Writer:
                     parcels.statistics().current_buffer_used,
                 )
                 self._acknowledge(batch, written)
-                # Their room is given back: the next batch may take it.
+                # Their room is released: keep no parcel alive while the next batch is collected.
                 batch.clear()
 
     def give_up(self) -> None:
-        """Write nothing more: the store has failed, and each further try would wait for it all over again."""
+        """Write nothing more: the store has failed, and every further try would wait for it again."""
         self._given_up = True
 
     def _acknowledge(self, batch: Sequence[Parcel], written: Written) -> None:
@@ -114,7 +114,7 @@ class Writer:
         return batch
 
     def log_series(self, ledger: Ledger) -> None:
-        """One line for a series that got something, when it is complete or at the end; once."""
+        """Log one line for a series that got something, once: when it is complete, or at the end."""
         got = ledger.written or ledger.new_holes or ledger.new_rejected
         if got and ledger not in self._logged:
             self._logged.add(ledger)

@@ -21,7 +21,7 @@ from laklak.model.absences import Absence, AbsenceKind
 from laklak.model.series import Series, TimeRange
 from laklak.model.spans import merge
 
-Verdict = Literal[
+MinuteVerdict = Literal[
     "held",
     "before_listing",
     "after_end",
@@ -36,12 +36,12 @@ Verdict = Literal[
     "beyond_clock",
 ]
 
-MISSING: Final[frozenset[Verdict]] = frozenset({"not_fetched", "failed"})
+MISSING: Final[frozenset[MinuteVerdict]] = frozenset({"not_fetched", "failed"})
 """Verdicts that another run could change."""
 LACKING: Final[frozenset[AbsenceKind]] = frozenset({"hole", "quiet"})
 """How a series lacks a candle that its venue does not have."""
 
-_OF_ABSENCE: Final[Mapping[AbsenceKind, Verdict]] = {
+_OF_ABSENCE: Final[Mapping[AbsenceKind, MinuteVerdict]] = {
     "hole": "hole",
     "rejected": "rejected",
     "quiet": "quiet",
@@ -69,7 +69,7 @@ class Failure:
 
 
 @dataclass(frozen=True, slots=True)
-class Evidence:
+class MinuteEvidence:
     """What is known about the candle of `series` that opens at `open_ms`.
 
     `values`: open to volume, if it is held. `begins_ms`, `ends_ms`: where the series lives, None if unknown.
@@ -89,7 +89,7 @@ class Evidence:
     failure: Failure | None = None
 
 
-def judge_minute(known: Evidence) -> Verdict:
+def judge_minute(known: MinuteEvidence) -> MinuteVerdict:
     """Return the one verdict on a candle."""
     if known.values is not None:
         return "held"

@@ -1,9 +1,8 @@
-"""From which addresses the candles of a venue came, and which others fit to them.  Pure.
+"""The addresses that a venue's candles came from, and which others fit them. Pure.
 
-A venue's name says nothing about who answers: a test network and somebody's mirror speak the same language.  So a
-store remembers where its candles came from, the API and the bulk files apart, and a run that would take them from
-elsewhere is refused.  What counts is the host, its port unless it is a usual one, and the path; every simulator is
-the same address, whatever port it got today.
+A venue's name does not say who answers: a test network or a mirror speaks the same language. So a store remembers where
+its candles came from, the API and the bulk files apart, and a run that would take them from elsewhere is refused. An
+address is the host, its port unless it is a usual one, and the path; all simulators are one address, whatever the port.
 """
 
 from __future__ import annotations
@@ -21,12 +20,12 @@ NOTE: Final = "address"
 """The kind of the note about a venue: {"api": [address, ...], "files": [address, ...]}."""
 SIMULATOR: Final = "simulator"
 
-# The scheme does not count, so neither does which of the two usual ports is meant.
+# The scheme does not count, so 80 and 443 are alike.
 _USUAL_PORTS: Final = (80, 443)
 
 
 def address_of(url: str) -> str:
-    """Give the address that a URL names: no scheme, login, usual port or slash at the end.
+    """The address of a URL: no scheme, login, usual port or slash at the end.
 
     `https://me:pw@API.example.com:443/binance/` is `api.example.com/binance`.
     """
@@ -35,13 +34,13 @@ def address_of(url: str) -> str:
     host = f"[{host}]" if ":" in host else host
     port = "" if parts.port in _USUAL_PORTS else f":{parts.port}"
     address = f"{host}{port}{parts.raw_path.rstrip('/')}"
-    # A host that happens to have this name is no simulator of ours.
+    # A real host of this name is not our simulator.
     return f"{address}:80" if address == SIMULATOR else address
 
 
 @dataclass(frozen=True, slots=True)
 class Addresses:
-    """Where candles of one venue came from, or may come from; empty where nothing is known."""
+    """Where candles of one venue came from, or may come from; empty if unknown."""
 
     api: frozenset[str] = frozenset()
     files: frozenset[str] = frozenset()
@@ -56,17 +55,17 @@ class Addresses:
         return self.api if source == "api" else self.files
 
     def only(self, other: Addresses) -> Addresses:
-        """What is known of the sources of which `other` knows something."""
+        """These addresses, without the sources that `other` does not know."""
         return Addresses(*(self.of(source) if other.of(source) else frozenset() for source in SOURCES))
 
     @classmethod
     def single(cls, addresses: Mapping[Source, str]) -> Addresses:
-        """One address of each source that there is."""
+        """One address for each source in `addresses`."""
         return cls(*(frozenset({addresses[source]} if source in addresses else ()) for source in SOURCES))
 
     @classmethod
     def noted(cls, value: Any) -> Addresses:
-        """Read the value of a note; what is unreadable is left out."""
+        """Read the value of a note, without its unreadable parts."""
         found = value if isinstance(value, dict) else {}
         lists = (found.get(source) for source in SOURCES)
         return cls(
@@ -84,10 +83,10 @@ class Addresses:
 
 
 def known(noted: Addresses, own: Addresses, *, simulated: bool) -> Addresses:
-    """What counts as known of candles that are there: those without a note are of the venue's `own` addresses.
+    """The addresses of stored candles: the noted ones, or the venue's `own` ones without a note.
 
-    Where a store says that it is `simulated`, they are a simulator's.  Where only one source was noted, the other may
-    be the same server; the venue's own API and its own files belong together.
+    In a `simulated` store without a note they are a simulator's. If only one source was noted, the other may be the
+    same server; the venue's own API and files belong together.
     """
     if not noted:
         return Addresses.single({"api": SIMULATOR, "files": SIMULATOR}) if simulated else own
@@ -104,7 +103,7 @@ def _counterpart(noted: frozenset[str], own: frozenset[str], own_counterpart: fr
 def fits(address: str, there: frozenset[str], *, mixing: bool) -> bool:
     """Whether candles from `address` may stand beside those from `there`.
 
-    With `mixing`, simulated ones may stand beside real ones; not those of one real address beside another's.
+    `mixing` allows simulated candles beside real ones, but not candles of two real addresses.
     """
     if address in there:
         return True
@@ -115,7 +114,7 @@ def fits(address: str, there: frozenset[str], *, mixing: bool) -> bool:
 def mixture(
     given: Addresses, there: Addresses, *, mixing: bool
 ) -> tuple[Source, frozenset[str], frozenset[str]] | None:
-    """The first source of which `given` has addresses that do not fit to those `there`: with those, and these."""
+    """The first source whose `given` addresses do not fit those `there`, with both; None if all fit."""
     for source in SOURCES:
         others = frozenset(one for one in given.of(source) if not fits(one, there.of(source), mixing=mixing))
         if others:

@@ -1,9 +1,8 @@
-"""Getting the files of one venue's archive during a run.
+"""Fetches the files of one venue's archive during a run.
 
 A file is downloaded with its checksum, checked, unpacked and read in a thread; a wrong checksum is worth one more
-download.  What comes of it is candles, or the reason why there are none: then somebody else has them.  Small files
-that are there wait for others of their series that are under way, and are read together, since every pass over a
-table has its price.
+download. The result is candles, or the reason why there are none: then another source is asked. Small files wait for
+others of their series in flight and are read together, since every pass over a table has its price.
 """
 
 from __future__ import annotations
@@ -40,18 +39,18 @@ Given = TypeVar("Given")
 Result = TypeVar("Result")
 
 _CANDLES_OF_A_LARGE_FILE: Final = 31 * 1440
-# As much as that is a pass of its own; files that are smaller wait for more. By measurement: a run with passes over
-# eight days takes a sixth more CPU for a candle than one with passes over 24.
+# This many candles are worth a pass of their own; smaller files wait for more. Measured: a run with passes over eight
+# days takes a sixth more CPU per candle than one with passes over 24.
 _CANDLES_TOGETHER: Final = _CANDLES_OF_A_LARGE_FILE
 _FILES_TOGETHER: Final = 31
 
 
 @dataclass(frozen=True, slots=True)
 class NoCandles:
-    """Why a file gives none: it is `absent` (as far as the archive knows), it could not be got, or it is not sound.
+    """Why a file gives no candles: it is `absent` (as far as the archive knows), cannot be fetched, or is not sound.
 
-    `reached`: the archive has answered for it, well or badly; asking again tells no more.  What is `absent` where no
-    file was ever found does not count as reached: it may be no archive that answers.
+    `reached`: the archive has answered for it, well or badly; asking again tells no more. A file `absent` from a server
+    without any files does not count as reached: that may be no archive.
     """
 
     reason: str
@@ -69,7 +68,7 @@ class NoCandles:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class ReadResult:
     """What files of one series gave: the candles of all of them, or why one of them gives none.
 
     Call `release` when the candles are no longer held: they take room. `checksums`: those of the files that gave some.
@@ -82,9 +81,9 @@ class Found:
 
 
 class FileReader:
-    """Gets files of one archive, as many at once as there are `connections`.
+    """Fetches files of one archive, at most `connections` at once.
 
-    Room in `memory` is taken before files are unpacked, and given back when their candles are released.
+    Files take room in `memory` before they are unpacked, and give it back when their candles are released.
     """
 
     def __init__(
@@ -93,17 +92,17 @@ class FileReader:
         self.archive = archive
         self._downloader = Downloader(url, stopper=stopper, connections=connections, timing=timing)
         self._stopper = stopper
-        # Days are many and small: all files together are to take what so many months of minutes would.
+        # Days are many and small: all files together may take what `unpacked` months of minutes would.
         self.memory = Memory(unpacked * _CANDLES_OF_A_LARGE_FILE)
         # More threads than cores only take memory.
         self._threads = anyio.CapacityLimiter(min(unpacked, cores()))
         self._under_way: Counter[Series] = Counter()
         self._waiting: dict[Series, list[tuple[FilePart, DownloadedFile]]] = {}
         self.had_files = False
-        """Candles of its files are noted in the store, or it gave files in this run and then had none of them."""
+        """The store notes candles of its files, or it gave files in this run and then had none of them."""
         self.listed: Sequence[str] = ()
-        """A few symbols of which there are likely to be files."""
-        # A file that is there, and when the newest request began that found one.
+        """A few symbols that probably have files."""
+        # A file that is there, and when the newest request that found one began.
         self._there: str | None = None
         self._found_s = 0.0
         self._looked = False
@@ -120,7 +119,7 @@ class FileReader:
 
     @property
     def dead(self) -> bool:
-        """Nothing more need be tried: the server cannot be reached, or fails again and again."""
+        """Whether nothing more need be tried: the server cannot be reached, or fails again and again."""
         return self._downloader.dead
 
     @property
@@ -129,7 +128,7 @@ class FileReader:
 
     @property
     def simulated(self) -> bool:
-        """Whether an answer has told that this is a simulator's archive."""
+        """Whether an answer has shown that this is a simulator's archive."""
         return self._downloader.simulated
 
     @property
@@ -138,30 +137,30 @@ class FileReader:
 
     @property
     def signs(self) -> Hashable:
-        """Another value whenever anything has come of the server, or a file was asked for."""
+        """A value that changes with every request to the server, and whatever comes from it."""
         return self._downloader.traffic.requests, self._downloader.line.heard_s
 
     async def look(self) -> None:
-        """Learn whether this is a simulator's archive, where that can be learned now."""
+        """Learn whether this is a simulator's archive, if that can be learned now."""
         await self._downloader.look()
 
     async def renew(self) -> None:
-        """Let go of connections, after a sleep."""
+        """Drop the connections, after a sleep."""
         await self._downloader.renew()
 
     async def has(self, file: ArchiveFile) -> bool:
-        """Whether a file is there, by its checksum; raises what Downloader.get raises."""
+        """Whether a file is there, by its checksum; raises as Downloader.get."""
         asked_s = asyncio.get_running_loop().time()
         if await self._downloader.get(file.checksum_path, most_bytes=CHECKSUM_BYTES_MAX) is None:
             return False
         self.found(file, asked_s)
         return True
 
-    async def read(self, part: FilePart) -> list[Found]:
-        """Get a file and give its candles, and those of files that waited for it; candles keep their room.
+    async def read(self, part: FilePart) -> list[ReadResult]:
+        """Fetch a file; return its candles, and those of files that waited for it. Candles keep their room.
 
-        A small file may be held back and returned with a later one of the same series.  The caller may ask for a file
-        with a wrong checksum again.  Raises Stopped when the run stops, which gives up waiting files too.
+        A small file may be held back and returned with a later one of the same series. The caller may ask for a file
+        with a wrong checksum again. Raises Stopped when the run stops, which drops waiting files too.
         """
         series = part.file.series
         self._under_way[series] += 1
@@ -172,7 +171,7 @@ class FileReader:
         waiting = self._waiting.setdefault(series, [])
         found = []
         if isinstance(download, NoCandles):
-            found.append(Found([part], download, _nothing_to_release))
+            found.append(ReadResult([part], download, _nothing_to_release))
         else:
             waiting.append((part, download))
         enough = len(waiting) >= _FILES_TOGETHER or sum(one.file.candles for one, _ in waiting) >= _CANDLES_TOGETHER
@@ -210,12 +209,12 @@ class FileReader:
             return NoCandles(exc.reason, f"{file.name}: {exc}", reached=isinstance(exc, TooLarge))
 
     async def is_archive(self, lacking: ArchiveFile) -> bool:
-        """Whether the server has files at all, so that it means something that it has none of this name.
+        """Whether the server has files at all, so that a missing one means something.
 
-        A wrong address and a proxy answer 404 to everything, and a server that had files may do so from any moment on.
-        So where nothing was found in this run yet, a few files are asked for that are likely to be there, once; else
-        one that was there is asked for again, unless a request found one that began since `lacking` was not there:
-        what lacks at the same time costs one question together.  Raises what Downloader.get raises.
+        A wrong address and a proxy answer 404 to everything, and a server may lose its files at any moment. So if
+        nothing was found in this run yet, a few likely files are asked for, once; otherwise one that was there is asked
+        for again, unless a request that began since `lacking` was missed found one: files missed at the same time cost
+        one question together. Raises as Downloader.get.
         """
         lacked_s = asyncio.get_running_loop().time()
         async with self._looking:
@@ -234,27 +233,27 @@ class FileReader:
             return False
 
     def found(self, file: ArchiveFile, asked_s: float) -> None:
-        """Take notice of a file that is there, by a request that began then (the loop's clock)."""
+        """Note a file that is there, by a request that began at `asked_s` (the loop's clock)."""
         self._there, self._found_s = file.checksum_path, max(asked_s, self._found_s)
 
     def _likely(self, lacking: ArchiveFile) -> Iterable[str]:
-        """Files that are there if any are, but for a day on which the archive was late."""
+        """Files that are there if any are, unless the archive was late that day."""
         yield self.archive.landmark(lacking.series).checksum_path
         span = lacking.span
         for series in (replace(lacking.series, symbol=symbol) for symbol in self.listed):
             yield self.archive.month_file(series, span.start_ms).checksum_path
             for time_ms in (span.end_ms - 1, span.start_ms - 1):
                 yield self.archive.day_file(series, time_ms).checksum_path
-        # Of a symbol of which a day is asked for there are likely to be others; of a month nothing may be known.
+        # A symbol asked for by days probably has other days; of a month nothing may be known.
         if lacking.kind == "day":
             for days in (1, -1, 7):
                 yield self.archive.day_file(lacking.series, span.start_ms - days * DAY_MS).checksum_path
 
     async def in_thread(self, work: Callable[[Given], Result], given: Given) -> Result:
-        """Do work on what files gave in one of the threads that read files."""
+        """Run work on what files gave in one of the threads that read files."""
         return await to_thread.run_sync(uninterrupted(work), given, limiter=self._threads)
 
-    async def _unpack(self, waiting: Sequence[tuple[FilePart, DownloadedFile]]) -> list[Found]:
+    async def _unpack(self, waiting: Sequence[tuple[FilePart, DownloadedFile]]) -> list[ReadResult]:
         """Read files in a thread, when there is room for them."""
         parts = {part.file: part for part, _ in waiting}
         checksums = {download.file: download.checksum for _, download in waiting}
@@ -272,13 +271,13 @@ class FileReader:
         for files, checked in results:
             these = [parts[file] for file in files]
             if isinstance(checked, BadFile):
-                found.append(Found(these, NoCandles(checked.reason, str(checked)), _nothing_to_release))
+                found.append(ReadResult(these, NoCandles(checked.reason, str(checked)), _nothing_to_release))
                 self.memory.give_back(sum(file.candles for file in files))
             else:
                 release = partial(self.memory.give_back, sum(file.candles for file in files))
-                found.append(Found(these, checked, release, [checksums[file] for file in files]))
+                found.append(ReadResult(these, checked, release, [checksums[file] for file in files]))
         return found
 
 
 def _nothing_to_release() -> None:
-    """What gave no candles takes no room."""
+    """A file without candles takes no room."""

@@ -1,8 +1,7 @@
-"""The open work of one venue: questions to its API, and files to get.
+"""The open work of one venue: questions to its API, and files to fetch.
 
-First questions come series by series, second ones when their time has come, and what failed when all else is through.
-Files are open from the moment at which they are added: whatever they bring comes before a series, and the venue, is
-through.
+First questions come series by series, second ones when they are due, failed ones when all else is done. A file is open
+from the moment it is added: its series and the venue are not done before it is.
 """
 
 from __future__ import annotations
@@ -40,10 +39,9 @@ FileEntry = tuple[Ledger, FilePart]
 
 
 class Backlog:
-    """What is still to get of one venue. Chunks are cut lazily, so a long plan takes no memory.
+    """The work still to do for one venue. Chunks are cut lazily, so a long plan takes no memory.
 
-    `changed` wakes those that wait for more. `done` is due for every question that was taken and every file that was
-    added.
+    `changed` wakes tasks that wait for work. Call `done` for every question taken and every file added.
     """
 
     def __init__(self, stopper: Stopper, ledgers: Iterable[tuple[Ledger, Iterator[Chunk]]] = ()) -> None:
@@ -60,16 +58,15 @@ class Backlog:
         self.changed = asyncio.Event()
 
     def take(self, now: float) -> Entry | None:
-        """The next question, or None when there is none right now."""
+        """The next question; None if none is ready now."""
         entry = self._due(now) or self._first() or self._left()
         if entry is not None:
             self._hold(entry)
         return entry
 
     async def take_file(self) -> FileEntry | None:
-        """The next file; None when nothing is open that might bring one.  Raises Stopped."""
-        # Files of an archive that is down are through at once, thousands of them: others must have their turn, and a
-        # stop its effect.
+        """The next file; None if no open work can add one. Raises Stopped."""
+        # If the archive is down, thousands of files fail at once: let other tasks run, and a stop take effect.
         await lowlevel.checkpoint()
         if self._stopper.requested:
             raise Stopped
@@ -82,24 +79,24 @@ class Backlog:
         return self._files.popleft()
 
     def later(self, ledger: Ledger, question: Question, at: float) -> None:
-        """Ask this at `at` or after; it comes before new first questions then."""
+        """Ask this at `at` or later, then before new first questions."""
         heapq.heappush(self._later, (at, next(self._tick), ledger, question))
         self._waiting[ledger] += 1
 
     def last(self, ledger: Ledger, question: Question | SecondRound) -> None:
-        """Ask this when everything else is through."""
+        """Ask this when all else is done."""
         self._leftover.append((ledger, question))
         self._waiting[ledger] += 1
 
     def add_files(self, ledger: Ledger, parts: Iterable[FilePart]) -> None:
-        """Get these, too; they may still bring questions of this series."""
+        """Add files to fetch; they may still bring questions about this series."""
         for part in parts:
             self._files.append((ledger, part))
             self._hold((ledger, part))
         self.changed.set()
 
     def cut_anew(self, cut: Callable[[Ledger, Sequence[TimeRange]], Iterator[Chunk]]) -> None:
-        """Cut again what is left of the series at hand; the next ones are cut when their turn comes."""
+        """Cut the rest of the current series again; the next series are cut in their turn."""
         if self._current is not None:
             ledger, chunks, chunk = self._current
             left = merge(part for one in (chunk, *chunks) for part in one.wanted)
@@ -107,7 +104,7 @@ class Backlog:
             self._advance(ledger, cut(ledger, left))
 
     def done(self, entry: Entry | FileEntry) -> None:
-        """A question is answered, failed or given up, or a file is through."""
+        """Close a question (answered, failed or given up) or a file."""
         ledger, what = entry
         ledger.open_questions -= 1
         self._open[type(what)] -= 1
@@ -115,21 +112,21 @@ class Backlog:
 
     @property
     def outstanding(self) -> int:
-        """Questions taken and files added, and not yet done with."""
+        """Questions taken and files added that are not done."""
         return self._open.total()
 
     @property
     def has_files(self) -> bool:
-        """Whether a file is still to get, or under way."""
+        """Whether a file waits or is in flight."""
         return self._open[FilePart] > 0
 
     def through(self, ledger: Ledger) -> bool:
-        """Whether no question of a series is under way or still to come, and nothing holds it."""
+        """Whether no question of a series waits or is in flight, and nothing keeps the series open."""
         settled = ledger.refused is not None or (ledger.exhausted and not self._waiting[ledger])
         return settled and not ledger.open_questions
 
     def next_due(self) -> float | None:
-        """When the earliest waiting question may be asked."""
+        """When the earliest waiting question may be asked; None if none waits."""
         return self._later[0][0] if self._later else None
 
     @property
@@ -167,7 +164,7 @@ class Backlog:
         return ledger, FirstQuestion(chunk)
 
     def _advance(self, ledger: Ledger, chunks: Iterator[Chunk]) -> None:
-        """Look one chunk ahead, so that a ledger knows its last question when that is handed out."""
+        """Look one chunk ahead: a ledger must know its last question when that is handed out."""
         chunk = next(chunks, None)
         ledger.exhausted = chunk is None
         self._current = None if chunk is None else (ledger, chunks, chunk)
@@ -182,17 +179,17 @@ class Backlog:
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """Questions about what is in doubt; `waited`: the time that has to pass between two answers has passed."""
+    """Questions about doubts; `waited`: the time between two answers has passed."""
 
     questions: Iterable[Question]
     waited: bool
 
 
 def next_round(ledger: Ledger, tiers: Tiers, page: int, *, edges: bool) -> Round:
-    """What to ask about a series when all of its questions are answered: maybe nothing.
+    """What to ask about a series when all its questions are answered; maybe nothing.
 
-    Where doubts hang on an end of the series that is not known, the venue is asked for that end first, where it can be
-    asked at all (`edges`), each once.  What then lies after the newest candle has not come yet and is not asked again.
+    If doubts depend on an unknown end of the series, ask for that end first, once per end, if the venue can be asked
+    (`edges`). Minutes after the newest candle have not come yet and are not asked again.
     """
     series, doubts = ledger.plan.series, ledger.take_doubts()
     edge = _edge(ledger, doubts)
@@ -213,13 +210,13 @@ def _edge(ledger: Ledger, doubts: Doubts) -> tuple[Edge, TimeRange] | None:
     for edge in edges:
         if edge[0] not in ledger.edges_asked:
             return edge
-    # Something may say that there are earlier candles than the first one that was shown.
+    # There may be candles before the first one shown.
     again = ledger.plan.doubtful_first and "first" not in ledger.edges_asked
     return ("first", ledger.plan.wanted) if again else None
 
 
 def _come(ledger: Ledger, doubts: Doubts) -> Doubts:
-    """The doubts about minutes in which the series lives and that have come, as far as that is known."""
+    """The doubts about minutes that have come and in which the series lives, as far as known."""
     alive = doubts_within(doubts, ledger.life)
     if not ledger.newest_answered:
         return alive

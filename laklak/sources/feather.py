@@ -1,7 +1,7 @@
-"""What an Arrow file (Feather 2) says of its candles, read and added: polars, which writes it, can do neither.
+"""Reads and adds the metadata of an Arrow file (Feather 2); polars, which writes the file, can do neither.
 
-An Arrow file ends with a footer, its length and a mark.  The footer is a flatbuffer, whose parts name each other by how
-far ahead they are: so a new head, with a schema that has metadata, is put before the old one and points into it.
+An Arrow file ends with a footer, its length and a mark. The footer is a flatbuffer, whose parts refer to each other by
+forward offsets: a new head, whose schema has metadata, goes before the old one and points into it.
 
 Source: https://arrow.apache.org/docs/format/Columnar.html and File.fbs, Schema.fbs (read 2026-11),
 https://flatbuffers.dev/internals/ (likewise).
@@ -18,13 +18,13 @@ _MARK: Final = b"ARROW1"
 _END: Final = struct.Struct(f"<i{len(_MARK)}s")
 _FOOTER_BYTES_MAX: Final = 1 << 26
 _ENTRIES_MAX: Final = 10_000
-# The places of fields in their tables.
+# The slots of fields in their tables.
 _SCHEMA, _DICTIONARIES, _BATCHES = 1, 2, 3
 _FIELDS, _METADATA = 1, 2
 
 
 def add_metadata(path: str | Path, facts: Mapping[str, str]) -> None:
-    """Let a file that has no metadata say these."""
+    """Add metadata to a file that has none."""
     with open(path, "r+b") as file:
         footer = _read_footer(file)
         file.seek(-_END.size - len(footer.data), 2)
@@ -34,7 +34,7 @@ def add_metadata(path: str | Path, facts: Mapping[str, str]) -> None:
 
 
 def read_metadata(path: Path) -> dict[str, str]:
-    """What a file says of itself; ValueError where its end is not that of an Arrow file."""
+    """The metadata of a file. ValueError if it does not end like an Arrow file."""
     with path.open("rb") as file:
         footer = _read_footer(file)
     entries = _table(footer, footer.root, _SCHEMA, _METADATA)
@@ -48,7 +48,7 @@ def read_metadata(path: Path) -> dict[str, str]:
 
 
 class _Flatbuffer:
-    """Numbers at places; ValueError for what lies outside of it."""
+    """Numbers and texts at offsets. ValueError for an offset outside the data."""
 
     def __init__(self, data: bytes) -> None:
         self.data = data
@@ -65,11 +65,11 @@ class _Flatbuffer:
         return found
 
     def ahead(self, place: int) -> int:
-        """Where what is named here lies."""
+        """Follow the forward offset at `place`."""
         return place + self.number("I", place)
 
     def field(self, table: int, slot: int) -> int:
-        """Where a field of a table lies; 0 where the table has none."""
+        """The offset of a table's field; 0 if the table lacks it."""
         known = table - self.number("i", table)
         if 4 + 2 * slot >= self.number("H", known):
             return 0
@@ -90,7 +90,7 @@ class _Flatbuffer:
 
 
 def _table(footer: _Flatbuffer, table: int, *slots: int) -> int:
-    """What lies at the end of a way of fields; 0 where one of them is not there."""
+    """Follow fields from table to table; 0 if one is missing."""
     for slot in slots:
         field = footer.field(table, slot)
         if not field:

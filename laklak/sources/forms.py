@@ -1,8 +1,8 @@
-"""Rows of a form that is not known: is it the row that is broken, or we who cannot read what the venue sends now?
+"""Rows of an unknown form: is the row broken, or has the venue changed its form?
 
-An answer in which no row has the known form is one that we do not understand: nothing of it is taken, and it is asked
-again like any answer that is no answer.  One row, or a few, cannot tell: they are in doubt, and their second question
-takes neighbours along, for the known form to be seen beside them (laklak.plan.rows.Checked.proves).  Decides only.
+If no row of an answer has the known form, laklak does not understand the answer: it takes nothing, and asks again as
+after any faulty answer. One row, or a few, prove nothing: they are in doubt, and their second question includes
+neighbours, which may show the known form (laklak.plan.rows.Checked.proves). Decides only.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ _SHOWN: Final = 200
 
 
 def read_answer(venue: Venue, question: Question, asked: Asked, answer: Answer) -> Checked:
-    """The candles of an answer and what was refused of it; DecodeError where its rows are not understood.
+    """The candles of an answer and its refused rows. DecodeError if its rows are not understood.
 
-    Rows that come newest first are the adapter's fault, so none of them is refused.
+    Rows newest first are the adapter's fault: DecodeError, and no row is refused.
     """
     chunk = question.chunk
     page = venue.read_candles(answer, asked)
@@ -42,20 +42,21 @@ def read_answer(venue: Venue, question: Question, asked: Asked, answer: Answer) 
 
 
 def _final(checked: Checked, chunk: Chunk, final_ms: int) -> Checked:
-    """The part of a delayed feed's answer that does not change any more."""
+    """The part of a delayed feed's answer that is final."""
     refusals = [one for one in checked.refusals if one.open_time_ms is None or one.open_time_ms < chunk.range.end_ms]
     return replace(checked, candles=checked.candles.only([chunk.range]), refusals=refusals, final_ms=final_ms)
 
 
 def with_neighbours(question: SecondQuestion, tiers: Tiers, closed_ms: int) -> SecondQuestion:
-    """A second question about rows of an unknown form, with candles beside them: more than there are such rows.
+    """Widen a second question about rows of an unknown form: with more neighbours than there are such rows.
 
-    As many as the cheapest request holds, as a rule, before and after, for a later row says most, and never more than
-    `tiers`, the price steps that may be paid, hold; `closed_ms` is the end of the last candle that is wanted by now.
+    As a rule it grows to what the cheapest request holds, never beyond what `tiers`, the price steps allowed, hold.
+    Half of the neighbours come after the rows, which says most; `closed_ms` is the end of the last candle wanted by
+    now.
     """
     unread = sum(refusal.unknown_form for refusal in question.doubts.refused.values())
     chunk = question.chunk
-    # A row that tells no time is placed by its neighbours, and alone it is of no minute.
+    # A row without a time is placed by its neighbours; alone it belongs to no minute.
     placeless = question.doubts.unproven and chunk.limit < tiers[0][0]
     if not unread and not placeless:
         return question
@@ -64,7 +65,7 @@ def with_neighbours(question: SecondQuestion, tiers: Tiers, closed_ms: int) -> S
 
 
 def unread_detail(checked: Checked) -> str | None:
-    """What to say of minutes that are left open because of rows like these."""
+    """Why minutes stay open, if rows of an unknown form are the reason; otherwise None."""
     unread = checked.unread
     return f"a row of a form that is not known ({unread[0].reason}): {unread[0].row[:_SHOWN]}" if unread else None
 
@@ -74,7 +75,7 @@ def _too_few_to_tell(question: Question, tiers: Tiers) -> bool:
 
 
 def _around(chunk: Chunk, size: int, closed_ms: int) -> TimeRange:
-    """A range of `size` candles with the chunk in its middle, as far as there are any."""
+    """A range of `size` candles with the chunk in its middle, not after `closed_ms` and not before 1970."""
     span, interval = chunk.range, chunk.series.interval
     more = max(0, size - chunk.limit)
     end_ms = max(span.end_ms, min(span.end_ms + (more + 1) // 2 * interval.ms, interval.floor(closed_ms)))

@@ -1,9 +1,9 @@
-"""Candles that were fetched just after their close: their rows may have changed since, so they are looked at once more.
+"""Candles fetched just after their close: their rows may have changed since, so laklak looks at them once more.
 
 Users of python-binance (issue 1246) saw close and volume of the newest minute change 1.5 s after its close, and some
-say later.  So a run notes which of its candles had closed less than a minute before (one note for a venue and an
-interval), with a digest of what was stored.  The next run that asks such a series anyway takes the candle along in the
-same request; what differs is written and counted beside the sum, for the candle was stored before.  Decides only.
+say later. So a run notes its candles that had closed less than a minute before (one note per venue and interval), with
+a digest of the stored values. The next run that asks about such a series anyway includes the candle in a request; a
+difference is written and counted apart, for the candle was stored before. Decides only.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ from laklak.stores.knowledge import Knowledge
 log = logging.getLogger(__name__)
 
 KIND: Final = "fresh:"
-"""A note about a venue, of this and an interval: {"<open_ms>": {"BTCUSDT": "<digest>"}}."""
+"""The kind of a note about a venue, with the interval: {"<open_ms>": {"BTCUSDT": "<digest>"}}."""
 FRESH_MS: Final = 60_000
-"""A candle may still change for so long after its close."""
+"""A candle may change until then after its close."""
 KEPT_MS: Final = 35 * DAY_MS
-"""How long a candle waits for a run that asks its series: more than a month, which is how often some people run."""
+"""How long a candle waits for a run that asks about its series; some people run monthly."""
 NOTE_BYTES_MAX: Final = 60_000
-"""What one string of InfluxDB 1.x holds is 64 KB; 541 series take 15."""
+"""A string of InfluxDB 1.x holds 64 KB; 541 series take 15 KB."""
 _DIGEST_BYTES: Final = 6
 
 
 class Fresh:
-    """The fresh candles of one venue at one interval: those that earlier runs noted, and those of this one."""
+    """The fresh candles of one venue at one interval: noted by earlier runs, and of this one."""
 
     def __init__(self, venue: str, interval: Interval) -> None:
         self._venue = venue
@@ -49,7 +49,7 @@ class Fresh:
 
     @classmethod
     def of(cls, knowledge: Knowledge, venue: str, interval: Interval, now_ms: int) -> Fresh:
-        """Those that are noted; what lies more than KEPT_MS from the venue's clock is left out."""
+        """The noted candles, without those more than KEPT_MS from the venue's clock."""
         fresh = cls(venue, interval)
         for time_ms, name, digest in _entries(knowledge.value(venue, fresh._kind)):
             if abs(now_ms - time_ms) <= KEPT_MS:
@@ -57,7 +57,7 @@ class Fresh:
         return fresh
 
     def along(self, plan: SeriesPlan) -> list[int]:
-        """The open_times of a series to be looked at again, rising: they are wanted and stored."""
+        """The stored and wanted open_times of a series to look at again, rising."""
         noted = self._noted.get(plan.series.symbol)
         if not noted:
             return []
@@ -68,9 +68,9 @@ class Fresh:
         ]
 
     def look(self, series: Series, wanted: Sequence[TimeRange], candles: Candles, now_ms: int) -> frozenset[int]:
-        """Take an answer, by the venue's clock at that moment; gives the open_times that are not what they were.
+        """Compare an answer with the notes, at the venue's time `now_ms`; returns the open_times that differ.
 
-        `candles` are all that the answer has, `wanted` what is to be stored of them as new.
+        `candles`: all of the answer. `wanted`: the ranges to store as new.
         """
         name = series.symbol
         differing = set()
@@ -89,7 +89,7 @@ class Fresh:
         return frozenset(differing)
 
     def note(self, knowledge: Knowledge, corrected: Mapping[Series, Collection[int]], now_ms: int) -> None:
-        """Remember what is to be looked at again; of what differed only what the store has acknowledged is done."""
+        """Note what to look at again; a difference is done once the store has acknowledged it (`corrected`)."""
         done = {series.symbol: set(times) for series, times in corrected.items() if series.venue == self._venue}
         kept: dict[int, dict[str, str]] = {}
         for name, noted in self._noted.items():
@@ -125,7 +125,7 @@ class Fresh:
 
 
 def carry(given: Knowledge, notes: Knowledge, series: Collection[Series]) -> None:
-    """Take over from another store's notes which candles of these series are to be looked at again."""
+    """Copy the notes about these series from another store's `given` to `notes`."""
     for venue, interval in sorted({(one.venue, one.interval.name) for one in series}):
         kind = f"{KIND}{interval}"
         note = given.note(venue, kind)
@@ -144,14 +144,14 @@ def carry(given: Knowledge, notes: Knowledge, series: Collection[Series]) -> Non
 
 
 def count(value: Any) -> int:
-    """How many candles a note tells of."""
+    """The number of candles in a note."""
     return sum(1 for _ in _entries(value))
 
 
 def take_along(
     missing: Sequence[TimeRange], along: Sequence[int], interval: Interval, page: int
 ) -> Sequence[TimeRange]:
-    """What will be asked, for the estimate: each range begins one candle earlier where that takes no page more."""
+    """The ranges that will be asked, for the estimate: each begins a candle earlier if that takes no further page."""
     if not along:
         return missing
     return [
@@ -165,11 +165,10 @@ def take_along(
 def chunks_with(
     series: Series, missing: Sequence[TimeRange], along: Sequence[int], tiers: Tiers, page: int, *, anyway: bool = False
 ) -> Iterator[Chunk]:
-    """The requests for what is missing, as many as without `along`: it is looked at where a request can hold it.
+    """The requests for missing candles, as many as without `along`, whose candles go where a request has room.
 
-    A candle right before what is missing may make its request dearer, for it is the one that usually changed; any
-    other goes where it costs nothing, or `anyway` into a request of its own that wants nothing else.  `wanted` of the
-    chunks is what is missing, as ever.
+    A candle right before a missing range may make its request dearer, for it is the one that usually changed; any other
+    goes where it is free, or with `anyway` into a request of its own. `wanted` of a chunk is still what is missing.
     """
     if not along:
         yield from plan_chunks(series, missing, tiers, page)
@@ -177,7 +176,7 @@ def chunks_with(
     chunks = plan_chunks(series, [*missing[:-1], *_recut(missing[-1:], along, series.interval, page)], tiers, page)
     left = list(along)
     for chunk in chunks:
-        # Of all of them, not only of those that are left: an earlier request may have found room for one of these, too.
+        # Check all of `along`, not only what is left: an earlier request may have had room for one of these.
         chunk = _not_as_missing(chunk, [time_ms for time_ms in along if _inside(time_ms, [chunk.range])])
         for time_ms in left:
             chunk = _widened(chunk, time_ms, tiers)
@@ -188,15 +187,15 @@ def chunks_with(
 
 
 def _recut(tail: Sequence[TimeRange], along: Sequence[int], interval: Interval, page: int) -> Sequence[TimeRange]:
-    """The last range to be asked: where it takes several pages, all cuts move by one, instead of a page over its size.
+    """The last range to ask: if it takes several pages, all cuts move by one, so that no page grows too long.
 
-    No other one: what is left of it for its last page may share that with the next range, and just so.
+    Only the last one: the rest of an earlier range may share its last page with the next range, and just fit.
     """
     return take_along(tail, along, interval, page) if tail and tail[0].count(interval) > page else tail
 
 
 def _not_as_missing(chunk: Chunk, times: Sequence[int]) -> Chunk:
-    """The chunk without these candles among what is missing."""
+    """The chunk without these candles in `wanted`."""
     if not times:
         return chunk
     pieces = [piece for part in chunk.wanted for piece in gaps(part, times, chunk.series.interval)]
@@ -204,7 +203,7 @@ def _not_as_missing(chunk: Chunk, times: Sequence[int]) -> Chunk:
 
 
 def _widened(chunk: Chunk, time_ms: int, tiers: Tiers) -> Chunk:
-    """The chunk with a candle outside of it, if a request may be so long; for free, unless it stands right before."""
+    """The chunk with a candle from outside, if a request may be that long; for free, unless it stands right before."""
     step_ms = chunk.series.interval.ms
     wider = TimeRange(min(chunk.range.start_ms, time_ms), max(chunk.range.end_ms, time_ms + step_ms))
     size = wider.count(chunk.series.interval)
@@ -216,7 +215,7 @@ def _widened(chunk: Chunk, time_ms: int, tiers: Tiers) -> Chunk:
 
 
 def _entries(value: Any) -> Iterator[tuple[int, str, str]]:
-    """(open_time, symbol, digest) of a note; what is of another form is left out: it is only looked at again."""
+    """(open_time, symbol, digest) of a note; malformed entries are left out, which costs only a second look."""
     for moment, of_names in value.items() if isinstance(value, dict) else ():
         if not (moment.isdecimal() and len(moment) < 16 and isinstance(of_names, dict)):
             continue
@@ -241,7 +240,7 @@ def _bounded(kept: Mapping[int, Mapping[str, str]]) -> dict[str, dict[str, str]]
 
 
 def _digest_at(candles: Candles, time_ms: int, interval: Interval) -> str | None:
-    """What tells a candle's five doubles from others; None where it is not there."""
+    """A digest of a candle's five doubles; None if the candle is missing."""
     one = candles.only((TimeRange(time_ms, time_ms + interval.ms),))
     if not len(one):
         return None

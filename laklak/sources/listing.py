@@ -1,4 +1,4 @@
-"""What a venue lists, asked page by page."""
+"""Asks for a venue's listing, page by page."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from laklak.venues.base import Listing, unlisted
 from laklak.wire.venue_api import Transport
 
 _MORE_PAGES: Final = 200
-"""A listing that goes on for longer never ends: the longest has a thousand instruments, or a few."""
+"""A listing of more pages never ends: the longest has some thousand instruments."""
 
 
 def lists_all(venue: Venue) -> bool:
-    """Whether a venue lists whatever it has."""
+    """Whether a venue lists all it has."""
     return bool(venue.listing_requests(()))
 
 
 async def whole_listing(venue: Venue, transport: Transport, symbols: Sequence[str], *, tries: int) -> Listing:
-    """Ask for the whole listing, page by page, or for each symbol that is wanted, or take these as they are."""
+    """Ask for the whole listing, page by page, or for each wanted symbol, or take these as they are."""
     listing = Listing({})
     requests = deque(venue.listing_requests(symbols))
     if not requests:
@@ -40,7 +40,7 @@ async def whole_listing(venue: Venue, transport: Transport, symbols: Sequence[st
         except PermanentError:
             if lists_all(venue):
                 raise
-            # A question for one symbol, which the venue does not know.
+            # A question for one symbol that the venue does not know.
             continue
         listing = listing.with_page(page)
         requests.extend(page.more)

@@ -1,9 +1,8 @@
-"""How many rows come at once at a venue of which nobody knows: learned by its first answers, and remembered.
+"""How many rows a venue gives at once, if its documentation does not say: learned from its answers, and remembered.
 
-A silent cut costs nothing, so every run asks for the most that there may be, and hears whether it has changed; what an
-earlier run has learned tells what the plan takes.  A refused question costs one, so after a refusal the smaller size
-is taken as it is, and the largest is asked for again a week later, or with --recheck.  A size that has become smaller
-shows by the first answer in either case, and so nothing is lost.
+A silent cut costs nothing, so every run asks for the most rows and sees whether the size has changed; the plan uses the
+size learned before. A refused question costs one, so after a refusal the smaller size is used, and the largest is tried
+again a week later, or with --recheck. A size that has shrunk shows in the first answer either way: nothing is lost.
 """
 
 from __future__ import annotations
@@ -16,12 +15,12 @@ from laklak.stores.knowledge import Knowledge
 from laklak.venues.base import PageRule
 
 KIND: Final = "page"
-"""The kind of the note, which is about the venue."""
+"""The kind of the note about a venue."""
 _TAKEN_FOR_MS: Final = 7 * DAY_MS
 
 
 class PageSize:
-    """`rows` are asked for at once; while `learning`, one question is under way at a time, until an answer tells."""
+    """`rows` to ask for at once; while `learning`, one question is in flight at a time, until an answer tells."""
 
     def __init__(self, venue: str, rule: PageRule, rows: int, *, learning: bool) -> None:
         self._venue = venue
@@ -35,23 +34,22 @@ class PageSize:
 
     @property
     def expected(self) -> int:
-        """How many rows will come at once, as far as that is known before an answer has told."""
+        """The rows that will come at once, as far as known before an answer has told."""
         return min(self.rows, self._known) if self.learning and self._known is not None else self.rows
 
     @property
     def sure(self) -> int:
-        """How many come at once for sure."""
+        """The rows that surely come at once."""
         return min(self.rows, self._rule.smaller[-1]) if self.learning else self.rows
 
     def take_sure(self) -> None:
-        """Ask for no more than comes for sure: there is nothing to learn."""
+        """Ask only for rows that surely come: there is nothing to learn."""
         self.rows, self.learning = self.sure, False
 
     def hear(self, start_ms: int, times: Sequence[int], *, begins: bool) -> bool:
-        """Learn from the open_times of an answer to a question that begins at `start_ms`; gives whether it was cut.
+        """Learn from the open_times of an answer to a question from `start_ms` on; returns whether it was cut.
 
-        `begins`: the series begins within the question, so that an answer is short for that: it tells only by a size
-        that is known from elsewhere.
+        `begins`: the series begins within the question, which shortens the answer: only a size in the rule tells then.
         """
         rule = self._rule
         if not self.learning or not times:
@@ -65,7 +63,7 @@ class PageSize:
         return False
 
     def refused(self, rows: int) -> bool:
-        """Take a smaller size because a question for so many rows was refused; False where there is none."""
+        """Take a smaller size after a question for `rows` was refused; False if there is none."""
         smaller = [size for size in self._rule.smaller if size < min(rows, self.rows)]
         if not self.learning or not smaller:
             return False
@@ -73,7 +71,7 @@ class PageSize:
         return True
 
     def recall(self, knowledge: Knowledge, now_ms: int) -> None:
-        """Take up what an earlier run has learned."""
+        """Use what an earlier run learned."""
         fact = knowledge.fact(self._venue, KIND, now_ms) if self.learning else None
         note = knowledge.note(self._venue, KIND)
         fact = fact if isinstance(fact, dict) else {}
@@ -85,7 +83,7 @@ class PageSize:
             self.rows, self._is_taken = rows, True
 
     def remember(self, knowledge: Knowledge, now_ms: int) -> None:
-        """Keep what the answers of this run have told, as of the last look for more."""
+        """Note what this run's answers told; a size taken from the note keeps the note's date."""
         fact = {"rows": self.rows, "refused": self._was_refused}
         if not self._was_told or (self._is_taken and self.rows == self._known):
             return

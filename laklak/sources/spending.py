@@ -1,4 +1,4 @@
-"""What of a venue's quotas is ours, by the settings and by what the venue advertises."""
+"""Our part of a venue's quotas, by the settings and by what the venue advertises."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from laklak.wire.quota import Share
 class Spending:
     """`budget` units of the venue's first quota, out of the `advertised` ones, and a share of each other quota.
 
-    What the venue advertises is known only after asking it; until then its documented limit counts.  `heaviest`: what
-    the heaviest request costs of each quota.
+    The advertised limit is known only after asking; until then the documented one counts. `heaviest`: the cost of the
+    heaviest request, for each quota.
     """
 
     def __init__(self, venue: Venue, settings: VenueSettings, heaviest: Mapping[str, int]) -> None:
@@ -27,14 +27,14 @@ class Spending:
         self.quota, self._window = next(iter(venue.quotas.items()))
         self._heaviest = heaviest
         self._said = settings.budget
-        # A share is of what is documented, and a venue may allow less.
+        # A share is of the documented limit, and a venue may allow less.
         self._may_be_lowered = settings.budget_is_default or isinstance(settings.budget, str)
         self._told: Mapping[str, int] = {}
         self.advertised = self._window.units
         self.budget = units_of(settings.budget, self.advertised)
 
     def heard(self, told: Mapping[str, int]) -> None:
-        """Take notice of what the venue advertises, by quota."""
+        """Take the limits that the venue advertises, by quota."""
         self._told = told
         self.advertised = told.get(self.quota) or self._window.units
         if self._said == "max" or (self._may_be_lowered and self.budget > self.advertised):
@@ -42,12 +42,12 @@ class Spending:
 
     @property
     def window_s(self) -> float:
-        """How long the window of the first quota is."""
+        """The length of the first quota's window, in seconds."""
         return self._window.seconds
 
     @property
     def unit(self) -> str:
-        """What the budget is of: `weight a minute`."""
+        """The unit of the budget: `weight a minute`."""
         return per_window(self.quota, self.window_s)
 
     @property
@@ -57,18 +57,18 @@ class Spending:
 
     @property
     def by_default(self) -> int:
-        """The budget that is ours where nothing is set."""
+        """Our budget by default."""
         return self._window.ours
 
     def budgets(self, units: int | None = None) -> dict[str, Budget]:
-        """What is spent of each quota; of the first one `units` in place of what is set."""
+        """What is spent of each quota; `units` replaces the budget of the first one."""
         first = {} if units is None else {self.quota: Budget(units, self.window_s)}
         return {name: share.budget for name, share in self.shares().items()} | first
 
     def shares(self, advertised: int | None = None) -> dict[str, Share]:
-        """What is spent of each quota: of the first one what is set; of the others the same share, or our part.
+        """What is spent of each quota: the budget of the first one; of the others the same share, or our part.
 
-        `advertised`: so much of the first one is allowed, in place of what the venue has said.
+        `advertised`: the limit of the first one, in place of what the venue has said.
         """
         window = replace(self._window, units=self.advertised if advertised is None else advertised)
         shares = {self.quota: Share(window, self.budget, self._heaviest[self.quota])}
@@ -80,7 +80,7 @@ class Spending:
 
 
 def heaviest_units(venue: Venue, interval: Interval, page: int, symbols: Sequence[str]) -> dict[str, int]:
-    """What the heaviest request of a run costs of each quota, with pages of so many candles."""
+    """The cost of a run's heaviest request, for each quota, with pages of `page` candles."""
     series = Series(venue.name, venue.example, interval)
     longest = replace(series, interval=Interval.parse([*venue.intervals][-1]))
 
@@ -89,7 +89,7 @@ def heaviest_units(venue: Venue, interval: Interval, page: int, symbols: Sequenc
 
     described = [
         venue.candles_request(asked(series, page)),
-        # Where a series begins and ends is asked, too, or looked for.
+        # The ends of a series are asked for too, or searched.
         venue.candles_request(asked(longest, page)),
         venue.first_candle_request(asked(series, 1)),
         venue.newest_candle_request(asked(series, 1)),

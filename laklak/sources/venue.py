@@ -1,4 +1,4 @@
-"""One venue during a run: its adapter, limiter, transport, clock, listing and the questions still to ask it."""
+"""One venue during a run: its adapter, limiter, transport, clock, listing and open questions."""
 
 from __future__ import annotations
 
@@ -54,14 +54,14 @@ Result = TypeVar("Result")
 _TRIES_AT_START: Final = 4
 _SYMBOLS_WITH_FILES: Final = 3
 _DATE_BEHIND_MS: Final = 2_000
-"""A clock that is read off a Date is set back so far: nothing younger counts as closed."""
+"""A clock that is read from a Date is set back by this: nothing younger counts as closed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Contact:
-    """How a venue was reached. `weight_used`: by all programs of this address, 0 where the venue does not say.
+    """How a venue was reached. `weight_used`: by all programs of this address; 0 if the venue does not say.
 
-    `bytes_per_second`: what the line carries, None while that is not known; it carries so many `answers_at_once`.
+    `bytes_per_second`: what the line carries, None if unknown. `answers_at_once`: how many it carries together.
     """
 
     simulated: bool
@@ -78,27 +78,26 @@ class Contact:
 
 
 class Feed:
-    """A connection to one venue; entering it reads what is listed, how much weight is allowed, and the clock.
+    """A connection to one venue; entering it reads the listing, the allowed weight, and the clock.
 
-    `page` candles a request.  Entering raises VenueUnreachable when the
-    venue does not answer as it should, TryLater during a ban, SettingsError for an interval, budget or page size that
-    it does not allow.
+    `page` candles per request, `spending` its budget. Entering raises VenueUnreachable if the venue does not answer as
+    it should, TryLater during a ban, SettingsError for an interval, budget or page size that it does not allow.
     """
 
     def __init__(self, name: str, order: Order, stopper: Stopper, tell: Callable[[str], None], pools: Pools) -> None:
-        """`tell` receives a line for every pause that the venue orders; `pools` are those of the run."""
+        """`tell` receives a line for every pause that the venue orders; `pools` are the run's."""
         settings = order.settings.venues[name]
         self.name = name
         self.venue = VENUES[name]
         self.optional = settings.optional
         self.stopper = stopper.part()
-        """Stops what is asked of this venue and of its files, and nothing else of the run."""
+        """Stops what is asked of this venue and its files, and nothing else of the run."""
         self.room = asyncio.Semaphore(order.settings.in_flight)
-        """For questions that are asked and whose rows the store has not acknowledged: those of this venue alone."""
+        """A place for each question of this venue whose rows the store has not acknowledged."""
         self.end: LaklakError | None = None
-        """Why the venue is asked for nothing more in this run, where that is an error."""
+        """The error that ended this venue, if any: it is asked for nothing more in this run."""
         self.connected = False
-        """Whether the venue could be started: it has said what it lists, and what time it is."""
+        """Whether the venue has started: its listing and its clock are known."""
         if order.settings.interval.name not in self.venue.intervals:
             raise SettingsError(
                 f"interval {order.settings.interval} is not offered by {name}",
@@ -106,7 +105,7 @@ class Feed:
             )
         self.shown_url = mask_url(settings.url)
         self.lists_all = lists_all(self.venue)
-        """Whether the venue lists whatever it has: what lacks there is not listed."""
+        """Whether the venue lists all it has: a symbol that its listing lacks is not listed."""
         self._symbols = tuple(one.symbol for one in order.asked if one.venue == name)
         rule, rows = self.venue.page, _page(self.venue, settings.chunk)
         self.size = PageSize(name, rule, rows, learning=isinstance(settings.chunk, str))
@@ -114,7 +113,7 @@ class Feed:
         heaviest = heaviest_units(self.venue, order.settings.interval, rows, self._symbols)
         self.spending = Spending(self.venue, settings, heaviest)
         self.listing_asked_twice = False
-        """Whether the listing has been asked for once more: what both answers lack is not listed."""
+        """Whether the listing was asked for once more: what both answers lack is not listed."""
         self.backlog = Backlog(self.stopper)
         self._clock = VenueClock()
         shares = self.spending.shares(max(self.spending.budget, self.spending.advertised))
@@ -142,11 +141,11 @@ class Feed:
         self.fresh = Fresh(name, order.settings.interval)
         self.evidence = Evidence(None if self.reader is None else self.reader.archive, self.now_ms)
         self.seen_reach: dict[Series, int] = {}
-        """From where on series have candles at a venue that does not say how far it reaches, by what is remembered."""
+        """Since when series have candles, as remembered, at a venue that does not say how far back it reaches."""
         self.requests_planned = 0
-        """For candles, by now."""
+        """Requests for candles planned so far."""
         self.no_api: str | None = None
-        """Why nothing can be asked of the venue itself in this run, though its files can be had."""
+        """Why the venue itself cannot be asked in this run, though its files can be had."""
         self.interval = order.settings.interval
         self._files_only = order.settings.source == "archive"
 
@@ -168,7 +167,7 @@ class Feed:
 
     @property
     def asks_api(self) -> bool:
-        """Whether candles are asked of the venue itself in this run."""
+        """Whether this run asks the venue itself for candles."""
         return not self._files_only and self.no_api is None
 
     def without_api(self, reason: str) -> None:
@@ -188,17 +187,17 @@ class Feed:
 
     @property
     def started(self) -> bool:
-        """Whether the venue has taken us in: what it refuses before it has served any candle is no start."""
+        """Whether the venue has served us: a refusal before the first candle is no start."""
         return self.connected and not isinstance(self.end, VenueUnreachable)
 
     @property
     def lacking(self) -> str:
-        """The reason of what the venue cannot be asked for."""
+        """The reason why the venue cannot be asked for something."""
         return NO_SOURCE if self.end is None else self.end.reason
 
     @property
     def solver(self) -> Solver | None:
-        """What chooses between files and the API at this moment; None where there are no files to choose."""
+        """Chooses between files and the API, as of now; None if there are no files to choose."""
         if self.reader is None:
             return None
         preference: Preference = "auto" if self.asks_api else "archive"
@@ -215,14 +214,14 @@ class Feed:
             self.no_api = str(exc)
         await self.reader.__aenter__()
         if self.no_api is not None:
-            # The venue's own answers would have told whose candles these are.
+            # No answer of the venue has told whose candles these are.
             await self.reader.look()
 
     async def _ask_venue(self) -> None:
         venue = self.venue
         await self._transport.__aenter__()
         try:
-            # The listing comes first: it says how much weight is allowed, by which the next answers are judged.
+            # The listing comes first: the next answers are judged by the weight that it allows.
             self.listing = await whole_listing(self.venue, self._transport, self._symbols, tries=_TRIES_AT_START)
             self.spending.heard(self.listing.quotas)
             self.limiter.configure(self.spending.shares(), by=venue.name)
@@ -258,13 +257,13 @@ class Feed:
         request: Request | None = None,
         tries: int = TRIES,
     ) -> Result:
-        """Ask for candles, by the `request` for them if it is another than the usual one; raises as Transport.ask."""
+        """Ask for candles, by `request` instead of the usual one if given; raises as Transport.ask."""
         request = request or self.venue.candles_request(asked)
         return await self._transport.ask(request, read, candles=True, tries=tries)
 
     @property
     def signs(self) -> Hashable:
-        """Another value whenever the venue or its file server was asked, or has answered."""
+        """A value that changes whenever the venue or its file server is asked, or answers."""
         of_files = None if self.reader is None else self.reader.signs
         return self._transport.traffic.requests, self._transport.line.heard_s, of_files
 
@@ -275,21 +274,21 @@ class Feed:
 
     @property
     def silent_s(self) -> float:
-        """For how long nothing has been answered well, though it was asked."""
+        """For how long no good answer has come, though something was asked."""
         return self._transport.silent_s
 
     def works_since(self, moment_s: float) -> bool:
-        """Whether anything has been answered well after a moment of the monotonic clock."""
+        """Whether a good answer has come after a moment of the monotonic clock."""
         return self._transport.last_success_s > moment_s
 
     async def renew(self) -> None:
-        """Let go of connections, after a sleep."""
+        """Drop the connections, after a sleep."""
         await self._transport.renew()
         if self.reader is not None:
             await self.reader.renew()
 
     def contact(self) -> Contact:
-        """How the venue was reached, for a look at it."""
+        """How the venue was reached, for a check."""
         transport, address = self._transport, self.limiter.first.address
         gauge = transport.line.gauge
         return Contact(
@@ -307,9 +306,9 @@ class Feed:
         )
 
     def look_at_ban(self, *, forget: bool) -> str | None:
-        """Give what is to be said of a ban that is remembered: that it is forgotten, or that it is not to be believed.
+        """What to tell about a remembered ban: that it is forgotten, or not to be believed; None if nothing.
 
-        One that was noted in the future begins now, once.
+        A ban that was noted in the future begins now, once.
         """
         if forget:
             ban = self._bans.forget()
@@ -326,11 +325,11 @@ class Feed:
 
     @property
     def ban_origin(self) -> str:
-        """Where the venue is, as bans are noted."""
+        """The address of the venue, as bans are noted."""
         return self._bans.origin
 
     def figures(self) -> VenueFigures:
-        """What has been asked of the venue by now, and what has ended it, if anything."""
+        """What the venue was asked so far, and what has ended it, if anything."""
         traffic = self._transport.traffic
         until_ms = self.end.until_ms if isinstance(self.end, TryLater) else self._transport.banned_until_ms
         return VenueFigures(
@@ -346,7 +345,7 @@ class Feed:
         )
 
     def pace(self, cost: Cost | None = None) -> Pace:
-        """How much of the budget is used, and what `cost` will take of it: without one, of what is not sent yet."""
+        """How much of the budget is used, and what `cost` will take; by default the cost of what is not sent yet."""
         left, spending = cost or self._cost_left(), self.spending
         return Pace(
             spending.quota,
@@ -361,7 +360,7 @@ class Feed:
         )
 
     def _cost_left(self) -> Cost:
-        """What is planned and not sent yet, each request of the weight of those sent; nothing before the first one."""
+        """What is planned and not sent yet, each request of the average weight sent; nothing before the first one."""
         traffic = self._transport.traffic
         left = self.requests_planned - (traffic.candle_requests - traffic.retries)
         if left <= 0 or not traffic.requests or not self.asks_api:
@@ -370,27 +369,27 @@ class Feed:
         return Cost(left, weight, {name: left * units for name, units in self.beside.items()})
 
     async def ask_listing_again(self) -> None:
-        """Ask for the listing once more, for all that the first answer lacks; raises what Transport.ask raises."""
+        """Ask for the listing once more, for all that the first answer lacks; raises as Transport.ask."""
         again = await whole_listing(self.venue, self._transport, self._symbols, tries=_TRIES_AT_START)
         self.listing = self.listing.together(again).by_clock(self.now_ms())
         self.listing_asked_twice = True
 
     @property
     def origin(self) -> Origin:
-        """Where candles of this venue come from; it has answered by then."""
+        """Where this venue's candles come from; call it when the venue has answered."""
         of_files = self.reader is not None and self.reader.simulated
         return "simulated" if self._transport.simulated or of_files else "real"
 
     @property
     def sources(self) -> dict[Source, str]:
-        """From where this run may take candles of the venue, by what is known so far (see laklak.sources.addresses)."""
+        """The addresses this run may take the venue's candles from, as far as known (laklak.sources.addresses)."""
         taken: list[Source] = ["api"] if self.asks_api else []
         if self.reader is not None:
             taken.append("files")
         return {source: self.address(source) for source in taken}
 
     def address(self, source: Source) -> str:
-        """The address of a source; that of all simulators where an answer has told that it is one."""
+        """The address of a source; that of all simulators if an answer has shown one."""
         address = self._addresses[source]
         simulated = self._transport.simulated and address == self._addresses["api"]
         if source == "files" and self.reader is not None:
@@ -403,11 +402,11 @@ class Feed:
 
     @property
     def venue_now_ms(self) -> int | None:
-        """The venue's clock, for what is noted; None where it could not be asked."""
+        """The venue's clock, for notes; None if it could not be asked."""
         return self._clock.read_ms
 
     async def read_clock(self, *, tries: int = 2) -> None:
-        """Take the venue's time."""
+        """Read the venue's clock."""
         request = self.venue.clock_request()
         if request is not None:
             self._clock.set(await self._transport.ask(request, self.venue.read_clock, tries=tries))
@@ -415,12 +414,12 @@ class Feed:
         try:
             await self._transport.ask(self._any_candles(), lambda answer: answer, tries=tries)
         except PermanentError:
-            # A refusal has a date, too.
+            # A refusal has a Date too.
             log.debug("refused, and taken for its date venue=%s", self.venue.name)
         self._take_date()
 
     def _take_date(self) -> None:
-        """Take the time of the newest Date: cut to the second, and by the clock of whatever machine answered."""
+        """Set the clock by the newest Date: whole seconds, by the clock of whichever machine answered."""
         answer, came_s = self._transport.newest or (None, 0.0)
         if answer is None or answer.date_ms is None:
             raise TransientError("its answers have no Date, and nothing else tells its time")
@@ -428,7 +427,7 @@ class Feed:
         self._clock.set(answer.date_ms + passed_ms, behind_ms=_DATE_BEHIND_MS)
 
     def _any_candles(self) -> Request:
-        """Ask for a candle that there should be: its answer has a date."""
+        """A request for a candle that should exist: its answer has a Date."""
         interval = self.interval
         end_ms = interval.floor(self.now_ms())
         series = Series(self.venue.name, self.venue.example, interval)
@@ -455,29 +454,29 @@ class Feed:
         return min(self.page, self.venue.rows_of(series))
 
     def hear_size(self, chunk: Chunk, times: Sequence[int]) -> bool:
-        """Learn how many rows come at once from the open_times of an answer; gives whether it was cut."""
+        """Learn how many rows come at once from the open_times of an answer; returns whether it was cut."""
         listed_ms = self.asked(chunk.series, chunk.range).instrument.first_ms
         begins = listed_ms is not None and listed_ms > chunk.range.start_ms
         return self.size.hear(chunk.range.start_ms, times, begins=begins)
 
     def reach_start_ms(self, interval: Interval) -> int | None:
-        """The first candle that the venue itself can be asked for by now; None where it has them all."""
+        """The first candle that the venue itself can be asked for now; None if it has all of them."""
         reach_ms = self.venue.reach_ms(interval)
         return None if reach_ms is None else interval.ceil(self.now_ms() - reach_ms)
 
     def reaches(self, open_ms: int, interval: Interval) -> bool:
-        """Whether the venue can be asked for the candle that opens then, by what it documents."""
+        """Whether the venue can be asked for the candle at `open_ms`, by what it documents."""
         start_ms = self.reach_start_ms(interval)
         return start_ms is None or open_ms >= start_ms
 
     def asked(self, series: Series, span: TimeRange, *, anywhere: bool = False) -> Asked:
-        """What an adapter is told of a request for candles."""
+        """What an adapter learns about a request for candles."""
         instrument = self.listing.instruments.get(series.symbol) or unlisted(series.symbol)
         return Asked(series, instrument, span, anywhere)
 
     @property
     def tiers(self) -> Tiers:
-        """The price steps that cost no more than a page, so that what may be asked besides costs no more either."""
+        """The price steps that cost no more than a page, so that extra questions cost no more either."""
         most = self.venue.page.units(self.page)
         return tuple(step for step in self.steps if step[1] <= most)
 
@@ -505,7 +504,7 @@ def _file_reader(name: str, url: str | None, order: Order, stopper: Stopper) -> 
 
 
 def cut_for(feed: Feed, plan: SeriesPlan, missing: Sequence[TimeRange], *, anyway: bool) -> Iterator[Chunk]:
-    """What is missing of a series, cut into the questions that its venue answers at this moment."""
+    """What is missing of a series, cut into the questions that its venue answers now."""
     along, page = feed.fresh.along(plan), feed.page_of(plan.series)
     return chunks_with(plan.series, missing, along, feed.steps, page, anyway=anyway)
 

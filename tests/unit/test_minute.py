@@ -8,13 +8,13 @@ import pytest
 
 from laklak.model.absences import Absence
 from laklak.model.series import Series, TimeRange
-from laklak.plan.minute import Evidence, Failure, Outage, find_outage, judge_minute
+from laklak.plan.minute import Failure, MinuteEvidence, Outage, find_outage, judge_minute
 
 MINUTE_MS = 60_000
 SERIES = Series.parse("binance:BTCUSDT:1m")
 AT = 1_000 * MINUTE_MS
 SPAN = TimeRange(AT, AT + MINUTE_MS)
-UNKNOWN = Evidence(SERIES, AT, AT + 10 * MINUTE_MS)
+UNKNOWN = MinuteEvidence(SERIES, AT, AT + 10 * MINUTE_MS)
 
 
 def absent(kind):
