@@ -29,7 +29,7 @@ OWN, OWN_FILES = "fapi.binance.com", "data.binance.vision"
 _numbers = itertools.count(1)
 
 
-@pytest.fixture(params=["sqlite", "influxdb", "influxdb2"])
+@pytest.fixture(params=["sqlite", "influxdb", pytest.param("influxdb2", marks=pytest.mark.long)])
 def store(request, monkeypatch):
     """The address of an empty store of each kind; what a password or token is needed for is in the environment."""
     if request.param == "sqlite":

@@ -299,7 +299,7 @@ def test_json_of_a_refusal_is_plain_json(laklak):
 
 def test_an_interval_that_the_venue_does_not_offer_is_refused_before_any_request(venue, here, monkeypatch):
     running = venue()
-    monkeypatch.setattr(VENUES["binance"], "intervals", {"1m": "1m", "1h": "1h"})
+    monkeypatch.setitem(vars(VENUES["binance"]), "intervals", {"1m": "1m", "1h": "1h"})
     ended = here("backfill", "LTCUSDT", "--days", "1", "--interval", "5m")
     assert ended.exit == 2
     assert "interval 5m is not offered by binance" in ended.err

@@ -313,7 +313,7 @@ def long_ago(started):
 
 
 @pytest.mark.parametrize("market", [COINS], ids="binance_coinm".format)
-@pytest.mark.parametrize("interval", ["1d", pytest.param("12h", marks=pytest.mark.long), "6h"])
+@pytest.mark.parametrize("interval", ["1d", *(pytest.param(more, marks=pytest.mark.long) for more in ("12h", "6h"))])
 def test_no_question_of_many_days_is_wider_than_200_days(long_ago, here, market, interval):
     running = long_ago()
 

@@ -40,7 +40,7 @@ def blofin(source, monkeypatch):
         running.append(one)
         monkeypatch.setenv("LAKLAK_BLOFIN_URL", one.url)
         monkeypatch.setenv("LAKLAK_BLOFIN_BUDGET", "max")
-        monkeypatch.setattr(VENUES["blofin"], "quotas", quotas or FAST)
+        monkeypatch.setitem(vars(VENUES["blofin"]), "quotas", quotas or FAST)
         return one
 
     yield start

@@ -165,7 +165,7 @@ def test_a_file_that_gave_nothing_is_refused_though_all_is_summed_anew(issued, c
     assert why_refused(file_of(sealed(said))).startswith(told)
 
 
-@pytest.mark.parametrize("kind", ["sqlite", "influxd", "influxd2"])
+@pytest.mark.parametrize("kind", ["sqlite", "influxd", pytest.param("influxd2", marks=pytest.mark.long)])
 def test_the_files_of_a_run_are_named_and_a_copy_knows_them_too(kind, archive, here, request, monkeypatch):
     running = archive()
     store = "candles.db"

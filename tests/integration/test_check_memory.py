@@ -38,7 +38,7 @@ def real(monkeypatch):
         yield one
 
 
-@pytest.fixture(params=["sqlite", "influxdb", "influxdb2"])
+@pytest.fixture(params=["sqlite", "influxdb", pytest.param("influxdb2", marks=pytest.mark.long)])
 def store(request, monkeypatch):
     if request.param == "sqlite":
         return "candles.db"

@@ -23,7 +23,7 @@ LISTED_MS = END_MS - 20 * HOUR_MS
 SYMBOLS = ("LTCUSDT", "DOTUSDT", "AVAXUSDT")
 
 
-@pytest.fixture(params=["sqlite", "influxdb", "influxdb2"])
+@pytest.fixture(params=["sqlite", "influxdb", pytest.param("influxdb2", marks=pytest.mark.long)])
 def where(request, monkeypatch):
     if request.param == "sqlite":
         return "candles.db"

@@ -20,7 +20,7 @@ FORMATS = ("csv", "parquet", "feather", "lp")
 NAMES = ("open", "high", "low", "close", "volume")
 
 
-@pytest.fixture(params=["sqlite", "influxdb", "influxdb2"])
+@pytest.fixture(params=["sqlite", "influxdb", pytest.param("influxdb2", marks=pytest.mark.long)])
 def where(request, monkeypatch):
     """A place for a store: as a program names it, and as it is typed."""
     if request.param == "sqlite":

@@ -42,7 +42,7 @@ RECORDED = Path(__file__).parents[1] / "recorded"
 ALWAYS = TimeRange(0, 1 << 50)
 
 
-@pytest.fixture(params=["sqlite", "influxdb", "influxdb2"])
+@pytest.fixture(params=["sqlite", "influxdb", pytest.param("influxdb2", marks=pytest.mark.long)])
 def where(request, monkeypatch):
     """A place for a store: as a program names it, and as it is typed."""
     if request.param == "sqlite":

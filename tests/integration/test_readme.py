@@ -344,7 +344,8 @@ def test_what_a_day_a_week_and_a_month_take_of_each_venue_is_what_its_quotas_and
             times = " | ".join(duration_text(seconds_of(venue, days, page)) for days in (1, 7, 30))
             rows.append(f"| `{name}` | {page:,} | {times} |\n")
 
-    assert "".join(rows) in README
+    # Tests that take a venue away for a while put it back as the last one.
+    assert [row for row in rows if row not in README] == []
 
 
 def test_a_program_of_the_readme_does_what_it_says(archive, here, capfd):

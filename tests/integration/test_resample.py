@@ -28,7 +28,7 @@ from laklak.tasks.timing import Timing
 FIVE, HOUR = "binance:BTCUSDT:5m", "binance:BTCUSDT:1h"
 
 
-@pytest.fixture(params=["sqlite", "influxdb", "influxdb2"])
+@pytest.fixture(params=["sqlite", "influxdb", pytest.param("influxdb2", marks=pytest.mark.long)])
 def where(request, monkeypatch):
     """A place for a store: as a program names it, and as it is typed."""
     if request.param == "sqlite":

@@ -14,7 +14,7 @@ import laklak as library
 AAA, BBB = "binance:AAAUSDT:1m", "binance:BBBUSDT:1m"
 
 
-@pytest.fixture(params=["sqlite", "influxdb", "influxdb2"])
+@pytest.fixture(params=["sqlite", "influxdb", pytest.param("influxdb2", marks=pytest.mark.long)])
 def where(request, monkeypatch):
     if request.param == "sqlite":
         return "candles.db"

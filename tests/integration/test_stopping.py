@@ -156,7 +156,9 @@ def test_no_more_than_64_chunks_are_taken_and_not_stored(venue, laklak, sql):
 # The first module after signals were blocked, the one that reads the words, and two of the many that come when signals
 # are answered. Before, Python itself answers.
 @pytest.mark.parametrize("module", ["laklak.tasks.process", "typer", "aiohttp", "laklak.engine"])
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("number", "status"), [(signal.SIGINT, 130), pytest.param(signal.SIGTERM, 143, marks=pytest.mark.long)]
+)
 def test_a_signal_while_the_program_starts_is_answered_like_any_other(number, status, module, venue, laklak, check_sum):
     running = venue()
     process = laklak.start(*WORDS, "--json", first=halting_at(module, "halted"), fresh=True)

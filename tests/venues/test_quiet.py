@@ -48,7 +48,7 @@ def register(monkeypatch):
     return put
 
 
-@pytest.fixture(params=["sqlite", "influxd", "influxd2"])
+@pytest.fixture(params=["sqlite", "influxd", pytest.param("influxd2", marks=pytest.mark.long)])
 def store(request, monkeypatch):
     """Give the address of a store that is empty."""
     if request.param == "sqlite":

@@ -149,7 +149,7 @@ def test_every_kind_of_fault_of_the_archive_is_tried_here():
     assert {words.partition(":")[0] for words in OUTCOMES} == set(ARCHIVE_KINDS)
 
 
-@pytest.mark.parametrize("seed", [13, 25])
+@pytest.mark.parametrize("seed", [13, pytest.param(25, marks=pytest.mark.long)])
 def test_many_faults_together_change_no_row(seed, archive, stored, truth, recorded):
     faults = [
         Fault("archive-missing", 0.2),
@@ -167,7 +167,7 @@ def test_many_faults_together_change_no_row(seed, archive, stored, truth, record
     assert stored() == truth(recorded.symbols)
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.long)])
 def test_everything_that_can_be_wrong_with_files_at_once_changes_no_row(seed, archive, recorded, timing, stored, truth):
     timing(backoff_most_s=0.0)
     faults = [Fault(kind, 0.04, detail="0.05s" if kind == "archive-slow" else None) for kind in ARCHIVE_KINDS]

@@ -226,7 +226,9 @@ def wait_for_files(running, count):
         time.sleep(0.005)
 
 
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("number", "status"), [(signal.SIGINT, 130), pytest.param(signal.SIGTERM, 143, marks=pytest.mark.long)]
+)
 def test_a_signal_in_the_middle_of_files_keeps_what_is_there(
     number, status, archive, laklak, check_sum, recorded, stored, truth
 ):

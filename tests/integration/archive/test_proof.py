@@ -272,7 +272,7 @@ def test_a_row_that_is_garbled_in_the_file_alone_leaves_the_hole_with_what_it_sa
 # Every store
 
 
-@pytest.mark.parametrize("server", ["influxd", "influxd2"])
+@pytest.mark.parametrize("server", ["influxd", pytest.param("influxd2", marks=pytest.mark.long)])
 def test_on_influxdb_holes_are_held_against_files_likewise(server, lying, request, monkeypatch):
     server = request.getfixturevalue(server)
     if server.__class__.__name__ == "Influxd2":

@@ -103,7 +103,7 @@ def test_a_region_that_is_refused_at_the_end_does_not_keep_files_from_being_aske
     assert account(summary) == (0, 90, 0, 0)
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.long)])
 def test_whatever_fails_every_run_ends_and_adds_up_and_in_the_end_both_sources_are_stored(
     seed, lying, check_sum, stored, timing
 ):

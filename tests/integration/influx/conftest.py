@@ -1,8 +1,7 @@
 """A place of its own for each test, a database or a bucket, on the real servers that all tests share.
 
-`place` is a database of InfluxDB 1.x and then a bucket of 2.x: what both do the same is tested once for both. Where the
-subject is what laklak does with any store of this kind, `some_place` is the database every day and the bucket in
-`make test-all`: how both are read and written is for tests/stores, every day for both.
+`place` is a database of InfluxDB 1.x, and in `make test-all` a bucket of 2.x as well: how both are read and written is
+for tests/stores, every day for both. `any_place` is one of each every day, for the tests that all else stands on.
 """
 
 from __future__ import annotations
@@ -36,20 +35,20 @@ def bucket(influxd2: Influxd2, monkeypatch: pytest.MonkeyPatch) -> Bucket:
 
 
 @pytest.fixture(params=["database", "bucket"])
-def place(request: pytest.FixtureRequest) -> Database | Bucket:
+def any_place(request: pytest.FixtureRequest) -> Database | Bucket:
     made = request.getfixturevalue(request.param)
     assert isinstance(made, Database | Bucket)
     return made
 
 
 @pytest.fixture(params=["database", pytest.param("bucket", marks=pytest.mark.long)])
-def some_place(request: pytest.FixtureRequest) -> Database | Bucket:
+def place(request: pytest.FixtureRequest) -> Database | Bucket:
     made = request.getfixturevalue(request.param)
     assert isinstance(made, Database | Bucket)
     return made
 
 
-@pytest.fixture(params=["own_influxd", "own_influxd2"])
+@pytest.fixture(params=["own_influxd", pytest.param("own_influxd2", marks=pytest.mark.long)])
 def own_place(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Database | Bucket:
     """A place that does not exist yet on a server of the test's own."""
     server = request.getfixturevalue(request.param)()

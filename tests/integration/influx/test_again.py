@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import pytest
 from lying_venue import MINUTE_MS, LyingVenue, ms, values
 
 DAY_MS = 1440 * MINUTE_MS
 END_MS = 1_772_323_200_000  # 2026-03-01T00:00Z
 NOON_MS = END_MS - DAY_MS // 2
 KEY = "binance_ohlc,exchange=binance,symbol=LTCUSDT,timeframe=1m"
-
-
-@pytest.fixture
-def place(some_place):
-    return some_place
 
 
 def test_a_refetch_writes_only_what_is_not_there_as_it_is(venue, place, backfill, truth, check_sum):

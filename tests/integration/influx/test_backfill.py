@@ -24,17 +24,17 @@ NOON_MS = END_MS - DAY_MS // 2
 
 
 @pytest.mark.parametrize("gzip", ["off", pytest.param("on", marks=pytest.mark.long)])
-def test_every_recorded_candle_is_stored_bit_for_bit(venue, laklak, place, truth, check_sum, recorded, gzip):
+def test_every_recorded_candle_is_stored_bit_for_bit(venue, laklak, any_place, truth, check_sum, recorded, gzip):
     venue()
-    words = ("backfill", *recorded.symbols, "--days", "4", "--store", place.url, "--json")
+    words = ("backfill", *recorded.symbols, "--days", "4", "--store", any_place.url, "--json")
     ended = laklak(*words, LAKLAK_INFLUXDB_GZIP=gzip)
     assert ended.exit == 0, ended.err
     answer = check_sum(ended.json)
     assert answer["complete"]
     assert answer["written"] == answer["wanted"] == 7 * 4 * 1440
-    told = place.url.replace("://", "://:***@") if place.secret else place.url
+    told = any_place.url.replace("://", "://:***@") if any_place.secret else any_place.url
     assert (answer["store"], answer["dead_letter"]) == (told, None)
-    assert place.candles() == truth(recorded.symbols)
+    assert any_place.candles() == truth(recorded.symbols)
     assert not Path("laklak-dead-letter.lp").exists()
 
 
@@ -158,7 +158,7 @@ def test_refetch_overwrites_half_made_candles(venue, place, backfill, truth):
     assert place.candles() == truth(["LTCUSDT"], END_MS - DAY_MS)
 
 
-def test_symbols_of_any_letters_go_through_the_whole_chain(venue, laklak, here, recorded, place, truth):
+def test_symbols_of_any_letters_go_through_the_whole_chain(venue, laklak, here, recorded, any_place, truth):
     names = ["币安人生USDT", "^GSPC", "BTC=F", "BRK.B", "A-B+C&D#E%20?${x}"]
     rows = recorded.oldest("LTCUSDT", END_MS - DAY_MS, END_MS, 3)
 
@@ -172,16 +172,16 @@ def test_symbols_of_any_letters_go_through_the_whole_chain(venue, laklak, here, 
         return None
 
     venue(script=script)
-    span = ("--start", "2026-02-28", "--end", "2026-02-28T00:03", "--store", place.url)
+    span = ("--start", "2026-02-28", "--end", "2026-02-28T00:03", "--store", any_place.url)
     ended = laklak("backfill", *names, *span, LC_ALL="C")
     assert ended.exit == 0, ended.err
     values = truth(["LTCUSDT"], END_MS - DAY_MS, END_MS - DAY_MS + 3 * MINUTE_MS)
-    assert place.candles() == {(name, key[1]): candle for name in names for key, candle in values.items()}
+    assert any_place.candles() == {(name, key[1]): candle for name in names for key, candle in values.items()}
     assert here("backfill", *names, *span, "--json").json["stored_before"] == 3 * len(names)
     for name in names:
-        shown = here("show", f"binance:{name}:1m", "--store", place.url)
+        shown = here("show", f"binance:{name}:1m", "--store", any_place.url)
         assert (shown.exit, shown.out.count("\n")) == (0, 1 + 1 + 3)
-        assert library.read_candles(place.url, f"binance:{name}:1m").height == 3
+        assert library.read_candles(any_place.url, f"binance:{name}:1m").height == 3
 
 
 # Reading

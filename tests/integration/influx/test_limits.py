@@ -22,11 +22,6 @@ SYMBOLS = ("LTCUSDT", "DOTUSDT", "AVAXUSDT")
 
 
 @pytest.fixture
-def place(some_place):
-    return some_place
-
-
-@pytest.fixture
 def forgetful(place) -> Database | Bucket:
     """A place that keeps two days before the end of the recording, and an hour or two to spare, and no more."""
     place.make(keeps_hours=math.ceil((time.time() * 1000 - END_MS) / HOUR_MS) + 48 + 2)

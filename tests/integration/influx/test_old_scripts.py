@@ -16,11 +16,6 @@ KEY = "binance_ohlc,exchange=binance,symbol={symbol},timeframe=1m"
 FIELDS = ("open", "high", "low", "close", "volume")
 
 
-@pytest.fixture
-def place(some_place):
-    return some_place
-
-
 def lines(symbol, times_ms, truth, fields=FIELDS, *, key=KEY):
     """Lines as an old script would write them: some of the fields of the candle that the venue has."""
     made = []

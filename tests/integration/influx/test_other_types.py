@@ -16,11 +16,6 @@ WORDS = ("backfill", "LTCUSDT", "--days", "4", "--json", "--store")
 
 
 @pytest.fixture
-def place(some_place):
-    return some_place
-
-
-@pytest.fixture
 def spoilt(place):
     """A place in which another program has kept text on the second of four days."""
     place.make_with_days()

@@ -12,11 +12,6 @@ TAGS = "binance_ohlc,exchange=binance,symbol=LTCUSDT,timeframe=1m"
 
 
 @pytest.fixture
-def place(some_place):
-    return some_place
-
-
-@pytest.fixture
 def filled(venue, here, place):
     """Three recorded days of a symbol."""
     venue()

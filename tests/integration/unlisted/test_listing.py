@@ -154,7 +154,7 @@ def test_a_look_names_what_is_odd_with_a_symbol_of_the_list(lying, here):
     assert any('AAAUSDT has the onboardDate "soon"' in text for text in texts)
 
 
-@pytest.mark.parametrize("version", [1, 2])
+@pytest.mark.parametrize("version", [1, pytest.param(2, marks=pytest.mark.long)])
 def test_influxdb_remembers_it_too(version, lying, here, request, check_sum, monkeypatch):
     """With a listing of a thousand names, which is one text in one field."""
     store = request.getfixturevalue("influxd" if version == 1 else "influxd2").url("unlisted")

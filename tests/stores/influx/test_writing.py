@@ -99,8 +99,7 @@ def hole(minute):
     return Absence.at(MINUTE, START + minute * MINUTE_MS, "hole", START + DAY_MS, "two complete answers lack it")
 
 
-@pytest.mark.parametrize("packed", [False, True])
-@pytest.mark.parametrize("lines", [1, 7, 5000])
+@pytest.mark.parametrize(("lines", "packed"), [(1, False), (7, True), (5000, False), (5000, True)])
 def test_all_is_stored_whatever_the_batches(use, deliver, packed, lines):
     deliveries = [deliver(Series.parse(f"binance:S{i}:1m"), 90 + i, seed=i) for i in range(4)]
 
