@@ -104,7 +104,7 @@ def backfill(
 
     rhythm = None
     if again is not None:
-        from laklak.cli.every import repeat, rhythm_of
+        from laklak.cli.every import check_store, repeat, rhythm_of
 
         rhythm = rhythm_of(again, dry_run=dry_run, refetch=refetch, forget_ban=forget_ban)
     settings = settings_of({**flags, "config": config})
@@ -114,6 +114,8 @@ def backfill(
     elif quiet:
         job = ("backfill", settings.store, settings.interval.name, *_told_of(symbols, settings.assets, every, quote))
         told = ToldBook(settings.state_dir, [str(working_folder()), *job])
+    if rhythm is not None:
+        check_store(settings.store_access)
     terminal = Terminal(quiet=quiet, progress=not no_progress, told=told)
     start_log("backfill", settings, terminal, verbose=verbose)
     make = partial(

@@ -13,12 +13,13 @@ from laklak.cli.service import ServiceManager
 from laklak.cli.terminal import say_error, tell
 from laklak.cli.work import is_young, print_json, signals
 from laklak.engine import Backfill
-from laklak.errors import LaklakError, UsageError
+from laklak.errors import LaklakError, StoreUnavailable, UsageError
 from laklak.report.progress import Report
 from laklak.report.status import status_line
 from laklak.report.summary import Summary, summarise
 from laklak.report.words import outcome_lines, turn_line
 from laklak.settings.times import parse_duration
+from laklak.stores import open_store
 from laklak.tasks.groups import task_group
 from laklak.tasks.process import ignore_signals, run_loop
 from laklak.tasks.stopping import Stopper
@@ -27,6 +28,7 @@ from laklak.tasks.turns import Rhythm, take_turns
 if TYPE_CHECKING:
     from laklak.cli.terminal import Terminal
     from laklak.settings.order import Order
+    from laklak.stores.access import StoreAccess
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +48,14 @@ def rhythm_of(text: str, **excluded: bool) -> Rhythm:
     if every_s < SHORTEST_S:
         raise UsageError(f"--every {text} is too often", hint=f"{SHORTEST_S:g}s is the shortest; 30m is usual")
     return Rhythm(every_s)
+
+
+def check_store(access: StoreAccess) -> None:
+    """UsageError if no store is spelled like that: it will not come up one day, as a server or a disk may."""
+    try:
+        open_store(access)
+    except StoreUnavailable as exc:
+        raise UsageError(str(exc), hint=exc.hint) from exc
 
 
 class Repeated:

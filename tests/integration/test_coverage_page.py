@@ -219,3 +219,17 @@ def test_a_browser_draws_it_opens_a_day_and_runs_nothing_of_what_a_store_holds(p
     assert f"{HOSTILE}; noted" in text
     # As text: there is no such element.
     assert "<img" not in shown
+
+
+@needs_chromium
+def test_a_page_of_a_few_days_has_room_for_their_date_and_says_where_there_is_nothing(tmp_path):
+    span = TimeRange(START_MS, START_MS + DAY * MINUTE_MS)
+    one = judge(Series.parse(BTC), span, span, Presence(DAY, (), ()), Known(None, None, 0), 2000)
+    report = CoverageReport("a store", {"binance": span.end_ms}, (one,))
+    write_page(Path("page.html"), page_of(report, (), good=99.5, warn=97, written_ms=START_MS))
+
+    shown = shown_by_chromium("page.html", "", tmp_path)
+
+    assert int(re.search(r'<canvas id="days"[^>]*style="width: ([0-9]+)px', shown)[1]) >= 72
+    for table in ("evidence", "runs"):
+        assert f'<table id="{table}"><caption>none</caption></table>' in shown

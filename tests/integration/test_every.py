@@ -176,6 +176,8 @@ def test_a_lookback_that_is_none_is_told_in_one_line(here, words):
         ("NOPEUSDT", "--days", "1", "--every", "30m"),
         ("LTCUSDT", "--every", "30m"),
         ("LTCUSDT", "--days", "1", "--every", "4s"),
+        ("LTCUSDT", "--days", "1", "--every", "30m", "--store", "mysql://host/candles"),
+        ("LTCUSDT", "--days", "1", "--every", "30m", "--store", "influxdb://host"),
         ("LTCUSDT", "--days", "1", "--every", "30m", "--refetch"),
         ("LTCUSDT", "--days", "1", "--every", "30m", "--dry-run"),
         ("LTCUSDT", "--days", "1", "--every", "30m", "--forget-ban"),
