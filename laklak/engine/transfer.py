@@ -1,7 +1,7 @@
-"""One transfer from its first line to its last: open source and destination, plan, read and write side by side, report.
+"""One transfer: open source and destination, plan, read and write side by side, report.
 
 A few readers give the parcels of a Flow: work -> source -> delivery. The destination is locked like for a backfill; the
-source is only read, and may be written to meanwhile.
+source is only read, and other programs may write to it meanwhile.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ class Transfer(Run, Generic[Kind]):
         return open_store(self.job.destination)
 
     async def run(self) -> Kind:
-        """Do the job. Raises LaklakError when it cannot start; once candles move, the summary says what happened."""
+        """Do the job. LaklakError if it cannot start; once candles move, the summary says what happened."""
         source, destination, words = self._source, self._destination, self.job.words
         read = [] if source.store is None else [source.store]
         for store in read:
@@ -120,7 +120,7 @@ class Transfer(Run, Generic[Kind]):
         )
 
     def closed(self, error: LaklakError) -> Kind:
-        """The account of a transfer that could not start."""
+        """The summary of a transfer that could not start."""
         return summarise_copy(self.report, error=error, kind=self.job.summary)
 
     # Before anything moves
@@ -128,7 +128,7 @@ class Transfer(Run, Generic[Kind]):
     async def _fill(self, offered: Mapping[Series, TimeRange], free_bytes: int | None) -> None:
         source, destination, job, words = self._source, self._destination, self.job, self.job.words
         with destination.exclusive():
-            # Not before: a run that held the destination until now may have left something in it.
+            # Not before: the run that held the destination until now may have left something in it.
             unsure = UnsureBook(job.state_dir, destination.identity, self._observer.warn)
             with self.stopper.interruptible():
                 present, given = await destination.origin(), await source.origin()
@@ -157,7 +157,7 @@ class Transfer(Run, Generic[Kind]):
             await self._move(unsure)
 
     def _kept(self, offered: Mapping[Series, TimeRange]) -> Mapping[Series, TimeRange]:
-        """The spans without what the destination's retention would drop; StoreUnavailable where that is not allowed."""
+        """The spans, without what the destination's retention would drop. StoreUnavailable unless that is allowed."""
         destination = self._destination
         kept: dict[Series, TimeRange] = {}
         for series, span in offered.items():
@@ -216,7 +216,7 @@ class Transfer(Run, Generic[Kind]):
         plans = await each(spans.items(), plan, self._observer.note)
         there.tell()
         if source.store is not None:
-            # A file may not have what is not whole here.
+            # Files may lack what is not whole here.
             here.tell()
         self._plans = {Ledger(one): one for one in plans}
         for ledger in self._plans:
@@ -249,14 +249,14 @@ class Transfer(Run, Generic[Kind]):
             for _ in range(READERS):
                 readers.start_soon(self._read, flow, work, send.clone())
 
-        # Room for what the readers hold: they wait while the destination is busy with more than that.
+        # A parcel for each reader: they wait while the destination has more to write.
         await flow.run(READERS, Watch((), self.report, self._observer, lambda feed, error: None), start)
         await self._carry_knowledge(flow)
-        # What was unsure of the series that are whole now is forgotten, where candles were written for it.
+        # Forget what was unsure of a series that is whole now, where candles were written.
         unsure.settle((plan.series, plan.candles) for ledger, plan in self._plans.items() if ledger.got_all)
 
     async def _carry_knowledge(self, flow: Flow) -> None:
-        """Tell the destination of the stretches without candles, what it holds beats them, and of bulk files."""
+        """Give the destination the stretches without candles, which what it holds beats, and the bulk files."""
         deliveries = [
             Delivery(plan.series, None, plan.stretches, files=plan.files)
             for plan in self._plans.values()
@@ -286,7 +286,7 @@ class Transfer(Run, Generic[Kind]):
                 flow.end(exc)
 
     async def _delivery(self, plan: TransferPlan, work: Work, given: Given) -> Delivery:
-        """What of it is to be stored: of what is held already, only what differs."""
+        """The delivery of what the source gave; of candles that the destination holds, only those that differ."""
         verb, series, candles = self.job.words.verb, work.series, given.candles
         told: Sequence[Revision] = ()
         if work.held:
@@ -302,14 +302,14 @@ class Transfer(Run, Generic[Kind]):
             there = {repr(one) for one in await self._destination.revisions(series, work.range)}
             told = [*(one for one in given.revisions if repr(one) not in there), *told]
         if not isinstance(candles, StoredCandles):
-            # Texts take more room than what the destination makes of them; the floats of a store take less.
+            # Texts take more room than the destination's own form; the floats of a store take less.
             candles = await to_thread.run_sync(self._destination.pack, candles)
         stored = candles if len(candles) else None
         source = carried(given.known, given_by(verb, candles.open_times, series.interval, self._started_ms))
         return Delivery(series, stored, given.absences, corrected, told, source)
 
     async def _replaced(self, plan: TransferPlan, candles: Candles) -> Sequence[Revision]:
-        """The stored candles in whose place these come, which have other values."""
+        """The stored candles that these replace because their values differ."""
         if not len(candles):
             return ()
         destination, words, series = self._destination, self.job.words, plan.series
@@ -327,7 +327,7 @@ class Transfer(Run, Generic[Kind]):
 
 
 async def _check_made(destination: Store, series: Series) -> None:
-    """UsageError where candles that are made would stand among the venue's own."""
+    """UsageError if made candles would stand among the venue's own."""
     known = await destination.provenance(series, ALWAYS)
     if own := [one.source for one in known if one.source in _OF_THE_VENUE]:
         raise UsageError(

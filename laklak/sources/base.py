@@ -1,10 +1,9 @@
 """What gives candles that exist already: another store, files, longer candles made of stored ones.
 
-A venue's questions are no such work: an answer changes what is asked next (second questions, the ends of a series,
-files in place of pages), and each pays, pauses and may end its venue alone, while what a source here has is looked at
-beforehand and asked for once, and its failure ends the run.  So Feed and FileReader keep forms of their own
-(laklak.sources.venue, laklak.sources.archive): one protocol for both would mostly have members that one side leaves
-empty.
+A venue is no such source. Its answers change what is asked next (second questions, the ends of a series, files in place
+of pages), and each venue pays, pauses and may end alone. A source here is looked through first and asked for each piece
+once, and its failure ends the run. So Feed and FileReader keep their own forms (laklak.sources.venue,
+laklak.sources.archive): in one protocol for both, each side would leave most members empty.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ from laklak.tasks.stopping import Stopper
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """The series that a source gives, with the range of each; of those in `lacking` it was asked in vain."""
+    """The series that a source gives, with their ranges; those in `lacking` it does not have."""
 
     spans: Mapping[Series, TimeRange]
     lacking: Sequence[FailedSeries] = ()
@@ -43,9 +42,10 @@ class Offer:
 class Stock:
     """What a source has of a range, on the grid, in order and disjoint: `absences` are holes and rejects.
 
-    Of `missing` candles it knows nothing, and its venue may have them. `stretches` without candles are carried whole.
-    `strays` and what is `not_whole` are told and not given, of the series `of` where candles are made of that. `files`:
-    the bulk files that it was filled from.
+    It knows nothing about `missing` candles, which its venue may have. `stretches` without candles are carried whole.
+    `strays` and candles that are `not_whole` are told, not given; they are of the series `of` if candles are made of
+    that.
+    `files`: the bulk files that filled it.
     """
 
     candles: Sequence[TimeRange]
@@ -60,10 +60,9 @@ class Stock:
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What a source is asked for at once: `candles` and `absences` in `range` are wanted. No minute is in two of them.
+    """What a source is asked for at once: the `candles` and `absences` wanted in `range`. No two works share a minute.
 
-    What is `held` by the destination is given too, to be compared. `number`: of several parts of the source, the one
-    that has it.
+    Candles that the destination has `held` are given too, to be compared. `number`: the part of the source that has it.
     """
 
     series: Series
@@ -76,10 +75,10 @@ class Work:
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """What a source gave of some work, or of a part of it. `known`: who gave the candles to the source.
-    `revisions`: what they have taken the place of there.
+    """What a source gave for some work, or for a part of it.
 
-    `lacking`: why so many candles are not given, as an account has it: reason, number, words.
+    `known`: who gave the candles to the source. `revisions`: what they replaced there. `lacking`: why candles are not
+    given, as an account has it: reason, number, words.
     """
 
     candles: Candles
@@ -93,21 +92,21 @@ class Given:
 class TransferPlan(SeriesPlan):
     """A series on its way. `stored`, `holes` and `rejected` are at the destination, `wanted` spans what the source has.
 
-    `missing` is `candles` and `absences` together, without what is `blocked` at the destination. What the source does
-    not have in `wanted` is `absent`, `source_missing` of it because the source itself lacks it.
+    `missing` is `candles` and `absences` together, without what is `blocked` at the destination. `absent` is what the
+    source does not have in `wanted`; `source_missing` of it the source itself lacks.
     """
 
     candles: tuple[TimeRange, ...]
     absences: tuple[TimeRange, ...]
     source_missing: int
     of: Series | None = None
-    """Of which its candles are made, if they are made."""
+    """The series that its candles are made of, if they are made."""
     held: tuple[TimeRange, ...] = ()
     """Candles that both have."""
     stretches: tuple[Absence, ...] = ()
     """Stretches without candles that the source knows and the destination does not."""
     files: tuple[provenance.BulkFile, ...] = ()
-    """Bulk files that the source was filled from, of which the destination knows none of the same time."""
+    """Bulk files that filled the source, for times of which the destination knows no file."""
 
 
 def plan_transfer(
@@ -119,11 +118,10 @@ def plan_transfer(
     stretches: Sequence[Absence] = (),
     files: Sequence[provenance.BulkFile] = (),
 ) -> TransferPlan:
-    """Hold what a source has of `span`, a range on the grid, against what the destination has.
+    """Compare what a source has of `span`, a range on the grid, with what the destination has.
 
-    A candle is wanted where none is stored, a hole or reject where nothing at all is known: stored beats hole, on both
-    sides.  The destination takes no candle in the ranges that are `closed`, which are on the grid, in order and
-    disjoint.
+    A candle is wanted if none is stored, a hole or reject if nothing is known: stored beats hole, on both sides. The
+    destination takes no candle in the `closed` ranges, which are on the grid, in order and disjoint.
     """
     interval = series.interval
     offered = union([*stock.candles, *stock.absences])
@@ -132,7 +130,7 @@ def plan_transfer(
     absences = overlap(destination.missing, stock.absences)
     stored = without(span, not_stored)
     rejected = union(one.span for one in destination.absences if one.kind == "rejected")
-    # What is known to be absent here in whatever other way is as good as a hole.
+    # What is known to be absent here for another reason is as good as a hole.
     holes = union(one.span for one in destination.absences if one.kind != "rejected")
     return TransferPlan(
         series=series,
@@ -156,42 +154,42 @@ def plan_transfer(
 
 
 class Source(Protocol):
-    """Whoever gives the candles of a transfer: asked for its offer, then series by series and work by work.
+    """Gives the candles of a transfer: asked for its offer, then series by series and work by work.
 
-    It only reads, and acts on nothing but what it reads: plans, accounts and the destination are the engine's.
+    It only reads, and acts on nothing else: plans, accounts and the destination are the engine's.
     """
 
     store: Store | None = None
-    """The store that it reads, if it reads one; entered by the engine before anything is asked."""
+    """The store that it reads, if any; the engine enters it before asking anything."""
 
     async def offer(self) -> Offer:
-        """What it gives of what the job names; UsageError where that is nothing that there is."""
+        """Return what it gives of the series that the job names. UsageError if there is nothing."""
         ...
 
     async def origin(self) -> Origin | None:
-        """Whether its candles are real, as far as it knows."""
+        """Return whether its candles are real or simulated; None if unknown."""
         return None if self.store is None else await self.store.origin()
 
     async def stock(self, series: Series, span: TimeRange) -> Stock:
-        """What it has of an offered series in `span`, a range on the grid."""
+        """Return what it has of an offered series in `span`, a range on the grid."""
         ...
 
     def work(self, plan: TransferPlan) -> Iterator[Work]:
-        """Cut what is wanted of a series into what is asked for at once, oldest first."""
+        """Cut what is wanted of a series into works, oldest first."""
         ...
 
     def get(self, work: Work) -> AsyncGenerator[Given]:
-        """Give it, in parts where it is much. Raises LaklakError where the source fails; ends early on a stop."""
+        """Yield the candles, in parts if they are many. LaklakError if the source fails; ends early on a stop."""
         ...
 
     def figures(self) -> Mapping[str, Any]:
-        """What the summary tells beside the account."""
+        """Return what the summary tells beside the account."""
         return {}
 
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """How a job is said, and noted: `verb` is the provenance of its candles. `{}` in a text is the source."""
+    """A job in words: `verb` also names the provenance of its candles. `{}` in a text is the source."""
 
     verb: provenance.Source
     done: str
@@ -204,9 +202,9 @@ class Words:
     same_hint: str = ""
     mixed: str = "; {} has"
     replaces: Why = "refetch"
-    """Why held candles with other values are replaced; `remade` ones only where the same command has written them."""
+    """Why held candles with other values are replaced; `remade`: only those that the same command has written."""
     stay: str = ""
-    """Said of the others, with what they are made of."""
+    """The words about the others, with what they are made of."""
     keep: str = "use --within-retention to leave that out, or a destination that keeps candles for longer"
 
 
@@ -214,8 +212,8 @@ class Words:
 class TransferJob(ABC, Generic[Kind]):
     """Candles from a source into the store `destination`.
 
-    `force` also mixes real and simulated candles, `other_address` those of a venue that came from different addresses.
-    `state_dir`: where it is remembered what a full server was sent.
+    `force` also mixes real and simulated candles, `other_address` those of a venue from different addresses.
+    `state_dir` has the note of what a full server was sent.
     """
 
     destination: StoreAccess
@@ -226,18 +224,18 @@ class TransferJob(ABC, Generic[Kind]):
 
     words: ClassVar[Words]
     untold: ClassVar[Origin | None] = None
-    """What candles are taken for where neither side knows whether they are real."""
+    """The origin of candles if neither side knows whether they are real."""
 
     @property
     @abstractmethod
     def summary(self) -> type[Kind]:
-        """What its summary is."""
+        """The type of its summary."""
 
     @property
     @abstractmethod
     def source_shown(self) -> str:
-        """The source as it may be shown before it is opened."""
+        """The source for people, before it is opened."""
 
     @abstractmethod
     def begin(self, observer: Observer, stopper: Stopper) -> Source:
-        """The source of this job, not yet entered; raises StoreUnavailable where its spelling is none of a store."""
+        """The source of this job, not yet entered. StoreUnavailable if its text names no store."""

@@ -1,4 +1,4 @@
-"""Files of a user as a source: what each of them gives, and what of several that have the same the first one gives."""
+"""A user's files as a source: of candles that several files have, the first file gives them."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ from laklak.tasks.stopping import Stopper
 from laklak.text import counted, duration_text, size_text, some_of
 
 _TOLD_FROM_BYTES: Final = 50_000_000
-"""Larger files take so long to be looked through that whoever waits is told."""
+"""Looking through a larger file takes long enough to tell the user."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImportJob(TransferJob[ImportSummary]):
-    """`series`: that of all files; None is as they say. `venue`: whose files Binance's are. `replace` stored candles.
+    """`series`: that of all files; None: as they say. `venue`: who published Binance's. `replace` stored candles.
 
-    `columns`: what ours are called in the files, where that is something else. `precision`: what the times of line
-    protocol are in. `force` also takes what look_through takes with it.
+    `columns`: the files' names of our columns, where they differ. `precision`: the unit of line protocol's times.
+    `force` also takes what look_through takes with it.
     """
 
     files: tuple[Path, ...]
@@ -67,18 +67,18 @@ class ImportJob(TransferJob[ImportSummary]):
 
 
 class FileSource(Source):
-    """Candles of files, page by page; a candle of a file takes the place of a hole."""
+    """Candles of files, page by page; a candle of a file replaces a hole."""
 
     def __init__(self, job: ImportJob, observer: Observer, stopper: Stopper) -> None:
         self._job = job
         self._observer = observer
         self._stopper = stopper
         self._now_ms = time.time_ns() // 1_000_000
-        # Each with what is taken of it: of what several have, the first one gives it.
+        # Each file with the ranges taken of it: of what several have, the first one gives it.
         self._files: list[tuple[CandleFile, list[TimeRange]]] = []
 
     async def offer(self) -> Offer:
-        """See Source; raises UsageError for a file that is none of candles."""
+        """See Source. UsageError for a file without candles in a known form."""
         job = self._job
         offered: dict[Series, list[TimeRange]] = {}
         doubled = 0
@@ -107,7 +107,7 @@ class FileSource(Source):
         return Offer({one: TimeRange(spans[0].start_ms, spans[-1].end_ms) for one, spans in offered.items()})
 
     async def origin(self) -> Origin | None:
-        """What the files say of their candles; UsageError where they disagree."""
+        """The origin that the files name; UsageError if they disagree."""
         told = {file.origin for file, _ in self._files if file.origin in ("real", "simulated")}
         if len(told) > 1:
             raise UsageError("some of the files hold real candles and some simulated ones", hint="import them apart")
@@ -119,7 +119,7 @@ class FileSource(Source):
         return Stock(overlap([span], union(one for _, own in self._of(series) for one in own)))
 
     def work(self, plan: TransferPlan) -> Iterator[Work]:
-        """What each file has of it, in the order in which they were named."""
+        """What each file gives of the series, in the order in which the files were named."""
         for number, own in self._of(plan.series):
             wanted, held = overlap(own, plan.missing), overlap(own, plan.held) if self._job.replace else []
             if wanted or held:
@@ -138,14 +138,14 @@ class FileSource(Source):
             raise UsageError(f"{file.path} cannot be read any more: {exc.strerror or exc}") from exc
 
     def _of(self, series: Series) -> Iterator[tuple[int, list[TimeRange]]]:
-        """The numbers of the files of a series, and what is taken of each."""
+        """The numbers of a series' files, and the ranges taken of each."""
         for number, (file, own) in enumerate(self._files):
             if file.series == series:
                 yield number, own
 
 
 def _refused(file: CandleFile, page: Checked, wanted: Sequence[TimeRange]) -> list[tuple[str, int, str]]:
-    """Wanted rows that break a rule, and the first of them."""
+    """The number of wanted rows that break a rule, and the first of them."""
     refused = [
         one
         for one in page.refusals

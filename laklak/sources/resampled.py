@@ -1,4 +1,4 @@
-"""Longer candles made of held ones, as a source: what can be made of what, and they themselves."""
+"""Longer candles made of held ones, as a source: what can be made of what, and the candles."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from laklak.tasks.stopping import Stopper
 from laklak.text import some_of
 
 _PART_CANDLES: Final = 250_000
-"""Shorter candles of which a part is made, at most; they are read in smaller batches."""
+"""The most shorter candles that a part is made of; they are read in smaller batches."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResampleJob(StoreJob[ResampleSummary]):
-    """`intervals` to make; `series` (empty is all, of `interval` if that is given) are those of which they are made.
+    """`intervals` to make of `series`; of all series (of `interval`, if given) if that is empty.
 
-    Candles that open from `start_ms` to `end_ms`, or in so many `days` before the end; else as far as there are some.
+    Candles that open from `start_ms` to `end_ms`, or in the `days` before the end; otherwise all.
     """
 
     intervals: tuple[Interval, ...]
@@ -59,7 +59,7 @@ class ResampleJob(StoreJob[ResampleSummary]):
         return MadeSource(self, observer)
 
     def span_of(self, held: TimeRange, interval: Interval) -> TimeRange:
-        """What is asked for of a series to make, whose shorter candles are `held`; may be empty."""
+        """The range asked for of a longer series, whose shorter candles are `held`; may be empty."""
         end_ms = held.end_ms if self.end_ms is None else self.end_ms
         start_ms = end_ms - self.days * DAY_MS if self.days is not None else self.start_ms
         whole = around(held, interval)
@@ -70,7 +70,7 @@ class ResampleJob(StoreJob[ResampleSummary]):
 
 
 class MadeSource(Source):
-    """Longer candles, made on the way of what a store holds: of whole buckets alone."""
+    """Longer candles, made on the way from what a store holds, of whole buckets alone."""
 
     store: Store
 
@@ -84,7 +84,7 @@ class MadeSource(Source):
         self._holes: dict[Series, Mapping[int, Absence]] = {}
 
     async def offer(self) -> Offer:
-        """See Source; what opens in the time that is asked for."""
+        """See Source: the candles that open in the time asked for."""
         offer, job = await self._held.offer(), self._job
         held = offer.spans
         self._made_of = made_of(held, job)
@@ -92,7 +92,7 @@ class MadeSource(Source):
             lengths = some_of(sorted({str(one.interval) for one in held}))
             raise UsageError(f"{self.store.display} has no candles of {job.interval}", hint=f"it has some of {lengths}")
         for series, of in self._made_of.items():
-            # What has not ended, or begun before the first candle, is no hole.
+            # A bucket that has not ended, or began before the first candle, is no hole.
             length = series.interval
             self._whole[series] = TimeRange(length.ceil(held[of].start_ms), length.floor(held[of].end_ms))
         spans = {series: job.span_of(held[of], series.interval) for series, of in self._made_of.items()}
@@ -120,10 +120,9 @@ class MadeSource(Source):
         )
 
     def work(self, plan: TransferPlan) -> Iterator[Work]:
-        """Cut what is to be made of a series, or made again, into parts of whole buckets, oldest first.
+        """Cut what is to make, or make again, of a series into parts of whole buckets, oldest first.
 
-        Made again rather than looked up: what a person has changed, or what was quiet and is held by now, is in no
-        book.
+        Candles are made again, not looked up: no book has what a person changed, or quiet minutes that are held by now.
         """
         series = plan.series
         page = max(1, _PART_CANDLES * self._made_of[series].interval.ms // series.interval.ms)
@@ -155,9 +154,9 @@ class MadeSource(Source):
 
 
 def made_of(held: Collection[Series], job: ResampleJob) -> dict[Series, Series]:
-    """The series to make, each with that of which it is made: of all that is stored, the shortest candles there are.
+    """The series to make, each with the series it is made of: the shortest candles, if none are named.
 
-    UsageError where that is not clear, or nothing can be made of a series that was chosen.
+    UsageError if that is ambiguous, or nothing can be made of a named series.
     """
     chosen = [one for one in held if job.series or job.interval in (None, one.interval)]
     found: dict[Series, Series] = {}

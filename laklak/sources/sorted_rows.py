@@ -1,7 +1,6 @@
-"""Rows of candles that come in any order, put in order on the disk: a table of SQLite that nobody else sees and that is
-gone with its process.  Memory does not grow with the rows.
+"""Puts rows of candles in order on the disk, in a SQLite table that nobody else sees and that ends with its process.
 
-All of it blocks, and is for a thread.
+Memory does not grow with the rows. All of it blocks: call it in a thread.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from typing import Any, Final
 from laklak.errors import UsageError
 
 Row = tuple[Any, ...]
-"""The number of its series, its open_time, where it stands in the file, and five numbers; None is none, or not told."""
+"""Series number, open_time, place in the file, and five numbers; None for a number that is none, or not told."""
 
 _MAKE: Final = """
     CREATE TABLE candle (series INTEGER, open_time INTEGER, row INTEGER, open REAL, high REAL, low REAL, close REAL,
@@ -39,7 +38,7 @@ _CACHE_KIB: Final = 16_384
 
 
 class Doubled(Exception):
-    """Two rows of one moment: where they stand, and the moment."""
+    """Two rows of one moment: their places, and the moment."""
 
     def __init__(self, row: int, before: int, time_ms: int) -> None:
         super().__init__()
@@ -49,18 +48,18 @@ class Doubled(Exception):
 
 
 class SortedRows:
-    """Add rows, then read them in order. Any thread may, one at a time gets its turn.
+    """Add rows, then read them in order. Any thread may use it; calls take turns.
 
-    `merged`: rows of one moment are one, and of what several of them tell the later one counts.
+    `merged`: rows of one moment become one, in which the later value counts.
     """
 
     def __init__(self, path: Path, *, merged: bool) -> None:
         self._path = path
         self._merged = merged
         self._turn = threading.Lock()
-        # Without a name it is a file that SQLite takes away at once, written when it outgrows the cache.
+        # Without a name it is a temporary file, deleted at once, and written only when it outgrows the cache.
         self._table = sqlite3.connect("", isolation_level=None, check_same_thread=False)
-        # Not at the end of the program, where a thread that was given up may still be at it.
+        # Not at the end of the program, where an abandoned thread may still use it.
         weakref.finalize(self, self._table.close).atexit = False
         for setting in ("journal_mode = OFF", "synchronous = OFF", f"cache_size = -{_CACHE_KIB}"):
             self._table.execute(f"PRAGMA {setting}")
@@ -68,19 +67,19 @@ class SortedRows:
         self._table.execute("BEGIN")
 
     def add(self, rows: Sequence[Row]) -> None:
-        """Take these; Doubled where two are of one moment, after which nothing more is to be added."""
+        """Add rows. Doubled if two are of one moment; add nothing after that."""
         with self._working():
             done = self._table.executemany(_MERGED if self._merged else _AS_IT_IS, rows).rowcount
             if done < len(rows):
                 raise next(self._doubled(rows))
 
     def times(self, series: int, most: int) -> Iterator[Sequence[int]]:
-        """The open_times of a series, rising, at most so many at once."""
+        """The open_times of a series, rising, at most `most` at once."""
         for part in self._parts(_TIMES, series, most):
             yield [time_ms for (time_ms,) in part]
 
     def rows(self, series: int, most: int) -> Iterator[Sequence[Row]]:
-        """Its rows: open_time and five numbers."""
+        """The rows of a series, open_time and five numbers, at most `most` at once."""
         return self._parts(_ROWS, series, most)
 
     def _parts(self, query: str, series: int, most: int) -> Iterator[Sequence[Row]]:

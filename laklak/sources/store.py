@@ -32,12 +32,12 @@ from laklak.tasks.stopping import Stopper
 from laklak.text import mask_url, some_of
 
 PART_MINUTES: Final = 50_000
-"""Minutes read at once, at most: 2.4 MB, and one query of a server."""
+"""The most minutes read at once: 2.4 MB, and one query to a server."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreJob(TransferJob[Kind]):
-    """Candles from another store; `series` empty is all that it has."""
+    """Candles from another store; an empty `series` means all of its series."""
 
     source: StoreAccess
     series: tuple[Series, ...] = ()
@@ -49,7 +49,7 @@ class StoreJob(TransferJob[Kind]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CopyJob(StoreJob[CopySummary]):
-    """What one store has and another lacks."""
+    """Copies what one store has and another lacks."""
 
     words: ClassVar[Words] = Words(
         verb="copy",
@@ -141,21 +141,21 @@ def stock_of(series: Series, span: TimeRange, there: Presence) -> Stock:
     """What a store can give of `span`, by what it holds there."""
     absences = union(one.span for one in there.absences if not one.is_span)
     without_candles = union(one.span for one in there.absences if one.is_span)
-    # What is not whole is wanted too: it is named when it was read.
+    # What is not whole is wanted too, and named once it was read.
     missing = overlap(there.missing, without(span, there.not_whole))
     candles = without(span, union([*missing, *without_candles, *absences]))
     return Stock(candles, absences, count(missing, series.interval), strays=there.strays)
 
 
 async def stretches_of(store: Store, series: Series, span: TimeRange, inside: Presence) -> list[Absence]:
-    """The stretches without candles that a store knows of a series, around `span` too, of which `inside` tells."""
+    """The stretches without candles that a store knows of a series, also around `span`; `inside`: those in `span`."""
     around = (TimeRange(ALWAYS.start_ms, span.start_ms), TimeRange(span.end_ms, ALWAYS.end_ms))
     outside = [absence for part in around for absence in await store.absences(series, part)]
     return [absence for absence in (*outside, *inside.absences) if absence.is_span]
 
 
 def parts_of(plan: TransferPlan) -> Iterator[Work]:
-    """Cut what is to be copied of a series into parts, oldest first."""
+    """Cut what to copy of a series into parts, oldest first."""
     for chunk in plan_chunks(plan.series, plan.missing, ((PART_MINUTES, 1),), PART_MINUTES):
         candles, absences = overlap(chunk.wanted, plan.candles), overlap(chunk.wanted, plan.absences)
         yield Work(plan.series, chunk.range, tuple(candles), tuple(absences))
@@ -166,10 +166,10 @@ def parts_of(plan: TransferPlan) -> Iterator[Work]:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class StoredCandles:
-    """Candles that a store gave (see laklak.model.candles.Candles): floats, spelled only where somebody asks for text.
+    """Candles that a store gave (see laklak.model.candles.Candles): floats, turned to text only on demand.
 
-    The text of a float is the shortest that means it, with an exponent where that is short: a real 1.6.7 and a real
-    2.7.12 take `1e-8` and `1e+22` and keep exactly that double.
+    A float's text is the shortest that means it, with an exponent if that is short: a real 1.6.7 and a real 2.7.12 take
+    `1e-8` and `1e+22` and keep exactly that double.
     """
 
     series: Series
@@ -217,7 +217,7 @@ def _picked(kind: str, column: Sequence[Any], parts: Sequence[slice]) -> array[A
 
 @dataclass(slots=True)
 class Unsound:
-    """Rows of a source that are no whole candles: `faults` says what is wrong with how many, `span` holds them all."""
+    """Rows of a source that are no whole candles: the count of each fault, and the `span` that holds them all."""
 
     rows: int = 0
     faults: Counter[str] = field(default_factory=Counter)
@@ -225,7 +225,7 @@ class Unsound:
 
     @classmethod
     def of(cls, candles: StoredCandles) -> Unsound:
-        """What is wrong with those of `candles`, oldest first, that are no whole ones."""
+        """The rows among `candles`, oldest first, that are no whole candles."""
         found = cls()
         for time_ms, *row in zip(candles.open_times, *candles.values, strict=True):
             faults = [
@@ -238,7 +238,7 @@ class Unsound:
         return found
 
     def add(self, other: Unsound) -> None:
-        """Count these too."""
+        """Add the counts of `other`."""
         if other.rows:
             spans = [one for one in (self.span, other.span) if one]
             self.span = TimeRange(min(spans).start_ms, max(span.end_ms for span in spans))
@@ -246,7 +246,7 @@ class Unsound:
             self.faults.update(other.faults)
 
     def words(self, series: Series, source: StoreAccess, shown: str) -> str:
-        """What is wrong, and what mends it: `shown` is the source as it may be shown."""
+        """What is wrong, and what mends it; `shown` is the source for people."""
         faults = ", ".join(f"{fault} in {count:,}" for fault, count in self.faults.most_common())
         start, end = iso(self.span.start_ms), iso(self.span.end_ms)
         command = f"laklak backfill {series.venue}:{series.symbol} --interval {series.interval} --start {start}"
@@ -259,9 +259,9 @@ class Unsound:
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """What a part gave that is wanted, and how many of its candles and absences are not in it.
+    """What a part gave of what is wanted, and how many of its candles and absences it lacks.
 
-    `unsound` rows lack a number or have an infinite one; `gone` were deleted from the source since it was planned.
+    `unsound` rows lack a number or have an infinite one; `gone` ones were deleted from the source since the plan.
     """
 
     candles: StoredCandles
@@ -275,7 +275,7 @@ class Taken:
 
 
 def take(work: Work, columns: Columns, absences: Iterable[Absence]) -> Taken:
-    """Pick from what the source gave for a part what is wanted of it."""
+    """Pick what is wanted from what the source gave for a part."""
     found = _on_grid(StoredCandles(work.series, columns.open_times, columns.values)).only(work.candles)
     candles = _sound(found)
     remembered = [one for one in absences if not one.is_span and overlap([one.span], work.absences)]
@@ -296,7 +296,7 @@ def _on_grid(candles: StoredCandles) -> StoredCandles:
 
 
 def _sound(candles: StoredCandles) -> StoredCandles:
-    # A sum is finite only if every number in it is; it may be infinite without that, so then each is looked at.
+    # A sum is finite only if every number in it is; finite numbers may have an infinite sum, so then check each.
     if all(isfinite(sum(column)) for column in candles.values):
         return candles
     return _keep(candles, [all(map(isfinite, row)) for row in zip(*candles.values, strict=True)])
