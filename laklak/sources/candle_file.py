@@ -18,9 +18,9 @@ ORIGIN_KEY: Final = "laklak.origin"
 DIGEST_KEY: Final = "laklak.digest"
 MADE_KEY: Final = "laklak.made_of"
 TIME_KEY: Final = "laklak.time"
-"""What the metadata of a Parquet or Feather file say."""
+"""Keys in the metadata of a Parquet or Feather file."""
 MADE: Final = "made_of"
-"""What a column of CSV, or a field of line protocol, is called that says the same as MADE_KEY."""
+"""The CSV column, or line-protocol field, that says the same as MADE_KEY."""
 COLUMNS: Final = ("open_time", "open", "high", "low", "close", "volume")
 MADE_STEM: Final = ".made"
 _ENOUGH_APART: Final = 10
@@ -50,12 +50,12 @@ class CandleFile:
     names: Mapping[str, str] = field(default_factory=dict)
 
     def name_of(self, column: str) -> str:
-        """What a column of ours is called there."""
+        """The file's name for one of our columns."""
         return self.names.get(column, column)
 
     @property
     def hull(self) -> TimeRange:
-        """From its first candle to the end of its last; empty where it has none."""
+        """From its first candle to the end of its last; empty without candles."""
         return TimeRange(self.spans[0].start_ms, self.spans[-1].end_ms) if self.spans else TimeRange(0, 0)
 
     @property
@@ -69,7 +69,7 @@ class CandleFile:
 
 
 def file_stem(series: Series, *, made: bool = False) -> str:
-    """The name of the file of a series, without its ending: a venue has no dash, and an interval none.
+    """The file name of a series, without its ending: neither a venue nor an interval has a dash.
 
     `made`: its candles were made of shorter ones.
     """

@@ -1,11 +1,11 @@
-"""Files of candles that a user has, as a source: what an export has written, line protocol, and Binance's own files.
+"""A user's files of candles as a source: exports, line protocol, and Binance's own files.
 
-A file is looked through once for its times, which have to be those of series: integers or moments, on the grid, none
-twice, none of them still open.  What breaks that, or is not what its checksum or digest say, makes all of it untrusted
-(UsageError).  Then it is read again, some ten thousand rows at a time, each held to the rules of laklak.plan.rows, as
-the answer of a venue is.  Rows that do not rise, and line protocol, are put in order on the disk before.
+A file is first looked through for its times, which must be those of series: integers or moments, on the grid, none
+twice, none still open. A fault there, or another checksum or digest than the file's, makes all of it untrusted
+(UsageError). Then it is read again, some ten thousand rows at a time, each checked by laklak.plan.rows like an answer
+of a venue. Rows that do not rise, and line protocol, are put in order on the disk first.
 
-All of it blocks, and is for a thread.
+All of it blocks: call it in a thread.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ def look_through(
 
 
 def pages_of(file: CandleFile) -> Iterator[Checked]:
-    """What it gives, oldest first: candles and refused rows. UsageError where it is not as it was any more."""
+    """Yield its candles and refused rows, oldest first. UsageError if the file has changed."""
     if file.published is not None:
         yield published_page(file)
         return
@@ -121,7 +121,7 @@ def _form_of(path: Path) -> Form:
 
 
 def _series_of(path: Path, told: str | None) -> Series:
-    """The series that a file's metadata, or its name, say that it is of."""
+    """The series that a file's metadata, or its name, say it has."""
     venue, _, rest = path.stem.removesuffix(MADE_STEM).partition("-")
     symbol, _, interval = rest.rpartition("-")
     try:
@@ -166,7 +166,7 @@ def _check_made(file: CandleFile) -> None:
 
 
 def _in_order(file: CandleFile) -> CandleFile:
-    """The file with its spans, and with its rows in order where they are not."""
+    """The file with its spans, and with its rows put in order if they do not rise."""
     try:
         return replace(file, spans=_spans(rising_times(file), file.series.interval))
     except OutOfOrder:
@@ -182,7 +182,7 @@ def _spans(parts: Iterable[Sequence[int]], interval: Interval) -> tuple[TimeRang
 
 
 def _put_in_order(file: CandleFile) -> SortedRows:
-    """Its rows, sorted; UsageError where two are of one moment."""
+    """Its rows, sorted; UsageError if two are of one moment."""
     rows, done = SortedRows(file.path, merged=False), 0
     try:
         for columns in columns_as_they_stand(file):
@@ -196,7 +196,7 @@ def _put_in_order(file: CandleFile) -> SortedRows:
 
 
 def _columns_of(file: CandleFile) -> Iterator[tuple[Sequence[Any], ...]]:
-    """Its rows, oldest first, as columns: open_times and five numbers, None where one is none."""
+    """Yield its rows, oldest first, as columns: open_times and five numbers; None for a cell that is no number."""
     if file.rows is None:
         yield from columns_as_they_stand(file)
         return
@@ -227,7 +227,7 @@ def _of_points(path: Path, series: Series | None, names: Mapping[str, str], prec
 
 
 def _check_digest(file: CandleFile, told: Mapping[str, str]) -> None:
-    """UsageError where a file tells the digest of its candles and these have another one."""
+    """UsageError if the file's digest is not that of its candles."""
     form, _, root = told.get(DIGEST_KEY, "").partition(" ")
     if form != FORMAT:
         return

@@ -27,7 +27,7 @@ from laklak.stores.influx.lines import FIELDS, TAGS, series_of
 from laklak.venues import VENUES
 
 NS_OF: Final[Mapping[str, int]] = {"ns": 1, "us": 1_000, "ms": 1_000_000, "s": 1_000_000_000}
-"""How long the units are that times may be in."""
+"""The units of times, in ns."""
 
 _BLOCK_BYTES: Final = 1 << 20
 _POINT_BYTES_MAX: Final = 1 << 22
@@ -36,7 +36,7 @@ _SERIES_MAX: Final = 10_000
 _HEADS_KEPT: Final = 10_000
 _LATEST_NS: Final = 1 << 63
 
-# Plain stretches first, then what is escaped or quoted: an alternative for each character would take ten times as long.
+# Plain stretches first, then escaped or quoted ones: an alternative for each character would take ten times as long.
 _POINT: Final = re.compile(
     rb"""((?!\n| )[^\\ \n]*(?:\\.[^\\ \n]*)*)[ ]+"""
     rb"""((?!\n| )[^\\ "\r\n]*(?:(?:\\.|"[^\\"]*(?:\\.[^\\"]*)*")[^\\ "\r\n]*)*)"""
@@ -52,7 +52,7 @@ _ESCAPED: Final = re.compile(r"\\([,= ])")
 
 @dataclass(frozen=True, slots=True)
 class Points:
-    """What a file has: its series by their number in `rows`. `made`: some say that they were made of shorter ones."""
+    """What a file has: its series by their number in `rows`. `made`: some say they were made of shorter ones."""
 
     series: tuple[Series, ...]
     rows: SortedRows
@@ -60,7 +60,7 @@ class Points:
 
 
 def is_point(start: bytes) -> bool:
-    """Whether a file that begins so is line protocol, if that can be told from it."""
+    """Whether a file that begins so is line protocol, as far as its start tells."""
     place = 0
     while passed := _PASSED_OVER.match(start, place):
         place = passed.end()
@@ -69,10 +69,10 @@ def is_point(start: bytes) -> bool:
 
 
 def read_points(path: Path, series: Series | None, names: Mapping[str, str], made: str, precision: str) -> Points:
-    """Read all of a file; UsageError where it is not to be trusted.
+    """Read a whole file; UsageError if it cannot be trusted.
 
-    `series`: what all points are of; then they may have any tags, if all have the same. `names`: what our fields are
-    called there. `made` is the name of the field that says what a candle was made of. `precision`: see NS_OF.
+    `series`: that of all points, which may then have any tags if all have the same. `names`: the file's names of our
+    fields. `made`: the field that says what a candle was made of. `precision`: see NS_OF.
     """
     reader = _Reader(path, series, {names.get(name, name).encode(): place for place, name in enumerate(FIELDS)})
     with path.open("rb") as stream:
@@ -161,7 +161,7 @@ class _Reader:
         return time_ms
 
     def _number_of(self, head: bytes) -> int:
-        """The number of the series of a point."""
+        """The number of a point's series."""
         number = self._heads.get(head)
         if number is not None:
             return number
@@ -200,9 +200,9 @@ class _Reader:
         return UsageError(f"{self._path}: line {self._line:,} {what}", hint=hint)
 
     def _points(self, stream: BinaryIO) -> Iterator[tuple[bytes, bytes, bytes | None] | None]:
-        """Of each point, what stands before its fields, these, and its time; None for what is none, then nothing more.
+        """Yield each point's head, its fields and its time; None for a line that is no point, and then nothing more.
 
-        `_line` is where it begins, `_database` what it comes from, where that is told.
+        `_line` is where it begins, `_database` where it comes from, if that is told.
         """
         block, place, ended, after = b"", 0, False, 1
         while True:
@@ -222,5 +222,5 @@ class _Reader:
                 return
             more = stream.read(_BLOCK_BYTES)
             ended = not more
-            # The last line may have no end.
+            # The last line may lack its end.
             block, place = block[place:] + (more or b"\n"), 0

@@ -21,7 +21,7 @@ _BINANCE: Final = re.compile(r"(?P<symbol>.+)-(?P<interval>[0-9]+[mhd])-(?P<date
 
 
 def published_file(path: Path, venue: str, named: Series | None) -> CandleFile | None:
-    """One of Binance's files, known by its name and, of a CSV, by its first line. `named`: what it is said to be of."""
+    """One of Binance's files, known by its name and, for a CSV, its first line. `named`: its series, if told."""
     match = _BINANCE.fullmatch(path.name)
     if match is None or (named is not None and path.suffix == ".csv"):
         return None

@@ -95,7 +95,7 @@ def _csv_tables(file: CandleFile, columns: Sequence[str]) -> Iterator[DataFrame]
 
 
 def _check_cells(file: CandleFile, lines: bytes, cells: int) -> None:
-    """UsageError for a line of more cells than the header: which of them is which is not known then."""
+    """UsageError for a line of more cells than the header: its columns are then unknown."""
     for line in lines.split(b"\n"):
         if line.count(b",") >= cells and b'"' not in line:
             raise UsageError(
@@ -106,7 +106,7 @@ def _check_cells(file: CandleFile, lines: bytes, cells: int) -> None:
 
 @uninterrupted
 def _csv_table(lines: bytes, names: Sequence[str], columns: Sequence[str]) -> DataFrame:
-    """The cells of some columns, as text; of a row that has no such cell it is null."""
+    """The cells of some columns, as text; null if a row lacks the cell."""
     import polars
 
     schema = {f"{place}": polars.String for place in range(len(names))}
@@ -143,7 +143,7 @@ def _times_on_grid(table: DataFrame, file: CandleFile, before: int) -> list[int]
 
 
 def _times(column: Column, file: CandleFile, before: int) -> list[int]:
-    """The moments in ms; UsageError where one is none. `before` so many rows stand in the file."""
+    """The moments in ms; UsageError for one that is none. `before`: the rows before these."""
     import polars
 
     if isinstance(column.dtype, polars.Datetime):
@@ -162,14 +162,14 @@ def _times(column: Column, file: CandleFile, before: int) -> list[int]:
         row = times.is_null().arg_max() or 0
         raise bad_row(file, before + row + 1, "its open_time is no moment in milliseconds", _OTHER_TIMES)
     found: list[int] = times.to_list()
-    # Beyond these years a moment has no spelling, and is one in another unit.
+    # Later moments have no spelling; they are in another unit.
     if found and (min(found) < 0 or max(found) > _LATEST_MS):
         raise bad_row(file, before + 1, "its open_time is not in milliseconds", _OTHER_TIMES)
     return found
 
 
 def _in_ms(times: Column) -> Column:
-    """Integers in a unit that is known by their size; what has a part of a millisecond becomes null."""
+    """Integers in a unit known by their size; null for one with a part of a millisecond."""
     import polars
 
     largest = times.max()
@@ -181,11 +181,11 @@ def _in_ms(times: Column) -> Column:
 
 
 _SECONDS_BELOW: Final = 100_000_000_000
-"""As seconds the year 5138, as milliseconds that of 1973."""
+"""As seconds the year 5138, as milliseconds 1973."""
 
 
 def _moment_ms(text: str | None) -> int | None:
-    """The moment that ISO text means, in UTC where it does not say; None where it means none."""
+    """The moment of an ISO text, in UTC if it names no zone; None for another text."""
     try:
         moment = datetime.fromisoformat(text or "")
     except ValueError:
@@ -197,7 +197,7 @@ _LATEST_MS: Final = ms_of("9999-01-01T00:00Z")
 
 
 def _numbers(column: Column) -> list[float | None]:
-    """The numbers of a column, float(text) of each text; None for what is none."""
+    """The numbers of a column, float(text) of each text; None for what is no number."""
     import polars
 
     found: list[float | None] = column.cast(polars.Float64, strict=False).to_list()
