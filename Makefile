@@ -2,8 +2,8 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
-# Tests wait for most of their time, for a server, a pause or a grace: five of them keep two cores at work.
-JOBS   ?= 5
+# Tests wait for most of their time, for a server, a pause or a grace: six of them keep two cores at work.
+JOBS   ?= 6
 # Where influxd is not on the PATH it comes from Debian's package, unpacked under build/ (OFFLINE=1 fetches nothing).
 # What had to be skipped, and why, stands at the end of the tests' output.
 # Without its files of bytecode every worker would compile all tests anew, and every program that they start its modules.
