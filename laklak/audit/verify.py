@@ -55,6 +55,7 @@ class Verified:
     `sampled`: days that sources were asked for, of so many `askable` ones.  `unasked`: why not all of them could be;
     empty where they were.  `mended`: faults that are overwritten by now.  `fields`: what other programs have put into
     its points, which is no fault; None where the store could not be asked what they put beside it.
+    `compared`: days that were held against digests or another store.
     """
 
     series: Series
@@ -68,6 +69,7 @@ class Verified:
     unasked: str = ""
     mended: int = 0
     fields: Mapping[str, int] | None = field(default_factory=dict)
+    compared: tuple[int, ...] = ()
 
     @property
     def verdict(self) -> Literal["sound", "differs", "unsure"]:
@@ -93,7 +95,13 @@ class VerifyReport:
 
     @property
     def exit(self) -> int:
-        return int(any(one.verdict != "sound" for one in self.series))
+        return int(self.compared_nothing or any(one.verdict != "sound" for one in self.series))
+
+    @property
+    def compared_nothing(self) -> bool:
+        """Whether there is no day here that what it is held against has, too, or should have."""
+        compared = any(one.compared for one in self.series)
+        return self.against is not None and not compared and any(one.candles for one in self.series)
 
 
 @dataclass(frozen=True, slots=True)
@@ -314,18 +322,24 @@ async def _against(
         day = TimeRange(day_ms, day_ms + DAY_MS)
         rows = [] if other is None else await _rows_that_differ(store, other, found.series, day)
         faults += rows or [other_day(day_ms, before, now)]
-    return found.also(faults)
+    return found.also(faults, compared=tuple(compared_days(known, own)))
 
 
 def differing(
     known: Mapping[int, DayDigest], own: Mapping[int, DayDigest], depth: Depth = "full"
 ) -> list[tuple[int, DayDigest | None, DayDigest | None]]:
     """The days that are other ones than those `known`, with both; one that had not ended then proves nothing."""
-    known = {day_ms: day for day_ms, day in known.items() if not day.unfinished}
+    days = ((day_ms, known.get(day_ms), own.get(day_ms)) for day_ms in compared_days(known, own))
+    return [(day_ms, before, now) for day_ms, before, now in days if not _same(before, now, depth)]
+
+
+def compared_days(known: Mapping[int, DayDigest], own: Mapping[int, DayDigest]) -> list[int]:
+    """The days of both that say something of each other."""
+    unfinished = {day_ms for day_ms, day in known.items() if day.unfinished}
+    told = known.keys() - unfinished
     # What is newer than all that is there, or older, may have come since.
-    compared = range(min(known, default=0), max(known, default=-1) + 1)
-    days = ((day, known.get(day), own.get(day)) for day in sorted({*known, *(day for day in own if day in compared)}))
-    return [(day, before, now) for day, before, now in days if not _same(before, now, depth)]
+    within = range(min(told, default=0), max(told, default=-1) + 1)
+    return sorted({*told, *(day_ms for day_ms in own if day_ms in within and day_ms not in unfinished)})
 
 
 def other_day(day_ms: int, before: DayDigest | None, now: DayDigest | None) -> Fault:
@@ -408,6 +422,7 @@ def _series_object(one: Verified) -> dict[str, Any]:
         "verdict": one.verdict,
         "candles": one.candles,
         "days": len(one.days),
+        "compared": len(one.compared),
         "sampled": [iso(day_ms)[:10] for day_ms in one.sampled],
         "unasked": one.unasked or None,
         "mended": one.mended,

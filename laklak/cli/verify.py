@@ -175,9 +175,18 @@ def _verdict_line(report: VerifyReport) -> str:
     against = "" if report.against is None else f", against {report.against}"
     how = {"counts": "counted", "sums": "summed up", "full": "read"}[report.depth]
     sound = "all is sound" if candles else "nothing is there to look at"
-    verdict = counted(wrong, "fault") if wrong else sound if not report.exit else "not all could be asked"
+    if report.compared_nothing:
+        sound = "nothing could be compared, for no day that has ended is in both"
+    elif report.exit:
+        sound = "not all could be asked"
+    verdict = counted(wrong, "fault") if wrong else sound
     verdict += f", {mended:,} mended" if mended else ""
-    return f"{report.store}{against}: {counted(len(report.series), 'series')}, {candles:,} candles {how}: {verdict}"
+    looked = f"{candles:,} candles {how}"
+    if report.against is not None:
+        compared = sum(len(one.compared) for one in report.series)
+        days = sum(len({*one.days, *one.compared}) for one in report.series)
+        looked += f", {compared:,} of {counted(days, 'day')} compared"
+    return f"{report.store}{against}: {counted(len(report.series), 'series')}, {looked}: {verdict}"
 
 
 def _figures(one: Verified) -> str:

@@ -6,6 +6,7 @@ import asyncio
 import json
 import math
 import os
+import re
 import sqlite3
 from contextlib import closing
 
@@ -160,6 +161,18 @@ def test_the_sums_of_a_day_in_a_file_are_those_of_its_rows_rounded_once(filled, 
         day = json.load(file)["series"][0]["days"][1]
 
     assert day["sums"] == [math.fsum(column[DAY : 2 * DAY]) for column in sound(BTC).values]
+
+
+def test_where_nothing_can_be_compared_nothing_is_called_sound(filled, here):
+    async def make():
+        async with open_store("empty.db"):
+            pass
+
+    asyncio.run(make())
+    ended = here("verify", "--store", filled, "--against", "empty.db")
+    assert ended.exit == 1
+    assert "nothing could be compared" in ended.out
+    assert re.search(r" 0 of [1-9]\d* days compared", ended.out)
 
 
 def test_sums_cannot_be_held_against_digests_without_sums(filled, here):
