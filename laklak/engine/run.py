@@ -86,7 +86,8 @@ class Backfill(Run):
     @property
     def in_flight(self) -> str:
         """What a stop lets finish, in words."""
-        return counted(self.on_the_wire, "request")
+        # Where no request is, a file may be read or rows written.
+        return counted(self.on_the_wire, "request") if self.on_the_wire else "what is on its way"
 
     async def run(self) -> Summary | Estimate:
         """Carry out the order. LaklakError if it cannot start; once it fetches, the summary says what happened."""

@@ -66,6 +66,7 @@ def test_a_signal_while_a_limit_is_waited_out_ends_the_run_at_once(venue, laklak
     ended = laklak.wait(process)
     assert 418 in {hit.status for hit in running.hits}
     assert ended.exit == 143
+    assert "finishing 0 requests" not in ended.err
     assert check_sum(ended.json)["exit"] == 143
 
 
