@@ -95,9 +95,10 @@ def _fill_object(fill: GapFill, interval: str) -> dict[str, Any]:
 
 
 def _print_lines(found: Sequence[RunRecord]) -> None:
-    from laklak.cli.terminal import emit_lines
+    from laklak.cli.terminal import tell
 
-    emit_lines(list(_lines(found)) if found else ["no such run is remembered"], sys.stdout)
+    for line in _lines(found) if found else ["no such run is remembered"]:
+        tell(line, sys.stdout)
 
 
 def _lines(found: Sequence[RunRecord]) -> Iterator[str]:
@@ -116,7 +117,8 @@ def _lines(found: Sequence[RunRecord]) -> Iterator[str]:
         for fill in run.fills[:_FILLS_SHOWN]:
             name = f"{fill.venue}:{fill.symbol}:{run.interval}"
             shares = f"{share_text(fill.before)} to {share_text(fill.after)}"
-            rows = f"{counted(fill.rows, 'row')}, {counted(fill.requests, 'request')}"
+            asked = f"{fill.requests:,} request{' or file' if fill.requests == 1 else 's and files'}"
+            rows = f"{counted(fill.rows, 'row')}, {asked}"
             failure = "" if fill.error in (None, run.error) else f"; {fill.error}"
             yield f"  {name}  coverage {shares}, {rows}{failure}"
         if len(run.fills) > _FILLS_SHOWN:

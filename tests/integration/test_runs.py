@@ -193,7 +193,7 @@ def test_people_see_each_run_with_what_it_filled(market, here):
     newest, row, oldest, *rows = here("runs", "--store", "candles.db").out.splitlines()
 
     assert "1 series of 1m, 2026-03-03T10:00Z to 2026-03-03T12:00Z; wanted 120, written 60, missing 0" in newest
-    assert row == f"  {AAA}  coverage 50.00% to 100%, 60 rows, 1 request"
+    assert row == f"  {AAA}  coverage 50.00% to 100%, 60 rows, 1 request or file"
     assert "2 series of 1m" in oldest
     assert [line.split()[0] for line in rows] == [AAA, BBB]
     assert here("runs", "--last", "1", "--store", "candles.db").out.splitlines() == [newest, row]

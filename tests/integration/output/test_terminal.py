@@ -68,3 +68,12 @@ def test_no_progress_draws_nothing(venue, monkeypatch):
     assert exit_status == 0
     assert "ETA" not in shown
     assert "\x1b" not in shown
+
+
+def test_runs_are_broken_between_words(venue, here):
+    venue()
+    here("backfill", "LTCUSDT", "--days", "1", "--store", "candles.db")
+    exit_status, shown = on_terminal(["runs", "--store", "candles.db"])
+    assert exit_status == 0
+    assert len(shown.splitlines()) > 2
+    assert all(len(line) <= 80 for line in shown.splitlines())
