@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -82,6 +84,36 @@ def inner_modules() -> list[str]:
 
 def test_every_module_has_its_layer():
     assert {room(module) for module in inner_modules()} <= set(LEVEL), "place the new module in LAYERS"
+
+
+def table_of_the_readme(head):
+    """The rows of a table of the README: what stands in backquotes in each of their cells."""
+    lines = (FOLDER.parent / "README.md").read_text().partition(f"{head}\n")[2].partition("\n\n")[0].splitlines()[1:]
+    return [[re.findall(r"`([^`]+)`", cell) for cell in line.split("|")[1:-1]] for line in lines]
+
+
+def test_the_readme_names_every_room_and_the_way_of_imports():
+    (way,) = re.findall(
+        r"Imports go one way, and a test enforces it: `([^`]*)`", (FOLDER.parent / "README.md").read_text()
+    )
+    steps = [set(re.findall(r"\w+", step)) for step in way.split(" -> ")]
+    rooms = {name for names, _ in table_of_the_readme("| room | what is in it |") for name in names if name in LEVEL}
+
+    assert rooms == set(LEVEL) - {"_version", "__main__"}
+    assert set().union(*steps) == rooms - {"simulator"}
+    assert all(LEVEL[above] > LEVEL[below] for high, low in pairwise(steps) for above in high for below in low)
+
+
+def test_what_the_readme_tells_to_look_at_is_there():
+    table = table_of_the_readme("| question | file |")
+    for _, places in table:
+        # A name alone lies beside the file before it, a path in the package or in the checkout.
+        beside = FOLDER
+        for place in places:
+            found = [folder / place for folder in (beside, FOLDER, FOLDER.parent) if (folder / place).exists()]
+            assert found, f"the README tells to look at {place}"
+            beside = found[0].parent if found[0].is_file() else found[0]
+    assert len(table) > 5
 
 
 def test_a_module_imports_only_from_below():
