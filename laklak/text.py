@@ -179,7 +179,7 @@ def read_bytes(path: Path, *, limit_bytes: int, error: type[UsageError]) -> byte
         with path.open("rb") as file:
             data = file.read(limit_bytes + 1)
     except FileNotFoundError:
-        raise error(f"{name} does not exist", hint="check the path, or leave it out") from None
+        raise error(f"{name} does not exist", hint="check the path") from None
     except IsADirectoryError:
         raise error(f"{name} is a folder, expected a text file", hint="name a file inside it") from None
     except PermissionError:
