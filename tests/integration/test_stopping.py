@@ -12,6 +12,10 @@ from pathlib import Path
 import pytest
 from patience import HASTY, PATIENT, halting_at
 
+from laklak.api import Silent
+from laklak.engine.run import Backfill
+from laklak.order import order
+from laklak.settings.load import load_settings
 from laklak.simulator import Override
 from laklak.tasks.process import STOPS
 
@@ -66,8 +70,13 @@ def test_a_signal_while_a_limit_is_waited_out_ends_the_run_at_once(venue, laklak
     ended = laklak.wait(process)
     assert 418 in {hit.status for hit in running.hits}
     assert ended.exit == 143
-    assert "finishing 0 requests" not in ended.err
     assert check_sum(ended.json)["exit"] == 143
+
+
+def test_what_a_stop_lets_finish_is_named_where_no_request_is_on_the_wire():
+    asked = order(["LTCUSDT"], load_settings({"days": 1}, environment={}, folder=Path.cwd()), folder=Path.cwd())
+
+    assert Backfill(asked, Silent()).in_flight == "what is on its way"
 
 
 def test_a_second_signal_stops_at_once(venue, laklak, check_sum, stored, truth):
