@@ -9,7 +9,7 @@ One table (`SPECS`) has all of them. A key has one spelling: `[binance] budget` 
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -286,9 +286,9 @@ def _by_venue(word: str, given: Given) -> dict[str, Given]:
     return found
 
 
-def _example(word: str) -> str:
-    values = ("1200", "50%") if word == "budget" else ("1000", "auto")
-    return ",".join(f"{venue}={value}" for venue, value in zip(VENUES, values, strict=False))
+def _example(word: str, number: str = "1000", venues: Iterable[str] = VENUES) -> str:
+    values = (number, "50%" if word == "budget" else "auto")
+    return ",".join(f"{venue}={value}" for venue, value in zip(venues, values, strict=False))
 
 
 def check_unnamed(settings: Settings, venues: Collection[str]) -> None:
@@ -301,12 +301,13 @@ def check_unnamed(settings: Settings, venues: Collection[str]) -> None:
             one = settings.unnamed.get(f"{venue}.{word}")
             if one is None:
                 continue
-            if len(venues) > 1 and one.given.text.strip().isdigit():
+            number = one.given.text.strip()
+            if len(venues) > 1 and number.isdigit():
                 others = "max, and shares such as 50%, are for each" if word == "budget" else "auto is for each"
                 raise SettingsError(
-                    f"{word} = {one.given.text.strip()} ({one.given.origin}): {len(venues)} venues are asked for, and "
+                    f"{word} = {number} ({one.given.origin}): {len(venues)} venues are asked for, and "
                     f"a number means something else for each: {', '.join(sorted(venues))}",
-                    hint=f"say whose it is: {word} {_example(word)}; {others}",
+                    hint=f"say whose it is: {word} {_example(word, number, sorted(venues))}; {others}",
                 )
             if one.error is not None:
                 raise one.error

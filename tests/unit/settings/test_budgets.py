@@ -82,12 +82,12 @@ def test_a_bare_number_is_for_the_one_venue_that_is_asked_for(tmp_path, two):
     check_unnamed(settings, ["bybit"])
 
 
-def test_a_bare_number_for_several_venues_is_refused(tmp_path, two):
+def test_a_bare_number_for_several_venues_is_refused_and_spelled_as_it_may_be_meant(tmp_path, two):
     settings = settings_of(tmp_path, budget="77")
 
     with pytest.raises(SettingsError, match=r"budget = 77 \(flag --budget\): 2 venues are asked for") as caught:
-        check_unnamed(settings, ["binance", "bybit"])
-    assert "binance=1200,bybit=50%" in caught.value.hint
+        check_unnamed(settings, ["bybit", "binance"])
+    assert "say whose it is: budget binance=77,bybit=50%;" in caught.value.hint
 
 
 @pytest.mark.parametrize("text", ["max", "50%"])
