@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from laklak.cli.grouped import Commands
 from laklak.cli.options import AsJson, Config, settings_of, working_folder
 from laklak.cli.work import look, print_json
 from laklak.errors import UsageError
@@ -25,6 +26,7 @@ Quote = Annotated[str | None, typer.Option(metavar="USDT", help="Only what is qu
 
 assets = typer.Typer(
     name="assets",
+    cls=Commands,
     help="Lists of symbols: what a venue trades, what is wrong with a list, lists of other programs.",
     no_args_is_help=False,
     rich_markup_mode=None,

@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
-from typer.core import TyperGroup
 
 from laklak.cli.choosing import LastRunEnd, SeriesNames, Stored, in_store, look_of
-from laklak.cli.grouped import OUTPUT, WHAT, GroupedCommand
+from laklak.cli.grouped import OUTPUT, WHAT, Commands, GroupedCommand
 from laklak.cli.options import AsJson, Config, ExistingStore, Start, option, settings_of
 from laklak.cli.work import look, print_json
 from laklak.errors import UsageError
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
 _SHOWN: Final = 10
 
 
-class _IssueOrElse(TyperGroup):
+class _IssueOrElse(Commands):
     """What begins with none of its commands is `issue`."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:

@@ -24,7 +24,7 @@ def explain(
     config: Config = None,
     as_json: AsJson = False,
 ) -> int:
-    """Say what became of one candle: held, a hole, not fetched, ... and what speaks for it; asks no venue.
+    """Say what became of one candle: held, a hole, not fetched and so on, and what speaks for it; asks no venue.
 
     \b
     laklak explain BTCUSDT 2026-01-03T04:05

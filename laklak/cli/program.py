@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import UserDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from inspect import getdoc
 from typing import Annotated, Any, Final
 
 import typer
-from typer.core import TyperCommand, TyperGroup
+from typer.core import TyperCommand
 
 from laklak._version import __version__
 from laklak.cli.assets import assets
@@ -21,7 +21,7 @@ from laklak.cli.coverage import coverage
 from laklak.cli.digest import digest
 from laklak.cli.explain import explain
 from laklak.cli.export import export
-from laklak.cli.grouped import GroupedCommand
+from laklak.cli.grouped import Commands, GroupedCommand
 from laklak.cli.importing import import_files
 from laklak.cli.resample import resample
 from laklak.cli.runs import runs
@@ -75,21 +75,14 @@ class _OnDemand(UserDict[str, Any]):
         return found
 
 
-class _Program(TyperGroup):
+class _Program(Commands):
     def __init__(self, **attributes: Any) -> None:
         super().__init__(**attributes)
         self.commands = _OnDemand(_COMMANDS)
 
-    def format_commands(self, ctx: Any, formatter: Any) -> None:
-        """Name every command, with the first sentence that it says of itself; none is made for that."""
-        limit = formatter.width - 6 - max(map(len, _COMMANDS))
-        with formatter.section("Commands"):
-            formatter.write_dl(
-                [
-                    (name, TyperCommand(name, help=_told_of(one)).get_short_help_str(limit))
-                    for name, one in _COMMANDS.items()
-                ]
-            )
+    def shown(self, ctx: Any) -> Mapping[str, Any]:
+        """Return every command with what it says of itself and nothing else: none is made for that."""
+        return {name: TyperCommand(name, help=_told_of(one)) for name, one in _COMMANDS.items()}
 
 
 def _told_of(command: typer.Typer) -> str | None:

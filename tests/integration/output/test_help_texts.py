@@ -97,6 +97,24 @@ def test_every_option_has_a_help_text():
         assert [option.name for option in command.params if not getattr(option, "help", None)] == []
 
 
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ((), "certificate What a store has and what speaks for it, as a JSON that others can check;"),
+        (("certificate",), "issue Write down what of each series is stored, missing and absent, the evidence, and"),
+        (("assets",), "convert Print the asset list of another program (assets.csv) as one of laklak."),
+    ],
+    ids=["laklak", "certificate", "assets"],
+)
+def test_the_help_names_commands_with_whole_sentences(words, sentence, here, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+
+    told = here(*words, "--help").out
+
+    assert sentence in " ".join(told.split())
+    assert [line for line in told.splitlines()[1:] if len(line) > 80 or line.endswith("...")] == []
+
+
 def test_the_readme_and_help_document_the_exit_status(here):
     for text in (here("--help").out, here("backfill", "--help").out, (ROOT / "README.md").read_text()):
         for status in ("75", "130", "143"):
