@@ -55,6 +55,8 @@ _COLOUR_NAMES: Final[Mapping[Kind, str]] = {
     "missing": "red:",
 }
 _LEAST_STRIP: Final = 12
+# In a file or a pipe, where no width has to do: all columns, and a strip of this.
+_STRIP: Final = 24
 _RUNS_SHOWN: Final = 200
 
 
@@ -181,7 +183,7 @@ def _show(report: CoverageReport, good: float, warn: float, *, everything: bool)
     shown = [one for one in report.series if everything or one.figures.sound_share != 100]
     as_of = ", ".join(f"{venue} as of {iso(time_ms // 1000 * 1000)}" for venue, time_ms in report.as_of.items())
     tell(f"{report.store}: {as_of}", out)
-    for text, cells in _lines(report, shown, good, warn, columns(out) - 1 if out.isatty() else 160):
+    for text, cells in _lines(report, shown, good, warn, columns(out) - 1 if out.isatty() else None):
         line = printable(text) if cells else printable(text).rstrip()
         emit_bytes(f"{line}{pen.strip(cells)}\n".encode(out.encoding or "ascii", "backslashreplace"), out)
     if shown:
@@ -205,9 +207,9 @@ def _totals(report: CoverageReport) -> str:
 
 
 def _lines(
-    report: CoverageReport, shown: list[Coverage], good: float, warn: float, width: int
+    report: CoverageReport, shown: list[Coverage], good: float, warn: float, width: int | None
 ) -> Iterator[tuple[str, tuple[Kind, ...]]]:
-    """The table, each line with its strip; on a narrow terminal the columns that matter least are left out."""
+    """The table, each line with its strip; on a terminal of too little width the columns that matter least go."""
     from laklak.audit.stretches import narrowed
     from laklak.text import columns_of
 
@@ -217,7 +219,7 @@ def _lines(
     for left_out in range(len(_LEAST_FIRST) + 1):
         names = [name for name in rows[0] if name not in _LEAST_FIRST[:left_out]]
         widths = {name: max(len(name), *(columns_of(row[name]) for row in rows)) for name in names}
-        room = width - sum(widths.values()) - 2 * len(names)
+        room = _STRIP if width is None else width - sum(widths.values()) - 2 * len(names)
         if room >= _LEAST_STRIP:
             break
     yield "  ".join(_aligned(name, name.upper(), widths[name]) for name in names), ()

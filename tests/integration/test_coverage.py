@@ -219,6 +219,14 @@ def test_the_table_shows_what_is_not_full_the_worst_first_and_all_of_it_when_ask
     assert everything.index(ETH) < everything.index(BTC)
 
 
+def test_out_of_a_terminal_no_column_is_left_out_and_the_first_candle_is_told(gappy, here):
+    shown = here("coverage", "--store", gappy, "--all").out.splitlines()
+    assert shown[1].split("  ")[0] == "HEALTH"
+    words = ("FIRST", "LAST", "WANTED", "HELD", "HOLES", "REJECTED", "QUIET", "MISSING", "LONGEST GAP")
+    assert [word for word in words if word not in shown[1]] == []
+    assert all(iso(START_MS) in line for line in shown[2:4])
+
+
 def test_a_strip_begins_in_one_column_whatever_letters_a_symbol_has(here, where):
     fill(where, *(candles(name, [0, 1, 2, 5]) for name in (BTC, "binance:币安人生USDT:1m")))
     put_notes(where, clock=START_MS + 6 * MINUTE_MS)
