@@ -287,7 +287,7 @@ async def export(
 ) -> ExportReport:
     """Write stored candles into a file for each series, as `laklak export` does, and say which.
 
-    Raises UsageError for a series that the store does not have, UnknownSeries where it has no candle in that time,
+    Raises UsageError for a series that the store does not have, NothingInRange where it has no candle in that time,
     OutputError for a file that cannot be written.
     """
     from laklak.transfer.export import STDOUT, Export, ExportJob, format_of

@@ -11,7 +11,8 @@
     - StoreRefused         the server began to refuse: login, rights, database gone       exit 1
     - StoreDown            the server has not answered for --max-wait                     exit 1
     - StoreBusy            another backfill holds the store                               exit 75
-    - UnknownSeries        the store has no such series, or nothing of it in a range      exit 1
+    - UnknownSeries        the store has no such series                                   exit 2
+      + NothingInRange     it has the series, and nothing of it in the time asked for     exit 1
   x OutputError            a file that was asked for could not be written whole         exit 2
   x VenueError
     - TransientError       again later: 5xx, resets, time-outs, bodies that are no answer
@@ -98,7 +99,12 @@ class StoreBusy(StoreError):
 
 
 class UnknownSeries(StoreError):
+    exit_code = 2
     reason = "unknown_series"
+
+
+class NothingInRange(UnknownSeries):
+    exit_code = 1
 
 
 class OutputError(LaklakError):

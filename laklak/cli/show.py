@@ -10,7 +10,7 @@ import typer
 from laklak.cli.grouped import OUTPUT, WHAT
 from laklak.cli.options import AsJson, Config, ExistingStore, Start, option, settings_of, working_folder
 from laklak.cli.work import look, print_json
-from laklak.errors import StoreUnavailable, UnknownSeries, UsageError
+from laklak.errors import NothingInRange, StoreUnavailable, UsageError
 
 if TYPE_CHECKING:
     from laklak.model.series import Series, TimeRange
@@ -109,7 +109,7 @@ def _show_candles(
     asked = stored_candles(settings.store_access, series, span, first=first, last=last, made_of=of.append)
     columns = look(asked, json_of="show" if as_json else None)
     if not columns.open_times:
-        raise UnknownSeries(
+        raise NothingInRange(
             f"no candles of {series} in this time in {shown_store(settings.store)}"
             + "".join(f", and none can be made of {one}" for one in of),
             hint=f"laklak show {series} --first 1 and --last 1 say where it begins and ends",

@@ -13,7 +13,7 @@ from pathlib import Path, PurePath
 from typing import Any, BinaryIO, Final, cast
 
 from laklak.audit.coverage import Range, check_known
-from laklak.errors import StoreUnavailable, UnknownSeries, UsageError
+from laklak.errors import NothingInRange, StoreUnavailable, UsageError
 from laklak.model.series import DAY_MS, Interval, Series, TimeRange, iso
 from laklak.model.spans import on_grid
 from laklak.plan.longer import around
@@ -136,7 +136,7 @@ class Export:
 
     async def run(self) -> ExportReport:
         """Do the job. UsageError where the place does not fit it, OutputError where a file cannot be written,
-        UnknownSeries where there are no candles at all.
+        NothingInRange where there are no candles at all.
         """
         async with open_store(self.job.store.at_once, create=False) as store:
             must_exist(store)
@@ -156,7 +156,7 @@ class Export:
                 files = [one for one in found if one is not None]
                 if not files:
                     of = some_of(sorted({str(part.of) for part in parts if part.of is not None}))
-                    raise UnknownSeries(
+                    raise NothingInRange(
                         f"no candles of {some_of([str(part.series) for part in parts])} in this time in {store.display}"
                         + (f", and none can be made of {of}" if of else ""),
                         hint="laklak coverage --all says where series begin and end",

@@ -157,8 +157,8 @@ def test_of_an_empty_store_every_look_says_that_there_is_nothing(good, here):
     told = {
         "runs": (0, "no such run"),
         "certificate check": (1, "1 day differs"),
-        "show": (1, "no candles"),
-        "show --provenance": (1, "no candles"),
+        "show": (2, "no candles"),
+        "show --provenance": (2, "no candles"),
         "copy from": (0, "no series"),
         "resample from": (0, "no series"),
         "explain": (2, "no candles"),
@@ -305,7 +305,7 @@ def test_an_unknown_series_is_named_and_nothing_is_made(command, good, here):
 
     ended = here(*words)
 
-    assert ended.exit == (1 if command.startswith("show") else 2)
+    assert ended.exit == 2
     (error,) = ended.lines("error")
     assert "binance:NOPEUSDT:1m" in error
     assert good in error

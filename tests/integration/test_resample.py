@@ -517,7 +517,7 @@ def test_shorter_candles_are_not_made_of_longer_ones_but_those_are_named(here):
 
     ended = here("show", BTC, "--store", "a.db")
 
-    assert (ended.exit, ended.out) == (1, "")
+    assert (ended.exit, ended.out) == (2, "")
     assert f"did you mean {HOUR}?" in ended.err
 
 
