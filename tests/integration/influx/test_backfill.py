@@ -58,7 +58,7 @@ def test_parts_are_shown_and_near_series_are_named_as_of_a_file(venue, here, pla
     assert [line.split()[0] for line in shown.out.splitlines()[2:]] == ["2026-02-28T10:00Z", "2026-02-28T10:01Z"]
     assert here("show", "LTCUSDT", "--first", "1", "--csv", "--store", place.url).out.count("\n") == 2
     lacking = here("show", "LTC", "--store", place.url)
-    assert (lacking.exit, "did you mean binance:LTCUSDT:1m?" in lacking.lines("hint")[0]) == (1, True)
+    assert (lacking.exit, "did you mean binance:LTCUSDT:1m?" in lacking.lines("hint")[0]) == (2, True)
     assert place.secret is None or place.secret not in lacking.err
 
 
