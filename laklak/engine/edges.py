@@ -111,6 +111,7 @@ async def _last_by(feed: Feed, series: Series, open_ms: int) -> list[int]:
 
 async def _ask(feed: Feed, asked: Asked, request: Request, until_ms: int | None = None) -> list[int]:
     """Ask for at most `asked.count` candles, none of them after `until_ms`; returns their open_times on the grid."""
+    feed.requests_planned += 1  # No plan has counted it.
     return await feed.ask(asked, _open_times(feed, asked, until_ms), request=request, tries=_TRIES)
 
 

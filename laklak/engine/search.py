@@ -110,6 +110,7 @@ async def _search(
         if feed.reaches(window.start_ms, series.interval):
             asked = feed.asked(series, window)
             try:
+                feed.requests_planned += 1  # No plan has counted it.
                 times = await feed.ask(asked, _times(feed, asked), tries=_TRIES)
             except OutOfReach:
                 out_of_reach = True

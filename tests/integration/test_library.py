@@ -288,6 +288,14 @@ def test_progress_is_told_while_candles_come_and_once_at_the_end(venue):
     assert (told[-1].done, told[-1].series_complete, told[-1].seconds_left) == (2880, 2, 0.0)
 
 
+def test_no_more_requests_are_told_than_are_planned_though_ends_of_series_are_asked_too(venue):
+    venue()
+    told = []
+    run(laklak.backfill(["LTCUSDT", "DOTUSDT"], days=8, progress=told.append))
+    assert all(one.requests <= one.requests_planned for one in told)
+    assert told[-1].requests == told[-1].requests_planned > 0
+
+
 def test_a_copy_tells_its_progress_too(venue):
     venue()
     run(laklak.backfill("LTCUSDT", days=1))
