@@ -116,22 +116,22 @@ class Turn:
 
 
 def blocks_grown(virtually, turn, monkeypatch):
-    """How many more blocks of memory are in use after 2,000 turns than after 500; `turn(number)` orders one."""
+    """How many more blocks of memory are in use after 10,000 turns than after 500; `turn(number)` orders one."""
     grown: dict[int, int] = {}
     turns = itertools.count(1)
     monkeypatch.setattr("laklak.cli.every.Backfill", Turn)
 
     def make():
         number = next(turns)
-        if number in (500, 2000):
+        if number in (500, 10_000):
             grown[number] = sys.getallocatedblocks()
-        if number == 2000:
+        if number == 10_000:
             repeated.stop(143, 8.0)
         return turn(number)
 
     terminal = Terminal(quiet=True, progress=False, told=Told())
     repeated = Repeated(make, terminal, as_json=False, quiet=True)
-    # As a command does; what pytest keeps is not to be looked through two thousand times.
+    # As a command does; what pytest keeps is not to be looked through ten thousand times.
     logging.disable()
     gc.collect()
     gc.freeze()
@@ -140,10 +140,10 @@ def blocks_grown(virtually, turn, monkeypatch):
     finally:
         gc.unfreeze()
         logging.disable(logging.NOTSET)
-    return grown[2000] - grown[500]
+    return grown[10_000] - grown[500]
 
 
-def test_two_thousand_failing_turns_keep_no_memory_and_tell_their_trouble_once(virtually, capfd, monkeypatch):
+def test_ten_thousand_failing_turns_keep_no_memory_and_tell_their_trouble_once(virtually, capfd, monkeypatch):
     def turn(number):
         raise StoreUnavailable("the disk is away")
 
@@ -152,9 +152,9 @@ def test_two_thousand_failing_turns_keep_no_memory_and_tell_their_trouble_once(v
     assert said.err.count("the disk is away") == said.out.count("store_unavailable") == 1
 
 
-def test_two_thousand_turns_of_which_each_ends_otherwise_keep_no_memory(virtually, capfd, monkeypatch):
+def test_ten_thousand_turns_of_which_each_ends_otherwise_keep_no_memory(virtually, capfd, monkeypatch):
     assert blocks_grown(virtually, lambda number: number, monkeypatch) < 500
-    assert capfd.readouterr().out.count("complete but for what is named below") == 666
+    assert capfd.readouterr().out.count("complete but for what is named below") == 3333
 
 
 def test_a_warning_is_told_again_when_it_has_changed_or_come_back_but_not_for_its_times():
